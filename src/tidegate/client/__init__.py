@@ -1,0 +1,1 @@
+"""What a reader of streams needs on its side of the wire."""

@@ -1,0 +1,153 @@
+"""The language of the project: the events of a stream and the request that starts one.
+
+Events are a tagged union; their JSON form `{"type": "delta", "text": "…"}` is what a log keeps and what
+`?events=message` sends. `data_json` is the same without the tag: the `data` of a native SSE event.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+CancelledBy = Literal["client", "disconnect", "server"]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens paid for. `estimated` is true where the provider did not count them itself."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    estimated: bool = False
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
+    """Why a stream failed: the part of a `TidegateError` that is kept in the log."""
+
+    type: str
+    code: str
+    message: str
+
+
+class Started(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="started"):
+    """Appended at creation, offset 1. `created_at` is in Unix seconds."""
+
+    id: str
+    model: str
+    created_at: float
+
+
+class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="delta"):
+    """A piece of the answer's text."""
+
+    text: str
+
+
+class Reasoning(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="reasoning"):
+    """A piece of the model's reasoning."""
+
+    text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="tool_call"):
+    """A fragment of a tool call, as the provider sends it: `id` and `name` once, `arguments` in pieces."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+class Completed(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="completed"):
+    """Terminal: the provider has finished."""
+
+    finish_reason: FinishReason
+    usage: Usage
+
+
+class Cancelled(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="cancelled"):
+    """Terminal: someone stopped it."""
+
+    by: CancelledBy
+    reason: str | None
+    usage: Usage
+
+
+class Failed(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="failed"):
+    """Terminal: it broke."""
+
+    error: ErrorInfo
+    usage: Usage
+
+
+Content = Delta | Reasoning | ToolCall
+Terminal = Completed | Cancelled | Failed
+Event = Started | Content | Terminal
+TERMINAL_TYPES = (Completed, Cancelled, Failed)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def type_of(event: Event) -> str:
+    """The event's wire name, e.g. `delta`."""
+    return event.__struct_config__.tag  # type: ignore[return-value]
+
+
+def encode(event: Event) -> bytes:
+    """The JSON form with the tag first: `{"type":"delta","text":"…"}`."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes) -> Event:
+    """The inverse of `encode`. Raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+    return _decoder.decode(data)
+
+
+def data_json(event: Event) -> bytes:
+    """The JSON form without the tag: `{"text":"…"}`."""
+    return b"{" + _encoder.encode(event)[len(type_of(event)) + 11 :]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One message of a conversation. `content` is text or a list of OpenAI content parts."""
+
+    role: Role
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the message, its other parts left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text", "")) for part in self.content or ())
+
+
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is asked for. Parameters that are None are the provider's own defaults.
+
+    `extra` holds what only some upstreams understand (`tools`, `response_format`, …): a provider
+    that speaks OpenAI's API passes it on, others may look at it.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    metadata: dict[str, str] = {}
+    extra: dict[str, Any] = {}
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last message by the user."""
+        return next((m.text for m in reversed(self.messages) if m.role == "user"), "")

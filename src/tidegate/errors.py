@@ -1,0 +1,312 @@
+"""Every error tidegate can answer with, in one tree.
+
+    TidegateError                    code                   status  retryable
+    ├── InvalidRequest               invalid_request        400
+    │   ├── MalformedHttp            malformed_http         400
+    │   ├── InvalidJson              invalid_json           400
+    │   ├── InvalidValue             invalid_value          400
+    │   ├── UnknownField             unknown_field          400
+    │   ├── MalformedCursor          malformed_cursor       400
+    │   └── HostNotAllowed           host_not_allowed       400
+    ├── Unauthenticated              invalid_credentials    401
+    ├── Forbidden                    missing_scope          403
+    ├── NotFound                     not_found              404
+    │   ├── StreamNotFound           stream_not_found       404
+    │   └── ModelNotFound            model_not_found        404
+    ├── MethodNotAllowed             method_not_allowed     405
+    ├── RequestTimeout               request_timeout        408     yes
+    ├── Conflict                     conflict               409
+    │   ├── IdempotencyMismatch      idempotency_mismatch   409
+    │   ├── Fenced                   fenced                 409
+    │   ├── OffsetMismatch           offset_mismatch        409
+    │   └── StreamEnded              stream_ended           409
+    ├── BodyTooLarge                 body_too_large         413
+    ├── UnsupportedMediaType         unsupported_media_type 415
+    ├── HeadersTooLarge              headers_too_large      431
+    ├── TooLong                      too_long               500
+    ├── InternalError                internal_error         500
+    ├── ProviderError                provider_error         502     yes
+    │   ├── UpstreamRefused          upstream_refused       the upstream's own
+    │   ├── UpstreamUnreachable      upstream_unreachable   502     yes
+    │   ├── UpstreamInterrupted      upstream_interrupted   502     yes
+    │   ├── UpstreamMalformed        upstream_malformed     502     yes
+    │   ├── UpstreamTimeout          upstream_timeout       504     yes
+    │   └── ProviderCrashed          provider_crashed       502     yes
+    ├── Unavailable                  unavailable            503     yes
+    │   ├── Draining                 draining               503     yes
+    │   ├── QueueFull                queue_full             503     yes
+    │   └── Interrupted              interrupted            503     yes
+    ├── CancelTimeout                cancel_timeout         504     yes
+    └── ConfigError                  config_error           never answered: exit code 2
+
+On the wire they have OpenAI's shape, so that its SDKs raise the matching class:
+`{"error": {"type", "code", "message", "param", "request_id"}}`.
+"""
+
+from __future__ import annotations
+
+
+class TidegateError(Exception):
+    """An error with a stable `code`, an HTTP `status` and a message fit to be shown to a client.
+
+    `param` names the offending input in dotted form (`messages.0.content`), where there is one.
+    `retry_after` is in seconds; it becomes the `retry-after` headers.
+    """
+
+    type: str = "server_error"
+    code: str = "internal_error"
+    status: int = 500
+    retryable: bool = False
+    retry_after: float | None = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def body(self, request_id: str | None) -> dict[str, dict[str, str | None]]:
+        """The error as it is sent to a client."""
+        return {
+            "error": {
+                "type": self.type,
+                "code": self.code,
+                "message": self.message,
+                "param": self.param,
+                "request_id": request_id,
+            }
+        }
+
+
+class InvalidRequest(TidegateError):
+    type = "invalid_request_error"
+    code = "invalid_request"
+    status = 400
+
+
+class MalformedHttp(InvalidRequest):
+    code = "malformed_http"
+
+
+class InvalidJson(InvalidRequest):
+    code = "invalid_json"
+
+
+class InvalidValue(InvalidRequest):
+    code = "invalid_value"
+
+
+class UnknownField(InvalidRequest):
+    code = "unknown_field"
+
+
+class MalformedCursor(InvalidRequest):
+    code = "malformed_cursor"
+
+
+class HostNotAllowed(InvalidRequest):
+    code = "host_not_allowed"
+
+
+class Unauthenticated(TidegateError):
+    type = "authentication_error"
+    code = "invalid_credentials"
+    status = 401
+
+
+class Forbidden(TidegateError):
+    type = "permission_error"
+    code = "missing_scope"
+    status = 403
+
+
+class NotFound(TidegateError):
+    type = "not_found_error"
+    code = "not_found"
+    status = 404
+
+
+class StreamNotFound(NotFound):
+    code = "stream_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(TidegateError):
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class RequestTimeout(TidegateError):
+    type = "invalid_request_error"
+    code = "request_timeout"
+    status = 408
+    retryable = True
+
+
+class Conflict(TidegateError):
+    type = "conflict_error"
+    code = "conflict"
+    status = 409
+
+
+class IdempotencyMismatch(Conflict):
+    code = "idempotency_mismatch"
+
+
+class Fenced(Conflict):
+    """The writer's fence is no longer the stream's: another process fills it now."""
+
+    code = "fenced"
+
+
+class OffsetMismatch(Conflict):
+    """The append expected another tail; `tail` is the right one."""
+
+    code = "offset_mismatch"
+
+    def __init__(self, message: str, *, tail: int) -> None:
+        super().__init__(message, param="expected_offset")
+        self.tail = tail
+
+
+class StreamEnded(Conflict):
+    """The stream has its one terminal event; nothing can follow it."""
+
+    code = "stream_ended"
+
+
+class BodyTooLarge(TidegateError):
+    type = "invalid_request_error"
+    code = "body_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(TidegateError):
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+    status = 415
+
+
+class HeadersTooLarge(TidegateError):
+    type = "invalid_request_error"
+    code = "headers_too_large"
+    status = 431
+
+
+class TooLong(TidegateError):
+    """The generation grew past `limits.max_generation_bytes`."""
+
+    code = "too_long"
+
+
+class InternalError(TidegateError):
+    """What a client is told of a bug; the log has the rest."""
+
+
+class ProviderError(TidegateError):
+    """What fills a generation has failed."""
+
+    type = "upstream_error"
+    code = "provider_error"
+    status = 502
+    retryable = True
+
+
+class UpstreamRefused(ProviderError):
+    """The upstream answered with an error of its own before the first token."""
+
+    code = "upstream_refused"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str,
+        status: int,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param)
+        self.type = type
+        self.status = status
+        self.code = code or "upstream_refused"
+        self.retryable = status == 429 or status >= 500
+        self.retry_after = retry_after
+
+
+class UpstreamUnreachable(ProviderError):
+    code = "upstream_unreachable"
+
+
+class UpstreamInterrupted(ProviderError):
+    """The upstream's answer broke off before its end."""
+
+    code = "upstream_interrupted"
+
+
+class UpstreamMalformed(ProviderError):
+    """The upstream sent what its protocol does not allow."""
+
+    code = "upstream_malformed"
+
+
+class UpstreamTimeout(ProviderError):
+    code = "upstream_timeout"
+    status = 504
+
+
+class ProviderCrashed(ProviderError):
+    """The process that runs the embedded model died."""
+
+    code = "provider_crashed"
+
+
+class Unavailable(TidegateError):
+    type = "unavailable_error"
+    code = "unavailable"
+    status = 503
+    retryable = True
+    retry_after = 1.0
+
+
+class Draining(Unavailable):
+    """The server is about to stop and takes no new generations."""
+
+    code = "draining"
+    retry_after = 5.0
+
+
+class QueueFull(Unavailable):
+    """The model runs `max_concurrency` generations and `max_queue` more are waiting."""
+
+    code = "queue_full"
+
+
+class Interrupted(Unavailable):
+    """The process that filled the stream stopped before the stream's end."""
+
+    code = "interrupted"
+
+
+class CancelTimeout(TidegateError):
+    """The process that fills the stream has not answered a cancel in time."""
+
+    code = "cancel_timeout"
+    status = 504
+    retryable = True
+
+
+class ConfigError(TidegateError):
+    """The configuration cannot be used: the message names the key, the value and where it stands."""
+
+    type = "configuration_error"
+    code = "config_error"

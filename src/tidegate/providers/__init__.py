@@ -1,0 +1,11 @@
+"""What fills generations, opened by name from a table of import strings, so that only what is used is imported."""
+
+from __future__ import annotations
+
+PROVIDERS = {
+    "llama": "tidegate.providers.llama:LlamaProvider",
+    "openai": "tidegate.providers.openai:OpenAIProvider",
+    "python": "tidegate.providers.python:PythonProvider",
+    "replay": "tidegate.providers.replay:ReplayProvider",
+}
+"""Each class is constructed with the `[[models]]` entry it serves: `Provider(model: ModelSettings)`."""

@@ -1,0 +1,50 @@
+"""The port between the engine and what fills generations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tidegate.core.events import Completed, Content, GenerationRequest
+
+
+class Sink(Protocol):
+    """Where a provider puts its events. All of it runs on the event loop's thread."""
+
+    def opened(self) -> None:
+        """Says that the provider has accepted the request; what goes wrong from now on is a `failed` event.
+
+        OpenAI paths answer 200 only after this (`emit` implies it).
+        """
+        ...
+
+    def emit(self, events: Sequence[Content | Completed]) -> None:
+        """Appends the events together and wakes the readers once. Never blocks; call it from callbacks too.
+
+        `Completed` is the last event; what is emitted after the stream's end is dropped.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Waits until the store has taken enough of what was emitted. Await it between bursts."""
+        ...
+
+
+class Provider(Protocol):
+    """Fills generations. One instance serves one entry of `[[models]]`, concurrently."""
+
+    async def start(self) -> None:
+        """Gets ready; called once before the first `generate`. Raises `ConfigError` where it never can be."""
+        ...
+
+    async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        """Emits the answer and returns after its end; without a `Completed` of its own it ends with `stop`.
+
+        Raises `ProviderError` (or a subclass) when it fails, before or after the first token. Cancelling the
+        task must stop the work within a second: close the upstream connection, stop the native decode.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Frees what it holds. Running generations have been cancelled before."""
+        ...

@@ -1,0 +1,80 @@
+"""One entry of `[[models]]`: the keys each provider takes. `provider` is the tag.
+
+Times are in seconds, rates in tokens per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class ModelBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="provider"):
+    """What every model has. Beyond `max_concurrency` (0: no limit) generations wait, `max_queue` at the most."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    max_concurrency: Count = 0
+    max_queue: Count = 100
+    can_continue: bool = False
+
+
+class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
+    """llama.cpp in a child process. `path`: a .gguf, empty for the packaged weights of SmolLM2.
+
+    `parallel` generations run at once, each with `context` tokens.
+    """
+
+    path: str = ""
+    parallel: Positive = 4
+    context: Annotated[int, Meta(ge=256)] = 8192
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several servers behind a model, drawn by `weight`."""
+
+    base_url: str
+    api_key_env: str = ""
+    weight: Positive = 1
+
+
+class OpenAIModel(ModelBase, frozen=True, kw_only=True, tag="openai"):
+    """Any OpenAI-compatible server: either `base_url` or `upstreams`.
+
+    `stall_timeout` is the silence between tokens; keep-alive comments of the upstream do not count as tokens.
+    """
+
+    base_url: str = ""
+    api_key_env: str = ""
+    upstreams: tuple[Upstream, ...] = ()
+    upstream_model: str = ""
+    connect_timeout: Seconds = 5.0
+    first_token_timeout: Seconds = 60.0
+    stall_timeout: Seconds = 30.0
+
+
+class ReplayModel(ModelBase, frozen=True, kw_only=True, tag="replay"):
+    """Plays `text`, or the text in `file`, repeated or cut to `tokens` words with their space.
+
+    `rate` 0 is as fast as it can.
+    """
+
+    text: str = ""
+    file: str = ""
+    tokens: Positive = 200
+    rate: Annotated[float, Meta(ge=0)] = 20.0
+
+
+class PythonModel(ModelBase, frozen=True, kw_only=True, tag="python"):
+    """The user's own generator: `module:attribute`, or in Python the function itself."""
+
+    target: str | Callable[..., Any]
+
+
+ModelSettings = LlamaModel | OpenAIModel | ReplayModel | PythonModel

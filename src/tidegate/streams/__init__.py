@@ -1,0 +1,1 @@
+"""The engine: producers fill logs, readers follow them, the service ties both to their stream."""
