@@ -8,6 +8,17 @@ from typing import Protocol
 from tidegate.core.events import Completed, Content, GenerationRequest
 
 
+class ThreadInbox(Protocol):
+    """The way into a stream for native threads: a bounded buffer that many of them may fill."""
+
+    def put(self, event: Content | Completed) -> None:
+        """Adds one event, from any thread but the loop's. Waits while the buffer is full.
+
+        Raises `StreamEnded` once the stream takes no more events: the thread should stop its work.
+        """
+        ...
+
+
 class Sink(Protocol):
     """Where a provider puts its events. All of it runs on the event loop's thread."""
 
@@ -27,6 +38,14 @@ class Sink(Protocol):
 
     async def room(self) -> None:
         """Waits until the store has taken enough of what was emitted. Await it between bursts."""
+        ...
+
+    def inbox(self) -> ThreadInbox:
+        """A buffer that native threads may fill; what they put is emitted here, in order per thread."""
+        ...
+
+    async def settled(self) -> None:
+        """Waits until everything that threads have put into the inbox is emitted."""
         ...
 
 
