@@ -1,0 +1,73 @@
+"""When a reader is sent what: merging of deltas, and micro-batches bounded in pieces and in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tidegate.core.events import Delta, Reasoning
+from tidegate.core.log import Entry
+
+
+class BatchPolicy(msgspec.Struct, frozen=True):
+    """Send when `max_tokens` pieces wait or the oldest has waited for `max_delay_ms`, whichever is first."""
+
+    max_tokens: int = 1
+    max_delay_ms: int = 0
+
+
+def merge(entries: Iterable[Entry]) -> list[Entry]:
+    """Joins neighbouring deltas (and reasoning) into one entry at the position of the last one joined."""
+    merged: list[Entry] = []
+    run: list[Entry] = []
+    for entry in entries:
+        if run and type(entry.event) is not type(run[0].event):
+            merged.append(_joined(run))
+            run = []
+        if isinstance(entry.event, Delta | Reasoning):
+            run.append(entry)
+        else:
+            merged.append(entry)
+    if run:
+        merged.append(_joined(run))
+    return merged
+
+
+class Batcher:
+    """Holds text back until a batch is full, its delay is over, or something other than text follows.
+
+    `now` is in seconds on any clock that does not go backwards.
+    """
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        self._policy = policy
+        self._waiting: list[Entry] = []
+        self._since = 0.0
+
+    def add(self, entries: Sequence[Entry], now: float) -> list[Entry]:
+        """Takes new entries and returns, merged, what is to be sent at once."""
+        if not self._waiting:
+            self._since = now
+        self._waiting.extend(entries)
+        last_is_text = bool(entries) and isinstance(entries[-1].event, Delta | Reasoning)
+        if not last_is_text or len(self._waiting) >= self._policy.max_tokens or self.deadline() <= now:
+            return self.flush()
+        return []
+
+    def deadline(self) -> float:
+        """When what waits must be sent; infinite when nothing waits."""
+        return self._since + self._policy.max_delay_ms / 1000 if self._waiting else float("inf")
+
+    def flush(self) -> list[Entry]:
+        """What waits, merged."""
+        waiting, self._waiting = self._waiting, []
+        return merge(waiting)
+
+
+def _joined(run: list[Entry]) -> Entry:
+    last = run[-1]
+    if len(run) == 1:
+        return last
+    text = "".join(entry.event.text for entry in run if isinstance(entry.event, Delta | Reasoning))
+    return Entry(last.epoch, last.offset, type(last.event)(text))  # type: ignore[call-arg, arg-type]

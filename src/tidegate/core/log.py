@@ -1,0 +1,124 @@
+"""The bounded append-only log behind every stream.
+
+One writer appends; readers read after their cursor. A log bounded in bytes refuses what does not fit (a live
+generation is kept whole); one bounded in entries forgets its oldest (a topic). What is forgotten is said by a
+`Gap`, never skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, encode
+from tidegate.errors import StreamEnded, TooLong
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One event and its position."""
+
+    epoch: str
+    offset: int
+    event: Event
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.epoch, self.offset)
+
+
+class Gap(msgspec.Struct, frozen=True, gc=False):
+    """What was asked for after `asked` is not kept; what follows is after `to`."""
+
+    asked: Cursor
+    to: Cursor
+
+
+class Log:
+    """Entries in order, in one or more epochs, until the terminal event.
+
+    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; `max_entries` bounds
+    their number. Both are open where None.
+    """
+
+    def __init__(self, epoch: str, *, max_bytes: int | None = None, max_entries: int | None = None) -> None:
+        self._entries: list[Entry] = []
+        self._dropped = 0
+        self._bytes = 0
+        self._epochs: list[tuple[str, int]] = [(epoch, 0)]
+        self._max_bytes = max_bytes
+        self._max_entries = max_entries
+
+    @property
+    def tail(self) -> int:
+        """The offset of the last event; 0 while there is none."""
+        return self._dropped + len(self._entries)
+
+    @property
+    def cursor(self) -> Cursor:
+        """The position after the last event."""
+        return self._at(self.tail)
+
+    @property
+    def end(self) -> Terminal | None:
+        """The terminal event, once the log has it."""
+        if self._entries and isinstance(last := self._entries[-1].event, TERMINAL_TYPES):
+            return last
+        return None
+
+    def begin_epoch(self, epoch: str) -> None:
+        """From here on another process fills the log: what follows belongs to `epoch`."""
+        if self.end is not None:
+            raise StreamEnded("the stream has ended")
+        self._epochs.append((epoch, self.tail))
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Adds the events together, or none of them, and returns the new tail.
+
+        Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`.
+        """
+        if self.end is not None:
+            raise StreamEnded("the stream has ended")
+        size = sum(len(encode(event)) for event in events if not isinstance(event, TERMINAL_TYPES))
+        if self._max_bytes is not None and self._bytes + size > self._max_bytes and size:
+            raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
+        self._bytes += size
+        epoch = self._epochs[-1][0]
+        first = self.tail + 1
+        self._entries.extend(Entry(epoch, first + index, event) for index, event in enumerate(events))
+        self._forget_oldest()
+        return self.tail
+
+    def holds(self, after: int, events: Sequence[Event]) -> bool:
+        """Whether exactly these events stand right after the offset, appended by the current epoch."""
+        start = after - self._dropped
+        kept = self._entries[max(start, 0) : start + len(events)]
+        return start >= 0 and after >= self._epochs[-1][1] and [entry.event for entry in kept] == list(events)
+
+    def read(self, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
+        """At most `limit` entries after the cursor (None: from the earliest kept), or a `Gap` if it is not valid here.
+
+        A gap leads to just before the earliest entry that is kept.
+        """
+        if after is not None and not self._knows(after):
+            return Gap(after, self._at(self._dropped))
+        start = 0 if after is None else after.offset - self._dropped
+        return self._entries[start : start + limit]
+
+    def _knows(self, cursor: Cursor) -> bool:
+        for index, (epoch, start) in enumerate(self._epochs):
+            if epoch == cursor.epoch:
+                end = self._epochs[index + 1][1] if index + 1 < len(self._epochs) else self.tail
+                return max(start, self._dropped) <= cursor.offset <= end
+        return False
+
+    def _at(self, offset: int) -> Cursor:
+        epoch = next(epoch for epoch, start in reversed(self._epochs) if start < offset or start == 0)
+        return Cursor(epoch, offset)
+
+    def _forget_oldest(self) -> None:
+        if self._max_entries is not None and len(self._entries) > self._max_entries:
+            excess = len(self._entries) - self._max_entries
+            del self._entries[:excess]
+            self._dropped += excess

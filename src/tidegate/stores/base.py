@@ -1,0 +1,130 @@
+"""The port between the engine and where logs live.
+
+What every store keeps, and the contract suite holds it to:
+
+- an append is atomic, carries its fence and the tail it expects, and repeating it is harmless;
+- readers are woken, and can read an event, only after the store has it;
+- a stream ends once, and nothing follows its terminal event;
+- what is no longer kept is answered with a `Gap`.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Event, Terminal
+from tidegate.core.fold import Status
+from tidegate.core.log import Entry, Gap
+
+
+class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a stream besides its log. Times are in Unix seconds.
+
+    `running` says that a provider has been asked; `end` is the terminal event once there is one.
+    """
+
+    id: str
+    owner: str
+    model: str
+    created_at: float
+    metadata: dict[str, str] = {}
+    running: bool = False
+    end: Terminal | None = None
+    ended_at: float | None = None
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """The right to append to a stream, until another process takes it over and begins a new epoch."""
+
+    stream: str
+    epoch: str
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An idempotency key with its scope, and the digest of the body it was used with."""
+
+    key: str
+    digest: bytes
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """The answer to a claim that an earlier request with the same body has made: its stream."""
+
+    stream: str
+
+
+Unwatch = Callable[[], None]
+
+
+class Store(Protocol):
+    """Where logs live. Calls on a stream that is not there raise `StreamNotFound`."""
+
+    async def create(
+        self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
+    ) -> Fence | Claimed:
+        """Opens a stream with its first events and claims the idempotency key, both or neither.
+
+        A key that was claimed before answers `Claimed`, or raises `IdempotencyMismatch` if its body differed.
+        A key is kept as long as its stream.
+        """
+        ...
+
+    async def acquire(self, stream: str) -> Fence:
+        """Takes over the filling of a live stream: a new epoch begins at the tail and older fences are void."""
+        ...
+
+    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
+        """Appends after the offset `expected` and answers with the new tail.
+
+        A store that needs no I/O answers at once, so that readers are woken in the same callback; others answer
+        by a future. Repeating the last append is harmless. Raises (or the future does) `Fenced`,
+        `OffsetMismatch`, `StreamEnded`, or `TooLong` past `max_generation_bytes`; then nothing has changed.
+        """
+        ...
+
+    async def mark_running(self, fence: Fence) -> None:
+        """Notes that a provider has been asked."""
+        ...
+
+    async def get(self, stream: str) -> StreamRecord:
+        """What is known of the stream."""
+        ...
+
+    async def tail(self, stream: str) -> Cursor:
+        """The position after the stream's last event."""
+        ...
+
+    async def read(self, stream: str, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
+        """At most `limit` entries after the cursor, empty at the tail; None reads from the earliest kept."""
+        ...
+
+    def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
+        """Calls `wake` on the loop's thread whenever there is more to read, or the stream is forgotten.
+
+        `wake` must be quick and must not raise. Events between a `read` and a later `watch` wake nobody:
+        watch first, then read.
+        """
+        ...
+
+    async def list(
+        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
+    ) -> Sequence[StreamRecord]:
+        """The owner's streams (None: everybody's), newest first, after the stream `before` in that order."""
+        ...
+
+    async def forget(self, stream: str) -> None:
+        """Drops the stream, its log and its idempotency key."""
+        ...
+
+    async def expire(self, ended_before: float) -> int:
+        """Forgets the streams that ended before that time (Unix seconds) and answers how many."""
+        ...
+
+    async def close(self) -> None:
+        """Frees what the store holds."""
+        ...

@@ -1,0 +1,159 @@
+"""Logs in the memory of this process. What it holds is gone with the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from secrets import randbits
+from time import time
+
+import msgspec
+
+from tidegate.core.cursor import Cursor, new_epoch
+from tidegate.core.events import TERMINAL_TYPES, Event
+from tidegate.core.fold import Status, status_of
+from tidegate.core.log import Entry, Gap, Log
+from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
+from tidegate.stores.base import Claim, Claimed, Fence, StreamRecord, Unwatch
+
+
+class _Stream:
+    """One stream as the store keeps it."""
+
+    def __init__(self, record: StreamRecord, log: Log, epoch: str, claim: Claim | None) -> None:
+        self.record = record
+        self.log = log
+        self.epoch = epoch
+        self.claim = claim
+        self.watchers: list[Callable[[], None]] = []
+
+    def wake(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher()
+
+
+class MemoryStore:
+    """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        max_generation_bytes: int,
+        now: Callable[[], float] = time,
+        random_bits: Callable[[int], int] = randbits,
+    ) -> None:
+        self._max_bytes = max_generation_bytes
+        self._now = now
+        self._random_bits = random_bits
+        self._streams: dict[str, _Stream] = {}
+        self._claims: dict[str, tuple[Claim, str]] = {}
+
+    async def create(
+        self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
+    ) -> Fence | Claimed:
+        if claim is not None and (earlier := self._claims.get(claim.key)) is not None:
+            made, stream = earlier
+            if made.digest != claim.digest:
+                raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
+            return Claimed(stream)
+        epoch = self._new_epoch()
+        log = Log(epoch, max_bytes=self._max_bytes)
+        log.append(events)
+        self._streams[record.id] = _Stream(record, log, epoch, claim)
+        if claim is not None:
+            self._claims[claim.key] = (claim, record.id)
+        return Fence(record.id, epoch)
+
+    async def acquire(self, stream: str) -> Fence:
+        held = self._get(stream)
+        epoch = self._new_epoch()
+        held.log.begin_epoch(epoch)
+        held.epoch = epoch
+        return Fence(stream, epoch)
+
+    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int:
+        held = self._fenced(fence)
+        if expected != held.log.tail:
+            if held.log.holds(expected, events):
+                return expected + len(events)
+            raise OffsetMismatch(f"the stream's tail is {held.log.tail}, not {expected}", tail=held.log.tail)
+        tail = held.log.append(events)
+        if events and isinstance(end := events[-1], TERMINAL_TYPES):
+            held.record = msgspec.structs.replace(held.record, end=end, ended_at=self._now())
+        held.wake()
+        return tail
+
+    async def mark_running(self, fence: Fence) -> None:
+        held = self._fenced(fence)
+        held.record = msgspec.structs.replace(held.record, running=True)
+
+    async def get(self, stream: str) -> StreamRecord:
+        return self._get(stream).record
+
+    async def tail(self, stream: str) -> Cursor:
+        return self._get(stream).log.cursor
+
+    async def read(self, stream: str, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
+        return self._get(stream).log.read(after, limit)
+
+    def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
+        watchers = self._get(stream).watchers
+        watchers.append(wake)
+
+        def unwatch() -> None:
+            if wake in watchers:
+                watchers.remove(wake)
+
+        return unwatch
+
+    async def list(
+        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
+    ) -> Sequence[StreamRecord]:
+        newest_first = (held.record for held in reversed(self._streams.values()))
+        if before is not None:
+            self._get(before)
+            for record in newest_first:
+                if record.id == before:
+                    break
+        wanted = (
+            record
+            for record in newest_first
+            if owner in (None, record.owner) and status in (None, status_of(record.end, running=record.running))
+        )
+        return list(islice(wanted, limit))
+
+    async def forget(self, stream: str) -> None:
+        held = self._get(stream)
+        del self._streams[stream]
+        if held.claim is not None:
+            del self._claims[held.claim.key]
+        held.wake()
+
+    async def expire(self, ended_before: float) -> int:
+        expired = [
+            held.record.id
+            for held in self._streams.values()
+            if held.record.ended_at is not None and held.record.ended_at < ended_before
+        ]
+        for stream in expired:
+            await self.forget(stream)
+        return len(expired)
+
+    async def close(self) -> None:
+        self._streams.clear()
+        self._claims.clear()
+
+    def _get(self, stream: str) -> _Stream:
+        try:
+            return self._streams[stream]
+        except KeyError:
+            raise StreamNotFound(f"there is no stream {stream[:64]!r}") from None
+
+    def _fenced(self, fence: Fence) -> _Stream:
+        held = self._get(fence.stream)
+        if held.epoch != fence.epoch:
+            raise Fenced("another process fills this stream now")
+        return held
+
+    def _new_epoch(self) -> str:
+        return new_epoch(self._random_bits(64))
