@@ -5,7 +5,6 @@ Times are in seconds, rates in tokens per second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -72,9 +71,12 @@ class ReplayModel(ModelBase, frozen=True, kw_only=True, tag="replay"):
 
 
 class PythonModel(ModelBase, frozen=True, kw_only=True, tag="python"):
-    """The user's own generator: `module:attribute`, or in Python the function itself."""
+    """The user's own generator: `target` is `module:attribute`, or in Python the function itself.
 
-    target: str | Callable[..., Any]
+    Typed `Any` because msgspec has no union of a text and a function; other values are refused on loading.
+    """
+
+    target: Any
 
 
 ModelSettings = LlamaModel | OpenAIModel | ReplayModel | PythonModel
