@@ -18,6 +18,7 @@
     ├── Conflict                     conflict               409
     │   ├── IdempotencyMismatch      idempotency_mismatch   409
     │   ├── Fenced                   fenced                 409
+    │   ├── GenerationCancelled      cancelled              409
     │   ├── OffsetMismatch           offset_mismatch        409
     │   └── StreamEnded              stream_ended           409
     ├── BodyTooLarge                 body_too_large         413
@@ -44,6 +45,8 @@ On the wire they have OpenAI's shape, so that its SDKs raise the matching class:
 """
 
 from __future__ import annotations
+
+import builtins
 
 
 class TidegateError(Exception):
@@ -174,6 +177,12 @@ class OffsetMismatch(Conflict):
     def __init__(self, message: str, *, tail: int) -> None:
         super().__init__(message, param="expected_offset")
         self.tail = tail
+
+
+class GenerationCancelled(Conflict):
+    """The answer that was asked for as a whole was stopped before its end."""
+
+    code = "cancelled"
 
 
 class StreamEnded(Conflict):
@@ -310,3 +319,19 @@ class ConfigError(TidegateError):
 
     type = "configuration_error"
     code = "config_error"
+
+
+def recall(type: str, code: str, message: str) -> TidegateError:
+    """The error that a log kept as type, code and message. One of an upstream's own counts as 502."""
+    error = TidegateError(message)
+    error.type = type
+    error.code = code
+    error.status = _statuses(TidegateError).get(code, 502)
+    return error
+
+
+def _statuses(kind: builtins.type[TidegateError]) -> dict[str, int]:
+    statuses = {kind.code: kind.status}
+    for narrower in kind.__subclasses__():
+        statuses |= _statuses(narrower)
+    return statuses

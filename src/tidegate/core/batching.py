@@ -46,7 +46,9 @@ class Batcher:
         self._since = 0.0
 
     def add(self, entries: Sequence[Entry], now: float) -> list[Entry]:
-        """Takes new entries and returns, merged, what is to be sent at once."""
+        """Takes new entries and returns what is to be sent at once; a policy of one piece leaves them as they are."""
+        if self._policy.max_tokens == 1:
+            return list(entries)
         if not self._waiting:
             self._since = now
         self._waiting.extend(entries)

@@ -13,6 +13,7 @@ import msgspec
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, encode
+from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
 
 
@@ -26,13 +27,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def cursor(self) -> Cursor:
         return Cursor(self.epoch, self.offset)
-
-
-class Gap(msgspec.Struct, frozen=True, gc=False):
-    """What was asked for after `asked` is not kept; what follows is after `to`."""
-
-    asked: Cursor
-    to: Cursor
 
 
 class Log:

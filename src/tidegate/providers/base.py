@@ -11,7 +11,7 @@ from tidegate.core.events import Completed, Content, GenerationRequest
 class ThreadInbox(Protocol):
     """The way into a stream for native threads: a bounded buffer that many of them may fill."""
 
-    def put(self, event: Content | Completed) -> None:
+    def put(self, event: Content | Completed, /) -> None:
         """Adds one event, from any thread but the loop's. Waits while the buffer is full.
 
         Raises `StreamEnded` once the stream takes no more events: the thread should stop its work.
@@ -34,6 +34,11 @@ class Sink(Protocol):
 
         `Completed` is the last event; what is emitted after the stream's end is dropped.
         """
+        ...
+
+    @property
+    def full(self) -> bool:
+        """Whether `room` would wait: a cheap look for callbacks, which then stop reading."""
         ...
 
     async def room(self) -> None:

@@ -19,7 +19,8 @@ import msgspec
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event, Terminal
 from tidegate.core.fold import Status
-from tidegate.core.log import Entry, Gap
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap
 
 
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class Claimed(msgspec.Struct, frozen=True):
     stream: str
 
 
-Unwatch = Callable[[], None]
+Unwatch = Callable[[], object]
 
 
 class Store(Protocol):
@@ -72,6 +73,10 @@ class Store(Protocol):
         A key that was claimed before answers `Claimed`, or raises `IdempotencyMismatch` if its body differed.
         A key is kept as long as its stream.
         """
+        ...
+
+    async def claimed(self, claim: Claim) -> Claimed | None:
+        """Whether `create` would answer this claim with an earlier stream. Raises `IdempotencyMismatch`."""
         ...
 
     async def acquire(self, stream: str) -> Fence:

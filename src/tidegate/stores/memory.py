@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from secrets import randbits
 from time import time
@@ -12,7 +13,8 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import TERMINAL_TYPES, Event
 from tidegate.core.fold import Status, status_of
-from tidegate.core.log import Entry, Gap, Log
+from tidegate.core.log import Entry, Log
+from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
 from tidegate.stores.base import Claim, Claimed, Fence, StreamRecord, Unwatch
 
@@ -25,10 +27,10 @@ class _Stream:
         self.log = log
         self.epoch = epoch
         self.claim = claim
-        self.watchers: list[Callable[[], None]] = []
+        self.watchers: dict[object, Callable[[], None]] = {}
 
     def wake(self) -> None:
-        for watcher in tuple(self.watchers):
+        for watcher in tuple(self.watchers.values()):
             watcher()
 
 
@@ -51,11 +53,8 @@ class MemoryStore:
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
     ) -> Fence | Claimed:
-        if claim is not None and (earlier := self._claims.get(claim.key)) is not None:
-            made, stream = earlier
-            if made.digest != claim.digest:
-                raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
-            return Claimed(stream)
+        if claim is not None and (earlier := await self.claimed(claim)) is not None:
+            return earlier
         epoch = self._new_epoch()
         log = Log(epoch, max_bytes=self._max_bytes)
         log.append(events)
@@ -63,6 +62,12 @@ class MemoryStore:
         if claim is not None:
             self._claims[claim.key] = (claim, record.id)
         return Fence(record.id, epoch)
+
+    async def claimed(self, claim: Claim) -> Claimed | None:
+        made, stream = self._claims.get(claim.key, (claim, ""))
+        if made.digest != claim.digest:
+            raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
+        return Claimed(stream) if stream else None
 
     async def acquire(self, stream: str) -> Fence:
         held = self._get(stream)
@@ -98,13 +103,9 @@ class MemoryStore:
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         watchers = self._get(stream).watchers
-        watchers.append(wake)
-
-        def unwatch() -> None:
-            if wake in watchers:
-                watchers.remove(wake)
-
-        return unwatch
+        key = object()
+        watchers[key] = wake
+        return partial(watchers.pop, key, None)
 
     async def list(
         self, *, owner: str | None, status: Status | None, before: str | None, limit: int

@@ -1,0 +1,57 @@
+"""JSON bodies into typed requests, with errors that name the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from tidegate.core.events import Message
+from tidegate.errors import InvalidJson, InvalidRequest, InvalidValue, UnknownField
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
+
+
+def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The typed content of a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+
+
+def convert(value: object, kind: type[T]) -> T:
+    """The same for a body that was decoded before."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Every message says something: `content`, or an assistant's tool calls. Raises `InvalidValue`."""
+    for index, message in enumerate(messages):
+        if message.content is None and not (message.role == "assistant" and (message.tool_calls or message.refusal)):
+            raise InvalidValue(f"messages.{index} has no content", param=f"messages.{index}.content")
+
+
+def invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """msgspec's words (`Expected `str`, got `int` - at `$.messages[0].content``) as a typed error."""
+    text = str(error)
+    place = _PLACE.search(text)
+    path = [place[1].replace("[...]", "").replace("[", ".").replace("]", "").strip(".")] if place else []
+    message = text[: place.start()] if place else text
+    field = _FIELD.search(message)
+    if field:
+        path.append(field[1])
+    param = ".".join(part for part in path if part) or None
+    message = message.replace("Object contains unknown field", "unknown field")
+    kind = UnknownField if field and "unknown" in message else InvalidValue
+    return kind(f"{message} at `{param}`" if param and not field else message, param=param)

@@ -1,0 +1,155 @@
+"""The native dialect: the body of `POST /v1/streams`, and events as `id`, `event` and `data`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tidegate.core import events, sse
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.events import GenerationRequest, Message
+from tidegate.core.fold import Snapshot
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap, Reconnect
+from tidegate.dialects.body import check_messages, parse_body
+from tidegate.errors import InvalidValue
+
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+TopP = Annotated[float, Meta(gt=0, le=1)]
+MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+StopText = Annotated[str, Meta(min_length=1, max_length=256)]
+Stop = Annotated[tuple[StopText, ...], Meta(max_length=16)]
+MetadataKey = Annotated[str, Meta(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Meta(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
+
+RETRY_MS = 1000
+
+
+class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """So long may the last owner reader be away, in seconds."""
+
+    grace_seconds: Annotated[float, Meta(ge=0, le=86400)]
+
+
+OnDisconnect = Literal["keep", "cancel"] | Grace
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Micro-batching of this request's delivery: send at so many pieces, or after so long."""
+
+    max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 1
+    max_delay_ms: Annotated[int, Meta(ge=0, le=10000)] = 0
+
+
+class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The one request schema that all native transports share. Exactly one of `prompt` and `messages`."""
+
+    model: ModelName
+    prompt: Annotated[str, Meta(min_length=1)] | None = None
+    messages: Annotated[tuple[Message, ...], Meta(min_length=1)] | None = None
+    stream: bool = False
+    background: bool = False
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    max_tokens: MaxTokens | None = None
+    stop: Stop = ()
+    seed: Seed | None = None
+    on_disconnect: OnDisconnect | None = None
+    batch: Batch | None = None
+    metadata: Metadata = {}
+
+    def request(self) -> GenerationRequest:
+        """What the provider is asked for."""
+        return GenerationRequest(
+            model=self.model,
+            messages=self.messages or (Message(role="user", content=self.prompt),),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            stop=self.stop,
+            seed=self.seed,
+            metadata=self.metadata,
+        )
+
+    def grace(self) -> float | None:
+        """Seconds from the last owner reader's departure to the cancel; None: never."""
+        if isinstance(self.on_disconnect, Grace):
+            return self.on_disconnect.grace_seconds
+        if self.on_disconnect is not None:
+            return None if self.on_disconnect == "keep" else 0
+        if self.background:
+            return None
+        return 60 if self.stream else 0
+
+    def batch_policy(self, default: BatchPolicy) -> BatchPolicy:
+        """How this request's events are delivered."""
+        return default if self.batch is None else BatchPolicy(self.batch.max_tokens, self.batch.max_delay_ms)
+
+
+class CancelStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The optional body of a cancel."""
+
+    reason: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+_create = msgspec.json.Decoder(CreateStream)
+_cancel = msgspec.json.Decoder(CancelStream)
+
+
+def parse(body: bytes) -> CreateStream:
+    """The request in a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
+    parsed = parse_body(_create, body)
+    if (parsed.prompt is None) == (parsed.messages is None):
+        both = parsed.prompt is not None
+        raise InvalidValue(
+            f"exactly one of `prompt` and `messages` must be given, not {'both' if both else 'neither'}",
+            param="prompt" if both else "messages",
+        )
+    check_messages(parsed.messages or ())
+    return parsed
+
+
+def parse_cancel(body: bytes) -> CancelStream:
+    """The reason of a cancel; no body is no reason."""
+    return parse_body(_cancel, body) if body.strip() else CancelStream()
+
+
+class NativeEvents:
+    """Encodes for one reader; `as_message` puts every event under the default name, its type inside the data."""
+
+    preamble = b"retry: %d\n" % RETRY_MS + sse.comment("tidegate")
+    heartbeat = sse.comment("heartbeat")
+
+    def __init__(self, *, as_message: bool = False) -> None:
+        self._as_message = as_message
+
+    def entries(self, entries: Sequence[Entry]) -> bytes:
+        """The blocks of log entries, in one piece."""
+        if self._as_message:
+            return b"".join(sse.encode(events.encode(entry.event), id=str(entry.cursor)) for entry in entries)
+        return b"".join(
+            sse.encode(events.data_json(entry.event), event=events.type_of(entry.event), id=str(entry.cursor))
+            for entry in entries
+        )
+
+    def notice(self, notice: Gap | Reconnect) -> bytes:
+        """A gap, its id being where the log goes on; or the request to come back, with `retry` for `EventSource`."""
+        if isinstance(notice, Gap):
+            return self._block("gap", {"from": str(notice.asked), "to": str(notice.to)}, id=str(notice.to))
+        data = {"after_ms": notice.after_ms, "reason": notice.reason}
+        return b"retry: %d\n" % notice.after_ms + self._block("reconnect", data)
+
+    def snapshot(self, snapshot: Snapshot) -> bytes:
+        """The stream so far, in place of its events."""
+        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=snapshot.cursor)
+
+    def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:
+        if self._as_message:
+            return sse.encode(msgspec.json.encode({"type": name, **data}), id=id)
+        return sse.encode(msgspec.json.encode(data), event=name, id=id)

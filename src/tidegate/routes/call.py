@@ -1,0 +1,133 @@
+"""One HTTP call on its way to a handler, and its plain answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.error_response import error_response
+from tidegate.core.principal import Principal
+from tidegate.errors import InvalidValue, TidegateError
+from tidegate.streams.service import Service
+from tidegate.transports.body import read_body
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What handlers work with besides the call itself."""
+
+    service: Service
+    heartbeat_seconds: float
+    max_body_bytes: int
+    request_timeout_seconds: float
+    batch: BatchPolicy
+    public_url: str
+
+
+class Call:
+    """The request of one caller. `params` are those of the path."""
+
+    def __init__(self, context: Context, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
+        self.context = context
+        self.service = context.service
+        self.principal = principal
+        self.receive = receive
+        self.send = send
+        self.params: dict[str, str] = scope.get("path_params", {})
+        self._scope = scope
+
+    @property
+    def request_id(self) -> str:
+        return self._scope["tidegate.request_id"]
+
+    @property
+    def base(self) -> str:
+        """Where the application stands: its public URL, else the path that it is mounted at."""
+        return self.context.public_url or self._scope.get("root_path", "")
+
+    @property
+    def is_head(self) -> bool:
+        return self._scope["method"] == "HEAD"
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a request header, its name in lower case."""
+        return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), None)
+
+    def query(self) -> dict[str, str]:
+        """The query's parameters. Raises `InvalidValue` for one that is given twice."""
+        pairs = parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        found: dict[str, str] = {}
+        for name, value in pairs:
+            if name in found:
+                raise InvalidValue(f"the query parameter {name[:64]!r} is given twice", param=name[:64])
+            found[name] = value
+        return found
+
+    async def body(self) -> bytes:
+        """The request's body, within its limits."""
+        return await read_body(
+            self._scope,
+            self.receive,
+            max_bytes=self.context.max_body_bytes,
+            timeout_seconds=self.context.request_timeout_seconds,
+        )
+
+    def about(self, stream: str) -> None:
+        """Notes the stream that the call is about, for the log."""
+        self._scope["tidegate.stream_id"] = stream
+
+    async def answer_json(self, value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        """Answers with a JSON body."""
+        await self.answer(msgspec.json.encode(value), "application/json", status=status, headers=headers)
+
+    async def answer_error(
+        self, error: TidegateError, *, headers: dict[str, str], beside: Mapping[str, object] | None = None
+    ) -> None:
+        """Answers with an error, its headers added to these; `beside` has what the body holds besides the error."""
+        response = error_response(error, self.request_id)
+        body = msgspec.json.encode({**(beside or {}), **error.body(self.request_id)})
+        fields = {name.decode(): value.decode() for name, value in response.headers}
+        fields["content-length"] = str(len(body))
+        await self._start(error.status, {**headers, **fields})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def answer(
+        self, body: bytes, content_type: str, *, status: int = 200, headers: dict[str, str] | None = None
+    ) -> None:
+        """Answers with a whole body; to HEAD without it."""
+        fields = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
+        await self._start(status, fields)
+        await self.send({"type": "http.response.body", "body": b"" if self.is_head else body})
+
+    async def answer_empty(self, *, headers: dict[str, str] | None = None) -> None:
+        """Answers 204."""
+        await self._start(204, headers or {})
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def _start(self, status: int, fields: dict[str, str]) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": raw_headers(fields)})
+
+
+def raw_headers(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI has them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
+
+
+def parse_number(text: str | None, *, param: str, default: int, low: int, high: int) -> int:
+    """A whole number from the query. Raises `InvalidValue` outside its bounds."""
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high:
+        return int(text)
+    raise InvalidValue(f"`{param}` is a whole number from {low} to {high}, not {text[:64]!r}", param=param)
+
+
+def parse_choice(text: str | None, choices: tuple[Any, ...], *, param: str) -> Any:
+    """One of a few words from the query, or None. Raises `InvalidValue`."""
+    if text is None or text in choices:
+        return text
+    raise InvalidValue(f"`{param}` is one of {', '.join(choices)}, not {text[:64]!r}", param=param)

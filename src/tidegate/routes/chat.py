@@ -1,0 +1,61 @@
+"""OpenAI's chat completions on the same streams."""
+
+from __future__ import annotations
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.dialects import openai_chat
+from tidegate.errors import TidegateError
+from tidegate.routes.call import Call, raw_headers
+from tidegate.routes.streams import stream_headers
+from tidegate.streams.reader import Reader
+from tidegate.streams.service import Handle
+from tidegate.transports.disconnect import unless_gone
+from tidegate.transports.sse import send_events
+from tidegate.transports.whole import wait_for_end
+
+
+async def complete(call: Call) -> None:
+    """Answers like OpenAI; 200 only after the provider has accepted the request."""
+    chat, request = openai_chat.parse(await call.body())
+    grace = openai_chat.parse_on_disconnect(call.header(b"tidegate-on-disconnect"))
+    handle = await call.service.start(request, owner=call.principal, grace=grace)
+    reader = await call.service.follow(
+        handle.stream,
+        call.principal,
+        after=None,
+        batch=call.context.batch if chat.stream else BatchPolicy(),
+        transport="sse" if chat.stream else "json",
+    )
+    try:
+        if chat.stream:
+            await _stream(call, handle, reader, include_usage=chat.include_usage)
+        else:
+            await _whole(call, handle, reader)
+    except TidegateError as error:
+        await call.answer_error(error, headers=stream_headers(call, handle.stream))
+    finally:
+        reader.close()
+
+
+async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: bool) -> None:
+    if not await unless_gone(call.receive, reader, call.service.answered(handle)):
+        return
+    record = await call.service.record(handle.stream, call.principal)
+    encoder = openai_chat.ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage)
+    await send_events(
+        call.receive,
+        call.send,
+        reader,
+        encoder,
+        headers=raw_headers(stream_headers(call, handle.stream)),
+        heartbeat_seconds=call.context.heartbeat_seconds,
+    )
+
+
+async def _whole(call: Call, handle: Handle, reader: Reader) -> None:
+    if not await wait_for_end(call.receive, reader):
+        return
+    if failure := await call.service.failure(handle):
+        raise failure
+    answer = openai_chat.whole(await call.service.snapshot(handle.stream, call.principal))
+    await call.answer_json(answer, headers=stream_headers(call, handle.stream))

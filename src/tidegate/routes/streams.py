@@ -1,0 +1,179 @@
+"""The native calls on streams: start, look at, follow, cancel, list, forget."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import get_args
+
+import msgspec
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.cursor import parse as parse_cursor
+from tidegate.core.fold import Status, Summary
+from tidegate.dialects import native
+from tidegate.errors import InvalidValue
+from tidegate.routes.call import Call, parse_choice, parse_number, raw_headers
+from tidegate.stores.base import Claim
+from tidegate.streams.reader import Reader
+from tidegate.streams.service import Handle
+from tidegate.transports.sse import send_events
+from tidegate.transports.whole import wait_for_end
+
+PAGE = 20
+MAX_PAGE = 100
+
+
+class StreamList(msgspec.Struct, frozen=True):
+    """A page of the caller's streams, newest first."""
+
+    data: list[Summary]
+    has_more: bool
+
+
+class Cancellation(msgspec.Struct, frozen=True):
+    """How the stream has ended, and its last cursor."""
+
+    status: Status
+    cursor: str
+
+
+async def create(call: Call) -> None:
+    """Starts a generation and answers with its events, its snapshot at once, or its snapshot at its end."""
+    body = await call.body()
+    wanted = native.parse(body)
+    query = call.query()
+    after = _position(call, query)
+    handle = await call.service.start(
+        wanted.request(),
+        owner=call.principal,
+        grace=wanted.grace(),
+        claim=_claim(call, msgspec.json.encode(wanted)),
+    )
+    headers = stream_headers(call, handle.stream)
+    if wanted.background:
+        snapshot = await call.service.snapshot(handle.stream, call.principal)
+        await call.answer_json(snapshot, status=202, headers=headers)
+    elif wanted.stream:
+        batch = wanted.batch_policy(call.context.batch)
+        await _send(call, handle.stream, after, query, batch, headers)
+    else:
+        await _answer_whole(call, handle, headers)
+
+
+async def look(call: Call) -> None:
+    """Answers with the snapshot so far."""
+    stream = _stream(call)
+    await call.answer_json(await call.service.snapshot(stream, call.principal))
+
+
+async def follow(call: Call) -> None:
+    """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
+    query = call.query()
+    after = _position(call, query)
+    stream = _stream(call)
+    if await call.service.at_end(stream, call.principal, after):
+        await call.answer_empty(headers=stream_headers(call, stream))
+        return
+    await _send(call, stream, after, query, call.context.batch, stream_headers(call, stream))
+
+
+async def cancel(call: Call) -> None:
+    """Ends the stream, if it is live, and answers with whichever end won."""
+    body = await call.body()
+    wanted = native.parse_cancel(body)
+    status, cursor = await call.service.cancel(_stream(call), call.principal, wanted.reason)
+    await call.answer_json(Cancellation(status, str(cursor)))
+
+
+async def forget(call: Call) -> None:
+    """Ends the stream if it is live, then forgets it."""
+    await call.service.forget(_stream(call), call.principal)
+    await call.answer_empty()
+
+
+async def list_streams(call: Call) -> None:
+    """Answers with a page of the caller's streams, newest first."""
+    query = call.query()
+    limit = parse_number(query.get("limit"), param="limit", default=PAGE, low=1, high=MAX_PAGE)
+    status = parse_choice(query.get("status"), get_args(Status), param="status")
+    page, has_more = await call.service.list(call.principal, status=status, before=query.get("before"), limit=limit)
+    await call.answer_json(StreamList(list(page), has_more))
+
+
+def stream_headers(call: Call, stream: str) -> dict[str, str]:
+    """Where the stream is to be found again, whatever becomes of this answer."""
+    call.about(stream)
+    return {"location": f"{call.base}/v1/streams/{stream}", "tidegate-stream": stream}
+
+
+async def _answer_whole(call: Call, handle: Handle, headers: dict[str, str]) -> None:
+    reader = await call.service.follow(handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json")
+    if not await wait_for_end(call.receive, reader):
+        return
+    snapshot = await call.service.snapshot(handle.stream, call.principal)
+    failure = await call.service.failure(handle)
+    if failure is None:
+        await call.answer_json(snapshot, headers=headers)
+    else:
+        await call.answer_error(failure, headers=headers, beside=msgspec.structs.asdict(snapshot))
+
+
+async def _send(
+    call: Call,
+    stream: str,
+    after: Cursor | None,
+    query: dict[str, str],
+    batch: BatchPolicy,
+    headers: dict[str, str],
+) -> None:
+    encoder = native.NativeEvents(as_message="events" in query)
+    reader, first = await _attach(call, stream, after, batch, encoder, snapshot="snapshot" in query)
+    await send_events(
+        call.receive,
+        call.send,
+        reader,
+        encoder,
+        headers=raw_headers(headers),
+        heartbeat_seconds=call.context.heartbeat_seconds,
+        first=first,
+    )
+
+
+async def _attach(
+    call: Call, stream: str, after: Cursor | None, batch: BatchPolicy, encoder: native.NativeEvents, *, snapshot: bool
+) -> tuple[Reader, bytes]:
+    first = b""
+    if snapshot and after is None:
+        so_far = await call.service.snapshot(stream, call.principal, before_end=True)
+        first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
+    reader = await call.service.follow(stream, call.principal, after=after, batch=batch, transport="sse")
+    return reader, first
+
+
+def _position(call: Call, query: dict[str, str]) -> Cursor | None:
+    _check_flag(query, "snapshot", "1")
+    _check_flag(query, "events", "message")
+    if header := call.header(b"last-event-id"):
+        return parse_cursor(header, param="Last-Event-ID")
+    return parse_cursor(query["after"]) if "after" in query else None
+
+
+def _check_flag(query: dict[str, str], name: str, value: str) -> None:
+    if query.get(name, value) != value:
+        raise InvalidValue(f"`{name}` can only be `{value}`, not {query[name][:64]!r}", param=name)
+
+
+def _stream(call: Call) -> str:
+    stream = call.params["id"]
+    call.about(stream)
+    return stream
+
+
+def _claim(call: Call, body: bytes) -> Claim | None:
+    key = call.header(b"idempotency-key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
+        raise InvalidValue("the key is 1 to 255 visible ASCII characters", param="Idempotency-Key")
+    return Claim(f"{call.principal.name} streams {key}", sha256(body).digest())

@@ -1,0 +1,45 @@
+"""What happens to a generation when its owner readers leave: its `on_disconnect`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Attendance:
+    """Counts the owner readers of one live generation and calls `abandoned` when they have been gone too long.
+
+    `grace` is in seconds: 0 acts when the last one leaves, None never. Nothing happens before the first one
+    has come, and a departure that the server asked for does not count.
+    """
+
+    def __init__(self, grace: float | None, abandoned: Callable[[], None]) -> None:
+        self._grace = grace
+        self._abandoned = abandoned
+        self._present = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arrive(self) -> None:
+        """An owner reader attaches."""
+        self._present += 1
+        self._disarm()
+
+    def leave(self, *, asked: bool = False) -> None:
+        """An owner reader detaches; `asked` says that the server told it to."""
+        self._present -= 1
+        if self._present or asked or self._grace is None:
+            return
+        if self._grace == 0:
+            self._abandoned()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._grace, self._abandoned)
+
+    def close(self) -> None:
+        """The generation has ended: departures mean nothing any more."""
+        self._grace = None
+        self._disarm()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

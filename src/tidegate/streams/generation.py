@@ -1,0 +1,116 @@
+"""A live generation in this process: its place in the queue, its producer and its owner readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from tidegate.core.events import Cancelled, CancelledBy, Completed, Failed, GenerationRequest, Terminal
+from tidegate.errors import InternalError, TidegateError
+from tidegate.observe.base import Failure, GenerationEnded, GenerationStarted, Observer
+from tidegate.providers.base import Provider
+from tidegate.stores.base import Fence, Store
+from tidegate.streams.admission import Ticket
+from tidegate.streams.attendance import Attendance
+from tidegate.streams.producer import Producer
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is to be generated, for whom, and what happens when its owner readers leave (`Attendance`)."""
+
+    request: GenerationRequest
+    owner: str
+    grace: float | None
+
+
+class Generation:
+    """What the service holds of a stream from its creation until its end. `clock` is in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        order: Order,
+        ticket: Ticket,
+        *,
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
+        self.stream = fence.stream
+        self.owner = order.owner
+        self.producer = Producer(store, fence, 1, order.request, observer=observer, clock=clock)
+        self.ticket = ticket
+        self.attendance = Attendance(order.grace, self._abandoned)
+        self._store = store
+        self._fence = fence
+        self._order = order
+        self._observer = observer
+        self._clock = clock
+        self._created = clock()
+
+    async def run(self, provider: Provider) -> None:
+        """Waits for its turn, lets the provider answer, and returns when the stream has ended. Never raises."""
+        try:
+            await self.ticket.turn.wait()
+            if not self.producer.ending:
+                await self._begin(provider)
+            self._note_end(await self.producer.ended)
+        except Exception as error:
+            self._observer.observe(Failure("streams", error, stream=self.stream))
+            self.fail(InternalError("the server failed"))
+        finally:
+            self.ticket.release()
+            self.attendance.close()
+
+    def cancel(self, by: CancelledBy, reason: str | None) -> None:
+        """Ends the stream as `cancelled`, unless it has another end already."""
+        self.producer.end(Cancelled(by, reason, self.producer.usage_so_far()))
+        self.ticket.turn.set()
+
+    def fail(self, error: TidegateError) -> None:
+        """Ends the stream as `failed`, unless it has another end already."""
+        self.producer.fail(error)
+        self.ticket.turn.set()
+
+    async def _begin(self, provider: Provider) -> None:
+        waited = self._clock() - self._created
+        self._observer.observe(GenerationStarted(self.stream, self._order.request.model, self.owner, waited))
+        await self._store.mark_running(self._fence)
+        await self.producer.run(provider)
+
+    def _note_end(self, end: Terminal) -> None:
+        first = self.producer.first_piece_at
+        self._observer.observe(
+            GenerationEnded(
+                stream=self.stream,
+                model=self._order.request.model,
+                principal=self.owner,
+                status=_status(end),
+                code=_code(end),
+                duration_s=self._clock() - self._created,
+                first_token_s=None if first is None else first - self._created,
+                prompt_tokens=end.usage.prompt_tokens,
+                completion_tokens=end.usage.completion_tokens,
+            )
+        )
+
+    def _abandoned(self) -> None:
+        self.cancel("disconnect", "every owner reader has left")
+
+
+def _status(end: Terminal) -> Literal["completed", "cancelled", "failed"]:
+    match end:
+        case Completed():
+            return "completed"
+        case Cancelled():
+            return "cancelled"
+        case Failed():
+            return "failed"
+
+
+def _code(end: Terminal) -> str | None:
+    if isinstance(end, Failed):
+        return end.error.code
+    return end.by if isinstance(end, Cancelled) else None

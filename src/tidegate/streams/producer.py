@@ -1,0 +1,234 @@
+"""Fills one stream: takes what its provider emits to the store, and ends the stream exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Sequence
+
+from tidegate.core.events import (
+    TERMINAL_TYPES,
+    Completed,
+    Content,
+    ErrorInfo,
+    Event,
+    Failed,
+    GenerationRequest,
+    Terminal,
+    Usage,
+)
+from tidegate.errors import ProviderError, TidegateError, TooLong
+from tidegate.observe.base import Failure, Observer
+from tidegate.providers.base import Provider
+from tidegate.stores.base import Fence, Store
+from tidegate.streams.inbox import Inbox
+
+HIGH_WATER = 1024
+"""Events that may wait for the store before the provider is asked to pause; a store without I/O never gets there."""
+
+INBOX_CAPACITY = 256
+"""Events that native threads may be ahead of the loop: some hundred milliseconds of the fastest models."""
+
+
+class Producer:
+    """The `Sink` of one generation.
+
+    `answered` is done once the provider has accepted the request, or with the error if the stream failed before;
+    `ended` is done with the terminal event once the store has it. Neither ever raises.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        tail: int,
+        request: GenerationRequest,
+        *,
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.answered: Future[TidegateError | None] = loop.create_future()
+        self.ended: Future[Terminal] = loop.create_future()
+        self.failure: TidegateError | None = None
+        self.pieces = 0
+        self.first_piece_at: float | None = None
+        self._loop = loop
+        self._store = store
+        self._fence = fence
+        self._tail = tail
+        self._request = request
+        self._observer = observer
+        self._clock = clock
+        self._pending: list[Event] = []
+        self._in_flight: Future[int] | None = None
+        self._ending = False
+        self._room = asyncio.Event()
+        self._room.set()
+        self._inbox: Inbox[Content | Completed] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self, provider: Provider) -> None:
+        """Lets the provider answer, and ends the stream with whatever comes of it."""
+        if self._ending:
+            return
+        try:
+            self._task = asyncio.current_task()
+            try:
+                await provider.generate(self._request, self)
+            finally:
+                self._task = None
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+        except TidegateError as error:
+            self.fail(error)
+        except Exception as error:
+            self._observer.observe(Failure("provider", error, stream=self._fence.stream))
+            self.fail(ProviderError(f"the provider raised {type(error).__name__}"))
+        else:
+            self.end(Completed("stop", self.usage_so_far()))
+        finally:
+            if self._inbox is not None:
+                self._inbox.close()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the stream's end is decided, though the store may not have it yet."""
+        return self._ending
+
+    def fail(self, error: TidegateError) -> None:
+        """Ends the stream as `failed`, unless it has another end already."""
+        if not self._ending:
+            self.failure = error
+            self.end(Failed(ErrorInfo(error.type, error.code, error.message), self.usage_so_far()))
+
+    def end(self, terminal: Terminal) -> None:
+        """Appends the terminal event and stops the provider; the first call wins, later ones do nothing."""
+        if self._ending:
+            return
+        self._ending = True
+        self._pending.append(terminal)
+        self._flush()
+        self._stop_provider()
+
+    def usage_so_far(self) -> Usage:
+        """An estimate: a piece is a token, and four characters of the prompt are one."""
+        prompt = sum(len(message.text) for message in self._request.messages) // 4
+        return Usage(prompt, self.pieces, prompt + self.pieces, estimated=True)
+
+    # The `Sink`
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
+    def opened(self) -> None:
+        self._answer(None)
+
+    def emit(self, events: Sequence[Content | Completed]) -> None:
+        if self._ending or not events:
+            return
+        content = [event for event in events if not isinstance(event, Completed)]
+        completed = next((event for event in events if isinstance(event, Completed)), None)
+        self.opened()
+        if content:
+            if self.first_piece_at is None:
+                self.first_piece_at = self._clock()
+            self.pieces += len(content)
+            self._pending.extend(content)
+        if completed is not None:
+            self._ending = True
+            self._pending.append(completed)
+        self._flush()
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    def inbox(self) -> Inbox[Content | Completed]:
+        if self._inbox is None:
+            self._inbox = Inbox(INBOX_CAPACITY, self.emit, self._loop)
+        return self._inbox
+
+    async def settled(self) -> None:
+        if self._inbox is not None:
+            await self._inbox.settled()
+
+    # Appending: one append is under way at a time, what comes meanwhile goes together into the next.
+
+    def _flush(self) -> None:
+        while self._pending and self._in_flight is None and not self.ended.done():
+            batch, self._pending = self._pending, []
+            try:
+                answer = self._store.append(batch, fence=self._fence, expected=self._tail)
+            except TidegateError as error:
+                self._refused(error)
+                continue
+            if isinstance(answer, Future):
+                self._in_flight = answer
+                answer.add_done_callback(lambda done, batch=batch: self._answered(done, batch))
+            else:
+                self._appended(batch, answer)
+        self._watch_the_water()
+
+    def _answered(self, done: Future[int], batch: list[Event]) -> None:
+        self._in_flight = None
+        error = done.exception()
+        if isinstance(error, TidegateError):
+            self._refused(error)
+        elif error is not None:
+            self._lost(error)
+        else:
+            self._appended(batch, done.result())
+        self._flush()
+
+    def _appended(self, batch: list[Event], tail: int) -> None:
+        self._tail = tail
+        if isinstance(end := batch[-1], TERMINAL_TYPES):
+            self._finish(end)
+
+    def _refused(self, error: TidegateError) -> None:
+        """The store has not taken the append: a generation that is too long ends so, any other refusal is final."""
+        if isinstance(error, TooLong):
+            self.failure = error
+            self._ending = True
+            self._pending = [Failed(ErrorInfo(error.type, error.code, error.message), self.usage_so_far())]
+            self._stop_provider()
+        else:
+            self._lost(error)
+
+    def _lost(self, error: BaseException) -> None:
+        """The stream is no longer ours to fill; whoever fills it now ends it."""
+        self._observer.observe(Failure("store", error, stream=self._fence.stream))
+        self.failure = error if isinstance(error, TidegateError) else ProviderError("the store failed")
+        self._ending = True
+        self._pending = []
+        self._finish(Failed(ErrorInfo(self.failure.type, self.failure.code, self.failure.message), self.usage_so_far()))
+        self._stop_provider()
+
+    def _stop_provider(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self, end: Terminal) -> None:
+        self._room.set()
+        self._answer(self.failure)
+        if self._inbox is not None:
+            self._inbox.close()
+        if not self.ended.done():
+            self.ended.set_result(end)
+
+    def _answer(self, failure: TidegateError | None) -> None:
+        if not self.answered.done():
+            self.answered.set_result(failure)
+
+    def _watch_the_water(self) -> None:
+        full = len(self._pending) >= HIGH_WATER
+        if full == self.full:
+            return
+        if full:
+            self._room.clear()
+        else:
+            self._room.set()
+        if self._inbox is not None:
+            self._inbox.pause() if full else self._inbox.resume()

@@ -1,0 +1,308 @@
+"""What can be done with streams: start, follow, look at, cancel, list, forget; and the end of them all at drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from secrets import randbits
+from time import monotonic, time
+
+import msgspec
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import (
+    TERMINAL_TYPES,
+    CancelledBy,
+    Completed,
+    Failed,
+    GenerationRequest,
+    Started,
+    Terminal,
+)
+from tidegate.core.fold import Snapshot, Status, Summary, fold, status_of
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.principal import Principal
+from tidegate.errors import (
+    CancelTimeout,
+    Draining,
+    Interrupted,
+    ModelNotFound,
+    StreamNotFound,
+    TidegateError,
+    recall,
+)
+from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
+from tidegate.stores.base import Claim, Claimed, Store, StreamRecord
+from tidegate.streams.generation import Generation, Order
+from tidegate.streams.models import Model
+from tidegate.streams.reader import Reader
+
+FOLD_LIMIT = 4096
+"""Entries folded between two turns of the loop: under a millisecond of it."""
+
+PARTING_SECONDS = 2.0
+"""How long readers are waited for after their stream has ended or they were asked to reconnect."""
+
+RECONNECT_MS = (500, 3000)
+"""Where readers come back to after a drain, spread so that they do not come together."""
+
+logger = logging.getLogger("tidegate.streams")
+
+
+class Handle(msgspec.Struct, frozen=True):
+    """A started stream, or the earlier one that an idempotency key led to; then its generation may have ended."""
+
+    stream: str
+    generation: Generation | None = None
+
+
+class Service:
+    """The engine's face. Who may see a stream is decided here: its owner, and principals with `admin`."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: Mapping[str, Model],
+        *,
+        observer: Observer,
+        lease_seconds: float,
+        now: Callable[[], float] = time,
+        clock: Callable[[], float] = monotonic,
+        random_bits: Callable[[int], int] = randbits,
+    ) -> None:
+        self.models = models
+        self.draining = False
+        self._store = store
+        self._observer = observer
+        self._lease_seconds = lease_seconds
+        self._now = now
+        self._clock = clock
+        self._random_bits = random_bits
+        self._live: dict[str, Generation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._readers: set[Reader] = set()
+
+    async def start(
+        self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
+    ) -> Handle:
+        """Starts a generation that lives on its own; `grace` as in `Attendance`.
+
+        Raises `ModelNotFound`, `QueueFull`, `Draining`, or `IdempotencyMismatch`; then no stream was made.
+        """
+        model = self.models.get(request.model)
+        if model is None:
+            raise ModelNotFound(f"there is no model {request.model[:64]!r}", param="model")
+        if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
+            return Handle(earlier.stream, self._live.get(earlier.stream))
+        if self.draining:
+            raise Draining("this server is about to stop and takes no new generations")
+        ticket = model.admission.enter()
+        record = StreamRecord(
+            id=f"gen_{self._random_bits(128):032x}",
+            owner=owner.name,
+            model=request.model,
+            created_at=round(self._now(), 3),
+            metadata=request.metadata,
+        )
+        started = Started(record.id, record.model, record.created_at)
+        try:
+            fence = await self._store.create(record, [started], claim=claim)
+        except BaseException:
+            ticket.release()
+            raise
+        if isinstance(fence, Claimed):
+            ticket.release()
+            return Handle(fence.stream, self._live.get(fence.stream))
+        order = Order(request, owner.name, grace)
+        generation = Generation(self._store, fence, order, ticket, observer=self._observer, clock=self._clock)
+        self._launch(generation, model)
+        return Handle(record.id, generation)
+
+    async def record(self, stream: str, viewer: Principal) -> StreamRecord:
+        """What is known of a stream. Raises `StreamNotFound` for another's, too."""
+        record = await self._store.get(stream)
+        if record.owner != viewer.name and not viewer.has("admin"):
+            raise StreamNotFound(f"there is no stream {stream[:64]!r}")
+        return record
+
+    async def at_end(self, stream: str, viewer: Principal, after: Cursor | None) -> bool:
+        """Whether the stream has ended and nothing follows the cursor."""
+        record = await self.record(stream, viewer)
+        return record.end is not None and after == await self._store.tail(stream)
+
+    async def follow(
+        self,
+        stream: str,
+        viewer: Principal,
+        *,
+        after: Cursor | None,
+        batch: BatchPolicy,
+        transport: str,
+    ) -> Reader:
+        """Attaches a reader after the cursor (None: at the beginning); the caller closes it."""
+        record = await self.record(stream, viewer)
+        tail = await self._store.tail(stream)
+        generation = self._live.get(stream)
+        attendance = generation.attendance if generation is not None and record.owner == viewer.name else None
+        name = f"rd_{self._random_bits(64):016x}"
+        attached_at = self._clock()
+
+        def left(reader: Reader) -> None:
+            self._readers.discard(reader)
+            if attendance is not None:
+                attendance.leave(asked=self.draining or reader.told)
+            reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
+            seconds = self._clock() - attached_at
+            self._observer.observe(ReaderLeft(stream, name, transport, reader.delivered, seconds, reason))
+
+        reader = Reader(self._store, stream, after=after, live_from=tail.offset, batch=batch, on_close=left)
+        self._readers.add(reader)
+        if attendance is not None:
+            attendance.arrive()
+        self._observer.observe(ReaderAttached(stream, name, transport, viewer.name))
+        return reader
+
+    async def answered(self, handle: Handle) -> None:
+        """Waits until the provider has accepted the request. Raises what the stream failed with before that."""
+        if handle.generation is not None:
+            failure = await asyncio.shield(handle.generation.producer.answered)
+            if failure is not None:
+                raise failure
+
+    async def failure(self, handle: Handle) -> TidegateError | None:
+        """The error that a stream has failed with; its own status is known only where this process saw it fail."""
+        if handle.generation is not None and handle.generation.producer.failure is not None:
+            return handle.generation.producer.failure
+        end = (await self._store.get(handle.stream)).end
+        return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
+
+    async def snapshot(self, stream: str, viewer: Principal, *, before_end: bool = False) -> Snapshot:
+        """The stream as a whole so far; `before_end` leaves its terminal event out, for readers yet to be sent it."""
+        record = await self.record(stream, viewer)
+        entries = await self._entries(stream)
+        if before_end and isinstance(entries[-1].event, TERMINAL_TYPES):
+            entries.pop()
+        last = entries[-1]
+        content = fold(entries)
+        end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
+        return Snapshot(
+            **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
+            text=content.text,
+            reasoning=content.reasoning,
+            tool_calls=content.tool_calls,
+        )
+
+    async def list(
+        self, viewer: Principal, *, status: Status | None, before: str | None, limit: int
+    ) -> tuple[Sequence[Summary], bool]:
+        """The viewer's streams, newest first, after `before`; and whether there are more."""
+        if before is not None:
+            await self.record(before, viewer)
+        records = await self._store.list(owner=viewer.name, status=status, before=before, limit=limit + 1)
+        page = [self._summary(record, record.end, await self._store.tail(record.id)) for record in records[:limit]]
+        return page, len(records) > limit
+
+    async def cancel(self, stream: str, viewer: Principal, reason: str | None) -> tuple[Status, Cursor]:
+        """Ends the stream, waits until it has ended, and answers with the end that won and its cursor.
+
+        Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
+        """
+        await self.record(stream, viewer)
+        await self._end(stream, "client", reason)
+        record = await self._store.get(stream)
+        return status_of(record.end, running=record.running), await self._store.tail(stream)
+
+    async def forget(self, stream: str, viewer: Principal) -> None:
+        """Ends the stream if it is live, lets its readers have that end, and drops it."""
+        await self.record(stream, viewer)
+        await self._end(stream, "client", "deleted")
+        await self._parting([reader for reader in self._readers if reader.stream == stream])
+        await self._store.forget(stream)
+
+    async def expire(self, retention_seconds: float) -> None:
+        """Forgets what ended longer ago than that."""
+        if expired := await self._store.expire(self._now() - retention_seconds):
+            logger.info("forgot %d streams that ended more than %g s ago", expired, retention_seconds)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
+        self.draining = True
+        if self._tasks:
+            logger.info("draining: %d generations may finish for %g s", len(self._tasks), seconds)
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for generation in tuple(self._live.values()):
+            generation.fail(Interrupted("the server stopped before the answer was complete"))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
+        await self._parting(self._readers)
+        low, high = RECONNECT_MS
+        for reader in tuple(self._readers):
+            reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), "draining"))
+        await self._parting(self._readers)
+
+    async def close(self) -> None:
+        """Stops what is left at once; `drain` comes first when there is time."""
+        for generation in tuple(self._live.values()):
+            generation.fail(Interrupted("the server stopped before the answer was complete"))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for reader in tuple(self._readers):
+            reader.close()
+        for model in self.models.values():
+            await model.close()
+        await self._store.close()
+
+    def _launch(self, generation: Generation, model: Model) -> None:
+        self._live[generation.stream] = generation
+        task = asyncio.get_running_loop().create_task(self._run(generation, model))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, generation: Generation, model: Model) -> None:
+        await generation.run(model)
+        del self._live[generation.stream]
+
+    async def _end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
+        generation = self._live.get(stream)
+        if generation is not None:
+            generation.cancel(by, reason)
+            try:
+                await asyncio.wait_for(asyncio.shield(generation.producer.ended), self._lease_seconds + 2)
+            except TimeoutError:
+                raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+
+    async def _parting(self, readers: Collection[Reader]) -> None:
+        leaving = [asyncio.ensure_future(reader.left.wait()) for reader in readers]
+        if leaving:
+            _, late = await asyncio.wait(leaving, timeout=PARTING_SECONDS)
+            for waiter in late:
+                waiter.cancel()
+
+    async def _entries(self, stream: str) -> list[Entry]:
+        entries: list[Entry] = []
+        while found := await self._store.read(stream, entries[-1].cursor if entries else None, FOLD_LIMIT):
+            if isinstance(found, Gap):
+                raise StreamNotFound(f"there is no stream {stream[:64]!r}")
+            entries.extend(found)
+            await asyncio.sleep(0)
+        return entries
+
+    def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
+        generation = self._live.get(record.id)
+        return Summary(
+            id=record.id,
+            model=record.model,
+            status=status_of(end, running=record.running),
+            queue_position=generation.ticket.position if generation is not None else None,
+            finish_reason=end.finish_reason if isinstance(end, Completed) else None,
+            usage=end.usage if end is not None else None,
+            error=end.error if isinstance(end, Failed) else None,
+            cursor=str(cursor),
+            created_at=record.created_at,
+            ended_at=record.ended_at if end is not None else None,
+            metadata=record.metadata,
+        )
