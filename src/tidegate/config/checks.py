@@ -1,0 +1,189 @@
+"""What types alone cannot say of the settings. Each problem is a dotted key and a sentence."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, cast, get_args
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from tidegate.config.settings import Settings
+from tidegate.core.principal import Scope
+from tidegate.errors import ConfigError
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel, ReplayModel
+
+Problem = tuple[str, str]
+
+STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def normalised(settings: Settings) -> Settings:
+    """The same settings in the one spelling that the rest of the program relies on."""
+    server = msgspec.structs.replace(settings.server, public_url=settings.server.public_url.rstrip("/"))
+    keys = tuple(msgspec.structs.replace(key, sha256=key.sha256.lower()) for key in settings.auth.keys)
+    return msgspec.structs.replace(settings, server=server, auth=msgspec.structs.replace(settings.auth, keys=keys))
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """All that is wrong with normalised settings, in the order of the sections."""
+    yield from _server(settings)
+    yield from _store(settings)
+    yield from _models(settings)
+    yield from _auth(settings)
+
+
+def not_finite(values: object, key: str = "") -> Iterator[Problem]:
+    """Infinities and NaN, which TOML can write and no setting can mean."""
+    if isinstance(values, float) and not math.isfinite(values):
+        yield key, "expected a finite number"
+    children: Any = ()
+    if isinstance(values, dict):
+        children = cast("dict[str, object]", values).items()
+    elif isinstance(values, list):
+        children = enumerate(cast("list[object]", values))
+    for part, value in children:
+        yield from not_finite(value, f"{key}.{part}" if key else str(part))
+
+
+def refuse_unavailable(settings: Settings) -> None:
+    """Refuses what this version parses but cannot do, where going on without it would be unsafe.
+
+    Raises `ConfigError`.
+    """
+    if settings.auth.jwt_secret_env:
+        raise ConfigError("auth.jwt_secret_env is set, but this version has no tokens yet: use auth.keys")
+    if settings.auth.jwks_url:
+        raise ConfigError("auth.jwks_url is set, but this version has no tokens yet: use auth.keys")
+    if settings.store.url and urlsplit(settings.store.url).scheme != "memory":
+        raise ConfigError("store.url asks for a store that this version does not have yet: it has memory://")
+    if settings.observability.otlp_endpoint:
+        raise ConfigError("observability.otlp_endpoint is set, but this version exports no telemetry yet")
+
+
+def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
+    """Refuses to be reachable from other machines without authentication, unless told that this is meant.
+
+    Raises `ConfigError`.
+    """
+    host = settings.server.host
+    if not (insecure or settings.auth.keys or is_loopback(host)):
+        raise ConfigError(
+            f"server.host = {host!r} can be reached from other machines, and there is no authentication: "
+            "add [[auth.keys]] (tidegate key NAME makes one) or give --insecure-no-auth"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it. Names other than `localhost` are not looked up."""
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _server(settings: Settings) -> Iterator[Problem]:
+    server = settings.server
+    if server.public_url and not _is_base_url(server.public_url):
+        yield "server.public_url", "expected an absolute http or https URL without user, query and fragment"
+    yield from _each("server.allowed_hosts", server.allowed_hosts, _HOST, "expected a host name without port, or *")
+    yield from _each("server.allowed_origins", server.allowed_origins, _ORIGIN, "expected scheme://host, or *")
+    for index, proxy in enumerate(server.trusted_proxies):
+        if proxy != "*" and not _is_network(proxy):
+            yield f"server.trusted_proxies.{index}", "expected an address, a network such as 10.0.0.0/8, or *"
+
+
+def _store(settings: Settings) -> Iterator[Problem]:
+    url = settings.store.url
+    if url and (_split(url) is None or "://" not in url or urlsplit(url).scheme not in STORE_SCHEMES):
+        yield "store.url", "expected " + ", ".join(f"{scheme}://" for scheme in STORE_SCHEMES) + " or nothing"
+
+
+def _models(settings: Settings) -> Iterator[Problem]:
+    if not settings.models:
+        yield "models", "expected at least one model"
+    yield from _unique("models", "name", [model.name for model in settings.models])
+    for index, model in enumerate(settings.models):
+        for name, problem in _model(model):
+            yield f"models.{index}.{name}", problem
+
+
+def _model(model: ModelSettings) -> Iterator[Problem]:
+    if isinstance(model, OpenAIModel):
+        yield from _openai(model)
+    elif isinstance(model, ReplayModel) and model.text and model.file:
+        yield "file", "give either text or file"
+    elif isinstance(model, PythonModel) and isinstance(model.target, str) and ":" not in model.target:
+        yield "target", "expected module:attribute"
+    elif isinstance(model, PythonModel) and not isinstance(model.target, str) and not callable(model.target):
+        yield "target", "expected `str`"
+
+
+def _openai(model: OpenAIModel) -> Iterator[Problem]:
+    if bool(model.base_url) == bool(model.upstreams):
+        yield "base_url", "give either base_url or upstreams"
+    upstreams = [("", model.base_url, model.api_key_env)] if model.base_url else []
+    upstreams += [(f"upstreams.{n}.", each.base_url, each.api_key_env) for n, each in enumerate(model.upstreams)]
+    for prefix, base_url, api_key_env in upstreams:
+        if not _is_base_url(base_url):
+            yield f"{prefix}base_url", "expected an absolute http or https URL without user, query and fragment"
+        if api_key_env and not _ENV_NAME.fullmatch(api_key_env):
+            yield f"{prefix}api_key_env", "expected the name of an environment variable that holds the key"
+
+
+def _auth(settings: Settings) -> Iterator[Problem]:
+    auth = settings.auth
+    yield from _unique("auth.keys", "name", [key.name for key in auth.keys])
+    yield from _each("auth.keys.{}.sha256", [key.sha256 for key in auth.keys], _SHA256, "expected 64 hex digits")
+    yield from _unique("auth.keys", "sha256", [key.sha256 for key in auth.keys])
+    for index, key in enumerate(auth.keys):
+        if not key.scopes:
+            yield f"auth.keys.{index}.scopes", "expected at least one of " + ", ".join(get_args(Scope))
+    if auth.jwt_secret_env and not _ENV_NAME.fullmatch(auth.jwt_secret_env):
+        yield "auth.jwt_secret_env", "expected the name of an environment variable that holds the secret"
+
+
+def _each(key: str, values: Sequence[str], pattern: re.Pattern[str], problem: str) -> Iterator[Problem]:
+    """`key` holds a `{}` where the index goes, or ends before it."""
+    at = key if "{}" in key else key + ".{}"
+    return ((at.format(n), problem) for n, value in enumerate(values) if not pattern.fullmatch(value))
+
+
+def _unique(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield f"{table}.{index}.{name}", f"is also that of {table}.{values.index(value)}"
+
+
+def _is_base_url(url: str) -> bool:
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    return not ("@" in parts.netloc or "?" in url or "#" in url or re.search(r"\s", url))
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is not a number up to 65535
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_network(text: str) -> bool:
+    from ipaddress import ip_network
+
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True

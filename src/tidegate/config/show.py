@@ -1,0 +1,80 @@
+"""The settings as they may be shown: as TOML, secrets masked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from tidegate.config.settings import Settings
+
+MASK = "***"
+_SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
+_PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*)(:[^/?#]*)?@")
+_LONGEST = 200
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Plain values of the whole effective configuration: passwords in URLs masked, hashes of keys cut to 8 digits."""
+    values = cast("dict[str, Any]", msgspec.to_builtins(settings, enc_hook=_function_name))
+    for key in values["auth"]["keys"]:
+        key["sha256"] = key["sha256"][:8] + MASK
+    values["store"]["url"] = without_password(values["store"]["url"])
+    values["observability"]["otlp_endpoint"] = without_password(values["observability"]["otlp_endpoint"])
+    return values
+
+
+def toml(values: dict[str, Any]) -> str:
+    """Plain values as a TOML document (toml.io, 1.0)."""
+    return "\n".join(_table("", values)).strip() + "\n"
+
+
+def shown(key: Sequence[str], value: object) -> str:
+    """A value as an error may show it: nothing that could be a secret, and not at any length."""
+    if _is_table(value) or _is_tables(value):
+        return "a table" if _is_table(value) else "tables"
+    name = next((part for part in reversed(key) if not part.isdecimal()), "")
+    if _SECRET_WORDS.intersection(name.split("_")):
+        return MASK
+    text = repr(without_password(value) if isinstance(value, str) else value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def without_password(url: str) -> str:
+    """The URL with what stands between the user's name and the `@` masked."""
+    return _PASSWORD.sub(rf"\g<user>:{MASK}@", url)
+
+
+def _function_name(target: object) -> str:
+    function = cast("Callable[..., object]", target)
+    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _table(name: str, values: dict[str, Any]) -> Iterator[str]:
+    inner = {key: value for key, value in values.items() if _is_table(value) or _is_tables(value)}
+    yield from (f"{key} = {_value(value)}" for key, value in values.items() if key not in inner)
+    for key, value in inner.items():
+        path = f"{name}.{key}" if name else key
+        for each in value if _is_tables(value) else (value,):
+            yield ""
+            yield f"[[{path}]]" if _is_tables(value) else f"[{path}]"
+            yield from _table(path, each)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, dict) for item in cast("Sequence[object]", value))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in cast("Sequence[object]", value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)

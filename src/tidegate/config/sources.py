@@ -1,0 +1,181 @@
+"""Where settings come from: `tidegate.toml`, then the environment, then flags; later ones win, key by key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from tidegate.config.checks import normalised, not_finite, problems
+from tidegate.config.kinds import choices, is_structured, key_names, kind_of, value_in
+from tidegate.config.settings import Settings
+from tidegate.config.show import shown
+from tidegate.errors import ConfigError
+
+DEFAULT_FILE = Path("tidegate.toml")
+PREFIX = "TIDEGATE_"
+LEVEL = "__"
+FLAGS = {
+    "server.host": "--host",
+    "server.port": "--port",
+    "store.url": "--store",
+    "observability.log_level": "--log-level",
+}
+
+Key = tuple[str, ...]
+
+_AT = re.compile(r"(?P<problem>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_FIELD = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
+
+
+def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:
+    """The settings from the file, the environment and the flags.
+
+    `path` None means `tidegate.toml` in the working directory, if it exists; a file that was named must.
+    `overrides` maps dotted keys to values, those of flags that were not given to None. Raises `ConfigError`.
+    """
+    draft = _Draft()
+    if path is not None or DEFAULT_FILE.exists():
+        draft.add_file(path or DEFAULT_FILE)
+    for name, text in _variables(environ):
+        draft.add_variable(name, text)
+    for key, value in overrides.items():
+        if value is not None:
+            draft.put(tuple(key.split(".")), value, FLAGS.get(key, key))
+    return draft.settled()
+
+
+class _Draft:
+    """The configuration while it is put together: plain values, and the source of each."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.file = ""
+        self.sources: dict[Key, str] = {}
+
+    def add_file(self, path: Path) -> None:
+        self.file = str(path)
+        try:
+            self.values = tomllib.loads(path.read_text("utf-8-sig"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from error
+
+    def add_variable(self, name: str, text: str) -> None:
+        """Adds one variable. A list is JSON when it begins with `[`, else its items stand between commas."""
+        key = tuple(name.removeprefix(PREFIX).lower().split(LEVEL))
+        if key[0] == "models":
+            self.values.setdefault("models", msgspec.to_builtins([{"provider": "llama", "name": "smollm2"}]))
+        kind = kind_of(key, self.values)
+        if kind is None:
+            raise self.error(key, _unknown(key, self.values), source=name, value=text)
+        try:
+            value = _from_text(text, kind)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise self.error(key, _lowered(str(error)), source=name, value=text) from error
+        self.put(key, value, name)
+
+    def put(self, key: Key, value: object, source: str) -> None:
+        node: Any = self.values
+        for depth, part in enumerate(key[:-1], start=1):
+            empty: object = [] if key[depth].isdecimal() else {}
+            node = node[self._slot(node, part, empty, key[:depth], source)]
+        node[self._slot(node, key[-1], value, key, source)] = value
+        self.sources[key] = source
+
+    def settled(self) -> Settings:
+        """The settings, once all sources are in. Raises `ConfigError` for the first problem."""
+        for key, problem in not_finite(self.values):
+            raise self.error(tuple(key.split(".")), problem)
+        try:
+            settings = normalised(msgspec.convert(self.values, Settings))
+        except msgspec.ValidationError as error:
+            raise self._explained(str(error)) from error
+        for key, problem in problems(settings):
+            raise self.error(tuple(key.split(".")), problem)
+        return settings
+
+    def error(self, key: Key, problem: str, *, source: str = "", value: object = None) -> ConfigError:
+        """Names the key, the value and where it stands."""
+        value = _value_at(key, self.values) if value is None else value
+        dotted = ".".join(key)
+        what = dotted if value is None else f"{dotted} = {shown(key, value)}"
+        return ConfigError(f"{what} ({source or self._source(key)}): {problem}", param=dotted)
+
+    def _explained(self, message: str) -> ConfigError:
+        """msgspec's message, with the key in dotted form and what would have been right."""
+        found = _AT.fullmatch(message)
+        assert found is not None
+        problem, path = found["problem"], re.sub(r"\[(\d+)\]", r".\1", found["path"] or "")
+        key = tuple(path.lstrip(".").split(".")) if path else ()
+        field = _FIELD.fullmatch(problem)
+        if field is not None:
+            key = (*key, field["name"])
+            unknown = field["what"] == "contains unknown"
+            return self.error(key, _unknown(key, self.values) if unknown else _missing(key, self.values))
+        if problem.startswith("Invalid"):
+            allowed = choices(kind_of(key[:-1] if key[-1] == "provider" else key, self.values))
+            return self.error(key, "expected one of " + ", ".join(allowed))
+        return self.error(key, _lowered(problem).replace("`object`", "a table").replace("`array`", "a list"))
+
+    def _slot(self, node: object, part: str, empty: object, key: Key, source: str) -> str | int:
+        """The index under which `part` stands in a table or list, once there is something."""
+        if isinstance(node, dict):
+            cast("dict[str, object]", node).setdefault(part, empty)
+            return part
+        if not isinstance(node, list):
+            raise self.error(key[:-1], "expected a table")
+        entries = cast("list[object]", node)
+        if int(part) > len(entries):
+            raise self.error(key, f"there are only {len(entries)} entries before it", source=source)
+        if int(part) == len(entries):
+            entries.append(empty)
+        return int(part)
+
+    def _source(self, key: Key) -> str:
+        """The source of the key, or of what encloses it; else the file, which has everything not overridden."""
+        depths = range(len(key), 0, -1)
+        return next((self.sources[key[:n]] for n in depths if key[:n] in self.sources), self.file or "default")
+
+
+def _variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The variables that are configuration. Providers come first, since they decide a model's other keys."""
+    found = [(name, text) for name, text in environ.items() if name.startswith(PREFIX) and LEVEL in name[len(PREFIX) :]]
+    return sorted(found, key=lambda pair: (not pair[0].endswith("__PROVIDER"), _natural(pair[0])))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(LEVEL)]
+
+
+def _from_text(text: str, kind: Any) -> object:
+    """A variable's value. Raises msgspec's errors."""
+    if not is_structured(kind):
+        return text if kind is Any else msgspec.convert(text, kind, strict=False)
+    if text.startswith(("[", "{")):
+        return msgspec.json.decode(text)
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _unknown(key: Key, values: object) -> str:
+    names = key_names(kind_of(key[:-1], values), _value_at(key[:-1], values))
+    return "unknown key" + (f"; there are {', '.join(names)}" if names else "")
+
+
+def _missing(key: Key, values: object) -> str:
+    allowed = choices(kind_of(key[:-1], values)) if key[-1] == "provider" else ()
+    return "missing" + (f"; expected one of {', '.join(allowed)}" if allowed else "")
+
+
+def _value_at(key: Key, values: object) -> object:
+    return reduce(value_in, key, values)
+
+
+def _lowered(problem: str) -> str:
+    return problem[:1].lower() + problem[1:]
