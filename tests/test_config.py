@@ -359,9 +359,9 @@ def parsed() -> dict[str, Any]:
         if section.name != "models":
             keys |= fields(section.name, type(section.default))
     del keys["auth.keys"]  # a table of its own
-    for model in get_args(ModelSettings):
-        own = fields(f"models[{model.__struct_config__.tag}]", model, but=ModelBase.__struct_fields__)
-        keys |= own
+    models: Any = get_args(ModelSettings)
+    for model in models:
+        keys |= fields(f"models[{model.__struct_config__.tag}]", model, but=ModelBase.__struct_fields__)
     return keys
 
 

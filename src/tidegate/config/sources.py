@@ -112,8 +112,7 @@ class _Draft:
         """msgspec's message, with the key in dotted form and what would have been right."""
         found = _AT.fullmatch(message)
         assert found is not None
-        problem, path = found["problem"], re.sub(r"\[(\d+)\]", r".\1", found["path"] or "")
-        key = tuple(path.lstrip(".").split(".")) if path else ()
+        problem, key = found["problem"], _from_path(found["path"] or "")
         field = _FIELD.fullmatch(problem)
         if field is not None:
             key = (*key, field["name"])
@@ -175,6 +174,11 @@ def _missing(key: Key, values: object) -> str:
 
 def _value_at(key: Key, values: object) -> object:
     return reduce(value_in, key, values)
+
+
+def _from_path(path: str) -> Key:
+    """`.models[1].rate` as a key."""
+    return tuple(part for part in re.sub(r"\[(\d+)\]", r".\1", path).split(".") if part)
 
 
 def _lowered(problem: str) -> str:
