@@ -1,0 +1,155 @@
+"""The composition root: the only place where settings, store, models, engine, routes and gate meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tidegate.config import ServerSettings, Settings
+from tidegate.core.batching import BatchPolicy
+from tidegate.errors import ConfigError
+from tidegate.gate.access import AccessMiddleware
+from tidegate.gate.auth import Authenticator
+from tidegate.gate.failures import FailureMiddleware
+from tidegate.gate.origin import HostMiddleware
+from tidegate.gate.request_id import RequestIdMiddleware
+from tidegate.observe.base import Observer
+from tidegate.observe.logging import LoggingObserver
+from tidegate.providers import PROVIDERS
+from tidegate.providers.settings import ModelSettings, PythonModel
+from tidegate.routes.call import Context
+from tidegate.routes.router import router
+from tidegate.routes.table import ROUTES
+from tidegate.stores import STORES
+from tidegate.stores.base import Store
+from tidegate.streams.models import Model
+from tidegate.streams.service import Service
+
+SWEEP_SECONDS = 60.0
+"""How often what has outlived its retention is looked for; a sweep of 10,000 streams takes milliseconds."""
+
+
+EMBEDDED = Settings(server=ServerSettings(allowed_hosts=("*",)), models=())
+"""Inside another application the Host header is that application's business, and so are the models."""
+
+
+class Tidegate:
+    """tidegate as an ASGI application: served by `tidegate serve`, or mounted into another application.
+
+        streams = Tidegate(models={"agent": answer})
+        app = FastAPI(lifespan=streams.lifespan)
+        app.mount("/llm", streams)
+
+    `models` are `python` models beside those of the settings: functions `async def answer(request)` that yield
+    text or events. Without `lifespan` it starts with its first request, and what is live when the process ends
+    is not told so. Raises `ConfigError`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings = EMBEDDED,
+        *,
+        models: Mapping[str, Callable[..., Any]] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
+        observer = observer or LoggingObserver()
+        self.service = _service(settings, [*settings.models, *own], observer)
+        self._settings = settings
+        self._app = _gated(_routed(settings, self.service), settings, observer)
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._start_sweeping()
+            await self._app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await Router(lifespan=self.lifespan)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def start(self) -> None:
+        """Gets every model ready. Raises `ConfigError` where one never can be."""
+        self._start_sweeping()
+        await asyncio.gather(*(model.start() for model in self.service.models.values()))
+
+    async def drain(self) -> None:
+        """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
+        await self.service.drain(self._settings.server.drain_seconds)
+
+    async def close(self) -> None:
+        """Stops everything at once."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self.service.close()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
+        """Starts, and at the end drains and closes: for the `lifespan` argument of the application around it."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.drain()
+            await self.close()
+
+    def _start_sweeping(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self.service.expire(self._settings.store.retention_seconds)
+
+
+def _service(settings: Settings, models: Sequence[ModelSettings], observer: Observer) -> Service:
+    opened: dict[str, Model] = {}
+    for model in models:
+        if model.name in opened:
+            raise ConfigError(f"models: the name {model.name!r} is given twice")
+        opened[model.name] = _model(model)
+    return Service(_store(settings), opened, observer=observer, lease_seconds=settings.store.lease_seconds)
+
+
+def _store(settings: Settings) -> Store:
+    return _load(STORES["memory"])(max_generation_bytes=settings.limits.max_generation_bytes)
+
+
+def _model(model: ModelSettings) -> Model:
+    name: str = model.__struct_config__.tag  # type: ignore[assignment]
+    provider = _load(PROVIDERS[name])(model)
+    return Model(model.name, provider, max_concurrency=model.max_concurrency, max_queue=model.max_queue)
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _routed(settings: Settings, service: Service) -> ASGIApp:
+    delivery, limits = settings.delivery, settings.limits
+    context = Context(
+        service=service,
+        heartbeat_seconds=delivery.heartbeat_seconds,
+        max_body_bytes=limits.max_body_bytes,
+        request_timeout_seconds=limits.request_timeout_seconds,
+        batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),
+        public_url=settings.server.public_url,
+    )
+    return router(ROUTES, context, Authenticator(settings.auth.keys))
+
+
+def _gated(app: ASGIApp, settings: Settings, observer: Observer) -> ASGIApp:
+    """Outermost last: each request gets its id, is noted, is answered whatever is raised, and has its Host checked."""
+    server = settings.server
+    app = HostMiddleware(app, allowed_hosts=server.allowed_hosts, public_url=server.public_url)
+    app = FailureMiddleware(app, observer=observer)
+    app = AccessMiddleware(app, observer=observer)
+    return RequestIdMiddleware(app)

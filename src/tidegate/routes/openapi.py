@@ -1,0 +1,110 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the types it names."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from tidegate.routes.table import JSON, ROUTES, Answer, Parameter, Route
+
+REF = "#/components/schemas/{name}"
+EVERYWHERE = (400, 405, 500)
+ERRORS = {
+    400: "The request is not valid; `param` names the field.",
+    401: "Credentials are missing or not valid.",
+    403: "The credentials lack the scope.",
+    404: "There is nothing there, or it is another's.",
+    405: "The path does not take this method.",
+    408: "The request did not arrive in time.",
+    409: "It conflicts with what is there.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    429: "Too many requests; see `retry-after`.",
+    500: "The server failed; the log has the request id.",
+    502: "The upstream failed.",
+    503: "The server takes no new generations at the moment; see `retry-after`.",
+    504: "The upstream, or the stream's owner, has not answered in time.",
+}
+
+
+class ErrorDetail(msgspec.Struct, frozen=True):
+    type: str
+    code: str
+    message: str
+    param: str | None
+    request_id: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+@lru_cache(maxsize=1)
+def document() -> bytes:
+    """The document as JSON."""
+    types = [ErrorBody, *(route.body for route in ROUTES if route.body is not None)]
+    types += [kind for route in ROUTES for answer in route.answers for kind in answer.content.values() if kind]
+    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    by_type = dict(zip(types, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "tidegate", "version": version("tidegate"), "license": {"name": "Apache-2.0"}},
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+    )
+
+
+def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.about,
+        "parameters": [_parameter(parameter) for parameter in route.parameters],
+        "responses": {str(answer.status): _answer(answer, by_type) for answer in route.answers},
+    }
+    for status in _failures(route):
+        operation["responses"][str(status)] = _error(status, by_type)
+    if route.scope is not None:
+        operation["security"] = [{"key": [route.scope]}, {}]
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": not route.body_optional,
+            "content": {JSON: {"schema": by_type[route.body]}},
+        }
+    return operation
+
+
+def _failures(route: Route) -> list[int]:
+    guarded = (401, 403) if route.scope is not None else ()
+    return sorted({*EVERYWHERE, *guarded, *route.failures})
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.place == "path",
+        "description": parameter.about,
+        "schema": parameter.schema,
+    }
+
+
+def _answer(answer: Answer, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    content = {media: {"schema": by_type[kind]} if kind else {} for media, kind in answer.content.items()}
+    return {"description": answer.about, "content": content} if content else {"description": answer.about}
+
+
+def _error(status: int, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    return {"description": ERRORS[status], "content": {JSON: {"schema": by_type[ErrorBody]}}}

@@ -1,0 +1,63 @@
+"""The pages and the description of the API: files served as they are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+
+from tidegate.errors import NotFound
+from tidegate.routes.call import Call
+
+MEDIA_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "html": "text/html; charset=utf-8",
+}
+
+# The pages have no inline script or style, load nothing from elsewhere, and are nobody's frame.
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+
+
+async def chat(call: Call) -> None:
+    """The chat page."""
+    await _answer_file(call, "index.html")
+
+
+async def docs(call: Call) -> None:
+    """The API, described for people."""
+    await _answer_file(call, "docs.html")
+
+
+async def file(call: Call) -> None:
+    """A style sheet, script or picture of the pages."""
+    await _answer_file(call, call.params["file"])
+
+
+async def openapi(call: Call) -> None:
+    """The API, described for programs."""
+    from tidegate.routes.openapi import document
+
+    await call.answer(document(), "application/json")
+
+
+async def _answer_file(call: Call, name: str) -> None:
+    await call.answer(_content(name), MEDIA_TYPES[name.rpartition(".")[2]], headers=PAGE_HEADERS)
+
+
+@lru_cache
+def _names() -> frozenset[str]:
+    found = (entry.name for entry in files("tidegate.web").iterdir() if entry.is_file())
+    return frozenset(name for name in found if name.rpartition(".")[2] in MEDIA_TYPES)
+
+
+@lru_cache
+def _content(name: str) -> bytes:
+    if name not in _names():
+        raise NotFound("there is nothing at this path")
+    return files("tidegate.web").joinpath(name).read_bytes()

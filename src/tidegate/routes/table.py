@@ -1,0 +1,257 @@
+"""Every route there is: what it does, who may call it, what it takes and answers. `/openapi.json` is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from tidegate.core.fold import Snapshot, Status
+from tidegate.core.principal import Scope
+from tidegate.dialects import native, openai_chat
+from tidegate.routes import chat, models, pages, probes, streams
+from tidegate.routes.call import Call
+
+Handler = Callable[[Call], Awaitable[None]]
+
+EVENTS = "text/event-stream"
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter of the path, the query or the headers, with its JSON schema."""
+
+    name: str
+    place: Literal["path", "query", "header"]
+    about: str
+    schema: dict[str, Any] = {"type": "string"}
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One successful status: its media types with the type of their content (None: not described further)."""
+
+    status: int
+    about: str
+    content: dict[str, Any] = {}
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """`scope` None: anyone may call it. `failures`: the statuses that are its own, besides those of every route.
+
+    `events`: answers may be streams of events, for whose sake GET also takes `?access_token=`.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    name: str
+    about: str
+    handler: Handler
+    scope: Scope | None = None
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    body_optional: bool = False
+    answers: tuple[Answer, ...]
+    failures: tuple[int, ...] = ()
+    events: bool = False
+
+
+CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
+STREAM = Parameter(name="id", place="path", about="The stream's id.")
+AFTER = Parameter(name="after", place="query", about="Go on after this cursor; default: the beginning.", schema=CURSOR)
+LAST_EVENT_ID = Parameter(
+    name="Last-Event-ID", place="header", about="The same as `after`, and stronger.", schema=CURSOR
+)
+SNAPSHOT = Parameter(
+    name="snapshot",
+    place="query",
+    about="`1`: begin with one `snapshot` event in place of the events so far.",
+    schema={"type": "string", "enum": ["1"]},
+)
+EVENTS_AS = Parameter(
+    name="events",
+    place="query",
+    about="`message`: send every event under the default name, its `type` inside the data.",
+    schema={"type": "string", "enum": ["message"]},
+)
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    about="Repeating a request with its key leads to the stream that the first one started.",
+    schema={"type": "string", "pattern": "^[!-~]{1,255}$"},
+)
+ON_DISCONNECT = Parameter(
+    name="tidegate-on-disconnect",
+    place="header",
+    about="`keep`, `cancel` (default), or the seconds that a client may be away.",
+    schema={"type": "string", "pattern": "^(keep|cancel|[0-9]{1,5})$"},
+)
+ALL_EVENTS = (LAST_EVENT_ID, AFTER, SNAPSHOT, EVENTS_AS)
+STARTING = (404, 408, 409, 413, 415, 429, 502, 503, 504)
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/v1/streams",
+        name="createStream",
+        about="Starts a generation: streamed, whole, or in the background.",
+        handler=streams.create,
+        scope="generate",
+        parameters=(IDEMPOTENCY_KEY, *ALL_EVENTS),
+        body=native.CreateStream,
+        answers=(
+            Answer(status=200, about="The events, or the ended stream.", content={JSON: Snapshot, EVENTS: None}),
+            Answer(status=202, about="The stream has been started.", content={JSON: Snapshot}),
+        ),
+        failures=STARTING,
+    ),
+    Route(
+        method="GET",
+        path="/v1/streams",
+        name="listStreams",
+        about="The caller's streams, newest first.",
+        handler=streams.list_streams,
+        scope="read",
+        parameters=(
+            Parameter(
+                name="limit",
+                place="query",
+                about="How many at the most.",
+                schema={"type": "integer", "minimum": 1, "maximum": streams.MAX_PAGE, "default": streams.PAGE},
+            ),
+            Parameter(name="before", place="query", about="The last stream of the page before."),
+            Parameter(
+                name="status",
+                place="query",
+                about="Only those of this status.",
+                schema={"type": "string", "enum": list(get_args(Status))},
+            ),
+        ),
+        answers=(Answer(status=200, about="A page.", content={JSON: streams.StreamList}),),
+        failures=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/streams/{id}",
+        name="getStream",
+        about="The stream as a whole, so far.",
+        handler=streams.look,
+        scope="read",
+        parameters=(STREAM,),
+        answers=(Answer(status=200, about="The snapshot.", content={JSON: Snapshot}),),
+        failures=(404,),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/streams/{id}",
+        name="deleteStream",
+        about="Ends the stream if it is live, then forgets it.",
+        handler=streams.forget,
+        scope="cancel",
+        parameters=(STREAM,),
+        answers=(Answer(status=204, about="It is forgotten."),),
+        failures=(404, 504),
+    ),
+    Route(
+        method="GET",
+        path="/v1/streams/{id}/events",
+        name="followStream",
+        about="The events after the caller's position, then those to come, until the end.",
+        handler=streams.follow,
+        scope="read",
+        parameters=(STREAM, *ALL_EVENTS),
+        answers=(
+            Answer(status=200, about="The events.", content={EVENTS: None}),
+            Answer(status=204, about="The stream has ended and nothing follows."),
+        ),
+        failures=(404,),
+        events=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/streams/{id}/cancel",
+        name="cancelStream",
+        about="Ends the stream and answers once it has ended, with whichever end won.",
+        handler=streams.cancel,
+        scope="cancel",
+        parameters=(STREAM,),
+        body=native.CancelStream,
+        body_optional=True,
+        answers=(Answer(status=200, about="It has ended.", content={JSON: streams.Cancellation}),),
+        failures=(404, 408, 413, 415, 504),
+    ),
+    Route(
+        method="POST",
+        path="/v1/chat/completions",
+        name="createChatCompletion",
+        about="OpenAI's chat completions, streamed or whole.",
+        handler=chat.complete,
+        scope="generate",
+        parameters=(ON_DISCONNECT,),
+        body=openai_chat.ChatCompletion,
+        answers=(Answer(status=200, about="The answer.", content={JSON: openai_chat.Answer, EVENTS: None}),),
+        failures=STARTING,
+    ),
+    Route(
+        method="GET",
+        path="/v1/models",
+        name="listModels",
+        about="The models there are, in OpenAI's shape.",
+        handler=models.list_models,
+        scope="generate",
+        answers=(Answer(status=200, about="The models.", content={JSON: models.ModelList}),),
+    ),
+    Route(
+        method="GET",
+        path="/healthz",
+        name="isAlive",
+        about="Whether the process is alive.",
+        handler=probes.alive,
+        answers=(Answer(status=200, about="It is.", content={JSON: probes.Health}),),
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        name="isReady",
+        about="Whether new generations are taken.",
+        handler=probes.ready,
+        answers=(Answer(status=200, about="They are.", content={JSON: probes.Health}),),
+        failures=(503,),
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        name="getOpenAPI",
+        about="This description.",
+        handler=pages.openapi,
+        answers=(Answer(status=200, about="An OpenAPI 3.1 document.", content={JSON: None}),),
+    ),
+    Route(
+        method="GET",
+        path="/docs",
+        name="getDocs",
+        about="The same for people.",
+        handler=pages.docs,
+        answers=(Answer(status=200, about="A page.", content={HTML: None}),),
+    ),
+    Route(
+        method="GET",
+        path="/",
+        name="getChatPage",
+        about="The chat page.",
+        handler=pages.chat,
+        answers=(Answer(status=200, about="A page.", content={HTML: None}),),
+    ),
+    Route(
+        method="GET",
+        path="/web/{file}",
+        name="getWebFile",
+        about="What the pages are made of.",
+        handler=pages.file,
+        parameters=(Parameter(name="file", place="path", about="The file's name."),),
+        answers=(Answer(status=200, about="The file.", content={TEXT: None}),),
+        failures=(404,),
+    ),
+)

@@ -1,0 +1,326 @@
+"""One suite over all stores: what `stores/base.py` promises."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from tidegate.core.events import Cancelled, Completed, Delta, Event, Started, Usage
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap
+from tidegate.errors import (
+    Fenced,
+    IdempotencyMismatch,
+    OffsetMismatch,
+    StreamEnded,
+    StreamNotFound,
+    TidegateError,
+    TooLong,
+)
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+MAX_BYTES = 2000
+END = Completed("stop", Usage(1, 1, 2))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def memory(clock: Clock) -> Store:
+    return MemoryStore(max_generation_bytes=MAX_BYTES, now=clock)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=[memory])
+def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
+    open_store: Callable[[Clock], Store] = request.param
+    return open_store(clock)
+
+
+async def appended(store: Store, events: Sequence[Event], fence: Fence, expected: int) -> int:
+    answer = store.append(events, fence=fence, expected=expected)
+    return await answer if isinstance(answer, Future) else answer
+
+
+async def opened(store: Store, stream: str = "gen_1", *, owner: str = "anna", claim: Claim | None = None) -> Fence:
+    record = StreamRecord(id=stream, owner=owner, model="m", created_at=1.0)
+    fence = await store.create(record, [Started(stream, "m", 1.0)], claim=claim)
+    assert isinstance(fence, Fence)
+    return fence
+
+
+async def events_of(store: Store, stream: str = "gen_1") -> list[Event]:
+    found = await store.read(stream, None, 1000)
+    assert not isinstance(found, Gap)
+    return [entry.event for entry in found]
+
+
+async def test_a_new_stream_begins_with_its_first_event(store: Store) -> None:
+    """Creation and the `started` event are one step: no reader ever sees a stream without it."""
+    await opened(store)
+    assert await events_of(store) == [Started("gen_1", "m", 1.0)]
+    assert (await store.tail("gen_1")).offset == 1
+
+
+async def test_events_are_appended_together_and_in_order(store: Store) -> None:
+    """An append of several events is one step; the answer is the new tail."""
+    fence = await opened(store)
+    assert await appended(store, [Delta("a"), Delta("b")], fence, 1) == 3
+    assert await appended(store, [Delta("c")], fence, 3) == 4
+    assert (await events_of(store))[1:] == [Delta("a"), Delta("b"), Delta("c")]
+
+
+async def test_repeating_the_last_append_is_harmless(store: Store) -> None:
+    """A writer that does not know whether its append arrived may send it again."""
+    fence = await opened(store)
+    await appended(store, [Delta("a"), Delta("b")], fence, 1)
+    assert await appended(store, [Delta("a"), Delta("b")], fence, 1) == 3
+    assert len(await events_of(store)) == 3
+
+
+async def test_an_append_at_another_tail_is_refused_with_the_right_one(store: Store) -> None:
+    """What was not expected is not written over or behind; the error says where the tail is."""
+    fence = await opened(store)
+    await appended(store, [Delta("a")], fence, 1)
+    for expected in (0, 1, 5):
+        with pytest.raises(OffsetMismatch) as caught:
+            await appended(store, [Delta("other")], fence, expected)
+        assert caught.value.tail == 2
+    assert len(await events_of(store)) == 2
+
+
+async def test_an_old_fence_cannot_append(store: Store) -> None:
+    """Whoever was taken over writes nothing any more, not even a repetition."""
+    old = await opened(store)
+    await appended(store, [Delta("a")], old, 1)
+    new = await store.acquire("gen_1")
+    for events, expected in (([Delta("late")], 2), ([Delta("a")], 1)):
+        with pytest.raises(Fenced):
+            await appended(store, events, old, expected)
+    await appended(store, [Delta("b")], new, 2)
+    assert (await events_of(store))[1:] == [Delta("a"), Delta("b")]
+
+
+async def test_a_takeover_begins_an_epoch_and_keeps_the_positions(store: Store) -> None:
+    """Cursors from before a takeover go on being read from."""
+    fence = await opened(store)
+    await appended(store, [Delta("a")], fence, 1)
+    before = await store.tail("gen_1")
+    new = await store.acquire("gen_1")
+    await appended(store, [Delta("b")], new, 2)
+    found = await store.read("gen_1", before, 10)
+    assert not isinstance(found, Gap)
+    assert [entry.event for entry in found] == [Delta("b")]
+    assert found[0].epoch == new.epoch != before.epoch
+
+
+async def test_a_stream_ends_once(store: Store, clock: Clock) -> None:
+    """The first terminal event wins, whoever comes second is told, and the record knows the end."""
+    fence = await opened(store)
+    clock.now = 1234.5
+    await appended(store, [Delta("a"), END], fence, 1)
+    with pytest.raises(StreamEnded):
+        await appended(store, [Cancelled("client", None, Usage(0, 0, 0))], fence, 3)
+    with pytest.raises(StreamEnded):
+        await store.acquire("gen_1")
+    record = await store.get("gen_1")
+    assert (record.end, record.ended_at) == (END, 1234.5)
+
+
+async def test_repeating_the_append_that_ended_the_stream_is_harmless(store: Store) -> None:
+    """The end may be written again by a writer that is not sure of it."""
+    fence = await opened(store)
+    await appended(store, [END], fence, 1)
+    assert await appended(store, [END], fence, 1) == 2
+
+
+async def test_a_generation_that_is_too_long_is_refused_whole(store: Store) -> None:
+    """Past `max_generation_bytes` an append changes nothing, and the end can still be written."""
+    fence = await opened(store)
+    with pytest.raises(TooLong):
+        await appended(store, [Delta("a"), Delta("x" * MAX_BYTES)], fence, 1)
+    assert len(await events_of(store)) == 1
+    await appended(store, [END], fence, 1)
+
+
+async def test_readers_are_woken_after_the_event_can_be_read(store: Store) -> None:
+    """Nothing is shown that the store does not have: at the wake-up the event is there, once per append."""
+    fence = await opened(store)
+    woken: list[None] = []
+    reached = asyncio.Event()
+
+    def wake() -> None:
+        woken.append(None)
+        reached.set()
+
+    unwatch = store.watch("gen_1", wake)
+    await appended(store, [Delta("a"), Delta("b")], fence, 1)
+    await asyncio.wait_for(reached.wait(), 5)
+    assert len(await events_of(store)) == 3
+    assert len(woken) == 1
+    unwatch()
+    await appended(store, [Delta("c")], fence, 3)
+    assert len(woken) == 1
+
+
+async def test_a_watcher_that_leaves_during_a_wake_up_disturbs_nobody(store: Store) -> None:
+    """Readers come and go while others are being woken."""
+    fence = await opened(store)
+    woken: list[str] = []
+    leave = store.watch("gen_1", lambda: (woken.append("first"), leave()))
+    store.watch("gen_1", lambda: woken.append("second"))
+    await appended(store, [Delta("a")], fence, 1)
+    await appended(store, [Delta("b")], fence, 2)
+    assert woken == ["first", "second", "second"]
+
+
+async def test_reading_is_bounded_and_goes_on(store: Store) -> None:
+    """A reader takes what it can hold and comes back for the rest."""
+    fence = await opened(store)
+    await appended(store, [Delta(str(n)) for n in range(10)], fence, 1)
+    seen: list[Entry] = []
+    while found := await store.read("gen_1", seen[-1].cursor if seen else None, 3):
+        assert not isinstance(found, Gap)
+        assert len(found) <= 3
+        seen += found
+    assert [entry.offset for entry in seen] == list(range(1, 12))
+
+
+async def test_a_position_of_another_stream_is_a_gap(store: Store) -> None:
+    """A cursor is never mistaken for another stream's."""
+    await opened(store, "gen_1")
+    await opened(store, "gen_2")
+    asked = await store.tail("gen_2")
+    found = await store.read("gen_1", asked, 10)
+    assert isinstance(found, Gap)
+    assert (found.asked, found.to.offset) == (asked, 0)
+
+
+async def test_an_idempotency_key_leads_to_its_first_stream(store: Store) -> None:
+    """The same key and body start one stream, however often they come."""
+    claim = Claim("anna streams k", b"body")
+    await opened(store, "gen_1", claim=claim)
+    record = StreamRecord(id="gen_2", owner="anna", model="m", created_at=1.0)
+    assert await store.create(record, [Started("gen_2", "m", 1.0)], claim=claim) == Claimed("gen_1")
+    assert await store.claimed(claim) == Claimed("gen_1")
+    with pytest.raises(StreamNotFound):
+        await store.get("gen_2")
+
+
+async def test_an_idempotency_key_with_another_body_is_a_conflict(store: Store) -> None:
+    """A key that is used for something else is an error of the caller's, and starts nothing."""
+    await opened(store, "gen_1", claim=Claim("k", b"body"))
+    record = StreamRecord(id="gen_2", owner="anna", model="m", created_at=1.0)
+    with pytest.raises(IdempotencyMismatch):
+        await store.create(record, [Started("gen_2", "m", 1.0)], claim=Claim("k", b"other"))
+    with pytest.raises(IdempotencyMismatch):
+        await store.claimed(Claim("k", b"other"))
+
+
+async def test_a_key_is_forgotten_with_its_stream(store: Store) -> None:
+    """A key is kept as long as its result."""
+    claim = Claim("k", b"body")
+    await opened(store, "gen_1", claim=claim)
+    await store.forget("gen_1")
+    assert await store.claimed(claim) is None
+    await opened(store, "gen_2", claim=claim)
+
+
+async def test_the_list_is_the_owners_newest_first(store: Store) -> None:
+    """Pages go from the newest back, and hold nobody else's streams."""
+    for index in range(5):
+        await opened(store, f"gen_{index}", owner="anna" if index != 2 else "bert")
+    page = await store.list(owner="anna", status=None, before=None, limit=2)
+    assert [record.id for record in page] == ["gen_4", "gen_3"]
+    page = await store.list(owner="anna", status=None, before="gen_3", limit=5)
+    assert [record.id for record in page] == ["gen_1", "gen_0"]
+    assert len(await store.list(owner=None, status=None, before=None, limit=10)) == 5
+
+
+async def test_the_list_can_be_of_one_status(store: Store) -> None:
+    """Queued, running and ended streams are told apart."""
+    queued = await opened(store, "gen_q")
+    running = await opened(store, "gen_r")
+    ended = await opened(store, "gen_e")
+    await store.mark_running(running)
+    await store.mark_running(ended)
+    await appended(store, [END], ended, 1)
+    for status, fence in (("queued", queued), ("running", running), ("completed", ended)):
+        found = await store.list(owner=None, status=status, before=None, limit=10)
+        assert [record.id for record in found] == [fence.stream]
+
+
+async def test_only_what_ended_long_ago_expires(store: Store, clock: Clock) -> None:
+    """Retention counts from the end; a live stream is kept however old it is."""
+    old, fresh = await opened(store, "gen_old"), await opened(store, "gen_fresh")
+    await opened(store, "gen_live")
+    clock.now = 100
+    await appended(store, [END], old, 1)
+    clock.now = 200
+    await appended(store, [END], fresh, 1)
+    assert await store.expire(150) == 1
+    with pytest.raises(StreamNotFound):
+        await store.get("gen_old")
+    await store.get("gen_fresh")
+    await store.get("gen_live")
+
+
+async def test_readers_of_a_forgotten_stream_are_woken(store: Store) -> None:
+    """Nobody waits for ever on a stream that is gone."""
+    await opened(store)
+    reached = asyncio.Event()
+    store.watch("gen_1", reached.set)
+    await store.forget("gen_1")
+    await asyncio.wait_for(reached.wait(), 5)
+
+
+async def test_calls_on_a_stream_that_is_not_there_say_so(store: Store) -> None:
+    """Every call answers a typed error for an unknown stream."""
+    fence = Fence("gen_none", "aaaa")
+    calls: list[Callable[[], object]] = [
+        lambda: store.get("gen_none"),
+        lambda: store.tail("gen_none"),
+        lambda: store.read("gen_none", None, 1),
+        lambda: store.acquire("gen_none"),
+        lambda: store.forget("gen_none"),
+        lambda: store.mark_running(fence),
+        lambda: appended(store, [Delta("a")], fence, 0),
+        lambda: store.list(owner=None, status=None, before="gen_none", limit=1),
+    ]
+    for call in calls:
+        with pytest.raises(StreamNotFound):
+            await call()  # type: ignore[misc]
+    with pytest.raises(StreamNotFound):
+        store.watch("gen_none", lambda: None)
+
+
+async def test_of_many_ends_at_once_one_wins(store: Store) -> None:
+    """Cancel racing completion: exactly one terminal event stands in the log, and everybody agrees which."""
+    fence = await opened(store)
+    ends: list[Event] = [Cancelled("client", str(n), Usage(0, 0, 0)) for n in range(20)]
+
+    async def end(event: Event) -> bool:
+        try:
+            await appended(store, [event], fence, 1)
+        except TidegateError:
+            return False
+        return True
+
+    won = await asyncio.gather(*(end(event) for event in ends))
+    assert won.count(True) == 1
+    assert (await events_of(store))[1:] == [ends[won.index(True)]]

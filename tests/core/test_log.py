@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Completed, Delta, Usage, encode
+from tidegate.core.log import Log
+from tidegate.core.notices import Gap
+from tidegate.errors import StreamEnded, TooLong
+
+END = Completed("stop", Usage(1, 1, 2))
+
+
+def log_of(count: int, **bounds: int) -> Log:
+    log = Log("aaaa", **bounds)
+    for index in range(count):
+        log.append([Delta(f"{index + 1}")])
+    return log
+
+
+def texts(found: object) -> list[str]:
+    assert isinstance(found, list)
+    return [entry.event.text for entry in found]
+
+
+def test_reading_goes_on_after_the_cursor() -> None:
+    """A reader gets what follows its cursor, in order, and nothing it had."""
+    assert texts(log_of(5).read(Cursor("aaaa", 3), 10)) == ["4", "5"]
+
+
+def test_reading_without_a_cursor_begins_at_the_beginning() -> None:
+    """Whoever asks for no position gets everything."""
+    assert texts(log_of(3).read(None, 10)) == ["1", "2", "3"]
+
+
+def test_the_tail_is_a_position_with_nothing_after_it() -> None:
+    """At the tail there is nothing to read, and no gap."""
+    log = log_of(3)
+    assert log.read(log.cursor, 10) == []
+
+
+def test_position_zero_is_before_the_first_event() -> None:
+    """A cursor at offset 0 reads everything."""
+    assert texts(log_of(2).read(Cursor("aaaa", 0), 10)) == ["1", "2"]
+
+
+@pytest.mark.parametrize("asked", [Cursor("zzzz", 2), Cursor("aaaa", 4), Cursor("aaaa", 10**15)])
+def test_a_foreign_or_future_cursor_is_a_gap_that_leads_to_the_beginning(asked: Cursor) -> None:
+    """A position this log never gave out is said to be one; everything kept follows."""
+    assert log_of(3).read(asked, 10) == Gap(asked, Cursor("aaaa", 0))
+
+
+def test_what_a_bounded_log_has_forgotten_is_a_gap() -> None:
+    """Lost history is said, never skipped."""
+    log = log_of(10, max_entries=3)
+    asked = Cursor("aaaa", 5)
+    assert log.read(asked, 10) == Gap(asked, Cursor("aaaa", 7))
+    assert texts(log.read(Cursor("aaaa", 7), 10)) == ["8", "9", "10"]
+    assert log.tail == 10
+
+
+def test_an_earlier_epoch_stays_valid_up_to_its_tail() -> None:
+    """A takeover does not invalidate what readers hold; offsets go on."""
+    log = log_of(3)
+    log.begin_epoch("bbbb")
+    log.append([Delta("4")])
+    assert texts(log.read(Cursor("aaaa", 2), 10)) == ["3", "4"]
+    assert texts(log.read(Cursor("aaaa", 3), 10)) == ["4"]
+    assert log.cursor == Cursor("bbbb", 4)
+
+
+def test_a_position_that_a_crash_lost_is_a_gap() -> None:
+    """A cursor of the old epoch beyond the recovered tail is not mistaken for the new event there."""
+    log = log_of(3)
+    log.begin_epoch("bbbb")
+    log.append([Delta("4")])
+    asked = Cursor("aaaa", 4)
+    assert log.read(asked, 10) == Gap(asked, Cursor("aaaa", 0))
+
+
+def test_a_new_epoch_does_not_reach_before_its_beginning() -> None:
+    """An epoch knows only the positions that were given out in it."""
+    log = log_of(3)
+    log.begin_epoch("bbbb")
+    asked = Cursor("bbbb", 2)
+    assert isinstance(log.read(asked, 10), Gap)
+
+
+def test_nothing_follows_the_terminal_event() -> None:
+    """A stream ends once."""
+    log = log_of(1)
+    log.append([END])
+    assert log.end == END
+    with pytest.raises(StreamEnded):
+        log.append([Delta("late")])
+    with pytest.raises(StreamEnded):
+        log.begin_epoch("bbbb")
+
+
+def test_a_log_past_its_bytes_refuses_and_stays_as_it_is() -> None:
+    """An append that is too long changes nothing; the terminal event always fits."""
+    size = len(encode(Delta("1234")))
+    log = Log("aaaa", max_bytes=2 * size)
+    log.append([Delta("1234"), Delta("1234")])
+    with pytest.raises(TooLong):
+        log.append([Delta("x")])
+    assert log.tail == 2
+    log.append([END])
+    assert log.tail == 3
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=4)), st.integers(1, 5))
+def test_any_reader_sees_the_same_log(appends: list[list[str]], limit: int) -> None:
+    """However it was appended and in whatever pieces it is read, the text is the same."""
+    log = Log("aaaa")
+    for pieces in appends:
+        log.append([Delta(piece) for piece in pieces])
+    seen: list[str] = []
+    cursor = None
+    while found := log.read(cursor, limit):
+        assert isinstance(found, list)
+        seen += texts(found)
+        cursor = found[-1].cursor
+    assert seen == [piece for pieces in appends for piece in pieces]
