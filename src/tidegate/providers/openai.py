@@ -1,0 +1,159 @@
+"""Models behind any server that speaks OpenAI's chat completions, always asked to stream."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import msgspec
+
+from tidegate.core.events import GenerationRequest
+from tidegate.errors import ConfigError, ProviderError, UpstreamTimeout, UpstreamUnreachable
+from tidegate.providers.base import Sink
+from tidegate.providers.openai_answer import Answer
+from tidegate.providers.openai_chunks import ChunkReader
+from tidegate.providers.openai_errors import refusal_in_stream
+from tidegate.providers.settings import OpenAIModel, Upstream
+from tidegate.providers.upstream import Endpoint, connect
+from tidegate.providers.upstream_connection import UpstreamConnection
+
+CHARACTERS_PER_TOKEN = 4
+"""OpenAI's rule of thumb for English, where the upstream does not count the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One upstream, ready to be asked: its request head is made once."""
+
+    endpoint: Endpoint
+    head: bytes
+    secrets: tuple[str, ...]
+    weight: int
+
+
+class OpenAIProvider:
+    """Relays chat completions of one model from `base_url`, or from `upstreams` drawn by weight.
+
+    `api_key` stands in for the variables named in the settings. `body` is merged into every request and wins
+    over what the request brings. `random` draws from [0, 1).
+    """
+
+    def __init__(
+        self,
+        model: OpenAIModel,
+        *,
+        api_key: str | None = None,
+        body: Mapping[str, object] = {},
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._model = model
+        self._api_key = api_key
+        self._body = body
+        self._random = random
+        self._targets: list[Target] = []
+
+    async def start(self) -> None:
+        """Raises `ConfigError` where an upstream or its key is missing or unusable."""
+        model = self._model
+        if bool(model.base_url) == bool(model.upstreams):
+            self._wrong("needs either base_url or upstreams")
+        upstreams = model.upstreams or (Upstream(base_url=model.base_url, api_key_env=model.api_key_env),)
+        self._targets = [self._target(upstream) for upstream in upstreams]
+
+    async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        """Relays one answer; see `Provider.generate`."""
+        payload = msgspec.json.encode(self._payload(request))
+        target, connection = await self._connect()
+        try:
+            answer = Answer(
+                connection,
+                sink,
+                ChunkReader(lambda data: refusal_in_stream(data, target.secrets), lambda: estimated_tokens(request)),
+                first_token_timeout=self._model.first_token_timeout,
+                stall_timeout=self._model.stall_timeout,
+                secrets=target.secrets,
+            )
+            connection.send(b"%b%d\r\n\r\n%b" % (target.head, len(payload), payload), answer)
+            await answer.relay()
+        finally:
+            connection.abort()
+
+    async def close(self) -> None:
+        """Nothing outlives a generation: its connection is closed with it."""
+
+    async def _connect(self) -> tuple[Target, UpstreamConnection]:
+        # Only a failed connection is certain to have started no work, so only then is another upstream asked.
+        failed: ProviderError = UpstreamUnreachable("No upstream is configured.")
+        for target in drawn(self._targets, self._random):
+            try:
+                return target, await connect(target.endpoint, self._model.connect_timeout)
+            except (UpstreamUnreachable, UpstreamTimeout) as error:
+                failed = error
+        raise failed
+
+    def _payload(self, request: GenerationRequest) -> dict[str, Any]:
+        sampling: dict[str, Any] = {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            "stop": request.stop or None,
+            "seed": request.seed,
+        }
+        return {
+            **request.extra,
+            **{name: value for name, value in sampling.items() if value is not None},
+            **self._body,
+            "model": self._model.upstream_model or self._model.name,
+            "messages": request.messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+
+    def _target(self, upstream: Upstream) -> Target:
+        key = self._key(upstream)
+        try:
+            endpoint = Endpoint.parse(upstream.base_url)
+            head = endpoint.request_head("/chat/completions", key)
+        except ConfigError as error:
+            self._wrong(error.message)
+        return Target(endpoint, head, secrets(key, endpoint), upstream.weight)
+
+    def _key(self, upstream: Upstream) -> str:
+        if self._api_key is not None or not upstream.api_key_env:
+            return self._api_key or ""
+        # Secrets that come from files often end in a line break.
+        key = os.environ.get(upstream.api_key_env, "").strip()
+        if not key:
+            self._wrong(f"has api_key_env = {upstream.api_key_env!r}, which is not set in the environment")
+        return key
+
+    def _wrong(self, what: str) -> NoReturn:
+        raise ConfigError(f"model {self._model.name!r}: {what}")
+
+
+def drawn(targets: Sequence[Target], random: Callable[[], float]) -> Iterator[Target]:
+    """All targets once, each time drawn by weight from those that are left."""
+    left = list(targets)
+    while left:
+        point = random() * sum(target.weight for target in left)
+        position = 0
+        while position < len(left) - 1 and point >= left[position].weight:
+            point -= left[position].weight
+            position += 1
+        yield left.pop(position)
+
+
+def estimated_tokens(request: GenerationRequest) -> int:
+    """About how many tokens the prompt has."""
+    return max(1, sum(len(message.text) for message in request.messages) // CHARACTERS_PER_TOKEN)
+
+
+def secrets(key: str, endpoint: Endpoint) -> tuple[str, ...]:
+    """What must not appear in any message, in the forms an upstream may echo; the longest first."""
+    password = endpoint.credentials.partition(":")[2]
+    found = {key, endpoint.credentials, endpoint.basic, password, quote(password)}
+    return tuple(sorted((secret for secret in found if secret), key=len, reverse=True))

@@ -1,0 +1,161 @@
+"""One HTTP/1.1 connection to an upstream: a request out, the response handed on as it is read.
+
+RFC 9112. The body's bytes go to the receiver inside `data_received`, one call per read: no queue and no task
+switch stand between the socket and the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, Protocol, cast
+
+import httptools
+
+from tidegate.errors import UpstreamInterrupted, UpstreamMalformed
+
+MAX_OVERHEAD_BYTES = 65_536
+"""What may arrive without a byte of body: the head, chunk extensions, trailers. Servers send 1 to 8 KiB of it."""
+
+
+class Head(NamedTuple):
+    """A response's status and headers; names in lower case, repeated ones joined by commas (RFC 9110, 5.3)."""
+
+    status: int
+    headers: dict[str, str]
+
+
+class Receiver(Protocol):
+    """What takes a response. Nothing here may wait; what it raises ends the exchange with `closed`."""
+
+    def answered(self, head: Head) -> None:
+        """The final head has been read."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """All the body that one read brought."""
+        ...
+
+    def closed(self, error: Exception | None) -> None:
+        """Called once: the body is complete (None), or will not come: `UpstreamInterrupted`, `UpstreamMalformed`."""
+        ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Carries one exchange at a time; `send` begins it, `abort` gives it up."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._receiver: Receiver | None = None
+        self._headers: dict[str, str] = {}
+        self._head: Head | None = None
+        self._announced = False
+        self._body: list[bytes] = []
+        self._overhead = 0
+        self._until_close = False
+        self._complete = False
+
+    def send(self, request: bytes, receiver: Receiver) -> None:
+        """Sends a whole request; the response, or why there is none, goes to `receiver`."""
+        self._receiver = receiver
+        if self._transport is None or self._transport.is_closing():
+            self._finish(UpstreamInterrupted("The upstream closed the connection before it answered."))
+        else:
+            self._transport.write(request)
+
+    def pause(self) -> None:
+        """Stops reading, so that TCP slows the upstream down."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Closes at once, without waiting for anything. The receiver hears nothing more."""
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiver is None:
+            self.abort()
+            return
+        self._overhead += len(data)
+        error = self._parse(data)
+        try:
+            self._deliver()
+        except Exception as raised:
+            self._finish(raised)
+        else:
+            if error is not None or self._complete:
+                self._finish(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None and self._until_close and self._head is not None:
+            self._finish(None)
+        else:
+            when = "before it answered" if self._head is None else "in the middle of its answer"
+            self._finish(UpstreamInterrupted(f"The upstream closed the connection {when}."), exc)
+        self._transport = None
+        # The parser holds this object's methods: a cycle that would wait for the collector.
+        del self._parser
+
+    def _parse(self, data: bytes) -> Exception | None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # Bytes after the end of a complete answer harm nobody: the connection is not used again.
+            return None if self._complete else UpstreamMalformed("The upstream's answer is not HTTP/1.1.")
+        if self._overhead > MAX_OVERHEAD_BYTES and not self._body and not self._complete:
+            return UpstreamMalformed("The upstream's response head is too large.")
+        return None
+
+    def _deliver(self) -> None:
+        # Not from within the parser's calls: it would swallow what the receiver raises.
+        if self._head is not None and not self._announced and self._receiver is not None:
+            self._announced = True
+            self._receiver.answered(self._head)
+        body, self._body = self._body, []
+        if body and self._receiver is not None:
+            self._overhead = 0
+            self._receiver.receive(body[0] if len(body) == 1 else b"".join(body))
+
+    def _finish(self, error: Exception | None, cause: Exception | None = None) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if error is not None and cause is not None:
+            error.__cause__ = cause
+        receiver.closed(error)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is not None:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known = self._headers.get(key)
+        self._headers[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            return
+        self._head = Head(status, self._headers)
+        self._until_close = not self._headers.keys() & {"content-length", "transfer-encoding"}
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._head is not None:
+            self._complete = True
