@@ -27,7 +27,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     place: Literal["path", "query", "header"]
     about: str
-    schema: dict[str, Any] = {"type": "string"}
+    schema: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

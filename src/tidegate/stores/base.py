@@ -26,7 +26,7 @@ from tidegate.core.notices import Gap
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a stream besides its log. Times are in Unix seconds.
 
-    `running` says that a provider has been asked; `end` is the terminal event once there is one.
+    Times have milliseconds. `running` says that a provider has been asked; `end` is the terminal event once there is one.
     """
 
     id: str

@@ -84,7 +84,7 @@ class MemoryStore:
             raise OffsetMismatch(f"the stream's tail is {held.log.tail}, not {expected}", tail=held.log.tail)
         tail = held.log.append(events)
         if events and isinstance(end := events[-1], TERMINAL_TYPES):
-            held.record = msgspec.structs.replace(held.record, end=end, ended_at=self._now())
+            held.record = msgspec.structs.replace(held.record, end=end, ended_at=round(self._now(), 3))
         held.wake()
         return tail
 

@@ -35,6 +35,11 @@ class Admission:
         self._running: set[Ticket] = set()
         self._waiting: deque[Ticket] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many generations wait for their turn."""
+        return len(self._waiting)
+
     def enter(self) -> Ticket:
         """Takes a place; its `turn` comes at once if one is free. Raises `QueueFull`."""
         ticket = Ticket(self)

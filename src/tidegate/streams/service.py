@@ -83,7 +83,7 @@ class Service:
         self._random_bits = random_bits
         self._live: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._readers: set[Reader] = set()
+        self.readers: set[Reader] = set()
 
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
@@ -151,7 +151,7 @@ class Service:
         attached_at = self._clock()
 
         def left(reader: Reader) -> None:
-            self._readers.discard(reader)
+            self.readers.discard(reader)
             if attendance is not None:
                 attendance.leave(asked=self.draining or reader.told)
             reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
@@ -159,7 +159,7 @@ class Service:
             self._observer.observe(ReaderLeft(stream, name, transport, reader.delivered, seconds, reason))
 
         reader = Reader(self._store, stream, after=after, live_from=tail.offset, batch=batch, on_close=left)
-        self._readers.add(reader)
+        self.readers.add(reader)
         if attendance is not None:
             attendance.arrive()
         self._observer.observe(ReaderAttached(stream, name, transport, viewer.name))
@@ -219,7 +219,7 @@ class Service:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
         await self.record(stream, viewer)
         await self._end(stream, "client", "deleted")
-        await self._parting([reader for reader in self._readers if reader.stream == stream])
+        await self._parting([reader for reader in self.readers if reader.stream == stream])
         await self._store.forget(stream)
 
     async def expire(self, retention_seconds: float) -> None:
@@ -237,11 +237,11 @@ class Service:
             generation.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
-        await self._parting(self._readers)
+        await self._parting(self.readers)
         low, high = RECONNECT_MS
-        for reader in tuple(self._readers):
+        for reader in tuple(self.readers):
             reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), "draining"))
-        await self._parting(self._readers)
+        await self._parting(self.readers)
 
     async def close(self) -> None:
         """Stops what is left at once; `drain` comes first when there is time."""
@@ -250,7 +250,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for reader in tuple(self._readers):
+        for reader in tuple(self.readers):
             reader.close()
         for model in self.models.values():
             await model.close()

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Completed, Delta, Event, Usage
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.sse import Decoder
+from tidegate.dialects.native import NativeEvents, parse, parse_cancel
+from tidegate.errors import InvalidJson, InvalidValue, TidegateError, UnknownField
+
+GOOD = {"model": "m", "prompt": "hi"}
+
+
+def entry(event: Event, offset: int = 13) -> Entry:
+    return Entry("5k2q", offset, event)
+
+
+def parsed(**changes: object):
+    return parse(json.dumps({**GOOD, **changes}).encode())
+
+
+def test_a_prompt_is_one_message_of_the_user() -> None:
+    """`prompt` and `messages` are two ways to say the same."""
+    request = parsed().request()
+    assert [(message.role, message.content) for message in request.messages] == [("user", "hi")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"prompt": None}, "messages"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "prompt"),
+        ({"prompt": 5}, "prompt"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": None, "messages": []}, "messages"),
+        ({"prompt": None, "messages": [{"role": "king", "content": "x"}]}, "messages.0.role"),
+        ({"prompt": None, "messages": [{"role": "user"}]}, "messages.0.content"),
+        ({"prompt": None, "messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
+        ({"prompt": None, "messages": [{"content": "x"}]}, "messages.0.role"),
+        ({"model": None}, "model"),
+        ({"model": ""}, "model"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"stream": "yes"}, "stream"),
+        ({"background": 1}, "background"),
+        ({"stop": ["a", ""]}, "stop.1"),
+        ({"stop": "a"}, "stop"),
+        ({"seed": "x"}, "seed"),
+        ({"on_disconnect": "stay"}, "on_disconnect"),
+        ({"on_disconnect": {"grace_seconds": -1}}, "on_disconnect.grace_seconds"),
+        ({"batch": {"max_tokens": 0}}, "batch.max_tokens"),
+        ({"metadata": {"k": 1}}, "metadata"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+    ],
+)
+def test_a_bad_field_is_named(changes: dict[str, object], param: str) -> None:
+    """Every field of the wrong type or out of range is refused, and the error says which one it is."""
+    with pytest.raises(InvalidValue) as caught:
+        parsed(**changes)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(("changes", "param"), [({"promt": "x"}, "promt"), ({"batch": {"size": 1}}, "batch.size")])
+def test_an_unknown_field_is_named(changes: dict[str, object], param: str) -> None:
+    """A typo is an error, not a default."""
+    with pytest.raises(UnknownField) as caught:
+        parsed(**changes)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nonsense", b"\xff", b'{"model": "\xff"}', b"[" * 100_000])
+def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
+    """Whatever the bytes are, the answer is a typed 400."""
+    with pytest.raises(TidegateError) as caught:
+        parse(body)
+    assert isinstance(caught.value, InvalidJson | InvalidValue)
+
+
+@pytest.mark.parametrize(
+    ("changes", "grace"),
+    [
+        ({"stream": True}, 60),
+        ({}, 0),
+        ({"background": True}, None),
+        ({"background": True, "stream": True}, None),
+        ({"on_disconnect": "keep"}, None),
+        ({"stream": True, "on_disconnect": "cancel"}, 0),
+        ({"background": True, "on_disconnect": {"grace_seconds": 2.5}}, 2.5),
+    ],
+)
+def test_what_a_departure_means_depends_on_the_call(changes: dict[str, object], grace: float | None) -> None:
+    """Streamed answers wait a minute for their reader, whole ones end with it, background ones never do."""
+    assert parsed(**changes).grace() == grace
+
+
+def test_a_cancel_needs_no_body() -> None:
+    """The reason is optional, and so is the body."""
+    assert parse_cancel(b"").reason is None
+    assert parse_cancel(b'{"reason": "bored"}').reason == "bored"
+
+
+def test_an_event_is_one_block_of_id_event_and_data() -> None:
+    """The wire shape is the contract's, to the byte."""
+    encoded = NativeEvents().entries([entry(Delta(" world"))])
+    assert encoded == b'id: 5k2q-13\nevent: delta\ndata: {"text":" world"}\n\n'
+
+
+def test_as_messages_the_type_is_inside_the_data() -> None:
+    """Clients that only have `onmessage` lose nothing."""
+    (event,) = Decoder().feed(NativeEvents(as_message=True).entries([entry(Delta("x"))]))
+    assert (event.event, event.id, json.loads(event.data)) == ("message", "5k2q-13", {"type": "delta", "text": "x"})
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\r\n", "data: x\n\n", "\u2028", "\0", "🌊"])
+def test_no_text_breaks_out_of_its_event(text: str) -> None:
+    """Whatever the model says, it stays one event with that text."""
+    events = Decoder().feed(NativeEvents().entries([entry(Delta(text)), entry(Completed("stop", Usage(1, 1, 2)), 14)]))
+    assert [event.event for event in events] == ["delta", "completed"]
+    assert json.loads(events[0].data) == {"text": text}
+
+
+def test_a_gap_is_the_position_the_log_goes_on_from() -> None:
+    """Whoever loses the connection after a gap comes back to where it led."""
+    (event,) = Decoder().feed(NativeEvents().notice(Gap(Cursor("zzzz", 9), Cursor("5k2q", 0))))
+    assert (event.event, event.id) == ("gap", "5k2q-0")
+    assert json.loads(event.data) == {"from": "zzzz-9", "to": "5k2q-0"}
+
+
+def test_a_reconnect_tells_event_source_as_well() -> None:
+    """`EventSource` knows nothing of our events, but it obeys `retry`."""
+    (event,) = Decoder().feed(NativeEvents().notice(Reconnect(1500, "draining")))
+    assert (event.event, event.retry_ms, json.loads(event.data)["after_ms"]) == ("reconnect", 1500, 1500)
+
+
+def test_the_preamble_carries_the_retry_and_is_no_event() -> None:
+    """The first bytes make an `EventSource` open and set its pace."""
+    decoder = Decoder()
+    assert decoder.feed(NativeEvents.preamble + NativeEvents.heartbeat) == []
+    assert decoder.retry_ms == 1000

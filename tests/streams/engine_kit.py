@@ -1,0 +1,119 @@
+"""An engine with providers that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Event, GenerationRequest, Message
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap
+from tidegate.core.principal import Principal
+from tidegate.observe.base import Failure, Occurrence
+from tidegate.providers.base import Provider, Sink
+from tidegate.stores.memory import MemoryStore
+from tidegate.streams.models import Model
+from tidegate.streams.reader import Reader
+from tidegate.streams.service import Service
+
+ANNA = Principal("key:anna", frozenset({"generate", "read", "cancel"}))
+BERT = Principal("key:bert", frozenset({"generate", "read", "cancel"}))
+ADMIN = Principal("key:root", frozenset({"admin"}))
+
+
+class Scripted:
+    """A provider that runs a function, and notes its starts, ends and cancels."""
+
+    def __init__(self, play: Callable[[GenerationRequest, Sink], Awaitable[None]]) -> None:
+        self._play = play
+        self.asked = 0
+        self.running = 0
+        self.cancelled = 0
+        self.closed = False
+
+    async def start(self) -> None:
+        return
+
+    async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        self.asked += 1
+        self.running += 1
+        try:
+            await self._play(request, sink)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Recorder:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[Occurrence] = []
+
+    def observe(self, occurrence: Occurrence) -> None:
+        self.seen.append(occurrence)
+
+    def of(self, kind: type) -> list[Occurrence]:
+        return [occurrence for occurrence in self.seen if isinstance(occurrence, kind)]
+
+
+class Engine:
+    """A service over a memory store, with shorthands."""
+
+    def __init__(self, max_generation_bytes: int = 1 << 20) -> None:
+        self.observer = Recorder()
+        self.store = MemoryStore(max_generation_bytes=max_generation_bytes)
+        self.models: dict[str, Model] = {}
+        self.service = Service(self.store, self.models, observer=self.observer, lease_seconds=5)
+
+    def add(self, provider: Provider, name: str = "m", **limits: int) -> None:
+        self.models[name] = Model(name, provider, **{"max_concurrency": 0, "max_queue": 100, **limits})
+
+    async def start(self, *, owner: Principal = ANNA, grace: float | None = None, **changes: object) -> str:
+        handle = await self.service.start(request(**changes), owner=owner, grace=grace)
+        return handle.stream
+
+    async def follow(self, stream: str, *, viewer: Principal = ANNA, after: Cursor | None = None) -> Reader:
+        return await self.service.follow(stream, viewer, after=after, batch=BatchPolicy(), transport="sse")
+
+    async def events(self, stream: str, *, after: Cursor | None = None) -> list[Event]:
+        """Everything after the cursor up to the stream's end."""
+        return [entry.event for entry in await self.entries(stream, after=after)]
+
+    async def entries(self, stream: str, *, after: Cursor | None = None) -> list[Entry]:
+        reader = await self.follow(stream, after=after)
+        found = [entry async for entry in until_end(reader)]
+        reader.close()
+        return found
+
+    def failures(self) -> Mapping[str, BaseException]:
+        return {o.where: o.exception for o in self.observer.of(Failure) if isinstance(o, Failure)}
+
+
+async def until_end(reader: Reader) -> AsyncIterator[Entry]:
+    async with asyncio.timeout(10):
+        while not reader.at_end:
+            found = await reader.next(10)
+            assert found is not None
+            assert not isinstance(found, Gap)
+            for entry in found:  # type: ignore[union-attr]
+                yield entry
+
+
+def request(**changes: object) -> GenerationRequest:
+    asked: dict[str, object] = {"model": "m", "messages": (Message(role="user", content="Hello?"),), **changes}
+    return GenerationRequest(**asked)  # type: ignore[arg-type]
+
+
+async def eventually(truth: Callable[[], bool], seconds: float = 5) -> None:
+    """Waits until it is true, turn by turn of the loop."""
+    async with asyncio.timeout(seconds):
+        while not truth():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
