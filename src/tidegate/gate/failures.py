@@ -1,0 +1,98 @@
+"""Turns every exception into one typed answer, and tells the observer of those that should not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidegate.core.connection import ClientDisconnected, ResponseAborted
+from tidegate.core.error_response import error_response
+from tidegate.errors import (
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    TidegateError,
+    Unauthenticated,
+)
+from tidegate.observe.base import Failure, Observer
+
+
+class FailureMiddleware:
+    """Stands inside the request id and the access log, and around everything that may raise.
+
+    A handler that knows its stream sets `scope["tidegate.stream_id"]`, which then stands beside the failure.
+    Once the answer has begun it can only be broken off: `ResponseAborted` makes the server close the connection.
+    """
+
+    def __init__(self, app: ASGIApp, *, observer: Observer) -> None:
+        self.app = app
+        self.observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        def watch(message: Message) -> Awaitable[None]:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+            return send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except (ClientDisconnected, ClientDisconnect):
+            return
+        except ResponseAborted:
+            raise
+        except Exception as exc:
+            error = typed(exc)
+            if started or error.status == 500:
+                self._observe(scope, exc)
+            if started:
+                raise ResponseAborted from None
+            await _answer(error, scope, send)
+
+    def _observe(self, scope: Scope, exc: Exception) -> None:
+        request_id: str | None = scope.get("tidegate.request_id")
+        stream: str | None = scope.get("tidegate.stream_id")
+        self.observer.observe(Failure("http", exc, request_id=request_id, stream=stream))
+
+
+def typed(exc: Exception) -> TidegateError:
+    """What a client is told of `exc`. Of a bug nothing but that it is ours: its text may hold anything."""
+    if isinstance(exc, TidegateError):
+        return exc
+    if isinstance(exc, HTTPException):
+        return _of_status(exc)
+    return InternalError("The server failed to answer this request. Its log has the details under the request id.")
+
+
+def _of_status(exc: HTTPException) -> TidegateError:
+    match exc.status_code:
+        case 400:
+            return InvalidRequest(exc.detail)
+        case 401:
+            return Unauthenticated(exc.detail)
+        case 403:
+            return Forbidden(exc.detail)
+        case 404:
+            return NotFound("There is nothing at this path.")
+        case 405:
+            allow = {name.lower(): value for name, value in (exc.headers or {}).items()}.get("allow", "")
+            return MethodNotAllowed("This path does not take this method.", allow=allow)
+        case _:
+            return InternalError("The server failed to answer this request.")
+
+
+async def _answer(error: TidegateError, scope: Scope, send: Send) -> None:
+    response = error_response(error, scope.get("tidegate.request_id"))
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    body = b"" if scope["method"] == "HEAD" else response.body
+    await send({"type": "http.response.body", "body": body})

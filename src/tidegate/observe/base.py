@@ -1,0 +1,85 @@
+"""The one hook through which everything that happens is seen.
+
+An observer gets one frozen object per occurrence. None of them carries a prompt, an answer, a credential or a
+query. Durations are in seconds. There is no occurrence per token: counting them is cheap, telling of them is not.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+
+class GenerationStarted(msgspec.Struct, frozen=True):
+    """A provider was asked, after `queued_s` of waiting for its turn."""
+
+    stream: str
+    model: str
+    principal: str
+    queued_s: float
+
+
+class GenerationEnded(msgspec.Struct, frozen=True):
+    """The stream has its terminal event. `code` is the error's, or who cancelled; None when completed.
+
+    `duration_s` counts from the stream's creation, and so does `first_token_s`: None where no token ever came.
+    """
+
+    stream: str
+    model: str
+    principal: str
+    status: Literal["completed", "cancelled", "failed"]
+    code: str | None
+    duration_s: float
+    first_token_s: float | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ReaderAttached(msgspec.Struct, frozen=True):
+    """`reader` is an id of its own for each attachment; `transport` is `sse` or `json`."""
+
+    stream: str
+    reader: str
+    transport: str
+    principal: str
+
+
+class ReaderLeft(msgspec.Struct, frozen=True):
+    """`ended`: it had everything. `disconnected`: the client went. `asked`: the server told it to go."""
+
+    stream: str
+    reader: str
+    transport: str
+    events: int
+    duration_s: float
+    reason: Literal["ended", "disconnected", "asked"]
+
+
+class RequestDone(msgspec.Struct, frozen=True):
+    """One HTTP request and its whole answer. `status` is None where the client left before one was sent."""
+
+    request_id: str | None
+    method: str
+    path: str
+    status: int | None
+    duration_s: float
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Something that should not happen did. `where` names the part of tidegate, e.g. `http` or `provider`."""
+
+    where: str
+    exception: BaseException
+    request_id: str | None = None
+    stream: str | None = None
+
+
+Occurrence = GenerationStarted | GenerationEnded | ReaderAttached | ReaderLeft | RequestDone | Failure
+
+
+class Observer(Protocol):
+    """Called on the event loop's thread: must neither block nor raise."""
+
+    def observe(self, occurrence: Occurrence) -> None: ...

@@ -1,0 +1,100 @@
+"""Reading the body of a request: whole, bounded in size and time, JSON by its own account."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from tidegate.core.connection import ClientDisconnected
+from tidegate.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
+
+Headers = Iterable[tuple[bytes, bytes]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+# RFC 9110, 8.4.1: `deflate` is the zlib format, `x-gzip` the same as `gzip`. Values are zlib's `wbits`.
+_CODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+# RFC 8259, 8.1: JSON between systems is UTF-8, of which ASCII is a part.
+_CHARSETS = {b"utf-8", b"utf8", b"us-ascii"}
+
+
+async def read_body(
+    scope: MutableMapping[str, Any], receive: Receive, *, max_bytes: int, timeout_seconds: float
+) -> bytes:
+    """The body, decompressed; empty if there is none. `max_bytes` holds for what is sent and what comes of it.
+
+    Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `InvalidRequest` (broken compression), and
+    `ClientDisconnected`. What the headers alone can refuse is refused before anything is read.
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if _declared_length(headers) > max_bytes:
+        raise _too_large(max_bytes)
+    if _declares_body(headers):
+        _check_media_type(headers)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            body = await _receive_all(receive, max_bytes)
+    except TimeoutError:
+        raise RequestTimeout(f"The body did not arrive within {timeout_seconds:g} seconds.") from None
+    if not body:
+        return b""
+    _check_media_type(headers)
+    return _decoded(body, _value(headers, b"content-encoding"), max_bytes)
+
+
+async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _decoded(body: bytes, coding: bytes, max_bytes: int) -> bytes:
+    if coding in (b"", b"identity"):
+        return body
+    decompressor = zlib.decompressobj(_CODINGS[coding])
+    try:
+        decoded = decompressor.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise InvalidRequest(f"The body is not valid {coding.decode()}.") from None
+    if len(decoded) > max_bytes:
+        raise _too_large(max_bytes)
+    if not decompressor.eof or decompressor.unused_data:
+        raise InvalidRequest(f"The body is not exactly one {coding.decode()} stream.")
+    return decoded
+
+
+def _check_media_type(headers: Headers) -> None:
+    media_type, *parameters = (part.strip() for part in _value(headers, b"content-type").split(b";"))
+    charsets = {value.strip(b'"') for name, _, value in (p.partition(b"=") for p in parameters) if name == b"charset"}
+    if media_type != b"application/json" or not charsets <= _CHARSETS:
+        raise UnsupportedMediaType("The content-type must be application/json, in UTF-8.")
+    if _value(headers, b"content-encoding") not in (b"", b"identity", *_CODINGS):
+        raise UnsupportedMediaType("The content-encoding must be identity, gzip or deflate.")
+
+
+def _declares_body(headers: Headers) -> bool:
+    return _declared_length(headers) > 0 or bool(_value(headers, b"transfer-encoding"))
+
+
+def _declared_length(headers: Headers) -> int:
+    value = _value(headers, b"content-length")
+    if value and not (value.isdigit() and len(value) < 20):
+        raise InvalidRequest("The content-length is not a number of bytes.")
+    return int(value or b"0")
+
+
+def _value(headers: Headers, name: bytes) -> bytes:
+    """All values of a header, joined as RFC 9110, 5.3 has it, in lower case."""
+    return b", ".join(value for key, value in headers if key == name).strip().lower()
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
