@@ -1,0 +1,179 @@
+"""Server-sent events: an encoder and an incremental decoder, after the WHATWG HTML standard, section 9.2.
+
+Both are pure: bytes in, bytes or events out.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegate.errors import UpstreamMalformed
+
+# Some servers put a whole answer into one event, so the limit is that of a whole answer
+# (`limits.max_generation_bytes`); without one, a line that never ends would fill the memory.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+# In milliseconds that is 31,000 years; a longer number is a mistake, and int() is slow on very long ones.
+MAX_RETRY_DIGITS = 15
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event as a reader gets it. `id` is the last event id; `retry_ms` is what its own block asked for."""
+
+    event: str
+    data: str
+    id: str
+    retry_ms: int | None = None
+
+
+def encode(data: bytes, *, event: str | None = None, id: str | None = None, retry_ms: int | None = None) -> bytes:
+    """One event as one block. `data` is UTF-8; every line of it gets a field of its own.
+
+    Raises `ValueError` where `event` or `id` has a line break, `id` a NUL, or `retry_ms` is negative.
+    """
+    head = b""
+    if id is not None:
+        if "\0" in id:
+            raise ValueError("an event id cannot hold NUL")
+        head = _line("id", id)
+    if event is not None:
+        head += _line("event", event)
+    if retry_ms is not None:
+        if retry_ms < 0:
+            raise ValueError("retry_ms cannot be negative")
+        head += b"retry: %d\n" % retry_ms
+    return head + _block(b"data: ", data)
+
+
+def comment(text: str = "") -> bytes:
+    """A block that no reader sees, but every proxy does: `: text`."""
+    return _block(b": ", text.encode()) if text else b":\n\n"
+
+
+def _line(field: str, value: str) -> bytes:
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"the {field} of an event cannot hold a line break")
+    return f"{field}: {value}\n".encode()
+
+
+def _block(prefix: bytes, text: bytes) -> bytes:
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\n" in text:
+        text = text.replace(b"\n", b"\n" + prefix)
+    return prefix + text + b"\n\n"
+
+
+class Decoder:
+    """Turns the bytes of an event stream into events, however they are cut into chunks.
+
+    `last_event_id` and `retry_ms` are what a reader that comes back has to send and to wait. An unfinished
+    block at the end of the stream is no event. Malformed UTF-8 becomes U+FFFD, as the standard has it.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_begun",
+        "_block_retry_ms",
+        "_data",
+        "_event",
+        "_id",
+        "_max_event_bytes",
+        "_rest",
+        "_size",
+        "last_event_id",
+        "retry_ms",
+    )
+
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.last_event_id = ""
+        self.retry_ms: int | None = None
+        self._max_event_bytes = max_event_bytes
+        self._begun = False
+        self._after_cr = False
+        self._rest = bytearray()
+        self._data: list[bytes] = []
+        self._size = 0
+        self._event = ""
+        self._id = ""
+        self._block_retry_ms: int | None = None
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that end in this chunk.
+
+        Raises `UpstreamMalformed` past `max_event_bytes` in one line or event; the stream is lost then.
+        """
+        events: list[ServerSentEvent] = []
+        for line in self._lines(chunk):
+            if not line:
+                if self._data:
+                    events.append(self._dispatch())
+                self._reset()
+            elif line.startswith(b"data: "):
+                self._keep(line, line[6:])
+            else:
+                self._field(line)
+        return events
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        """The lines that end in this chunk, without their ends. What is left waits for the next one."""
+        if self._after_cr and chunk:
+            self._after_cr = False
+            chunk = chunk.removeprefix(b"\n")
+        if b"\r" in chunk:
+            # A CR ends its line at once; should the next chunk begin with the LF of the pair, it is dropped.
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            if self._rest:
+                lines[0] = bytes(self._rest) + lines[0]
+                self._rest.clear()
+            if not self._begun:
+                self._begun = True
+                lines[0] = lines[0].removeprefix(_BOM)
+        if rest:
+            self._rest += rest
+            if len(self._rest) > self._max_event_bytes:
+                raise self._too_long()
+        return lines
+
+    def _keep(self, line: bytes, value: bytes) -> None:
+        self._size += len(line)
+        if self._size > self._max_event_bytes:
+            raise self._too_long()
+        self._data.append(value)
+
+    def _field(self, line: bytes) -> None:
+        if len(line) > self._max_event_bytes:
+            raise self._too_long()
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._keep(line, value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) <= MAX_RETRY_DIGITS:
+            self.retry_ms = self._block_retry_ms = int(value)
+
+    def _dispatch(self) -> ServerSentEvent:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        return ServerSentEvent(
+            self._event or "message", data.decode("utf-8", "replace"), self._id, self._block_retry_ms
+        )
+
+    def _reset(self) -> None:
+        # The id takes effect at the end of its block, with or without data, and outlives it.
+        self.last_event_id = self._id
+        self._data = []
+        self._size = 0
+        self._event = ""
+        self._block_retry_ms = None
+
+    def _too_long(self) -> UpstreamMalformed:
+        return UpstreamMalformed(f"the event stream has an event of more than {self._max_event_bytes} bytes")
