@@ -1,0 +1,49 @@
+"""An application served for a test: over real sockets on loopback, on the protocol class of the product."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tidegate.transports.http_protocol import http_protocol
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, *, max_header_bytes: int = 65536, request_timeout_seconds: float = 30
+) -> AsyncGenerator[str]:
+    """Serves `app` in the running loop and gives its URL, without a slash at its end.
+
+        async with serving(Tidegate(models={"agent": answer})) as url: ...
+
+    Leaving closes connections at once; the application's own `close` is the caller's.
+    """
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app,
+        http=http_protocol(max_header_bytes=max_header_bytes, request_timeout_seconds=request_timeout_seconds),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
+    ticking = asyncio.create_task(server.main_loop())
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await ticking
+        for connection in tuple(server.server_state.connections):
+            connection.transport.abort()
+        await server.shutdown(sockets=[listening])
