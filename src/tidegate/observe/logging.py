@@ -1,0 +1,137 @@
+"""One line per occurrence, through the standard library's logging."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import msgspec
+
+from tidegate.core.request_id import current_request_id
+from tidegate.observe.base import (
+    Failure,
+    GenerationEnded,
+    GenerationStarted,
+    Observer,
+    Occurrence,
+    ReaderAttached,
+    ReaderLeft,
+    RequestDone,
+)
+
+LogFormat = Literal["auto", "text", "json"]
+
+# Paths and names come from clients; a line is to stay readable, and one line.
+_MAX_TEXT = 200
+
+_NAMES = {
+    GenerationStarted: "generation started",
+    GenerationEnded: "generation ended",
+    ReaderAttached: "reader attached",
+    ReaderLeft: "reader left",
+    RequestDone: "request done",
+}
+
+
+class LoggingObserver(Observer):
+    """Writes to the logger `tidegate`: failures as errors with their traceback, comings and goings as debug."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger("tidegate")
+
+    def observe(self, occurrence: Occurrence) -> None:
+        level = level_of(occurrence)
+        if not self._log.isEnabledFor(level):
+            return
+        if isinstance(occurrence, Failure):
+            fields = {"request_id": occurrence.request_id, "stream": occurrence.stream}
+            message, exception = f"failure in {occurrence.where}", occurrence.exception
+        else:
+            fields = msgspec.structs.asdict(occurrence)
+            message, exception = _NAMES[type(occurrence)], None
+        self._log.log(level, message, exc_info=exception, extra={"fields": fields})
+
+
+def level_of(occurrence: Occurrence) -> int:
+    """How loud an occurrence is."""
+    match occurrence:
+        case Failure():
+            return logging.ERROR
+        case GenerationEnded(status="failed"):
+            return logging.WARNING
+        case GenerationEnded() | RequestDone():
+            return logging.INFO
+        case _:
+            return logging.DEBUG
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time", "level", "logger", "message", …fields, "exception"}`; what is None is left out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **fields_of(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        # Not msgspec: an exception's text may hold lone surrogates, which it refuses.
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """`12:00:00 info request done method=GET path=/ status=200`, and the traceback below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        fields = "".join(f" {name}={_text(value)}" for name, value in fields_of(record).items())
+        line = f"{moment} {record.levelname.lower()} {record.getMessage()}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What a line says beside its message. The request id is that of the request being served, if it has no other."""
+    fields: dict[str, Any] = {
+        name: _trimmed(value) for name, value in getattr(record, "fields", {}).items() if value is not None
+    }
+    request_id = current_request_id.get()
+    if request_id is not None:
+        fields.setdefault("request_id", request_id)
+    return fields
+
+
+def configure(level: str, log_format: LogFormat, *, stream: TextIO | None = None) -> None:
+    """Sends all logging to `stream` (stderr): from `level` on for tidegate, warnings of everything else.
+
+    `auto` is text on a terminal and JSON lines elsewhere. For the process that tidegate owns: an application that
+    embeds it configures logging itself. May be called again.
+    """
+    target = sys.stderr if stream is None else stream
+    text = log_format == "text" or (log_format == "auto" and target.isatty())
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("tidegate").setLevel(level.upper())
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _trimmed(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, str) and len(value) > _MAX_TEXT:
+        return value[:_MAX_TEXT] + "…"
+    return value
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and " " not in text else repr(text)

@@ -1,0 +1,263 @@
+"""uvicorn's HTTP protocol with the limits it lacks: on the size of heads, and on the time a request may take to arrive.
+
+What cannot become a request is answered here, with the same typed errors as everywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from tidegate.core.connection import ResponseAborted
+from tidegate.core.error_response import error_response
+from tidegate.core.request_id import make_request_id, sent_request_id
+from tidegate.errors import HeadersTooLarge, MalformedHttp, RequestTimeout, TidegateError
+
+LINGER_SECONDS = 2.0
+"""How long what a refused client still sends is read and dropped. Closing at once, with bytes unread, would send a
+reset, and a reset may destroy the answer before the client has read it (RFC 9112, 9.6)."""
+
+MAX_HEADER_BYTES = 65536
+REQUEST_TIMEOUT_SECONDS = 30.0
+
+log = logging.getLogger("tidegate.http")
+
+
+def http_protocol(
+    max_header_bytes: int, request_timeout_seconds: float, *, random_bytes: Callable[[int], bytes] = os.urandom
+) -> type[LimitedHttpProtocol]:
+    """The protocol class for `uvicorn.Config(http=…, ws="none")`, with these limits."""
+    limits = {
+        "max_header_bytes": max_header_bytes,
+        "request_timeout_seconds": request_timeout_seconds,
+        "random_bytes": staticmethod(random_bytes),
+    }
+    return type("LimitedHttpProtocol", (LimitedHttpProtocol,), limits)
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """One connection.
+
+    The request line and the fields, and likewise the trailer, may have `max_header_bytes`: 431. From its first byte
+    on a request has `request_timeout_seconds` to arrive whole: 408, unless its answer has begun. A connection that
+    sends nothing, or only empty lines, is closed after the same time without a word. What is no HTTP: 400.
+    """
+
+    max_header_bytes: int = MAX_HEADER_BYTES
+    request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._receiving = False  # a request has begun and is not here whole
+        self._head_complete = False  # self.cycle is that request's
+        self._fields_bytes = 0  # parsed into the request line and fields of this request
+        self._silent_bytes = 0  # fed to the parser since it last reported anything of worth
+        self._reported = False
+        self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        # The parser keeps an incomplete field to itself: fed in pieces, it never keeps more than twice the limit.
+        for start in range(0, len(data), self.max_header_bytes):
+            if self._refused or self.transport.is_closing():
+                return
+            self._feed(data[start : start + self.max_header_bytes])
+        if not self._refused:
+            self._watch()
+
+    def shutdown(self) -> None:
+        if self._refused:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving = True
+        self._head_complete = False
+        self._fields_bytes = 0
+        self._stop_timer()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        # A trailer must not be taken for part of the head (RFC 9110, 6.5.1).
+        if not self._head_complete:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._reported = True
+        if self.parser.should_upgrade():
+            return
+        super().on_headers_complete()
+        self._head_complete = True
+        self._fields_bytes = 0
+        if self.expect_100_continue:
+            # After a refusal the client may send the body or not (RFC 9110, 10.1.1): what follows is past telling.
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._reported = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._reported = True
+        if not self._head_complete:
+            return
+        self._receiving = False
+        super().on_message_complete()
+
+    # Limits
+
+    def _feed(self, data: bytes) -> None:
+        while data and not self._refused:
+            data = self._parse(data)
+
+    def _parse(self, data: bytes) -> bytes:
+        """Gives `data` to the parser and returns what is to be given to it next."""
+        self._reported = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            return self._without_upgrade(data[exc.args[0] :])
+        except httptools.HttpParserError as exc:
+            cause = exc.__context__
+            self._refuse(cause if isinstance(cause, TidegateError) else MalformedHttp("This is not valid HTTP/1.1."))
+            return b""
+        self._silent_bytes = 0 if self._reported else self._silent_bytes + len(data)
+        if self._silent_bytes > self.max_header_bytes:
+            self._refuse(self._too_large())
+        return b""
+
+    def _count(self, size: int) -> None:
+        self._fields_bytes += size
+        if self._fields_bytes > self.max_header_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> HeadersTooLarge:
+        return HeadersTooLarge(f"The request line and the headers are larger than {self.max_header_bytes} bytes.")
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """Goes on as if no upgrade had been asked for (RFC 9110, 7.8), as Java's client does with every request.
+
+        The parser has given up on the body of such a request: another one is given the head without `upgrade`.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(MalformedHttp("This server is not a proxy: it takes no CONNECT."))
+            return b""
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        return b"\r\n".join([*lines, b"", rest])
+
+    def _watch(self) -> None:
+        """Keeps the timer running while a request, or the first byte of one, is waited for."""
+        if not self._receiving and self._answering():
+            self._stop_timer()
+        elif self._timer is None:
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self.request_timeout_seconds, self._on_timeout)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timeout(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._receiving and self.flow.read_paused:
+            # The client would send on if it were let.
+            self._start_timer()
+        elif self._receiving:
+            seconds = self.request_timeout_seconds
+            self._refuse(RequestTimeout(f"The request did not arrive within {seconds:g} seconds."))
+        else:
+            self.transport.close()
+
+    # Refusals
+
+    def _answering(self) -> bool:
+        return bool(self.cycle) and not self.cycle.response_complete
+
+    def _may_answer(self) -> bool:
+        """Whether the next bytes to go out are the answer to the request that is being received."""
+        if self.pipeline:
+            return False
+        if self._head_complete and self._receiving:
+            return not self.cycle.response_started
+        return not self._answering()
+
+    def _refuse(self, error: TidegateError) -> None:
+        self._stop_timer()
+        self._refused = True
+        if not self._may_answer():
+            self.transport.close()
+            return
+        if self._answering():
+            self._disconnect(self.cycle)
+        self.transport.write(self._refusal(error))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _refusal(self, error: TidegateError) -> bytes:
+        request_id = self._request_id() or make_request_id(self.random_bytes(16))
+        log.info("%s: %s", error.code, error.message, extra={"fields": {"request_id": request_id}})
+        status, headers, body = error_response(error, request_id)
+        headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        lines = [b"%s: %s\r\n" % field for field in self.server_state.default_headers + headers]
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+
+    def _request_id(self) -> str | None:
+        if not self._receiving:
+            return None
+        known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
+        return known or sent_request_id(self.headers)
+
+    # Answers that break
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        async def run(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except (ResponseAborted, asyncio.CancelledError):
+                # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
+                self._disconnect(cycle)
+                self.transport.close()
+
+        super()._start_asgi_task(cycle, run)
+
+    def _disconnect(self, cycle: RequestResponseCycle) -> None:
+        """Makes the application see that its client is gone, and uvicorn that nothing more is to be sent."""
+        cycle.disconnected = True
+        cycle.message_event.set()
