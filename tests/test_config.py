@@ -184,9 +184,9 @@ KEY = "[[auth.keys]]\nname = '{}'\nsha256 = '{}'\nscopes = {}\n"
         (REPLAY + "text = 'a'\nfile = 'b'", "models.0.file = 'b'", "either text or file"),
         (REPLAY + REPLAY, "models.1.name = 'a'", "is also that of models.0"),
         (OPENAI, "models.0.base_url", "either base_url or upstreams"),
-        (OPENAI + "base_url = 'upstream:80'", "models.0.base_url = 'upstream:80'", "fragment"),
-        (OPENAI + "upstreams = [{base_url = 'x'}]", "models.0.upstreams.0.base_url = 'x'", "fragment"),
-        (OPENAI + "base_url = 'http://x:99999'", "models.0.base_url = 'http://x:99999'", "fragment"),
+        (OPENAI + "base_url = 'upstream:80'", "models.0.base_url = 'upstream:80'", "https URL"),
+        (OPENAI + "upstreams = [{base_url = 'x'}]", "models.0.upstreams.0.base_url = 'x'", "https URL"),
+        (OPENAI + "base_url = 'http://x:99999'", "models.0.base_url = 'http://x:99999'", "https URL"),
         ("[[models]]\nname = 'a'\nprovider = 'python'\ntarget = 'x'", "models.0.target = 'x'", "module:attribute"),
         ("[[models]]\nname = 'a'\nprovider = 'python'\ntarget = 5", "models.0.target = 5", "expected `str`"),
         (KEY.format("a", DIGEST, "['reed']"), "auth.keys.0.scopes.0 = 'reed'", "subscribe, admin"),
@@ -253,7 +253,7 @@ CANARY = "tg_canary-hunter2"
         (OPENAI + f"base_url = 'http://x'\napi_key_env = '{CANARY}'", {}),
         (OPENAI + f"upstreams = [{{base_url = 'http://x', api_key = '{CANARY}'}}]", {}),
         (f"[store]\nurl = 'mysql://u:{CANARY}@h/0'", {}),
-        (OPENAI + f"base_url = 'http://u:{CANARY}@h/0'", {}),
+        (OPENAI + f"base_url = 'ftp://u:{CANARY}@h/0?a={CANARY}'", {}),
         ("", {"TIDEGATE_AUTH__KEYS": CANARY}),
         ("", {"TIDEGATE_AUTH__KEYS": f"[{CANARY}"}),
         ("", {"TIDEGATE_AUTH__KEYS__0__SHA256": CANARY}),
@@ -324,7 +324,9 @@ def test_the_shown_configuration_has_no_secrets() -> None:
         "[store]\nurl = 'redis://u:hunter2@h/0'\n[observability]\notlp_endpoint = 'http://u:hunter2@h'\n"
         + KEY.format("ci", DIGEST, "['read']")
         + OPENAI
-        + "base_url = 'http://x'\napi_key_env = 'UPSTREAM_API_KEY'"
+        + "base_url = 'http://u:hunter2@x/v1?key=hunter2'\napi_key_env = 'UPSTREAM_API_KEY'\n"
+        + OPENAI.replace("'a'", "'b'")
+        + "upstreams = [{base_url = 'http://u:hunter2@x/v1?key=hunter2'}]"
     )
     shown = toml(masked(settings))
     assert "hunter2" not in shown
@@ -357,7 +359,8 @@ def parsed() -> dict[str, Any]:
     keys["models.provider"] = msgspec.NODEFAULT
     for section in msgspec.structs.fields(Settings):
         if section.name != "models":
-            keys |= fields(section.name, type(section.default))
+            kind: Any = type(section.default)
+            keys |= fields(section.name, kind)
     del keys["auth.keys"]  # a table of its own
     models: Any = get_args(ModelSettings)
     for model in models:

@@ -85,18 +85,17 @@ async def test_tiny_buffer_loses_nothing(capacity: int) -> None:
 @pytest.mark.anyio
 async def test_thread_waits_while_the_buffer_is_full() -> None:
     """A consumer that pauses stops the threads at the buffer's size, and they go on when it resumes."""
-    got: list[tuple[int, int]] = []
-    inbox = Inbox[tuple[int, int]](4, got.extend, asyncio.get_running_loop())
+    batches: list[list[tuple[int, int]]] = []
+    inbox = Inbox[tuple[int, int]](4, batches.append, asyncio.get_running_loop())
     inbox.pause()
     producer = Producer(inbox, 10)
     await eventually(lambda: producer.done == 4)
-    await asyncio.sleep(0.05)  # time for a fifth, were there room for it
-    assert producer.done == 4
-    assert got == []
+    assert batches == []
     inbox.resume()
     await ended([producer.thread])
     await inbox.settled()
-    assert got == [(0, number) for number in range(10)]
+    assert batches[0] == [(0, number) for number in range(4)]
+    assert_each_once_in_order(batches, 1, 10)
 
 
 @pytest.mark.anyio
@@ -106,8 +105,9 @@ async def test_pause_holds_back_a_drain_that_is_on_its_way() -> None:
     inbox = Inbox[int](4, got.extend, asyncio.get_running_loop())
     started(inbox.put, 1).join()
     inbox.pause()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    drained = asyncio.Event()
+    asyncio.get_running_loop().call_soon(drained.set)
+    await drained.wait()
     assert got == []
     inbox.resume()
     await inbox.settled()

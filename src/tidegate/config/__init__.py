@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tidegate.config.checks import is_loopback, refuse_exposed, refuse_unavailable
+from tidegate.config.keys import new_key
+from tidegate.config.models import behind, only, upstream_url
 from tidegate.config.settings import (
     AuthSettings,
     DeliverySettings,
@@ -13,9 +15,10 @@ from tidegate.config.settings import (
     StoreSettings,
 )
 from tidegate.config.show import masked, toml
-from tidegate.config.sources import load
+from tidegate.config.sources import FLAGS, load
 
 __all__ = [
+    "FLAGS",
     "AuthSettings",
     "DeliverySettings",
     "LimitSettings",
@@ -23,10 +26,14 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "behind",
     "is_loopback",
     "load",
     "masked",
+    "new_key",
+    "only",
     "refuse_exposed",
     "refuse_unavailable",
     "toml",
+    "upstream_url",
 ]

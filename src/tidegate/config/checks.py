@@ -21,6 +21,7 @@ STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_PLAIN_URL = re.compile(r"[^@?#\s]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,9 +91,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_plain_http(url: str) -> bool:
+    """Whether it is an absolute http or https URL without user, query and fragment."""
+    return _is_http(url) and _PLAIN_URL.fullmatch(url) is not None
+
+
 def _server(settings: Settings) -> Iterator[Problem]:
     server = settings.server
-    if server.public_url and not _is_base_url(server.public_url):
+    if server.public_url and not is_plain_http(server.public_url):
         yield "server.public_url", "expected an absolute http or https URL without user, query and fragment"
     yield from _each("server.allowed_hosts", server.allowed_hosts, _HOST, "expected a host name without port, or *")
     yield from _each("server.allowed_origins", server.allowed_origins, _ORIGIN, "expected scheme://host, or *")
@@ -133,8 +139,8 @@ def _openai(model: OpenAIModel) -> Iterator[Problem]:
     upstreams = [("", model.base_url, model.api_key_env)] if model.base_url else []
     upstreams += [(f"upstreams.{n}.", each.base_url, each.api_key_env) for n, each in enumerate(model.upstreams)]
     for prefix, base_url, api_key_env in upstreams:
-        if not _is_base_url(base_url):
-            yield f"{prefix}base_url", "expected an absolute http or https URL without user, query and fragment"
+        if not _is_http(base_url):
+            yield f"{prefix}base_url", "expected an absolute http or https URL"
         if api_key_env and not _ENV_NAME.fullmatch(api_key_env):
             yield f"{prefix}api_key_env", "expected the name of an environment variable that holds the key"
 
@@ -163,11 +169,9 @@ def _unique(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:
             yield f"{table}.{index}.{name}", f"is also that of {table}.{values.index(value)}"
 
 
-def _is_base_url(url: str) -> bool:
+def _is_http(url: str) -> bool:
     parts = _split(url)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        return False
-    return not ("@" in parts.netloc or "?" in url or "#" in url or re.search(r"\s", url))
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _split(url: str) -> SplitResult | None:

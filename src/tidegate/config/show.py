@@ -14,16 +14,17 @@ from tidegate.config.settings import Settings
 MASK = "***"
 _SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
 _PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*)(:[^/?#]*)?@")
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+_URL_KEYS = ("url", "base_url", "jwks_url", "otlp_endpoint")
 _LONGEST = 200
 
 
 def masked(settings: Settings) -> dict[str, Any]:
     """Plain values of the whole effective configuration: passwords in URLs masked, hashes of keys cut to 8 digits."""
-    values = cast("dict[str, Any]", msgspec.to_builtins(settings, enc_hook=_function_name))
+    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=_function_name))
     for key in values["auth"]["keys"]:
         key["sha256"] = key["sha256"][:8] + MASK
-    values["store"]["url"] = without_password(values["store"]["url"])
-    values["observability"]["otlp_endpoint"] = without_password(values["observability"]["otlp_endpoint"])
+    _mask_urls(values)
     return values
 
 
@@ -39,13 +40,22 @@ def shown(key: Sequence[str], value: object) -> str:
     name = next((part for part in reversed(key) if not part.isdecimal()), "")
     if _SECRET_WORDS.intersection(name.split("_")):
         return MASK
-    text = repr(without_password(value) if isinstance(value, str) else value)
+    text = repr(without_secrets(value) if isinstance(value, str) else value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
-def without_password(url: str) -> str:
-    """The URL with what stands between the user's name and the `@` masked."""
-    return _PASSWORD.sub(rf"\g<user>:{MASK}@", url)
+def without_secrets(text: str) -> str:
+    """A URL with its password and query masked; other texts as they are."""
+    return _QUERY.sub(f"?{MASK}", _PASSWORD.sub(rf"\g<user>:{MASK}@", text)) if "://" in text else text
+
+
+def _mask_urls(values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if key in _URL_KEYS:
+            values[key] = without_secrets(value)
+        for table in value if _is_tables(value) else (value,):
+            if _is_table(table):
+                _mask_urls(table)
 
 
 def _function_name(target: object) -> str:
@@ -59,8 +69,9 @@ def _table(name: str, values: dict[str, Any]) -> Iterator[str]:
     for key, value in inner.items():
         path = f"{name}.{key}" if name else key
         for each in value if _is_tables(value) else (value,):
-            yield ""
-            yield f"[[{path}]]" if _is_tables(value) else f"[{path}]"
+            if _is_tables(value) or not all(_is_tables(item) for item in value.values()):
+                yield ""
+                yield f"[[{path}]]" if _is_tables(value) else f"[{path}]"
             yield from _table(path, each)
 
 

@@ -31,6 +31,10 @@ MAX_NAME_CHARACTERS = 128
 MIN_SECRET_CHARACTERS = 4
 """Shorter ones (`x`, `no`) are placeholders; cutting them out would only mangle the message."""
 
+# Linear in any text: a word is tried at its beginning only, and taken whole.
+KEY_LIKE = re.compile(r"\bsk-[^\s\"',;]++|(?<![\w-])[\w-]++\*{3,}[\w*-]*")
+"""OpenAI's keys, and the half-masked ones that some servers show: `abcd****89`."""
+
 
 def status_for(status: int) -> int:
     """Which of the statuses that tidegate answers stands for the upstream's."""
@@ -82,11 +86,11 @@ def _refused(status: int, fields: Mapping[str, Any], secrets: Sequence[str], wai
 
 
 def redacted(text: str, secrets: Sequence[str]) -> str:
-    """The text without the secrets, and without the half-masked keys (`sk-12**89`) that some servers show."""
+    """The text without the secrets, and without whatever else looks like a key."""
     for secret in secrets:
         if len(secret) >= MIN_SECRET_CHARACTERS:
             text = text.replace(secret, "[redacted]")
-    return re.sub(r"\bsk-[^\s\"',;]+|[\w-]+\*{3,}[\w-]*", "[redacted]", text)
+    return KEY_LIKE.sub("[redacted]", text)
 
 
 def _fields(body: bytes | str) -> Mapping[str, Any]:
