@@ -1,0 +1,143 @@
+"""The command line. What a command needs is imported when it runs, so that the others start fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from tidegate.core.principal import Scope
+from tidegate.errors import ConfigError, TidegateError
+
+if TYPE_CHECKING:
+    from tidegate.config import Settings
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130
+
+UPSTREAM_KEY = "UPSTREAM_API_KEY"
+"""The environment variable with the key for `--upstream`, as in the documentation's example."""
+
+_FILE = click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="Settings; tidegate.toml where there is one."
+)
+
+
+def main() -> None:
+    """The program's entry: every expected failure is one line on stderr and an exit code."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ConfigError as error:
+        code = _complain(error, MISUSED)
+    except TidegateError as error:
+        code = _complain(error, FAILED)
+    except click.Abort:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has left; what is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)
+
+
+def _complain(error: TidegateError, code: int) -> int:
+    click.echo(f"tidegate: {error.message}", err=True)
+    return code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(package_name="tidegate", message="tidegate %(version)s")
+def commands() -> None:
+    """The streaming server for model output that does not break."""
+
+
+@commands.command()
+@click.option("--host", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", type=int, help="TCP port; 0 takes a free one.  [8000]")
+@_FILE
+@click.option("--model", metavar="NAME|PATH.gguf", help="Serve only this model.")
+@click.option("--upstream", metavar="URL", help="Serve the models that URL/models lists.")
+@click.option("--store", metavar="URL", help="Where logs live: memory://")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
+@click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")
+def serve(file: Path | None, model: str | None, upstream: str | None, insecure_no_auth: bool, **flags: Any) -> int:
+    """Serve models, until SIGTERM or Ctrl-C."""
+    from tidegate import config
+
+    settings = config.load(file, os.environ, _overrides(flags))
+    config.refuse_unavailable(settings)
+    config.refuse_exposed(settings, insecure=insecure_no_auth)
+    if upstream is not None:
+        settings = _behind(settings, upstream, model)
+    elif model is not None:
+        settings = config.only(settings, model)
+
+    from tidegate import server
+
+    return server.run(settings)
+
+
+@commands.command("config")
+@_FILE
+def show_config(file: Path | None) -> None:
+    """Print the effective configuration, secrets masked."""
+    from tidegate import config
+
+    click.echo(config.toml(config.masked(config.load(file, os.environ, {}))), nl=False)
+
+
+@commands.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(get_args(Scope)),
+    default=("generate", "read", "cancel"),
+    show_default=True,
+    help="What the key may do; may be given again.",
+)
+def key(name: str, scopes: tuple[str, ...]) -> None:
+    """Make an API key: prints it once, and the lines for the file."""
+    from tidegate.config import new_key
+
+    made, lines = new_key(name, scopes)
+    click.echo(f"The key, shown only now:\n\n{made}\n\nFor tidegate.toml:\n\n{lines}", nl=False)
+
+
+@commands.command()
+@click.argument("stream", metavar="STREAM|TOPIC")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--after", metavar="CURSOR", help="Begin after this position.")
+def tail(stream: str, url: str, after: str | None) -> int:
+    """Follow a stream or topic, across restarts of the server. TIDEGATE_API_KEY holds the key, if one is needed."""
+    from tidegate.client.tail import follow
+
+    try:
+        return follow(url, stream, after=after, api_key=os.environ.get("TIDEGATE_API_KEY"))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _behind(settings: Settings, upstream: str, model: str | None) -> Settings:
+    from tidegate import config
+    from tidegate.client.http import list_models
+
+    url = config.upstream_url(upstream)
+    api_key = os.environ.get(UPSTREAM_KEY, "").strip()
+    names = list_models(url, api_key)
+    return config.behind(settings, url, names, wanted=model, api_key_env=UPSTREAM_KEY if api_key else "")
+
+
+def _overrides(flags: Mapping[str, Any]) -> dict[str, Any]:
+    from tidegate.config import FLAGS
+
+    return {setting: flags[flag.removeprefix("--").replace("-", "_")] for setting, flag in FLAGS.items()}

@@ -1,0 +1,131 @@
+"""Following one stream across lost connections: what to ask, and what to make of each answer, event and loss.
+
+Pure: no sockets and no clock; randomness is passed in. Faces do what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from tidegate.core.backoff import JITTER, MAX_FLOOR, Backoff
+from tidegate.core.sse import Decoder, ServerSentEvent
+from tidegate.errors import UpstreamMalformed, UpstreamRefused
+
+TERMINAL_EVENTS = frozenset({"completed", "cancelled", "failed"})
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""What a server, or a proxy before it, answers while it cannot but soon may."""
+
+STREAM_PREFIX = "gen_"
+
+
+class _Reconnect(msgspec.Struct):
+    after_ms: float
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def events_path(name: str) -> str:
+    """Where the events of a stream (`gen_…`) or else of a topic are, below the server's URL."""
+    kind = "streams" if name.startswith(STREAM_PREFIX) else "topics"
+    return f"/v1/{kind}/{quote(name, safe='')}/events"
+
+
+class Session:
+    """One reader of one stream, however many connections it takes.
+
+    For each connection: `request`, then `answered`, then `feed` with every chunk; whenever the connection is refused,
+    breaks or ends, `lost` says how long to wait before the next. It is over when `ended` is true. `random` gives a
+    number from 0 to 1.
+    """
+
+    def __init__(self, name: str, *, after: str | None, random: Callable[[], float]) -> None:
+        self.ended = False
+        self._path = events_path(name)
+        self._after = after
+        self._last_event_id = ""
+        self._random = random
+        self._backoff = Backoff(random)
+        self._decoder = Decoder()
+        self._asked_to_wait: float | None = None
+
+    @property
+    def offline(self) -> bool:
+        """Whether the server has been away for long; it is still asked now and then."""
+        return self._backoff.offline
+
+    def request(self) -> tuple[str, dict[str, str]]:
+        """The path and headers of the next GET."""
+        self._decoder = Decoder()
+        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+        if self._last_event_id:
+            return self._path, {**headers, "last-event-id": self._last_event_id}
+        return self._path + (f"?{urlencode({'after': self._after})}" if self._after else ""), headers
+
+    def answered(self, status: int, headers: Callable[[str], str | None], body: Callable[[], bytes]) -> bool:
+        """Whether events follow; if not, the answer is done with. `headers` looks one up by its name in lower case.
+
+        Raises `UpstreamRefused` for an answer that will not change, and `UpstreamMalformed` for one that is no
+        event stream.
+        """
+        if status == 204:
+            self.ended = True
+            return False
+        if status in TRANSIENT_STATUSES:
+            self._asked_to_wait = _seconds(headers("retry-after"))
+            return False
+        if status != 200:
+            raise UpstreamRefused(_message(body(), status), type="upstream_error", status=status)
+        if (headers("content-type") or "").partition(";")[0].strip().lower() != "text/event-stream":
+            raise UpstreamMalformed("the server answered with something else than an event stream")
+        self._backoff.reset()
+        return True
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that end in this chunk. Raises `UpstreamMalformed` for an event that is too large."""
+        events = self._decoder.feed(chunk)
+        for event in events:
+            self._note(event)
+        if self._decoder.retry_ms is not None:
+            self._backoff.at_least(self._decoder.retry_ms)
+        if self._decoder.last_event_id:
+            self._last_event_id = self._decoder.last_event_id
+        return events
+
+    def lost(self) -> float:
+        """How long to wait before the next connection, in seconds."""
+        asked, self._asked_to_wait = self._asked_to_wait, None
+        delay = self._backoff.failed()
+        return delay if asked is None else asked * (1 + JITTER * self._random())
+
+    def _note(self, event: ServerSentEvent) -> None:
+        if event.event in TERMINAL_EVENTS:
+            self.ended = True
+        elif event.event == "reconnect":
+            try:
+                after_ms = msgspec.json.decode(event.data, type=_Reconnect).after_ms
+            except msgspec.DecodeError as error:
+                raise UpstreamMalformed(f"a reconnect event without after_ms: {error}") from error
+            self._asked_to_wait = min(max(after_ms / 1000, 0.0), MAX_FLOOR)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The header in seconds; dates (RFC 9110, 10.2.3) are not worth a calendar here."""
+    if retry_after is None or not (retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10):
+        return None
+    return min(float(retry_after), MAX_FLOOR)
+
+
+def _message(body: bytes, status: int) -> str:
+    try:
+        return f"{msgspec.json.decode(body, type=_ErrorBody).error.message} ({status})"
+    except msgspec.DecodeError:
+        return f"the server answered {status}"

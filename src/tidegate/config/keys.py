@@ -1,0 +1,31 @@
+"""Making API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from secrets import token_urlsafe
+
+import msgspec
+
+from tidegate.config.show import toml
+from tidegate.errors import ConfigError
+from tidegate.gate.auth import ApiKey, key_sha256
+
+KEY_PREFIX = "tg_"
+"""By it people, and scanners of leaked secrets, know whose key it is."""
+
+KEY_BYTES = 32
+
+
+def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
+    """A key of 256 random bits, and the lines that make `tidegate.toml` know it by its hash.
+
+    Raises `ConfigError` for a name or scope that the file could not have.
+    """
+    key = KEY_PREFIX + token_urlsafe(KEY_BYTES)
+    entry = {"name": name, "sha256": key_sha256(key), "scopes": list(dict.fromkeys(scopes))}
+    try:
+        msgspec.convert(entry, ApiKey)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"a key cannot have the name {name!r} or these scopes: {error}") from error
+    return key, toml({"auth": {"keys": [entry]}})

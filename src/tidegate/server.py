@@ -1,0 +1,235 @@
+"""The server process: the application under uvicorn, from binding the port to the last reader."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+import uvicorn
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from tidegate.config import ServerSettings, Settings
+from tidegate.errors import TidegateError
+from tidegate.observe.logging import configure
+from tidegate.transports.http_protocol import http_protocol
+
+KEEP_ALIVE_SECONDS = 75
+"""An idle connection is kept longer than the 60 s of common proxies, so that they close first, not on a request."""
+
+LEAVE_SECONDS = 5
+"""After draining: for clients that do not read what they were sent, and for providers that do not stop."""
+
+FEW_DESCRIPTORS = 20_000
+"""Each reader holds one; below this a busy server runs into the limit before anything else."""
+
+BACKLOG = 4096
+"""Connections not yet accepted: after a restart all readers come at once. Linux cuts it to net.core.somaxconn."""
+
+log = logging.getLogger("tidegate.server")
+
+
+class Application(Protocol):
+    """What can be served. `tidegate.app.Tidegate` is one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def start(self) -> None:
+        """Gets ready to be asked. Raises `ConfigError`."""
+        ...
+
+    async def drain(self) -> None:
+        """Returns when no generation is left; refuses new ones meanwhile."""
+        ...
+
+    async def close(self) -> None:
+        """Stops everything at once."""
+        ...
+
+
+def run(settings: Settings) -> int:
+    """Serves until told to stop, and returns the exit code. Raises `TidegateError` where it cannot begin."""
+    from tidegate.app import Tidegate
+
+    configure(settings.observability.log_level, settings.observability.log_format)
+    raise_descriptor_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(Tidegate(settings), settings))
+
+
+async def serve(app: Application, settings: Settings) -> int:
+    """Serves `app` on the settings' address: 0 after draining, 1 where a second signal cut that short.
+
+    SIGTERM and SIGINT drain; the second of them stops at once. The address is taken first, so that a second server
+    fails before it loads a model, but connections are accepted only when the application has started.
+    """
+    signals = _Signals()
+    sockets = bind(settings.server.host, settings.server.port)
+    try:
+        if not await _before(signals.first, app.start()):
+            return 0
+        server = await _listen(app, settings, sockets)
+        print_ready(settings, sockets)
+        return await _until_stopped(app, server, signals)
+    finally:
+        await _close(app)
+        for each in sockets:
+            each.close()
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to every address of `host`, not listening yet; port 0 takes one free port for all of them.
+
+    Raises `TidegateError` where the port is taken, or no address is one of this machine.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            taken = sockets[0].getsockname()[1] if sockets else port
+            sockets += _bound(family, (address[0], taken, *address[2:]))
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, "not an address of this machine")
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        raise _cannot_listen(host, port, error) from error
+    return sockets
+
+
+def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
+    """The URL at which the chat page is, with its last slash."""
+    if settings.public_url:
+        return settings.public_url + "/"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
+
+
+def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
+    """The one line on stdout: who reads it knows that connections are accepted."""
+    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} (memory store)\n")
+    sys.stdout.flush()
+
+
+def raise_descriptor_limit() -> None:
+    """Raises the soft limit of open files to the hard one, and says so where even that is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < FEW_DESCRIPTORS:
+        log.warning("this process may open only %d files: that many connections at the most", hard)
+
+
+class _Signals:
+    """SIGTERM and SIGINT, counted. After the second they have their usual effect again."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self._received)
+
+    def _received(self) -> None:
+        if not self.first.is_set():
+            self.first.set()
+            return
+        self.second.set()
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+
+async def _listen(app: Application, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http=http_protocol(settings.limits.max_header_bytes, settings.limits.request_timeout_seconds),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        forwarded_allow_ips=list(settings.server.trusted_proxies),
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=LEAVE_SECONDS,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    try:
+        await server.startup(sockets=sockets)
+    except OSError as error:
+        raise _cannot_listen(settings.server.host, settings.server.port, error) from error
+    return server
+
+
+async def _until_stopped(app: Application, server: uvicorn.Server, signals: _Signals) -> int:
+    ticking = asyncio.create_task(server.main_loop())
+    await signals.first.wait()
+    log.info("draining: new generations are refused; a second signal stops at once")
+    try:
+        return 0 if await _before(signals.second, _leave(app, server, ticking)) else 1
+    finally:
+        ticking.cancel()
+
+
+async def _leave(app: Application, server: uvicorn.Server, ticking: asyncio.Task[None]) -> None:
+    await app.drain()
+    server.should_exit = True
+    await ticking
+    await server.shutdown()
+
+
+async def _close(app: Application) -> None:
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS):
+            await app.close()
+    except TimeoutError:
+        log.warning("what was running did not stop in %d s", LEAVE_SECONDS)
+
+
+async def _before(event: asyncio.Event, work: Awaitable[Any]) -> bool:
+    """Whether `work` has ended before the event; if not it is cancelled. Its exceptions pass."""
+    working = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        ended = working.done()
+        working.cancel()
+    if ended:
+        working.result()
+    else:
+        await asyncio.wait((working,), timeout=LEAVE_SECONDS)
+    return ended
+
+
+def _bound(family: int, address: tuple[Any, ...]) -> list[socket.socket]:
+    """The socket, or nothing where the machine lacks this address: many have a `localhost` without its IPv6."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            return []
+        raise
+    return [sock]
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> TidegateError:
+    if error.errno == errno.EADDRINUSE:
+        return TidegateError(f"port {port} on {host} is in use: stop the other server, or choose another by --port")
+    return TidegateError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
