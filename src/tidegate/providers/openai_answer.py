@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tidegate.errors import ProviderError, UpstreamMalformed, UpstreamTimeout
+from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout
 from tidegate.providers.base import Sink
 from tidegate.providers.openai_chunks import ChunkReader
 from tidegate.providers.openai_errors import refusal
@@ -45,7 +45,7 @@ class Answer:
         self._secrets = secrets
         self._refused: Head | None = None
         self._error_body = bytearray()
-        self._late = "The upstream has not sent its first token in time."
+        self._streaming = False
         self._finishing = False
         self._done = False
         self._error: Exception | None = None
@@ -99,8 +99,7 @@ class Answer:
         events = self._chunks.feed(data)
         if events:
             self._sink.emit(events)
-            self._deadline = self._loop.time() + self._stall_timeout
-            self._late = "The upstream has stopped sending tokens."
+            self._postpone()
         if self._chunks.error is not None or self._chunks.ended:
             self._finish(self._chunks.error)
             return
@@ -116,7 +115,7 @@ class Answer:
             return
         if self._refused is not None:
             self._finish(self._refusal(self._refused))
-        elif error is None or self._chunks.finish_reason is not None:
+        elif error is None or (self._chunks.finish_reason is not None and isinstance(error, UpstreamInterrupted)):
             self._complete()
         else:
             self._finish(error)
@@ -129,6 +128,16 @@ class Answer:
         self._deadline = self._loop.time() + seconds
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
+    def _postpone(self) -> None:
+        """A token has come. Only the first sets the timer, since it may bring the deadline forward."""
+        if self._finishing:
+            return
+        if self._streaming:
+            self._deadline = self._loop.time() + self._stall_timeout
+        else:
+            self._streaming = True
+            self._set_timer(self._stall_timeout)
+
     def _on_timer(self) -> None:
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
@@ -137,7 +146,8 @@ class Answer:
         elif self._finishing:
             self._complete()
         else:
-            self._finish(UpstreamTimeout(self._late))
+            late = "stopped sending tokens" if self._streaming else "not sent its first token in time"
+            self._finish(UpstreamTimeout(f"The upstream has {late}."))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -160,6 +160,7 @@ class FakeUpstream:
         self._closed: list[asyncio.Future[float]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
+        self._accepted = asyncio.Event()
         self.requests: list[Request] = []
         self.connections = 0
         self.url = ""
@@ -179,6 +180,10 @@ class FakeUpstream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
+    async def accepted(self) -> None:
+        """Waits until there has been a connection, whether or not a request comes over it."""
+        await self._accepted.wait()
+
     async def received(self, count: int = 1) -> None:
         """Waits until so many requests have come."""
         async with self._changed:
@@ -191,6 +196,7 @@ class FakeUpstream:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._accepted.set()
         task = asyncio.ensure_future(self._attend(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -204,8 +210,11 @@ class FakeUpstream:
         finally:
             writer.transport.abort()
 
+    def _script(self) -> Script:
+        return self._scripts[min(len(self.requests), len(self._scripts) - 1)] if self._scripts else ()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        script = self._scripts[min(len(self.requests), len(self._scripts) - 1)] if self._scripts else ()
+        script = self._script()
         if script and isinstance(script[0], NeverRead):
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await asyncio.Event().wait()
@@ -216,9 +225,10 @@ class FakeUpstream:
             await Play(writer).run(script)
             return
         gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        script = self._script()
+        self.requests.append(request)
+        self._closed.append(gone)
         async with self._changed:
-            self.requests.append(request)
-            self._closed.append(gone)
             self._changed.notify_all()
         play = asyncio.ensure_future(Play(writer).run(script))
         play.add_done_callback(lambda task: task.cancelled() or task.exception())

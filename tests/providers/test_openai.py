@@ -1,0 +1,516 @@
+"""The openai provider against a scripted upstream, on the loops of the standard library and of uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tidegate.core.events import Completed, Content, Delta, GenerationRequest, Message, Usage
+from tidegate.errors import (
+    ConfigError,
+    ProviderError,
+    UpstreamInterrupted,
+    UpstreamMalformed,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.settings import OpenAIModel, Upstream
+from tidegate.testing.sink import RecordingSink
+from tidegate.testing.upstream import (
+    DONE,
+    KEEP_ALIVE,
+    End,
+    FakeUpstream,
+    Hang,
+    Head,
+    NeverRead,
+    Pause,
+    Raw,
+    Reply,
+    Reset,
+    Script,
+    Send,
+    Tokens,
+    Wait,
+    chat,
+    chunk,
+    event,
+    usage,
+)
+
+pytestmark = pytest.mark.anyio
+
+REQUEST = GenerationRequest(model="m", messages=(Message(role="user", content="12345678"),))
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
+async def provider_of(url: str, **settings: Any) -> OpenAIProvider:
+    provider = OpenAIProvider(OpenAIModel(name="m", base_url=url, **settings))
+    await provider.start()
+    return provider
+
+
+async def relayed(*scripts: Script, **settings: Any) -> tuple[RecordingSink, BaseException | None]:
+    """Plays the script as one answer: the sink, and what `generate` raised."""
+    sink = RecordingSink()
+    async with FakeUpstream(*scripts) as upstream, asyncio.timeout(10):
+        provider = await provider_of(upstream.url, **settings)
+        try:
+            await provider.generate(REQUEST, sink)
+        except ProviderError as error:
+            return sink, error
+        await upstream.closed()
+    return sink, None
+
+
+# What is asked
+
+
+async def test_the_request_is_a_streamed_chat_completion() -> None:
+    """Sampling parameters that are set are sent, with the upstream's name of the model; others are left to it."""
+    request = GenerationRequest(
+        model="m",
+        messages=(Message(role="system", content="s"), Message(role="user", content="ü")),
+        temperature=0.0,
+        top_p=0.5,
+        max_tokens=9,
+        stop=("x",),
+        seed=0,
+        extra={"tools": [{"type": "function"}], "stream": False, "model": "other"},
+    )
+    async with FakeUpstream(chat("a")) as upstream:
+        provider = await provider_of(upstream.url, upstream_model="theirs")
+        await provider.generate(request, RecordingSink())
+        await provider.generate(REQUEST, RecordingSink())
+    assert upstream.requests[0].path == "/v1/chat/completions"
+    assert upstream.requests[0].json == {
+        "model": "theirs",
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "ü"}],
+        "temperature": 0.0,
+        "top_p": 0.5,
+        "max_tokens": 9,
+        "stop": ["x"],
+        "seed": 0,
+        "tools": [{"type": "function"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert upstream.requests[1].json.keys() == {"model", "messages", "stream", "stream_options"}
+
+
+async def test_the_operators_body_wins_over_the_requests() -> None:
+    """What the server adds to every request cannot be changed by a client."""
+    async with FakeUpstream(chat("a")) as upstream:
+        model = OpenAIModel(name="m", base_url=upstream.url)
+        provider = OpenAIProvider(model, api_key="given", body={"cache_prompt": True})
+        await provider.start()
+        extra = {"cache_prompt": False, "min_p": 0.1}
+        await provider.generate(GenerationRequest(model="m", messages=(), extra=extra), RecordingSink())
+    assert upstream.requests[0].json["cache_prompt"] is True
+    assert upstream.requests[0].json["min_p"] == 0.1
+    assert upstream.requests[0].headers["authorization"] == "Bearer given"
+
+
+async def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is read at the start; a line break at its end is no part of the key."""
+    monkeypatch.setenv("SOME_KEY", "sk-from-env\n")
+    async with FakeUpstream(chat("a")) as upstream:
+        provider = await provider_of(upstream.url, api_key_env="SOME_KEY")
+        await provider.generate(REQUEST, RecordingSink())
+    assert upstream.requests[0].headers["authorization"] == "Bearer sk-from-env"
+
+
+# What is answered
+
+
+async def test_an_answer_is_relayed_to_its_end() -> None:
+    """Every token once, in order, then the finish reason and the upstream's usage."""
+    sink, error = await relayed(chat("Grü", "ße", " \U0001f30a", finish_reason="length"))
+    assert error is None
+    assert sink.text == "Grüße \U0001f30a"
+    assert sink.events[-1] == Completed("length", Usage(7, 3, 10))
+
+
+async def test_all_events_of_one_read_are_emitted_together() -> None:
+    """A burst of tokens is one append and wakes the readers once."""
+    burst = b"".join(chunk({"content": text}) for text in "abcdefgh") + chunk({}, "stop") + usage(1, 8)
+    sink, _ = await relayed([Head(), Send(burst + b"data: [DONE]\n\n"), End()])
+    assert sink.batches == [9]
+
+
+async def test_the_sink_is_opened_when_the_upstream_accepts() -> None:
+    """Before the first token, but not before the upstream's 2xx."""
+    accept, go_on = asyncio.Event(), asyncio.Event()
+
+    class Opening(RecordingSink):
+        def opened(self) -> None:
+            super().opened()
+            opened.set()
+
+    opened = asyncio.Event()
+    async with FakeUpstream([Wait(accept), Head(), Wait(go_on), *chat("a")[1:]]) as upstream, asyncio.timeout(10):
+        provider, sink = await provider_of(upstream.url), Opening()
+        task = asyncio.create_task(provider.generate(REQUEST, sink))
+        await upstream.received()
+        assert not sink.is_open
+        accept.set()
+        await opened.wait()
+        assert sink.events == []
+        go_on.set()
+        await task
+    assert sink.text == "a"
+
+
+async def test_concurrent_generations_do_not_mix() -> None:
+    """One instance serves many requests at once, each over its own connection."""
+    texts = [f"answer {number} " for number in range(20)]
+    async with FakeUpstream(*(chat(*[text] * 5, delay=0.001) for text in texts)) as upstream, asyncio.timeout(20):
+        provider = await provider_of(upstream.url)
+        sinks = [RecordingSink() for _ in texts]
+        await asyncio.gather(*(provider.generate(REQUEST, sink) for sink in sinks))
+    assert sorted(sink.text for sink in sinks) == sorted(text * 5 for text in texts)
+    assert upstream.connections == len(texts)
+
+
+TAIL = [Send(chunk({"content": "b"}, "stop"))]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        [Send(usage(7, 2)), End()],
+        [Send(usage(7, 2)), Reset()],
+        [Send(usage(7, 2)), DONE, Hang()],
+        [Pause(0.05), Send(usage(7, 2)), DONE, End()],
+    ],
+    ids=["no [DONE]", "reset", "connection stays open", "usage comes late"],
+)
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_finish_reason_is_an_end_however_the_server_leaves(ending: Script, *, chunked: bool) -> None:
+    """The usage after the finish reason is waited for; a missing `[DONE]` or a rude close is forgiven."""
+    sink, error = await relayed([Head(chunked=chunked), Tokens(["a"]), *TAIL, *ending])
+    assert error is None
+    assert sink.events == [Delta("a"), Delta("b"), Completed("stop", Usage(7, 2, 9))]
+
+
+async def test_usage_that_never_comes_is_estimated_soon() -> None:
+    """A server that finishes and then stays silent, without usage, delays the end by about a second only."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    sink, error = await relayed([Head(), Tokens(["a"]), *TAIL, Hang()])
+    assert error is None
+    assert sink.completed == Completed("stop", Usage(2, 2, 4, estimated=True))
+    assert loop.time() - began < 5
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 503])
+async def test_a_refusal_keeps_its_status_and_words(status: int) -> None:
+    """Nothing is opened: the client gets the upstream's status, message and wait."""
+    body = {"error": {"message": "No.", "type": "their_type", "code": "their_code", "param": "p"}}
+    sink, error = await relayed([Reply(status, body, {"retry-after": "7"})])
+    assert isinstance(error, UpstreamRefused)
+    assert (error.status, error.message, error.type, error.code) == (status, "No.", "their_type", "their_code")
+    assert error.retry_after == 7
+    assert not sink.is_open
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [[Send(b"x" * 200_000), Hang()], [Send(b'{"error'), Reset()], [Send(b'{"error'), End()]],
+    ids=["endless", "reset", "cut"],
+)
+async def test_a_refusal_counts_even_if_its_body_does_not_come(rest: Script) -> None:
+    """The status says most of it: a body that is too long or breaks off changes nothing."""
+    sink, error = await relayed([Raw(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 10000000\r\n\r\n"), *rest])
+    assert isinstance(error, UpstreamRefused)
+    assert error.status == 403
+    assert not sink.is_open
+
+
+async def test_keys_never_reach_a_message() -> None:
+    """An upstream that echoes the key or the URL's credentials is not quoted on that."""
+    body = {"error": {"message": "key topsecret99 of hunter2hunter2 is bad (dXNlcjpodW50ZXIyaHVudGVyMg==)"}}
+    async with FakeUpstream([Reply(401, body)]) as upstream:
+        url = upstream.url.replace("//", "//user:hunter2hunter2@")
+        provider = OpenAIProvider(OpenAIModel(name="m", base_url=url), api_key="topsecret99")
+        await provider.start()
+        with pytest.raises(UpstreamRefused) as raised:
+            await provider.generate(REQUEST, RecordingSink())
+    assert raised.value.message == "key [redacted] of [redacted] is bad ([redacted])"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    """A key must not be sent to where an answer points."""
+    sink, error = await relayed([Reply(status, b"", {"location": "http://127.0.0.1:1/"})])
+    assert isinstance(error, UpstreamMalformed)
+    assert not sink.is_open
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [Reply(200, {"choices": []})],
+        [Reply(200, b"<html>", {"content-type": "text/html"})],
+        [Head(headers={"content-encoding": "gzip"}), End()],
+    ],
+    ids=["json", "html", "gzip"],
+)
+async def test_what_is_no_event_stream_is_malformed_before_anything_opens(script: Script) -> None:
+    """A server that does not stream is told so while the answer can still be an HTTP error."""
+    sink, error = await relayed(script)
+    assert isinstance(error, UpstreamMalformed)
+    assert not sink.is_open
+
+
+@pytest.mark.parametrize("ending", [End(), Reset()])
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_an_answer_that_breaks_off_is_interrupted(ending: End | Reset, *, chunked: bool) -> None:
+    """The end of the body without a finish reason is a failure; the tokens before it are kept."""
+    sent = asyncio.Event()
+
+    class Watching(RecordingSink):
+        def emit(self, events: Sequence[Content | Completed]) -> None:
+            super().emit(events)
+            sent.set()
+
+    sink = Watching()
+    async with FakeUpstream([Head(chunked=chunked), Tokens(["a"]), Wait(sent), ending]) as upstream:
+        provider = await provider_of(upstream.url)
+        with pytest.raises(UpstreamInterrupted):
+            await provider.generate(REQUEST, sink)
+    assert sink.events == [Delta("a")]
+
+
+async def test_an_error_in_the_stream_is_the_upstreams() -> None:
+    """What breaks in mid-answer keeps the upstream's words."""
+    sink, error = await relayed([Head(), Tokens(["a"]), Send(event({"error": {"message": "CUDA"}})), Hang()])
+    assert isinstance(error, UpstreamRefused)
+    assert error.message == "CUDA"
+    assert sink.text == "a"
+
+
+async def test_a_chunk_that_is_none_is_malformed() -> None:
+    """Broken JSON ends the answer, after the tokens before it."""
+    sink, error = await relayed([Head(), Tokens(["a"]), Send(b"data: {oops\n\n"), Hang()])
+    assert isinstance(error, UpstreamMalformed)
+    assert sink.text == "a"
+
+
+async def test_an_upstream_that_does_not_answer_times_out() -> None:
+    """Neither a silent upstream nor one that does not even read holds a client for longer than the timeout."""
+    for script in ([NeverRead()], [Hang()]):
+        sink, error = await relayed(script, first_token_timeout=0.05)
+        assert isinstance(error, UpstreamTimeout)
+        assert not sink.is_open
+
+
+ALIVE = [step for _ in range(400) for step in (Pause(0.01), KEEP_ALIVE, Send(chunk({"content": ""})))]
+
+
+async def test_signs_of_life_are_no_first_token() -> None:
+    """Comments and empty chunks hide no dead model."""
+    sink, error = await relayed([Head(), *ALIVE], first_token_timeout=0.1)
+    assert isinstance(error, UpstreamTimeout)
+    assert sink.events == []
+
+
+async def test_signs_of_life_are_no_tokens() -> None:
+    """Silence between tokens over the stall timeout ends the answer, whatever else the upstream sends."""
+    sink, error = await relayed([Head(), Tokens(["a", "b"]), *ALIVE], stall_timeout=0.1)
+    assert isinstance(error, UpstreamTimeout)
+    assert sink.text == "ab"
+
+
+async def test_tokens_put_the_timeout_off() -> None:
+    """A long answer is no stalled one: only the silence counts."""
+    sink, error = await relayed(chat(*["a"] * 20, delay=0.02), stall_timeout=0.2, first_token_timeout=0.2)
+    assert error is None
+    assert len(sink.text) == 20
+
+
+async def test_a_sink_that_fails_ends_the_generation() -> None:
+    """A fault on our side is never passed off as a complete answer."""
+
+    class Broken(RecordingSink):
+        def emit(self, events: Sequence[Content | Completed]) -> None:
+            if len(events) > 1:
+                raise RuntimeError("broken")
+
+    burst = Send(chunk({"content": "a"}) + chunk({"content": "b"}, "stop"))
+    async with FakeUpstream([Head(), burst, Hang()]) as upstream:
+        provider = await provider_of(upstream.url)
+        with pytest.raises(RuntimeError, match="broken"):
+            await provider.generate(REQUEST, Broken())
+
+
+# How it is stopped, and slowed down
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[NeverRead()], [Hang()], [Head(), Hang()], [Head(), Tokens(["a"]), Hang()], chat(*"a" * 1000, delay=0.01)],
+)
+async def test_cancelling_closes_the_upstream_connection(script: Script) -> None:
+    """Whether it waits or streams, the upstream learns within far less than a second that nobody listens."""
+    async with FakeUpstream(script) as upstream, asyncio.timeout(10):
+        provider, sink = await provider_of(upstream.url), RecordingSink()
+        task = asyncio.create_task(provider.generate(REQUEST, sink))
+        if isinstance(script[0], NeverRead):
+            await upstream.accepted()
+        else:
+            await upstream.received()
+        if any(isinstance(step, Tokens) for step in script):
+            await sink.holds(1)
+        cancelled = asyncio.get_running_loop().time()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        if not isinstance(script[0], NeverRead):
+            assert await upstream.closed() - cancelled < 0.5
+
+
+class NarrowSink(RecordingSink):
+    """Takes nothing more after its first batch, until it is widened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        return bool(self.events) and not self.wide.is_set()
+
+    async def room(self) -> None:
+        await self.wide.wait()
+
+
+async def test_a_full_sink_slows_the_upstream_down() -> None:
+    """Reading stops, so TCP holds the upstream back; once there is room the rest comes, and no clock has run."""
+    text = "x" * 1000
+    async with FakeUpstream(chat(*[text] * 20_000)) as upstream, asyncio.timeout(30):
+        provider, sink = await provider_of(upstream.url, stall_timeout=0.05), NarrowSink()
+        task = asyncio.create_task(provider.generate(REQUEST, sink))
+        await sink.holds(1)
+        held = len(sink.events)
+        await asyncio.sleep(0.2)  # Longer than the stall timeout: it is this silence that must not count.
+        assert len(sink.events) - held < 2000
+        assert not task.done()
+        sink.wide.set()
+        await task
+    assert len(sink.text) == 20_000 * 1000
+    assert sink.completed is not None
+
+
+async def test_a_full_sink_can_be_cancelled() -> None:
+    """Waiting for room does not keep the upstream's connection."""
+    async with FakeUpstream(chat(*["x" * 1000] * 20_000)) as upstream, asyncio.timeout(10):
+        provider, sink = await provider_of(upstream.url), NarrowSink()
+        task = asyncio.create_task(provider.generate(REQUEST, sink))
+        await sink.holds(1)
+        cancelled = asyncio.get_running_loop().time()
+        task.cancel()
+        assert await upstream.closed() - cancelled < 0.5
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+# Which upstream is asked
+
+
+@pytest.fixture
+def dead_url() -> Iterator[str]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+
+
+def upstreams(*urls: str, weights: Sequence[int] = (1, 1, 1)) -> OpenAIModel:
+    entries = tuple(Upstream(base_url=url, weight=weight) for url, weight in zip(urls, weights, strict=False))
+    return OpenAIModel(name="m", upstreams=entries)
+
+
+async def test_a_dead_upstream_is_unreachable(dead_url: str) -> None:
+    """With no other to ask, the client is told, without the host."""
+    provider = await provider_of(dead_url)
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await provider.generate(REQUEST, RecordingSink())
+    assert "127.0.0.1" not in raised.value.message
+
+
+async def test_another_upstream_is_asked_where_connecting_failed(dead_url: str) -> None:
+    """Nothing was sent, so nothing can be done twice."""
+    async with FakeUpstream(chat("a")) as upstream:
+        provider = OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)
+        await provider.start()
+        sink = RecordingSink()
+        await provider.generate(REQUEST, sink)
+    assert sink.text == "a"
+
+
+@pytest.mark.parametrize("script", [[Reply(503)], [Reset()]])
+async def test_no_other_upstream_is_asked_once_the_request_is_sent(script: Script) -> None:
+    """A request that was sent may have been paid for: its failure is the answer."""
+    async with FakeUpstream(script) as first, FakeUpstream(chat("a")) as second:
+        provider = OpenAIProvider(upstreams(first.url, second.url), random=lambda: 0.0)
+        await provider.start()
+        with pytest.raises(ProviderError):
+            await provider.generate(REQUEST, RecordingSink())
+    assert (len(first.requests), len(second.requests)) == (1, 0)
+
+
+async def test_upstreams_are_drawn_by_weight() -> None:
+    """Of four draws spread evenly, three go to the upstream with three times the weight."""
+    draws = iter([0.0, 0.25, 0.5, 0.75])
+    async with FakeUpstream(chat("a")) as light, FakeUpstream(chat("b")) as heavy:
+        provider = OpenAIProvider(upstreams(light.url, heavy.url, weights=[1, 3]), random=lambda: next(draws))
+        await provider.start()
+        for _ in range(4):
+            await provider.generate(REQUEST, RecordingSink())
+    assert (len(light.requests), len(heavy.requests)) == (1, 3)
+
+
+# How it is configured
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        OpenAIModel(name="bad"),
+        OpenAIModel(name="bad", base_url="http://a/v1", upstreams=(Upstream(base_url="http://b/v1"),)),
+        OpenAIModel(name="bad", base_url="a/v1"),
+        OpenAIModel(name="bad", upstreams=(Upstream(base_url="http://b/v1"), Upstream(base_url="nonsense"))),
+    ],
+    ids=["neither", "both", "no URL", "no URL among several"],
+)
+async def test_an_unusable_upstream_is_a_configuration_error(model: OpenAIModel) -> None:
+    """It is told at the start, with the model's name, not at the first request."""
+    with pytest.raises(ConfigError, match="'bad'"):
+        await OpenAIProvider(model).start()
+
+
+@pytest.mark.parametrize("value", [None, "", " \n"])
+async def test_a_key_that_is_not_set_is_a_configuration_error(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the model and the variable."""
+    monkeypatch.delenv("MISSING_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MISSING_KEY", value)
+    with pytest.raises(ConfigError, match=r"'m'.*MISSING_KEY"):
+        await provider_of("http://127.0.0.1:1/v1", api_key_env="MISSING_KEY")

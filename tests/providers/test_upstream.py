@@ -1,0 +1,329 @@
+"""The HTTP client: where an upstream is, how it is reached, and how its response is read."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.errors import ConfigError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
+from tidegate.providers.upstream import Endpoint, connect, masked, tls
+from tidegate.providers.upstream_connection import MAX_OVERHEAD_BYTES, Head, UpstreamConnection
+from tidegate.testing.upstream import FakeUpstream, NeverRead, Reply
+
+CERTIFICATE = Path(__file__).parent / "localhost.pem"
+
+
+class Collector:
+    """A receiver that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.reads: list[bytes] = []
+        self.ends: list[Exception | None] = []
+        self.over = asyncio.Event()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.reads)
+
+    def answered(self, head: Head) -> None:
+        assert self.head is None
+        assert not self.reads
+        self.head = head
+
+    def receive(self, data: bytes) -> None:
+        self.reads.append(data)
+
+    def closed(self, error: Exception | None) -> None:
+        self.ends.append(error)
+        self.over.set()
+
+
+class Wire(asyncio.Transport):
+    """A transport without a socket: the test plays the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def exchange(*reads: bytes, eof: bool = False) -> Collector:
+    """Sends a request and reads the response in these pieces."""
+    connection, collector = UpstreamConnection(), Collector()
+    connection.connection_made(Wire())
+    connection.send(b"request", collector)
+    for data in reads:
+        connection.data_received(data)
+    if eof:
+        connection.connection_lost(None)
+    return collector
+
+
+# Where it is
+
+
+@pytest.mark.parametrize(
+    ("url", "authority", "target"),
+    [
+        ("https://api.example.com/v1", "api.example.com", "/v1/chat"),
+        ("https://api.example.com:443/v1/", "api.example.com", "/v1/chat"),
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", "/chat"),
+        ("http://[::1]:8080/v1", "[::1]:8080", "/v1/chat"),
+        ("http://[::1]/v1", "[::1]", "/v1/chat"),
+        ("https://x.example.com/openai/v1?api-version=1", "x.example.com", "/openai/v1/chat?api-version=1"),
+        ("http://user:secret@host:81/v1", "host:81", "/v1/chat"),
+    ],
+)
+def test_a_base_url_says_where_calls_go(url: str, authority: str, target: str) -> None:
+    """The path of a call comes between the URL's path and its query; credentials stay out of both."""
+    endpoint = Endpoint.parse(url)
+    assert (endpoint.authority, endpoint.target("/chat")) == (authority, target)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *["", "api.example.com", "ftp://host/v1", "http://", "http:///v1", "http://host:port/v1", "http://host:99999/"],
+        *["http://ho st/v1", "http://host/v1\r\nx: y", "http://h\u00f6st/v1", "http://[::1/v1"],
+    ],
+)
+def test_what_is_no_http_url_is_a_configuration_error(url: str) -> None:
+    """Nothing that could break a request's head or go nowhere is accepted."""
+    with pytest.raises(ConfigError):
+        Endpoint.parse(url)
+
+
+def test_a_wrong_url_is_shown_without_its_secrets() -> None:
+    """The message names the URL, but not who may use it."""
+    with pytest.raises(ConfigError) as raised:
+        Endpoint.parse("ftp://anna:hunter2@host/v1?key=hunter3")
+    assert "host" in raised.value.message
+    assert not any(secret in raised.value.message for secret in ("anna", "hunter2", "hunter3"))
+    assert masked("https://a:b@c@host/v1?key=x") == "https://***@host/v1"
+
+
+def test_the_request_says_who_asks_for_what() -> None:
+    """One head for all requests: an event stream, uncompressed, with the key as bearer."""
+    lines = Endpoint.parse("http://u:p@host/v1").request_head("/chat/completions", "key").decode().split("\r\n")
+    assert lines[0] == "POST /v1/chat/completions HTTP/1.1"
+    assert {"host: host", "accept: text/event-stream", "accept-encoding: identity"} <= set(lines)
+    assert {"content-type: application/json", "authorization: Bearer key"} <= set(lines)
+    assert any(line.startswith("user-agent: tidegate/") for line in lines)
+    assert lines[-1] == "content-length: "
+
+
+def test_credentials_in_the_url_are_basic_authentication() -> None:
+    """`https://user:password@…` means what it means to every HTTP client."""
+    assert b"\r\nauthorization: Basic dTpww7Y=\r\n" in Endpoint.parse("http://u:p%C3%B6@host").request_head("/", "")
+
+
+def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen() -> None:
+    """A line break in a key would forge headers; the message does not show the key."""
+    with pytest.raises(ConfigError) as raised:
+        Endpoint.parse("http://host").request_head("/", "se\r\ncret")
+    assert "cret" not in raised.value.message
+
+
+# How its response is read
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-A: 1\r\nX-A: 2\r\n"
+BODY = "data: ü世\n\n".encode() * 3
+CHUNKED = b"%btransfer-encoding: chunked\r\n\r\n5;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nx-trailer: 1\r\n\r\n" % (
+    HEAD,
+    BODY[:5],
+    len(BODY) - 5,
+    BODY[5:],
+)
+SIZED = b"%bcontent-length: %d\r\n\r\n%b" % (HEAD, len(BODY), BODY)
+UNTIL_CLOSE = HEAD + b"\r\n" + BODY
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+
+
+@given(data=st.data(), response=st.sampled_from([CHUNKED, SIZED, UNTIL_CLOSE, CONTINUE + CHUNKED]))
+def test_any_framing_under_any_chunking_gives_the_same_body(data: st.DataObject, response: bytes) -> None:
+    """Chunked, sized or until the close, after interim responses, cut anywhere: the same head and body, one end."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(response)), max_size=20)))
+    reads = [response[a:b] for a, b in itertools.pairwise([0, *cuts, len(response)])]
+    collector = exchange(*reads, eof=True)
+    assert collector.head is not None
+    assert collector.head.status == 200
+    assert (collector.head.headers["content-type"], collector.head.headers["x-a"]) == ("text/event-stream", "1, 2")
+    assert collector.body == BODY
+    assert collector.ends == [None]
+
+
+def test_a_read_is_handed_on_once() -> None:
+    """Many HTTP chunks in one read make one call, so that their tokens are appended together."""
+    assert exchange(CHUNKED).reads == [BODY]
+
+
+def test_an_empty_body_ends_at_once() -> None:
+    """A response without a body does not wait for the connection to close."""
+    collector = exchange(HEAD + b"content-length: 0\r\n\r\n")
+    assert (collector.body, collector.ends) == (b"", [None])
+
+
+@pytest.mark.parametrize("cut", [b"", HEAD, CHUNKED[:-3], SIZED[:-1]])
+def test_a_response_that_breaks_off_is_interrupted(cut: bytes) -> None:
+    """The end of the connection is the end of the body only where nothing else marks it."""
+    assert [type(error) for error in exchange(cut, eof=True).ends] == [UpstreamInterrupted]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
+        CHUNKED.replace(b"5;x=y", b"zz"),
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_malformed(response: bytes) -> None:
+    """Another protocol on the port is told from a broken connection."""
+    assert [type(error) for error in exchange(response, eof=True).ends] == [UpstreamMalformed]
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 ", CHUNKED[:-2] + b"x-more: "])
+def test_a_head_without_end_is_cut_off(start: bytes) -> None:
+    """Neither headers nor trailers can fill the memory."""
+    collector = exchange(start, *[b"y" * 1024] * (MAX_OVERHEAD_BYTES // 1024 + 1))
+    assert [type(error) for error in collector.ends] == [UpstreamMalformed]
+
+
+def test_what_comes_before_a_malformed_piece_is_kept() -> None:
+    """Tokens that were read count, whatever follows them."""
+    collector = exchange(CHUNKED[:-3].replace(b"\r\n0\r\n", b"\r\nzz\r\n"))
+    assert collector.body == BODY
+    assert [type(error) for error in collector.ends] == [UpstreamMalformed]
+
+
+def test_bytes_after_a_complete_response_are_harmless() -> None:
+    """A sloppy server's extra line break spoils no answer."""
+    assert exchange(SIZED + b"\r\n", b"\r\nmore", eof=True).ends == [None]
+
+
+def test_what_the_receiver_raises_ends_the_exchange() -> None:
+    """A fault in the handling of a read reaches whoever waits for the answer, not the event loop's log."""
+
+    class Refusing(Collector):
+        def receive(self, data: bytes) -> None:
+            raise UpstreamMalformed("no")
+
+    connection, collector = UpstreamConnection(), Refusing()
+    connection.connection_made(Wire())
+    connection.send(b"", collector)
+    connection.data_received(SIZED)
+    assert [str(error) for error in collector.ends] == ["no"]
+
+
+def test_after_abort_nothing_is_heard() -> None:
+    """Giving up is final: bytes still on their way reach nobody."""
+    connection, collector, wire = UpstreamConnection(), Collector(), Wire()
+    connection.connection_made(wire)
+    connection.send(b"request", collector)
+    connection.abort()
+    connection.data_received(SIZED)
+    connection.connection_lost(None)
+    assert wire.aborted
+    assert (collector.head, collector.ends) == (None, [])
+
+
+def test_a_request_on_a_closed_connection_is_interrupted() -> None:
+    """A connection that the upstream closed before the request was written is not waited on."""
+    connection, collector = UpstreamConnection(), Collector()
+    connection.connection_made(Wire())
+    connection.connection_lost(None)
+    connection.send(b"request", collector)
+    assert [type(error) for error in collector.ends] == [UpstreamInterrupted]
+
+
+# How it is reached
+
+
+async def answer(url: str) -> Collector:
+    endpoint, collector = Endpoint.parse(url), Collector()
+    connection = await connect(endpoint, 5.0)
+    connection.send(endpoint.request_head("/x", "") + b"0\r\n\r\n", collector)
+    async with asyncio.timeout(5):
+        await collector.over.wait()
+    connection.abort()
+    return collector
+
+
+@pytest.mark.anyio
+async def test_a_port_without_listener_is_unreachable() -> None:
+    """Refused connections are told at once."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(UpstreamUnreachable, match="refused"):
+            await connect(Endpoint("http", "127.0.0.1", bound.getsockname()[1]), 5.0)
+
+
+@pytest.mark.anyio
+async def test_a_host_without_address_is_unreachable() -> None:
+    """A name that does not resolve is told as such, and not shown."""
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await connect(Endpoint("http", "nowhere.invalid", 80), 5.0)
+    assert "nowhere" not in raised.value.message
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_is_not_accepted_in_time_times_out() -> None:
+    """The connect timeout includes the TLS handshake."""
+    async with FakeUpstream([NeverRead()]) as upstream:
+        endpoint = Endpoint.parse(upstream.url.replace("http:", "https:"))
+        with pytest.raises(UpstreamTimeout):
+            await connect(endpoint, 0.05)
+
+
+@pytest.fixture
+def server_names() -> list[str | None]:
+    return []
+
+
+@pytest.fixture
+def tls_server(server_names: list[str | None]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    context.sni_callback = lambda _socket, name, _context: server_names.append(name)
+    tls.cache_clear()
+    return context
+
+
+@pytest.mark.anyio
+async def test_https_verifies_the_certificate(tls_server: ssl.SSLContext) -> None:
+    """An upstream that cannot prove its name is sent nothing."""
+    async with FakeUpstream([Reply(200)], tls=tls_server) as upstream:
+        with pytest.raises(UpstreamUnreachable, match="TLS"):
+            await connect(Endpoint.parse(upstream.url), 5.0)
+        assert upstream.requests == []
+
+
+@pytest.mark.anyio
+async def test_https_reaches_a_host_with_a_trusted_certificate(
+    tls_server: ssl.SSLContext, server_names: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's roots (here OpenSSL's SSL_CERT_FILE) are trusted, and the host is named (SNI)."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with FakeUpstream([Reply(200, b"hello")], tls=tls_server) as upstream:
+        collector = await answer(upstream.url.replace("127.0.0.1", "localhost"))
+    tls.cache_clear()
+    assert (collector.body, collector.ends) == (b"hello", [None])
+    assert server_names == ["localhost"]
