@@ -1,0 +1,129 @@
+"""The user's own model: a function that is called with the request and gives the answer piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import operator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from importlib import import_module
+from typing import Any, cast
+
+import msgspec
+
+from tidegate.core.events import Completed, Content, Delta, GenerationRequest, Reasoning, ToolCall, decode, encode
+from tidegate.errors import ConfigError, ProviderError
+from tidegate.providers.answer_thread import AnswerThread
+from tidegate.providers.base import Sink
+from tidegate.providers.settings import PythonModel
+
+# A generator that never waits for anything would keep the loop to itself: after so many pieces others have a turn.
+BURST = 64
+
+
+class PythonProvider:
+    """Calls the model's target with each request; it gives an async iterator, or a plain one.
+
+    The pieces are text, or `Delta`, `Reasoning` and `ToolCall`, and at last a `Completed` if it likes. An async
+    iterator runs on the loop, a plain one in a thread of its own, so that it may block. On cancel an async
+    generator is closed at once and a plain one at its next piece: their `finally` blocks run. What the target
+    raises is raised by `generate` as it is.
+    """
+
+    def __init__(self, model: PythonModel) -> None:
+        self._model = model
+        self._target: Callable[[GenerationRequest], Any] | None = None
+
+    async def start(self) -> None:
+        """Imports the target. Raises `ConfigError` where that fails, or where it cannot be called."""
+        target: object = self._model.target
+        if isinstance(target, str):
+            target = _imported(self._model, target)
+        if not callable(target):
+            raise _refused(self._model, f"it is of type {type(target).__name__}, which cannot be called")
+        self._target = target
+
+    async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        """Emits what the target gives, up to its `Completed` or its end."""
+        assert self._target is not None, "start() comes first"
+        try:
+            answer: object = self._target(request)
+            if inspect.isawaitable(answer):
+                answer = await answer
+            if isinstance(answer, AsyncIterable):
+                await self._follow(cast("AsyncIterable[object]", answer), sink)
+            elif isinstance(answer, Iterator):
+                await AnswerThread(cast("Iterator[object]", answer), self._event, sink).run()
+            else:
+                raise self._failed(f"answered with {type(answer).__name__}, not with an async iterator or a generator")
+        except SystemExit as error:
+            # Raised out of a task it would stop the whole server.
+            raise self._failed("asked the process to exit") from error
+
+    async def close(self) -> None:
+        """Has nothing to free."""
+
+    async def _follow(self, answer: AsyncIterable[object], sink: Sink) -> None:
+        iterator = aiter(answer)
+        try:
+            await self._emit(iterator, sink)
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _emit(self, pieces: AsyncIterator[object], sink: Sink) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        count = 0
+        async for piece in pieces:
+            if task.cancelling():
+                # The target has caught the cancellation and goes on regardless.
+                raise asyncio.CancelledError
+            event = self._event(piece)
+            if event is not None:
+                sink.emit([event])
+            if isinstance(event, Completed):
+                return
+            await sink.room()
+            count += 1
+            if count % BURST == 0:
+                await asyncio.sleep(0)
+
+    def _event(self, piece: object) -> Content | Completed | None:
+        """The piece as an event that a log can keep; None for an empty text."""
+        if isinstance(piece, str):
+            if not piece:
+                return None
+            piece = Delta(str.__str__(piece))
+        if not isinstance(piece, Delta | Reasoning | ToolCall | Completed):
+            kind = type(piece).__name__
+            raise self._failed(f"gave a piece of type {kind}; it may give str, Delta, Reasoning, ToolCall, Completed")
+        try:
+            # Structs do not check what they are made of, and half a surrogate pair is no text: better found here,
+            # with the target to blame, than by the store.
+            return cast("Content | Completed", decode(encode(piece)))
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise self._failed(f"gave a {type(piece).__name__} that cannot be kept: {error}") from error
+
+    def _failed(self, problem: str) -> ProviderError:
+        return ProviderError(f"the function of model {self._model.name!r} {problem}")
+
+
+def _imported(model: PythonModel, target: str) -> object:
+    module, _, attribute = target.partition(":")
+    if not module or not attribute:
+        raise _refused(model, "expected module:attribute")
+    try:
+        imported = import_module(module)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            raise _refused(model, f"there is no module {error.name!r}") from error
+        raise _refused(model, f"importing {module} raised {type(error).__name__}: {error}") from error
+    try:
+        return operator.attrgetter(attribute)(imported)
+    except AttributeError as error:
+        raise _refused(model, f"module {module!r} has no attribute {attribute!r}") from error
+
+
+def _refused(model: PythonModel, problem: str) -> ConfigError:
+    return ConfigError(f"model {model.name!r}: target = {model.target!r}: {problem}", param="target")

@@ -1,0 +1,116 @@
+"""Plays a text at an exact rate: a model without a model, for demos, tests and benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tidegate.core.events import Completed, Delta, GenerationRequest, Usage
+from tidegate.errors import ConfigError
+from tidegate.providers.base import Sink
+from tidegate.providers.settings import ReplayModel
+
+# Tokens emitted together before the loop and the store get their turn: about what one read of a fast upstream
+# brings, and under a millisecond of work.
+BURST = 64
+
+TEXT = (
+    "Twice a day the sea comes in and twice it goes out again, drawn by a moon that it never touches. "
+    "The water does not hurry. It finds the lowest channel first, fills it, and only then climbs the sand, "
+    "so that a harbour which looked empty at breakfast carries its boats by noon. "
+    "Those who live by it learn to read a table of hours rather than the sky: when the gate may be opened, "
+    "how long the lock will hold, which bar can be crossed and which must wait. "
+    "A tide that is missed is not lost. Another one is already on its way."
+)
+
+_TOKEN = re.compile(r"\s*\S+")
+
+
+class ReplayProvider:
+    """Answers every request with the same text: the model's, or its file's, or one about tides.
+
+    A token is a word, and each but the first carries the space before it. Token `i`, from 0, is due at
+    `start + i / rate`; tokens that are late are emitted together, so the rate does not drift.
+    """
+
+    def __init__(
+        self,
+        model: ReplayModel,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if model.text and model.file:
+            raise _refused(model, "file", model.file, "it cannot be given together with text")
+        self._model = model
+        self._clock = clock
+        self._sleep = sleep
+        self._once: list[Delta] = []
+        self._again: list[Delta] = []
+
+    async def start(self) -> None:
+        """Reads and splits the text. Raises `ConfigError` where there is none to read."""
+        words = _TOKEN.findall(_text(self._model).strip())[: self._model.tokens]
+        if not words:
+            key = "file" if self._model.file else "text"
+            raise _refused(self._model, key, getattr(self._model, key), "it has no words")
+        self._once = [Delta(word) for word in words]
+        self._again = [Delta(f" {words[0]}"), *self._once[1:]]
+
+    async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        """Emits the tokens as they fall due."""
+        sink.opened()
+        tokens = self._model.tokens
+        count = tokens if request.max_tokens is None else min(tokens, request.max_tokens)
+        completed = Completed("stop" if count == tokens else "length", _usage(request, count))
+        start = self._clock()
+        sent = 0
+        while sent < count:
+            await self._sleep(self._delay(start, sent))
+            await sink.room()
+            due = min(self._due(start, sent), count)
+            sink.emit([self._token(i) for i in range(sent, due)])
+            sent = due
+        sink.emit([completed])
+
+    async def close(self) -> None:
+        """Has nothing to free."""
+
+    def _delay(self, start: float, sent: int) -> float:
+        rate = self._model.rate
+        return max(0.0, start + sent / rate - self._clock()) if rate else 0.0
+
+    def _due(self, start: float, sent: int) -> int:
+        rate = self._model.rate
+        due = int((self._clock() - start) * rate) + 1 if rate else sent + BURST
+        # A timer may fire a hair early; the token it was set for is due all the same.
+        return min(max(due, sent + 1), sent + BURST)
+
+    def _token(self, index: int) -> Delta:
+        size = len(self._once)
+        return self._once[index] if index < size else self._again[index % size]
+
+
+def _text(model: ReplayModel) -> str:
+    if not model.file:
+        return model.text or TEXT
+    try:
+        return Path(model.file).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _refused(model, "file", model.file, f"it is not UTF-8: {error}") from error
+    except OSError as error:
+        raise _refused(model, "file", model.file, f"it cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # what no path can hold
+        raise _refused(model, "file", model.file, f"it cannot be read: {error}") from error
+
+
+def _usage(request: GenerationRequest, completion: int) -> Usage:
+    prompt = sum(len(message.text.split()) for message in request.messages)
+    return Usage(prompt, completion, prompt + completion)
+
+
+def _refused(model: ReplayModel, key: str, value: str, problem: str) -> ConfigError:
+    return ConfigError(f"model {model.name!r}: {key} = {value!r}: {problem}", param=key)

@@ -1,0 +1,80 @@
+"""A sink that keeps what a provider emits, to test providers without an engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tidegate.core.events import Completed, Content, Delta
+from tidegate.streams.inbox import Inbox
+
+# As small as that, a test whose threads put more than a few pieces also sees them wait.
+INBOX_CAPACITY = 16
+
+
+class RecordingSink:
+    """A `Sink` whose store takes everything at once.
+
+    `events` are those emitted before the end, `batches` how many each `emit` brought, and `is_open` says whether the
+    provider has accepted the request. The stream ends with a `Completed`, or by `end()` as a cancel would end it;
+    what is emitted after that is dropped and counted in `dropped`. Made on the loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Content | Completed] = []
+        self.batches: list[int] = []
+        self.dropped = 0
+        self.is_open = False
+        self.ended = False
+        self._inbox: Inbox[Content | Completed] = Inbox(INBOX_CAPACITY, self.emit, asyncio.get_running_loop())
+        self._changed = asyncio.Event()
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(event.text for event in self.events if isinstance(event, Delta))
+
+    @property
+    def completed(self) -> Completed | None:
+        """The provider's own end, if it gave one."""
+        return next((event for event in self.events if isinstance(event, Completed)), None)
+
+    def end(self) -> None:
+        """Ends the stream from outside; threads that put into it are told so."""
+        self.ended = True
+        self._inbox.close()
+
+    async def holds(self, count: int) -> None:
+        """Waits until so many events are there."""
+        while len(self.events) < count:
+            self._changed.clear()
+            await self._changed.wait()
+
+    # The `Sink`
+
+    @property
+    def full(self) -> bool:
+        return False
+
+    def opened(self) -> None:
+        self.is_open = True
+
+    def emit(self, events: Sequence[Content | Completed]) -> None:
+        if self.ended:
+            self.dropped += len(events)
+            return
+        self.is_open = True
+        self.events.extend(events)
+        self.batches.append(len(events))
+        self._changed.set()
+        if any(isinstance(event, Completed) for event in events):
+            self.end()
+
+    async def room(self) -> None:
+        pass
+
+    def inbox(self) -> Inbox[Content | Completed]:
+        return self._inbox
+
+    async def settled(self) -> None:
+        await self._inbox.settled()

@@ -1,0 +1,204 @@
+"""The providers that the contract suite runs over. A new provider is one more entry of `CASES`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.core.events import Completed, GenerationRequest, Message, Usage
+from tidegate.providers.base import Provider
+from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.python import PythonProvider
+from tidegate.providers.replay import ReplayProvider
+from tidegate.providers.settings import OpenAIModel, PythonModel, ReplayModel, Upstream
+from tidegate.testing.upstream import FakeUpstream, Head, Reply, Tokens, chat
+
+
+async def nothing_left() -> None:
+    """What has nothing but its task has stopped with it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A provider that is started, and what to ask it.
+
+    `texts` are the answers to `requests`, in any order; none where a real model says what it likes. `stopped`
+    returns once the work of a cancelled request is seen to have stopped.
+    """
+
+    provider: Provider
+    requests: tuple[GenerationRequest, ...]
+    texts: tuple[str, ...] = ()
+    stopped: Callable[[], Awaitable[None]] = nothing_left
+
+
+Scene = Callable[[], AbstractAsyncContextManager[Subject]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`answers`: two requests that are answered. `endless`: one whose answer takes more than ten seconds.
+
+    `failing`: one that fails before its first token; None for a provider that cannot fail.
+    """
+
+    answers: Scene
+    endless: Scene
+    failing: Scene | None
+
+
+def ask(prompt: str, **changes: Any) -> GenerationRequest:
+    return GenerationRequest(model="m", messages=(Message(role="user", content=prompt),), **changes)
+
+
+@asynccontextmanager
+async def running(provider: Provider) -> AsyncIterator[Provider]:
+    await provider.start()
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+@asynccontextmanager
+async def replay_answers() -> AsyncIterator[Subject]:
+    model = ReplayModel(name="m", text="the sea comes in and goes out", tokens=9, rate=2000)
+    async with running(ReplayProvider(model)) as provider:
+        texts = ("the sea comes in", "the sea comes in and goes out the sea")
+        yield Subject(provider, (ask("cut", max_tokens=4), ask("whole")), texts)
+
+
+@asynccontextmanager
+async def replay_endless() -> AsyncIterator[Subject]:
+    async with running(ReplayProvider(ReplayModel(name="m", tokens=1_000_000, rate=500))) as provider:
+        yield Subject(provider, (ask("go on"),))
+
+
+def python_answers(target: Callable[[GenerationRequest], Any]) -> Scene:
+    @asynccontextmanager
+    async def scene() -> AsyncIterator[Subject]:
+        async with running(PythonProvider(PythonModel(name="m", target=target))) as provider:
+            texts = ("".join(f"ebb {number} " for number in range(40)), "".join(f"flow {n} " for n in range(40)))
+            yield Subject(provider, (ask("ebb"), ask("flow")), texts)
+
+    return scene
+
+
+async def count_async(request: GenerationRequest) -> AsyncIterator[str | Completed]:
+    for number in range(40):
+        yield f"{request.prompt} {number} "
+        await asyncio.sleep(0)
+    yield Completed("stop", Usage(1, 40, 41))
+
+
+def count_sync(request: GenerationRequest) -> Iterator[str]:
+    for number in range(40):
+        yield f"{request.prompt} {number} "
+
+
+@asynccontextmanager
+async def python_async_endless() -> AsyncIterator[Subject]:
+    closed = asyncio.Event()
+
+    async def target(request: GenerationRequest) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "on "
+                await asyncio.sleep(0.002)
+        finally:
+            closed.set()
+
+    async def stopped() -> None:
+        await closed.wait()
+
+    async with running(PythonProvider(PythonModel(name="m", target=target))) as provider:
+        yield Subject(provider, (ask("go on"),), stopped=stopped)
+
+
+@asynccontextmanager
+async def python_sync_endless() -> AsyncIterator[Subject]:
+    closed = threading.Event()
+
+    def target(request: GenerationRequest) -> Iterator[str]:
+        try:
+            while True:
+                yield "on "
+                time.sleep(0.002)
+        finally:
+            closed.set()
+
+    async def stopped() -> None:
+        await asyncio.to_thread(closed.wait, 5)
+        assert closed.is_set()
+
+    async with running(PythonProvider(PythonModel(name="m", target=target))) as provider:
+        yield Subject(provider, (ask("go on"),), stopped=stopped)
+
+
+def python_failing(target: Callable[[GenerationRequest], Any]) -> Scene:
+    @asynccontextmanager
+    async def scene() -> AsyncIterator[Subject]:
+        async with running(PythonProvider(PythonModel(name="m", target=target))) as provider:
+            yield Subject(provider, (ask("fail"),))
+
+    return scene
+
+
+async def numbers_async(request: GenerationRequest) -> AsyncIterator[int]:
+    yield 1
+
+
+def numbers_sync(request: GenerationRequest) -> Iterator[int]:
+    yield 1
+
+
+def openai_model(*upstreams: FakeUpstream) -> OpenAIModel:
+    return OpenAIModel(name="m", upstreams=tuple(Upstream(base_url=upstream.url) for upstream in upstreams))
+
+
+@asynccontextmanager
+async def openai_answers() -> AsyncIterator[Subject]:
+    ebb, flow = [[f"{word} {number} " for number in range(40)] for word in ("ebb", "flow")]
+    turns = itertools.cycle([0.0, 0.9])
+    async with (
+        FakeUpstream(chat(*ebb, delay=0.001)) as one,
+        FakeUpstream(chat(*flow, delay=0.001)) as other,
+        running(OpenAIProvider(openai_model(one, other), random=turns.__next__)) as provider,
+    ):
+        yield Subject(provider, (ask("ebb"), ask("flow")), ("".join(ebb), "".join(flow)))
+
+
+@asynccontextmanager
+async def openai_endless() -> AsyncIterator[Subject]:
+    async with (
+        FakeUpstream([Head(), Tokens(["on "] * 10_000, delay=0.002)]) as upstream,
+        running(OpenAIProvider(openai_model(upstream))) as provider,
+    ):
+
+        async def stopped() -> None:
+            await upstream.closed()
+
+        yield Subject(provider, (ask("go on"),), stopped=stopped)
+
+
+@asynccontextmanager
+async def openai_failing() -> AsyncIterator[Subject]:
+    async with (
+        FakeUpstream([Reply(500, {"error": {"message": "no", "type": "server_error"}})]) as upstream,
+        running(OpenAIProvider(openai_model(upstream))) as provider,
+    ):
+        yield Subject(provider, (ask("fail"),))
+
+
+CASES = {
+    "replay": Case(replay_answers, replay_endless, None),
+    "python-async": Case(python_answers(count_async), python_async_endless, python_failing(numbers_async)),
+    "python-sync": Case(python_answers(count_sync), python_sync_endless, python_failing(numbers_sync)),
+    "openai": Case(openai_answers, openai_endless, openai_failing),
+}
