@@ -56,7 +56,7 @@ constraints:
 	@rm -rf build/constraints
 
 clean:
-	@rm -rf .venv build dist .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build dist .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made:
