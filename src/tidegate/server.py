@@ -24,8 +24,8 @@ from tidegate.transports.http_protocol import http_protocol
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept longer than the 60 s of common proxies, so that they close first, not on a request."""
 
-LEAVE_SECONDS = 5
-"""After draining: for clients that do not read what they were sent, and for providers that do not stop."""
+LEAVE_SECONDS = 2
+"""After draining, which has waited already: for clients that do not read, and once more for providers to stop."""
 
 FEW_DESCRIPTORS = 20_000
 """Each reader holds one; below this a busy server runs into the limit before anything else."""
@@ -75,7 +75,7 @@ async def serve(app: Application, settings: Settings) -> int:
     try:
         if not await _before(signals.first, app.start()):
             return 0
-        server = await _listen(app, settings, sockets)
+        server = await listen(app, settings, sockets)
         print_ready(settings, sockets)
         return await _until_stopped(app, server, signals)
     finally:
@@ -146,7 +146,7 @@ class _Signals:
             loop.remove_signal_handler(each)
 
 
-async def _listen(app: Application, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
+async def listen(app: Application, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=http_protocol(settings.limits.max_header_bytes, settings.limits.request_timeout_seconds),
