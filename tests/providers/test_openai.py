@@ -109,6 +109,16 @@ async def test_the_request_is_a_streamed_chat_completion() -> None:
     assert upstream.requests[1].json.keys() == {"model", "messages", "stream", "stream_options"}
 
 
+async def test_the_token_limit_goes_upstream_under_one_name() -> None:
+    """A client that says `max_completion_tokens` gets no `max_tokens` added, which newer upstreams refuse."""
+    extra = {"max_completion_tokens": 9}
+    async with FakeUpstream(chat("a")) as upstream:
+        provider = await provider_of(upstream.url)
+        await provider.generate(GenerationRequest(model="m", messages=(), max_tokens=9, extra=extra), RecordingSink())
+    assert upstream.requests[0].json["max_completion_tokens"] == 9
+    assert "max_tokens" not in upstream.requests[0].json
+
+
 async def test_the_operators_body_wins_over_the_requests() -> None:
     """What the server adds to every request cannot be changed by a client."""
     async with FakeUpstream(chat("a")) as upstream:

@@ -99,7 +99,8 @@ class OpenAIProvider:
         sampling: dict[str, Any] = {
             "temperature": request.temperature,
             "top_p": request.top_p,
-            "max_tokens": request.max_tokens,
+            # Newer upstreams refuse `max_tokens` beside, or in place of, the name that the client has used.
+            "max_tokens": None if "max_completion_tokens" in request.extra else request.max_tokens,
             "stop": request.stop or None,
             "seed": request.seed,
         }
