@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tidegate.gate.access import AccessMiddleware, public_path
+from tidegate.observe.base import RequestDone
+
+pytestmark = pytest.mark.anyio
+
+
+async def no_content(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_request_done(exchange: Any, recorder: Any) -> None:
+    """Every request is observed once, when its answer is over, without its query."""
+    times = iter([10.0, 12.5])
+    app = AccessMiddleware(no_content, observer=recorder, clock=lambda: next(times))
+    await exchange(app, method="POST", path="/v1/streams", query=b"access_token=secret")
+    assert recorder.seen == [RequestDone(None, "POST", "/v1/streams", 204, 2.5)]
+    assert "secret" not in repr(recorder.seen)
+
+
+async def test_unanswered(exchange: Any, recorder: Any) -> None:
+    """A request whose client left has no status; one that broke is observed and goes on breaking."""
+
+    async def leave(scope: Any, receive: Any, send: Any) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await exchange(AccessMiddleware(leave, observer=recorder))
+    assert [done.status for done in recorder.seen] == [None]
+
+
+@pytest.mark.parametrize(
+    ("path", "public"),
+    [
+        ("/s/TOKEN", "/s/***"),
+        ("/llm/s/TOKEN", "/llm/s/***"),
+        ("//s//TOKEN", "//s/***"),
+        ("/s/TOKEN/more", "/s/***/more"),
+        ("/v1/streams/gen_1/events", "/v1/streams/gen_1/events"),
+        ("/", "/"),
+    ],
+)
+def test_share_tokens_are_masked(path: str, public: str) -> None:
+    """The path of a shared view is its secret: it is never told, wherever tidegate is mounted."""
+    assert public_path(path) == public

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from tidegate.core.connection import ClientDisconnected, ResponseAborted
+from tidegate.errors import InternalError, InvalidValue, MethodNotAllowed, Unauthenticated, Unavailable
+from tidegate.gate.failures import FailureMiddleware
+from tidegate.gate.request_id import RequestIdMiddleware
+from tidegate.observe.base import Failure
+
+pytestmark = pytest.mark.anyio
+
+START = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+def raising(exc: BaseException, *, after_start: bool = False) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["tidegate.stream_id"] = "gen_1"
+        if after_start:
+            await send(START)
+        raise exc
+
+    return app
+
+
+async def test_typed_error(exchange: Any, recorder: Any) -> None:
+    """A typed error is answered as it is, under the request's id, and is nobody's failure."""
+    app = RequestIdMiddleware(FailureMiddleware(raising(InvalidValue("no", param="n")), observer=recorder))
+    answer = await exchange(app, [(b"x-request-id", b"mine")])
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "invalid_value", "n")
+    assert answer.error["request_id"] == "mine"
+    assert recorder.seen == []
+
+
+@pytest.mark.parametrize(
+    ("error", "header", "value"),
+    [
+        (Unavailable("later"), b"retry-after-ms", b"1000"),
+        (MethodNotAllowed("no", allow="GET"), b"allow", b"GET"),
+        (Unauthenticated("who?"), b"www-authenticate", b"Bearer"),
+    ],
+)
+async def test_headers(exchange: Any, recorder: Any, error: Exception, header: bytes, value: bytes) -> None:
+    """Errors bring the headers that their status calls for."""
+    answer = await exchange(FailureMiddleware(raising(error), observer=recorder))
+    assert answer.headers[header] == value
+
+
+async def test_bug(exchange: Any, recorder: Any) -> None:
+    """Of a bug the client learns nothing but the request id; the observer gets all, with the stream's id."""
+    bug = KeyError("secret")
+    app = RequestIdMiddleware(FailureMiddleware(raising(bug), observer=recorder))
+    answer = await exchange(app, [(b"x-request-id", b"mine")])
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")
+    assert b"secret" not in answer.body
+    assert recorder.seen == [Failure("http", bug, request_id="mine", stream="gen_1")]
+
+
+async def test_typed_500_is_observed(exchange: Any, recorder: Any) -> None:
+    """Every 500 is observed, whoever made it."""
+    await exchange(FailureMiddleware(raising(InternalError("oh")), observer=recorder))
+    assert len(recorder.seen) == 1
+
+
+@pytest.mark.parametrize("exc", [KeyError("a"), InvalidValue("b")])
+async def test_answer_has_begun(exchange: Any, recorder: Any, exc: Exception) -> None:
+    """An answer that has begun is broken off, not ended: what went wrong is observed once and raised no further."""
+    with pytest.raises(ResponseAborted) as aborted:
+        await exchange(FailureMiddleware(raising(exc, after_start=True), observer=recorder))
+    assert exchange.messages == [START]
+    assert [failure.exception for failure in recorder.seen] == [exc]
+    assert aborted.value.__suppress_context__
+
+
+async def test_aborted_already(exchange: Any, recorder: Any) -> None:
+    """An answer that was broken off further in has been observed there."""
+    with pytest.raises(ResponseAborted):
+        await exchange(FailureMiddleware(raising(ResponseAborted(), after_start=True), observer=recorder))
+    assert recorder.seen == []
+
+
+@pytest.mark.parametrize("exc", [ClientDisconnected(), ClientDisconnect()])
+async def test_client_left(exchange: Any, recorder: Any, exc: Exception) -> None:
+    """A client that left is not an error, and nobody is answered."""
+    await exchange(FailureMiddleware(raising(exc), observer=recorder))
+    assert (exchange.messages, recorder.seen) == ([], [])
+
+
+async def test_cancelled(exchange: Any, recorder: Any) -> None:
+    """A cancelled request stays cancelled."""
+    with pytest.raises(asyncio.CancelledError):
+        await exchange(FailureMiddleware(raising(asyncio.CancelledError()), observer=recorder))
+    assert recorder.seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "invalid_request"),
+        (401, "invalid_credentials"),
+        (403, "missing_scope"),
+        (404, "not_found"),
+        (405, "method_not_allowed"),
+    ],
+)
+async def test_starlette_errors(exchange: Any, recorder: Any, status: int, code: str) -> None:
+    """Starlette's own errors become ours."""
+    exc = HTTPException(status, headers={"Allow": "GET"})
+    answer = await exchange(FailureMiddleware(raising(exc), observer=recorder))
+    assert (answer.status, answer.error["code"]) == (status, code)
+    assert answer.headers.get(b"allow") == (b"GET" if status == 405 else None)
+
+
+async def test_unforeseen_starlette_error(exchange: Any, recorder: Any) -> None:
+    """One that nobody foresaw is a bug."""
+    answer = await exchange(FailureMiddleware(raising(HTTPException(418)), observer=recorder))
+    assert answer.status == 500
+    assert len(recorder.seen) == 1
+
+
+async def test_head(exchange: Any, recorder: Any) -> None:
+    """An error answers HEAD with the length of its body, and without it."""
+    answer = await exchange(FailureMiddleware(raising(InvalidValue("no")), observer=recorder), method="HEAD")
+    assert answer.body == b""
+    assert int(answer.headers[b"content-length"]) > 0
