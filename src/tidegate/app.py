@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -142,8 +143,17 @@ def _routed(settings: Settings, service: Service) -> ASGIApp:
         request_timeout_seconds=limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),
         public_url=settings.server.public_url,
+        describe=_describe,
     )
     return router(ROUTES, context, Authenticator(settings.auth.keys))
+
+
+@cache
+def _describe() -> bytes:
+    # Only programs and the page at /docs ask for it; a start need not pay for it.
+    from tidegate.routes.openapi import document
+
+    return document(ROUTES)
 
 
 def _gated(app: ASGIApp, settings: Settings, observer: Observer) -> ASGIApp:

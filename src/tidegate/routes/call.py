@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,7 +18,7 @@ from tidegate.transports.body import read_body
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What handlers work with besides the call itself."""
+    """What handlers work with besides the call itself. `describe` makes the OpenAPI document."""
 
     service: Service
     heartbeat_seconds: float
@@ -26,6 +26,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_seconds: float
     batch: BatchPolicy
     public_url: str
+    describe: Callable[[], bytes]
 
 
 class Call:

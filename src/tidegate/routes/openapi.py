@@ -1,14 +1,14 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the types it names."""
+"""The OpenAPI 3.1 document, made from the routes and the types they name."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from tidegate.routes.table import JSON, ROUTES, Answer, Parameter, Route
+from tidegate.routes.route import JSON, Answer, Parameter, Route
 
 REF = "#/components/schemas/{name}"
 EVERYWHERE = (400, 405, 500)
@@ -44,15 +44,14 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
-@lru_cache(maxsize=1)
-def document() -> bytes:
+def document(routes: Sequence[Route]) -> bytes:
     """The document as JSON."""
-    types = [ErrorBody, *(route.body for route in ROUTES if route.body is not None)]
-    types += [kind for route in ROUTES for answer in route.answers for kind in answer.content.values() if kind]
+    types = [ErrorBody, *(route.body for route in routes if route.body is not None)]
+    types += [kind for route in routes for answer in route.answers for kind in answer.content.values() if kind]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
     return msgspec.json.encode(
         {

@@ -41,9 +41,7 @@ async def file(call: Call) -> None:
 
 async def openapi(call: Call) -> None:
     """The API, described for programs."""
-    from tidegate.routes.openapi import document
-
-    await call.answer(document(), "application/json")
+    await call.answer(call.context.describe(), "application/json")
 
 
 async def _answer_file(call: Call, name: str) -> None:

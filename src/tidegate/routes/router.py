@@ -12,7 +12,7 @@ from tidegate.core.principal import NOBODY, Principal
 from tidegate.errors import MethodNotAllowed, NotFound
 from tidegate.gate.auth import Authenticator, require
 from tidegate.routes.call import Call, Context
-from tidegate.routes.table import Route
+from tidegate.routes.route import Route
 
 
 class Resource:
