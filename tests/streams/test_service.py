@@ -108,6 +108,35 @@ async def test_a_bug_in_a_provider_ends_the_stream_without_its_words(engine: Eng
     assert str(engine.failures()["provider"]) == "secret"
 
 
+async def test_a_provider_that_gives_up_as_cancelled_still_ends_its_stream(engine: Engine) -> None:
+    """A cancellation that nobody asked for, from inside a provider, is an end like any other failure."""
+
+    async def lose_heart(request: GenerationRequest, sink: Sink) -> None:
+        sink.emit([Delta("a")])
+        raise asyncio.CancelledError
+
+    engine.add(Scripted(lose_heart))
+    events = await engine.events(await engine.start())
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error.code == "interrupted"
+
+
+async def test_a_store_that_breaks_ends_what_it_can(engine: Engine) -> None:
+    """When the engine itself fails, the generation is over, its place is free, and the operator is told."""
+
+    async def refuse(fence: object) -> None:
+        raise OSError("disk on fire")
+
+    provider = Scripted(say_hello)
+    engine.add(provider, max_concurrency=1, max_queue=0)
+    engine.store.mark_running = refuse  # type: ignore[method-assign]
+    (end,) = ends(await engine.events(await engine.start()))
+    assert isinstance(end, Failed)
+    assert end.error.code == "internal_error"
+    assert str(engine.failures()["streams"]) == "disk on fire"
+    await engine.start()
+
+
 async def test_a_failure_before_the_first_token_keeps_its_status(engine: Engine) -> None:
     """Who waits for the provider's yes gets its no, with the status it had."""
 

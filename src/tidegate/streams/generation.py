@@ -56,13 +56,13 @@ class Generation:
             await self.ticket.turn.wait()
             if not self.producer.ending:
                 await self._begin(provider)
-            self._note_end(await self.producer.ended)
         except Exception as error:
             self._observer.observe(Failure("streams", error, stream=self.stream))
             self.fail(InternalError("the server failed"))
         finally:
             self.ticket.release()
             self.attendance.close()
+        self._note_end(await self.producer.ended)
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
         """Ends the stream as `cancelled`, unless it has another end already."""

@@ -17,7 +17,7 @@ from tidegate.core.events import (
     Terminal,
     Usage,
 )
-from tidegate.errors import ProviderError, TidegateError, TooLong
+from tidegate.errors import Interrupted, ProviderError, TidegateError, TooLong
 from tidegate.observe.base import Failure, Observer
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Fence, Store
@@ -79,8 +79,8 @@ class Producer:
             finally:
                 self._task = None
         except asyncio.CancelledError:
-            if not self._ending:
-                raise
+            # Ours, after `end`; or the loop's, or the provider's own: then the stream must still have an end.
+            self.fail(Interrupted("the provider was stopped before the answer was complete"))
         except TidegateError as error:
             self.fail(error)
         except Exception as error:
