@@ -359,7 +359,7 @@ def parsed() -> dict[str, Any]:
     keys["models.provider"] = msgspec.NODEFAULT
     for section in msgspec.structs.fields(Settings):
         if section.name != "models":
-            kind: Any = type(section.default)
+            kind: type[msgspec.Struct] = section.default.__class__
             keys |= fields(section.name, kind)
     del keys["auth.keys"]  # a table of its own
     models: Any = get_args(ModelSettings)

@@ -122,7 +122,7 @@ def tail(stream: str, url: str, after: str | None) -> int:
     from tidegate.client.tail import follow
 
     try:
-        return follow(url, stream, after=after, api_key=os.environ.get("TIDEGATE_API_KEY"))
+        return follow(url, stream, after=after, api_key=os.environ.get("TIDEGATE_API_KEY", "").strip())
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import uvicorn
 import uvloop
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.config import ServerSettings, Settings
 from tidegate.errors import TidegateError
@@ -146,7 +146,7 @@ class _Signals:
             loop.remove_signal_handler(each)
 
 
-async def listen(app: Application, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
+async def listen(app: ASGIApp, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=http_protocol(settings.limits.max_header_bytes, settings.limits.request_timeout_seconds),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tidegate.errors import UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
+from tidegate.errors import ConfigError, UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
 
 MAX_LIST_BYTES = 4 * 1024 * 1024
 """A list of ten thousand models has less; a server that sends more sends something else."""
@@ -26,10 +26,9 @@ class _Models(msgspec.Struct):
 def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.HTTPResponse:
     """The answer to a GET once its head is there; close it after use. `timeout` in seconds holds for each read too.
 
-    Raises `UpstreamUnreachable`, also where `url` is none.
+    Raises `UpstreamUnreachable`, and `ConfigError` where `url` is no URL.
     """
-    connection = _connection_to(url)
-    connection.timeout = timeout
+    connection = _connection_to(url, timeout)
     try:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -40,21 +39,25 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
         raise UpstreamUnreachable(f"{url} does not answer: {error or type(error).__name__}") from error
 
 
-def _connection_to(url: str) -> http.client.HTTPConnection:
+def _connection_to(url: str, timeout: float) -> http.client.HTTPConnection:
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     try:
         parts = urlsplit(url)
-        return kinds[parts.scheme](parts.hostname or "", parts.port)
-    except (KeyError, ValueError, http.client.HTTPException):
-        raise UpstreamUnreachable(f"{url} is not an http or https URL") from None
+        if parts.scheme in kinds and parts.hostname:
+            return kinds[parts.scheme](parts.hostname, parts.port, timeout=timeout)
+    except (ValueError, http.client.HTTPException):
+        pass
+    raise ConfigError(f"{url} is not an http or https URL")
 
 
-def bearer(api_key: str | None) -> dict[str, str]:
-    """The header that carries the key, if there is one."""
+def bearer(api_key: str) -> dict[str, str]:
+    """The header that carries the key, if there is one. Raises `ConfigError` where it cannot stand there."""
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        raise ConfigError("the API key in the environment holds characters that cannot stand in a header")
     return {"authorization": f"Bearer {api_key}"} if api_key else {}
 
 
-def list_models(base_url: str, api_key: str | None, *, timeout: float = 10.0) -> list[str]:
+def list_models(base_url: str, api_key: str, *, timeout: float = 10.0) -> list[str]:
     """The names of the models that an OpenAI-compatible server has, from `base_url/models`.
 
     Raises `UpstreamUnreachable`, `UpstreamRefused` where the answer is not 200, and `UpstreamMalformed` where it is

@@ -33,7 +33,7 @@ class _Data(msgspec.Struct):
     by: str = ""
 
 
-def follow(url: str, name: str, *, after: str | None, api_key: str | None) -> int:
+def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
     """Prints the text of a stream as it comes, until its end: 0 if it completed, 1 if not.
 
     Raises `UpstreamRefused` where the server will not have it, `UpstreamMalformed` where it does not make sense.

@@ -75,7 +75,7 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ws_probe_seconds: Seconds = 10
     ws_probes: Positive = 3
     batch_max_tokens: Positive = 1
-    batch_max_delay_ms: Annotated[float, Meta(ge=0)] = 0
+    batch_max_delay_ms: Count = 0
     compression: bool = True
     max_connection_seconds: SecondsOrZero = 0
     send_buffer_bytes: Positive = 65536
