@@ -281,3 +281,14 @@ async def test_a_second_server_that_bound_the_port_at_the_same_moment_fails_clea
             await listen(app, Settings(server=ServerSettings(port=port)), sockets)
     for each in sockets:
         each.close()
+
+
+def test_a_python_model_is_found_beside_its_configuration(tmp_path: Path) -> None:
+    """The installed command, which has no script's folder to import from, imports from where it is run."""
+    (tmp_path / "my_agents.py").write_text("async def answer(request):\n    yield 'hello'\n")
+    (tmp_path / "tidegate.toml").write_text(
+        '[[models]]\nname = "agent"\nprovider = "python"\ntarget = "my_agents:answer"\n'
+    )
+    installed = Path(sys.executable).with_name("tidegate")
+    with running(command=(str(installed), "serve", "--port", "0"), cwd=tmp_path) as server:
+        assert server.ready, server.stderr()

@@ -80,6 +80,9 @@ def serve(file: Path | None, model: str | None, upstream: str | None, insecure_n
     elif model is not None:
         settings = config.only(settings, model)
 
+    # An installed command imports from its own folder; `python` models stand where the user does.
+    sys.path.insert(0, str(Path.cwd()))
+
     from tidegate import server
 
     return server.run(settings)
