@@ -50,6 +50,11 @@ class Log:
         return self._dropped + len(self._entries)
 
     @property
+    def size(self) -> int:
+        """The sum of the events' JSON sizes in bytes, the terminal event excepted."""
+        return self._bytes
+
+    @property
     def cursor(self) -> Cursor:
         """The position after the last event."""
         return self._at(self.tail)

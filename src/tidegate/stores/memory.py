@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -17,6 +18,12 @@ from tidegate.core.log import Entry, Log
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
 from tidegate.stores.base import Claim, Claimed, Fence, StreamRecord, Unwatch
+
+
+KEPT_BYTES = 128 * 1024 * 1024
+"""What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go."""
+
+logger = logging.getLogger("tidegate.stores")
 
 
 class _Stream:
@@ -41,6 +48,7 @@ class MemoryStore:
         self,
         *,
         max_generation_bytes: int,
+        max_kept_bytes: int = KEPT_BYTES,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
@@ -49,6 +57,9 @@ class MemoryStore:
         self._random_bits = random_bits
         self._streams: dict[str, _Stream] = {}
         self._claims: dict[str, tuple[Claim, str]] = {}
+        self._max_kept_bytes = max_kept_bytes
+        self._kept_bytes = 0
+        self._ended: dict[str, None] = {}
 
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
@@ -85,6 +96,7 @@ class MemoryStore:
         tail = held.log.append(events)
         if events and isinstance(end := events[-1], TERMINAL_TYPES):
             held.record = msgspec.structs.replace(held.record, end=end, ended_at=round(self._now(), 3))
+            self._keep(held)
         held.wake()
         return tail
 
@@ -124,20 +136,12 @@ class MemoryStore:
         return list(islice(wanted, limit))
 
     async def forget(self, stream: str) -> None:
-        held = self._get(stream)
-        del self._streams[stream]
-        if held.claim is not None:
-            del self._claims[held.claim.key]
-        held.wake()
+        self._drop(self._get(stream))
 
     async def expire(self, ended_before: float) -> int:
-        expired = [
-            held.record.id
-            for held in self._streams.values()
-            if held.record.ended_at is not None and held.record.ended_at < ended_before
-        ]
-        for stream in expired:
-            await self.forget(stream)
+        expired = [held for held in self._ended_streams() if (held.record.ended_at or 0) < ended_before]
+        for held in expired:
+            self._drop(held)
         return len(expired)
 
     async def close(self) -> None:
@@ -149,6 +153,28 @@ class MemoryStore:
             return self._streams[stream]
         except KeyError:
             raise StreamNotFound(f"there is no stream {stream[:64]!r}") from None
+
+    def _ended_streams(self) -> list[_Stream]:
+        return [self._streams[stream] for stream in self._ended]
+
+    def _keep(self, ended: _Stream) -> None:
+        """Makes room for a stream that has just ended, at the cost of those that ended first."""
+        self._ended[ended.record.id] = None
+        self._kept_bytes += ended.log.size
+        while self._kept_bytes > self._max_kept_bytes and len(self._ended) > 1:
+            oldest = self._streams[next(iter(self._ended))]
+            logger.info("forgot stream %s before its time: ended streams are too many to keep", oldest.record.id)
+            self._drop(oldest)
+
+    def _drop(self, held: _Stream) -> None:
+        stream = held.record.id
+        del self._streams[stream]
+        if stream in self._ended:
+            del self._ended[stream]
+            self._kept_bytes -= held.log.size
+        if held.claim is not None:
+            del self._claims[held.claim.key]
+        held.wake()
 
     def _fenced(self, fence: Fence) -> _Stream:
         held = self._get(fence.stream)
