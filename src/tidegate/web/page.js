@@ -1,0 +1,69 @@
+/** The page around the conversation: its notice, its voice for screen readers, its scrolling. */
+
+/** Closer to the end than this, in pixels, a reader is following the answer. */
+const NEAR_END = 48;
+const SPOKEN_FOR_MS = 10_000;
+
+/** @param {string} id */
+export const $ = (id) => /** @type {any} */ (document.getElementById(id));
+
+/**
+ * Says above the composer what stands in the way; an empty text takes it back.
+ *
+ * @param {string} text
+ * @param {string} [action]
+ * @param {() => void} [run]
+ */
+export function showNotice(text, action = '', run) {
+  if (text && $('notice').hidden) announce(text);
+  $('notice').hidden = !text;
+  $('notice-text').textContent = text;
+  $('notice-action').textContent = action;
+  $('notice-action').onclick = run ?? null;
+  keepAtEnd();
+}
+
+/**
+ * Says it to a screen reader. An answer is said in whole paragraphs, as they are finished, instead of every token.
+ *
+ * @param {string} text
+ */
+export function announce(text) {
+  const line = document.createElement('p');
+  line.textContent = text;
+  $('announcer').append(line);
+  setTimeout(() => line.remove(), SPOKEN_FOR_MS);
+}
+
+/** Where `field-sizing` is not known yet. */
+export function fitPrompt() {
+  if (CSS.supports('field-sizing', 'content')) return;
+  $('prompt').style.height = 'auto';
+  $('prompt').style.height = `${$('prompt').scrollHeight}px`;
+}
+
+let following = true;
+
+const below = () => document.documentElement.scrollHeight - innerHeight - scrollY;
+
+/** Follows the answer as it grows, but only while its reader is at the end of the page. */
+export function keepAtEnd() {
+  if (following) scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
+  $('latest').hidden = following;
+}
+
+export function scrollToEnd() {
+  following = true;
+  keepAtEnd();
+}
+
+$('latest').addEventListener('click', scrollToEnd);
+addEventListener('resize', keepAtEnd);
+addEventListener(
+  'scroll',
+  () => {
+    following = below() < NEAR_END;
+    $('latest').hidden = following;
+  },
+  { passive: true },
+);

@@ -1,0 +1,101 @@
+/**
+ * One turn on the page: the question, the answer as it grows, and a line that says how it stands.
+ *
+ * @typedef {import('./conversation.js').Turn} Turn
+ */
+
+import { parse, render } from './markdown.js';
+
+export class TurnView {
+  /** @param {Turn} turn @param {{onRetry: () => void}} actions */
+  constructor(turn, { onRetry }) {
+    this.turn = turn;
+    this._onRetry = onRetry;
+    this.node = make('article', 'turn');
+    const question = make('div', 'question', make('span', 'visually-hidden', 'You: '), turn.question);
+    this._answer = make('div', 'answer');
+    this._status = make('p', 'status');
+    this.node.append(question, this._answer, this._status);
+    /** @type {string[]} What each block on the page was made from. */
+    this._sources = [];
+    this._heard = 0;
+    this.showAnswer();
+    this._heard = this._sources.length;
+    if (turn.status !== 'live') this.showEnd();
+  }
+
+  /**
+   * Brings the answer up to its text. Blocks that have not changed keep their nodes, and so a selection in them.
+   *
+   * @returns {string[]} The text of blocks that are complete since the last call, for those who listen.
+   */
+  showAnswer() {
+    const blocks = parse(this.turn.text);
+    const sources = blocks.map((block) => JSON.stringify(block));
+    let same = 0;
+    while (same < sources.length && sources[same] === this._sources[same]) same += 1;
+    while (this._answer.children.length > same) this._answer.lastElementChild?.remove();
+    this._answer.append(...blocks.slice(same).map(render));
+    this._sources = sources;
+    const complete = this.turn.status === 'live' ? blocks.length - 1 : blocks.length;
+    const heard = Array.from(this._answer.children).slice(this._heard, complete);
+    this._heard = Math.max(this._heard, complete);
+    return heard.map((node) => node.textContent ?? '');
+  }
+
+  /** @param {string} state @param {string} text @param {{label: string, run: () => void}} [action] */
+  showState(state, text, action) {
+    this._status.dataset.state = state;
+    this._status.replaceChildren(make('span', '', text));
+    if (action) this._status.append(button(action.label, action.run));
+  }
+
+  showEnd() {
+    const { status } = this.turn;
+    delete this._status.dataset.state;
+    if (status === 'failed' || status === 'lost') this._status.dataset.state = 'failed';
+    const text = this.endText();
+    this._status.replaceChildren(...(text ? [make('span', '', text)] : []));
+    const counts = measured(this.turn);
+    if (counts) this._status.append(counts);
+    if (status === 'failed' || status === 'lost') this._status.append(button('Retry', this._onRetry));
+  }
+
+  /** How it ended, in a word or a sentence; nothing where there is nothing to say. */
+  endText() {
+    const { status, error, reason, text } = this.turn;
+    if (status === 'failed') return `Failed: ${error}`;
+    if (status === 'cancelled') return reason || 'Stopped';
+    if (status === 'completed') return reason || (text ? '' : 'The answer is empty');
+    return text
+      ? 'The server no longer knows this answer. This is what had arrived.'
+      : 'The server no longer knows this answer.';
+  }
+}
+
+/** @param {Turn} turn */
+function measured({ usage, seconds }) {
+  const parts = [];
+  if (usage?.completion_tokens) {
+    const { completion_tokens: tokens, estimated } = usage;
+    parts.push(`${estimated ? 'about ' : ''}${tokens} ${tokens === 1 ? 'token' : 'tokens'}`);
+  }
+  if (seconds !== null) parts.push(`${seconds.toFixed(seconds < 100 ? 1 : 0)} s`);
+  return parts.join(' · ');
+}
+
+/** @param {string} label @param {() => void} run */
+function button(label, run) {
+  const node = make('button', 'plain', label);
+  node.setAttribute('type', 'button');
+  node.addEventListener('click', run);
+  return node;
+}
+
+/** @param {string} name @param {string} className @param {(string | Node)[]} children */
+function make(name, className, ...children) {
+  const node = document.createElement(name);
+  node.className = className;
+  node.append(...children);
+  return node;
+}

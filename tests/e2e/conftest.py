@@ -1,0 +1,32 @@
+"""Fixtures of the end-to-end tests: real servers, and a real browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tidegate.testing.process import running
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Starts servers: `server(config_text)` is the URL of one, without a slash at its end.
+
+    A `python` provider finds its module in the test's `tmp_path`. What the servers wrote to stderr is shown with
+    a test that fails.
+    """
+    with ExitStack() as stack:
+
+        def start(config: str) -> str:
+            path = tmp_path / "tidegate.toml"
+            path.write_text(config)
+            process = stack.enter_context(running("--config", str(path), cwd=tmp_path))
+            stack.callback(lambda: sys.stderr.write(process.stderr()))
+            assert process.ready, process.stderr()
+            return process.url
+
+        yield start

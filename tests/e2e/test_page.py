@@ -1,0 +1,412 @@
+"""The chat page in a real browser, against a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cable import Cable, laid
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WORDS = " ".join(f"w{number}" for number in range(1, 101))
+REPLAY = f"""
+[[models]]
+name = "replay"
+provider = "replay"
+text = "{WORDS}"
+tokens = 100
+rate = 30
+"""
+SLOW = REPLAY.replace("rate = 30", "rate = 5")
+UNREACHABLE = re.compile(r"^Failed to load resource: net::ERR_")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the console may hold at the end of the test, besides connections that failed."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """A page whose console must stay empty: no error, no violation of the content security policy."""
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    yield page
+    context.close()
+    assert [text for text in found if not UNREACHABLE.match(text) and text not in complaints] == []
+
+
+@pytest.fixture
+def cable() -> Iterator[Callable[[str], Cable]]:
+    """Lays cables to the URLs of servers."""
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(laid(url))
+
+
+def ask(page: Page, question: str = "Go on") -> None:
+    page.get_by_label("Your message").fill(question)
+    page.get_by_label("Your message").press("Enter")
+
+
+def answer(page: Page) -> Locator:
+    return page.locator(".answer").last
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".status").last
+
+
+def expect_end(page: Page) -> None:
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=20_000)
+
+
+def last_turn(page: Page) -> dict[str, Any]:
+    """The last turn as the page keeps it."""
+    return json.loads(page.evaluate("sessionStorage.getItem(`tidegate:${new URL('.', location).pathname}:turns`)"))[-1]
+
+
+def expect_whole(page: Page, url: str) -> None:
+    """The page shows, and keeps, exactly the text that the server has."""
+    expect_end(page)
+    turn = last_turn(page)
+    snapshot = httpx.get(f"{url}/v1/streams/{turn['id']}").json()
+    assert turn["status"] == snapshot["status"] == "completed"
+    assert turn["text"] == snapshot["text"]
+    assert answer(page).text_content() == snapshot["text"] == WORDS
+
+
+def test_an_answer_is_streamed(page: Page, server: Callable[[str], str]) -> None:
+    """It grows on the page, and ends with what it took."""
+    url = server(REPLAY)
+    page.goto(url)
+    ask(page)
+    expect(answer(page)).to_contain_text("w10")
+    assert "w100" not in (answer(page).text_content() or "")
+    expect_whole(page, url)
+    expect(status(page)).to_have_text(re.compile(r"^100 tokens · \d\.\d s$"))
+
+
+def test_a_refresh_in_mid_answer_loses_nothing(page: Page, server: Callable[[str], str]) -> None:
+    """The page goes on at its cursor, and at the end has exactly what the server has."""
+    url = server(REPLAY)
+    page.goto(url)
+    ask(page)
+    for word in ("w10 ", "w40 "):
+        expect(answer(page)).to_contain_text(word)
+        page.reload()
+        expect(answer(page)).to_contain_text(word, timeout=1000)
+    expect_whole(page, url)
+
+
+def test_a_refresh_before_the_server_has_answered_finds_the_stream(page: Page, server: Callable[[str], str]) -> None:
+    """The Idempotency-Key leads to the stream whose id the page never got: it is not generated twice."""
+    url = server(REPLAY)
+    page.goto(url)
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.evaluate(
+        """addEventListener('pagehide', () => {
+            const name = `tidegate:${new URL('.', location).pathname}:turns`;
+            const turns = JSON.parse(sessionStorage.getItem(name));
+            sessionStorage.setItem(name, JSON.stringify([{ ...turns[0], id: '', text: '', cursor: '' }]));
+        })"""
+    )
+    page.reload()
+    expect_whole(page, url)
+    assert len(httpx.get(f"{url}/v1/streams").json()["data"]) == 1
+
+
+def test_a_cursor_that_is_gone_is_replaced_by_the_whole(page: Page, server: Callable[[str], str]) -> None:
+    """After a gap the page shows the server's text, and nothing of what it had twice."""
+    url = server(REPLAY)
+    page.goto(url)
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.evaluate(
+        """addEventListener('pagehide', () => {
+            const name = `tidegate:${new URL('.', location).pathname}:turns`;
+            const turns = JSON.parse(sessionStorage.getItem(name));
+            sessionStorage.setItem(name, JSON.stringify([{ ...turns[0], text: 'wrong', cursor: 'elsewhere-7' }]));
+        })"""
+    )
+    page.reload()
+    expect_whole(page, url)
+
+
+def test_stop_cancels_the_answer(page: Page, server: Callable[[str], str]) -> None:
+    """It ends on the server too, and what had come stays."""
+    url = server(SLOW)
+    page.goto(url)
+    ask(page)
+    expect(answer(page)).to_contain_text("w5")
+    page.get_by_role("button", name="Stop").click()
+    expect(status(page)).to_contain_text("Stopped")
+    turn = last_turn(page)
+    snapshot = httpx.get(f"{url}/v1/streams/{turn['id']}").json()
+    assert snapshot["status"] == turn["status"] == "cancelled"
+    assert answer(page).text_content() == snapshot["text"]
+
+
+def test_a_broken_connection_is_shown_and_mended(
+    page: Page, server: Callable[[str], str], cable: Callable[[str], Cable]
+) -> None:
+    """The page says that it reconnects, does so by itself, and has every word once."""
+    url = server(REPLAY)
+    wire = cable(url)
+    page.goto(wire.url)
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    wire.cut()
+    expect(status(page)).to_have_text("Reconnecting")
+    wire.mend()
+    expect(status(page)).to_have_text("Answering")
+    expect_whole(page, url)
+
+
+def test_it_goes_on_at_once_when_the_network_is_back(
+    page: Page, server: Callable[[str], str], cable: Callable[[str], Cable]
+) -> None:
+    """The browser's `online` event ends the waiting."""
+    url = server(REPLAY)
+    wire = cable(url)
+    page.goto(wire.url)
+    page.clock.install()
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.context.set_offline(True)
+    wire.cut()
+    wire.mend()
+    expect(status(page)).to_have_text("Reconnecting")
+    page.clock.run_for(7000)
+    expect(status(page)).to_have_text("Reconnecting")
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
+    page.context.set_offline(False)
+    expect(status(page)).to_have_text("Answering")
+    page.clock.resume()
+    expect_whole(page, url)
+
+
+def test_after_five_failures_it_is_offline_until_asked(
+    page: Page, server: Callable[[str], str], cable: Callable[[str], Cable]
+) -> None:
+    """It says so, keeps what has come, and tries again at a click."""
+    url = server(REPLAY)
+    wire = cable(url)
+    page.goto(wire.url)
+    page.clock.install()
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    wire.cut()
+    expect(status(page)).to_have_text("Reconnecting")
+    again = page.get_by_role("button", name="Try again")
+    for delay in (1.5, 3, 6, 12):
+        with page.expect_event("requestfailed"):
+            page.clock.run_for(delay * 1000 + 100)
+    expect(page.locator("#notice")).to_contain_text("The server cannot be reached.")
+    expect(status(page)).to_have_text("Waiting for the connection")
+    expect(answer(page)).to_contain_text("w10 ")
+    wire.mend()
+    again.click()
+    expect(page.locator("#notice")).to_be_hidden()
+    expect_whole(page, url)
+
+
+def test_a_restarted_server_that_forgot_the_stream_is_said(
+    page: Page, server: Callable[[str], str], cable: Callable[[str], Cable], complaints: list[str]
+) -> None:
+    """What had come stays, and the question can be asked again."""
+    complaints.append("Failed to load resource: the server responded with a status of 404 (Not Found)")
+    wire = cable(server(SLOW))
+    page.goto(wire.url)
+    ask(page)
+    expect(answer(page)).to_contain_text("w5")
+    wire.cut()
+    url = wire.target = server(REPLAY)
+    wire.mend()
+    expect(status(page)).to_contain_text("The server no longer knows this answer.")
+    expect(answer(page)).to_contain_text("w5")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".turn")).to_have_count(1)
+    expect_whole(page, url)
+
+
+def test_a_failing_model_says_why(page: Page, server: Callable[[str], str], tmp_path: Path) -> None:
+    """The server's message stands under what had come, beside a way to ask again."""
+    (tmp_path / "moody.py").write_text(
+        "async def answer(request):\n    yield 'half an '\n    raise RuntimeError('on purpose')\n"
+    )
+    url = server('[[models]]\nname = "moody"\nprovider = "python"\ntarget = "moody:answer"\n')
+    page.goto(url)
+    ask(page)
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    snapshot = httpx.get(f"{url}/v1/streams/{last_turn(page)['id']}").json()
+    expect(status(page)).to_contain_text(f"Failed: {snapshot['error']['message']}")
+    expect(answer(page)).to_have_text("half an ")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".turn")).to_have_count(1)
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    assert last_turn(page)["id"] != snapshot["id"]
+
+
+def test_a_key_is_asked_for_and_sent(page: Page, server: Callable[[str], str], complaints: list[str]) -> None:
+    """A wrong key is said to be one; the right one is kept for the tab."""
+    complaints.append("Failed to load resource: the server responded with a status of 401 (Unauthorized)")
+    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+    key = f'\n[[auth.keys]]\nname = "me"\nsha256 = "{digest}"\nscopes = ["generate", "read", "cancel"]\n'
+    page.goto(server(REPLAY + key))
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("API key").fill("wrong")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_label("API key").fill("foo")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_be_hidden()
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.reload()
+    expect(answer(page)).to_contain_text("w100")
+
+
+def test_the_model_is_chosen_where_there_are_several(page: Page, server: Callable[[str], str]) -> None:
+    """The picker names them all, and the choice outlives a refresh."""
+    page.goto(server(REPLAY + REPLAY.replace('"replay"', '"other"', 1)))
+    page.get_by_label("Model").select_option("other")
+    page.reload()
+    expect(page.get_by_label("Model")).to_have_value("other")
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    assert last_turn(page)["model"] == "other"
+
+
+def test_a_conversation_goes_on_and_begins_anew(page: Page, server: Callable[[str], str]) -> None:
+    """Earlier turns are sent along; Shift+Enter makes a line; a new conversation forgets them."""
+    page.goto(server(REPLAY.replace("rate = 30", "rate = 0")))
+    prompt = page.get_by_label("Your message")
+    ask(page, "first")
+    expect_end(page)
+    prompt.fill("one")
+    prompt.press("Shift+Enter")
+    prompt.press_sequentially("two")
+    with page.expect_request("**/v1/streams") as sent:
+        prompt.press("Enter")
+    messages = sent.value.post_data_json["messages"]
+    assert messages == [
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": WORDS},
+        {"role": "user", "content": "one\ntwo"},
+    ]
+    expect_end(page)
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(prompt).to_be_focused()
+    page.reload()
+    expect(page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
+
+def test_an_answer_brings_no_markup_of_its_own(page: Page, server: Callable[[str], str], tmp_path: Path) -> None:
+    """Markdown becomes elements; HTML stays text."""
+    text = '**bold** and `code` <img src="x" onerror="alert(1)">\n\n1. one\n   - inner\n2. two\n\n```\n<b>x</b>\n```\n'
+    (tmp_path / "author.py").write_text(f"async def answer(request):\n    yield {text!r}\n")
+    page.goto(server('[[models]]\nname = "author"\nprovider = "python"\ntarget = "author:answer"\n'))
+    ask(page, "<b>me</b>")
+    expect_end(page)
+    expect(answer(page).locator("p")).to_have_text('bold and code <img src="x" onerror="alert(1)">')
+    expect(answer(page).locator("strong")).to_have_text("bold")
+    expect(answer(page).locator("ol > li")).to_have_count(2)
+    expect(answer(page).locator("ol > li ul > li")).to_have_text("inner")
+    expect(answer(page).locator("pre")).to_have_text("<b>x</b>")
+    assert answer(page).locator("img, b").count() == 0
+    expect(page.locator(".question")).to_have_text("You: <b>me</b>")
+
+
+def test_the_page_follows_its_reader_not_the_other_way_round(page: Page, server: Callable[[str], str]) -> None:
+    """At the end of the page it follows the answer; who has scrolled up stays there."""
+    text = r"\n\n".join(f"w{number}" for number in range(1, 101))
+    page.goto(server(REPLAY.replace(WORDS, text)))
+    below = "document.documentElement.scrollHeight - innerHeight - scrollY"
+    ask(page)
+    expect(answer(page)).to_contain_text("w30")
+    assert page.evaluate(below) < 100
+    page.mouse.move(400, 300)
+    page.mouse.wheel(0, -400)
+    latest = page.get_by_role("button", name="Latest")
+    expect(latest).to_be_visible()
+    stayed = page.evaluate("scrollY")
+    expect(answer(page)).to_contain_text("w60")
+    assert page.evaluate("scrollY") == stayed
+    latest.click()
+    expect(latest).to_be_hidden()
+    assert page.evaluate(below) < 100
+
+
+def test_a_screen_reader_hears_paragraphs_and_the_end(page: Page, server: Callable[[str], str]) -> None:
+    """Not every token: each paragraph once, when it is whole."""
+    page.goto(server(REPLAY.replace(WORDS, r"a b c\n\nd e f").replace("tokens = 100", "tokens = 6")))
+    page.clock.install()
+    ask(page)
+    expect_end(page)
+    assert page.locator("#announcer p").all_text_contents() == ["a b c", "d e f"]
+
+
+def test_it_fits_a_phone(page: Page, server: Callable[[str], str]) -> None:
+    """Nothing hangs over at 375 pixels, not even a long line of code."""
+    page.set_viewport_size({"width": 375, "height": 700})
+    code = r"```\n" + "x" * 200 + r"\n```"
+    page.goto(server(REPLAY.replace(WORDS, "y" * 200 + r"\n\n" + code)))
+    ask(page, "z" * 200)
+    expect_end(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+def test_it_works_under_a_prefix(page: Page, server: Callable[[str], str], tmp_path: Path) -> None:
+    """Every address on the pages is relative, so the application may be mounted anywhere."""
+    page.route(re.compile("/llm/"), lambda route: route.continue_(url=route.request.url.replace("/llm/", "/")))
+    url = server(REPLAY)
+    page.goto(url + "/llm/")
+    ask(page)
+    expect_whole(page, url)
+    page.goto(url + "/llm/docs")
+    expect(page.get_by_role("heading", name="POST /v1/streams", exact=True)).to_be_visible()
+
+
+def test_the_reference_shows_every_call(page: Page, server: Callable[[str], str]) -> None:
+    """Each operation of the description has its section, with what it takes, what it answers and an example."""
+    url = server(REPLAY)
+    page.goto(url + "/docs")
+    create = page.locator("#call-createStream")
+    expect(create.get_by_role("heading", name="POST /v1/streams")).to_be_visible()
+    expect(create).to_contain_text("Idempotency-Key")
+    expect(create).to_contain_text("number or null; ≥ 0, ≤ 2")
+    expect(create.locator("pre")).to_contain_text(f'curl -N -X POST "{url}/v1/streams"')
+    paths = httpx.get(url + "/openapi.json").json()["paths"]
+    assert page.locator("section[id^='call-']").count() == sum(len(methods) for methods in paths.values())
