@@ -24,9 +24,9 @@ from tidegate.core.notices import Gap
 
 
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a stream besides its log. Times are in Unix seconds.
+    """What is known of a stream besides its log. Times are in Unix seconds, to the millisecond.
 
-    Times have milliseconds. `running` says that a provider has been asked; `end` is the terminal event once there is one.
+    `running` says that a provider has been asked; `end` is the terminal event once there is one.
     """
 
     id: str

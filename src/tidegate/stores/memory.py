@@ -19,7 +19,6 @@ from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
 from tidegate.stores.base import Claim, Claimed, Fence, StreamRecord, Unwatch
 
-
 KEPT_BYTES = 128 * 1024 * 1024
 """What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go."""
 
