@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -98,9 +99,9 @@ class Connection:
             body = b"" if head else await self.reader.readexactly(int(headers.get("content-length", 0)))
         return Response(int(lines[0].split(" ")[1]), headers, body)
 
-    async def rest(self) -> bytes:
+    async def rest(self, *, seconds: float = DEADLINE) -> bytes:
         """What comes until the server closes."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(seconds):
             return await self.reader.read()
 
 
@@ -116,10 +117,16 @@ class Response:
 
 
 @asynccontextmanager
-async def serving(app: App = echo, *, seconds: float = DEADLINE, keep_alive: int = 60) -> AsyncIterator[Served]:
+async def serving(app: App = echo, *, seconds: float = DEADLINE, keep_alive: float = 60) -> AsyncIterator[Served]:
     protocol = http_protocol(LIMIT, seconds, random_bytes=lambda n: b"\xab" * n)
     config = uvicorn.Config(
-        app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep_alive
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
     )
     config.load()
     state = ServerState()
@@ -231,6 +238,13 @@ async def test_many_upgrades_at_once() -> None:
         assert {(await client.response()).status for _ in range(1000)} == {200}
 
 
+async def test_upgrade_of_a_last_request() -> None:
+    """What follows the last request of a connection does not spoil its answer."""
+    last = b"GET / HTTP/1.1\r\nconnection: close, upgrade\r\nupgrade: x\r\n\r\n"
+    async with serving() as server, server.connection() as client:
+        assert (await client.ask(last + GET)).status == 200
+
+
 async def test_connect_is_refused() -> None:
     """The server is no proxy."""
     async with serving() as server, server.connection() as client:
@@ -322,7 +336,26 @@ async def test_half_a_request(half: bytes) -> None:
         client.writer.write(half)
         assert await server.get() == 200
         assert_refused(await client.response(), 408, "request_timeout")
-        assert await client.rest() == b""
+        assert await client.rest(seconds=module.LINGER_SECONDS / 2) == b""
+
+
+async def test_half_a_second_request() -> None:
+    """Half a request is no idleness: it gets its whole time and its 408, however short idle connections are kept."""
+    async with serving(seconds=SHORT, keep_alive=SHORT / 3) as server, server.connection() as client:
+        await client.ask(GET)
+        assert_refused(await client.ask(HALVES["the head"]), 408, "request_timeout")
+
+
+async def test_half_a_request_whose_client_left(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that left is not waited for."""
+    caplog.set_level(logging.INFO)
+    async with serving(seconds=SHORT) as server:
+        async with server.connection() as client:
+            client.writer.write(HALVES["the head"])
+            await until(lambda: any(each._receiving for each in server.state.connections))
+        async with server.connection() as silent:
+            await silent.rest()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nx: ", b"POST / HTTP/1.1\r\ncontent-length: 9999\r\n\r\n"])
@@ -403,7 +436,7 @@ async def test_application_sees_the_disconnect() -> None:
 
     async with serving(waits, seconds=SHORT) as server, server.connection() as client:
         assert_refused(await client.ask(HALVES["the body"]), 408, "request_timeout")
-        assert await asyncio.wait_for(seen, DEADLINE) == "http.disconnect"
+        assert await asyncio.wait_for(seen, module.LINGER_SECONDS / 2) == "http.disconnect"
 
 
 async def test_back_pressure_is_not_the_clients_fault() -> None:
@@ -457,9 +490,10 @@ async def test_garbage_after_a_request() -> None:
         await client.ask(GET)
         assert_refused(await client.ask(b"\x00garbage\r\n\r\n"), 400, "malformed_http")
 
-    async with serving(never) as server, server.connection() as client:
-        client.writer.write(GET + b"\x00garbage\r\n\r\n")
-        assert await client.rest() == b""
+    for garbage in (b"\x00garbage\r\n\r\n", GARBAGE["a bad chunk"]):
+        async with serving(never) as server, server.connection() as client:
+            client.writer.write(GET + garbage)
+            assert await client.rest() == b""
 
 
 async def test_the_clients_own_request_id() -> None:
@@ -468,6 +502,44 @@ async def test_the_clients_own_request_id() -> None:
         half = b"POST / HTTP/1.1\r\nx-request-id: mine-1\r\ncontent-length: 5\r\n\r\n"
         response = await client.ask(half)
         assert response.headers["x-request-id"] == response.error["request_id"] == "mine-1"
+
+
+async def test_the_id_a_request_already_has() -> None:
+    """A request that is under way is refused under the id that the log has for it."""
+
+    async def known(scope: Any, receive: Any, send: Any) -> None:
+        scope["tidegate.request_id"] = "req_known"
+        await echo(scope, receive, send)
+
+    async with serving(known, seconds=SHORT) as server, server.connection() as client:
+        assert (await client.ask(HALVES["the body"])).headers["x-request-id"] == "req_known"
+
+
+HUGE = b"x" * 30_000_000
+
+
+async def test_clients_that_send_all_before_they_read() -> None:
+    """A refused client that insists on sending everything first can, and finds its answer after that."""
+
+    def insist(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nx: " + HUGE)
+            return client.recv(12)
+
+    async with serving() as server:
+        assert await asyncio.to_thread(insist, server.port) == b"HTTP/1.1 431"
+
+
+async def test_refused_under_back_pressure() -> None:
+    """A client that was held back is let go on once it is refused, so that it comes to read why."""
+    bad = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n20000\r\n" + b"x" * 0x20000 + b"\r\nzz"
+    async with serving(never) as server, server.connection() as client:
+        await until(lambda: server.state.connections)
+        (protocol,) = server.state.connections
+        protocol.data_received(bad)
+        assert_refused(await client.response(), 400, "malformed_http")
+        client.writer.write(HUGE)
+        await client.writer.drain()
 
 
 async def test_refused_client_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:

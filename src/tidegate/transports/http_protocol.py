@@ -192,8 +192,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _on_timeout(self) -> None:
         self._timer = None
-        if self.transport.is_closing():
-            return
         if self._receiving and self.flow.read_paused:
             # The client would send on if it were let.
             self._start_timer()
