@@ -31,7 +31,7 @@ _FILE = click.option(
 def main() -> None:
     """The program's entry: every expected failure is one line on stderr and an exit code."""
     try:
-        code = commands.main(standalone_mode=False)
+        code = commands.main(prog_name="tidegate", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
