@@ -59,6 +59,7 @@ class Claimed(msgspec.Struct, frozen=True):
     stream: str
 
 
+Found = Sequence[Entry] | Gap
 Unwatch = Callable[[], object]
 
 
@@ -104,8 +105,11 @@ class Store(Protocol):
         """The position after the stream's last event."""
         ...
 
-    async def read(self, stream: str, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
-        """At most `limit` entries after the cursor, empty at the tail; None reads from the earliest kept."""
+    def read(self, stream: str, after: Cursor | None, limit: int) -> Found | Future[Found]:
+        """At most `limit` entries after the cursor, empty at the tail; None reads from the earliest kept.
+
+        Answers at once where that needs no I/O, so that a reader can be served from its wake-up.
+        """
         ...
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:

@@ -14,10 +14,9 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import TERMINAL_TYPES, Event
 from tidegate.core.fold import Status, status_of
-from tidegate.core.log import Entry, Log
-from tidegate.core.notices import Gap
+from tidegate.core.log import Log
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
-from tidegate.stores.base import Claim, Claimed, Fence, StreamRecord, Unwatch
+from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
 
 KEPT_BYTES = 128 * 1024 * 1024
 """What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go."""
@@ -109,7 +108,7 @@ class MemoryStore:
     async def tail(self, stream: str) -> Cursor:
         return self._get(stream).log.cursor
 
-    async def read(self, stream: str, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
+    def read(self, stream: str, after: Cursor | None, limit: int) -> Found:
         return self._get(stream).log.read(after, limit)
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:

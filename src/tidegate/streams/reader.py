@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Reconnect
-from tidegate.stores.base import Store
+from tidegate.stores.base import Found, Store
 
 READ_LIMIT = 512
 """Entries per read: bounds what one slow reader holds, and is enough to make a replay cheap."""
@@ -23,7 +24,8 @@ BEHIND = 64
 class Reader:
     """Yields what follows its cursor: entries, a gap, or the request to reconnect.
 
-    Made by the service, which also counts it; `close` may be called more than once and from any callback.
+    `take` answers at once, for a transport that writes from the wake-up (`on_news`); `next` waits. Made by the
+    service, which also counts it; `close` may be called more than once and from any callback.
     """
 
     def __init__(
@@ -41,76 +43,102 @@ class Reader:
         self.delivered = 0
         self.at_end = False
         self.told = False
+        self.behind = False
         self.left = asyncio.Event()
         self._reconnect: Reconnect | None = None
         self._store = store
         self._live_from = live_from
         self._batcher = Batcher(batch)
         self._on_close = on_close
+        self._under_way: Future[Found] | None = None
         self._wakeup = asyncio.Event()
-        self._unwatch = store.watch(stream, self._wakeup.set)
+        self._wake: Callable[[], None] = self._wakeup.set
+        self._unwatch = store.watch(stream, self._woken)
 
-    async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:
-        """What comes next; None after `silence` seconds without anything, and when the reader is closed.
+    def on_news(self, wake: Callable[[], None]) -> None:
+        """Calls this, on the loop's thread, whenever `take` may have something; it must be quick and not raise."""
+        self._wake = wake
+
+    def take(self, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
+        """What can be sent at once; None until there is more news, or `deadline`. `now` is the loop's time.
 
         After the terminal event `at_end` is true. Raises `StreamNotFound` when the stream was forgotten before
         the reader had its end.
         """
+        if self._reconnect is not None:
+            return self._note(self._batcher.flush()) or self._reconnect
+        while (found := self._read()) is not None:
+            if isinstance(found, Gap):
+                # What is held back goes first; the next read finds the gap again.
+                if held := self._note(self._batcher.flush()):
+                    return held
+                self.position = found.to
+                return found
+            if not found:
+                return self._note(self._batcher.flush()) if self.deadline() <= now else None
+            self.position = found[-1].cursor
+            if batch := self._note(self._batcher.add(self._caught_up(found), now)):
+                return batch
+        return None
+
+    def deadline(self) -> float:
+        """When what is held back for batching is due, in the loop's time; infinite when nothing is."""
+        return self._batcher.deadline()
+
+    async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:
+        """Waits for what comes next; None after `silence` seconds without anything, or when the reader is closed."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + silence
         while not self.left.is_set():
             self._wakeup.clear()
-            if self._reconnect is not None:
-                return self._flushed() or self._reconnect
-            found = await self._read()
-            if isinstance(found, Gap):
+            if (found := self.take(loop.time())) is not None:
                 return found
-            if batch := self._batcher.add(found, loop.time()) if found else self._due(loop.time()):
-                self._note(batch)
-                return batch
-            if not found:
-                await self._wait(min(give_up, self._batcher.deadline()))
-                if loop.time() >= give_up and not self._wakeup.is_set():
-                    return self._flushed() or None
+            if loop.time() >= give_up:
+                return None
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(give_up, self.deadline())):
+                    await self._wakeup.wait()
         return None
 
     def ask_to_reconnect(self, notice: Reconnect) -> None:
-        """The next thing that `next` yields is this notice, after what is held back for batching."""
+        """The next thing to be yielded is this notice, after what is held back for batching."""
         self.told = True
         self._reconnect = notice
-        self._wakeup.set()
+        self._wake()
 
     def close(self) -> None:
-        """Detaches the reader and wakes whoever waits in `next`."""
+        """Detaches the reader and wakes whoever waits for it."""
         if not self.left.is_set():
             self.left.set()
             self._unwatch()
-            self._wakeup.set()
+            self._wake()
             self._on_close(self)
 
-    async def _read(self) -> Sequence[Entry] | Gap:
-        found = await self._store.read(self.stream, self.position, READ_LIMIT)
-        if isinstance(found, Gap):
-            self.position = found.to
-        elif found:
-            self.position = found[-1].cursor
-            if found[0].offset > self._live_from and len(found) > BEHIND:
-                return merge(found)
+    def _read(self) -> Found | None:
+        """What the store has after the position; None while it is still looking."""
+        if self._under_way is not None:
+            if not self._under_way.done():
+                return None
+            found, self._under_way = self._under_way.result(), None
+            return found
+        answer = self._store.read(self.stream, self.position, READ_LIMIT)
+        if isinstance(answer, Future):
+            self._under_way = answer
+            answer.add_done_callback(self._woken)
+            return None
+        return answer
+
+    def _caught_up(self, found: Sequence[Entry]) -> Sequence[Entry]:
+        live = found[0].offset > self._live_from
+        if self.behind or (live and len(found) > BEHIND):
+            self.behind = self.behind and len(found) == READ_LIMIT
+            return merge(found)
         return found
 
-    def _due(self, now: float) -> Sequence[Entry]:
-        return self._batcher.flush() if self._batcher.deadline() <= now else ()
-
-    def _flushed(self) -> Sequence[Entry]:
-        batch = self._batcher.flush()
-        self._note(batch)
-        return batch
-
-    def _note(self, batch: Sequence[Entry]) -> None:
+    def _note(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         self.delivered += len(batch)
         self.at_end = bool(batch) and isinstance(batch[-1].event, TERMINAL_TYPES)
+        return batch
 
-    async def _wait(self, until: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._wakeup.wait()
+    def _woken(self, _: object = None) -> None:
+        self._wake()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from secrets import randbits
 from time import monotonic, time
@@ -35,7 +36,7 @@ from tidegate.errors import (
     recall,
 )
 from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
-from tidegate.stores.base import Claim, Claimed, Store, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Found, Store, StreamRecord
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.models import Model
 from tidegate.streams.reader import Reader
@@ -284,12 +285,16 @@ class Service:
 
     async def _entries(self, stream: str) -> list[Entry]:
         entries: list[Entry] = []
-        while found := await self._store.read(stream, entries[-1].cursor if entries else None, FOLD_LIMIT):
+        while found := await self._read(stream, entries[-1].cursor if entries else None):
             if isinstance(found, Gap):
                 raise StreamNotFound(f"there is no stream {stream[:64]!r}")
             entries.extend(found)
             await asyncio.sleep(0)
         return entries
+
+    async def _read(self, stream: str, after: Cursor | None) -> Found:
+        found = self._store.read(stream, after, FOLD_LIMIT)
+        return await found if isinstance(found, Future) else found
 
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
