@@ -139,6 +139,7 @@ def _routed(settings: Settings, service: Service) -> ASGIApp:
     context = Context(
         service=service,
         heartbeat_seconds=delivery.heartbeat_seconds,
+        buffer_bytes=delivery.send_buffer_bytes,
         max_body_bytes=limits.max_body_bytes,
         request_timeout_seconds=limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),

@@ -15,6 +15,7 @@ from tidegate.core.principal import Principal
 from tidegate.errors import InvalidValue, TidegateError
 from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
+from tidegate.transports.wire import wire_of
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     service: Service
     heartbeat_seconds: float
+    buffer_bytes: int
     max_body_bytes: int
     request_timeout_seconds: float
     batch: BatchPolicy
@@ -38,6 +40,7 @@ class Call:
         self.principal = principal
         self.receive = receive
         self.send = send
+        self.wire = wire_of(scope)
         self.params: dict[str, str] = scope.get("path_params", {})
         self._scope = scope
 

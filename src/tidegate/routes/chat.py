@@ -45,10 +45,12 @@ async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: 
     await send_events(
         call.receive,
         call.send,
+        call.wire,
         reader,
         encoder,
         headers=raw_headers(stream_headers(call, handle.stream)),
         heartbeat_seconds=call.context.heartbeat_seconds,
+        buffer_bytes=call.context.buffer_bytes,
     )
 
 

@@ -132,10 +132,12 @@ async def _send(
     await send_events(
         call.receive,
         call.send,
+        call.wire,
         reader,
         encoder,
         headers=raw_headers(headers),
         heartbeat_seconds=call.context.heartbeat_seconds,
+        buffer_bytes=call.context.buffer_bytes,
         first=first,
     )
 

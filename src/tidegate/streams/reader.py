@@ -43,6 +43,7 @@ class Reader:
         self.delivered = 0
         self.at_end = False
         self.told = False
+        self.more = False
         self.behind = False
         self.left = asyncio.Event()
         self._reconnect: Reconnect | None = None
@@ -68,6 +69,7 @@ class Reader:
         if self._reconnect is not None:
             return self._note(self._batcher.flush()) or self._reconnect
         while (found := self._read()) is not None:
+            self.more = isinstance(found, Gap) or len(found) == READ_LIMIT
             if isinstance(found, Gap):
                 # What is held back goes first; the next read finds the gap again.
                 if held := self._note(self._batcher.flush()):

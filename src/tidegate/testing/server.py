@@ -8,24 +8,25 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.transports.http_protocol import http_protocol
 
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, *, max_header_bytes: int = 65536, request_timeout_seconds: float = 30
+    app: ASGIApp, *, max_header_bytes: int = 65536, request_timeout_seconds: float = 30, wire: bool = True
 ) -> AsyncGenerator[str]:
     """Serves `app` in the running loop and gives its URL, without a slash at its end.
 
         async with serving(Tidegate(models={"agent": answer})) as url: ...
 
+    Without `wire` events go through ASGI's `send`, as under a server that is not tidegate's own.
     Leaving closes connections at once; the application's own `close` is the caller's.
     """
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app,
+        app if wire else _without_wire(app),
         http=http_protocol(max_header_bytes=max_header_bytes, request_timeout_seconds=request_timeout_seconds),
         ws="none",
         lifespan="off",
@@ -47,3 +48,10 @@ async def serving(
         for connection in tuple(server.server_state.connections):
             connection.transport.abort()
         await server.shutdown(sockets=[listening])
+
+
+def _without_wire(app: ASGIApp) -> ASGIApp:
+    async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "extensions": {}}, receive, send)
+
+    return plain

@@ -18,6 +18,7 @@ from tidegate.core.connection import ResponseAborted
 from tidegate.core.error_response import error_response
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, RequestTimeout, TidegateError
+from tidegate.transports.wire import EXTENSION, Wire
 
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped. Closing at once, with bytes unread, would send a
@@ -67,11 +68,21 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._wire = Wire(transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        self._wire.changed(gone=True)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wire.changed(full=True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wire.changed(full=False)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -93,6 +104,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        cast("dict[str, Any]", self.scope)["extensions"] = {EXTENSION: self._wire}
         self._receiving = True
         self._head_complete = False
         self._fields_bytes = 0
@@ -259,3 +271,4 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Makes the application see that its client is gone, and uvicorn that nothing more is to be sent."""
         cycle.disconnected = True
         cycle.message_event.set()
+        self._wire.changed(gone=True)

@@ -1,9 +1,9 @@
-"""What a transport needs of a reader."""
+"""What a transport needs of a reader, and of a dialect."""
 
 from __future__ import annotations
 
 from asyncio import Event
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tidegate.core.log import Entry
@@ -11,10 +11,28 @@ from tidegate.core.notices import Gap, Reconnect
 
 
 class Source(Protocol):
-    """One attachment to one stream. `left` is set once it is closed, `at_end` after the terminal event."""
+    """One attachment to one stream.
+
+    `left` is set once it is closed, `at_end` after the terminal event, `more` while the log may hold more than was
+    taken. A transport sets `behind` when its client does not keep up: what is taken next is merged.
+    """
 
     left: Event
     at_end: bool
+    more: bool
+    behind: bool
+
+    def on_news(self, wake: Callable[[], None]) -> None:
+        """Has this called whenever there may be something to take."""
+        ...
+
+    def take(self, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
+        """What can be sent at once; None until there is news, or `deadline`."""
+        ...
+
+    def deadline(self) -> float:
+        """When what is held back is due, in the loop's time."""
+        ...
 
     async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:
         """What comes next; None after so many seconds of silence, or when the reader was closed."""
@@ -23,3 +41,14 @@ class Source(Protocol):
     def close(self) -> None:
         """Detaches; harmless when repeated."""
         ...
+
+
+class Encoder(Protocol):
+    """One dialect's bytes for one reader. `heartbeat` is sent after so much silence."""
+
+    preamble: bytes
+    heartbeat: bytes
+
+    def entries(self, entries: Sequence[Entry]) -> bytes: ...
+
+    def notice(self, notice: Gap | Reconnect) -> bytes: ...

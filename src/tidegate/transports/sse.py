@@ -1,17 +1,17 @@
-"""A stream's events as a `text/event-stream` response, over plain ASGI."""
+"""A stream's events as a `text/event-stream` response: straight to the connection, or through plain ASGI."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
 from starlette.types import Receive, Send
 
-from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
-from tidegate.transports.source import Source
+from tidegate.transports.source import Encoder, Source
+from tidegate.transports.wire import Wire
 
 HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -21,50 +21,66 @@ HEADERS = [
 ]
 
 
-class Encoder(Protocol):
-    """What the transport needs of a dialect. `heartbeat` is sent after so much silence."""
-
-    preamble: bytes
-    heartbeat: bytes
-
-    def entries(self, entries: Sequence[Entry]) -> bytes: ...
-
-    def notice(self, notice: Gap | Reconnect) -> bytes: ...
-
-
 async def send_events(
     receive: Receive,
     send: Send,
-    reader: Source,
+    wire: Wire | None,
+    source: Source,
     encoder: Encoder,
     *,
     headers: Sequence[tuple[bytes, bytes]],
     heartbeat_seconds: float,
+    buffer_bytes: int,
     first: bytes = b"",
 ) -> None:
     """Sends headers and preamble at once, then everything the reader yields until the stream's end; closes the reader.
 
     `first` is sent after the preamble. When the client leaves, the reader is closed and nothing more is sent.
     """
-    departure = asyncio.ensure_future(close_when_gone(receive, reader))
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
+        if wire is not None:
+            await _write(wire, source, encoder, first, buffer_bytes, heartbeat_seconds)
+        else:
+            await _send(receive, send, source, encoder, first, heartbeat_seconds)
+        if not source.left.is_set():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        source.close()
+
+
+async def _write(
+    wire: Wire, source: Source, encoder: Encoder, first: bytes, buffer_bytes: int, heartbeat_seconds: float
+) -> None:
+    delivery = Delivery(wire, source, encoder, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds)
+    try:
+        delivery.begin(encoder.preamble + first)
+        await delivery.over
+        if wire.gone:
+            source.close()
+    finally:
+        delivery.stop()
+
+
+async def _send(
+    receive: Receive, send: Send, source: Source, encoder: Encoder, first: bytes, heartbeat_seconds: float
+) -> None:
+    departure = asyncio.ensure_future(close_when_gone(receive, source))
+    try:
         # Empty, it still makes a server that waits for the first piece of the body send the headers.
         await _send_body(send, encoder.preamble + first)
-        while not reader.left.is_set():
-            found = await reader.next(heartbeat_seconds)
+        over = False
+        while not over and not source.left.is_set():
+            found = await source.next(heartbeat_seconds)
             if isinstance(found, Gap | Reconnect):
                 await _send_body(send, encoder.notice(found))
             elif found:
                 await _send_body(send, encoder.entries(found))
-            elif not reader.left.is_set():
+            elif not source.left.is_set():
                 await _send_body(send, encoder.heartbeat)
-            if reader.at_end or isinstance(found, Reconnect):
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                return
+            over = source.at_end or isinstance(found, Reconnect)
     finally:
         departure.cancel()
-        reader.close()
 
 
 async def _send_body(send: Send, body: bytes) -> None:

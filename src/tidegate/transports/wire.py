@@ -1,0 +1,67 @@
+"""The direct way to a client: bytes written straight to its connection, from the wake-up that brought them.
+
+`http_protocol` puts a `Wire` into the ASGI scope as the extension `tidegate.wire`; under another server there is
+none, and the same bytes go through ASGI's `send`. Headers and the end of a response always go through `send`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+EXTENSION = "tidegate.wire"
+
+
+class Wire:
+    """One HTTP/1.1 connection, as far as a chunked response needs it.
+
+    `full` is set while more than the limit waits to be sent, `gone` once the connection is lost.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.full = False
+        self.gone = False
+        self._transport = transport
+        self._on_change: Callable[[], None] | None = None
+
+    def attach(self, limit: int, on_change: Callable[[], None]) -> None:
+        """Sets how many bytes may wait, and who is told when they have drained or the connection is lost."""
+        self._transport.set_write_buffer_limits(high=limit)
+        self._on_change = on_change
+
+    def detach(self) -> None:
+        """Tells nobody any more."""
+        self._on_change = None
+
+    def write(self, chunk: bytes) -> None:
+        """Hands bytes, already framed as a chunk, to the connection."""
+        self._transport.write(chunk)
+
+    def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
+        """What the protocol says of its connection."""
+        self.full = self.full if full is None else full
+        self.gone = self.gone or gone
+        if self._on_change is not None:
+            self._on_change()
+
+
+def wire_of(scope: MutableMapping[str, Any]) -> Wire | None:
+    """The wire of a request, if its server and its client's HTTP version have one."""
+    if scope["http_version"] != "1.1":
+        return None
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    return extensions.get(EXTENSION)
+
+
+class Chunk:
+    """Frames bodies as HTTP chunks (RFC 9112, 7.1); the last one is kept, as a thousand readers get the same."""
+
+    def __init__(self) -> None:
+        self._body = b""
+        self._framed = b""
+
+    def frame(self, body: bytes) -> bytes:
+        if body is not self._body:
+            self._body, self._framed = body, b"%x\r\n%b\r\n" % (len(body), body)
+        return self._framed
