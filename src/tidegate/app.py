@@ -78,7 +78,7 @@ class Tidegate:
     async def start(self) -> None:
         """Gets every model ready. Raises `ConfigError` where one never can be."""
         self._start_sweeping()
-        await asyncio.gather(*(model.start() for model in self.service.models.values()))
+        await self.service.open()
 
     async def drain(self) -> None:
         """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
@@ -88,6 +88,7 @@ class Tidegate:
         """Stops everything at once."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+            self._sweeper = None
         await self.service.close()
 
     @asynccontextmanager

@@ -21,7 +21,7 @@ from tidegate.errors import (
     TidegateError,
     TooLong,
 )
-from tidegate.stores.base import Claim, Claimed, Fence, Found, Store, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -65,9 +65,10 @@ async def opened(store: Store, stream: str = "gen_1", *, owner: str = "anna", cl
     return fence
 
 
-async def read(store: Store, stream: str, after: Cursor | None, limit: int) -> Found:
-    found = store.read(stream, after, limit)
-    return await found if isinstance(found, Future) else found
+async def read(store: Store, stream: str, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
+    answer = store.read(stream, after, limit=limit, max_bytes=1 << 20)
+    found = await answer if isinstance(answer, Future) else answer
+    return found if isinstance(found, Gap) else found.entries
 
 
 async def events_of(store: Store, stream: str = "gen_1") -> list[Event]:

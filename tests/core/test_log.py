@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Usage, encode
-from tidegate.core.log import Log
+from tidegate.core.log import Log, Page
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
 
@@ -20,44 +20,48 @@ def log_of(count: int, **bounds: int) -> Log:
     return log
 
 
+def read(log: Log, after: Cursor | None, limit: int = 10, max_bytes: int = 1 << 20) -> Page | Gap:
+    return log.read(after, limit=limit, max_bytes=max_bytes)
+
+
 def texts(found: object) -> list[str]:
-    assert isinstance(found, list)
-    return [entry.event.text for entry in found]
+    assert isinstance(found, Page)
+    return [entry.event.text for entry in found.entries]
 
 
 def test_reading_goes_on_after_the_cursor() -> None:
     """A reader gets what follows its cursor, in order, and nothing it had."""
-    assert texts(log_of(5).read(Cursor("aaaa", 3), 10)) == ["4", "5"]
+    assert texts(read(log_of(5), Cursor("aaaa", 3))) == ["4", "5"]
 
 
 def test_reading_without_a_cursor_begins_at_the_beginning() -> None:
     """Whoever asks for no position gets everything."""
-    assert texts(log_of(3).read(None, 10)) == ["1", "2", "3"]
+    assert texts(read(log_of(3), None)) == ["1", "2", "3"]
 
 
 def test_the_tail_is_a_position_with_nothing_after_it() -> None:
     """At the tail there is nothing to read, and no gap."""
     log = log_of(3)
-    assert log.read(log.cursor, 10) == []
+    assert read(log, log.cursor) == Page([], more=False)
 
 
 def test_position_zero_is_before_the_first_event() -> None:
     """A cursor at offset 0 reads everything."""
-    assert texts(log_of(2).read(Cursor("aaaa", 0), 10)) == ["1", "2"]
+    assert texts(read(log_of(2), Cursor("aaaa", 0))) == ["1", "2"]
 
 
 @pytest.mark.parametrize("asked", [Cursor("zzzz", 2), Cursor("aaaa", 4), Cursor("aaaa", 10**15)])
 def test_a_foreign_or_future_cursor_is_a_gap_that_leads_to_the_beginning(asked: Cursor) -> None:
     """A position this log never gave out is said to be one; everything kept follows."""
-    assert log_of(3).read(asked, 10) == Gap(asked, Cursor("aaaa", 0))
+    assert read(log_of(3), asked) == Gap(asked, Cursor("aaaa", 0))
 
 
 def test_what_a_bounded_log_has_forgotten_is_a_gap() -> None:
     """Lost history is said, never skipped."""
     log = log_of(10, max_entries=3)
     asked = Cursor("aaaa", 5)
-    assert log.read(asked, 10) == Gap(asked, Cursor("aaaa", 7))
-    assert texts(log.read(Cursor("aaaa", 7), 10)) == ["8", "9", "10"]
+    assert read(log, asked) == Gap(asked, Cursor("aaaa", 7))
+    assert texts(read(log, Cursor("aaaa", 7))) == ["8", "9", "10"]
     assert log.tail == 10
 
 
@@ -66,8 +70,8 @@ def test_an_earlier_epoch_stays_valid_up_to_its_tail() -> None:
     log = log_of(3)
     log.begin_epoch("bbbb")
     log.append([Delta("4")])
-    assert texts(log.read(Cursor("aaaa", 2), 10)) == ["3", "4"]
-    assert texts(log.read(Cursor("aaaa", 3), 10)) == ["4"]
+    assert texts(read(log, Cursor("aaaa", 2))) == ["3", "4"]
+    assert texts(read(log, Cursor("aaaa", 3))) == ["4"]
     assert log.cursor == Cursor("bbbb", 4)
 
 
@@ -77,7 +81,7 @@ def test_a_position_that_a_crash_lost_is_a_gap() -> None:
     log.begin_epoch("bbbb")
     log.append([Delta("4")])
     asked = Cursor("aaaa", 4)
-    assert log.read(asked, 10) == Gap(asked, Cursor("aaaa", 0))
+    assert read(log, asked) == Gap(asked, Cursor("aaaa", 0))
 
 
 def test_a_new_epoch_does_not_reach_before_its_beginning() -> None:
@@ -85,7 +89,7 @@ def test_a_new_epoch_does_not_reach_before_its_beginning() -> None:
     log = log_of(3)
     log.begin_epoch("bbbb")
     asked = Cursor("bbbb", 2)
-    assert isinstance(log.read(asked, 10), Gap)
+    assert isinstance(read(log, asked), Gap)
 
 
 def test_nothing_follows_the_terminal_event() -> None:
@@ -111,16 +115,30 @@ def test_a_log_past_its_bytes_refuses_and_stays_as_it_is() -> None:
     assert log.tail == 3
 
 
-@given(st.lists(st.lists(st.text(max_size=3), max_size=4)), st.integers(1, 5))
-def test_any_reader_sees_the_same_log(appends: list[list[str]], limit: int) -> None:
+@given(st.lists(st.lists(st.text(max_size=3), max_size=4)), st.integers(1, 5), st.integers(0, 100))
+def test_any_reader_sees_the_same_log(appends: list[list[str]], limit: int, max_bytes: int) -> None:
     """However it was appended and in whatever pieces it is read, the text is the same."""
     log = Log("aaaa")
     for pieces in appends:
         log.append([Delta(piece) for piece in pieces])
     seen: list[str] = []
     cursor = None
-    while found := log.read(cursor, limit):
-        assert isinstance(found, list)
+    more = True
+    while more:
+        found = read(log, cursor, limit, max_bytes)
         seen += texts(found)
-        cursor = found[-1].cursor
+        assert isinstance(found, Page)
+        assert len(found.entries) <= limit
+        cursor, more = (found.entries[-1].cursor if found.entries else cursor), found.more
     assert seen == [piece for pieces in appends for piece in pieces]
+
+
+def test_a_read_is_bounded_in_bytes_but_never_empty_before_the_tail() -> None:
+    """A reader holds no more than it asked for, but for one entry that is longer than that by itself."""
+    log = Log("aaaa")
+    log.append([Delta("x" * 100), Delta("y" * 10_000), Delta("z")])
+    assert texts(read(log, None, max_bytes=1000)) == ["x" * 100]
+    assert texts(read(log, Cursor("aaaa", 1), max_bytes=1000)) == ["y" * 10_000]
+    found = read(log, Cursor("aaaa", 2), max_bytes=1000)
+    assert isinstance(found, Page)
+    assert not found.more

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, eventually, request
@@ -121,6 +122,72 @@ async def test_a_provider_that_gives_up_as_cancelled_still_ends_its_stream(engin
     assert events[-1].error.code == "interrupted"
 
 
+class Rage(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.mark.parametrize("raised", [Rage, KeyboardInterrupt, SystemExit, GeneratorExit])
+async def test_nothing_a_provider_raises_gets_past_its_stream(engine: Engine, raised: type[BaseException]) -> None:
+    """A user's code can neither stop the server nor leave a stream that never ends."""
+
+    async def rage(request: GenerationRequest, sink: Sink) -> None:
+        raise raised
+
+    engine.add(Scripted(rage), max_concurrency=1, max_queue=0)
+    (end,) = ends(await engine.events(await engine.start()))
+    assert isinstance(end, Failed)
+    assert raised.__name__ in end.error.message
+    await eventually(lambda: bool(engine.observer.of(GenerationEnded)))
+    await engine.start()
+
+
+async def test_a_provider_that_never_stops_gives_its_place_away(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hanging clean-up holds up the queue for a bounded time, and is told to the operator."""
+    monkeypatch.setattr("tidegate.streams.producer.STOP_SECONDS", 0.02)
+    let_go = asyncio.Event()
+
+    async def cling(request: GenerationRequest, sink: Sink) -> None:
+        sink.emit([Completed("stop", Usage(0, 0, 0))])
+        while not let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    engine.add(Scripted(cling), max_concurrency=1, max_queue=1)
+    await engine.start()
+    second = await engine.start()
+    await eventually(lambda: (engine.models["m"].admission.waiting) == 0)
+    assert isinstance(engine.failures()["provider"], TimeoutError)
+    let_go.set()
+    await engine.events(second)
+
+
+async def test_an_engine_can_be_opened_again(engine: Engine) -> None:
+    """An application whose lifespan runs twice, as in a test suite, serves twice."""
+    engine.add(Scripted(say_hello))
+    await engine.events(await engine.start())
+    await engine.service.drain(0)
+    await engine.service.close()
+    await engine.service.open()
+    await engine.service.expire(-1)
+    assert len(await engine.events(await engine.start())) == 4
+
+
+async def test_leaving_while_the_server_drains_is_leaving(engine: Engine) -> None:
+    """A departure that the server has not asked for cancels, also when the server is about to stop."""
+    provider = Scripted(hang)
+    engine.add(provider)
+    stream = await engine.start(grace=0)
+    reader = await engine.follow(stream)
+    await eventually(lambda: provider.running == 1)
+    drain = asyncio.create_task(engine.service.drain(30))
+    await asyncio.sleep(0)
+    reader.close()
+    await drain
+    assert provider.cancelled == 1
+
+
 async def test_a_store_that_breaks_ends_what_it_can(engine: Engine) -> None:
     """When the engine itself fails, the generation is over, its place is free, and the operator is told."""
 
@@ -204,9 +271,10 @@ async def test_a_provider_that_ignores_its_cancel_cannot_write_on(engine: Engine
             sink.emit([Delta("late"), Completed("stop", Usage(0, 0, 0))])
             goes_on.set()
 
-    engine.add(Scripted(stubborn))
+    provider = Scripted(stubborn)
+    engine.add(provider)
     stream = await engine.start()
-    await asyncio.sleep(0)
+    await eventually(lambda: provider.running == 1)
     await engine.service.cancel(stream, ANNA, None)
     await goes_on.wait()
     assert len(await engine.events(stream)) == 2

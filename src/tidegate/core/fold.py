@@ -7,7 +7,6 @@ from typing import Literal
 
 import msgspec
 
-from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
     Cancelled,
     Completed,
@@ -61,35 +60,39 @@ class Snapshot(Summary, frozen=True, kw_only=True):
     tool_calls: list[FoldedToolCall]
 
 
-class Content(msgspec.Struct, frozen=True):
-    """What the content events of a log add up to, and the cursor of the last event seen."""
+class Fold:
+    """What the entries of a log add up to, taken in order, a page at a time."""
 
-    text: str
-    reasoning: str
-    tool_calls: list[FoldedToolCall]
-    cursor: Cursor | None
+    def __init__(self) -> None:
+        self.last: Entry | None = None
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, list[ToolCall]] = {}
 
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
 
-def fold(entries: Iterable[Entry]) -> Content:
-    """Joins the pieces of text, of reasoning and of each tool call."""
-    text: list[str] = []
-    reasoning: list[str] = []
-    calls: dict[int, list[ToolCall]] = {}
-    last: Entry | None = None
-    for last in entries:
-        event = last.event
-        if isinstance(event, Delta):
-            text.append(event.text)
-        elif isinstance(event, Reasoning):
-            reasoning.append(event.text)
-        elif isinstance(event, ToolCall):
-            calls.setdefault(event.index, []).append(event)
-    return Content(
-        "".join(text),
-        "".join(reasoning),
-        [_join(calls[index]) for index in sorted(calls)],
-        last.cursor if last else None,
-    )
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._reasoning)
+
+    @property
+    def tool_calls(self) -> list[FoldedToolCall]:
+        """Each call with its fragments joined, in the order of their indexes."""
+        return [_join(self._calls[index]) for index in sorted(self._calls)]
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Takes the next entries."""
+        for entry in entries:
+            event = entry.event
+            if isinstance(event, Delta):
+                self._text.append(event.text)
+            elif isinstance(event, Reasoning):
+                self._reasoning.append(event.text)
+            elif isinstance(event, ToolCall):
+                self._calls.setdefault(event.index, []).append(event)
+            self.last = entry
 
 
 def status_of(end: Terminal | None, *, running: bool) -> Status:

@@ -8,6 +8,7 @@ generation is kept whole); one bounded in entries forgets its oldest (a topic). 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, count, repeat
 
 import msgspec
 
@@ -18,15 +19,23 @@ from tidegate.errors import StreamEnded, TooLong
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One event and its position."""
+    """One event and its position; `size` is that of its JSON, in bytes."""
 
     epoch: str
     offset: int
     event: Event
+    size: int = 0
 
     @property
     def cursor(self) -> Cursor:
         return Cursor(self.epoch, self.offset)
+
+
+class Page(msgspec.Struct, frozen=True, gc=False):
+    """What one read has found; `more` says whether the log goes on behind it."""
+
+    entries: Sequence[Entry]
+    more: bool
 
 
 class Log:
@@ -79,13 +88,14 @@ class Log:
         """
         if self.end is not None:
             raise StreamEnded("the stream has ended")
-        size = sum(len(encode(event)) for event in events if not isinstance(event, TERMINAL_TYPES))
+        sizes = [len(encode(event)) for event in events]
+        size = sum(sizes) - (sizes[-1] if events and isinstance(events[-1], TERMINAL_TYPES) else 0)
         if self._max_bytes is not None and self._bytes + size > self._max_bytes and size:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
         self._bytes += size
         epoch = self._epochs[-1][0]
         first = self.tail + 1
-        self._entries.extend(Entry(epoch, first + index, event) for index, event in enumerate(events))
+        self._entries.extend(map(Entry, repeat(epoch), count(first), events, sizes))
         self._forget_oldest()
         return self.tail
 
@@ -95,15 +105,20 @@ class Log:
         kept = self._entries[max(start, 0) : start + len(events)]
         return start >= 0 and after >= self._epochs[-1][1] and [entry.event for entry in kept] == list(events)
 
-    def read(self, after: Cursor | None, limit: int) -> Sequence[Entry] | Gap:
-        """At most `limit` entries after the cursor (None: from the earliest kept), or a `Gap` if it is not valid here.
+    def read(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Page | Gap:
+        """At most `limit` entries and, but for the first, `max_bytes` of JSON after the cursor.
 
-        A gap leads to just before the earliest entry that is kept.
+        None reads from the earliest kept. A cursor that is not valid here is answered with a `Gap`, which leads to
+        just before the earliest entry that is kept.
         """
         if after is not None and not self._knows(after):
             return Gap(after, self._at(self._dropped))
         start = 0 if after is None else after.offset - self._dropped
-        return self._entries[start : start + limit]
+        found = self._entries[start : start + limit]
+        if len(found) > 1:
+            sizes = accumulate(entry.size for entry in found)
+            found = found[: max(1, sum(size <= max_bytes for size in sizes))]
+        return Page(found, start + len(found) < len(self._entries))
 
     def _knows(self, cursor: Cursor) -> bool:
         for index, (epoch, start) in enumerate(self._epochs):

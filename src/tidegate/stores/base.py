@@ -19,7 +19,7 @@ import msgspec
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event, Terminal
 from tidegate.core.fold import Status
-from tidegate.core.log import Entry
+from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 
 
@@ -59,7 +59,7 @@ class Claimed(msgspec.Struct, frozen=True):
     stream: str
 
 
-Found = Sequence[Entry] | Gap
+Found = Page | Gap
 Unwatch = Callable[[], object]
 
 
@@ -105,8 +105,8 @@ class Store(Protocol):
         """The position after the stream's last event."""
         ...
 
-    def read(self, stream: str, after: Cursor | None, limit: int) -> Found | Future[Found]:
-        """At most `limit` entries after the cursor, empty at the tail; None reads from the earliest kept.
+    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
+        """At most `limit` entries and, but for the first, `max_bytes` after the cursor; None: from the earliest kept.
 
         Answers at once where that needs no I/O, so that a reader can be served from its wake-up.
         """

@@ -108,8 +108,8 @@ class MemoryStore:
     async def tail(self, stream: str) -> Cursor:
         return self._get(stream).log.cursor
 
-    def read(self, stream: str, after: Cursor | None, limit: int) -> Found:
-        return self._get(stream).log.read(after, limit)
+    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
+        return self._get(stream).log.read(after, limit=limit, max_bytes=max_bytes)
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         watchers = self._get(stream).watchers
@@ -143,8 +143,8 @@ class MemoryStore:
         return len(expired)
 
     async def close(self) -> None:
-        self._streams.clear()
-        self._claims.clear()
+        for held in tuple(self._streams.values()):
+            self._drop(held)
 
     def _get(self, stream: str) -> _Stream:
         try:

@@ -26,6 +26,9 @@ from tidegate.streams.inbox import Inbox
 HIGH_WATER = 1024
 """Events that may wait for the store before the provider is asked to pause; a store without I/O never gets there."""
 
+STOP_SECONDS = 5.0
+"""For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""
+
 INBOX_CAPACITY = 256
 """Events that native threads may be ahead of the loop: some hundred milliseconds of the fastest models."""
 
@@ -58,6 +61,7 @@ class Producer:
         self._fence = fence
         self._tail = tail
         self._request = request
+        self._prompt_tokens = sum(len(message.text) for message in request.messages) // 4
         self._observer = observer
         self._clock = clock
         self._pending: list[Event] = []
@@ -66,31 +70,45 @@ class Producer:
         self._room = asyncio.Event()
         self._room.set()
         self._inbox: Inbox[Content | Completed] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._providing: asyncio.Task[None] | None = None
 
     async def run(self, provider: Provider) -> None:
-        """Lets the provider answer, and ends the stream with whatever comes of it."""
+        """Lets the provider answer, and ends the stream with whatever comes of it.
+
+        Returns when the provider has stopped, or has not stopped in `STOP_SECONDS` after the stream's end.
+        """
         if self._ending:
             return
+        self._providing = task = self._loop.create_task(self._generate(provider))
         try:
-            self._task = asyncio.current_task()
+            await asyncio.wait((task, self.ended), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait((task,), timeout=STOP_SECONDS)
+        finally:
+            task.cancel()
+            if self._inbox is not None:
+                self._inbox.close()
+        if not task.done() and not (await asyncio.wait((task,), timeout=STOP_SECONDS))[0]:
+            error = TimeoutError("the provider has not stopped after the end of its stream")
+            self._observer.observe(Failure("provider", error, stream=self._fence.stream))
+
+    async def _generate(self, provider: Provider) -> None:
+        try:
             try:
                 await provider.generate(self._request, self)
             finally:
-                self._task = None
+                self._providing = None
         except asyncio.CancelledError:
             # Ours, after `end`; or the loop's, or the provider's own: then the stream must still have an end.
             self.fail(Interrupted("the provider was stopped before the answer was complete"))
         except TidegateError as error:
             self.fail(error)
-        except Exception as error:
+        except BaseException as error:
+            # Also what is no `Exception`: a user's code must neither stop the server nor leave a stream without end.
             self._observer.observe(Failure("provider", error, stream=self._fence.stream))
             self.fail(ProviderError(f"the provider raised {type(error).__name__}"))
         else:
             self.end(Completed("stop", self.usage_so_far()))
-        finally:
-            if self._inbox is not None:
-                self._inbox.close()
 
     @property
     def ending(self) -> bool:
@@ -114,8 +132,7 @@ class Producer:
 
     def usage_so_far(self) -> Usage:
         """An estimate: a piece is a token, and four characters of the prompt are one."""
-        prompt = sum(len(message.text) for message in self._request.messages) // 4
-        return Usage(prompt, self.pieces, prompt + self.pieces, estimated=True)
+        return Usage(self._prompt_tokens, self.pieces, self._prompt_tokens + self.pieces, estimated=True)
 
     # The `Sink`
 
@@ -207,8 +224,8 @@ class Producer:
         self._stop_provider()
 
     def _stop_provider(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._providing is not None:
+            self._providing.cancel()
 
     def _finish(self, end: Terminal) -> None:
         self._room.set()

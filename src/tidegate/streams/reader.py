@@ -10,12 +10,15 @@ from contextlib import suppress
 from tidegate.core.batching import Batcher, BatchPolicy, merge
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES
-from tidegate.core.log import Entry
+from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Reconnect
 from tidegate.stores.base import Found, Store
 
 READ_LIMIT = 512
 """Entries per read: bounds what one slow reader holds, and is enough to make a replay cheap."""
+
+READ_BYTES = 65536
+"""JSON bytes per read, but one entry at the least: as much as may wait in the reader's connection."""
 
 BEHIND = 64
 """A live reader that finds more entries than this at once has fallen behind, and gets neighbouring text merged."""
@@ -52,6 +55,7 @@ class Reader:
         self._batcher = Batcher(batch)
         self._on_close = on_close
         self._under_way: Future[Found] | None = None
+        self._again = False
         self._wakeup = asyncio.Event()
         self._wake: Callable[[], None] = self._wakeup.set
         self._unwatch = store.watch(stream, self._woken)
@@ -69,16 +73,16 @@ class Reader:
         if self._reconnect is not None:
             return self._note(self._batcher.flush()) or self._reconnect
         while (found := self._read()) is not None:
-            self.more = isinstance(found, Gap) or len(found) == READ_LIMIT
+            self.more = isinstance(found, Gap) or found.more
             if isinstance(found, Gap):
                 # What is held back goes first; the next read finds the gap again.
                 if held := self._note(self._batcher.flush()):
                     return held
                 self.position = found.to
                 return found
-            if not found:
+            if not found.entries:
                 return self._note(self._batcher.flush()) if self.deadline() <= now else None
-            self.position = found[-1].cursor
+            self.position = found.entries[-1].cursor
             if batch := self._note(self._batcher.add(self._caught_up(found), now)):
                 return batch
         return None
@@ -122,25 +126,33 @@ class Reader:
             if not self._under_way.done():
                 return None
             found, self._under_way = self._under_way.result(), None
-            return found
-        answer = self._store.read(self.stream, self.position, READ_LIMIT)
+            if isinstance(found, Gap) or found.entries or not self._again:
+                return found
+            # What was appended while the store was looking may have come too late for that look.
+            return self._read()
+        answer = self._store.read(self.stream, self.position, limit=READ_LIMIT, max_bytes=READ_BYTES)
         if isinstance(answer, Future):
             self._under_way = answer
-            answer.add_done_callback(self._woken)
+            self._again = False
+            answer.add_done_callback(self._answered)
             return None
         return answer
 
-    def _caught_up(self, found: Sequence[Entry]) -> Sequence[Entry]:
-        live = found[0].offset > self._live_from
-        if self.behind or (live and len(found) > BEHIND):
-            self.behind = self.behind and len(found) == READ_LIMIT
-            return merge(found)
-        return found
+    def _caught_up(self, found: Page) -> Sequence[Entry]:
+        live = found.entries[0].offset > self._live_from
+        if self.behind or (live and len(found.entries) > BEHIND):
+            self.behind = self.behind and found.more
+            return merge(found.entries)
+        return found.entries
 
     def _note(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         self.delivered += len(batch)
         self.at_end = bool(batch) and isinstance(batch[-1].event, TERMINAL_TYPES)
         return batch
 
-    def _woken(self, _: object = None) -> None:
+    def _woken(self) -> None:
+        self._again = True
+        self._wake()
+
+    def _answered(self, _: object) -> None:
         self._wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from secrets import randbits
 from time import monotonic, time
 
@@ -22,7 +22,7 @@ from tidegate.core.events import (
     Started,
     Terminal,
 )
-from tidegate.core.fold import Snapshot, Status, Summary, fold, status_of
+from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Reconnect
 from tidegate.core.principal import Principal
@@ -36,13 +36,14 @@ from tidegate.errors import (
     recall,
 )
 from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
-from tidegate.stores.base import Claim, Claimed, Found, Store, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Store, StreamRecord
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.models import Model
 from tidegate.streams.reader import Reader
 
 FOLD_LIMIT = 4096
-"""Entries folded between two turns of the loop: under a millisecond of it."""
+FOLD_BYTES = 1 << 20
+"""What of a log is folded between two turns of the loop: about half a millisecond."""
 
 PARTING_SECONDS = 2.0
 """How long readers are waited for after their stream has ended or they were asked to reconnect."""
@@ -147,14 +148,15 @@ class Service:
         record = await self.record(stream, viewer)
         tail = await self._store.tail(stream)
         generation = self._live.get(stream)
-        attendance = generation.attendance if generation is not None and record.owner == viewer.name else None
+        may_cancel = record.owner == viewer.name or viewer.has("cancel")
+        attendance = generation.attendance if generation is not None and may_cancel else None
         name = f"rd_{self._random_bits(64):016x}"
         attached_at = self._clock()
 
         def left(reader: Reader) -> None:
             self.readers.discard(reader)
             if attendance is not None:
-                attendance.leave(asked=self.draining or reader.told)
+                attendance.leave(asked=reader.told)
             reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
             seconds = self._clock() - attached_at
             self._observer.observe(ReaderLeft(stream, name, transport, reader.delivered, seconds, reason))
@@ -182,18 +184,20 @@ class Service:
 
     async def snapshot(self, stream: str, viewer: Principal, *, before_end: bool = False) -> Snapshot:
         """The stream as a whole so far; `before_end` leaves its terminal event out, for readers yet to be sent it."""
-        record = await self.record(stream, viewer)
-        entries = await self._entries(stream)
-        if before_end and isinstance(entries[-1].event, TERMINAL_TYPES):
-            entries.pop()
-        last = entries[-1]
-        content = fold(entries)
+        await self.record(stream, viewer)
+        folded = Fold()
+        async for page in self._pages(stream):
+            at_end = isinstance(page[-1].event, TERMINAL_TYPES)
+            folded.add(page[:-1] if before_end and at_end else page)
+        last = folded.last
+        assert last is not None, "a stream begins with `started`"
         end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
+        summary = self._summary(await self._store.get(stream), end, last.cursor)
         return Snapshot(
-            **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
-            text=content.text,
-            reasoning=content.reasoning,
-            tool_calls=content.tool_calls,
+            **msgspec.structs.asdict(summary),
+            text=folded.text,
+            reasoning=folded.reasoning,
+            tool_calls=folded.tool_calls,
         )
 
     async def list(
@@ -244,14 +248,23 @@ class Service:
             reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), "draining"))
         await self._parting(self.readers)
 
+    async def open(self) -> None:
+        """Takes new generations, also after a `close`, and gets every model ready. Raises `ConfigError`."""
+        self.draining = False
+        await asyncio.gather(*(model.start() for model in self.models.values()))
+
     async def close(self) -> None:
         """Stops what is left at once; `drain` comes first when there is time."""
+        self.draining = True
         for generation in tuple(self._live.values()):
             generation.fail(Interrupted("the server stopped before the answer was complete"))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for reader in tuple(self.readers):
+            reader.told = True
             reader.close()
         for model in self.models.values():
             await model.close()
@@ -264,8 +277,10 @@ class Service:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, generation: Generation, model: Model) -> None:
-        await generation.run(model)
-        del self._live[generation.stream]
+        try:
+            await generation.run(model)
+        finally:
+            del self._live[generation.stream]
 
     async def _end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
         generation = self._live.get(stream)
@@ -283,18 +298,17 @@ class Service:
             for waiter in late:
                 waiter.cancel()
 
-    async def _entries(self, stream: str) -> list[Entry]:
-        entries: list[Entry] = []
-        while found := await self._read(stream, entries[-1].cursor if entries else None):
+    async def _pages(self, stream: str) -> AsyncGenerator[Sequence[Entry]]:
+        """The log so far, in pieces small enough for the loop to turn between them."""
+        after, more = None, True
+        while more:
+            answer = self._store.read(stream, after, limit=FOLD_LIMIT, max_bytes=FOLD_BYTES)
+            found = await answer if isinstance(answer, Future) else answer
             if isinstance(found, Gap):
                 raise StreamNotFound(f"there is no stream {stream[:64]!r}")
-            entries.extend(found)
+            after, more = found.entries[-1].cursor, found.more
+            yield found.entries
             await asyncio.sleep(0)
-        return entries
-
-    async def _read(self, stream: str, after: Cursor | None) -> Found:
-        found = self._store.read(stream, after, FOLD_LIMIT)
-        return await found if isinstance(found, Future) else found
 
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
