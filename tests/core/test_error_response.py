@@ -4,7 +4,16 @@ import msgspec
 import pytest
 
 from tidegate.core.error_response import error_response
-from tidegate.errors import InvalidValue, MethodNotAllowed, QueueFull, TidegateError, Unauthenticated
+from tidegate.errors import (
+    GenerationCancelled,
+    InvalidValue,
+    MethodNotAllowed,
+    QueueFull,
+    TidegateError,
+    TooLong,
+    Unauthenticated,
+    UpstreamRefused,
+)
 
 
 def headers_of(error: TidegateError) -> dict[bytes, bytes]:
@@ -28,7 +37,22 @@ def test_shape() -> None:
         b"content-type": b"application/json",
         b"content-length": b"%d" % len(body),
         b"cache-control": b"no-store",
+        b"x-should-retry": b"false",
     }
+
+
+def test_what_it_is_no_use_to_repeat_says_so() -> None:
+    """OpenAI's SDKs repeat a 409 or a 500 on their own: a cancelled or too long answer must not be paid for again."""
+    for error in (GenerationCancelled("stopped"), TooLong("too long")):
+        assert (b"x-should-retry", b"false") in error_response(error, None).headers
+    assert b"x-should-retry" not in dict(error_response(QueueFull("full"), None).headers)
+
+
+@pytest.mark.parametrize(("after", "sent"), [(None, b"1"), (1e308, b"86400"), (-3.0, b"0")])
+def test_429_always_says_when(after: float | None, sent: bytes) -> None:
+    """An upstream that says nothing, or nonsense, is no reason to say nothing, or nonsense."""
+    error = UpstreamRefused("slow down", type="rate_limit_error", status=429, retry_after=after)
+    assert dict(error_response(error, None).headers)[b"retry-after"] == sent
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,15 @@ def test_what_only_upstreams_understand_is_kept_for_them() -> None:
     assert request.extra == {"tools": [{"type": "function"}], "user": "u"}
 
 
+def test_an_answer_can_be_sent_back_as_it_came() -> None:
+    """Fields of messages that only upstreams understand go upstream, and are no error anywhere."""
+    messages = [*GOOD["messages"], {"role": "assistant", "content": "x", "reasoning_content": "hm", "audio": None}]
+    _, request = parse(json.dumps({**GOOD, "messages": messages}).encode())
+    assert request.raw_messages == tuple(messages)
+    assert [message.content for message in request.messages] == ["hi", "x"]
+    assert parse(json.dumps(GOOD).encode())[1].raw_messages == ()
+
+
 def test_both_names_of_the_token_limit_are_understood() -> None:
     """`max_completion_tokens` limits here, and goes upstream under its own name."""
     _, request = parse(json.dumps({**GOOD, "max_completion_tokens": 9}).encode())
@@ -140,6 +149,10 @@ def test_one_stop_text_is_a_list_of_one() -> None:
     [
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": None}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "messages.0.content.0.type"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": {}}]}]}, "messages.0.content.0.text"),
+        ({"messages": ["hi"]}, "messages.0"),
+        ({"messages": {}}, "messages"),
         ({"temperature": 3}, "temperature"),
         ({"n": 2}, "n"),
         ({"model": 5}, "model"),
@@ -156,7 +169,7 @@ def test_a_bad_field_is_named_here_too(changes: dict[str, object], param: str) -
 
 def test_an_abandoned_answer_is_cancelled_unless_the_header_says_otherwise() -> None:
     """The header takes `keep`, `cancel` and seconds."""
-    assert [parse_on_disconnect(header) for header in (None, "cancel", "keep", "15")] == [0, 0, None, 15]
-    for header in ("", "maybe", "-1", "1.5", "9" * 9):
+    assert [parse_on_disconnect(header) for header in (None, "cancel", "keep", "15", "2.5")] == [0, 0, None, 15, 2.5]
+    for header in ("", "maybe", "-1", "1e3", "١", "9" * 9):
         with pytest.raises(InvalidValue):
             parse_on_disconnect(header)

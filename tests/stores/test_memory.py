@@ -5,7 +5,7 @@ import pytest
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Claim, Fence, StreamRecord
-from tidegate.stores.memory import MemoryStore
+from tidegate.stores.memory import STREAM_BYTES, MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ async def ended(store: MemoryStore, stream: str, size: int) -> None:
 
 async def test_ended_streams_hold_no_more_than_their_share() -> None:
     """Memory is bounded: past the limit the streams that ended first go, with their keys, and live ones stay."""
-    store = MemoryStore(max_generation_bytes=10_000, max_kept_bytes=2500)
+    store = MemoryStore(max_generation_bytes=10_000, max_kept_bytes=2 * (STREAM_BYTES + 1200))
     live = StreamRecord(id="gen_live", owner="anna", model="m", created_at=1.0)
     await store.create(live, [Started("gen_live", "m", 1.0)])
     for index in range(4):
@@ -43,9 +43,21 @@ async def test_a_stream_is_kept_at_its_end_however_long_it_is() -> None:
 
 async def test_what_is_forgotten_makes_room() -> None:
     """A deleted or expired stream no longer counts."""
-    store = MemoryStore(max_generation_bytes=10_000, max_kept_bytes=2500)
+    store = MemoryStore(max_generation_bytes=10_000, max_kept_bytes=2 * (STREAM_BYTES + 1200))
     await ended(store, "gen_0", 1000)
     await ended(store, "gen_1", 1000)
     await store.forget("gen_1")
     await ended(store, "gen_2", 1000)
     await store.get("gen_0")
+
+
+async def test_what_is_being_read_goes_last() -> None:
+    """A stream with a reader outlives those that nobody reads."""
+    store = MemoryStore(max_generation_bytes=10_000, max_kept_bytes=2 * (STREAM_BYTES + 1200))
+    await ended(store, "gen_0", 1000)
+    store.watch("gen_0", lambda: None)
+    await ended(store, "gen_1", 1000)
+    await ended(store, "gen_2", 1000)
+    await store.get("gen_0")
+    with pytest.raises(StreamNotFound):
+        await store.get("gen_1")

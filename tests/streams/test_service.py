@@ -403,6 +403,7 @@ async def test_what_waits_can_be_cancelled_without_ever_being_asked(engine: Engi
     provider = Scripted(hang)
     engine.add(provider, max_concurrency=1, max_queue=1)
     running = await engine.start()
+    await eventually(lambda: provider.running == 1)
     waiting = await engine.start()
     assert (await engine.service.cancel(waiting, ANNA, None))[0] == "cancelled"
     await eventually(lambda: engine.models["m"].admission.waiting == 0)

@@ -9,6 +9,9 @@ import msgspec
 
 from tidegate.errors import MethodNotAllowed, TidegateError
 
+LONGEST_RETRY_SECONDS = 86400
+"""An upstream may ask for anything; nobody waits for longer than a day."""
+
 
 class ErrorResponse(NamedTuple):
     """`headers` has everything but `x-request-id`, which all responses get alike."""
@@ -26,11 +29,21 @@ def error_response(error: TidegateError, request_id: str | None) -> ErrorRespons
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
     ]
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
-        headers.append((b"retry-after-ms", b"%d" % math.ceil(error.retry_after * 1000)))
+    if (seconds := _retry_after(error)) is not None:
+        headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
+        headers.append((b"retry-after-ms", b"%d" % math.ceil(seconds * 1000)))
+    if not error.retryable:
+        # OpenAI's SDKs repeat every 409 and 5xx but those: a cancelled answer would be generated, and paid, again.
+        headers.append((b"x-should-retry", b"false"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode("ascii")))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return ErrorResponse(error.status, headers, body)
+
+
+def _retry_after(error: TidegateError) -> float | None:
+    """Seconds; 429 and 503 always say some (api.md, section 4)."""
+    if error.retry_after is None:
+        return 1 if error.status in (429, 503) else None
+    return min(max(error.retry_after, 0), LONGEST_RETRY_SECONDS)

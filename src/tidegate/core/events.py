@@ -127,18 +127,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
         """The text of the message, its other parts left out."""
         if isinstance(self.content, str):
             return self.content
-        return "".join(str(part.get("text", "")) for part in self.content or ())
+        texts = (part.get("text") for part in self.content or ())
+        return "".join(text for text in texts if isinstance(text, str))
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider is asked for. Parameters that are None are the provider's own defaults.
 
     `extra` holds what only some upstreams understand (`tools`, `response_format`, …): a provider
-    that speaks OpenAI's API passes it on, others may look at it.
+    that speaks OpenAI's API passes it on, others may look at it. `raw_messages` are the messages as an OpenAI
+    client has sent them, where they have fields of that kind.
     """
 
     model: str
     messages: tuple[Message, ...]
+    raw_messages: tuple[dict[str, Any], ...] = ()
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None

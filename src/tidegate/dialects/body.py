@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -38,8 +38,19 @@ def convert(value: object, kind: type[T]) -> T:
 def check_messages(messages: Sequence[Message]) -> None:
     """Every message says something: `content`, or an assistant's tool calls. Raises `InvalidValue`."""
     for index, message in enumerate(messages):
+        place = f"messages.{index}.content"
         if message.content is None and not (message.role == "assistant" and (message.tool_calls or message.refusal)):
-            raise InvalidValue(f"messages.{index} has no content", param=f"messages.{index}.content")
+            raise InvalidValue(f"messages.{index} has no content", param=place)
+        if isinstance(message.content, list):
+            for number, part in enumerate(message.content):
+                _check_part(part, f"{place}.{number}")
+
+
+def _check_part(part: dict[str, Any], place: str) -> None:
+    if not isinstance(part.get("type"), str):
+        raise InvalidValue(f"a content part has a `type`, at `{place}`", param=f"{place}.type")
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        raise InvalidValue(f"a part of type `text` has a text, at `{place}`", param=f"{place}.text")
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidRequest:

@@ -26,6 +26,8 @@ Stop = Annotated[tuple[StopText, ...], Meta(max_length=16)]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Meta(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)]
+# A conversation; reading more of them would hold up the loop for everybody.
+Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 RETRY_MS = 1000
@@ -41,10 +43,13 @@ OnDisconnect = Literal["keep", "cancel"] | Grace
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Micro-batching of this request's delivery: send at so many pieces, or after so long."""
+    """Micro-batching of this request's delivery: send at so many pieces, or after so long, whichever is first.
 
-    max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 1
-    max_delay_ms: Annotated[int, Meta(ge=0, le=10000)] = 0
+    Without `max_tokens` only the delay counts; without `max_delay_ms` nothing waits for longer than 100 ms.
+    """
+
+    max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 4096
+    max_delay_ms: Annotated[int, Meta(ge=0, le=10000)] = 100
 
 
 class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +57,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     model: ModelName
     prompt: Annotated[str, Meta(min_length=1)] | None = None
-    messages: Annotated[tuple[Message, ...], Meta(min_length=1)] | None = None
+    messages: Messages | None = None
     stream: bool = False
     background: bool = False
     temperature: Temperature | None = None

@@ -5,8 +5,9 @@ Only what its official SDKs accept is sent: no `id:` and no `retry:` fields, no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Container, Sequence
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -45,7 +46,7 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """The body: what tidegate itself reads. Other fields are passed on to upstreams that speak OpenAI's API."""
 
     model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[tuple[Message, ...], Meta(min_length=1)]
+    messages: Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=1)] | None = None
@@ -61,14 +62,15 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     def include_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
-    def request(self, extra: dict[str, Any]) -> GenerationRequest:
-        """What the provider is asked for; `extra` are the fields that only upstreams understand."""
+    def request(self, extra: dict[str, Any], raw_messages: tuple[dict[str, Any], ...]) -> GenerationRequest:
+        """What the provider is asked for; `extra` and `raw_messages` as in `GenerationRequest`."""
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
         if self.max_completion_tokens is not None:
             extra = {**extra, "max_completion_tokens": self.max_completion_tokens}
         return GenerationRequest(
             model=self.model,
             messages=self.messages,
+            raw_messages=raw_messages,
             temperature=self.temperature,
             top_p=self.top_p,
             max_tokens=self.max_completion_tokens or self.max_tokens,
@@ -85,12 +87,27 @@ _body = msgspec.json.Decoder(dict[str, Any])
 def parse(body: bytes) -> tuple[ChatCompletion, GenerationRequest]:
     """The body and what it asks of the provider. Raises `InvalidJson` or `InvalidValue` with its `param`."""
     fields = parse_body(_body, body)
-    chat = convert(fields, ChatCompletion)
+    raw: Any = fields.get("messages")
+    chat = convert({**fields, "messages": _known(raw)}, ChatCompletion)
     if chat.stream_options is not None and not chat.stream:
         raise InvalidValue("`stream_options` needs `stream: true`", param="stream_options")
     check_messages(chat.messages)
     extra = {name: value for name, value in fields.items() if name not in ChatCompletion.__struct_fields__}
-    return chat, chat.request(extra)
+    return chat, chat.request(extra, tuple(raw) if raw != _known(raw) else ())
+
+
+def _known(messages: Any) -> Any:
+    """The messages without the fields that only upstreams understand (`reasoning_content`, `audio`, …)."""
+    if not isinstance(messages, list):
+        return messages
+    known = Message.__struct_fields__
+    return [_only(known, message) for message in cast("list[Any]", messages)]
+
+
+def _only(known: Container[str], message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    return {name: value for name, value in cast("dict[str, Any]", message).items() if name in known}
 
 
 def parse_on_disconnect(header: str | None) -> float | None:
@@ -102,7 +119,7 @@ def parse_on_disconnect(header: str | None) -> float | None:
         return 0
     if header == "keep":
         return None
-    if header.isascii() and header.isdigit() and len(header) < 6:
+    if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", header):
         return float(header)
     raise InvalidValue("the header is `keep`, `cancel` or a number of seconds", param="tidegate-on-disconnect")
 

@@ -109,7 +109,7 @@ class OpenAIProvider:
             **{name: value for name, value in sampling.items() if value is not None},
             **self._body,
             "model": self._model.upstream_model or self._model.name,
-            "messages": request.messages,
+            "messages": request.raw_messages or request.messages,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -51,7 +51,7 @@ class Call:
     @property
     def base(self) -> str:
         """Where the application stands: its public URL, else the path that it is mounted at."""
-        return self.context.public_url or self._scope.get("root_path", "")
+        return self.context.public_url or quote(self._scope.get("root_path", ""))
 
     @property
     def is_head(self) -> bool:

@@ -27,27 +27,31 @@ async def complete(call: Call) -> None:
         transport="sse" if chat.stream else "json",
     )
     try:
-        if chat.stream:
-            await _stream(call, handle, reader, include_usage=chat.include_usage)
-        else:
+        if not chat.stream:
             await _whole(call, handle, reader)
-    except TidegateError as error:
-        await call.answer_error(error, headers=stream_headers(call, handle.stream))
+        elif await _accepted(call, handle, reader):
+            await _stream(call, handle, reader, include_usage=chat.include_usage)
     finally:
         reader.close()
 
 
+async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:
+    """Waits for the provider's yes; its no is answered here, and nobody is left to answer where the client has gone."""
+    try:
+        return await unless_gone(call.receive, reader, call.service.answered(handle))
+    except TidegateError as error:
+        await call.answer_error(error, headers=stream_headers(call, handle.stream))
+        return False
+
+
 async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: bool) -> None:
-    if not await unless_gone(call.receive, reader, call.service.answered(handle)):
-        return
     record = await call.service.record(handle.stream, call.principal)
-    encoder = openai_chat.ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage)
     await send_events(
         call.receive,
         call.send,
         call.wire,
         reader,
-        encoder,
+        openai_chat.ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage),
         headers=raw_headers(stream_headers(call, handle.stream)),
         heartbeat_seconds=call.context.heartbeat_seconds,
         buffer_bytes=call.context.buffer_bytes,
@@ -55,9 +59,14 @@ async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: 
 
 
 async def _whole(call: Call, handle: Handle, reader: Reader) -> None:
-    if not await wait_for_end(call.receive, reader):
-        return
-    if failure := await call.service.failure(handle):
-        raise failure
-    answer = openai_chat.whole(await call.service.snapshot(handle.stream, call.principal))
-    await call.answer_json(answer, headers=stream_headers(call, handle.stream))
+    headers = stream_headers(call, handle.stream)
+    try:
+        if not await wait_for_end(call.receive, reader):
+            return
+        if failure := await call.service.failure(handle):
+            raise failure
+        answer = openai_chat.whole(await call.service.snapshot(handle.stream, call.principal))
+    except TidegateError as error:
+        await call.answer_error(error, headers=headers)
+    else:
+        await call.answer_json(answer, headers=headers)

@@ -11,7 +11,7 @@ import msgspec
 from tidegate.routes.route import JSON, Answer, Parameter, Route
 
 REF = "#/components/schemas/{name}"
-EVERYWHERE = (400, 405, 500)
+EVERYWHERE = (400, 405, 408, 431, 500)
 ERRORS = {
     400: "The request is not valid; `param` names the field.",
     401: "Credentials are missing or not valid.",
@@ -20,9 +20,12 @@ ERRORS = {
     405: "The path does not take this method.",
     408: "The request did not arrive in time.",
     409: "It conflicts with what is there.",
+    410: "The upstream has it no longer.",
     413: "The body is too large.",
     415: "The body is not application/json.",
+    426: "The upstream wants another protocol.",
     429: "Too many requests; see `retry-after`.",
+    431: "The headers are too large.",
     500: "The server failed; the log has the request id.",
     502: "The upstream failed.",
     503: "The server takes no new generations at the moment; see `retry-after`.",

@@ -15,7 +15,6 @@ from tidegate.dialects import native
 from tidegate.errors import InvalidValue
 from tidegate.routes.call import Call, parse_choice, parse_number, raw_headers
 from tidegate.stores.base import Claim
-from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import send_events
 from tidegate.transports.whole import wait_for_end
@@ -48,15 +47,14 @@ async def create(call: Call) -> None:
         wanted.request(),
         owner=call.principal,
         grace=wanted.grace(),
-        claim=_claim(call, msgspec.json.encode(wanted)),
+        claim=_claim(call, wanted),
     )
     headers = stream_headers(call, handle.stream)
     if wanted.background:
         snapshot = await call.service.snapshot(handle.stream, call.principal)
         await call.answer_json(snapshot, status=202, headers=headers)
     elif wanted.stream:
-        batch = wanted.batch_policy(call.context.batch)
-        await _send(call, handle.stream, after, query, batch, headers)
+        await _send(call, handle.stream, after, query, wanted.batch_policy(call.context.batch))
     else:
         await _answer_whole(call, handle, headers)
 
@@ -72,10 +70,7 @@ async def follow(call: Call) -> None:
     query = call.query()
     after = _position(call, query)
     stream = _stream(call)
-    if await call.service.at_end(stream, call.principal, after):
-        await call.answer_empty(headers=stream_headers(call, stream))
-        return
-    await _send(call, stream, after, query, call.context.batch, stream_headers(call, stream))
+    await _send(call, stream, after, query, call.context.batch)
 
 
 async def cancel(call: Call) -> None:
@@ -109,26 +104,30 @@ def stream_headers(call: Call, stream: str) -> dict[str, str]:
 
 async def _answer_whole(call: Call, handle: Handle, headers: dict[str, str]) -> None:
     reader = await call.service.follow(handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json")
-    if not await wait_for_end(call.receive, reader):
-        return
-    snapshot = await call.service.snapshot(handle.stream, call.principal)
-    failure = await call.service.failure(handle)
+    try:
+        if not await wait_for_end(call.receive, reader):
+            return
+        snapshot = await call.service.snapshot(handle.stream, call.principal)
+        failure = await call.service.failure(handle)
+    finally:
+        reader.close()
     if failure is None:
         await call.answer_json(snapshot, headers=headers)
     else:
         await call.answer_error(failure, headers=headers, beside=msgspec.structs.asdict(snapshot))
 
 
-async def _send(
-    call: Call,
-    stream: str,
-    after: Cursor | None,
-    query: dict[str, str],
-    batch: BatchPolicy,
-    headers: dict[str, str],
-) -> None:
+async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, str], batch: BatchPolicy) -> None:
+    headers = stream_headers(call, stream)
+    if await call.service.at_end(stream, call.principal, after):
+        await call.answer_empty(headers=headers)
+        return
     encoder = native.NativeEvents(as_message="events" in query)
-    reader, first = await _attach(call, stream, after, batch, encoder, snapshot="snapshot" in query)
+    first = b""
+    if "snapshot" in query and not call.header(b"last-event-id"):
+        so_far = await call.service.snapshot(stream, call.principal, before_end=True)
+        first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
+    reader = await call.service.follow(stream, call.principal, after=after, batch=batch, transport="sse")
     await send_events(
         call.receive,
         call.send,
@@ -140,17 +139,6 @@ async def _send(
         buffer_bytes=call.context.buffer_bytes,
         first=first,
     )
-
-
-async def _attach(
-    call: Call, stream: str, after: Cursor | None, batch: BatchPolicy, encoder: native.NativeEvents, *, snapshot: bool
-) -> tuple[Reader, bytes]:
-    first = b""
-    if snapshot and after is None:
-        so_far = await call.service.snapshot(stream, call.principal, before_end=True)
-        first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
-    reader = await call.service.follow(stream, call.principal, after=after, batch=batch, transport="sse")
-    return reader, first
 
 
 def _position(call: Call, query: dict[str, str]) -> Cursor | None:
@@ -172,10 +160,11 @@ def _stream(call: Call) -> str:
     return stream
 
 
-def _claim(call: Call, body: bytes) -> Claim | None:
+def _claim(call: Call, wanted: native.CreateStream) -> Claim | None:
     key = call.header(b"idempotency-key")
     if key is None:
         return None
     if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
         raise InvalidValue("the key is 1 to 255 visible ASCII characters", param="Idempotency-Key")
+    body = msgspec.json.encode(wanted, order="deterministic")
     return Claim(f"{call.principal.name} streams {key}", sha256(body).digest())

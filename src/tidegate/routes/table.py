@@ -37,10 +37,10 @@ ON_DISCONNECT = Parameter(
     name="tidegate-on-disconnect",
     place="header",
     about="`keep`, `cancel` (default), or the seconds that a client may be away.",
-    schema={"type": "string", "pattern": "^(keep|cancel|[0-9]{1,5})$"},
+    schema={"type": "string", "pattern": "^(keep|cancel|[0-9]{1,5}([.][0-9]{1,3})?)$"},
 )
 ALL_EVENTS = (LAST_EVENT_ID, AFTER, SNAPSHOT, EVENTS_AS)
-STARTING = (404, 408, 409, 413, 415, 429, 502, 503, 504)
+STARTING = (401, 403, 404, 409, 410, 413, 415, 426, 429, 502, 503, 504)
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -131,7 +131,7 @@ ROUTES: tuple[Route, ...] = (
         body=native.CancelStream,
         body_optional=True,
         answers=(Answer(status=200, about="It has ended.", content={JSON: streams.Cancellation}),),
-        failures=(404, 408, 413, 415, 504),
+        failures=(404, 413, 415, 504),
     ),
     Route(
         method="POST",

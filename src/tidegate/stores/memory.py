@@ -18,6 +18,9 @@ from tidegate.core.log import Log
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
 from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
 
+STREAM_BYTES = 2048
+"""What a stream takes besides its events and its metadata."""
+
 KEPT_BYTES = 128 * 1024 * 1024
 """What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go."""
 
@@ -33,6 +36,11 @@ class _Stream:
         self.epoch = epoch
         self.claim = claim
         self.watchers: dict[object, Callable[[], None]] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes, as JSON; final once the stream has ended."""
+        return STREAM_BYTES + self.log.size + len(msgspec.json.encode(self.record.metadata))
 
     def wake(self) -> None:
         for watcher in tuple(self.watchers.values()):
@@ -158,9 +166,10 @@ class MemoryStore:
     def _keep(self, ended: _Stream) -> None:
         """Makes room for a stream that has just ended, at the cost of those that ended first."""
         self._ended[ended.record.id] = None
-        self._kept_bytes += ended.log.size
+        self._kept_bytes += ended.size
         while self._kept_bytes > self._max_kept_bytes and len(self._ended) > 1:
-            oldest = self._streams[next(iter(self._ended))]
+            unread = (stream for stream in self._ended_streams()[:-1] if not stream.watchers)
+            oldest = next(unread, self._streams[next(iter(self._ended))])
             logger.info("forgot stream %s before its time: ended streams are too many to keep", oldest.record.id)
             self._drop(oldest)
 
@@ -169,7 +178,7 @@ class MemoryStore:
         del self._streams[stream]
         if stream in self._ended:
             del self._ended[stream]
-            self._kept_bytes -= held.log.size
+            self._kept_bytes -= held.size
         if held.claim is not None:
             del self._claims[held.claim.key]
         held.wake()

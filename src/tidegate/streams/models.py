@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from tidegate.core.events import GenerationRequest
+from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.base import Provider, Sink
 from tidegate.streams.admission import Admission
+
+logger = logging.getLogger("tidegate.streams")
 
 
 class Model:
@@ -16,22 +20,33 @@ class Model:
         self.name = name
         self.admission = Admission(name, max_concurrency=max_concurrency, max_queue=max_queue)
         self._provider = provider
-        self._starting = asyncio.Lock()
-        self._started = False
+        self._started: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Gets the provider ready, once. Raises `ConfigError` where it never can be; then the next call tries again."""
-        async with self._starting:
-            if not self._started:
-                await self._provider.start()
-                self._started = True
+        """Gets the provider ready, once. Raises `ConfigError` where it never can be; the next call tries again."""
+        if self._started is None or _has_failed(self._started):
+            self._started = asyncio.get_running_loop().create_task(self._provider.start())
+        # The start belongs to all who wait for it: one that is cancelled does not take it from the others.
+        await asyncio.shield(self._started)
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
-        if not self._started:
+        try:
             await self.start()
+        except ConfigError as error:
+            # The operator's business: it may name files and variables of this machine.
+            logger.error("model %r cannot be started: %s", self.name, error)
+            raise ProviderError(f"the model {self.name!r} cannot be started") from error
         await self._provider.generate(request, sink)
 
     async def close(self) -> None:
-        if self._started:
-            self._started = False
-            await self._provider.close()
+        """Lets the provider free what it holds; a later `start` begins anew."""
+        if self._started is not None:
+            await asyncio.wait((self._started,))
+            failed = _has_failed(self._started)
+            self._started = None
+            if not failed:
+                await self._provider.close()
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -16,7 +16,7 @@ SILENCE_SECONDS = 60.0
 
 
 async def wait_for_end(receive: Receive, reader: Source) -> bool:
-    """Reads to the terminal event and closes the reader; false if the client has left before.
+    """Reads to the terminal event; false, and the reader closed, if the client has left before.
 
     Raises `Interrupted` when the server sends its readers away.
     """
@@ -27,5 +27,4 @@ async def wait_for_end(receive: Receive, reader: Source) -> bool:
                 raise Interrupted("the server stopped before the answer was complete")
     finally:
         departure.cancel()
-        reader.close()
     return reader.at_end
