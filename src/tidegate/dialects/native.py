@@ -126,22 +126,27 @@ def parse_cancel(body: bytes) -> CancelStream:
 
 
 class NativeEvents:
-    """Encodes for one reader; `as_message` puts every event under the default name, its type inside the data."""
+    """Encodes for any number of readers; `as_message` puts every event under the default name, its type in the data.
+
+    What was encoded last is kept: the readers at the tail of a stream all ask for the same, one after the other.
+    """
 
     preamble = b"retry: %d\n" % RETRY_MS + sse.comment("tidegate")
     heartbeat = sse.comment("heartbeat")
 
     def __init__(self, *, as_message: bool = False) -> None:
         self._as_message = as_message
+        self._last: tuple[Entry, Entry, int] | None = None
+        self._encoded = b""
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
-        """The blocks of log entries, in one piece."""
-        if self._as_message:
-            return b"".join(sse.encode(events.encode(entry.event), id=str(entry.cursor)) for entry in entries)
-        return b"".join(
-            sse.encode(events.data_json(entry.event), event=events.type_of(entry.event), id=str(entry.cursor))
-            for entry in entries
-        )
+        """The blocks of log entries, in one piece; the same bytes for the same entries."""
+        first, last, count = entries[0], entries[-1], len(entries)
+        known = self._last
+        if known is None or known[0] is not first or known[1] is not last or known[2] != count:
+            self._last = (first, last, count)
+            self._encoded = b"".join(self._entry(entry) for entry in entries)
+        return self._encoded
 
     def notice(self, notice: Gap | Reconnect) -> bytes:
         """A gap, its id being where the log goes on; or the request to come back, with `retry` for `EventSource`."""
@@ -154,7 +159,21 @@ class NativeEvents:
         """The stream so far, in place of its events."""
         return self._block("snapshot", msgspec.structs.asdict(snapshot), id=snapshot.cursor)
 
+    def _entry(self, entry: Entry) -> bytes:
+        if self._as_message:
+            return sse.encode(events.encode(entry.event), id=str(entry.cursor))
+        # JSON has no line breaks, and neither have our names and cursors: one block, without `sse.encode`'s care.
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+            str(entry.cursor).encode(),
+            events.type_of(entry.event).encode(),
+            events.data_json(entry.event),
+        )
+
     def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:
         if self._as_message:
             return sse.encode(msgspec.json.encode({"type": name, **data}), id=id)
         return sse.encode(msgspec.json.encode(data), event=name, id=id)
+
+
+EVENTS = NativeEvents()
+MESSAGES = NativeEvents(as_message=True)

@@ -122,7 +122,7 @@ async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, 
     if await call.service.at_end(stream, call.principal, after):
         await call.answer_empty(headers=headers)
         return
-    encoder = native.NativeEvents(as_message="events" in query)
+    encoder = native.MESSAGES if "events" in query else native.EVENTS
     first = b""
     if "snapshot" in query and not call.header(b"last-event-id"):
         so_far = await call.service.snapshot(stream, call.principal, before_end=True)
