@@ -31,6 +31,7 @@ from tidegate.stores import STORES
 from tidegate.stores.base import Store
 from tidegate.streams.models import Model
 from tidegate.streams.service import Service
+from tidegate.transports.compression import Deflates
 
 SWEEP_SECONDS = 60.0
 """How often what has outlived its retention is looked for; a sweep of 10,000 streams takes milliseconds."""
@@ -141,6 +142,7 @@ def _routed(settings: Settings, service: Service) -> ASGIApp:
         service=service,
         heartbeat_seconds=delivery.heartbeat_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
+        deflates=Deflates() if delivery.compression else None,
         max_body_bytes=limits.max_body_bytes,
         request_timeout_seconds=limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.anyio
 
 PIECE = "0123456789" * 20
 PIECES = 20_000
+BEAT = b": heartbeat\n\n"
 
 
 class Tap:
@@ -125,6 +127,40 @@ async def test_a_stalled_reader_delays_nobody_and_misses_nothing(wire: bool) -> 
     offsets = [int(event.id.split("-")[1]) for event in events]
     assert offsets == sorted(set(offsets))
     assert len(events) < PIECES, "a reader that fell behind catches up in merged pieces"
+
+
+@pytest.mark.parametrize("path", ["/events", "/events?events=message"])
+async def test_compressed_events_arrive_one_by_one(wire: bool, path: str) -> None:
+    """To who asks for gzip each event is sent compressed at once, late joiners and heartbeats notwithstanding."""
+    gzip = {"accept-encoding": "gzip, deflate"}
+    async with tapped(wire=wire, heartbeat_seconds=0.03) as (tap, stream), AsyncExitStack() as readers:
+        first, second = [await readers.enter_async_context(call(stream + path, headers=gzip)) for _ in range(2)]
+        assert first.headers["content-encoding"] == "gzip"
+        assert first.headers["vary"] == "accept-encoding"
+        opened = [(answer.chunks(), zlib.decompressobj(31), bytearray()) for answer in (first, second)]
+        for number in range(8):
+            tap.pieces.put_nowait(f"piece-{number}-{PIECE}")
+            for chunks, decompressor, seen in opened:
+                async with asyncio.timeout(5):
+                    while f"piece-{number}-".encode() not in seen or (number == 3 and not seen.endswith(BEAT)):
+                        seen += decompressor.decompress(await anext(chunks))
+            if number == 5:
+                late = await readers.enter_async_context(call(stream + path, headers=gzip))
+                opened.append((late.chunks(), zlib.decompressobj(31), bytearray()))
+        tap.pieces.put_nowait(None)
+        for chunks, decompressor, seen in opened:
+            async for chunk in chunks:
+                seen += decompressor.decompress(chunk)
+            assert decompressor.eof
+            assert all(f"piece-{number}-".encode() in seen for number in range(8))
+
+
+async def test_who_does_not_ask_is_not_sent_gzip(wire: bool) -> None:
+    """Without `accept-encoding`, or with compression off, events are sent as they are."""
+    for delivery, headers in (({}, {}), ({"compression": False}, {"accept-encoding": "gzip"})):
+        async with tapped(wire=wire, **delivery) as (_, stream), call(f"{stream}/events", headers=headers) as answer:
+            assert "content-encoding" not in answer.headers
+            assert (await anext(answer.chunks())).startswith(b"retry: 1000")
 
 
 async def test_a_batch_is_delivered_when_it_is_late(wire: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -15,15 +15,21 @@ from tidegate.core.principal import Principal
 from tidegate.errors import InvalidValue, TidegateError
 from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
+from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
+from tidegate.transports.sse import Delivered
 from tidegate.transports.wire import wire_of
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What handlers work with besides the call itself. `describe` makes the OpenAPI document."""
+    """What handlers work with besides the call itself.
+
+    `deflates` is None where events are not compressed; `describe` makes the OpenAPI document.
+    """
 
     service: Service
     heartbeat_seconds: float
     buffer_bytes: int
+    deflates: Deflates | None
     max_body_bytes: int
     request_timeout_seconds: float
     batch: BatchPolicy
@@ -78,6 +84,21 @@ class Call:
             self.receive,
             max_bytes=self.context.max_body_bytes,
             timeout_seconds=self.context.request_timeout_seconds,
+        )
+
+    def delivered(self, headers: dict[str, str], sharing: Hashable, first: bytes = b"") -> Delivered:
+        """How events are to be delivered to this caller; those with the same `sharing` are sent the same bytes."""
+        gzip = None
+        if self.context.deflates is not None:
+            headers = {**headers, "vary": "accept-encoding"}
+            if accepts_gzip(self.header(b"accept-encoding")):
+                gzip = Gzip(self.context.deflates.of(sharing))
+        return Delivered(
+            headers=raw_headers(headers),
+            heartbeat_seconds=self.context.heartbeat_seconds,
+            buffer_bytes=self.context.buffer_bytes,
+            gzip=gzip,
+            first=first,
         )
 
     def about(self, stream: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.core.batching import BatchPolicy
 from tidegate.dialects import openai_chat
 from tidegate.errors import TidegateError
-from tidegate.routes.call import Call, raw_headers
+from tidegate.routes.call import Call
 from tidegate.routes.streams import stream_headers
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
@@ -52,9 +52,7 @@ async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: 
         call.wire,
         reader,
         openai_chat.ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage),
-        headers=raw_headers(stream_headers(call, handle.stream)),
-        heartbeat_seconds=call.context.heartbeat_seconds,
-        buffer_bytes=call.context.buffer_bytes,
+        call.delivered(stream_headers(call, handle.stream), reader),
     )
 
 

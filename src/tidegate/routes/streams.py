@@ -13,7 +13,7 @@ from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Status, Summary
 from tidegate.dialects import native
 from tidegate.errors import InvalidValue
-from tidegate.routes.call import Call, parse_choice, parse_number, raw_headers
+from tidegate.routes.call import Call, parse_choice, parse_number
 from tidegate.stores.base import Claim
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import send_events
@@ -134,10 +134,7 @@ async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, 
         call.wire,
         reader,
         encoder,
-        headers=raw_headers(headers),
-        heartbeat_seconds=call.context.heartbeat_seconds,
-        buffer_bytes=call.context.buffer_bytes,
-        first=first,
+        call.delivered(headers, (stream, encoder is native.MESSAGES), first),
     )
 
 

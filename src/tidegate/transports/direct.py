@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.compression import Gzip
 from tidegate.transports.source import Encoder, Source
 from tidegate.transports.wire import Chunk, Wire
 
@@ -18,12 +19,22 @@ class Delivery:
     drained; what it has missed is then read from the log, merged.
     """
 
-    def __init__(self, wire: Wire, source: Source, encoder: Encoder, *, limit: int, heartbeat_seconds: float) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        source: Source,
+        encoder: Encoder,
+        gzip: Gzip | None,
+        *,
+        limit: int,
+        heartbeat_seconds: float,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
         self._wire = wire
         self._source = source
         self._encoder = encoder
+        self._gzip = gzip
         self._heartbeat_seconds = heartbeat_seconds
         self._last_write = self._loop.time()
         self._heartbeat = self._loop.call_later(heartbeat_seconds, self._beat)
@@ -63,18 +74,20 @@ class Delivery:
             if (due := self._source.deadline()) != float("inf"):
                 self._later = self._loop.call_at(due, self._pump)
             return
-        notice = isinstance(found, Gap | Reconnect)
-        self._write(self._encoder.notice(found) if notice else self._encoder.entries(found))
+        if isinstance(found, Gap | Reconnect):
+            self._write(self._encoder.notice(found))
+        else:
+            self._write(self._encoder.entries(found), live=not self._source.more)
         if self._source.at_end or isinstance(found, Reconnect):
             self.over.set_result(None)
         elif self._source.more:
             # The rest of a long log takes its turn with everybody else's.
             self._later = self._loop.call_soon(self._pump)
 
-    def _write(self, body: bytes) -> None:
+    def _write(self, body: bytes, *, live: bool = False) -> None:
         if body:
             self._last_write = self._loop.time()
-            self._wire.write(_chunk.frame(body))
+            self._wire.write(_chunk.frame(body if self._gzip is None else self._gzip.write(body, live=live)))
 
     def _beat(self) -> None:
         silence = self._loop.time() - self._last_write

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 from starlette.types import Receive, Send
 
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.compression import Gzip
 from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
 from tidegate.transports.source import Encoder, Source
@@ -21,40 +23,43 @@ HEADERS = [
 ]
 
 
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """How one response is to be delivered: its headers, what goes first, and the limits."""
+
+    headers: Sequence[tuple[bytes, bytes]]
+    heartbeat_seconds: float
+    buffer_bytes: int
+    gzip: Gzip | None = None
+    first: bytes = b""
+
+
 async def send_events(
-    receive: Receive,
-    send: Send,
-    wire: Wire | None,
-    source: Source,
-    encoder: Encoder,
-    *,
-    headers: Sequence[tuple[bytes, bytes]],
-    heartbeat_seconds: float,
-    buffer_bytes: int,
-    first: bytes = b"",
+    receive: Receive, send: Send, wire: Wire | None, source: Source, encoder: Encoder, how: Delivered
 ) -> None:
     """Sends headers and preamble at once, then everything the reader yields until the stream's end; closes the reader.
 
-    `first` is sent after the preamble. When the client leaves, the reader is closed and nothing more is sent.
+    When the client leaves, the reader is closed and nothing more is sent.
     """
+    encoding = [] if how.gzip is None else [(b"content-encoding", b"gzip")]
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
+        await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *how.headers, *encoding]})
         if wire is not None:
-            await _write(wire, source, encoder, first, buffer_bytes, heartbeat_seconds)
+            await _write(wire, source, encoder, how)
         else:
-            await _send(receive, send, source, encoder, first, heartbeat_seconds)
+            await _send(receive, send, source, encoder, how)
         if not source.left.is_set():
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            end = b"" if how.gzip is None else how.gzip.end()
+            await send({"type": "http.response.body", "body": end, "more_body": False})
     finally:
         source.close()
 
 
-async def _write(
-    wire: Wire, source: Source, encoder: Encoder, first: bytes, buffer_bytes: int, heartbeat_seconds: float
-) -> None:
-    delivery = Delivery(wire, source, encoder, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds)
+async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered) -> None:
+    delivery = Delivery(
+        wire, source, encoder, how.gzip, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
+    )
     try:
-        delivery.begin(encoder.preamble + first)
+        delivery.begin(encoder.preamble + how.first)
         await delivery.over
         if wire.gone:
             source.close()
@@ -62,26 +67,24 @@ async def _write(
         delivery.stop()
 
 
-async def _send(
-    receive: Receive, send: Send, source: Source, encoder: Encoder, first: bytes, heartbeat_seconds: float
-) -> None:
+async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, how: Delivered) -> None:
+    async def send_body(body: bytes, *, live: bool = False) -> None:
+        body = body if how.gzip is None or not body else how.gzip.write(body, live=live)
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
     departure = asyncio.ensure_future(close_when_gone(receive, source))
     try:
         # Empty, it still makes a server that waits for the first piece of the body send the headers.
-        await _send_body(send, encoder.preamble + first)
+        await send_body(encoder.preamble + how.first)
         over = False
         while not over and not source.left.is_set():
-            found = await source.next(heartbeat_seconds)
+            found = await source.next(how.heartbeat_seconds)
             if isinstance(found, Gap | Reconnect):
-                await _send_body(send, encoder.notice(found))
+                await send_body(encoder.notice(found))
             elif found:
-                await _send_body(send, encoder.entries(found))
+                await send_body(encoder.entries(found), live=not source.more)
             elif not source.left.is_set():
-                await _send_body(send, encoder.heartbeat)
+                await send_body(encoder.heartbeat)
             over = source.at_end or isinstance(found, Reconnect)
     finally:
         departure.cancel()
-
-
-async def _send_body(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,0 +1,115 @@
+"""gzip for event streams (RFC 1951, RFC 1952): every write is flushed, and readers of one stream share the work.
+
+A gzip body is a header, deflate blocks, and a checksum. Blocks that end on a byte boundary (a sync flush) can come
+from different compressors, as long as none refers to text that its reader has not had. So the readers at the tail of
+a stream share one compressor. A reader that joins them, or has had something of its own in between, cannot follow
+its next block; then that compressor starts afresh, and everybody can follow again.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Hashable
+from weakref import WeakValueDictionary
+
+LEVEL = 1
+WINDOW_BITS = 10
+MEMORY_LEVEL = 3
+"""1 KiB of history and small tables: some 14 KB a compressor, and on JSON events within 1 % of what 32 KiB saves."""
+
+HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+LAST_BLOCK = b"\x03\x00"
+STORED = 128
+"""Bytes up to which a block of its own is not worth compressing."""
+
+
+class SharedDeflate:
+    """The compressor of all readers at one stream's tail. `turn` counts its blocks; a reader keeps its last turn."""
+
+    def __init__(self) -> None:
+        self._compressor = _compressor()
+        self._turn = 0
+        self._body: bytes | None = None
+        self._block = b""
+        self._stands_alone = True
+
+    def block(self, body: bytes, turn: int | None) -> tuple[bytes, int | None]:
+        """The block for a reader that has had every block up to `turn` (None: it cannot follow), and its new turn."""
+        if body is not self._body:
+            self._advance(body, alone=turn != self._turn)
+        elif not self._stands_alone and turn != self._turn - 1:
+            return own_block(body), None
+        return self._block, self._turn
+
+    def _advance(self, body: bytes, *, alone: bool) -> None:
+        if alone:
+            self._compressor = _compressor()
+        self._body, self._stands_alone = body, alone
+        self._turn += 1
+        self._block = self._compressor.compress(body) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
+class Deflates:
+    """The shared compressors, one for each stream and dialect, for as long as a reader has it."""
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[Hashable, SharedDeflate] = WeakValueDictionary()
+
+    def of(self, key: Hashable) -> SharedDeflate:
+        """The one that all readers with this key share."""
+        found = self._held.get(key)
+        if found is None:
+            found = self._held[key] = SharedDeflate()
+        return found
+
+
+class Gzip:
+    """The body of one response, in the pieces in which it is written."""
+
+    def __init__(self, shared: SharedDeflate) -> None:
+        self._shared = shared
+        self._turn: int | None = None
+        self._checksum = 0
+        self._size = 0
+        self._begun = False
+
+    def write(self, body: bytes, *, live: bool) -> bytes:
+        """What to send for it, to be read at once. `live`: the other readers at the tail are about to get the same."""
+        self._checksum = zlib.crc32(body, self._checksum)
+        self._size += len(body)
+        if live:
+            block, self._turn = self._shared.block(body, self._turn)
+        else:
+            block, self._turn = own_block(body), None
+        if self._begun:
+            return block
+        self._begun = True
+        return HEADER + block
+
+    def end(self) -> bytes:
+        """The end of the body, checksum included."""
+        return (
+            (b"" if self._begun else HEADER) + LAST_BLOCK + struct.pack("<II", self._checksum, self._size & 0xFFFFFFFF)
+        )
+
+
+def own_block(body: bytes) -> bytes:
+    """A block that refers to nothing before it."""
+    if len(body) <= STORED:
+        return struct.pack("<BHH", 0, len(body), len(body) ^ 0xFFFF) + body
+    compressor = _compressor()
+    return compressor.compress(body) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
+def accepts_gzip(header: str | None) -> bool:
+    """Whether an `accept-encoding` names gzip with a quality above 0 (RFC 9110, 12.5.3)."""
+    for part in (header or "").lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name in ("gzip", "x-gzip"):
+            return not any(_NOT_AT_ALL.fullmatch(parameter) for parameter in parameters)
+    return False
+
+
+_NOT_AT_ALL = re.compile(r"q\s*=\s*0(\.0*)?")
+_compressor = partial(zlib.compressobj, LEVEL, zlib.DEFLATED, -WINDOW_BITS, MEMORY_LEVEL)
