@@ -8,9 +8,11 @@ its next block; then that compressor starts afresh, and everybody can follow aga
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Hashable
+from functools import partial
 from weakref import WeakValueDictionary
 
 LEVEL = 1
