@@ -141,6 +141,7 @@ def _routed(settings: Settings, service: Service) -> ASGIApp:
     context = Context(
         service=service,
         heartbeat_seconds=delivery.heartbeat_seconds,
+        max_connection_seconds=delivery.max_connection_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
         deflates=Deflates() if delivery.compression else None,
         max_body_bytes=limits.max_body_bytes,

@@ -177,6 +177,20 @@ async def test_a_batch_is_delivered_when_it_is_late(wire: bool) -> None:
         assert len([event for event in seen if event.event == "delta"]) < 3
 
 
+async def test_an_old_connection_is_told_to_come_back(wire: bool) -> None:
+    """Past `max_connection_seconds` a reader gets `reconnect`, and goes on where it was; nothing is cancelled."""
+    async with tapped(wire=wire, max_connection_seconds=0.05) as (tap, stream):
+        tap.pieces.put_nowait("one")
+        async with asyncio.timeout(5), call(f"{stream}/events") as answer:
+            events = [event async for event in answer.events()]
+        told = json.loads(events[-1].data)
+        assert (events[-1].event, told["reason"]) == ("reconnect", "age")
+        assert 500 <= told["after_ms"] == answer.decoder.retry_ms <= 3000
+        tap.pieces.put_nowait("two")
+        async with asyncio.timeout(5), call(f"{stream}/events", headers={"last-event-id": events[-1].id}) as answer:
+            assert text_of([event async for event in answer.events()]) == "two"
+
+
 async def test_a_connection_is_reused_after_a_stream_has_ended(wire: bool) -> None:
     """A stream ends cleanly: the same connection carries the next request."""
     async with tapped(wire=wire) as (tap, stream):

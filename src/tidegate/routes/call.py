@@ -28,6 +28,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     service: Service
     heartbeat_seconds: float
+    max_connection_seconds: float
     buffer_bytes: int
     deflates: Deflates | None
     max_body_bytes: int

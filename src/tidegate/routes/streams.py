@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import get_args
 
@@ -15,6 +18,7 @@ from tidegate.dialects import native
 from tidegate.errors import InvalidValue
 from tidegate.routes.call import Call, parse_choice, parse_number
 from tidegate.stores.base import Claim
+from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import send_events
 from tidegate.transports.whole import wait_for_end
@@ -128,14 +132,23 @@ async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, 
         so_far = await call.service.snapshot(stream, call.principal, before_end=True)
         first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
     reader = await call.service.follow(stream, call.principal, after=after, batch=batch, transport="sse")
-    await send_events(
-        call.receive,
-        call.send,
-        call.wire,
-        reader,
-        encoder,
-        call.delivered(headers, (stream, encoder is native.MESSAGES), first),
-    )
+    how = call.delivered(headers, (stream, encoder is native.MESSAGES), first)
+    with _aging(call, reader):
+        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+
+
+@contextmanager
+def _aging(call: Call, reader: Reader) -> Generator[None]:
+    """A connection that reaches `max_connection_seconds` is told to reconnect, wherever its balancer sends it then."""
+    seconds = call.context.max_connection_seconds
+    if not seconds:
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(seconds, call.service.send_away, reader, "age")
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _position(call: Call, query: dict[str, str]) -> Cursor | None:

@@ -49,7 +49,7 @@ PARTING_SECONDS = 2.0
 """How long readers are waited for after their stream has ended or they were asked to reconnect."""
 
 RECONNECT_MS = (500, 3000)
-"""Where readers come back to after a drain, spread so that they do not come together."""
+"""When readers that are sent away come back: spread, so that they do not come together."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -227,6 +227,11 @@ class Service:
         await self._parting([reader for reader in self.readers if reader.stream == stream])
         await self._store.forget(stream)
 
+    def send_away(self, reader: Reader, reason: str) -> None:
+        """Asks a reader to come back, at a time that spreads those who are asked together."""
+        low, high = RECONNECT_MS
+        reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
+
     async def expire(self, retention_seconds: float) -> None:
         """Forgets what ended longer ago than that."""
         if expired := await self._store.expire(self._now() - retention_seconds):
@@ -243,9 +248,8 @@ class Service:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
         await self._parting(self.readers)
-        low, high = RECONNECT_MS
         for reader in tuple(self.readers):
-            reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), "draining"))
+            self.send_away(reader, "draining")
         await self._parting(self.readers)
 
     async def open(self) -> None:
