@@ -130,6 +130,43 @@ def tail(stream: str, url: str, after: str | None) -> int:
         return INTERRUPTED
 
 
+@commands.command()
+@click.argument("scenario", required=False)
+@click.option("--readers", type=click.IntRange(1, 20_000), help="Connections.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 100_000), help="Tokens a second for each stream; 0: as fast as it can."
+)
+@click.option("--seconds", type=click.FloatRange(0.1, 600), help="How long a round is measured.")
+@click.option("--rounds", type=click.IntRange(1, 100), help="Rounds of each contender, in turn.")
+@click.option("--size", type=click.IntRange(0, 65536), help="Bytes of text in a token.")
+@click.option("--json", "data", type=click.Path(path_type=Path), help="Write all rounds to this file.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Draw the medians into this file, as SVG.")
+@click.option(
+    "--baselines",
+    type=click.Path(path_type=Path),
+    default=Path("bench/baselines"),
+    show_default=True,
+    help="Sources of the servers to compare with, of a checkout; those that can be built take part.",
+)
+def bench(scenario: str | None, data: Path | None, chart: Path | None, baselines: Path, **changes: Any) -> int:
+    """Measure this machine. Without SCENARIO, list what can be measured."""
+    from tidegate.bench import SCENARIOS, run
+
+    if scenario is None:
+        for name, described in SCENARIOS.items():
+            click.echo(f"{name:14}{described.summary}")
+        return 0
+    if scenario not in SCENARIOS:
+        raise click.BadParameter(f"{scenario!r} is none of: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
+    table = run(scenario, {key: value for key, value in changes.items() if value is not None}, baselines.resolve())
+    click.echo(table.text())
+    if data is not None:
+        data.write_bytes(table.json())
+    if chart is not None:
+        chart.write_text(table.chart(SCENARIOS[scenario].chart))
+    return 0
+
+
 def _behind(settings: Settings, upstream: str, model: str | None) -> Settings:
     from tidegate import config
     from tidegate.client.http import list_models

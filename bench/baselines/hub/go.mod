@@ -1,0 +1,3 @@
+module tidegate/bench/hub
+
+go 1.21

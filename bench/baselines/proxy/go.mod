@@ -1,0 +1,3 @@
+module tidegate/bench/proxy
+
+go 1.21

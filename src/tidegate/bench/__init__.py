@@ -1,0 +1,11 @@
+"""`tidegate bench`: the project's own benchmarks, against what others would use in its place.
+
+Every contender runs pinned to one CPU, the load generator and the upstream to another; rounds are interleaved.
+What is measured is the whole process: CPU time from /proc, memory as the proportional set size. Linux only.
+"""
+
+from __future__ import annotations
+
+from tidegate.bench.runs import SCENARIOS, run
+
+__all__ = ["SCENARIOS", "run"]

@@ -1,0 +1,58 @@
+"""One round of one contender, and rounds of all of them in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+from tidegate.bench.load import Counts, reading
+from tidegate.bench.options import Bench
+from tidegate.bench.processes import Server, cpu_seconds, memory_bytes
+from tidegate.bench.report import Table
+
+Contender = Callable[[], AbstractContextManager[Server]]
+
+
+def in_turn(
+    table: Table, contenders: Mapping[str, Contender], rounds: int, one: Callable[[Server], Mapping[str, float]]
+) -> Table:
+    """Measures A, B, C, A, B, C: what the machine does meanwhile meets all alike. Each starts afresh every time."""
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            with contender() as server:
+                table.add(name, one(server))
+    return table
+
+
+def steady(bench: Bench, server: Server, *, again: bool = False) -> dict[str, float]:
+    """Readers at work: CPU for each token delivered, delay of each, memory for each reader."""
+    options = bench.options
+    before = memory_bytes(server.pid)
+    with reading(bench.programs.load(), server, options.readers, again=again) as load:
+        load.wait_ready()
+        time.sleep(options.warmup)
+        load.reset()
+        began = cpu_seconds(server.pid)
+        time.sleep(options.seconds)
+        used = cpu_seconds(server.pid) - began
+        counts = load.report()
+        held = memory_bytes(server.pid) - before
+    return {**per_token(counts, used), **delays(counts), "KB/reader": held / options.readers / 1024}
+
+
+def per_token(counts: Counts, used: float) -> dict[str, float]:
+    """CPU in microseconds a token, tokens a second, and the share of the CPU that was used, in percent."""
+    return {
+        "us/token": used / max(counts.tokens, 1) * 1e6,
+        "tokens/s": counts.tokens / counts.seconds,
+        "tokens/s/core": counts.tokens / used if used else 0.0,
+        "tokens/event": counts.tokens / max(counts.events, 1),
+        "CPU %": used / counts.seconds * 100,
+    }
+
+
+def delays(counts: Counts) -> dict[str, float]:
+    """From the making of a token to its arrival, in milliseconds."""
+    delay = counts.delay_ms
+    return {"mean ms": delay.mean, "p50 ms": delay.p50, "p99 ms": delay.p99, "max ms": delay.max}

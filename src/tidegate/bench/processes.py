@@ -1,0 +1,109 @@
+"""Processes that are measured: pinned to a CPU, with what they have used and what they hold."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.errors import TidegateError
+
+STOP_SECONDS = 10
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that listens on loopback, and the request that its readers send."""
+
+    pid: int
+    port: int
+    request: bytes = b""
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def server_cpu() -> int:
+    """The CPU of the contenders."""
+    return min(os.sched_getaffinity(0))
+
+
+def load_cpu() -> int:
+    """The CPU of the load; the contenders' own where there is no other."""
+    return max(os.sched_getaffinity(0))
+
+
+@contextmanager
+def listening(command: Sequence[str | Path], cpu: int, cwd: Path | None = None) -> Generator[Server]:
+    """Starts a server that prints a line with its URL when it is ready; at the end it is stopped.
+
+    Raises `TidegateError` where it ends before that.
+    """
+    popen = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=_pinned(cpu), cwd=cwd)
+    with popen:
+        try:
+            assert popen.stdout is not None
+            line = popen.stdout.readline().decode()
+            port = line.rpartition("127.0.0.1:")[2].split("/")[0].split()
+            if not port:
+                raise TidegateError(f"{Path(command[0]).name} did not start")
+            yield Server(popen.pid, int(port[0]))
+        finally:
+            _stop(popen)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads, and of children that have ended (proc(5), fields 14 to 17)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICK
+
+
+def memory_bytes(pid: int) -> int:
+    """Proportional set size: what it holds, with shared pages divided among those that share them."""
+    return _kibibytes(pid, "smaps_rollup", "Pss") * 1024
+
+
+def resident_bytes(pid: int) -> int:
+    """What it has in memory, shared pages in full."""
+    return _kibibytes(pid, "status", "VmRSS") * 1024
+
+
+def peak_bytes(pid: int) -> int:
+    """The most that was ever resident."""
+    return _kibibytes(pid, "status", "VmHWM") * 1024
+
+
+def _kibibytes(pid: int, file: str, key: str) -> int:
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1])
+    raise TidegateError(f"process {pid} shows no {key}")
+
+
+def _pinned(cpu: int) -> Callable[[], None]:
+    def pin() -> None:
+        os.sched_setaffinity(0, {cpu})
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    return pin
+
+
+def _stop(popen: subprocess.Popen[bytes]) -> None:
+    # Draining would wait for readers that never leave; the second signal ends it at once.
+    for which in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if popen.poll() is not None:
+            return
+        popen.send_signal(which)
+        try:
+            popen.wait(0.5 if which == signal.SIGTERM else STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue

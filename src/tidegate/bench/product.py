@@ -1,0 +1,84 @@
+"""The product as a contender: the installed command, with its limits out of the way."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tidegate.bench.model import Pace
+from tidegate.bench.processes import Server, listening, server_cpu
+from tidegate.errors import TidegateError
+
+COMMAND = (sys.executable, "-c", "from tidegate.cli import main; main()", "serve", "--port", "0")
+
+LIMITS = """
+[store]
+url = "memory://"
+[observability]
+log_level = "error"
+[limits]
+requests_per_minute = 0
+concurrent_generations = 0
+readers_per_principal = 0
+"""
+
+TICKS = """
+[[models]]
+name = "ticks"
+provider = "python"
+target = "tidegate.bench.model:ticks"
+"""
+
+BEHIND = """
+[[models]]
+name = "bench"
+provider = "openai"
+base_url = "{url}/v1"
+"""
+
+
+@contextmanager
+def serving(models: str, more: str = "") -> Generator[Server]:
+    """`tidegate serve` with these models."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "tidegate.toml"
+        config.write_text(LIMITS + models + more)
+        with listening([*COMMAND, "--config", str(config)], server_cpu(), cwd=Path(folder)) as server:
+            yield server
+
+
+def begin(server: Server, pace: Pace) -> str:
+    """Starts a generation that nobody has to follow; its id."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    body = {"model": "ticks", "prompt": msgspec.json.encode(pace).decode(), "background": True}
+    connection.request("POST", "/v1/streams", msgspec.json.encode(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    answer = response.read()
+    connection.close()
+    if response.status != 202:
+        raise TidegateError(f"POST /v1/streams answered {response.status}: {answer.decode()}")
+    return msgspec.json.decode(answer)["id"]
+
+
+def get(path: str, headers: str = "") -> bytes:
+    """A GET request, as bytes for the socket. `headers` end with CRLF."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()
+
+
+def post(path: str, body: Mapping[str, Any]) -> bytes:
+    """A POST request with JSON, as bytes for the socket."""
+    data = msgspec.json.encode(body)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
+    return head.encode() + b"\r\n\r\n" + data
+
+
+def follow(stream: str) -> bytes:
+    """The request of a reader of a stream, from its beginning."""
+    return get(f"/v1/streams/{stream}/events")

@@ -1,0 +1,51 @@
+"""The scenarios by name, each with the size at which its figures are published."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tidegate.bench.fanout import connections, fanout
+from tidegate.bench.options import Bench, Options
+from tidegate.bench.programs import Programs
+from tidegate.bench.relay import batching, relay
+from tidegate.bench.report import Table
+from tidegate.bench.start import start
+from tidegate.bench.storm import resume_storm, slow_readers
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is run, at which size unless told otherwise, and the column that its chart shows."""
+
+    run: Callable[[Bench], Table]
+    options: Options
+    chart: str
+
+    @property
+    def summary(self) -> str:
+        """Its one line in a list."""
+        return (self.run.__doc__ or "").splitlines()[0]
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "fanout": Scenario(fanout, Options(readers=1000, rate=20, seconds=10, rounds=3), "us/token"),
+    "relay": Scenario(relay, Options(readers=300, rate=20, seconds=10, rounds=3), "us/token"),
+    "saturation": Scenario(relay, Options(readers=100, rate=0, seconds=5, rounds=3), "tokens/s/core"),
+    "batching": Scenario(batching, Options(readers=200, rate=50, seconds=10, rounds=3), "us/token"),
+    "connections": Scenario(connections, Options(readers=10_000, rate=0, seconds=3, rounds=1), "KB/reader"),
+    "start": Scenario(start, Options(readers=0, rate=0, seconds=0, rounds=5), "ready s"),
+    "resume-storm": Scenario(resume_storm, Options(readers=5000, rate=1, seconds=0, rounds=3), "p99 ms"),
+    "slow-readers": Scenario(slow_readers, Options(readers=1000, rate=20, seconds=10, rounds=3, size=2048), "p99 ms"),
+}
+
+
+def run(name: str, changes: Mapping[str, Any], baselines: Path) -> Table:
+    """Runs a scenario with some of its options changed. Raises `TidegateError` where it cannot be run."""
+    scenario = SCENARIOS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(replace(scenario.options, **changes), Programs(Path(folder), baselines))
+        return scenario.run(bench)

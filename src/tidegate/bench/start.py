@@ -1,0 +1,34 @@
+"""How soon a server with only a `replay` model is ready, and what it holds then."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from tidegate.bench.options import Bench
+from tidegate.bench.processes import listening, memory_bytes, resident_bytes, server_cpu
+from tidegate.bench.product import COMMAND
+from tidegate.bench.report import Table
+
+CONFIG = '[observability]\nlog_level = "error"\n[[models]]\nname = "replay"\nprovider = "replay"\n'
+
+
+def start(bench: Bench) -> Table:
+    """Seconds from exec to the ready line on stdout, and memory at that moment. The first start is not counted."""
+    table = Table("Start", {"ready s": 3, "resident MB": 1, "proportional MB": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "tidegate.toml"
+        config.write_text(CONFIG)
+        _once(config)
+        for _ in range(bench.options.rounds):
+            table.add("tidegate serve", _once(config))
+    return table
+
+
+def _once(config: Path) -> dict[str, float]:
+    began = time.perf_counter()
+    with listening([*COMMAND, "--config", config], server_cpu()) as server:
+        ready = time.perf_counter() - began
+        resident, proportional = resident_bytes(server.pid), memory_bytes(server.pid)
+    return {"ready s": ready, "resident MB": resident / 1e6, "proportional MB": proportional / 1e6}
