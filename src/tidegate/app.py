@@ -128,7 +128,7 @@ def _store(settings: Settings) -> Store:
 def _model(model: ModelSettings) -> Model:
     name: str = model.__struct_config__.tag  # type: ignore[assignment]
     provider = _load(PROVIDERS[name])(model)
-    return Model(model.name, provider, max_concurrency=model.max_concurrency, max_queue=model.max_queue)
+    return Model(model.name, provider, max_concurrency=model.concurrency, max_queue=model.max_queue)
 
 
 def _load(target: str) -> Any:

@@ -61,7 +61,7 @@ def test_the_example_streams_and_resumes_under_every_server(url: str) -> None:
     with httpx.stream("POST", f"{url}/v1/streams", json=body) as response:
         location = response.headers["location"]
         assert location == f"/llm/v1/streams/{response.headers['tidegate-stream']}"
-        for chunk in response.iter_raw():
+        for chunk in response.iter_bytes():
             seen += decoder.feed(chunk)
             if len(seen) >= 4:
                 break
@@ -69,7 +69,7 @@ def test_the_example_streams_and_resumes_under_every_server(url: str) -> None:
     events = f"{url.removesuffix('/llm')}{location}/events"
     with httpx.stream("GET", events, headers={"last-event-id": seen[-1].id}, timeout=10) as response:
         resumed = Decoder()
-        for chunk in response.iter_raw():
+        for chunk in response.iter_bytes():
             seen += resumed.feed(chunk)
     text = "".join(json.loads(event.data)["text"] for event in seen if event.event == "delta")
     assert text == "You said: the tide comes in and the tide goes out "

@@ -39,6 +39,11 @@ class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace_seconds: Annotated[float, Meta(ge=0, le=86400)]
 
 
+ON_DISCONNECT = (
+    "What happens when the last reader that may cancel the stream has left: `cancel` it, `keep` it, or cancel it "
+    "after `grace_seconds`. Default: 60 seconds of grace for a streamed answer, `cancel` for a whole one, `keep` in "
+    "the background."
+)
 OnDisconnect = Literal["keep", "cancel"] | Grace
 
 
@@ -53,21 +58,28 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The one request schema that all native transports share. Exactly one of `prompt` and `messages`."""
+    """The one request schema that all native transports share. Exactly one of `prompt` and `messages`.
 
-    model: ModelName
+    Sampling parameters that are left out are the provider's defaults.
+    """
+
+    model: Annotated[ModelName, Meta(description="One of `GET /v1/models`.")]
     prompt: Annotated[str, Meta(min_length=1)] | None = None
     messages: Messages | None = None
-    stream: bool = False
-    background: bool = False
+    stream: Annotated[bool, Meta(description="Answer with the events as they come, not with the whole at the end.")] = (
+        False
+    )
+    background: Annotated[bool, Meta(description="Answer 202 with the snapshot at once, whatever `stream` says.")] = (
+        False
+    )
     temperature: Temperature | None = None
     top_p: TopP | None = None
     max_tokens: MaxTokens | None = None
-    stop: Stop = ()
-    seed: Seed | None = None
-    on_disconnect: OnDisconnect | None = None
+    stop: Annotated[Stop, Meta(description="Texts at which the answer ends, themselves left out.")] = ()
+    seed: Annotated[Seed | None, Meta(description="The same seed and model give the same answer.")] = None
+    on_disconnect: Annotated[OnDisconnect | None, Meta(description=ON_DISCONNECT)] = None
     batch: Batch | None = None
-    metadata: Metadata = {}
+    metadata: Annotated[Metadata, Meta(description="Kept with the stream and given back with its snapshot.")] = {}
 
     def request(self) -> GenerationRequest:
         """What the provider is asked for."""

@@ -43,6 +43,12 @@ BODY = {"return_progress": True, "n": 1}
 """Progress is written after each batch of the prompt: it is how llama.cpp notices that a connection was closed.
 One generation takes one slot."""
 
+MAX_TOKENS = 1024
+"""Of an answer to a request that sets no limit: a small model that has lost its thread goes on for ever."""
+
+REPEAT_PENALTY = 1.1
+"""Unless the request has its own: without one SmolLM2 falls into repeating a phrase."""
+
 PASSED_ON = frozenset(
     {
         "tools",
@@ -88,7 +94,11 @@ class LlamaProvider:
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Relays one answer; see `Provider.generate`. Raises `ProviderCrashed` when the child dies in mid-answer."""
-        asked = msgspec.structs.replace(request, extra={k: v for k, v in request.extra.items() if k in PASSED_ON})
+        asked = msgspec.structs.replace(
+            request,
+            max_tokens=request.max_tokens or MAX_TOKENS,
+            extra={"repeat_penalty": REPEAT_PENALTY, **{k: v for k, v in request.extra.items() if k in PASSED_ON}},
+        )
         async with self._slots.turn() as turn:
             while not await self._asked(asked, sink, turn):
                 pass

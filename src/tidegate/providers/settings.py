@@ -23,6 +23,11 @@ class ModelBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_queue: Count = 100
     can_continue: bool = False
 
+    @property
+    def concurrency(self) -> int:
+        """How many generations are asked of the provider at once; 0: no limit."""
+        return self.max_concurrency
+
 
 class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
     """llama.cpp in a child process. `path`: a .gguf, empty for the packaged weights of SmolLM2.
@@ -33,6 +38,11 @@ class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
     path: str = ""
     parallel: Positive = 4
     context: Annotated[int, Meta(ge=256)] = 8192
+
+    @property
+    def concurrency(self) -> int:
+        """No more than there are slots: whoever waits is `queued`, and told its place."""
+        return min(self.max_concurrency or self.parallel, self.parallel)
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,9 +8,15 @@ from typing import Any
 
 import msgspec
 
-from tidegate.routes.route import JSON, Answer, Parameter, Route
+from tidegate.routes.route import EVENTS, JSON, Answer, Parameter, Route
 
 REF = "#/components/schemas/{name}"
+SERVER_SENT_EVENTS = """\
+Server-sent events. On native routes each has an `id`, the cursor to come back with, and one of these names with JSON
+as its data: `started` {id, model, created_at}; `delta` {text}; `reasoning` {text}; `tool_call` {index, id, name,
+arguments}; then exactly one of `completed` {finish_reason, usage}, `cancelled` {by, reason, usage} and `failed` {error,
+usage}. Beside them: `gap` {from, to}, what was asked for is not kept and what follows is after `to`; `snapshot`, in
+place of the events so far; `reconnect` {after_ms, reason}, come back. `/v1/chat/completions` sends OpenAI's chunks."""
 EVERYWHERE = (400, 405, 408, 431, 500)
 ERRORS = {
     400: "The request is not valid; `param` names the field.",
@@ -104,8 +110,14 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _answer(answer: Answer, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    content = {media: {"schema": by_type[kind]} if kind else {} for media, kind in answer.content.items()}
+    content = {media: _content(media, kind, by_type) for media, kind in answer.content.items()}
     return {"description": answer.about, "content": content} if content else {"description": answer.about}
+
+
+def _content(media: str, kind: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    if kind is not None:
+        return {"schema": by_type[kind]}
+    return {"schema": {"type": "string", "description": SERVER_SENT_EVENTS}} if media == EVENTS else {}
 
 
 def _error(status: int, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:

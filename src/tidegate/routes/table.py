@@ -13,7 +13,7 @@ CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
 STREAM = Parameter(name="id", place="path", about="The stream's id.")
 AFTER = Parameter(name="after", place="query", about="Go on after this cursor; default: the beginning.", schema=CURSOR)
 LAST_EVENT_ID = Parameter(
-    name="Last-Event-ID", place="header", about="The same as `after`, and stronger.", schema=CURSOR
+    name="Last-Event-ID", place="header", about="The same as `after`, which it wins over.", schema=CURSOR
 )
 SNAPSHOT = Parameter(
     name="snapshot",
