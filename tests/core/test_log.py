@@ -42,7 +42,7 @@ def test_reading_without_a_cursor_begins_at_the_beginning() -> None:
 def test_the_tail_is_a_position_with_nothing_after_it() -> None:
     """At the tail there is nothing to read, and no gap."""
     log = log_of(3)
-    assert read(log, log.cursor) == Page([], more=False)
+    assert read(log, log.cursor) == Page([], log.cursor, more=False)
 
 
 def test_position_zero_is_before_the_first_event() -> None:
@@ -142,3 +142,16 @@ def test_a_read_is_bounded_in_bytes_but_never_empty_before_the_tail() -> None:
     found = read(log, Cursor("aaaa", 2), max_bytes=1000)
     assert isinstance(found, Page)
     assert not found.more
+
+
+def test_readers_at_the_same_place_share_their_page() -> None:
+    """A thousand readers of one event are given one object; who asks for less, or later, is given its own."""
+    log = log_of(2)
+    first = read(log, Cursor("aaaa", 1))
+    assert isinstance(first, Page)
+    log.append([Delta("3"), Delta("4")])
+    page = read(log, first.after)
+    assert read(log, first.after) is page
+    assert texts(read(log, first.after, limit=1)) == ["3"]
+    log.append([Delta("5")])
+    assert texts(read(log, first.after)) == ["3", "4", "5"]

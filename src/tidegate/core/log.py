@@ -32,10 +32,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
-    """What one read has found; `more` says whether the log goes on behind it."""
+    """What one read has found, and the position behind it; `more` says whether the log goes on there."""
 
     entries: Sequence[Entry]
+    after: Cursor
     more: bool
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the terminal event is the last of it."""
+        return bool(self.entries) and isinstance(self.entries[-1].event, TERMINAL_TYPES)
 
 
 class Log:
@@ -52,6 +58,9 @@ class Log:
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
         self._max_bytes = max_bytes
         self._max_entries = max_entries
+        self._asked: Cursor | None = None
+        self._asked_tail = self._asked_limit = 0
+        self._page = Page((), Cursor(epoch, 0), more=False)
 
     @property
     def tail(self) -> int:
@@ -111,14 +120,27 @@ class Log:
         None reads from the earliest kept. A cursor that is not valid here is answered with a `Gap`, which leads to
         just before the earliest entry that is kept.
         """
-        if after is not None and not self._knows(after):
+        if after is None:
+            return self._read(self._at(self._dropped), limit, max_bytes)
+        # The readers at the tail ask for the same, one after the other: they are given the same page, and so the
+        # same cursor, which the next time is found by its identity.
+        tail = self._dropped + len(self._entries)
+        known = after is self._asked or after == self._asked
+        if known and tail == self._asked_tail and limit == self._asked_limit:
+            return self._page
+        if not self._knows(after):
             return Gap(after, self._at(self._dropped))
-        start = 0 if after is None else after.offset - self._dropped
+        self._asked, self._asked_tail, self._asked_limit = after, tail, limit
+        self._page = self._read(after, limit, max_bytes)
+        return self._page
+
+    def _read(self, after: Cursor, limit: int, max_bytes: int) -> Page:
+        start = after.offset - self._dropped
         found = self._entries[start : start + limit]
         if len(found) > 1:
             sizes = accumulate(entry.size for entry in found)
             found = found[: max(1, sum(size <= max_bytes for size in sizes))]
-        return Page(found, start + len(found) < len(self._entries))
+        return Page(found, found[-1].cursor if found else after, start + len(found) < len(self._entries))
 
     def _knows(self, cursor: Cursor) -> bool:
         for index, (epoch, start) in enumerate(self._epochs):

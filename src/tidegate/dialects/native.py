@@ -148,15 +148,13 @@ class NativeEvents:
 
     def __init__(self, *, as_message: bool = False) -> None:
         self._as_message = as_message
-        self._last: tuple[Entry, Entry, int] | None = None
+        self._last: Sequence[Entry] = ()
         self._encoded = b""
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
-        """The blocks of log entries, in one piece; the same bytes for the same entries."""
-        first, last, count = entries[0], entries[-1], len(entries)
-        known = self._last
-        if known is None or known[0] is not first or known[1] is not last or known[2] != count:
-            self._last = (first, last, count)
+        """The blocks of log entries, in one piece; the same bytes for the same page of the log."""
+        if entries is not self._last:
+            self._last = entries
             self._encoded = b"".join(self._entry(entry) for entry in entries)
         return self._encoded
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from tidegate.core.batching import Batcher, BatchPolicy, merge
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Reconnect
 from tidegate.stores.base import Found, Store
@@ -22,6 +21,9 @@ READ_BYTES = 65536
 
 BEHIND = 64
 """A live reader that finds more entries than this at once has fallen behind, and gets neighbouring text merged."""
+
+
+NEVER = float("inf")
 
 
 class Reader:
@@ -52,17 +54,19 @@ class Reader:
         self._reconnect: Reconnect | None = None
         self._store = store
         self._live_from = live_from
-        self._batcher = Batcher(batch)
+        self._batcher = Batcher(batch) if batch.max_tokens > 1 else None
         self._on_close = on_close
         self._under_way: Future[Found] | None = None
         self._again = False
         self._wakeup = asyncio.Event()
-        self._wake: Callable[[], None] = self._wakeup.set
-        self._unwatch = store.watch(stream, self._woken)
+        self._wake: Callable[[], object] = self._wakeup.set
+        self._unwatch = store.watch(stream, self._wakeup.set)
 
     def on_news(self, wake: Callable[[], None]) -> None:
         """Calls this, on the loop's thread, whenever `take` may have something; it must be quick and not raise."""
+        self._unwatch()
         self._wake = wake
+        self._unwatch = self._store.watch(self.stream, wake)
 
     def take(self, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
         """What can be sent at once; None until there is more news, or `deadline`. `now` is the loop's time.
@@ -70,26 +74,18 @@ class Reader:
         After the terminal event `at_end` is true. Raises `StreamNotFound` when the stream was forgotten before
         the reader had its end.
         """
+        if self._batcher is not None:
+            return self._take_batched(self._batcher, now)
         if self._reconnect is not None:
-            return self._note(self._batcher.flush()) or self._reconnect
-        while (found := self._read()) is not None:
-            self.more = isinstance(found, Gap) or found.more
-            if isinstance(found, Gap):
-                # What is held back goes first; the next read finds the gap again.
-                if held := self._note(self._batcher.flush()):
-                    return held
-                self.position = found.to
-                return found
-            if not found.entries:
-                return self._note(self._batcher.flush()) if self.deadline() <= now else None
-            self.position = found.entries[-1].cursor
-            if batch := self._note(self._batcher.add(self._caught_up(found), now)):
-                return batch
-        return None
+            return self._reconnect
+        found = self._read()
+        if found is None or isinstance(found, Gap):
+            return self._take_gap(found)
+        return self._take_entries(found) or None
 
     def deadline(self) -> float:
         """When what is held back for batching is due, in the loop's time; infinite when nothing is."""
-        return self._batcher.deadline()
+        return self._batcher.deadline() if self._batcher is not None else NEVER
 
     async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:
         """Waits for what comes next; None after `silence` seconds without anything, or when the reader is closed."""
@@ -124,11 +120,12 @@ class Reader:
         """What the store has after the position; None while it is still looking."""
         if self._under_way is not None:
             if not self._under_way.done():
+                # Woken while the store is looking: what came may be too late for that look.
+                self._again = True
                 return None
             found, self._under_way = self._under_way.result(), None
             if isinstance(found, Gap) or found.entries or not self._again:
                 return found
-            # What was appended while the store was looking may have come too late for that look.
             return self._read()
         answer = self._store.read(self.stream, self.position, limit=READ_LIMIT, max_bytes=READ_BYTES)
         if isinstance(answer, Future):
@@ -138,21 +135,42 @@ class Reader:
             return None
         return answer
 
+    def _take_gap(self, found: Gap | None) -> Gap | None:
+        if found is not None:
+            self.position = found.to
+            self.more = True
+        return found
+
+    def _take_entries(self, found: Page) -> Sequence[Entry]:
+        entries = found.entries
+        self.more = found.more
+        if entries:
+            if self.behind or len(entries) > BEHIND:
+                entries = self._caught_up(found)
+            self.position = found.after
+            self.delivered += len(entries)
+            self.at_end = found.at_end
+        return entries
+
+    def _take_batched(self, batcher: Batcher, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
+        if self._reconnect is not None:
+            return batcher.flush() or self._reconnect
+        while (found := self._read()) is not None:
+            if isinstance(found, Gap):
+                # What is held back goes first; the next read finds the gap again.
+                return batcher.flush() or self._take_gap(found)
+            entries = self._take_entries(found)
+            if not entries:
+                return batcher.flush() if batcher.deadline() <= now else None
+            if batch := batcher.add(entries, now):
+                return batch
+        return None
+
     def _caught_up(self, found: Page) -> Sequence[Entry]:
-        live = found.entries[0].offset > self._live_from
-        if self.behind or (live and len(found.entries) > BEHIND):
-            self.behind = self.behind and found.more
-            return merge(found.entries)
-        return found.entries
-
-    def _note(self, batch: Sequence[Entry]) -> Sequence[Entry]:
-        self.delivered += len(batch)
-        self.at_end = bool(batch) and isinstance(batch[-1].event, TERMINAL_TYPES)
-        return batch
-
-    def _woken(self) -> None:
-        self._again = True
-        self._wake()
+        if not self.behind and found.entries[0].offset <= self._live_from:
+            return found.entries
+        self.behind = self.behind and found.more
+        return merge(found.entries)
 
     def _answered(self, _: object) -> None:
         self._wake()

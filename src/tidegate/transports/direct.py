@@ -44,7 +44,8 @@ class Delivery:
 
     def begin(self, body: bytes) -> None:
         """Writes the first bytes, and whatever the log has already."""
-        self._write(body)
+        if body:
+            self._write(body, self._loop.time())
         self._pump()
 
     def stop(self) -> None:
@@ -54,45 +55,59 @@ class Delivery:
         self._put_off()
 
     def _pump(self) -> None:
+        """Runs for every reader at every append: what most of them need comes first, and in few calls."""
         if self.over.done():
             return
-        if self._wire.gone or self._source.left.is_set():
-            self.over.set_result(None)
-        elif self._wire.full:
-            self._source.behind = True
-        else:
-            self._take()
-
-    def _take(self) -> None:
+        if self._wire.full or self._wire.gone or self._source.left.is_set():
+            self._held_up()
+            return
+        now = self._loop.time()
         try:
-            found = self._source.take(self._loop.time())
+            found = self._source.take(now)
         except Exception as error:
             self.over.set_exception(error)
             return
-        self._put_off()
+        if self._later is not None:
+            self._put_off()
         if found is None:
-            if (due := self._source.deadline()) != float("inf"):
-                self._later = self._loop.call_at(due, self._pump)
-            return
-        if isinstance(found, Gap | Reconnect):
-            self._write(self._encoder.notice(found))
+            self._wait_for(self._source.deadline())
+        elif isinstance(found, Gap | Reconnect):
+            self._write(self._encoder.notice(found), now)
+            self._go_on(over=isinstance(found, Reconnect))
         else:
-            self._write(self._encoder.entries(found), live=not self._source.more)
-        if self._source.at_end or isinstance(found, Reconnect):
+            source = self._source
+            self._write(self._encoder.entries(found), now, live=not source.more)
+            if source.at_end or source.more:
+                self._go_on(over=source.at_end)
+
+    def _held_up(self) -> None:
+        if self._wire.gone or self._source.left.is_set():
+            self.over.set_result(None)
+        else:
+            self._source.behind = True
+
+    def _wait_for(self, due: float) -> None:
+        if due != float("inf"):
+            self._later = self._loop.call_at(due, self._pump)
+
+    def _go_on(self, *, over: bool) -> None:
+        if over:
             self.over.set_result(None)
         elif self._source.more:
             # The rest of a long log takes its turn with everybody else's.
             self._later = self._loop.call_soon(self._pump)
 
-    def _write(self, body: bytes, *, live: bool = False) -> None:
-        if body:
-            self._last_write = self._loop.time()
-            self._wire.write(_chunk.frame(body if self._gzip is None else self._gzip.write(body, live=live)))
+    def _write(self, body: bytes, now: float, *, live: bool = False) -> None:
+        self._last_write = now
+        if self._gzip is not None:
+            body = self._gzip.write(body, live=live)
+        self._wire.write(_chunk.framed if body is _chunk.body else _chunk.frame(body))
 
     def _beat(self) -> None:
-        silence = self._loop.time() - self._last_write
+        now = self._loop.time()
+        silence = now - self._last_write
         if silence >= self._heartbeat_seconds and not self._wire.full:
-            self._write(self._encoder.heartbeat)
+            self._write(self._encoder.heartbeat, now)
             silence = 0.0
         self._heartbeat = self._loop.call_later(max(self._heartbeat_seconds - silence, 0.001), self._beat)
 

@@ -22,6 +22,8 @@ class Wire:
     def __init__(self, transport: asyncio.Transport) -> None:
         self.full = False
         self.gone = False
+        # Hands bytes, already framed as a chunk, to the connection.
+        self.write: Callable[[bytes], None] = transport.write
         self._transport = transport
         self._on_change: Callable[[], None] | None = None
 
@@ -33,10 +35,6 @@ class Wire:
     def detach(self) -> None:
         """Tells nobody any more."""
         self._on_change = None
-
-    def write(self, chunk: bytes) -> None:
-        """Hands bytes, already framed as a chunk, to the connection."""
-        self._transport.write(chunk)
 
     def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
         """What the protocol says of its connection."""
@@ -55,13 +53,12 @@ def wire_of(scope: MutableMapping[str, Any]) -> Wire | None:
 
 
 class Chunk:
-    """Frames bodies as HTTP chunks (RFC 9112, 7.1); the last one is kept, as a thousand readers get the same."""
+    """Frames bodies as HTTP chunks (RFC 9112, 7.1); the last is kept: a thousand readers are sent the same object."""
 
     def __init__(self) -> None:
-        self._body = b""
-        self._framed = b""
+        self.body = b""
+        self.framed = b""
 
     def frame(self, body: bytes) -> bytes:
-        if body is not self._body:
-            self._body, self._framed = body, b"%x\r\n%b\r\n" % (len(body), body)
-        return self._framed
+        self.body, self.framed = body, b"%x\r\n%b\r\n" % (len(body), body)
+        return self.framed
