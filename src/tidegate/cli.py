@@ -148,7 +148,15 @@ def tail(stream: str, url: str, after: str | None) -> int:
     show_default=True,
     help="Sources of the servers to compare with, of a checkout; those that can be built take part.",
 )
-def bench(scenario: str | None, data: Path | None, chart: Path | None, baselines: Path, **changes: Any) -> int:
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    default=Path(sys.executable),
+    help="Interpreter with the packages of those that are written in Python.  [this one]",
+)
+def bench(
+    scenario: str | None, data: Path | None, chart: Path | None, baselines: Path, python: Path, **changes: Any
+) -> int:
     """Measure this machine. Without SCENARIO, list what can be measured."""
     from tidegate.bench import SCENARIOS, run
 
@@ -158,7 +166,8 @@ def bench(scenario: str | None, data: Path | None, chart: Path | None, baselines
         return 0
     if scenario not in SCENARIOS:
         raise click.BadParameter(f"{scenario!r} is none of: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
-    table = run(scenario, {key: value for key, value in changes.items() if value is not None}, baselines.resolve())
+    changed = {key: value for key, value in changes.items() if value is not None}
+    table = run(scenario, changed, baselines=baselines.absolute(), python=python.absolute())
     click.echo(table.text())
     if data is not None:
         data.write_bytes(table.json())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from tidegate.bench.options import Bench, Options
 from tidegate.bench.processes import Server, listening, server_cpu
 from tidegate.bench.report import Table
 
+PYTHON_HUBS = {"fastapi": "FastAPI StreamingResponse", "sse-starlette": "sse-starlette"}
 HOUR = 3600
 """Streams outlast every run; what is measured is their middle."""
 
@@ -24,7 +25,7 @@ def fanout(bench: Bench) -> Table:
     options = bench.options
     title = f"Fan-out: {options.readers:,} readers of one stream at {options.rate:g} events/s"
     columns = {"us/token": 2, "KB/reader": 1, "p50 ms": 2, "p99 ms": 2, "CPU %": 1, "tokens/s": 0}
-    return in_turn(Table(title, columns), _contenders(bench, ("hub", "floor")), options.rounds, partial(steady, bench))
+    return in_turn(Table(title, columns), _contenders(bench, floor=True), options.rounds, partial(steady, bench))
 
 
 def connections(bench: Bench) -> Table:
@@ -32,7 +33,7 @@ def connections(bench: Bench) -> Table:
     options = bench.options
     quiet = replace(bench, options=replace(options, rate=1 / HOUR))
     table = Table(f"{options.readers:,} idle readers in one process", {"KB/reader": 1, "CPU %": 2})
-    return in_turn(table, _contenders(quiet, ("hub",)), options.rounds, partial(steady, quiet))
+    return in_turn(table, _contenders(quiet, floor=False), options.rounds, partial(steady, quiet))
 
 
 @contextmanager
@@ -42,16 +43,18 @@ def one_stream(pace: Pace, more: str = "") -> Generator[Server]:
         yield replace(server, request=product.follow(product.begin(server, pace)))
 
 
-NAMES: Mapping[str, str] = {"hub": "Go net/http hub", "floor": "C send() loop"}
-
-
-def _contenders(bench: Bench, baselines: tuple[str, ...]) -> dict[str, Contender]:
-    options = bench.options
+def _contenders(bench: Bench, *, floor: bool) -> dict[str, Contender]:
+    options, programs = bench.options, bench.programs
+    commands: dict[str, list[str | Path] | None] = {"Go net/http hub": programs.baseline("hub")}
+    if floor:
+        commands["C send() loop"] = programs.baseline("floor")
+    for name, package in (("fastapi", "fastapi"), ("sse-starlette", "sse_starlette")):
+        hub = programs.python("python_hub", package)
+        commands[PYTHON_HUBS[name]] = None if hub is None else [*hub, name]
     contenders: dict[str, Contender] = {"tidegate": partial(one_stream, _pace(options))}
-    for name in baselines:
-        program = bench.programs.baseline(name)
-        if program is not None:
-            contenders[NAMES[name]] = partial(_baseline, program, options)
+    for name, command in commands.items():
+        if command is not None:
+            contenders[name] = partial(_baseline, command, options)
     return contenders
 
 
@@ -60,7 +63,6 @@ def _pace(options: Options) -> Pace:
 
 
 @contextmanager
-def _baseline(program: Path, options: Options) -> Generator[Server]:
-    started: AbstractContextManager[Server] = listening([program, str(options.rate), str(options.size)], server_cpu())
-    with started as server:
+def _baseline(command: list[str | Path], options: Options) -> Generator[Server]:
+    with listening([*command, str(options.rate), str(options.size)], server_cpu()) as server:
         yield replace(server, request=product.get("/events"))

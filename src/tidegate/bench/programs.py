@@ -16,11 +16,15 @@ GO = "/usr/local/go/bin/go"
 
 
 class Programs:
-    """Builds each program once, into `folder`. `baselines` has the sources of other servers, in a checkout only."""
+    """Builds each program once, into `folder`. `baselines` has the sources of other servers, in a checkout only.
 
-    def __init__(self, folder: Path, baselines: Path) -> None:
+    `python` is an interpreter that may have the packages of those that are written in Python.
+    """
+
+    def __init__(self, folder: Path, baselines: Path, python: Path) -> None:
         self._folder = folder
         self._baselines = baselines
+        self._python = python
 
     def load(self) -> Path:
         """The load generator. Raises `TidegateError` where there is no C compiler."""
@@ -30,16 +34,20 @@ class Programs:
         """The model server. Raises `TidegateError` where there is no C compiler."""
         return self._own("upstream.c")
 
-    def baseline(self, name: str) -> Path | None:
-        """The server `name.c`, or that of the Go module `name`; None without its source or its compiler."""
+    def baseline(self, name: str) -> list[str | Path] | None:
+        """How to start the server `name.c`, or that of the Go module `name`; None without its source or compiler."""
         source = self._baselines / f"{name}.c"
-        if source.is_file():
-            return self._compiled(source)
-        go = shutil.which("go") or shutil.which(GO)
-        module = self._baselines / name
-        if go is None or not module.is_dir():
+        program = self._compiled(source) if source.is_file() else self._module(name)
+        return None if program is None else [program]
+
+    def python(self, name: str, package: str) -> list[str | Path] | None:
+        """How to start `name.py`, which needs `package`; None without its source or the package."""
+        source = self._baselines / f"{name}.py"
+        if not source.is_file():
             return None
-        return self._made(name, [go, "build", "-o", self._folder / name, "."], cwd=module)
+        look = [self._python, "-c", f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({package!r}))"]
+        found = subprocess.run(look, capture_output=True, check=False)
+        return None if found.returncode else [self._python, source]
 
     def _own(self, name: str) -> Path:
         program = self._compiled(HERE / name)
@@ -53,6 +61,13 @@ class Programs:
             return None
         target = self._folder / source.stem
         return self._made(source.stem, [compiler, "-O2", "-o", target, source], cwd=self._folder)
+
+    def _module(self, name: str) -> Path | None:
+        go = shutil.which("go") or shutil.which(GO)
+        module = self._baselines / name
+        if go is None or not module.is_dir():
+            return None
+        return self._made(name, [go, "build", "-o", self._folder / name, "."], cwd=module)
 
     def _made(self, name: str, command: Sequence[str | Path], cwd: Path) -> Path:
         target = self._folder / name

@@ -37,9 +37,13 @@ def relay(bench: Bench) -> Table:
         "tidegate /v1/streams": partial(_tidegate, bench, _native({})),
         "tidegate /v1/chat/completions": partial(_tidegate, bench, CHAT),
     }
-    proxy = bench.programs.baseline("proxy")
-    if proxy is not None:
-        contenders["Go ReverseProxy"] = partial(_proxy, bench, proxy)
+    proxies = {
+        "Go ReverseProxy": bench.programs.baseline("proxy"),
+        "LiteLLM proxy": bench.programs.python("litellm_proxy", "litellm"),
+    }
+    for name, command in proxies.items():
+        if command is not None:
+            contenders[name] = partial(_proxy, bench, command)
     return _measured(bench, Table(f"Relay: {options.readers} upstream streams {pace}", columns), contenders)
 
 
@@ -79,6 +83,6 @@ def _tidegate(bench: Bench, request: bytes) -> Generator[Server]:
 
 
 @contextmanager
-def _proxy(bench: Bench, program: Path) -> Generator[Server]:
-    with _upstream(bench) as upstream, listening([program, upstream.url], server_cpu()) as server:
+def _proxy(bench: Bench, command: list[str | Path]) -> Generator[Server]:
+    with _upstream(bench) as upstream, listening([*command, upstream.url], server_cpu()) as server:
         yield replace(server, request=CHAT)

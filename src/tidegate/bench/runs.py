@@ -43,9 +43,9 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
-def run(name: str, changes: Mapping[str, Any], baselines: Path) -> Table:
+def run(name: str, changes: Mapping[str, Any], *, baselines: Path, python: Path) -> Table:
     """Runs a scenario with some of its options changed. Raises `TidegateError` where it cannot be run."""
     scenario = SCENARIOS[name]
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(replace(scenario.options, **changes), Programs(Path(folder), baselines))
+        bench = Bench(replace(scenario.options, **changes), Programs(Path(folder), baselines, python))
         return scenario.run(bench)
