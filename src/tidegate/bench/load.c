@@ -305,12 +305,15 @@ static void obey(const char *command)
         exit(0);
 }
 
-/* Commands are short and come one at a time, so one read has one whole line. */
+/* Several may come at once, and the rest of standard input has to stay there for the next. */
 static void listen_to_commands(void)
 {
     char command[256];
-    ssize_t size = read(0, command, sizeof command - 1);
-    command[size > 0 ? size : 0] = 0;
+    size_t size = 0;
+    while (size < sizeof command - 1 && read(0, command + size, 1) == 1)
+        if (command[size++] == '\n')
+            break;
+    command[size] = 0;
     obey(command);
 }
 

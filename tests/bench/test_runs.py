@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidegate.bench import SCENARIOS, run
+from tidegate.bench.report import Table
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = {"readers": 8, "seconds": 0.5, "rounds": 1, "warmup": 0.2}
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is built with cc")
+
+
+def measured(name: str, **changes: Any) -> Table:
+    """In small, and beside the C baseline alone, so that nothing else has to be installed."""
+    return run(name, {**SMALL, **changes}, baselines=ROOT / "bench" / "baselines", python=Path(sys.executable))
+
+
+@needs_compiler
+def test_fanout_delivers_every_token_at_the_rate_of_the_stream() -> None:
+    """Eight readers at 40 tokens a second have 320, from tidegate and from the floor alike."""
+    table = measured("fanout", rate=40, seconds=2)
+    for row in ("tidegate", "C send() loop"):
+        assert table.median(row, "tokens/s") == pytest.approx(320, rel=0.2)
+        assert 0 < table.median(row, "p50 ms") < 1000
+
+
+@needs_compiler
+def test_relay_goes_through_the_upstream_to_every_reader() -> None:
+    """On the native path and on OpenAI's."""
+    table = measured("relay", rate=40, seconds=2)
+    for row in ("tidegate /v1/streams", "tidegate /v1/chat/completions"):
+        assert table.median(row, "tokens/s") == pytest.approx(320, rel=0.2)
+
+
+@needs_compiler
+def test_at_saturation_answers_follow_each_other() -> None:
+    """More tokens than one answer each has are read: it was asked for again."""
+    table = measured("saturation")
+    assert table.median("tidegate /v1/streams", "tokens/s") > 8 * 1000
+
+
+@needs_compiler
+def test_batches_are_as_large_as_they_were_asked_for() -> None:
+    """An event has one, four or eight tokens."""
+    table = measured("batching", rate=100, seconds=2)
+    sizes = [table.median(f"tidegate, batches of {size}", "tokens/event") for size in (1, 4, 8)]
+    assert sizes == pytest.approx([1, 4, 8], rel=0.2)
+
+
+@needs_compiler
+def test_after_a_storm_every_reader_is_live() -> None:
+    """Each has had what came before, too, or the run fails."""
+    table = measured("resume-storm", rate=5)
+    assert 0 < table.median("tidegate", "all live s") < 30
+
+
+@needs_compiler
+def test_readers_that_stop_and_go_on_lose_nothing() -> None:
+    """Which the run itself makes sure of."""
+    assert any(re.search("each of its .* tokens once", note) for note in measured("slow-readers", readers=20).notes)
+
+
+def test_start_is_measured_from_exec_to_the_ready_line() -> None:
+    """In seconds, with memory in megabytes."""
+    table = measured("start")
+    assert 0 < table.median("tidegate serve", "ready s") < 30
+    assert 10 < table.median("tidegate serve", "resident MB") < 200
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_is_on_the_page_of_benchmarks(name: str) -> None:
+    """With the command that runs it."""
+    assert f"tidegate bench {name}" in (ROOT / "docs" / "benchmarks.md").read_text()
