@@ -121,7 +121,11 @@ def key(name: str, scopes: tuple[str, ...]) -> None:
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
 @click.option("--after", metavar="CURSOR", help="Begin after this position.")
 def tail(stream: str, url: str, after: str | None) -> int:
-    """Follow a stream or topic, across restarts of the server. TIDEGATE_API_KEY holds the key, if one is needed."""
+    """Follow a stream, across broken connections and restarts of the server.
+
+    TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory, as this version does,
+    has forgotten them after a restart.
+    """
     from tidegate.client.tail import follow
 
     try:
