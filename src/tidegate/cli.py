@@ -154,7 +154,7 @@ def tail(stream: str, url: str, after: str | None) -> int:
 )
 @click.option(
     "--python",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=Path(sys.executable),
     help="Interpreter with the packages of those that are written in Python.  [this one]",
 )

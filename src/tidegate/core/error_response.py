@@ -1,4 +1,4 @@
-"""An error as HTTP: status, headers and JSON body (api.md, section 4)."""
+"""An error as HTTP: status, headers and JSON body, in the shape of OpenAI's errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def error_response(error: TidegateError, request_id: str | None) -> ErrorRespons
 
 
 def _retry_after(error: TidegateError) -> float | None:
-    """Seconds; 429 and 503 always say some (api.md, section 4)."""
+    """Seconds; 429 and 503 always say some."""
     if error.retry_after is None:
         return 1 if error.status in (429, 503) else None
     return min(max(error.retry_after, 0), LONGEST_RETRY_SECONDS)

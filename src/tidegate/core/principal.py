@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do (api.md, section 7)."""
+"""Who is calling, and what they may do."""
 
 from __future__ import annotations
 
