@@ -37,10 +37,10 @@ def relay(bench: Bench) -> Table:
         "tidegate /v1/streams": partial(_tidegate, bench, _native({})),
         "tidegate /v1/chat/completions": partial(_tidegate, bench, CHAT),
     }
-    proxies = {
-        "Go ReverseProxy": bench.programs.baseline("proxy"),
-        "LiteLLM proxy": bench.programs.python("litellm_proxy", "litellm"),
-    }
+    proxies = {"Go ReverseProxy": bench.programs.baseline("proxy")}
+    if not options.rate:
+        # One core of it does not keep pace with the streams that the others are given.
+        proxies["LiteLLM proxy"] = bench.programs.python("litellm_proxy", "litellm")
     for name, command in proxies.items():
         if command is not None:
             contenders[name] = partial(_proxy, bench, command)
