@@ -44,7 +44,7 @@ class Delivery:
 
     def begin(self, body: bytes) -> None:
         """Writes the first bytes, and whatever the log has already."""
-        if body:
+        if body and not self._wire.gone:
             self._write(body, self._loop.time())
         self._pump()
 
@@ -55,30 +55,37 @@ class Delivery:
         self._put_off()
 
     def _pump(self) -> None:
-        """Runs for every reader at every append: what most of them need comes first, and in few calls."""
+        """Runs within the append that brings news, once for each reader: it must not raise into it."""
         if self.over.done():
             return
         if self._wire.full or self._wire.gone or self._source.left.is_set():
             self._held_up()
             return
-        now = self._loop.time()
         try:
-            found = self._source.take(now)
+            self._deliver(self._loop.time())
         except Exception as error:
-            self.over.set_exception(error)
-            return
+            self._fail(error)
+
+    def _deliver(self, now: float) -> None:
+        source = self._source
+        found = source.take(now)
         if self._later is not None:
             self._put_off()
         if found is None:
-            self._wait_for(self._source.deadline())
+            self._wait_for(source.deadline())
         elif isinstance(found, Gap | Reconnect):
             self._write(self._encoder.notice(found), now)
             self._go_on(over=isinstance(found, Reconnect))
         else:
-            source = self._source
             self._write(self._encoder.entries(found), now, live=not source.more)
             if source.at_end or source.more:
                 self._go_on(over=source.at_end)
+
+    def _fail(self, error: Exception) -> None:
+        if self._wire.check():
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
 
     def _held_up(self) -> None:
         if self._wire.gone or self._source.left.is_set():
@@ -106,7 +113,7 @@ class Delivery:
     def _beat(self) -> None:
         now = self._loop.time()
         silence = now - self._last_write
-        if silence >= self._heartbeat_seconds and not self._wire.full:
+        if silence >= self._heartbeat_seconds and not self._wire.full and not self._wire.check():
             self._write(self._encoder.heartbeat, now)
             silence = 0.0
         self._heartbeat = self._loop.call_later(max(self._heartbeat_seconds - silence, 0.001), self._beat)

@@ -29,8 +29,15 @@ class Wire:
 
     def attach(self, limit: int, on_change: Callable[[], None]) -> None:
         """Sets how many bytes may wait, and who is told when they have drained or the connection is lost."""
-        self._transport.set_write_buffer_limits(high=limit)
-        self._on_change = on_change
+        self.check()
+        if not self.gone:
+            self._transport.set_write_buffer_limits(high=limit)
+            self._on_change = on_change
+
+    def check(self) -> bool:
+        """Whether the connection is gone, or about to be: a transport that closes takes nothing more."""
+        self.gone = self.gone or self._transport.is_closing()
+        return self.gone
 
     def detach(self) -> None:
         """Tells nobody any more."""

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tidegate.core.events import Delta
+from tidegate.core.log import Entry
+from tidegate.dialects.native import EVENTS
+from tidegate.transports.direct import Delivery
+from tidegate.transports.wire import Wire
+
+pytestmark = pytest.mark.anyio
+
+
+class Transport:
+    """A connection that refuses what uvloop's refuses: anything, once it closes."""
+
+    def __init__(self) -> None:
+        self.closing = False
+        self.written: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self._refuse()
+
+    def write(self, data: bytes) -> None:
+        self._refuse()
+        self.written.append(data)
+
+    def _refuse(self) -> None:
+        if self.closing:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+
+
+class Source:
+    """A reader with one delta at a time."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+        self.at_end = self.more = self.behind = False
+        self.wake: Any = None
+        self.waiting: list[list[Entry]] = []
+
+    def on_news(self, wake: Any) -> None:
+        self.wake = wake
+
+    def take(self, now: float) -> Any:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def deadline(self) -> float:
+        return float("inf")
+
+    async def next(self, silence: float) -> Any:
+        raise AssertionError("a direct delivery does not wait")
+
+    def close(self) -> None:
+        self.left.set()
+
+
+def delivery(transport: Transport, source: Source) -> Delivery:
+    return Delivery(Wire(transport), source, EVENTS, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
+
+
+async def test_a_client_that_left_before_the_first_byte_is_over_at_once() -> None:
+    """A connection that closes while its request is being answered is nobody's failure."""
+    transport, source = Transport(), Source()
+    transport.closing = True
+    gone = delivery(transport, source)
+    gone.begin(b"hello")
+    assert gone.over.done()
+    assert gone.over.exception() is None
+    gone.stop()
+
+
+async def test_a_connection_that_closes_disturbs_no_append() -> None:
+    """A write that fails within a wake-up ends this delivery, and never reaches whoever appended."""
+    transport, source = Transport(), Source()
+    closing = delivery(transport, source)
+    closing.begin(b"hello")
+    transport.closing = True
+    source.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    source.wake()
+    assert closing.over.done()
+    assert closing.over.exception() is None
+    closing.stop()
+
+
+async def test_a_full_connection_is_left_alone_until_it_drains() -> None:
+    """Nothing is written past the limit; after the drain what was missed is asked for, merged."""
+    transport, source = Transport(), Source()
+    slow = delivery(transport, source)
+    slow.begin(b"hello")
+    wire = slow._wire
+    wire.changed(full=True)
+    source.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    source.wake()
+    assert (len(transport.written), source.behind) == (1, True)
+    wire.changed(full=False)
+    assert len(transport.written) == 2
+    slow.stop()
