@@ -9,6 +9,7 @@ from engine_kit import until_end
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Started, Usage
+from tidegate.core.notices import Reconnect
 from tidegate.stores.base import Fence, Found, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.reader import Reader
@@ -47,6 +48,25 @@ async def test_what_is_appended_while_a_store_is_looking_is_not_missed() -> None
     store.append([Completed("stop", Usage(1, 1, 2))], fence=fence, expected=3)
     async with asyncio.timeout(2):
         assert await reading == [1, 2, 3, 4]
+    reader.close()
+
+
+async def test_who_is_sent_away_is_given_what_was_held_back_first() -> None:
+    """A batch that waits goes out, and the notice right behind it: `more` says that there is something left to take."""
+    store = MemoryStore(max_generation_bytes=1 << 20)
+    record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0)
+    fence = await store.create(record, [Started("gen_1", "m", 1.0)])
+    assert isinstance(fence, Fence)
+    reader = Reader(store, "gen_1", after=None, live_from=0, batch=BatchPolicy(100, 10_000), on_close=lambda _: None)
+    reader.take(0.0)
+    store.append([Delta("held")], fence=fence, expected=1)
+    assert reader.take(0.0) is None
+    notice = Reconnect(1000, "age")
+    reader.ask_to_reconnect(notice)
+    held = reader.take(0.0)
+    assert [entry.event for entry in held] == [Delta("held")]  # type: ignore[union-attr]
+    assert reader.more
+    assert reader.take(0.0) is notice
     reader.close()
 
 

@@ -69,6 +69,20 @@ def test_whatever_readers_do_each_has_its_own_text(steps: list[tuple[str, int, b
         assert gzip.decompress(raw + reader.end()) == text
 
 
+def test_readers_that_join_at_the_tail_share_from_the_next_event_on() -> None:
+    """Who comes back to a live stream costs one block of its own, and is sent no more than the others after that."""
+    shared = SharedDeflate()
+    readers = [Gzip(shared)]
+    for body in BODIES[:5]:
+        readers[0].write(body, live=True)
+    readers += [Gzip(shared) for _ in range(20)]
+    for body in BODIES[5:7]:
+        for reader in readers:
+            reader.write(body, live=True)
+    for body in BODIES[7:]:
+        assert len({id(reader.write(body, live=True)) for reader in readers}) == 1
+
+
 def test_openai_chunks_shrink_by_nine_tenths() -> None:
     """Events that repeat their frame are sent at a tenth of their size, although each is flushed."""
     chunk = (

@@ -89,6 +89,22 @@ async def test_a_connection_that_closes_disturbs_no_append() -> None:
     closing.stop()
 
 
+async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that takes nothing is not asked again and again."""
+    beats: list[Delivery] = []
+    beat = Delivery._beat
+    monkeypatch.setattr(Delivery, "_beat", lambda self: (beats.append(self), beat(self)))
+    transport, source = Transport(), Source()
+    slow = Delivery(Wire(transport), source, EVENTS, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow.begin(b"hello")
+    slow._wire.changed(full=True)
+    began = asyncio.get_running_loop().time()
+    await asyncio.wait([slow.over], timeout=0.2)
+    assert 1 <= len(beats) <= (asyncio.get_running_loop().time() - began) / 0.02 + 1
+    assert len(transport.written) == 1
+    slow.stop()
+
+
 async def test_a_full_connection_is_left_alone_until_it_drains() -> None:
     """Nothing is written past the limit; after the drain what was missed is asked for, merged."""
     transport, source = Transport(), Source()

@@ -148,15 +148,16 @@ class NativeEvents:
 
     def __init__(self, *, as_message: bool = False) -> None:
         self._as_message = as_message
-        self._last: Sequence[Entry] = ()
-        self._encoded = b""
+        self._last: tuple[Sequence[Entry], bytes] = ((), b"")
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
         """The blocks of log entries, in one piece; the same bytes for the same page of the log."""
-        if entries is not self._last:
-            self._last = entries
-            self._encoded = b"".join(self._entry(entry) for entry in entries)
-        return self._encoded
+        # Read and written in one step: loops of several threads may share it, and one page's bytes are never another's.
+        known, encoded = self._last
+        if entries is not known:
+            encoded = b"".join(self._entry(entry) for entry in entries)
+            self._last = (entries, encoded)
+        return encoded
 
     def notice(self, notice: Gap | Reconnect) -> bytes:
         """A gap, its id being where the log goes on; or the request to come back, with `retry` for `EventSource`."""

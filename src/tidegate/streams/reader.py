@@ -154,17 +154,24 @@ class Reader:
 
     def _take_batched(self, batcher: Batcher, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
         if self._reconnect is not None:
-            return batcher.flush() or self._reconnect
+            return self._before(batcher, self._reconnect)
         while (found := self._read()) is not None:
             if isinstance(found, Gap):
-                # What is held back goes first; the next read finds the gap again.
-                return batcher.flush() or self._take_gap(found)
+                return self._before(batcher, found)
             entries = self._take_entries(found)
             if not entries:
                 return batcher.flush() if batcher.deadline() <= now else None
             if batch := batcher.add(entries, now):
                 return batch
         return None
+
+    def _before(self, batcher: Batcher, notice: Gap | Reconnect) -> Sequence[Entry] | Gap | Reconnect | None:
+        """What is held back goes first; the notice is found again by the next `take`, which is asked for at once."""
+        held = batcher.flush()
+        if held:
+            self.more = True
+            return held
+        return self._take_gap(notice) if isinstance(notice, Gap) else notice
 
     def _caught_up(self, found: Page) -> Sequence[Entry]:
         if not self.behind and found.entries[0].offset <= self._live_from:

@@ -35,19 +35,21 @@ class SharedDeflate:
         self._body: bytes | None = None
         self._block = b""
         self._stands_alone = True
+        self._left_out = False
 
     def block(self, body: bytes, turn: int | None) -> tuple[bytes, int | None]:
         """The block for a reader that has had every block up to `turn` (None: it cannot follow), and its new turn."""
         if body is not self._body:
-            self._advance(body, alone=turn != self._turn)
+            self._advance(body, alone=self._left_out or turn != self._turn)
         elif not self._stands_alone and turn != self._turn - 1:
+            self._left_out = True
             return own_block(body), None
         return self._block, self._turn
 
     def _advance(self, body: bytes, *, alone: bool) -> None:
         if alone:
             self._compressor = _compressor()
-        self._body, self._stands_alone = body, alone
+        self._body, self._stands_alone, self._left_out = body, alone, False
         self._turn += 1
         self._block = self._compressor.compress(body) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
 

@@ -106,17 +106,24 @@ class Delivery:
 
     def _write(self, body: bytes, now: float, *, live: bool = False) -> None:
         self._last_write = now
+        if not body:
+            # An empty chunk would be the end of the response.
+            return
         if self._gzip is not None:
             body = self._gzip.write(body, live=live)
-        self._wire.write(_chunk.framed if body is _chunk.body else _chunk.frame(body))
+        self._wire.write(_chunk.frame(body))
 
     def _beat(self) -> None:
+        if self._wire.check():
+            return
         now = self._loop.time()
-        silence = now - self._last_write
-        if silence >= self._heartbeat_seconds and not self._wire.full and not self._wire.check():
-            self._write(self._encoder.heartbeat, now)
-            silence = 0.0
-        self._heartbeat = self._loop.call_later(max(self._heartbeat_seconds - silence, 0.001), self._beat)
+        due = self._last_write + self._heartbeat_seconds
+        if due <= now:
+            # A connection that is full has more than a heartbeat to send.
+            if not self._wire.full:
+                self._write(self._encoder.heartbeat, now)
+            due = now + self._heartbeat_seconds
+        self._heartbeat = self._loop.call_at(due, self._beat)
 
     def _put_off(self) -> None:
         if self._later is not None:

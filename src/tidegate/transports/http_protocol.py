@@ -63,6 +63,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._reported = False
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
 
     # What asyncio calls
 
@@ -74,6 +75,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        if self._running is not None:
+            # uvicorn tells only the newest request, which may be waiting behind this one.
+            self._disconnect(self._running)
         self._wire.changed(gone=True)
 
     def pause_writing(self) -> None:
@@ -258,8 +262,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         async def run(scope: Any, receive: Any, send: Any) -> None:
+            self._running = cycle
             try:
                 await app(scope, receive, send)
+                if self.transport.is_closing():
+                    # Its client is gone: that the answer has no end is nobody's mistake.
+                    cycle.disconnected = True
             except (ResponseAborted, asyncio.CancelledError):
                 # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
                 self._disconnect(cycle)

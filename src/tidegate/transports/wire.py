@@ -63,9 +63,12 @@ class Chunk:
     """Frames bodies as HTTP chunks (RFC 9112, 7.1); the last is kept: a thousand readers are sent the same object."""
 
     def __init__(self) -> None:
-        self.body = b""
-        self.framed = b""
+        self._last = (b"", b"")
 
     def frame(self, body: bytes) -> bytes:
-        self.body, self.framed = body, b"%x\r\n%b\r\n" % (len(body), body)
-        return self.framed
+        # Read and written in one step: loops of several threads may share it.
+        known, framed = self._last
+        if body is not known:
+            framed = b"%x\r\n%b\r\n" % (len(body), body)
+            self._last = (body, framed)
+        return framed
