@@ -9,6 +9,10 @@ from tidegate.transports.compression import Gzip
 from tidegate.transports.source import Encoder, Source
 from tidegate.transports.wire import Chunk, Wire
 
+STALLED_BEATS = 4
+"""Heartbeats that a connection may be too full to take, a minute by default. Its client is as good as gone: it would
+count as a reader for ever, and loses nothing, since it comes back to its cursor."""
+
 _chunk = Chunk()
 
 
@@ -38,6 +42,7 @@ class Delivery:
         self._heartbeat_seconds = heartbeat_seconds
         self._last_write = self._loop.time()
         self._heartbeat = self._loop.call_later(heartbeat_seconds, self._beat)
+        self._missed = 0
         self._later: asyncio.Handle | None = None
         source.on_news(self._pump)
         wire.attach(limit, self._pump)
@@ -118,7 +123,11 @@ class Delivery:
             return
         now = self._loop.time()
         due = self._last_write + self._heartbeat_seconds
+        self._missed = self._missed + 1 if self._wire.full and due <= now else 0
         if due <= now:
+            if self._missed == STALLED_BEATS:
+                self._wire.abort()
+                return
             # A connection that is full has more than a heartbeat to send.
             if not self._wire.full:
                 self._write(self._encoder.heartbeat, now)

@@ -39,6 +39,10 @@ class Wire:
         self.gone = self.gone or self._transport.is_closing()
         return self.gone
 
+    def abort(self) -> None:
+        """Breaks the connection at once; what waits to be sent is dropped."""
+        self._transport.abort()
+
     def detach(self) -> None:
         """Tells nobody any more."""
         self._on_change = None
