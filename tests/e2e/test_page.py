@@ -313,6 +313,7 @@ def test_a_conversation_goes_on_and_begins_anew(page: Page, server: Callable[[st
     page.goto(server(REPLAY.replace("rate = 30", "rate = 0")))
     prompt = page.get_by_label("Your message")
     ask(page, "first")
+    expect(prompt).to_have_value("")
     expect_end(page)
     prompt.fill("one")
     prompt.press("Shift+Enter")

@@ -266,7 +266,8 @@ function askForKey(then) {
 async function send() {
   const text = $('prompt').value.trim();
   if (!text || conversation.live || !(await ask(text))) return;
-  $('prompt').value = '';
+  // What was typed while the question was on its way is the next one's.
+  if ($('prompt').value.trim() === text) $('prompt').value = '';
   fitPrompt();
   showControls();
 }
