@@ -31,6 +31,7 @@ from tidegate.stores import STORES
 from tidegate.stores.base import Store
 from tidegate.streams.models import Model
 from tidegate.streams.service import Service
+from tidegate.transports.broadcast import Broadcasts
 from tidegate.transports.compression import Deflates
 
 SWEEP_SECONDS = 60.0
@@ -144,6 +145,7 @@ def _routed(settings: Settings, service: Service) -> ASGIApp:
         max_connection_seconds=delivery.max_connection_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
         deflates=Deflates() if delivery.compression else None,
+        broadcasts=Broadcasts(delivery.heartbeat_seconds),
         max_body_bytes=limits.max_body_bytes,
         request_timeout_seconds=limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),

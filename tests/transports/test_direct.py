@@ -67,7 +67,7 @@ class Source:
 
 
 def delivery(transport: Transport, source: Source) -> Delivery:
-    return Delivery(Wire(transport), source, EVENTS, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
+    return Delivery(Wire(transport), source, EVENTS, None, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
 
 
 async def test_a_client_that_left_before_the_first_byte_is_over_at_once() -> None:
@@ -100,7 +100,7 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
     beat = Delivery._beat
     monkeypatch.setattr(Delivery, "_beat", lambda self: (beats.append(self), beat(self)))
     transport, source = Transport(), Source()
-    slow = Delivery(Wire(transport), source, EVENTS, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow = Delivery(Wire(transport), source, EVENTS, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -112,7 +112,7 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
 async def test_a_client_that_never_reads_again_is_let_go() -> None:
     """After some heartbeats that it could not take, a connection is broken; one that drains in between is not."""
     transport, source = Transport(), Source()
-    slow = Delivery(Wire(transport), source, EVENTS, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow = Delivery(Wire(transport), source, EVENTS, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)

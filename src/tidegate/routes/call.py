@@ -15,7 +15,9 @@ from tidegate.core.principal import Principal
 from tidegate.errors import InvalidValue, TidegateError
 from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
+from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
+from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
 from tidegate.transports.wire import wire_of
 
@@ -31,6 +33,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     max_connection_seconds: float
     buffer_bytes: int
     deflates: Deflates | None
+    broadcasts: Broadcasts
     max_body_bytes: int
     request_timeout_seconds: float
     batch: BatchPolicy
@@ -87,18 +90,27 @@ class Call:
             timeout_seconds=self.context.request_timeout_seconds,
         )
 
-    def delivered(self, headers: dict[str, str], sharing: Hashable, first: bytes = b"") -> Delivered:
-        """How events are to be delivered to this caller; those with the same `sharing` are sent the same bytes."""
-        gzip = None
+    def delivered(
+        self, headers: dict[str, str], sharing: Hashable, *, encoder: Encoder | None = None, first: bytes = b""
+    ) -> Delivered:
+        """How events are to be delivered to this caller; those with the same `sharing` are sent the same bytes.
+
+        `encoder` is given where they are so many that they should be written to as one.
+        """
+        gzip: Gzip | None = None
+        broadcast: Broadcast | None = None
         if self.context.deflates is not None:
             headers = {**headers, "vary": "accept-encoding"}
             if accepts_gzip(self.header(b"accept-encoding")):
                 gzip = Gzip(self.context.deflates.of(sharing))
+        if gzip is None and encoder is not None:
+            broadcast = self.context.broadcasts.of(sharing, encoder)
         return Delivered(
             headers=raw_headers(headers),
             heartbeat_seconds=self.context.heartbeat_seconds,
             buffer_bytes=self.context.buffer_bytes,
             gzip=gzip,
+            broadcast=broadcast,
             first=first,
         )
 

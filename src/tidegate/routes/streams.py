@@ -132,7 +132,7 @@ async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, 
         so_far = await call.service.snapshot(stream, call.principal, before_end=True)
         first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
     reader = await call.service.follow(stream, call.principal, after=after, batch=batch, transport="sse")
-    how = call.delivered(headers, (stream, encoder is native.MESSAGES), first)
+    how = call.delivered(headers, (stream, encoder is native.MESSAGES), encoder=encoder, first=first)
     with _aging(call, reader):
         await send_events(call.receive, call.send, call.wire, reader, encoder, how)
 

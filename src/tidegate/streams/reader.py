@@ -11,6 +11,7 @@ from tidegate.core.batching import Batcher, BatchPolicy, merge
 from tidegate.core.cursor import Cursor
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Found, Store
 
 READ_LIMIT = 512
@@ -56,10 +57,11 @@ class Reader:
         self._live_from = live_from
         self._batcher = Batcher(batch) if batch.max_tokens > 1 else None
         self._on_close = on_close
+        self._lead: tuple[Reader, int] | None = None
         self._under_way: Future[Found] | None = None
         self._again = False
         self._wakeup = asyncio.Event()
-        self._wake: Callable[[], object] = self._wakeup.set
+        self._wake: Callable[[], None] = self._wakeup.set
         self._unwatch = store.watch(stream, self._wakeup.set)
 
     def on_news(self, wake: Callable[[], None]) -> None:
@@ -67,6 +69,41 @@ class Reader:
         self._unwatch()
         self._wake = wake
         self._unwatch = self._store.watch(self.stream, wake)
+
+    def twin(self) -> Reader:
+        """Another reader at the same position, which nobody counts."""
+        return Reader(
+            self._store,
+            self.stream,
+            after=self.position,
+            live_from=self._live_from,
+            batch=BatchPolicy(),
+            on_close=_nobody,
+        )
+
+    def follow(self, lead: Reader) -> bool:
+        """Goes along with another reader: what that one takes counts as taken here, and only it has the news.
+
+        False where the two do not stand alike. A following reader that is woken all the same has to `part`.
+        """
+        alike = self.position == lead.position and not (self.at_end or self.more or self.behind)
+        if not alike or self._batcher is not None or self._reconnect is not None or self.left.is_set():
+            return False
+        self._unwatch()
+        self._lead = (lead, lead.delivered)
+        return True
+
+    def part(self) -> None:
+        """Stands where the other does, and has its own news again."""
+        if self._lead is not None:
+            lead, delivered = self._lead
+            self._lead = None
+            self.position, self.at_end, self.more = lead.position, lead.at_end, lead.more
+            self.delivered += lead.delivered - delivered
+            if not self.left.is_set():
+                # The news of a stream that was forgotten meanwhile is what `take` says of it.
+                with suppress(StreamNotFound):
+                    self._unwatch = self._store.watch(self.stream, self._wake)
 
     def take(self, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
         """What can be sent at once; None until there is more news, or `deadline`. `now` is the loop's time.
@@ -112,6 +149,7 @@ class Reader:
         """Detaches the reader and wakes whoever waits for it."""
         if not self.left.is_set():
             self.left.set()
+            self.part()
             self._unwatch()
             self._wake()
             self._on_close(self)
@@ -181,3 +219,7 @@ class Reader:
 
     def _answered(self, _: object) -> None:
         self._wake()
+
+
+def _nobody(_: Reader) -> None:
+    pass

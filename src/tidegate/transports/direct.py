@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
 from tidegate.transports.source import Encoder, Source
-from tidegate.transports.wire import Chunk, Wire
+from tidegate.transports.wire import Wire, chunk
 
 STALLED_BEATS = 4
 """Heartbeats that a connection may be too full to take, a minute by default. Its client is as good as gone: it would
 count as a reader for ever, and loses nothing, since it comes back to its cursor."""
 
-_chunk = Chunk()
-
 
 class Delivery:
     """Pumps one reader into one connection; `over` is done when the reader is at its end, or its client is gone.
 
-    A pump writes once for all that one read brings. A connection that is `full` is left alone until it has
-    drained; what it has missed is then read from the log, merged.
+    A pump writes once for all that one read brings. At the tail it joins the broadcast, where there is one, and is
+    pumped again when it has to leave that. A connection that is `full` is left alone until it has drained; what it
+    has missed is then read from the log, merged.
     """
 
     def __init__(
@@ -29,19 +29,24 @@ class Delivery:
         source: Source,
         encoder: Encoder,
         gzip: Gzip | None,
+        broadcast: Broadcast | None,
         *,
         limit: int,
         heartbeat_seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
+        self.source = source
+        self.write = wire.write
         self._wire = wire
-        self._source = source
+        self._broadcast = broadcast
+        self._joined = False
         self._encoder = encoder
         self._gzip = gzip
         self._heartbeat_seconds = heartbeat_seconds
         self._last_write = self._loop.time()
-        self._heartbeat = self._loop.call_later(heartbeat_seconds, self._beat)
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._start_heartbeat()
         self._missed = 0
         self._later: asyncio.Handle | None = None
         source.on_news(self._pump)
@@ -53,31 +58,46 @@ class Delivery:
             self._write(body, self._loop.time())
         self._pump()
 
+    def go_alone(self) -> None:
+        """The broadcast has something that it cannot send to all."""
+        self._pump()
+
+    def fail(self, error: Exception) -> None:
+        """The broadcast could not send this one what it sent to the others."""
+        self._leave()
+        if not self.over.done():
+            self._fail(error)
+
     def stop(self) -> None:
-        """Lets go of the connection and of the timers."""
+        """Lets go of the connection, the broadcast and the timers."""
+        self._leave()
         self._wire.detach()
-        self._heartbeat.cancel()
+        self._stop_heartbeat()
         self._put_off()
 
     def _pump(self) -> None:
         """Runs within the append that brings news, once for each reader: it must not raise into it."""
+        self._leave()
         if self.over.done():
             return
-        if self._wire.full or self._wire.gone or self._source.left.is_set():
+        if self.source.at_end:
+            self.over.set_result(None)
+        elif self._wire.full or self._wire.gone or self.source.left.is_set():
             self._held_up()
-            return
-        try:
-            self._deliver(self._loop.time())
-        except Exception as error:
-            self._fail(error)
+        else:
+            try:
+                self._deliver(self._loop.time())
+            except Exception as error:
+                self._fail(error)
 
     def _deliver(self, now: float) -> None:
-        source = self._source
+        source = self.source
         found = source.take(now)
         if self._later is not None:
             self._put_off()
         if found is None:
             self._wait_for(source.deadline())
+            self._join()
         elif isinstance(found, Gap | Reconnect):
             self._write(self._encoder.notice(found), now)
             self._go_on(over=isinstance(found, Reconnect))
@@ -85,6 +105,8 @@ class Delivery:
             self._write(self._encoder.entries(found), now, live=not source.more)
             if source.at_end or source.more:
                 self._go_on(over=source.at_end)
+            else:
+                self._join()
 
     def _fail(self, error: Exception) -> None:
         if self._wire.check():
@@ -93,10 +115,10 @@ class Delivery:
             self.over.set_exception(error)
 
     def _held_up(self) -> None:
-        if self._wire.gone or self._source.left.is_set():
+        if self._wire.gone or self.source.left.is_set():
             self.over.set_result(None)
         else:
-            self._source.behind = True
+            self.source.behind = True
 
     def _wait_for(self, due: float) -> None:
         if due != float("inf"):
@@ -105,7 +127,7 @@ class Delivery:
     def _go_on(self, *, over: bool) -> None:
         if over:
             self.over.set_result(None)
-        elif self._source.more:
+        elif self.source.more:
             # The rest of a long log takes its turn with everybody else's.
             self._later = self._loop.call_soon(self._pump)
 
@@ -116,7 +138,28 @@ class Delivery:
             return
         if self._gzip is not None:
             body = self._gzip.write(body, live=live)
-        self._wire.write(_chunk.frame(body))
+        self._wire.write(chunk(body))
+
+    def _join(self) -> None:
+        # A write that filled the connection has said so already, or will: then this one leaves again.
+        if self._broadcast is not None and not self._wire.full and self._broadcast.join(self):
+            self._joined = True
+            self._stop_heartbeat()
+
+    def _leave(self) -> None:
+        if self._joined and self._broadcast is not None:
+            self._joined = False
+            self._broadcast.leave(self)
+            self._last_write = self._loop.time()
+            self._start_heartbeat()
+
+    def _start_heartbeat(self) -> None:
+        self._heartbeat = self._loop.call_later(self._heartbeat_seconds, self._beat)
+
+    def _stop_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
 
     def _beat(self) -> None:
         if self._wire.check():

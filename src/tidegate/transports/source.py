@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Event
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Reconnect
@@ -32,6 +32,18 @@ class Source(Protocol):
 
     def deadline(self) -> float:
         """When what is held back is due, in the loop's time."""
+        ...
+
+    def twin(self) -> Self:
+        """Another one at the same position, which is nobody's attachment."""
+        ...
+
+    def follow(self, lead: Self) -> bool:
+        """Goes along with another: what that one takes counts as taken here. False where they do not stand alike."""
+        ...
+
+    def part(self) -> None:
+        """Stands where the other does, and has its own news again."""
         ...
 
     async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.types import Receive, Send
 
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
 from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
@@ -24,12 +25,16 @@ HEADERS = [
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """How one response is to be delivered: its headers, what goes first, and the limits."""
+    """How one response is to be delivered: its headers, what goes first, and the limits.
+
+    Without gzip the readers of a broadcast, where there is one, are sent the same bytes.
+    """
 
     headers: Sequence[tuple[bytes, bytes]]
     heartbeat_seconds: float
     buffer_bytes: int
     gzip: Gzip | None = None
+    broadcast: Broadcast | None = None
     first: bytes = b""
 
 
@@ -56,7 +61,7 @@ async def send_events(
 
 async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered) -> None:
     delivery = Delivery(
-        wire, source, encoder, how.gzip, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
+        wire, source, encoder, how.gzip, how.broadcast, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
     )
     try:
         delivery.begin(encoder.preamble + how.first)

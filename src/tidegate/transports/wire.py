@@ -63,16 +63,6 @@ def wire_of(scope: MutableMapping[str, Any]) -> Wire | None:
     return extensions.get(EXTENSION)
 
 
-class Chunk:
-    """Frames bodies as HTTP chunks (RFC 9112, 7.1); the last is kept: a thousand readers are sent the same object."""
-
-    def __init__(self) -> None:
-        self._last = (b"", b"")
-
-    def frame(self, body: bytes) -> bytes:
-        # Read and written in one step: loops of several threads may share it.
-        known, framed = self._last
-        if body is not known:
-            framed = b"%x\r\n%b\r\n" % (len(body), body)
-            self._last = (body, framed)
-        return framed
+def chunk(body: bytes) -> bytes:
+    """The body, which is not empty, as an HTTP chunk (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(body), body)

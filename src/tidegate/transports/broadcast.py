@@ -1,0 +1,142 @@
+"""The readers at one stream's tail, as one: what comes is taken, encoded and framed once, and written to each.
+
+Between two writes the kernel's own work has emptied the processor's caches: what a reader costs is not the code that
+runs for it but the objects that have to be looked at. Here it is one bound method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from itertools import islice
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.source import Encoder, Source
+from tidegate.transports.wire import chunk
+
+
+class Member(Protocol):
+    """One delivery. `write` hands framed bytes to its connection; it raises where that is closing."""
+
+    source: Source
+    write: Callable[[bytes], None]
+
+    def go_alone(self) -> None:
+        """Leaves, and goes on by itself."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Leaves, and is over."""
+        ...
+
+
+class Broadcast:
+    """Its members share one position, that of a reader of its own, which has the news for all of them.
+
+    A member that cannot be sent what the others are (full, gone, told to reconnect) leaves; at the stream's end, and
+    where the log has more than one page, all of them do.
+    """
+
+    def __init__(self, encoder: Encoder, heartbeat_seconds: float) -> None:
+        self._encoder = encoder
+        self._heartbeat_seconds = heartbeat_seconds
+        self._members: dict[Member, Callable[[bytes], None]] = {}
+        self._order: tuple[tuple[Member, ...], tuple[Callable[[bytes], None], ...]] | None = None
+        self._lead: Source | None = None
+        self._last_write = 0.0
+        self._heartbeat: asyncio.TimerHandle | None = None
+
+    def join(self, member: Member) -> bool:
+        """Takes the member in if it stands where the others do; it has sent all that its reader took."""
+        if self._lead is None:
+            self._open(member.source.twin())
+        joined = self._lead is not None and member.source.follow(self._lead)
+        if joined:
+            self._members[member] = member.write
+            self._order = None
+        else:
+            self._close_if_empty()
+        return joined
+
+    def leave(self, member: Member) -> None:
+        """Its reader stands where the others do now, and has its own news again."""
+        del self._members[member]
+        self._order = None
+        member.source.part()
+        self._close_if_empty()
+
+    def _open(self, lead: Source) -> None:
+        loop = asyncio.get_running_loop()
+        self._lead = lead
+        self._last_write = loop.time()
+        self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
+        lead.on_news(self._news)
+
+    def _close_if_empty(self) -> None:
+        if self._lead is not None and not self._members:
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
+            self._lead.close()
+            self._lead = None
+
+    def _news(self) -> None:
+        """Runs within the append that brings news: it must not raise into it."""
+        lead = self._lead
+        if lead is None:
+            return
+        now = asyncio.get_running_loop().time()
+        try:
+            found = lead.take(now)
+            if found is None:
+                return
+            notice = isinstance(found, Gap | Reconnect)
+            body = self._encoder.notice(found) if notice else self._encoder.entries(found)
+        except Exception as error:
+            for member in tuple(self._members):
+                member.fail(error)
+            return
+        if body:
+            self._write(chunk(body), now)
+        if lead.at_end or lead.more:
+            for member in tuple(self._members):
+                member.go_alone()
+
+    def _write(self, framed: bytes, now: float) -> None:
+        self._last_write = now
+        if self._order is None:
+            self._order = tuple(self._members), tuple(self._members.values())
+        members, writes = self._order
+        done = 0
+        while done < len(writes):
+            try:
+                for write in islice(writes, done, None):
+                    done += 1
+                    write(framed)
+            except Exception as error:
+                members[done - 1].fail(error)
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = self._last_write + self._heartbeat_seconds
+        if due <= loop.time():
+            self._write(chunk(self._encoder.heartbeat), loop.time())
+            due = self._last_write + self._heartbeat_seconds
+        if self._members:
+            self._heartbeat = loop.call_at(due, self._beat)
+
+
+class Broadcasts:
+    """The broadcasts of one application, one for each stream and dialect, for as long as a delivery has it."""
+
+    def __init__(self, heartbeat_seconds: float) -> None:
+        self._heartbeat_seconds = heartbeat_seconds
+        self._held: WeakValueDictionary[Hashable, Broadcast] = WeakValueDictionary()
+
+    def of(self, key: Hashable, encoder: Encoder) -> Broadcast:
+        """The one that all readers with this key share; their encoders give the same bytes."""
+        found = self._held.get(key)
+        if found is None:
+            found = self._held[key] = Broadcast(encoder, self._heartbeat_seconds)
+        return found
