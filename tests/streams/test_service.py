@@ -490,7 +490,7 @@ async def test_silence_is_told_so_that_a_heartbeat_can_be_sent(engine: Engine) -
     await reader.next(5)
     while await reader.next(0.02):
         pass
-    assert not reader.left.is_set()
+    assert not reader.left
     reader.close()
     assert await reader.next(5) is None
 
@@ -556,4 +556,4 @@ async def test_closing_ends_everything_at_once(engine: Engine) -> None:
     await engine.service.close()
     assert provider.closed
     assert provider.running == 0
-    assert reader.left.is_set()
+    assert reader.left

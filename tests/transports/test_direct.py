@@ -45,7 +45,7 @@ class Source:
     """A reader with one delta at a time."""
 
     def __init__(self) -> None:
-        self.left = asyncio.Event()
+        self.left = False
         self.at_end = self.more = self.behind = False
         self.wake: Any = None
         self.waiting: list[list[Entry]] = []
@@ -63,7 +63,7 @@ class Source:
         raise AssertionError("a direct delivery does not wait")
 
     def close(self) -> None:
-        self.left.set()
+        self.left = True
 
 
 def delivery(transport: Transport, source: Source) -> Delivery:

@@ -7,7 +7,7 @@ rebinding) and is then of the same origin. But it cannot change the Host header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,10 +35,11 @@ class HostMiddleware:
         if public_url:
             self.names.add(host_of(urlsplit(public_url).netloc))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             self._check(scope)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         values: list[bytes] = [value for name, value in scope["headers"] if name == b"host"]

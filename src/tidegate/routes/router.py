@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
@@ -24,14 +24,15 @@ class Resource:
         self._authenticator = authenticator
         self._allow = [*self._routes, *(["HEAD"] if self._has_head() else [])]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         method = scope["method"]
         if method not in self._allow:
             allow = ", ".join(sorted(self._allow))
             raise MethodNotAllowed(f"{method} is not among the methods of this path: {allow}", allow=allow)
         route = self._routes["GET" if method == "HEAD" else method]
         call = Call(self._context, scope, receive, send, self._principal(route, scope))
-        await route.handler(call)
+        return route.handler(call)
 
     def _has_head(self) -> bool:
         return "GET" in self._routes and not self._routes["GET"].events
@@ -53,7 +54,7 @@ def router(routes: Iterable[Route], context: Context, authenticator: Authenticat
         [StarletteRoute(path, Resource(at, context, authenticator)) for path, at in by_path.items()],
         redirect_slashes=False,
         default=_nothing,
-    )
+    ).app
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from hashlib import sha256
 from typing import get_args
 
@@ -20,7 +18,7 @@ from tidegate.routes.call import Call, parse_choice, parse_number
 from tidegate.stores.base import Claim
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
-from tidegate.transports.sse import send_events
+from tidegate.transports.sse import Delivered, send_events
 from tidegate.transports.whole import wait_for_end
 
 PAGE = 20
@@ -69,12 +67,12 @@ async def look(call: Call) -> None:
     await call.answer_json(await call.service.snapshot(stream, call.principal))
 
 
-async def follow(call: Call) -> None:
+def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
     after = _position(call, query)
     stream = _stream(call)
-    await _send(call, stream, after, query, call.context.batch)
+    return _send(call, stream, after, query, call.context.batch)
 
 
 async def cancel(call: Call) -> None:
@@ -122,33 +120,38 @@ async def _answer_whole(call: Call, handle: Handle, headers: dict[str, str]) -> 
 
 
 async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, str], batch: BatchPolicy) -> None:
-    headers = stream_headers(call, stream)
     if await call.service.at_end(stream, call.principal, after):
-        await call.answer_empty(headers=headers)
+        await call.answer_empty(headers=stream_headers(call, stream))
         return
     encoder = native.MESSAGES if "events" in query else native.EVENTS
+    with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
+    reader, how = await _attach(call, stream, after, encoder, batch, with_snapshot=with_snapshot)
+    await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+
+
+async def _attach(
+    call: Call,
+    stream: str,
+    after: Cursor | None,
+    encoder: native.NativeEvents,
+    batch: BatchPolicy,
+    *,
+    with_snapshot: bool,
+) -> tuple[Reader, Delivered]:
     first = b""
-    if "snapshot" in query and not call.header(b"last-event-id"):
+    if with_snapshot:
         so_far = await call.service.snapshot(stream, call.principal, before_end=True)
         first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
-    reader = await call.service.follow(stream, call.principal, after=after, batch=batch, transport="sse")
-    how = call.delivered(headers, (stream, encoder is native.MESSAGES), encoder=encoder, first=first)
-    with _aging(call, reader):
-        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
-
-
-@contextmanager
-def _aging(call: Call, reader: Reader) -> Generator[None]:
-    """A connection that reaches `max_connection_seconds` is told to reconnect, wherever its balancer sends it then."""
-    seconds = call.context.max_connection_seconds
-    if not seconds:
-        yield
-        return
-    timer = asyncio.get_running_loop().call_later(seconds, call.service.send_away, reader, "age")
-    try:
-        yield
-    finally:
-        timer.cancel()
+    reader = await call.service.follow(
+        stream,
+        call.principal,
+        after=after,
+        batch=batch,
+        transport="sse",
+        max_seconds=call.context.max_connection_seconds,
+    )
+    sharing = (stream, encoder is native.MESSAGES)
+    return reader, call.delivered(stream_headers(call, stream), sharing, encoder=encoder, first=first)
 
 
 def _position(call: Call, query: dict[str, str]) -> Cursor | None:

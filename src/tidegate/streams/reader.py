@@ -51,7 +51,7 @@ class Reader:
         self.told = False
         self.more = False
         self.behind = False
-        self.left = asyncio.Event()
+        self.left = False
         self._reconnect: Reconnect | None = None
         self._store = store
         self._live_from = live_from
@@ -60,9 +60,9 @@ class Reader:
         self._lead: tuple[Reader, int] | None = None
         self._under_way: Future[Found] | None = None
         self._again = False
-        self._wakeup = asyncio.Event()
-        self._wake: Callable[[], None] = self._wakeup.set
-        self._unwatch = store.watch(stream, self._wakeup.set)
+        self._wakeup: asyncio.Event | None = None
+        self._wake: Callable[[], None] = _nothing
+        self._unwatch: Callable[[], object] = _nothing
 
     def on_news(self, wake: Callable[[], None]) -> None:
         """Calls this, on the loop's thread, whenever `take` may have something; it must be quick and not raise."""
@@ -78,7 +78,7 @@ class Reader:
             after=self.position,
             live_from=self._live_from,
             batch=BatchPolicy(),
-            on_close=_nobody,
+            on_close=_nothing,
         )
 
     def follow(self, lead: Reader) -> bool:
@@ -87,9 +87,10 @@ class Reader:
         False where the two do not stand alike. A following reader that is woken all the same has to `part`.
         """
         alike = self.position == lead.position and not (self.at_end or self.more or self.behind)
-        if not alike or self._batcher is not None or self._reconnect is not None or self.left.is_set():
+        if not alike or self._batcher is not None or self._reconnect is not None or self.left:
             return False
         self._unwatch()
+        self._unwatch = _nothing
         self._lead = (lead, lead.delivered)
         return True
 
@@ -100,7 +101,7 @@ class Reader:
             self._lead = None
             self.position, self.at_end, self.more = lead.position, lead.at_end, lead.more
             self.delivered += lead.delivered - delivered
-            if not self.left.is_set():
+            if not self.left:
                 # The news of a stream that was forgotten meanwhile is what `take` says of it.
                 with suppress(StreamNotFound):
                     self._unwatch = self._store.watch(self.stream, self._wake)
@@ -128,7 +129,10 @@ class Reader:
         """Waits for what comes next; None after `silence` seconds without anything, or when the reader is closed."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + silence
-        while not self.left.is_set():
+        if self._wakeup is None:
+            self._wakeup = asyncio.Event()
+            self.on_news(self._wakeup.set)
+        while not self.left:
             self._wakeup.clear()
             if (found := self.take(loop.time())) is not None:
                 return found
@@ -147,8 +151,8 @@ class Reader:
 
     def close(self) -> None:
         """Detaches the reader and wakes whoever waits for it."""
-        if not self.left.is_set():
-            self.left.set()
+        if not self.left:
+            self.left = True
             self.part()
             self._unwatch()
             self._wake()
@@ -221,5 +225,5 @@ class Reader:
         self._wake()
 
 
-def _nobody(_: Reader) -> None:
+def _nothing(_: object = None) -> None:
     pass

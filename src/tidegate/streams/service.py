@@ -61,6 +61,19 @@ class Handle(msgspec.Struct, frozen=True):
     generation: Generation | None = None
 
 
+class _Parting:
+    """Readers that are about to leave; `over` is done when the last of them has."""
+
+    def __init__(self, readers: set[Reader]) -> None:
+        self.readers = readers
+        self.over = asyncio.get_running_loop().create_future()
+
+    def left(self, reader: Reader) -> None:
+        self.readers.discard(reader)
+        if not self.readers and not self.over.done():
+            self.over.set_result(None)
+
+
 class Service:
     """The engine's face. Who may see a stream is decided here: its owner, and principals with `admin`."""
 
@@ -85,6 +98,7 @@ class Service:
         self._random_bits = random_bits
         self._live: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._partings: list[_Parting] = []
         self.readers: set[Reader] = set()
 
     async def start(
@@ -143,8 +157,13 @@ class Service:
         after: Cursor | None,
         batch: BatchPolicy,
         transport: str,
+        max_seconds: float = 0,
     ) -> Reader:
-        """Attaches a reader after the cursor (None: at the beginning); the caller closes it."""
+        """Attaches a reader after the cursor (None: at the beginning); the caller closes it.
+
+        One that is attached for longer than `max_seconds` is told to reconnect, wherever its balancer sends it then;
+        0 is no limit.
+        """
         record = await self.record(stream, viewer)
         tail = await self._store.tail(stream)
         generation = self._live.get(stream)
@@ -153,8 +172,14 @@ class Service:
         name = f"rd_{self._random_bits(64):016x}"
         attached_at = self._clock()
 
+        age: asyncio.TimerHandle | None = None
+
         def left(reader: Reader) -> None:
+            if age is not None:
+                age.cancel()
             self.readers.discard(reader)
+            for parting in self._partings:
+                parting.left(reader)
             if attendance is not None:
                 attendance.leave(asked=reader.told)
             reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
@@ -163,6 +188,8 @@ class Service:
 
         reader = Reader(self._store, stream, after=after, live_from=tail.offset, batch=batch, on_close=left)
         self.readers.add(reader)
+        if max_seconds:
+            age = asyncio.get_running_loop().call_later(max_seconds, self.send_away, reader, "age")
         if attendance is not None:
             attendance.arrive()
         self._observer.observe(ReaderAttached(stream, name, transport, viewer.name))
@@ -296,11 +323,11 @@ class Service:
                 raise CancelTimeout("the stream has not ended in time; it may still do so") from None
 
     async def _parting(self, readers: Collection[Reader]) -> None:
-        leaving = [asyncio.ensure_future(reader.left.wait()) for reader in readers]
-        if leaving:
-            _, late = await asyncio.wait(leaving, timeout=PARTING_SECONDS)
-            for waiter in late:
-                waiter.cancel()
+        parting = _Parting(set(readers))
+        if parting.readers:
+            self._partings.append(parting)
+            await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
+            self._partings.remove(parting)
 
     async def _pages(self, stream: str) -> AsyncGenerator[Sequence[Entry]]:
         """The log so far, in pieces small enough for the loop to turn between them."""

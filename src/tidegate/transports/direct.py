@@ -82,7 +82,7 @@ class Delivery:
             return
         if self.source.at_end:
             self.over.set_result(None)
-        elif self._wire.full or self._wire.gone or self.source.left.is_set():
+        elif self._wire.full or self._wire.gone or self.source.left:
             self._held_up()
         else:
             try:
@@ -115,7 +115,7 @@ class Delivery:
             self.over.set_exception(error)
 
     def _held_up(self) -> None:
-        if self._wire.gone or self.source.left.is_set():
+        if self._wire.gone or self.source.left:
             self.over.set_result(None)
         else:
             self.source.behind = True

@@ -33,4 +33,4 @@ async def unless_gone(receive: Receive, source: Source, happening: Awaitable[Non
     finally:
         awaited.cancel()
         departure.cancel()
-    return not source.left.is_set()
+    return not source.left

@@ -54,8 +54,22 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
+    # With them uvicorn's attributes stay below the thirty of which CPython keeps the names only once.
+    __slots__ = (
+        "_fields_bytes",
+        "_head_complete",
+        "_receiving",
+        "_refused",
+        "_reported",
+        "_running",
+        "_silent_bytes",
+        "_timer",
+        "_wire",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.pipeline = _Pipeline()  # type: ignore[assignment]
         self._receiving = False  # a request has begun and is not here whole
         self._head_complete = False  # self.cycle is that request's
         self._fields_bytes = 0  # parsed into the request line and fields of this request
@@ -69,6 +83,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _lighten(self.flow._is_writable_event)  # pyright: ignore[reportPrivateUsage]
         self._wire = Wire(transport)
         self._start_timer()
 
@@ -129,6 +144,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
+        _lighten(self.cycle.message_event)
         self._head_complete = True
         self._fields_bytes = 0
         if self.expect_100_continue:
@@ -280,3 +296,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
         self._wire.changed(gone=True)
+
+
+class _Pipeline(list[Any]):
+    """Requests that wait for their turn, the next one last; a deque is larger than the rest of a connection's state."""
+
+    def appendleft(self, item: Any) -> None:
+        self.insert(0, item)
+
+
+def _lighten(event: asyncio.Event) -> None:
+    # Of an event that nobody waits for yet: its deque, 760 bytes before it has anything in it.
+    event._waiters = []  # type: ignore[attr-defined]

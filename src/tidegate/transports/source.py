@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Event
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
@@ -13,11 +12,11 @@ from tidegate.core.notices import Gap, Reconnect
 class Source(Protocol):
     """One attachment to one stream.
 
-    `left` is set once it is closed, `at_end` after the terminal event, `more` while the log may hold more than was
+    `left` is true once it is closed, `at_end` after the terminal event, `more` while the log may hold more than was
     taken. A transport sets `behind` when its client does not keep up: what is taken next is merged.
     """
 
-    left: Event
+    left: bool
     at_end: bool
     more: bool
     behind: bool

@@ -24,7 +24,7 @@ HEADERS = [
 ]
 
 
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+class Delivered(msgspec.Struct, kw_only=True):
     """How one response is to be delivered: its headers, what goes first, and the limits.
 
     Without gzip the readers of a broadcast, where there is one, are sent the same bytes.
@@ -37,6 +37,11 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     broadcast: Broadcast | None = None
     first: bytes = b""
 
+    def take_first(self) -> bytes:
+        """What goes first, which may be a long snapshot: it must not be kept for as long as the connection."""
+        first, self.first = self.first, b""
+        return first
+
 
 async def send_events(
     receive: Receive, send: Send, wire: Wire | None, source: Source, encoder: Encoder, how: Delivered
@@ -48,11 +53,12 @@ async def send_events(
     encoding = [] if how.gzip is None else [(b"content-encoding", b"gzip")]
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *how.headers, *encoding]})
+        how.headers = ()
         if wire is not None:
             await _write(wire, source, encoder, how)
         else:
             await _send(receive, send, source, encoder, how)
-        if not source.left.is_set():
+        if not source.left:
             end = b"" if how.gzip is None else how.gzip.end()
             await send({"type": "http.response.body", "body": end, "more_body": False})
     finally:
@@ -64,7 +70,7 @@ async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered) -
         wire, source, encoder, how.gzip, how.broadcast, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
     )
     try:
-        delivery.begin(encoder.preamble + how.first)
+        delivery.begin(encoder.preamble + how.take_first())
         await delivery.over
         if wire.gone:
             source.close()
@@ -80,15 +86,15 @@ async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, 
     departure = asyncio.ensure_future(close_when_gone(receive, source))
     try:
         # Empty, it still makes a server that waits for the first piece of the body send the headers.
-        await send_body(encoder.preamble + how.first)
+        await send_body(encoder.preamble + how.take_first())
         over = False
-        while not over and not source.left.is_set():
+        while not over and not source.left:
             found = await source.next(how.heartbeat_seconds)
             if isinstance(found, Gap | Reconnect):
                 await send_body(encoder.notice(found))
             elif found:
                 await send_body(encoder.entries(found), live=not source.more)
-            elif not source.left.is_set():
+            elif not source.left:
                 await send_body(encoder.heartbeat)
             over = source.at_end or isinstance(found, Reconnect)
     finally:

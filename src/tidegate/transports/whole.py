@@ -22,7 +22,7 @@ async def wait_for_end(receive: Receive, reader: Source) -> bool:
     """
     departure = asyncio.ensure_future(close_when_gone(receive, reader))
     try:
-        while not reader.left.is_set() and not reader.at_end:
+        while not reader.left and not reader.at_end:
             if isinstance(await reader.next(SILENCE_SECONDS), Reconnect):
                 raise Interrupted("the server stopped before the answer was complete")
     finally:
