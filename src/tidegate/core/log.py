@@ -8,7 +8,7 @@ generation is kept whole); one bounded in entries forgets its oldest (a topic). 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, count, repeat
+from itertools import accumulate
 
 import msgspec
 
@@ -95,18 +95,26 @@ class Log:
 
         Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`.
         """
-        if self.end is not None:
+        entries = self._entries
+        if entries and isinstance(entries[-1].event, TERMINAL_TYPES):
             raise StreamEnded("the stream has ended")
-        sizes = [len(encode(event)) for event in events]
-        size = sum(sizes) - (sizes[-1] if events and isinstance(events[-1], TERMINAL_TYPES) else 0)
-        if self._max_bytes is not None and self._bytes + size > self._max_bytes and size:
+        epoch = self._epochs[-1][0]
+        tail = self._dropped + len(entries)
+        size = 0
+        added: list[Entry] = []
+        for event in events:
+            tail += 1
+            length = len(encode(event))
+            added.append(Entry(epoch, tail, event, length))
+            if not isinstance(event, TERMINAL_TYPES):
+                size += length
+        if size and self._max_bytes is not None and self._bytes + size > self._max_bytes:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
         self._bytes += size
-        epoch = self._epochs[-1][0]
-        first = self.tail + 1
-        self._entries.extend(map(Entry, repeat(epoch), count(first), events, sizes))
-        self._forget_oldest()
-        return self.tail
+        entries.extend(added)
+        if self._max_entries is not None:
+            self._forget_oldest(self._max_entries)
+        return tail
 
     def holds(self, after: int, events: Sequence[Event]) -> bool:
         """Whether exactly these events stand right after the offset, appended by the current epoch."""
@@ -143,6 +151,9 @@ class Log:
         return Page(found, found[-1].cursor if found else after, start + len(found) < len(self._entries))
 
     def _knows(self, cursor: Cursor) -> bool:
+        current, since = self._epochs[-1]
+        if cursor.epoch == current and since <= cursor.offset <= self.tail and cursor.offset >= self._dropped:
+            return True
         for index, (epoch, start) in enumerate(self._epochs):
             if epoch == cursor.epoch:
                 end = self._epochs[index + 1][1] if index + 1 < len(self._epochs) else self.tail
@@ -153,8 +164,8 @@ class Log:
         epoch = next(epoch for epoch, start in reversed(self._epochs) if start < offset or start == 0)
         return Cursor(epoch, offset)
 
-    def _forget_oldest(self) -> None:
-        if self._max_entries is not None and len(self._entries) > self._max_entries:
-            excess = len(self._entries) - self._max_entries
+    def _forget_oldest(self, max_entries: int) -> None:
+        excess = len(self._entries) - max_entries
+        if excess > 0:
             del self._entries[:excess]
             self._dropped += excess

@@ -75,6 +75,7 @@ class Decoder:
 
     __slots__ = (
         "_after_cr",
+        "_at_block",
         "_begun",
         "_block_retry_ms",
         "_data",
@@ -92,6 +93,7 @@ class Decoder:
         self.retry_ms: int | None = None
         self._max_event_bytes = max_event_bytes
         self._begun = False
+        self._at_block = False
         self._after_cr = False
         self._rest = bytearray()
         self._data: list[bytes] = []
@@ -106,7 +108,8 @@ class Decoder:
         Raises `UpstreamMalformed` past `max_event_bytes` in one line or event; the stream is lost then.
         """
         events: list[ServerSentEvent] = []
-        for line in self._lines(chunk):
+        lines = self._lines(chunk)
+        for line in lines:
             if not line:
                 if self._data:
                     events.append(self._dispatch())
@@ -115,7 +118,24 @@ class Decoder:
                 self._keep(line, line[6:])
             else:
                 self._field(line)
+        self._at_block = bool(lines) and not lines[-1] and not self._rest and not self._after_cr
         return events
+
+    def sole(self, chunk: bytes) -> bytes | None:
+        """The data of a chunk that is exactly one block with one line of data, as most reads from a model server are.
+
+        None where it is anything else, or may be: then it has to be fed. What was returned needs no feeding.
+        """
+        end = len(chunk) - 2
+        is_sole = (
+            self._at_block
+            and chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == end
+            and chunk.endswith(b"\n")
+            and b"\r" not in chunk
+            and end <= self._max_event_bytes
+        )
+        return chunk[6:end] if is_sole else None
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         """The lines that end in this chunk, without their ends. What is left waits for the next one."""

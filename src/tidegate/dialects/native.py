@@ -174,10 +174,12 @@ class NativeEvents:
         if self._as_message:
             return sse.encode(events.encode(entry.event), id=str(entry.cursor))
         # JSON has no line breaks, and neither have our names and cursors: one block, without `sse.encode`'s care.
-        return b"id: %b\nevent: %b\ndata: %b\n\n" % (
-            str(entry.cursor).encode(),
-            events.type_of(entry.event).encode(),
-            events.data_json(entry.event),
+        event = entry.event
+        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
+            entry.epoch.encode(),
+            entry.offset,
+            events.type_of(event).encode(),
+            events.data_json(event),
         )
 
     def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:

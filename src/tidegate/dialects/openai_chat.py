@@ -189,6 +189,8 @@ class ChatChunks:
             choices=(),
             usage=None if include_usage else UNSET,
         )
+        # All but the text of a delta is the same each time. A model's name cannot look like this: its quotes are escaped.
+        self._before, _, self._after = self._delta({"content": ""}).partition(b'"content":""')
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
         """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that SDKs raise on."""
@@ -203,7 +205,7 @@ class ChatChunks:
             case Started():
                 return self._delta({"role": "assistant", "content": ""})
             case Delta(text):
-                return self._delta({"content": text})
+                return b'%b"content":%b%b' % (self._before, msgspec.json.encode(text), self._after)
             case Reasoning(text):
                 return self._delta({"reasoning_content": text})
             case ToolCall(index, id, name, arguments):

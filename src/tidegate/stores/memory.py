@@ -95,11 +95,12 @@ class MemoryStore:
 
     def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int:
         held = self._fenced(fence)
-        if expected != held.log.tail:
-            if held.log.holds(expected, events):
+        log = held.log
+        if expected != (tail := log.tail):
+            if log.holds(expected, events):
                 return expected + len(events)
-            raise OffsetMismatch(f"the stream's tail is {held.log.tail}, not {expected}", tail=held.log.tail)
-        tail = held.log.append(events)
+            raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
+        tail = log.append(events)
         if events and isinstance(end := events[-1], TERMINAL_TYPES):
             held.record = msgspec.structs.replace(held.record, end=end, ended_at=round(self._now(), 3))
             self._keep(held)

@@ -67,6 +67,7 @@ class Producer:
         self._pending: list[Event] = []
         self._in_flight: Future[int] | None = None
         self._ending = False
+        self.full = False
         self._room = asyncio.Event()
         self._room.set()
         self._inbox: Inbox[Content | Completed] | None = None
@@ -136,24 +137,22 @@ class Producer:
 
     # The `Sink`
 
-    @property
-    def full(self) -> bool:
-        return not self._room.is_set()
-
     def opened(self) -> None:
         self._answer(None)
 
     def emit(self, events: Sequence[Content | Completed]) -> None:
         if self._ending or not events:
             return
-        content = [event for event in events if not isinstance(event, Completed)]
-        completed = next((event for event in events if isinstance(event, Completed)), None)
-        self.opened()
-        if content:
-            if self.first_piece_at is None:
-                self.first_piece_at = self._clock()
-            self.pieces += len(content)
-            self._pending.extend(content)
+        completed: Completed | None = None
+        self._answer(None)
+        for event in events:
+            if isinstance(event, Completed):
+                completed = completed or event
+            else:
+                self._pending.append(event)
+                self.pieces += 1
+        if self.first_piece_at is None and self.pieces:
+            self.first_piece_at = self._clock()
         if completed is not None:
             self._ending = True
             self._pending.append(completed)
@@ -228,6 +227,7 @@ class Producer:
             self._providing.cancel()
 
     def _finish(self, end: Terminal) -> None:
+        self.full = False
         self._room.set()
         self._answer(self.failure)
         if self._inbox is not None:
@@ -243,6 +243,7 @@ class Producer:
         full = len(self._pending) >= HIGH_WATER
         if full == self.full:
             return
+        self.full = full
         if full:
             self._room.clear()
         else:
