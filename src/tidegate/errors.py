@@ -36,6 +36,7 @@
     ├── Unavailable                  unavailable            503     yes
     │   ├── Draining                 draining               503     yes
     │   ├── QueueFull                queue_full             503     yes
+    │   ├── StoreUnavailable         store_unavailable      503     yes
     │   └── Interrupted              interrupted            503     yes
     ├── CancelTimeout                cancel_timeout         504     yes
     └── ConfigError                  config_error           never answered: exit code 2
@@ -298,6 +299,12 @@ class QueueFull(Unavailable):
     """The model runs `max_concurrency` generations and `max_queue` more are waiting."""
 
     code = "queue_full"
+
+
+class StoreUnavailable(Unavailable):
+    """The store could not write or read: its disk is full, say. What it has acknowledged, it keeps."""
+
+    code = "store_unavailable"
 
 
 class Interrupted(Unavailable):

@@ -117,10 +117,10 @@ class Log:
         return tail
 
     def holds(self, after: int, events: Sequence[Event]) -> bool:
-        """Whether exactly these events stand right after the offset, appended by the current epoch."""
+        """Whether exactly these events stand right after the offset."""
         start = after - self._dropped
         kept = self._entries[max(start, 0) : start + len(events)]
-        return start >= 0 and after >= self._epochs[-1][1] and [entry.event for entry in kept] == list(events)
+        return start >= 0 and [entry.event for entry in kept] == list(events)
 
     def read(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Page | Gap:
         """At most `limit` entries and, but for the first, `max_bytes` of JSON after the cursor.

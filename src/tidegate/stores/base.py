@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Terminal
+from tidegate.core.events import Event, GenerationRequest, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
@@ -26,7 +26,9 @@ from tidegate.core.notices import Gap
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a stream besides its log. Times are in Unix seconds, to the millisecond.
 
-    `running` says that a provider has been asked; `end` is the terminal event once there is one.
+    `running` says that a provider has been asked; `end` is the terminal event once there is one. `request` and
+    `grace` (as in `Attendance`) are for a process that carries the generation on; where a client fills the stream
+    itself there is no request, and `lease` is the SHA-256 of its lease's token. Neither need be kept after the end.
     """
 
     id: str
@@ -35,6 +37,9 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     metadata: dict[str, str] = {}
     running: bool = False
+    request: GenerationRequest | None = None
+    grace: float | None = None
+    lease: bytes = b""
     end: Terminal | None = None
     ended_at: float | None = None
 
@@ -64,7 +69,17 @@ Unwatch = Callable[[], object]
 
 
 class Store(Protocol):
-    """Where logs live. Calls on a stream that is not there raise `StreamNotFound`."""
+    """Where logs live. Calls on a stream that is not there raise `StreamNotFound`.
+
+    What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
+    """
+
+    async def open(self) -> Sequence[StreamRecord]:
+        """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
+
+        Raises `ConfigError` where the store can never be used as it is, `TidegateError` where another process has it.
+        """
+        ...
 
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
@@ -80,15 +95,18 @@ class Store(Protocol):
         """Whether `create` would answer this claim with an earlier stream. Raises `IdempotencyMismatch`."""
         ...
 
-    async def acquire(self, stream: str) -> Fence:
-        """Takes over the filling of a live stream: a new epoch begins at the tail and older fences are void."""
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        """Takes over the filling of a live stream: a new epoch begins at the tail and older fences are void.
+
+        `lease` replaces the record's, where it is given. Raises `StreamEnded`.
+        """
         ...
 
     def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
         """Appends after the offset `expected` and answers with the new tail.
 
         A store that needs no I/O answers at once, so that readers are woken in the same callback; others answer
-        by a future. Repeating the last append is harmless. Raises (or the future does) `Fenced`,
+        by a future. Repeating an append that the log has is harmless, also after a takeover. Raises (or the future does) `Fenced`,
         `OffsetMismatch`, `StreamEnded`, or `TooLong` past `max_generation_bytes`; then nothing has changed.
         """
         ...

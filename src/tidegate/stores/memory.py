@@ -67,6 +67,9 @@ class MemoryStore:
         self._kept_bytes = 0
         self._ended: dict[str, None] = {}
 
+    async def open(self) -> Sequence[StreamRecord]:
+        return ()
+
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
     ) -> Fence | Claimed:
@@ -86,11 +89,12 @@ class MemoryStore:
             raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
         return Claimed(stream) if stream else None
 
-    async def acquire(self, stream: str) -> Fence:
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
         held = self._get(stream)
         epoch = self._new_epoch()
         held.log.begin_epoch(epoch)
         held.epoch = epoch
+        held.record = msgspec.structs.replace(held.record, lease=lease or held.record.lease)
         return Fence(stream, epoch)
 
     def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int:
