@@ -189,7 +189,7 @@ class ChatChunks:
             choices=(),
             usage=None if include_usage else UNSET,
         )
-        # All but the text of a delta is the same each time. A model's name cannot look like this: its quotes are escaped.
+        # All but a delta's text is the same each time. No model's name looks like this: its quotes are escaped.
         self._before, _, self._after = self._delta({"content": ""}).partition(b'"content":""')
 
     def entries(self, entries: Sequence[Entry]) -> bytes:

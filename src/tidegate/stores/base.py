@@ -106,8 +106,9 @@ class Store(Protocol):
         """Appends after the offset `expected` and answers with the new tail.
 
         A store that needs no I/O answers at once, so that readers are woken in the same callback; others answer
-        by a future. Repeating an append that the log has is harmless, also after a takeover. Raises (or the future does) `Fenced`,
-        `OffsetMismatch`, `StreamEnded`, or `TooLong` past `max_generation_bytes`; then nothing has changed.
+        by a future. Repeating an append that the log has is harmless, also after a takeover. Raises (or the future
+        does) `Fenced`, `OffsetMismatch`, `StreamEnded`, or `TooLong` past `max_generation_bytes`; then nothing has
+        changed.
         """
         ...
 
