@@ -57,6 +57,16 @@ def test_a_streamed_answer_is_chunks_and_done() -> None:
     assert (first["object"], first["created"], "usage" in first) == ("chat.completion.chunk", 7, False)
 
 
+@pytest.mark.parametrize("model", ["m", '""', '"content":""', "\\", "é"])
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_a_delta_is_a_chunk_whatever_the_model_is_called(model: str, include_usage: bool) -> None:
+    """The bytes around a text are made once for a stream; no name of a model can stand in their way."""
+    chunks = ChatChunks("gen_1", model, 7.5, include_usage=include_usage)
+    chunk = json.loads(chunks.entries([Entry("aaaa", 1, Delta('say "hé"\n'))])[6:])
+    assert chunk["model"] == model
+    assert chunk["choices"] == [{"index": 0, "delta": {"content": 'say "hé"\n'}, "finish_reason": None}]
+
+
 def test_usage_comes_last_where_it_was_asked_for() -> None:
     """`include_usage` adds one chunk without choices, and a null to every other."""
     piece, _, usage, _ = data(Delta("Hi"), Completed("stop", USAGE), include_usage=True)

@@ -78,6 +78,7 @@ class Broadcast:
         if self._lead is not None and not self._members:
             if self._heartbeat is not None:
                 self._heartbeat.cancel()
+                self._heartbeat = None
             self._lead.close()
             self._lead = None
 

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.events import Completed, Delta, Event, Started, Usage
+from tidegate.dialects.native import EVENTS
+from tidegate.errors import StreamNotFound
+from tidegate.stores.base import Fence, StreamRecord
+from tidegate.stores.memory import MemoryStore
+from tidegate.streams.reader import Reader
+from tidegate.transports.broadcast import Broadcast, Broadcasts
+from tidegate.transports.direct import Delivery
+from tidegate.transports.wire import Wire
+
+pytestmark = pytest.mark.anyio
+
+END = Completed("stop", Usage(1, 1, 2))
+EACH = BatchPolicy()
+
+
+class Transport:
+    """A connection that keeps what it is given, and refuses it once it closes, as uvloop's does."""
+
+    def __init__(self) -> None:
+        self.closing = False
+        self.written: list[bytes] = []
+        self.beaten = asyncio.Event()
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        if self.closing:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        self.written.append(data)
+        if b": heartbeat" in data:
+            self.beaten.set()
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.written).decode()
+
+
+class Room:
+    """One stream in a real store, and its readers."""
+
+    def __init__(self, *, heartbeat_seconds: float = 15) -> None:
+        self.store = MemoryStore(max_generation_bytes=1 << 20)
+        self.broadcasts = Broadcasts(heartbeat_seconds)
+        self.heartbeat_seconds = heartbeat_seconds
+        self.tail = 1
+        self.left: list[Reader] = []
+
+    async def open(self) -> Room:
+        record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0)
+        fence = await self.store.create(record, [Started("gen_1", "m", 1.0)])
+        assert isinstance(fence, Fence)
+        self.fence = fence
+        return self
+
+    def append(self, *events: Event) -> None:
+        answer = self.store.append(events, fence=self.fence, expected=self.tail)
+        assert isinstance(answer, int)
+        self.tail = answer
+
+    @property
+    def broadcast(self) -> Broadcast:
+        return self.broadcasts.of("gen_1", EVENTS)
+
+    def reader(self, batch: BatchPolicy = EACH) -> Reader:
+        return Reader(self.store, "gen_1", after=None, live_from=1, batch=batch, on_close=self.left.append)
+
+    def attach(self, reader: Reader | None = None) -> tuple[Delivery, Transport]:
+        transport = Transport()
+        delivery = Delivery(
+            Wire(transport),  # type: ignore[arg-type]
+            reader or self.reader(),
+            EVENTS,
+            None,
+            self.broadcast,
+            limit=100,
+            heartbeat_seconds=self.heartbeat_seconds,
+        )
+        delivery.begin(b"hello")
+        return delivery, transport
+
+    @property
+    def watchers(self) -> int:
+        return len(self.store._streams["gen_1"].watchers)
+
+
+async def test_all_at_the_tail_are_sent_the_same_object() -> None:
+    """An event is encoded and framed once, however many read it, and the log has one watcher for all of them."""
+    room = await Room().open()
+    transports = [room.attach()[1] for _ in range(3)]
+    room.append(Delta("x"))
+    assert len({id(transport.written[-1]) for transport in transports}) == 1
+    assert room.watchers == 1
+
+
+async def test_one_that_is_full_leaves_and_catches_up_merged() -> None:
+    """It misses nothing, the others wait for nothing, and it is back among them afterwards."""
+    room = await Room().open()
+    (slow, slow_transport), (_, other) = room.attach(), room.attach()
+    slow._wire.changed(full=True)
+    room.append(Delta("a"))
+    room.append(Delta("b"))
+    assert ('"a"' in other.text, '"b"' in other.text, "delta" in slow_transport.text) == (True, True, False)
+    slow._wire.changed(full=False)
+    assert slow_transport.text.count("event: delta") == 1
+    assert '"ab"' in slow_transport.text
+    room.append(Delta("c"))
+    assert slow_transport.written[-1] is other.written[-1]
+
+
+async def test_one_that_comes_late_joins_when_it_has_caught_up() -> None:
+    """Its first write is the log so far; from then on it is one of all."""
+    room = await Room().open()
+    _, early = room.attach()
+    room.append(Delta("a"))
+    _, late = room.attach()
+    assert '"a"' in late.text
+    room.append(Delta("b"))
+    assert late.written[-1] is early.written[-1]
+
+
+async def test_a_connection_that_closes_disturbs_nobody() -> None:
+    """A write that fails ends that delivery alone, and never reaches whoever appended."""
+    room = await Room().open()
+    deliveries = [room.attach() for _ in range(3)]
+    deliveries[1][1].closing = True
+    room.append(Delta("x"))
+    assert [delivery.over.done() for delivery, _ in deliveries] == [False, True, False]
+    assert deliveries[1][0].over.exception() is None
+    assert all('"x"' in transport.text for _, transport in (deliveries[0], deliveries[2]))
+
+
+async def test_the_end_is_everybodys() -> None:
+    """The terminal event reaches each, and each is over."""
+    room = await Room().open()
+    deliveries = [room.attach() for _ in range(2)]
+    room.append(Delta("x"), END)
+    for delivery, transport in deliveries:
+        assert delivery.over.done()
+        assert transport.text.count("event: completed") == 1
+        delivery.stop()
+    assert room.watchers <= 2
+
+
+async def test_what_each_was_sent_is_counted() -> None:
+    """A reader that leaves knows its position and how many events it has had, together with the others or alone."""
+    room = await Room().open()
+    room.append(Delta("a"))
+    reader = room.reader()
+    delivery, _ = room.attach(reader)
+    room.append(Delta("b"))
+    room.append(Delta("c"))
+    reader.close()
+    delivery.stop()
+    assert room.left == [reader]
+    assert reader.delivered == 4
+    assert str(reader.position).endswith("-4")
+
+
+async def test_a_stream_that_is_forgotten_says_so_to_each() -> None:
+    """Nobody is left waiting on a log that is no longer there."""
+    room = await Room().open()
+    deliveries = [room.attach()[0] for _ in range(2)]
+    await room.store.forget("gen_1")
+    assert [type(delivery.over.exception()) for delivery in deliveries] == [StreamNotFound, StreamNotFound]
+
+
+async def test_a_batching_reader_keeps_its_own_time() -> None:
+    """Its batches are its own: it is not sent each event as the others are."""
+    room = await Room().open()
+    _, others = room.attach()
+    _, batching = room.attach(room.reader(BatchPolicy(2, 60_000)))
+    room.append(Delta("a"))
+    assert '"a"' in others.text
+    assert '"a"' not in batching.text
+    room.append(Delta("b"))
+    assert '"ab"' in batching.text
+
+
+async def test_silence_is_filled_for_all_at_once() -> None:
+    """After the heartbeat's time every member gets one, from one timer."""
+    room = await Room(heartbeat_seconds=0.02).open()
+    transports = [room.attach()[1] for _ in range(2)]
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(transport.beaten.wait() for transport in transports))
+
+
+async def test_the_last_to_leave_closes_it() -> None:
+    """A stream that nobody reads has no watcher and no timer."""
+    room = await Room().open()
+    reader = room.reader()
+    delivery, _ = room.attach(reader)
+    reader.close()
+    delivery.stop()
+    assert room.watchers == 0
+    assert room.broadcast._heartbeat is None
