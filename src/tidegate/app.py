@@ -71,6 +71,8 @@ class Tidegate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._start_sweeping()
+            if not self.service.is_open:
+                await self.service.open()
             await self._app(scope, receive, send)
         elif scope["type"] == "lifespan":
             await Router(lifespan=self.lifespan)(scope, receive, send)
@@ -81,6 +83,7 @@ class Tidegate:
         """Gets every model ready. Raises `ConfigError` where one never can be."""
         self._start_sweeping()
         await self.service.open()
+        await self.service.start_models()
 
     async def drain(self) -> None:
         """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
@@ -129,7 +132,13 @@ def _store(settings: Settings) -> Store:
 def _model(model: ModelSettings) -> Model:
     name: str = model.__struct_config__.tag  # type: ignore[assignment]
     provider = _load(PROVIDERS[name])(model)
-    return Model(model.name, provider, max_concurrency=model.concurrency, max_queue=model.max_queue)
+    return Model(
+        model.name,
+        provider,
+        max_concurrency=model.concurrency,
+        max_queue=model.max_queue,
+        can_continue=model.can_continue,
+    )
 
 
 def _load(target: str) -> Any:

@@ -68,7 +68,7 @@ class TidegateError(Exception):
         self.message = message
         self.param = param
 
-    def body(self, request_id: str | None) -> dict[str, dict[str, str | None]]:
+    def body(self, request_id: str | None) -> dict[str, dict[str, str | int | None]]:
         """The error as it is sent to a client."""
         return {
             "error": {
@@ -178,6 +178,10 @@ class OffsetMismatch(Conflict):
     def __init__(self, message: str, *, tail: int) -> None:
         super().__init__(message, param="expected_offset")
         self.tail = tail
+
+    def body(self, request_id: str | None) -> dict[str, dict[str, str | int | None]]:
+        """With the right one as `offset`."""
+        return {"error": {**super().body(request_id)["error"], "offset": self.tail}}
 
 
 class GenerationCancelled(Conflict):

@@ -131,12 +131,20 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
         return "".join(text for text in texts if isinstance(text, str))
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """What the log of a generation has already, from a process that is gone: its text, in so many pieces."""
+
+    text: str
+    pieces: int
+
+
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider is asked for. Parameters that are None are the provider's own defaults.
 
     `extra` holds what only some upstreams understand (`tools`, `response_format`, …): a provider
     that speaks OpenAI's API passes it on, others may look at it. `raw_messages` are the messages as an OpenAI
-    client has sent them, where they have fields of that kind.
+    client has sent them, where they have fields of that kind. With `carried` the answer has begun already: only what
+    follows it is emitted.
     """
 
     model: str
@@ -149,6 +157,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     metadata: dict[str, str] = {}
     extra: dict[str, Any] = {}
+    carried: Carried | None = None
 
     @property
     def prompt(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tidegate.core.events import Completed, Delta, GenerationRequest, Usage
-from tidegate.errors import ConfigError
+from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.base import Sink
 from tidegate.providers.settings import ReplayModel
 
@@ -66,8 +66,9 @@ class ReplayProvider:
         tokens = self._model.tokens
         count = tokens if request.max_tokens is None else min(tokens, request.max_tokens)
         completed = Completed("stop" if count == tokens else "length", _usage(request, count))
-        start = self._clock()
-        sent = 0
+        sent = self._carried(request)
+        # As if it had played all the time.
+        start = self._clock() - (sent / self._model.rate if self._model.rate else 0)
         while sent < count:
             await self._sleep(self._delay(start, sent))
             await sink.room()
@@ -78,6 +79,16 @@ class ReplayProvider:
 
     async def close(self) -> None:
         """Has nothing to free."""
+
+    def _carried(self, request: GenerationRequest) -> int:
+        """How many tokens the log has; a text that is not a beginning of this one is not gone on with."""
+        text, sent = request.carried.text if request.carried is not None else "", 0
+        while text:
+            token = self._token(sent).text
+            if sent == self._model.tokens or not text.startswith(token):
+                raise ProviderError("the text of this model is another one now: the answer cannot be carried on")
+            text, sent = text[len(token) :], sent + 1
+        return sent
 
     def _delay(self, start: float, sent: int) -> float:
         rate = self._model.rate

@@ -55,7 +55,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 def document(routes: Sequence[Route]) -> bytes:
     """The document as JSON."""
-    types = [ErrorBody, *(route.body for route in routes if route.body is not None)]
+    types = [ErrorBody, *(body for route in routes for body in route.bodies)]
     types += [kind for route in routes for answer in route.answers for kind in answer.content.values() if kind]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(types, schemas, strict=True))
@@ -86,10 +86,11 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
         operation["responses"][str(status)] = _error(status, by_type)
     if route.scope is not None:
         operation["security"] = [{"key": [route.scope]}, {}]
-    if route.body is not None:
+    if route.bodies:
+        schemas = [by_type[body] for body in route.bodies]
         operation["requestBody"] = {
             "required": not route.body_optional,
-            "content": {JSON: {"schema": by_type[route.body]}},
+            "content": {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}},
         }
     return operation
 
@@ -117,7 +118,7 @@ def _answer(answer: Answer, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any
 def _content(media: str, kind: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     if kind is not None:
         return {"schema": by_type[kind]}
-    return {"schema": {"type": "string", "description": SERVER_SENT_EVENTS}} if media == EVENTS else {}
+    return {"schema": {"description": SERVER_SENT_EVENTS}} if media == EVENTS else {}
 
 
 def _error(status: int, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:

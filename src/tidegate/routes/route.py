@@ -38,7 +38,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """`scope` None: anyone may call it. `failures`: the statuses that are its own, besides those of every route.
 
-    `events`: answers may be streams of events, for whose sake GET also takes `?access_token=`.
+    `bodies`: the types of which its body is one. `events`: answers may be streams of events, for whose sake GET also
+    takes `?access_token=`.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -48,7 +49,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     scope: Scope | None = None
     parameters: tuple[Parameter, ...] = ()
-    body: Any = None
+    bodies: tuple[Any, ...] = ()
     body_optional: bool = False
     answers: tuple[Answer, ...]
     failures: tuple[int, ...] = ()

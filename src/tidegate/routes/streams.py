@@ -11,8 +11,8 @@ import msgspec
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.fold import Status, Summary
-from tidegate.dialects import native
+from tidegate.core.fold import Snapshot, Status, Summary
+from tidegate.dialects import native, native_producer
 from tidegate.errors import InvalidValue
 from tidegate.routes.call import Call, parse_choice, parse_number
 from tidegate.stores.base import Claim
@@ -39,9 +39,31 @@ class Cancellation(msgspec.Struct, frozen=True):
     cursor: str
 
 
+class Lease(msgspec.Struct, frozen=True):
+    """The right to append: an append renews it, and after so many seconds without one the stream ends."""
+
+    token: str
+    seconds: float
+
+
+class Opened(Snapshot, frozen=True, kw_only=True):
+    """A stream that its caller fills; `lease` is null where an idempotency key led to one that has ended."""
+
+    lease: Lease | None
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The position after what was appended."""
+
+    cursor: str
+
+
 async def create(call: Call) -> None:
     """Starts a generation and answers with its events, its snapshot at once, or its snapshot at its end."""
     body = await call.body()
+    if (own := native_producer.parse_open(body)) is not None:
+        await _open(call, own)
+        return
     wanted = native.parse(body)
     query = call.query()
     after = _position(call, query)
@@ -59,6 +81,22 @@ async def create(call: Call) -> None:
         await _send(call, handle.stream, after, query, wanted.batch_policy(call.context.batch))
     else:
         await _answer_whole(call, handle, headers)
+
+
+async def append(call: Call) -> None:
+    """Appends to a stream that its caller fills, and renews the lease."""
+    stream = _stream(call)
+    wanted, events = native_producer.parse_append(await call.body())
+    cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
+    await call.answer_json(Appended(str(cursor)))
+
+
+async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
+    stream, token = await call.service.open_leased(wanted.metadata, owner=call.principal, claim=_claim(call, wanted))
+    snapshot = await call.service.snapshot(stream, call.principal)
+    lease = None if token is None else Lease(token, call.service.lease_seconds)
+    opened = Opened(**msgspec.structs.asdict(snapshot), lease=lease)
+    await call.answer_json(opened, status=201, headers=stream_headers(call, stream))
 
 
 async def look(call: Call) -> None:
@@ -173,7 +211,7 @@ def _stream(call: Call) -> str:
     return stream
 
 
-def _claim(call: Call, wanted: native.CreateStream) -> Claim | None:
+def _claim(call: Call, wanted: native.CreateStream | native_producer.OpenStream) -> Claim | None:
     key = call.header(b"idempotency-key")
     if key is None:
         return None

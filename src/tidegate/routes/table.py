@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from tidegate.core.fold import Snapshot, Status
-from tidegate.dialects import native, openai_chat
+from tidegate.dialects import native, native_producer, openai_chat
 from tidegate.routes import chat, models, pages, probes, streams
 from tidegate.routes.route import EVENTS, HTML, JSON, TEXT, Answer, Parameter, Route
 
@@ -51,9 +51,10 @@ ROUTES: tuple[Route, ...] = (
         handler=streams.create,
         scope="generate",
         parameters=(IDEMPOTENCY_KEY, *ALL_EVENTS),
-        body=native.CreateStream,
+        bodies=(native.CreateStream, native_producer.OpenStream),
         answers=(
             Answer(status=200, about="The events, or the ended stream.", content={JSON: Snapshot, EVENTS: None}),
+            Answer(status=201, about="A stream that the caller fills is open.", content={JSON: streams.Opened}),
             Answer(status=202, about="The stream has been started.", content={JSON: Snapshot}),
         ),
         failures=STARTING,
@@ -122,13 +123,25 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST",
+        path="/v1/streams/{id}/append",
+        name="appendToStream",
+        about="Appends events to a stream that the caller fills, and renews its lease.",
+        handler=streams.append,
+        scope="generate",
+        parameters=(STREAM,),
+        bodies=(native_producer.Append,),
+        answers=(Answer(status=200, about="They are in the log.", content={JSON: streams.Appended}),),
+        failures=(404, 409, 413, 415, 503),
+    ),
+    Route(
+        method="POST",
         path="/v1/streams/{id}/cancel",
         name="cancelStream",
         about="Ends the stream and answers once it has ended, with whichever end won.",
         handler=streams.cancel,
         scope="cancel",
         parameters=(STREAM,),
-        body=native.CancelStream,
+        bodies=(native.CancelStream,),
         body_optional=True,
         answers=(Answer(status=200, about="It has ended.", content={JSON: streams.Cancellation}),),
         failures=(404, 413, 415, 504),
@@ -141,7 +154,7 @@ ROUTES: tuple[Route, ...] = (
         handler=chat.complete,
         scope="generate",
         parameters=(ON_DISCONNECT,),
-        body=openai_chat.ChatCompletion,
+        bodies=(openai_chat.ChatCompletion,),
         answers=(Answer(status=200, about="The answer.", content={JSON: openai_chat.Answer, EVENTS: None}),),
         failures=STARTING,
     ),

@@ -74,6 +74,9 @@ class Store(Protocol):
     What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
     """
 
+    durable: bool
+    """Whether what it has acknowledged outlives the process."""
+
     async def open(self) -> Sequence[StreamRecord]:
         """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
 

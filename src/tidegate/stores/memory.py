@@ -50,6 +50,8 @@ class _Stream:
 class MemoryStore:
     """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread."""
 
+    durable = False
+
     def __init__(
         self,
         *,

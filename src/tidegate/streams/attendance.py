@@ -24,6 +24,11 @@ class Attendance:
         self._present += 1
         self._disarm()
 
+    def expect(self) -> None:
+        """Its owner readers were here and may come back: another process had them, and is gone."""
+        if self._grace is not None and not self._present:
+            self._timer = asyncio.get_running_loop().call_later(self._grace, self._abandoned)
+
     def leave(self, *, asked: bool = False) -> None:
         """An owner reader detaches; `asked` says that the server told it to."""
         self._present -= 1

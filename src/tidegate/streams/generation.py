@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 from typing import Literal
 
@@ -26,7 +27,10 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Generation:
-    """What the service holds of a stream from its creation until its end. `clock` is in seconds."""
+    """What the service holds of a stream while a provider of this process fills it, after the offset `tail`.
+
+    `clock` is in seconds.
+    """
 
     def __init__(
         self,
@@ -34,13 +38,14 @@ class Generation:
         fence: Fence,
         order: Order,
         ticket: Ticket,
+        tail: int,
         *,
         observer: Observer,
         clock: Callable[[], float],
     ) -> None:
         self.stream = fence.stream
         self.owner = order.owner
-        self.producer = Producer(store, fence, 1, order.request, observer=observer, clock=clock)
+        self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock)
         self.ticket = ticket
         self.attendance = Attendance(order.grace, self._abandoned)
         self._store = store
@@ -49,6 +54,16 @@ class Generation:
         self._observer = observer
         self._clock = clock
         self._created = clock()
+
+    @property
+    def position(self) -> int | None:
+        """The place in the queue, from 1; None when it does not wait."""
+        return self.ticket.position
+
+    @property
+    def ended(self) -> Future[Terminal]:
+        """Done with the terminal event once the store has it."""
+        return self.producer.ended
 
     async def run(self, provider: Provider) -> None:
         """Waits for its turn, lets the provider answer, and returns when the stream has ended. Never raises."""

@@ -16,15 +16,18 @@ logger = logging.getLogger("tidegate.streams")
 class Model:
     """One entry of `[[models]]` at work; a `Provider` itself, which starts the one it stands for."""
 
-    def __init__(self, name: str, provider: Provider, *, max_concurrency: int, max_queue: int) -> None:
+    def __init__(
+        self, name: str, provider: Provider, *, max_concurrency: int, max_queue: int, can_continue: bool = False
+    ) -> None:
         self.name = name
+        self.can_continue = can_continue
         self.admission = Admission(name, max_concurrency=max_concurrency, max_queue=max_queue)
         self._provider = provider
         self._started: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Gets the provider ready, once. Raises `ConfigError` where it never can be; the next call tries again."""
-        if self._started is None or _has_failed(self._started):
+        if self._started is None or has_failed(self._started):
             self._started = asyncio.get_running_loop().create_task(self._provider.start())
         # The start belongs to all who wait for it: one that is cancelled does not take it from the others.
         await asyncio.shield(self._started)
@@ -42,11 +45,12 @@ class Model:
         """Lets the provider free what it holds; a later `start` begins anew."""
         if self._started is not None:
             await asyncio.wait((self._started,))
-            failed = _has_failed(self._started)
+            failed = has_failed(self._started)
             self._started = None
             if not failed:
                 await self._provider.close()
 
 
-def _has_failed(task: asyncio.Task[None]) -> bool:
+def has_failed(task: asyncio.Task[None]) -> bool:
+    """Whether it has ended in any way but by returning."""
     return task.done() and (task.cancelled() or task.exception() is not None)

@@ -17,7 +17,7 @@ from tidegate.core.events import (
     Terminal,
     Usage,
 )
-from tidegate.errors import Interrupted, ProviderError, TidegateError, TooLong
+from tidegate.errors import Interrupted, ProviderError, StoreUnavailable, TidegateError, TooLong
 from tidegate.observe.base import Failure, Observer
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Fence, Store
@@ -25,6 +25,9 @@ from tidegate.streams.inbox import Inbox
 
 HIGH_WATER = 1024
 """Events that may wait for the store before the provider is asked to pause; a store without I/O never gets there."""
+
+RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
+"""Between attempts to write the end of a stream whose store could not write: a full disk may be full for hours."""
 
 STOP_SECONDS = 5.0
 """For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""
@@ -54,7 +57,8 @@ class Producer:
         self.answered: Future[TidegateError | None] = loop.create_future()
         self.ended: Future[Terminal] = loop.create_future()
         self.failure: TidegateError | None = None
-        self.pieces = 0
+        self.pieces = request.carried.pieces if request.carried is not None else 0
+        self._carried = self.pieces
         self.first_piece_at: float | None = None
         self._loop = loop
         self._store = store
@@ -66,6 +70,8 @@ class Producer:
         self._clock = clock
         self._pending: list[Event] = []
         self._in_flight: Future[int] | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._tries = 0
         self._ending = False
         self.full = False
         self._room = asyncio.Event()
@@ -151,7 +157,7 @@ class Producer:
             else:
                 self._pending.append(event)
                 self.pieces += 1
-        if self.first_piece_at is None and self.pieces:
+        if self.first_piece_at is None and self.pieces > self._carried:
             self.first_piece_at = self._clock()
         if completed is not None:
             self._ending = True
@@ -173,7 +179,7 @@ class Producer:
     # Appending: one append is under way at a time, what comes meanwhile goes together into the next.
 
     def _flush(self) -> None:
-        while self._pending and self._in_flight is None and not self.ended.done():
+        while self._pending and self._in_flight is None and self._again is None and not self.ended.done():
             batch, self._pending = self._pending, []
             try:
                 answer = self._store.append(batch, fence=self._fence, expected=self._tail)
@@ -204,14 +210,28 @@ class Producer:
             self._finish(end)
 
     def _refused(self, error: TidegateError) -> None:
-        """The store has not taken the append: a generation that is too long ends so, any other refusal is final."""
-        if isinstance(error, TooLong):
-            self.failure = error
-            self._ending = True
-            self._pending = [Failed(ErrorInfo(error.type, error.code, error.message), self.usage_so_far())]
-            self._stop_provider()
-        else:
+        """The store has not taken the append: the stream ends with what it has.
+
+        A store that cannot write is asked again until it takes that end: nobody else would write it, and until then
+        readers wait. Any other refusal means that the stream is not ours.
+        """
+        if not isinstance(error, TooLong | StoreUnavailable):
             self._lost(error)
+            return
+        if isinstance(error, StoreUnavailable):
+            if self._tries == 0:
+                self._observer.observe(Failure("store", error, stream=self._fence.stream))
+            self._again = self._loop.call_later(RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS) - 1)], self._retry)
+            self._tries += 1
+        self.failure = self.failure or error
+        self._ending = True
+        why = ErrorInfo(self.failure.type, self.failure.code, self.failure.message)
+        self._pending = [Failed(why, self.usage_so_far())]
+        self._stop_provider()
+
+    def _retry(self) -> None:
+        self._again = None
+        self._flush()
 
     def _lost(self, error: BaseException) -> None:
         """The stream is no longer ours to fill; whoever fills it now ends it."""

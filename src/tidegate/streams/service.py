@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import Future
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from secrets import randbits
 from time import monotonic, time
+from typing import Any
 
 import msgspec
 
@@ -17,33 +17,43 @@ from tidegate.core.events import (
     TERMINAL_TYPES,
     CancelledBy,
     Completed,
+    Event,
     Failed,
     GenerationRequest,
     Started,
     Terminal,
 )
 from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
-from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Reconnect
 from tidegate.core.principal import Principal
 from tidegate.errors import (
     CancelTimeout,
     Draining,
+    Fenced,
     Interrupted,
     ModelNotFound,
+    QueueFull,
+    StoreUnavailable,
+    StreamEnded,
     StreamNotFound,
     TidegateError,
     recall,
 )
 from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
-from tidegate.stores.base import Claim, Claimed, Store, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.streams.admission import Ticket
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.models import Model
+from tidegate.streams.history import cursor_at, holds, pages
+from tidegate.streams.leased import Leased, digest
+from tidegate.streams.models import Model, has_failed
 from tidegate.streams.reader import Reader
+from tidegate.streams.takeover import end_interrupted, order_of
 
-FOLD_LIMIT = 4096
-FOLD_BYTES = 1 << 20
-"""What of a log is folded between two turns of the loop: about half a millisecond."""
+CLIENT = "client"
+"""Stands where the model's name does, in streams that their callers fill."""
+
+AGAIN_SECONDS = 1.0
+"""Between attempts to take a stream over while the store cannot write."""
 
 PARTING_SECONDS = 2.0
 """How long readers are waited for after their stream has ended or they were asked to reconnect."""
@@ -54,11 +64,14 @@ RECONNECT_MS = (500, 3000)
 logger = logging.getLogger("tidegate.streams")
 
 
+Live = Generation | Leased
+
+
 class Handle(msgspec.Struct, frozen=True):
     """A started stream, or the earlier one that an idempotency key led to; then its generation may have ended."""
 
     stream: str
-    generation: Generation | None = None
+    generation: Live | None = None
 
 
 class _Parting:
@@ -92,11 +105,12 @@ class Service:
         self.draining = False
         self._store = store
         self._observer = observer
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
         self._now = now
         self._clock = clock
         self._random_bits = random_bits
-        self._live: dict[str, Generation] = {}
+        self._live: dict[str, Live] = {}
+        self._opening: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._partings: list[_Parting] = []
         self.readers: set[Reader] = set()
@@ -122,6 +136,8 @@ class Service:
             model=request.model,
             created_at=round(self._now(), 3),
             metadata=request.metadata,
+            request=request if self._store.durable else None,
+            grace=grace,
         )
         started = Started(record.id, record.model, record.created_at)
         try:
@@ -133,9 +149,53 @@ class Service:
             ticket.release()
             return Handle(fence.stream, self._live.get(fence.stream))
         order = Order(request, owner.name, grace)
-        generation = Generation(self._store, fence, order, ticket, observer=self._observer, clock=self._clock)
-        self._launch(generation, model)
-        return Handle(record.id, generation)
+        return Handle(record.id, self._launch(fence, order, ticket, model, tail=1))
+
+    async def open_leased(
+        self, metadata: dict[str, str], *, owner: Principal, claim: Claim | None = None
+    ) -> tuple[str, str | None]:
+        """Opens a stream that its caller fills by `append`: its id, and the token of its lease.
+
+        Opened once more, by the same idempotency key, a live one gets a new lease, and the old one is fenced; of one
+        that has ended there is none. Raises `Draining` or `IdempotencyMismatch`.
+        """
+        if self.draining:
+            raise Draining("this server is about to stop and takes no new streams")
+        token = f"lease_{self._random_bits(256):064x}"
+        record = StreamRecord(
+            id=f"gen_{self._random_bits(128):032x}",
+            owner=owner.name,
+            model=CLIENT,
+            created_at=round(self._now(), 3),
+            metadata=metadata,
+            running=True,
+            lease=digest(token),
+        )
+        fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
+        if isinstance(fence, Claimed):
+            return fence.stream, token if await self._renew(fence.stream, digest(token)) else None
+        self._lease(fence, 1, record.lease)
+        return record.id, token
+
+    async def append(
+        self, stream: str, viewer: Principal, token: str, expected: int, events: Sequence[Event]
+    ) -> Cursor:
+        """Appends to a stream that its caller fills, and answers with the position after it.
+
+        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` or `StoreUnavailable`; then nothing has changed.
+        """
+        record = await self.record(stream, viewer)
+        live = self._live.get(stream)
+        if isinstance(live, Leased):
+            offset = await live.append(token, expected, events)
+        elif live is not None or not await holds(self._store, stream, expected, events):
+            interrupted = isinstance(record.end, Failed) and record.end.error.code == Interrupted.code
+            if live is not None or interrupted:
+                raise Fenced("this lease is not, or no longer, the one that fills the stream")
+            raise StreamEnded("the stream has ended")
+        else:
+            offset = expected + len(events)
+        return await cursor_at(self._store, stream, offset)
 
     async def record(self, stream: str, viewer: Principal) -> StreamRecord:
         """What is known of a stream. Raises `StreamNotFound` for another's, too."""
@@ -197,14 +257,14 @@ class Service:
 
     async def answered(self, handle: Handle) -> None:
         """Waits until the provider has accepted the request. Raises what the stream failed with before that."""
-        if handle.generation is not None:
+        if isinstance(handle.generation, Generation):
             failure = await asyncio.shield(handle.generation.producer.answered)
             if failure is not None:
                 raise failure
 
     async def failure(self, handle: Handle) -> TidegateError | None:
         """The error that a stream has failed with; its own status is known only where this process saw it fail."""
-        if handle.generation is not None and handle.generation.producer.failure is not None:
+        if isinstance(handle.generation, Generation) and handle.generation.producer.failure is not None:
             return handle.generation.producer.failure
         end = (await self._store.get(handle.stream)).end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
@@ -213,7 +273,7 @@ class Service:
         """The stream as a whole so far; `before_end` leaves its terminal event out, for readers yet to be sent it."""
         await self.record(stream, viewer)
         folded = Fold()
-        async for page in self._pages(stream):
+        async for page in pages(self._store, stream):
             at_end = isinstance(page[-1].event, TERMINAL_TYPES)
             folded.add(page[:-1] if before_end and at_end else page)
         last = folded.last
@@ -270,27 +330,35 @@ class Service:
         if self._tasks:
             logger.info("draining: %d generations may finish for %g s", len(self._tasks), seconds)
             await asyncio.wait(self._tasks, timeout=seconds)
-        for generation in tuple(self._live.values()):
-            generation.fail(Interrupted("the server stopped before the answer was complete"))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
+        await self._interrupt()
         await self._parting(self.readers)
         for reader in tuple(self.readers):
             self.send_away(reader, "draining")
         await self._parting(self.readers)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` has been called, and is done."""
+        return self._opening is not None and self._opening.done() and not has_failed(self._opening)
+
     async def open(self) -> None:
-        """Takes new generations, also after a `close`, and gets every model ready. Raises `ConfigError`."""
+        """Opens the store, once, and takes over what a process that is gone has left; also after a `close`.
+
+        Raises `ConfigError`, or `TidegateError` where another process has the store.
+        """
         self.draining = False
+        if self._opening is None or has_failed(self._opening):
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+        await asyncio.shield(self._opening)
+
+    async def start_models(self) -> None:
+        """Gets every model ready, instead of with its first request. Raises `ConfigError`."""
         await asyncio.gather(*(model.start() for model in self.models.values()))
 
     async def close(self) -> None:
         """Stops what is left at once; `drain` comes first when there is time."""
         self.draining = True
-        for generation in tuple(self._live.values()):
-            generation.fail(Interrupted("the server stopped before the answer was complete"))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
+        await self._interrupt()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -299,13 +367,75 @@ class Service:
             reader.close()
         for model in self.models.values():
             await model.close()
+        for live in tuple(self._live.values()):
+            if isinstance(live, Leased):
+                live.close()
+                del self._live[live.stream]
         await self._store.close()
+        self._opening = None
 
-    def _launch(self, generation: Generation, model: Model) -> None:
+    async def _open(self) -> None:
+        orphans = await self._store.open()
+        await asyncio.gather(*(self._take_over(record) for record in orphans))
+
+    async def _interrupt(self) -> None:
+        """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
+        for live in tuple(self._live.values()):
+            if isinstance(live, Generation) or not self._store.durable:
+                live.fail(Interrupted("the server stopped before the answer was complete"))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
+
+    def _launch(self, fence: Fence, order: Order, ticket: Ticket, model: Model, *, tail: int) -> Generation:
+        generation = Generation(self._store, fence, order, ticket, tail, observer=self._observer, clock=self._clock)
         self._live[generation.stream] = generation
-        task = asyncio.get_running_loop().create_task(self._run(generation, model))
+        self._spawn(self._run(generation, model))
+        return generation
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _lease(self, fence: Fence, tail: int, lease: bytes) -> None:
+        self._live[fence.stream] = Leased(self._store, fence, tail, lease, self.lease_seconds, self._forget_lease)
+
+    def _forget_lease(self, leased: Leased) -> None:
+        self._live.pop(leased.stream, None)
+
+    async def _renew(self, stream: str, lease: bytes) -> bool:
+        leased = self._live.get(stream)
+        if not isinstance(leased, Leased):
+            return False
+        leased.renew(await self._store.acquire(stream, lease=lease), lease)
+        return True
+
+    async def _take_over(self, record: StreamRecord) -> None:
+        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
+        try:
+            await self._recover(record)
+        except StoreUnavailable:
+            logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, lambda: self._spawn(self._take_over(record)))
+        except (StreamEnded, StreamNotFound):
+            logger.debug("stream %s has ended meanwhile", record.id)
+
+    async def _recover(self, record: StreamRecord) -> None:
+        fence = await self._store.acquire(record.id)
+        tail = (await self._store.tail(record.id)).offset
+        if record.lease:
+            self._lease(fence, tail, record.lease)
+            logger.info("stream %s waits for its producer since offset %d", record.id, tail)
+            return
+        model = self.models.get(record.model)
+        order = await order_of(self._store, record, model)
+        ticket = _entered(model) if order is not None else None
+        if model is None or order is None or ticket is None:
+            logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
+            await end_interrupted(self._store, fence, tail)
+        else:
+            logger.info("stream %s is carried on from offset %d", record.id, tail)
+            self._launch(fence, order, ticket, model, tail=tail).attendance.expect()
 
     async def _run(self, generation: Generation, model: Model) -> None:
         try:
@@ -318,7 +448,7 @@ class Service:
         if generation is not None:
             generation.cancel(by, reason)
             try:
-                await asyncio.wait_for(asyncio.shield(generation.producer.ended), self._lease_seconds + 2)
+                await asyncio.wait_for(asyncio.shield(generation.ended), self.lease_seconds + 2)
             except TimeoutError:
                 raise CancelTimeout("the stream has not ended in time; it may still do so") from None
 
@@ -329,25 +459,13 @@ class Service:
             await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
             self._partings.remove(parting)
 
-    async def _pages(self, stream: str) -> AsyncGenerator[Sequence[Entry]]:
-        """The log so far, in pieces small enough for the loop to turn between them."""
-        after, more = None, True
-        while more:
-            answer = self._store.read(stream, after, limit=FOLD_LIMIT, max_bytes=FOLD_BYTES)
-            found = await answer if isinstance(answer, Future) else answer
-            if isinstance(found, Gap):
-                raise StreamNotFound(f"there is no stream {stream[:64]!r}")
-            after, more = found.entries[-1].cursor, found.more
-            yield found.entries
-            await asyncio.sleep(0)
-
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
         return Summary(
             id=record.id,
             model=record.model,
             status=status_of(end, running=record.running),
-            queue_position=generation.ticket.position if generation is not None else None,
+            queue_position=generation.position if generation is not None else None,
             finish_reason=end.finish_reason if isinstance(end, Completed) else None,
             usage=end.usage if end is not None else None,
             error=end.error if isinstance(end, Failed) else None,
@@ -356,3 +474,10 @@ class Service:
             ended_at=record.ended_at if end is not None else None,
             metadata=record.metadata,
         )
+
+
+def _entered(model: Model | None) -> Ticket | None:
+    try:
+        return model.admission.enter() if model is not None else None
+    except QueueFull:
+        return None

@@ -1,0 +1,80 @@
+"""The native dialect for those who fill a stream themselves: opening it, and appending to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+from msgspec import Meta
+
+from tidegate.core.events import TERMINAL_TYPES, Content, Event, Terminal
+from tidegate.dialects.body import invalid, parse_body
+from tidegate.dialects.native import Metadata
+from tidegate.errors import InvalidRequest, InvalidValue
+
+EventType = Literal["delta", "reasoning", "tool_call", "completed", "cancelled", "failed"]
+
+NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "estimated": True}
+"""Of an end that does not say what was paid."""
+
+
+class OpenStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A generation that the caller itself fills, by `append`, within its lease."""
+
+    producer: Literal["client"]
+    metadata: Metadata = {}
+
+
+class AppendedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event, in the shape in which readers get it. An end may leave out its `usage`."""
+
+    type: EventType
+    data: dict[str, Any]
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Events that follow the offset `expected_offset`, an end last. None at all only renews the lease."""
+
+    lease: Annotated[str, Meta(min_length=1, max_length=256)]
+    expected_offset: Annotated[int, Meta(ge=1, le=2**53)]
+    events: Annotated[tuple[AppendedEvent, ...], Meta(max_length=10_000)]
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    producer: Any = None
+
+
+_kind = msgspec.json.Decoder(_Kind)
+_open = msgspec.json.Decoder(OpenStream)
+_append = msgspec.json.Decoder(Append)
+
+
+def parse_open(body: bytes) -> OpenStream | None:
+    """The request in a body that names a `producer`; None for any other. Raises as `native.parse` does."""
+    return parse_body(_open, body) if parse_body(_kind, body).producer is not None else None
+
+
+def parse_append(body: bytes) -> tuple[Append, list[Content | Terminal]]:
+    """The body and its events. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
+    parsed = parse_body(_append, body)
+    found = [_event(event, index) for index, event in enumerate(parsed.events)]
+    for index, event in enumerate(found[:-1]):
+        if isinstance(event, TERMINAL_TYPES):
+            raise InvalidValue("nothing can follow the end of a stream", param=f"events.{index + 1}")
+    return parsed, found
+
+
+def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
+    data = {"usage": NO_USAGE, **sent.data} if sent.type in ("completed", "cancelled", "failed") else sent.data
+    if "type" in data:
+        raise InvalidValue("an event's type stands beside its data", param=f"events.{index}.data.type")
+    try:
+        return cast("Content | Terminal", msgspec.convert({"type": sent.type, **data}, Event))
+    except msgspec.ValidationError as error:
+        found = invalid(error)
+        raise _placed(found, f"events.{index}.data") from None
+
+
+def _placed(error: InvalidRequest, place: str) -> InvalidRequest:
+    where = f"{place}.{error.param}" if error.param else place
+    return type(error)(f"{error.message.partition(' at `')[0]} at `{where}`", param=where)

@@ -1,0 +1,60 @@
+"""What a log holds so far, read from its beginning."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import AsyncGenerator, Sequence
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Event
+from tidegate.core.fold import Fold
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap
+from tidegate.errors import StreamNotFound
+from tidegate.stores.base import Store
+
+PAGE_ENTRIES = 4096
+PAGE_BYTES = 1 << 20
+"""What of a log is looked at between two turns of the loop: about half a millisecond."""
+
+
+async def pages(store: Store, stream: str) -> AsyncGenerator[Sequence[Entry]]:
+    """The log so far, in pieces small enough for the loop to turn between them. Raises `StreamNotFound`."""
+    after, more = None, True
+    while more:
+        answer = store.read(stream, after, limit=PAGE_ENTRIES, max_bytes=PAGE_BYTES)
+        found = await answer if isinstance(answer, Future) else answer
+        if isinstance(found, Gap):
+            raise StreamNotFound(f"there is no stream {stream[:64]!r}")
+        after, more = found.after, found.more
+        yield found.entries
+        await asyncio.sleep(0)
+
+
+async def fold(store: Store, stream: str) -> Fold:
+    """The log so far, folded."""
+    folded = Fold()
+    async for page in pages(store, stream):
+        folded.add(page)
+    return folded
+
+
+async def cursor_at(store: Store, stream: str, offset: int) -> Cursor:
+    """The position after the event at the offset. Raises `StreamNotFound` where there is none."""
+    tail = await store.tail(stream)
+    if offset == tail.offset:
+        return tail
+    async for page in pages(store, stream):
+        for entry in page:
+            if entry.offset == offset:
+                return entry.cursor
+    raise StreamNotFound(f"there is no stream {stream[:64]!r}")
+
+
+async def holds(store: Store, stream: str, after: int, events: Sequence[Event]) -> bool:
+    """Whether exactly these events stand right after the offset: then an append of them has only been repeated."""
+    found: list[Event] = []
+    async for page in pages(store, stream):
+        found += [entry.event for entry in page if after < entry.offset <= after + len(events)]
+    return bool(events) and found == list(events)

@@ -1,0 +1,136 @@
+"""A live stream that its own caller fills over the network, for as long as it renews its lease."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from hmac import compare_digest
+
+from tidegate.core.events import (
+    TERMINAL_TYPES,
+    Cancelled,
+    CancelledBy,
+    Content,
+    ErrorInfo,
+    Event,
+    Failed,
+    Terminal,
+    Usage,
+)
+from tidegate.errors import Fenced, Interrupted, OffsetMismatch, StoreUnavailable, TidegateError
+from tidegate.stores.base import Fence, Store
+from tidegate.streams.attendance import Attendance
+
+RETRY_SECONDS = 1.0
+"""Between attempts to write the end of a stream whose store could not write."""
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a lease's token."""
+    return sha256(token.encode()).digest()
+
+
+class Leased:
+    """What the service holds of such a stream, as it holds a `Generation`: readers that leave stop nothing.
+
+    The timer is lazy: a renewal only moves the deadline. `over` is called once the store has the end.
+    """
+
+    def __init__(
+        self, store: Store, fence: Fence, tail: int, lease: bytes, seconds: float, over: Callable[[Leased], None]
+    ) -> None:
+        self.stream = fence.stream
+        self.attendance = Attendance(None, _nobody)
+        self.position: int | None = None
+        self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._store = store
+        self._fence = fence
+        self._tail = tail
+        self._lease = lease
+        self._seconds = seconds
+        self._over = over
+        self._pieces = 0
+        self._turn = asyncio.Lock()
+        self._ending: asyncio.Task[None] | None = None
+        self._deadline = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
+    def renew(self, fence: Fence, lease: bytes) -> None:
+        """The caller has opened the stream once more: from here on the new token counts, and the old one is fenced."""
+        self._fence, self._lease = fence, lease
+        self._deadline = self._loop.time() + self._seconds
+
+    async def append(self, token: str, expected: int, events: Sequence[Event]) -> int:
+        """Appends and renews the lease; the new tail. Without events it only renews.
+
+        Raises `Fenced` with any token but the present one's, `OffsetMismatch`, `TooLong` or `StoreUnavailable`.
+        """
+        async with self._turn:
+            if self._ending is not None or not compare_digest(digest(token), self._lease):
+                raise Fenced("this lease is not, or no longer, the one that fills the stream")
+            self._deadline = self._loop.time() + self._seconds
+            answer = self._store.append(events, fence=self._fence, expected=expected)
+            tail = await asyncio.shield(answer) if isinstance(answer, Future) else answer
+            self._tail = max(self._tail, tail)
+            self._pieces += sum(isinstance(event, Content) for event in events)
+            if events and isinstance(end := events[-1], TERMINAL_TYPES):
+                self._finish(end)
+            return tail
+
+    def cancel(self, by: CancelledBy, reason: str | None) -> None:
+        """Ends the stream as `cancelled`, unless it has another end already."""
+        self._end(Cancelled(by, reason, self._usage()))
+
+    def fail(self, error: TidegateError) -> None:
+        """Ends the stream as `failed`, unless it has another end already."""
+        self._end(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
+
+    def close(self) -> None:
+        """Lets go of it without an end: another process may take it over."""
+        self._timer.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
+
+    def _end(self, end: Terminal) -> None:
+        if self._ending is None and not self.ended.done():
+            self._ending = self._loop.create_task(self._append_end(end))
+
+    async def _append_end(self, end: Terminal) -> None:
+        async with self._turn:
+            while not self.ended.done():
+                try:
+                    answer = self._store.append([end], fence=self._fence, expected=self._tail)
+                    await asyncio.shield(answer) if isinstance(answer, Future) else answer
+                except StoreUnavailable:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                except OffsetMismatch as error:
+                    # Of an append whose caller did not wait for its answer.
+                    self._tail = error.tail
+                    continue
+                except TidegateError:
+                    # Forgotten, or ended by what was under way: there is nothing left to end.
+                    pass
+                self._finish(end)
+
+    def _finish(self, end: Terminal) -> None:
+        if not self.ended.done():
+            self._timer.cancel()
+            self.ended.set_result(end)
+            self._over(self)
+
+    def _usage(self) -> Usage:
+        return Usage(0, self._pieces, self._pieces, estimated=True)
+
+    def _on_timer(self) -> None:
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        else:
+            self.fail(Interrupted("the producer has not renewed its lease"))
+
+
+def _nobody() -> None:
+    pass
