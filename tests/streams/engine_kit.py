@@ -67,14 +67,21 @@ class Recorder:
 class Engine:
     """A service over a memory store, with shorthands."""
 
-    def __init__(self, max_generation_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        max_generation_bytes: int = 1 << 20,
+        *,
+        store: MemoryStore | None = None,
+        lease_seconds: float = 5,
+    ) -> None:
         self.observer = Recorder()
-        self.store = MemoryStore(max_generation_bytes=max_generation_bytes)
+        self.store = store or MemoryStore(max_generation_bytes=max_generation_bytes)
         self.models: dict[str, Model] = {}
-        self.service = Service(self.store, self.models, observer=self.observer, lease_seconds=5)
+        self.service = Service(self.store, self.models, observer=self.observer, lease_seconds=lease_seconds)
 
-    def add(self, provider: Provider, name: str = "m", **limits: int) -> None:
-        self.models[name] = Model(name, provider, **{"max_concurrency": 0, "max_queue": 100, **limits})
+    def add(self, provider: Provider, name: str = "m", *, can_continue: bool = False, **limits: int) -> None:
+        limits = {"max_concurrency": 0, "max_queue": 100, **limits}
+        self.models[name] = Model(name, provider, can_continue=can_continue, **limits)
 
     async def start(self, *, owner: Principal = ANNA, grace: float | None = None, **changes: object) -> str:
         handle = await self.service.start(request(**changes), owner=owner, grace=grace)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from engine_kit import ANNA, BERT, Engine
+
+from tidegate.core.events import Cancelled, Completed, Delta, Failed, Usage
+from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, StreamNotFound
+from tidegate.stores.base import Claim
+
+pytestmark = pytest.mark.anyio
+
+END = Completed("stop", Usage(0, 1, 1))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+async def opened(engine: Engine, claim: Claim | None = None) -> tuple[str, str]:
+    stream, token = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    assert token is not None
+    return stream, token
+
+
+async def test_its_caller_fills_it_to_the_end(engine: Engine) -> None:
+    """Each append answers with the position after it, and readers have it."""
+    stream, token = await opened(engine)
+    first = await engine.service.append(stream, ANNA, token, 1, [Delta("a"), Delta("b")])
+    assert first.offset == 3
+    await engine.service.append(stream, ANNA, token, 3, [END])
+    assert [type(event) for event in (await engine.events(stream))[1:]] == [Delta, Delta, Completed]
+    assert (await engine.service.snapshot(stream, ANNA)).status == "completed"
+
+
+async def test_repeating_an_append_is_harmless(engine: Engine) -> None:
+    """An answer that was lost on the way is given again, also that to the end."""
+    stream, token = await opened(engine)
+    for _ in range(2):
+        assert (await engine.service.append(stream, ANNA, token, 1, [Delta("a")])).offset == 2
+    await engine.service.append(stream, ANNA, token, 2, [Delta("b")])
+    assert (await engine.service.append(stream, ANNA, token, 1, [Delta("a")])).offset == 2
+    for _ in range(2):
+        assert (await engine.service.append(stream, ANNA, token, 3, [END])).offset == 4
+    with pytest.raises(StreamEnded):
+        await engine.service.append(stream, ANNA, token, 4, [Delta("c")])
+
+
+async def test_the_wrong_place_is_refused_with_the_right_one(engine: Engine) -> None:
+    """A producer that has lost count learns where to go on, and nothing was changed."""
+    stream, token = await opened(engine)
+    with pytest.raises(OffsetMismatch) as caught:
+        await engine.service.append(stream, ANNA, token, 7, [Delta("a")])
+    assert caught.value.body(None)["error"]["offset"] == 1
+    assert (await engine.service.snapshot(stream, ANNA)).text == ""
+
+
+async def test_another_token_is_fenced(engine: Engine) -> None:
+    """A guess, or the lease of an earlier instance, appends nothing; nobody else's streams are even there."""
+    stream, _ = await opened(engine)
+    with pytest.raises(Fenced):
+        await engine.service.append(stream, ANNA, "lease_0", 1, [Delta("a")])
+    with pytest.raises(StreamNotFound):
+        await engine.service.append(stream, BERT, "lease_0", 1, [Delta("a")])
+
+
+async def test_opening_again_by_the_same_key_fences_the_earlier_instance(engine: Engine) -> None:
+    """An agent that crashed and lost its token takes its own stream over; a twin that still runs cannot append."""
+    claim = Claim("anna streams k", b"digest")
+    stream, old = await opened(engine, claim)
+    await engine.service.append(stream, ANNA, old, 1, [Delta("a")])
+    again, new = await opened(engine, claim)
+    assert again == stream
+    with pytest.raises(Fenced):
+        await engine.service.append(stream, ANNA, old, 2, [Delta("b")])
+    await engine.service.append(stream, ANNA, new, 2, [END])
+    ended = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    assert ended == (stream, None)
+
+
+async def test_a_producer_that_dies_is_found_out() -> None:
+    """Without a renewal within the lease the stream ends truthfully, and the producer is told that it was too late."""
+    engine = Engine(lease_seconds=0.02)
+    stream, token = await opened(engine)
+    await engine.service.append(stream, ANNA, token, 1, [Delta("a")])
+    events = await engine.events(stream)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error.code == "interrupted"
+    assert events[-1].usage.completion_tokens == 1
+    with pytest.raises(Fenced):
+        await engine.service.append(stream, ANNA, token, 2, [Delta("b")])
+
+
+async def test_an_append_without_events_renews(engine: Engine) -> None:
+    """A producer that thinks for long says that it is alive."""
+    stream, token = await opened(engine)
+    leased = engine.service._live[stream]
+    before = leased._deadline  # type: ignore[union-attr]
+    assert (await engine.service.append(stream, ANNA, token, 1, [])).offset == 1
+    assert leased._deadline > before  # type: ignore[union-attr]
+
+
+async def test_it_can_be_cancelled(engine: Engine) -> None:
+    """A reader's cancel ends it; its producer learns so with the next append."""
+    stream, token = await opened(engine)
+    status, _ = await engine.service.cancel(stream, ANNA, "enough")
+    assert status == "cancelled"
+    assert isinstance((await engine.events(stream))[-1], Cancelled)
+    with pytest.raises(StreamEnded):
+        await engine.service.append(stream, ANNA, token, 1, [Delta("a")])
+
+
+async def test_a_server_that_keeps_nothing_ends_it_when_it_stops(engine: Engine) -> None:
+    """Where the log is gone with the process, the stream ends before."""
+    stream, _ = await opened(engine)
+    await engine.service.drain(0)
+    assert isinstance((await engine.events(stream))[-1], Failed)
