@@ -43,6 +43,11 @@ def one_stream(pace: Pace, more: str = "") -> Generator[Server]:
         yield replace(server, request=product.follow(product.begin(server, pace)))
 
 
+def lasting(options: Options) -> Pace:
+    """Of a stream that outlasts the run."""
+    return Pace(tokens=max(2, int(options.rate * HOUR)), rate=options.rate, size=options.size)
+
+
 def _contenders(bench: Bench, *, floor: bool) -> dict[str, Contender]:
     options, programs = bench.options, bench.programs
     commands: dict[str, list[str | Path] | None] = {"Go net/http hub": programs.baseline("hub")}
@@ -51,15 +56,11 @@ def _contenders(bench: Bench, *, floor: bool) -> dict[str, Contender]:
     for name, package in (("fastapi", "fastapi"), ("sse-starlette", "sse_starlette")):
         hub = programs.python("python_hub", package)
         commands[PYTHON_HUBS[name]] = None if hub is None else [*hub, name]
-    contenders: dict[str, Contender] = {"tidegate": partial(one_stream, _pace(options))}
+    contenders: dict[str, Contender] = {"tidegate": partial(one_stream, lasting(options))}
     for name, command in commands.items():
         if command is not None:
             contenders[name] = partial(_baseline, command, options)
     return contenders
-
-
-def _pace(options: Options) -> Pace:
-    return Pace(tokens=max(2, int(options.rate * HOUR)), rate=options.rate, size=options.size)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
-"""The load generator's other end: what Python says to the process that reads (`load.c`)."""
+"""The load generators' other end: what is said to the process that reads (`load.c`, or `inflate.py`)."""
 
 from __future__ import annotations
 
 import os
 import select
 import subprocess
+import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tidegate.bench.processes import Server, load_cpu
 from tidegate.errors import TidegateError
 
 READY_SECONDS = 120.0
+INFLATE = (sys.executable, "-m", "tidegate.bench.inflate")
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -28,37 +30,50 @@ class Spread(msgspec.Struct, frozen=True):
     max: float
 
 
+NONE = Spread(0, 0, 0, 0, 0)
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What all connections together have had since the last reset; `tokens_min` and `_max` are of one, from its start.
 
-    A connection is live when it has had a token that was made after it had dialled.
+    A connection is live when it has had a token that was made after it had dialled. `bytes` are those of the wire;
+    `body` is without heads and the framing of chunks, as compressed as it came. What has a default here is counted by
+    only one of the load generators.
     """
 
     seconds: float
     tokens: int
     events: int
-    reads: int
     bytes: int
-    ends: int
-    closed: int
-    failed: int
-    connected: int
-    live: int
-    tokens_min: int
-    tokens_max: int
     delay_ms: Spread
-    delay_stalled_ms: Spread
-    to_live_ms: Spread
+    body: int = 0
+    reads: int = 0
+    ends: int = 0
+    closed: int = 0
+    failed: int = 0
+    connected: int = 0
+    live: int = 0
+    tokens_min: int = 0
+    tokens_max: int = 0
+    delay_stalled_ms: Spread = NONE
+    to_live_ms: Spread = NONE
 
 
 class Load:
     """Connections that read. Commands are answered in order."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], request: bytes) -> None:
         self._popen = popen
+        self._request = request
 
-    def wait_ready(self) -> None:
+    def wait_up(self) -> None:
+        """Returns when it has said that it waits for the request. Raises `TidegateError`."""
+        if self._line() != "up":
+            raise TidegateError("the load generator did not start")
+
+    def dial(self) -> None:
         """Returns when every connection has had the first bytes of its answer. Raises `TidegateError`."""
+        self._write(f"{len(self._request)}\n".encode() + self._request)
         if self._line() != "ready":
             raise TidegateError("the load generator did not get its connections")
 
@@ -85,9 +100,15 @@ class Load:
         self._say("resume")
 
     def _say(self, command: str) -> None:
+        self._write(f"{command}\n".encode())
+
+    def _write(self, data: bytes) -> None:
         assert self._popen.stdin is not None
-        self._popen.stdin.write(f"{command}\n".encode())
-        self._popen.stdin.flush()
+        try:
+            self._popen.stdin.write(data)
+            self._popen.stdin.flush()
+        except BrokenPipeError:
+            raise TidegateError("the load generator has ended") from None
 
     def _line(self) -> str:
         stdout = self._popen.stdout
@@ -119,12 +140,27 @@ def reading(
     `again`: an answer that has ended is asked for again. `receive_buffer`: of each socket, in bytes; 0 is the system's.
     """
     numbers = (server.port, connections, at_once, int(again), receive_buffer)
-    command = ["taskset", "--cpu-list", str(load_cpu()), str(program), *map(str, numbers)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1) as popen:
+    with _running([str(program), *map(str, numbers)], server.request) as load:
+        yield load
+
+
+@contextmanager
+def inflating(server: Server, connections: int) -> Generator[Load]:
+    """Connections that send the server's request, read, and decompress where that is asked for.
+
+    It is an interpreter, like the server: what they share counts half to each from when both are there. So it is up
+    before the server's memory is looked at.
+    """
+    with _running([*INFLATE, str(server.port), str(connections)], server.request) as load:
+        load.wait_up()
+        yield load
+
+
+@contextmanager
+def _running(command: Sequence[str], request: bytes) -> Generator[Load]:
+    pinned = ["taskset", "--cpu-list", str(load_cpu()), *command]
+    with subprocess.Popen(pinned, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1) as popen:
         try:
-            assert popen.stdin is not None
-            popen.stdin.write(f"{len(server.request)}\n".encode() + server.request)
-            popen.stdin.flush()
-            yield Load(popen)
+            yield Load(popen, request)
         finally:
             popen.kill()

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from tidegate.bench.load import Counts, reading
-from tidegate.bench.options import Bench
+from tidegate.bench.load import Counts, Load, reading
+from tidegate.bench.options import Bench, Options
 from tidegate.bench.processes import Server, cpu_seconds, memory_bytes
 from tidegate.bench.report import Table
 
@@ -28,9 +28,16 @@ def in_turn(
 def steady(bench: Bench, server: Server, *, again: bool = False) -> dict[str, float]:
     """Readers at work: CPU for each token delivered, delay of each, memory for each reader."""
     options = bench.options
-    before = memory_bytes(server.pid)
-    with reading(bench.programs.load(), server, options.readers, again=again) as load:
-        load.wait_ready()
+    return at_work(options, server, reading(bench.programs.load(), server, options.readers, again=again))[1]
+
+
+def at_work(
+    options: Options, server: Server, connections: AbstractContextManager[Load]
+) -> tuple[Counts, dict[str, float]]:
+    """The same with these connections, and with what they have counted."""
+    with connections as load:
+        before = memory_bytes(server.pid)
+        load.dial()
         time.sleep(options.warmup)
         load.reset()
         began = cpu_seconds(server.pid)
@@ -38,7 +45,7 @@ def steady(bench: Bench, server: Server, *, again: bool = False) -> dict[str, fl
         used = cpu_seconds(server.pid) - began
         counts = load.report()
         held = memory_bytes(server.pid) - before
-    return {**per_token(counts, used), **delays(counts), "KB/reader": held / options.readers / 1024}
+    return counts, {**per_token(counts, used), **delays(counts), "KB/reader": held / options.readers / 1024}
 
 
 def per_token(counts: Counts, used: float) -> dict[str, float]:

@@ -34,8 +34,8 @@ def relay(bench: Bench) -> Table:
     shown = {"KB/reader": 1, "p50 ms": 2, "p99 ms": 2} if options.rate else {"tokens/s/core": 0}
     columns = {"us/token": 2, "tokens/s": 0, "CPU %": 1, **shown}
     contenders: dict[str, Contender] = {
-        "tidegate /v1/streams": partial(_tidegate, bench, _native({})),
-        "tidegate /v1/chat/completions": partial(_tidegate, bench, CHAT),
+        "tidegate /v1/streams": partial(one_each, bench, native({})),
+        "tidegate /v1/chat/completions": partial(one_each, bench, CHAT),
     }
     proxies = {"Go ReverseProxy": bench.programs.baseline("proxy")}
     if not options.rate:
@@ -55,17 +55,25 @@ def batching(bench: Bench) -> Table:
     contenders: dict[str, Contender] = {}
     for size in BATCHES:
         asked = {"batch": {"max_tokens": size, "max_delay_ms": BATCH_DELAY_MS}}
-        contenders[f"tidegate, batches of {size}"] = partial(_tidegate, bench, _native(asked))
+        contenders[f"tidegate, batches of {size}"] = partial(one_each, bench, native(asked))
     return _measured(bench, Table(title, columns), contenders)
+
+
+def native(more: Mapping[str, Any]) -> bytes:
+    """Asks for an answer in the native dialect; `more` is added to the body."""
+    return product.post("/v1/streams", {"model": "bench", "prompt": "hi", "stream": True, **more})
+
+
+@contextmanager
+def one_each(bench: Bench, request: bytes) -> Generator[Server]:
+    """A server before an upstream, where each reader that sends the request has an answer of its own."""
+    with _upstream(bench) as upstream, product.serving(product.BEHIND.format(url=upstream.url)) as server:
+        yield replace(server, request=request)
 
 
 def _measured(bench: Bench, table: Table, contenders: Mapping[str, Contender]) -> Table:
     one = partial(steady, bench, again=not bench.options.rate)
     return in_turn(table, contenders, bench.options.rounds, one)
-
-
-def _native(more: Mapping[str, Any]) -> bytes:
-    return product.post("/v1/streams", {"model": "bench", "prompt": "hi", "stream": True, **more})
 
 
 @contextmanager
@@ -74,12 +82,6 @@ def _upstream(bench: Bench) -> Generator[Server]:
     command = [bench.programs.upstream(), str(rate), str(ENDLESS if rate else ANSWER)]
     with listening(command, load_cpu()) as upstream:
         yield upstream
-
-
-@contextmanager
-def _tidegate(bench: Bench, request: bytes) -> Generator[Server]:
-    with _upstream(bench) as upstream, product.serving(product.BEHIND.format(url=upstream.url)) as server:
-        yield replace(server, request=request)
 
 
 @contextmanager

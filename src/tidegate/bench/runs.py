@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tidegate.bench.compression import compression
 from tidegate.bench.fanout import connections, fanout
 from tidegate.bench.options import Bench, Options
 from tidegate.bench.programs import Programs
@@ -36,6 +37,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "relay": Scenario(relay, Options(readers=300, rate=20, seconds=10, rounds=3), "us/token"),
     "saturation": Scenario(relay, Options(readers=100, rate=0, seconds=5, rounds=3), "tokens/s/core"),
     "batching": Scenario(batching, Options(readers=200, rate=50, seconds=10, rounds=3), "us/token"),
+    "compression": Scenario(compression, Options(readers=300, rate=20, seconds=10, rounds=3), "bytes/token"),
     "connections": Scenario(connections, Options(readers=10_000, rate=0, seconds=3, rounds=1), "KB/reader"),
     "start": Scenario(start, Options(readers=0, rate=0, seconds=0, rounds=5), "ready s"),
     "resume-storm": Scenario(resume_storm, Options(readers=5000, rate=1, seconds=0, rounds=3), "p99 ms"),

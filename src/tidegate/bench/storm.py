@@ -43,7 +43,7 @@ def _storm(bench: Bench, server: Server) -> dict[str, float]:
     time.sleep(bench.options.warmup)
     before, used = memory_bytes(server.pid), cpu_seconds(server.pid)
     with reading(bench.programs.load(), server, readers, at_once=readers) as load:
-        load.wait_ready()
+        load.dial()
         counts = _once(load, lambda counts: counts.live == readers)
         used = cpu_seconds(server.pid) - used
         held = memory_bytes(server.pid) - before
@@ -76,7 +76,7 @@ def _phases(bench: Bench, server: Server, tokens: int) -> Mapping[str, Mapping[s
     count = options.readers // STALLED_SHARE
     found: dict[str, Mapping[str, float]] = {}
     with reading(bench.programs.load(), server, options.readers, receive_buffer=SMALL_BUFFER) as load:
-        load.wait_ready()
+        load.dial()
         time.sleep(options.warmup)
         found["all read"] = _phase(load, server, options.seconds)
         load.stall(count)
