@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from tidegate.errors import (
 )
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -38,8 +40,12 @@ class Clock:
         return self.now
 
 
-def memory(clock: Clock) -> Store:
+def memory(clock: Clock, _: Path) -> Store:
     return MemoryStore(max_generation_bytes=MAX_BYTES, now=clock)
+
+
+def sqlite(clock: Clock, folder: Path) -> Store:
+    return SqliteStore(folder / "store.db", max_generation_bytes=MAX_BYTES, now=clock)
 
 
 @pytest.fixture
@@ -47,10 +53,13 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[memory])
-def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
-    open_store: Callable[[Clock], Store] = request.param
-    return open_store(clock)
+@pytest.fixture(params=[memory, sqlite])
+async def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncIterator[Store]:
+    make: Callable[[Clock, Path], Store] = request.param
+    store = make(clock, tmp_path)
+    assert list(await store.open()) == []
+    yield store
+    await store.close()
 
 
 async def appended(store: Store, events: Sequence[Event], fence: Fence, expected: int) -> int:

@@ -155,3 +155,30 @@ def test_readers_at_the_same_place_share_their_page() -> None:
     assert texts(read(log, first.after, limit=1)) == ["3"]
     log.append([Delta("5")])
     assert texts(read(log, first.after)) == ["3", "4", "5"]
+
+
+def test_a_log_that_was_kept_elsewhere_is_the_same_log() -> None:
+    """From its epochs and its entries a log comes back as it was: what it gave out as positions stays valid."""
+    log = log_of(2)
+    log.begin_epoch("bbbb")
+    log.append([Delta("3")])
+    kept = read(log, None)
+    assert isinstance(kept, Page)
+    restored = Log.restore(log.epochs, kept.entries)
+    assert (restored.cursor, restored.size) == (log.cursor, log.size)
+    for asked in (Cursor("aaaa", 1), Cursor("aaaa", 3), Cursor("bbbb", 1), Cursor("bbbb", 3)):
+        assert read(restored, asked) == read(log, asked)
+    restored.begin_epoch("cccc")
+    assert restored.append([Delta("4"), END]) == 5
+    assert log.epochs == [("aaaa", 0), ("bbbb", 2)]
+    assert restored.end == END
+
+
+def test_entries_that_were_made_beforehand_count_like_events() -> None:
+    """However an event comes into the log, its size and the end are known."""
+    log, copy = Log("aaaa"), Log("aaaa")
+    log.append([Delta("1"), END])
+    kept = read(log, None)
+    assert isinstance(kept, Page)
+    copy.extend(kept.entries)
+    assert (copy.size, copy.end, copy.tail) == (log.size, END, 2)

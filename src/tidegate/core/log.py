@@ -44,6 +44,11 @@ class Page(msgspec.Struct, frozen=True, gc=False):
         return bool(self.entries) and isinstance(self.entries[-1].event, TERMINAL_TYPES)
 
 
+def epoch_at(epochs: Sequence[tuple[str, int]], offset: int) -> str:
+    """The epoch in which the event at the offset was appended."""
+    return next(epoch for epoch, start in reversed(epochs) if start < offset or start == 0)
+
+
 class Log:
     """Entries in order, in one or more epochs, until the terminal event.
 
@@ -61,6 +66,19 @@ class Log:
         self._asked: Cursor | None = None
         self._asked_tail = self._asked_limit = 0
         self._page = Page((), Cursor(epoch, 0), more=False)
+
+    @classmethod
+    def restore(cls, epochs: Sequence[tuple[str, int]], entries: Sequence[Entry]) -> Log:
+        """A log that was kept elsewhere, from its `epochs` and its entries, which are all of them."""
+        log = cls(epochs[0][0])
+        log._epochs = list(epochs)
+        log.extend(entries)
+        return log
+
+    @property
+    def epochs(self) -> Sequence[tuple[str, int]]:
+        """Each epoch, and the offset that the tail had when it began."""
+        return self._epochs
 
     @property
     def tail(self) -> int:
@@ -116,6 +134,11 @@ class Log:
             self._forget_oldest(self._max_entries)
         return tail
 
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Adds entries that were made, and found to follow the tail and to fit, before: nothing is looked at again."""
+        self._entries.extend(entries)
+        self._bytes += sum(entry.size for entry in entries if not isinstance(entry.event, TERMINAL_TYPES))
+
     def holds(self, after: int, events: Sequence[Event]) -> bool:
         """Whether exactly these events stand right after the offset."""
         start = after - self._dropped
@@ -161,8 +184,7 @@ class Log:
         return False
 
     def _at(self, offset: int) -> Cursor:
-        epoch = next(epoch for epoch, start in reversed(self._epochs) if start < offset or start == 0)
-        return Cursor(epoch, offset)
+        return Cursor(epoch_at(self._epochs, offset), offset)
 
     def _forget_oldest(self, max_entries: int) -> None:
         excess = len(self._entries) - max_entries

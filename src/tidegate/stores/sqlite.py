@@ -1,0 +1,374 @@
+"""Logs in one SQLite file, for one process at a time: what it has acknowledged outlives that process.
+
+Live streams are in memory, too, and what is asked of them is decided there; one thread writes, in groups, and only
+what is committed can be read. Streams that have ended are read from the file by another thread, and held for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from secrets import randbits
+from sqlite3 import Connection
+from time import time
+from typing import TypeVar
+
+import msgspec
+
+from tidegate.core.cursor import Cursor, new_epoch
+from tidegate.core.events import TERMINAL_TYPES, Event, Terminal
+from tidegate.core.fold import Status
+from tidegate.core.log import Entry, Log
+from tidegate.errors import StoreUnavailable, StreamEnded
+from tidegate.stores import sqlite_changes as changes
+from tidegate.stores import sqlite_reader as reader
+from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
+from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
+from tidegate.stores.sqlite_reader import ReadThread
+from tidegate.stores.sqlite_rows import Row, not_found, to_json
+from tidegate.stores.sqlite_shelf import Held, Queued, Shelf
+from tidegate.stores.sqlite_writer import Line, Write, Writer
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class _Threads(msgspec.Struct, frozen=True):
+    """What there is between `open` and `close`."""
+
+    loop: AbstractEventLoop
+    writer: Writer
+    reader: ReadThread
+
+
+class SqliteStore:
+    """A `Store` in a file. All calls belong on the thread of the event loop that `open` was called on.
+
+    `synchronous` says what an acknowledged append outlives: "normal" the end of the process, "full" a power cut, too.
+    """
+
+    durable = True
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        max_generation_bytes: int,
+        synchronous: Synchronous = "normal",
+        create_parents: bool = False,
+        now: Callable[[], float] = time,
+        random_bits: Callable[[int], int] = randbits,
+    ) -> None:
+        self._file = DatabaseFile(Path(path), synchronous=synchronous, create_parents=create_parents)
+        self._max_bytes = max_generation_bytes
+        self._now = now
+        self._random_bits = random_bits
+        self._threads: _Threads | None = None
+        self._live: dict[str, Held] = {}
+        self._ended = Shelf()
+        self._loads: dict[str, Future[None]] = {}
+        self._news: dict[Held, None] = {}
+        self._forgotten = 0
+        self._next_key = 1
+
+    async def open(self) -> Sequence[StreamRecord]:
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._file.open)
+        try:
+            name = str(self._file.path)
+            read = ReadThread(name, self._file.connect(), loop)
+            unfinished = await read.ask(reader.unfinished)
+            self._next_key = 1 + await read.ask(reader.last_key)
+        except BaseException:
+            self._file.close()
+            raise
+        writer = Writer(name, self._file.connect(), loop, self._committed)
+        writer.start()
+        self._threads = _Threads(loop, writer, read)
+        for row, log in unfinished:
+            self._fill(Held(row.key, row.record, log=log))
+        return [row.record for row, _ in unfinished]
+
+    async def create(
+        self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
+    ) -> Fence | Claimed:
+        epoch = self._new_epoch()
+        log = Log(epoch)
+        entries, encoded = Queued(record.id, log, self._max_bytes).take(events)
+        key = self._next_key
+        self._next_key += 1
+
+        def created(earlier: Claimed | None) -> Fence | Claimed:
+            if earlier is not None:
+                return earlier
+            log.extend(entries)
+            self._fill(Held(key, record, log=log))
+            return Fence(record.id, epoch)
+
+        create = partial(
+            changes.create,
+            key=key,
+            record=record,
+            epochs=log.epochs,
+            events=to_json(encoded),
+            last=len(entries),
+            claim=claim,
+        )
+        return await self._change(Line(), create, created)
+
+    async def claimed(self, claim: Claim) -> Claimed | None:
+        return await self._ask(partial(reader.claimed, claim=claim))
+
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        held = await self._found(stream)
+        queued = held.queued
+        if queued is None:
+            raise StreamEnded("the stream has ended")
+        epoch = self._new_epoch()
+        queued.begin_epoch(epoch)
+        lease = lease or held.record.lease
+
+        def acquired(_: None) -> Fence:
+            held.whole.begin_epoch(epoch)
+            held.record = msgspec.structs.replace(held.record, lease=lease)
+            return Fence(stream, epoch)
+
+        acquire = partial(changes.acquire, key=held.key, epochs=tuple(queued.epochs), lease=lease)
+        return await self._change(queued, acquire, acquired)
+
+    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
+        threads = self._open_threads()
+        held = self._live.get(fence.stream)
+        if held is None or held.queued is None:
+            return self._append_to_ended(events, fence, expected)
+        queued = held.queued
+        answer: Future[int] = threads.loop.create_future()
+        if not queued.place(events, fence.epoch, expected) or not events:
+            tail = expected + len(events)
+            threads.writer.put(Write(answer, queued, apply=lambda _: tail))
+            return answer
+        entries, encoded = queued.take(events)
+        write = Write(answer, queued, row=(held.key, queued.tail, to_json(encoded)))
+        end = events[-1]
+        if isinstance(end, TERMINAL_TYPES):
+            at = round(self._now(), 3)
+            write.change = partial(changes.end, key=held.key, end=end, ended_at=at, tail=queued.tail, size=queued.size)
+            write.apply = partial(self._appended_end, held, queued, entries, end, at)
+        else:
+            write.apply = partial(self._appended, held, queued, entries)
+        threads.writer.put(write)
+        return answer
+
+    async def mark_running(self, fence: Fence) -> None:
+        held = await self._found(fence.stream)
+        if held.queued is None:
+            held = await self._loaded(fence.stream)
+        queued = held.queued or self._settled(held)
+        queued.check(fence.epoch)
+
+        def marked(_: None) -> None:
+            held.record = msgspec.structs.replace(held.record, running=True)
+
+        await self._change(queued, partial(changes.mark_running, key=held.key), marked)
+
+    async def get(self, stream: str) -> StreamRecord:
+        return (await self._found(stream)).record
+
+    async def tail(self, stream: str) -> Cursor:
+        return (await self._found(stream)).cursor
+
+    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
+        threads = self._open_threads()
+        held = self._live.get(stream) or self._ended.get(stream)
+        if held is not None and held.log is not None:
+            return held.log.read(after, limit=limit, max_bytes=max_bytes)
+
+        async def read_later() -> Found:
+            return (await self._loaded(stream)).whole.read(after, limit=limit, max_bytes=max_bytes)
+
+        return _heard(threads.loop.create_task(read_later()))
+
+    def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
+        held = self._live.get(stream) or self._ended.get(stream)
+        if held is None:
+            raise not_found(stream)
+        key = object()
+        held.watchers[key] = wake
+        return partial(held.watchers.pop, key, None)
+
+    async def list(
+        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
+    ) -> Sequence[StreamRecord]:
+        page = partial(reader.page, owner=owner, status=status, before=before, limit=limit)
+        forgotten = self._forgotten
+        rows = await self._ask(page)
+        if forgotten == self._forgotten:
+            # Whoever lists streams asks for their tails next.
+            for row in rows:
+                self._keep(row)
+        return [row.record for row in rows]
+
+    async def forget(self, stream: str) -> None:
+        held = await self._found(stream)
+        queued = held.queued
+        if queued is not None:
+            queued.forget()
+
+        def forgot(_: None) -> None:
+            self._drop(stream)
+
+        await self._change(queued or Line(), partial(changes.forget, key=held.key, stream=stream), forgot)
+
+    async def expire(self, ended_before: float) -> int:
+        def expired(streams: Sequence[str]) -> int:
+            for stream in streams:
+                self._drop(stream)
+            return len(streams)
+
+        expire = partial(changes.expire, ended_before=ended_before)
+        count = 0
+        while some := await self._change(Line(), expire, expired):
+            count += some
+        while await self._change(Line(), changes.vacuum, bool):
+            pass
+        return count
+
+    async def close(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await asyncio.to_thread(threads.writer.stop)
+            await threads.reader.close()
+            self._file.close()
+            held = [*self._live.values(), *self._ended.clear()]
+            self._live.clear()
+            for each in held:
+                each.wake()
+
+    # What is found in memory, or in the file
+
+    async def _found(self, stream: str) -> Held:
+        """The stream, its log perhaps not read yet."""
+        while (held := self._live.get(stream) or self._ended.get(stream)) is None:
+            forgotten = self._forgotten
+            row = await self._ask(partial(reader.row_of, stream=stream))
+            if forgotten == self._forgotten:
+                self._keep(row)
+        return held
+
+    async def _loaded(self, stream: str) -> Held:
+        """The stream with its log."""
+        while (held := await self._found(stream)).log is None:
+            if (load := self._loads.get(stream)) is None:
+                self._loads[stream] = load = self._open_threads().loop.create_task(self._load(stream))
+                load.add_done_callback(lambda _: self._loads.pop(stream, None))
+            await asyncio.shield(_heard(load))
+        return held
+
+    async def _load(self, stream: str) -> None:
+        forgotten = self._forgotten
+        row, log = await self._ask(partial(reader.log_of, stream=stream))
+        if forgotten == self._forgotten:
+            self._keep(row)
+            self._ended.load(stream, log)
+
+    def _keep(self, row: Row) -> None:
+        # A row without a tail is of a live stream: it has been created, or has ended, a moment ago.
+        stream = row.record.id
+        if row.cursor is not None and stream not in self._live and self._ended.get(stream) is None:
+            self._ended.put(Held(row.key, row.record, cursor=row.cursor))
+
+    async def _ask(self, question: Callable[[Connection], T]) -> T:
+        return await self._open_threads().reader.ask(question)
+
+    # What is written, and what follows in memory
+
+    async def _change(self, line: Line, change: Callable[[Connection], S], apply: Callable[[S], T]) -> T:
+        threads = self._open_threads()
+        answer: Future[T] = threads.loop.create_future()
+        threads.writer.put(Write(answer, line, change=change, apply=apply))
+        # A caller that is gone does not undo what is queued.
+        return await asyncio.shield(answer)
+
+    def _committed(self, group: Sequence[Write]) -> None:
+        for write in group:
+            answer = write.answer
+            if write.error is None:
+                result = write.apply(write.result)
+                if not answer.done():
+                    answer.set_result(result)
+            else:
+                self._fall_back(write.line)
+                if not answer.done():
+                    answer.set_exception(write.error)
+                    answer.exception()
+        news, self._news = self._news, {}
+        for held in news:
+            held.wake()
+
+    def _fall_back(self, line: Line) -> None:
+        """What was queued behind a failed write fails, too: what comes now follows what is committed."""
+        if isinstance(line, Queued) and line.broken:
+            held = self._live.get(line.stream)
+            if held is not None and held.queued is line:
+                held.queued = Queued(line.stream, held.whole, self._max_bytes)
+
+    def _appended(self, held: Held, queued: Queued, entries: Sequence[Entry], _: object) -> int:
+        held.whole.extend(entries)
+        queued.committed(entries)
+        self._news[held] = None
+        return entries[-1].offset
+
+    def _appended_end(
+        self, held: Held, queued: Queued, entries: Sequence[Entry], end: Terminal, at: float, _: object
+    ) -> int:
+        held.record = msgspec.structs.replace(held.record, end=end, ended_at=at, request=None, grace=None, lease=b"")
+        held.queued = None
+        del self._live[held.record.id]
+        tail = self._appended(held, queued, entries, None)
+        self._ended.put(held)
+        return tail
+
+    def _append_to_ended(self, events: Sequence[Event], fence: Fence, expected: int) -> int | Future[int]:
+        held = self._ended.get(fence.stream)
+        if held is not None and held.log is not None:
+            return self._repeated(held, events, fence, expected)
+
+        async def append_later() -> int:
+            return self._repeated(await self._loaded(fence.stream), events, fence, expected)
+
+        return _heard(self._open_threads().loop.create_task(append_later()))
+
+    def _repeated(self, ended: Held, events: Sequence[Event], fence: Fence, expected: int) -> int:
+        self._settled(ended).place(events, fence.epoch, expected)
+        return expected + len(events)
+
+    def _settled(self, ended: Held) -> Queued:
+        return Queued(ended.record.id, ended.whole, self._max_bytes)
+
+    def _fill(self, held: Held) -> None:
+        held.queued = Queued(held.record.id, held.whole, self._max_bytes)
+        self._live[held.record.id] = held
+
+    def _drop(self, stream: str) -> None:
+        self._forgotten += 1
+        held = self._live.pop(stream, None) or self._ended.drop(stream)
+        if held is not None:
+            held.wake()
+
+    def _open_threads(self) -> _Threads:
+        if self._threads is None:
+            raise StoreUnavailable("the store is closed")
+        return self._threads
+
+    def _new_epoch(self) -> str:
+        return new_epoch(self._random_bits(64))
+
+
+def _heard(answer: Future[T]) -> Future[T]:
+    """Nobody need listen for its error."""
+    answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return answer

@@ -1,0 +1,94 @@
+"""What is changed in the file, in statements; all of it inside the writer's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+
+import msgspec
+
+from tidegate.core.events import Terminal
+from tidegate.core.fold import status_of
+from tidegate.stores.base import Claim, Claimed, StreamRecord
+from tidegate.stores.sqlite_reader import claimed
+from tidegate.stores.sqlite_rows import Epochs, insert, not_found
+
+EXPIRED = 64
+"""Streams forgotten in one transaction: appends wait for it, some milliseconds."""
+
+VACUUMED = 256
+"""Free pages given back to the disk in one transaction, for the same reason: a megabyte."""
+
+_COMPACT = """
+INSERT OR REPLACE INTO batches (stream, last, events)
+SELECT ?1, ?2, CAST('[' || group_concat(substr(events, 2, length(events) - 2)) || ']' AS BLOB)
+FROM (SELECT events FROM batches WHERE stream = ?1 ORDER BY last)
+"""
+
+
+def create(
+    connection: Connection,
+    key: int,
+    record: StreamRecord,
+    epochs: Epochs,
+    events: bytes,
+    last: int,
+    claim: Claim | None,
+) -> Claimed | None:
+    """Makes a stream with its first events, unless the claim led to an earlier one. Raises `IdempotencyMismatch`."""
+    if claim is not None and (earlier := claimed(connection, claim)) is not None:
+        return earlier
+    insert(connection, key, record, epochs, claim)
+    connection.execute("INSERT INTO batches (stream, last, events) VALUES (?, ?, ?)", (key, last, events))
+    return None
+
+
+def acquire(connection: Connection, key: int, epochs: Epochs, lease: bytes) -> None:
+    """Begins an epoch."""
+    connection.execute(
+        "UPDATE streams SET epochs = ?, lease = ? WHERE key = ?", (msgspec.json.encode(epochs), lease, key)
+    )
+
+
+def mark_running(connection: Connection, key: int) -> None:
+    """Notes that a provider has been asked; a stream that has ended keeps its status."""
+    connection.execute(
+        "UPDATE streams SET running = 1, status = iif(ended_at IS NULL, 'running', status) WHERE key = ?", (key,)
+    )
+
+
+def end(connection: Connection, key: int, end: Terminal, ended_at: float, tail: int, size: int) -> None:
+    """Ends a stream whose last batch has been written, and makes one batch of all: it takes less room, and one read.
+
+    What is for carrying it on is dropped.
+    """
+    connection.execute(
+        'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = NULL, grace = NULL, '
+        "lease = x'' WHERE key = ?",
+        (status_of(end, running=True), msgspec.json.encode(end), ended_at, tail, size, key),
+    )
+    connection.execute(_COMPACT, (key, tail))
+    connection.execute("DELETE FROM batches WHERE stream = ? AND last < ?", (key, tail))
+
+
+def forget(connection: Connection, key: int, stream: str) -> None:
+    """Drops a stream, its log and its claim. Raises `StreamNotFound`."""
+    if not connection.execute("DELETE FROM streams WHERE key = ? AND id = ?", (key, stream)).rowcount:
+        raise not_found(stream)
+    connection.execute("DELETE FROM batches WHERE stream = ?", (key,))
+
+
+def expire(connection: Connection, ended_before: float) -> Sequence[str]:
+    """Drops some of the streams that ended before then, and says which; none when there are no more."""
+    found = connection.execute(
+        "SELECT key, id FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (ended_before, EXPIRED)
+    ).fetchall()
+    for key, stream in found:
+        forget(connection, key, stream)
+    return [stream for _, stream in found]
+
+
+def vacuum(connection: Connection) -> bool:
+    """Gives some free pages back to the disk; whether there are more."""
+    connection.execute(f"PRAGMA incremental_vacuum({VACUUMED})").fetchall()
+    return connection.execute("PRAGMA freelist_count").fetchone()[0] > 0

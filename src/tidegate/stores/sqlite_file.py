@@ -1,0 +1,188 @@
+"""The database file: found, locked, checked, made. Everything here blocks, and belongs off the loop's thread."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Literal
+
+from tidegate.errors import ConfigError, StoreUnavailable, TidegateError
+
+Synchronous = Literal["normal", "full"]
+
+VERSION = 1
+"""Of what stands in the file, as its `user_version`."""
+
+APPLICATION = 0x74696465
+"""`tide`, as the file's `application_id`."""
+
+CHECKED_BYTES = 64 << 20
+"""A file up to this size is checked page by page when it is opened, which takes a tenth of a second."""
+
+WAL_BYTES = 16 << 20
+"""What the log of SQLite may keep on disk once it has been written back."""
+
+BUSY_SECONDS = 5.0
+"""How long somebody else, with SQLite's own shell say, may hold the file before a call fails."""
+
+PAGE_BYTES = 4096
+
+SCHEMA = """
+CREATE TABLE streams (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    model TEXT NOT NULL,
+    status TEXT NOT NULL,
+    running INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    ended_at REAL,
+    tail INTEGER,
+    size INTEGER,
+    grace REAL,
+    lease BLOB NOT NULL,
+    claim TEXT UNIQUE,
+    digest BLOB,
+    epochs BLOB NOT NULL,
+    metadata BLOB NOT NULL,
+    "end" BLOB,
+    request BLOB
+);
+CREATE INDEX streams_of_owner ON streams (owner);
+CREATE INDEX streams_of_owner_by_status ON streams (owner, status);
+CREATE INDEX streams_live ON streams (key) WHERE ended_at IS NULL;
+CREATE INDEX streams_by_end ON streams (ended_at) WHERE ended_at IS NOT NULL;
+CREATE TABLE batches (
+    stream INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    events BLOB NOT NULL,
+    PRIMARY KEY (stream, last)
+) WITHOUT ROWID;
+"""
+"""`batches.last` is the offset of the last of its events, which are a JSON array. `epochs` is a list of [epoch, start].
+
+`tail` and `size` are known once the stream has ended; `key` is in the order of creation.
+"""
+
+
+class DatabaseFile:
+    """One file, held by one process from `open` to `close`."""
+
+    def __init__(self, path: Path, *, synchronous: Synchronous, create_parents: bool) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._create_parents = create_parents
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Locks the file, and makes it where there is none.
+
+        Raises `ConfigError` where it cannot be used, `TidegateError` where another process has it.
+        """
+        try:
+            if self._create_parents:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = self._locked()
+            # What was asked and answered is nobody else's to read.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with closing(self.connect()) as connection:
+                self._prepare(connection)
+        except OSError as error:
+            self.close()
+            raise ConfigError(f"the store {self.path} cannot be written ({error.strerror}): {_REMEDY}") from None
+        except sqlite3.Error as error:
+            self.close()
+            raise self._unusable(error) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self) -> Connection:
+        """A connection that one thread at a time may use."""
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=64
+        )
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        return connection
+
+    def close(self) -> None:
+        """Lets another process have it. May be called more than once."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _locked(self) -> int:
+        # A file of its own: SQLite's locks on the database would be lost with the first connection that is closed.
+        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(lock, 20).decode().strip() or "unknown"
+            os.close(lock)
+            raise TidegateError(
+                f"the store {self.path} is in use by process {pid}: stop that, or name another file as store.url"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        return lock
+
+    def _prepare(self, connection: Connection) -> None:
+        version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+        empty = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if empty:
+            _make(connection)
+            return
+        if application != APPLICATION:
+            raise ConfigError(f"{self.path} is a database of another program: name another file as store.url")
+        if version != VERSION:
+            raise ConfigError(
+                f"the store {self.path} was written by another version of tidegate (its format is {version}, "
+                f"this one writes {VERSION}): use that version, or name another file as store.url"
+            )
+        if self.path.stat().st_size <= CHECKED_BYTES:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+        _set_up(connection, ["journal_mode = WAL"])
+
+    def _unusable(self, error: sqlite3.Error) -> ConfigError:
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            return ConfigError(f"the store {self.path} cannot be written ({error}): {_REMEDY}")
+        return ConfigError(
+            f"{self.path} is no SQLite database, or damaged ({error}): "
+            "restore it from a backup, move it away, or name another file as store.url"
+        )
+
+
+_REMEDY = "make its directory writable, or name another file as store.url"
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """What a caller is told of a failed read or write; the file's name is for the operator's log alone."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return StoreUnavailable("the store is full: its operator has to make room on its disk")
+    return StoreUnavailable("the store could not be read or written: its operator finds the reason in the log")
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _set_up(connection: Connection, pragmas: Iterable[str]) -> None:
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _make(connection: Connection) -> None:
+    # The first two can only be set while the file is empty.
+    _set_up(connection, [f"page_size = {PAGE_BYTES}", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"])
+    connection.executescript(
+        f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )

@@ -1,0 +1,191 @@
+"""The streams that are held in memory: those that are filled, and those that ended but are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import TERMINAL_TYPES, Event, encode
+from tidegate.core.log import Entry, Log
+from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
+from tidegate.stores.base import StreamRecord
+from tidegate.stores.sqlite_rows import not_found
+from tidegate.stores.sqlite_writer import Line
+
+KEPT_BYTES = 32 << 20
+"""Logs of ended streams, as JSON: some million tokens, which take 180 MB of memory. They can be read again any time."""
+
+KEPT_STREAMS = 16384
+"""Ended streams, with or without their logs, some 2 KB each: more than are asked for between a `get` and a `watch`."""
+
+
+class Queued(Line):
+    """Where a live stream will be once all that is queued for it is committed; what is asked of it is decided here."""
+
+    def __init__(self, stream: str, log: Log, max_bytes: int) -> None:
+        super().__init__()
+        self.stream = stream
+        self._log = log
+        self._max_bytes = max_bytes
+        self.epochs = list(log.epochs)
+        self.tail = log.tail
+        self.size = log.size
+        self.ended = log.end is not None
+        self.forgotten = False
+        self.entries: list[Entry] = []
+
+    def place(self, events: Sequence[Event], epoch: str, expected: int) -> bool:
+        """Whether the events follow the tail; False where the log has them, or will have, right after `expected`.
+
+        Raises `Fenced`, `OffsetMismatch`, or `StreamEnded`.
+        """
+        self.check(epoch)
+        if expected != self.tail:
+            self._check_repeated(events, expected)
+            return False
+        if self.ended:
+            raise StreamEnded("the stream has ended")
+        return True
+
+    def take(self, events: Sequence[Event]) -> tuple[list[Entry], list[bytes]]:
+        """The entries that the events become at the tail, and their JSON. Raises `TooLong`."""
+        epoch = self.epochs[-1][0]
+        offset, size = self.tail, self.size
+        entries: list[Entry] = []
+        encoded: list[bytes] = []
+        ended = False
+        for event in events:
+            offset += 1
+            data = encode(event)
+            encoded.append(data)
+            entries.append(Entry(epoch, offset, event, len(data)))
+            if isinstance(event, TERMINAL_TYPES):
+                ended = True
+            else:
+                size += len(data)
+        if size > max(self._max_bytes, self.size):
+            raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
+        self.tail, self.size, self.ended = offset, size, ended
+        self.entries += entries
+        return entries, encoded
+
+    def forget(self) -> None:
+        """From here on it is as if the stream was not there. Raises `StreamNotFound` the second time."""
+        if self.forgotten:
+            raise not_found(self.stream)
+        self.forgotten = True
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Raises `StreamEnded`."""
+        if self.forgotten:
+            raise not_found(self.stream)
+        if self.ended:
+            raise StreamEnded("the stream has ended")
+        self.epochs.append((epoch, self.tail))
+
+    def check(self, epoch: str) -> None:
+        """Raises `Fenced` for any epoch but the last, `StreamNotFound` where the stream is being forgotten."""
+        if self.forgotten:
+            raise not_found(self.stream)
+        if epoch != self.epochs[-1][0]:
+            raise Fenced("another process fills this stream now")
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        """The first of what is queued is in the log now."""
+        del self.entries[: len(entries)]
+
+    def _check_repeated(self, events: Sequence[Event], expected: int) -> None:
+        tail = self._log.tail
+        there = events[: max(0, tail - expected)]
+        start = max(0, expected - tail)
+        behind = [entry.event for entry in self.entries[start : start + len(events) - len(there)]]
+        if not self._log.holds(expected, there) or behind != list(events[len(there) :]):
+            raise OffsetMismatch(f"the stream's tail is {self.tail}, not {expected}", tail=self.tail)
+
+
+class Held:
+    """One stream. `log` is None where it has not been read, `queued` is None once the stream has ended."""
+
+    def __init__(self, key: int, record: StreamRecord, *, log: Log | None = None, cursor: Cursor | None = None) -> None:
+        self.key = key
+        self.record = record
+        self.log = log
+        self.queued: Queued | None = None
+        self.watchers: dict[object, Callable[[], None]] = {}
+        self._cursor = cursor
+
+    @property
+    def whole(self) -> Log:
+        """The log, where it is known to have been read."""
+        assert self.log is not None, "only a stream that has ended is held without its log"
+        return self.log
+
+    @property
+    def cursor(self) -> Cursor:
+        """The position after the last event."""
+        if self.log is not None:
+            return self.log.cursor
+        assert self._cursor is not None, "a stream is held with its log, its cursor, or both"
+        return self._cursor
+
+    @property
+    def size(self) -> int:
+        """Bytes of its log, as JSON."""
+        return self.log.size if self.log is not None else 0
+
+    def wake(self) -> None:
+        for watcher in tuple(self.watchers.values()):
+            watcher()
+
+
+class Shelf:
+    """Streams that have ended. Those that were asked for least lately go first, those that are watched stay."""
+
+    def __init__(self, max_bytes: int = KEPT_BYTES, max_streams: int = KEPT_STREAMS) -> None:
+        self._held: dict[str, Held] = {}
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self._max_streams = max_streams
+
+    def get(self, stream: str) -> Held | None:
+        held = self._held.pop(stream, None)
+        if held is not None:
+            self._held[stream] = held
+        return held
+
+    def put(self, held: Held) -> None:
+        """Keeps it, with its log if it has one, for as long as there is room."""
+        self._held[held.record.id] = held
+        self._bytes += held.size
+        self._make_room(held)
+
+    def load(self, stream: str, log: Log) -> None:
+        """Gives a stream that is kept its log."""
+        held = self.get(stream)
+        if held is not None and held.log is None:
+            held.log = log
+            self._bytes += held.size
+            self._make_room(held)
+
+    def drop(self, stream: str) -> Held | None:
+        held = self._held.pop(stream, None)
+        if held is not None:
+            self._bytes -= held.size
+        return held
+
+    def clear(self) -> Sequence[Held]:
+        """Lets go of all of them."""
+        held = tuple(self._held.values())
+        self._held.clear()
+        self._bytes = 0
+        return held
+
+    def _make_room(self, newest: Held) -> None:
+        for held in tuple(self._held.values()) if self._is_full() else ():
+            if not self._is_full():
+                return
+            if held is not newest and not held.watchers:
+                self.drop(held.record.id)
+
+    def _is_full(self) -> bool:
+        return self._bytes > self._max_bytes or len(self._held) > self._max_streams

@@ -1,0 +1,182 @@
+"""The one thread that writes: takes everything that waits, commits it together, and tells the loop once.
+
+What is decided about a write is decided before it is queued; the thread only writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from sqlite3 import Connection
+from threading import Thread
+from typing import Any
+
+from tidegate.errors import TidegateError
+from tidegate.stores.sqlite_file import unavailable
+
+ROWS = (256, 64, 16, 4, 1)
+"""Batches per statement: each statement costs the thread its turn at the interpreter, so there should be few."""
+
+_INSERT = "INSERT INTO batches (stream, last, events) VALUES "
+
+logger = logging.getLogger("tidegate.stores")
+
+Row = tuple[int, int, bytes]
+
+
+class Broken(Exception):
+    """A write that follows one of the same stream which has failed: it would leave a hole."""
+
+
+class Line:
+    """What is queued for one stream. Once one write of it has failed, what stands behind it fails, too."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+
+class Write:
+    """One thing to write, and what follows on the loop's thread.
+
+    `row` is a batch; `change` is anything else, and may raise a `TidegateError` before it has changed anything.
+    `apply` is given what `change` returned, after the commit, and returns what the future answers.
+    """
+
+    __slots__ = ("answer", "apply", "change", "error", "line", "result", "row")
+
+    def __init__(
+        self,
+        answer: Future[Any],
+        line: Line,
+        *,
+        row: Row | None = None,
+        change: Callable[[Connection], Any] | None = None,
+        apply: Callable[[Any], Any] = bool,
+    ) -> None:
+        self.answer = answer
+        self.line = line
+        self.row = row
+        self.change = change
+        self.apply = apply
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class Writer:
+    """Owns the connection. `committed` is called on the loop's thread with each group, in order."""
+
+    def __init__(
+        self, name: str, connection: Connection, loop: AbstractEventLoop, committed: Callable[[Sequence[Write]], None]
+    ) -> None:
+        self._name = name
+        self._failing = False
+        self._connection = connection
+        self._loop = loop
+        self._committed = committed
+        self._queue: SimpleQueue[Write | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="tidegate-sqlite-writer", daemon=True)
+        self.put = self._queue.put
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commits what is queued and closes the connection. Blocks."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group, running = self._group()
+            if group:
+                self._write(group)
+                with suppress(RuntimeError):  # the loop was closed before the store
+                    self._loop.call_soon_threadsafe(self._committed, group)
+        self._connection.close()
+
+    def _group(self) -> tuple[list[Write], bool]:
+        group: list[Write] = []
+        write = self._queue.get()
+        while write is not None:
+            group.append(write)
+            try:
+                write = self._queue.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _write(self, group: Sequence[Write]) -> None:
+        whole = _sound(group)
+        if not self._failing:
+            with suppress(Exception):
+                self._transact(whole)
+                return
+        # Whose fault it is shows when each is tried by itself: one that cannot be written stops nobody else's.
+        for write in whole:
+            for sound in _sound((write,)):
+                self._write_one(sound)
+
+    def _write_one(self, write: Write) -> None:
+        try:
+            self._transact((write,))
+        except Exception as error:
+            if not self._failing:
+                self._failing = True
+                logger.error("the store %s cannot be written: %s", self._name, error)
+            write.error = unavailable(error) if isinstance(error, sqlite3.Error) else error
+            write.line.broken = True
+        else:
+            if self._failing:
+                self._failing = False
+                logger.info("the store %s can be written again", self._name)
+
+    def _transact(self, group: Sequence[Write]) -> None:
+        connection = self._connection
+        if not any(write.row or write.change for write in group):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            rows: list[Row] = []
+            for write in group:
+                if write.row is not None:
+                    rows.append(write.row)
+                if write.change is not None:
+                    self._insert(rows)
+                    self._change(write, write.change)
+            self._insert(rows)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _change(self, write: Write, change: Callable[[Connection], Any]) -> None:
+        try:
+            write.result, write.error = change(self._connection), None
+        except TidegateError as error:
+            write.error = error
+
+    def _insert(self, rows: list[Row]) -> None:
+        at = 0
+        for count in ROWS:
+            statement = _INSERT + ",".join(["(?,?,?)"] * count)
+            while len(rows) - at >= count:
+                values = [value for row in rows[at : at + count] for value in row]
+                self._connection.execute(statement, values)
+                at += count
+        rows.clear()
+
+
+def _sound(group: Sequence[Write]) -> list[Write]:
+    """Those that may be written; the others have their error."""
+    sound = [write for write in group if not write.line.broken]
+    if len(sound) < len(group):
+        for write in group:
+            if write.line.broken:
+                write.error = unavailable(Broken())
+    return sound
