@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,16 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from tidegate.config import Settings, load, masked, refuse_exposed, refuse_unavailable, toml
+from tidegate.config import (
+    Settings,
+    load,
+    masked,
+    refuse_exposed,
+    refuse_unavailable,
+    sqlite_path,
+    toml,
+    with_state_store,
+)
 from tidegate.config.sources import FLAGS
 from tidegate.errors import ConfigError
 from tidegate.gate.auth import ApiKey
@@ -269,7 +279,6 @@ def test_errors_show_no_secret(text: str, environ: Mapping[str, str]) -> None:
     [
         ("[auth]\njwt_secret_env = 'SECRET'", "auth.jwt_secret_env"),
         ("[auth]\njwks_url = 'https://issuer.example/jwks'", "auth.jwks_url"),
-        ("[store]\nurl = 'sqlite:///tidegate.db'", "store.url"),
         ("[store]\nurl = 'redis://u:hunter2@h/0'", "store.url"),
         ("[observability]\notlp_endpoint = 'http://collector:4318'", "observability.otlp_endpoint"),
     ],
@@ -282,10 +291,34 @@ def test_what_this_version_cannot_do_is_refused_where_ignoring_it_would_be_unsaf
     assert "hunter2" not in caught.value.message
 
 
-def test_memory_is_a_store_there_is() -> None:
+@pytest.mark.parametrize("url", ["", "memory://", "sqlite:///tidegate.db", "sqlite:////var/lib/tidegate.db"])
+def test_memory_and_files_are_stores_there_are(url: str) -> None:
     """Named, or by default."""
-    refuse_unavailable(from_text("[store]\nurl = 'memory://'"))
-    refuse_unavailable(Settings())
+    refuse_unavailable(from_text(f"[store]\nurl = '{url}'"))
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite://host/a.db", "sqlite:///a.db?mode=ro", "sqlite:///a/"]
+)
+def test_a_sqlite_url_names_one_file(url: str) -> None:
+    """A host, options or nothing at all is refused with the two forms that there are."""
+    assert "sqlite:///relative.db or sqlite:////absolute.db" in refused(f"[store]\nurl = '{url}'", {})
+
+
+def test_without_a_store_logs_live_in_the_users_state_directory(tmp_path: Path) -> None:
+    """`tidegate serve` keeps what it has said; the directory is the user's alone, and a store that is named is kept."""
+    settings = with_state_store(Settings(), {"XDG_STATE_HOME": str(tmp_path / "state dir")})
+    assert sqlite_path(settings.store.url) == tmp_path / "state dir" / "tidegate" / "tidegate.db"
+    assert stat.S_IMODE((tmp_path / "state dir" / "tidegate").stat().st_mode) == 0o700
+    named = from_text("[store]\nurl = 'memory://'")
+    assert with_state_store(named, {}) == named
+
+
+def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """With the two ways out."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--store sqlite:////PATH, or --store memory://"):
+        with_state_store(Settings(), {"XDG_STATE_HOME": str(tmp_path / "file")})
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "tide.example"])

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import ServerSettings, Settings
+from tidegate.config import ServerSettings, Settings, sqlite_path
 from tidegate.core.batching import BatchPolicy
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -126,7 +127,13 @@ def _service(settings: Settings, models: Sequence[ModelSettings], observer: Obse
 
 
 def _store(settings: Settings) -> Store:
-    return _load(STORES["memory"])(max_generation_bytes=settings.limits.max_generation_bytes)
+    """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
+    store, limit = settings.store, settings.limits.max_generation_bytes
+    scheme = urlsplit(store.url).scheme or "memory"
+    if scheme == "sqlite":
+        path = sqlite_path(store.url)
+        return _load(STORES[scheme])(path, synchronous=store.synchronous, max_generation_bytes=limit)
+    return _load(STORES[scheme])(max_generation_bytes=limit)
 
 
 def _model(model: ModelSettings) -> Model:

@@ -65,7 +65,7 @@ def commands() -> None:
 @_FILE
 @click.option("--model", metavar="NAME|PATH.gguf", help="Serve only this model.")
 @click.option("--upstream", metavar="URL", help="Serve the models that URL/models lists.")
-@click.option("--store", metavar="URL", help="Where logs live: memory://")
+@click.option("--store", metavar="URL", help="Where logs live: sqlite:////PATH or memory://")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")
 def serve(file: Path | None, model: str | None, upstream: str | None, insecure_no_auth: bool, **flags: Any) -> int:
@@ -79,6 +79,8 @@ def serve(file: Path | None, model: str | None, upstream: str | None, insecure_n
         settings = _behind(settings, upstream, model)
     elif model is not None:
         settings = config.only(settings, model)
+
+    settings = config.with_state_store(settings, os.environ)
 
     # An installed command imports from its own folder; `python` models stand where the user does.
     sys.path.insert(0, str(Path.cwd()))

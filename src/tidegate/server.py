@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import ServerSettings, Settings
+from tidegate.config import ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import TidegateError
 from tidegate.observe.logging import configure
 from tidegate.transports.http_protocol import http_protocol
@@ -113,8 +113,12 @@ def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
 
 def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
     """The one line on stdout: who reads it knows that connections are accepted."""
-    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} (memory store)\n")
+    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({_kept(settings.store)})\n")
     sys.stdout.flush()
+
+
+def _kept(store: StoreSettings) -> str:
+    return f"logs in {sqlite_path(store.url)}" if store.url.startswith("sqlite:") else "logs in memory"
 
 
 def raise_descriptor_limit() -> None:

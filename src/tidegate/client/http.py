@@ -28,7 +28,7 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
 
     Raises `UpstreamUnreachable`, and `ConfigError` where `url` is no URL.
     """
-    connection = _connection_to(url, timeout)
+    connection = connect(url, timeout)
     try:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -39,7 +39,8 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
         raise UpstreamUnreachable(f"{url} does not answer: {error or type(error).__name__}") from error
 
 
-def _connection_to(url: str, timeout: float) -> http.client.HTTPConnection:
+def connect(url: str, timeout: float) -> http.client.HTTPConnection:
+    """A connection, not open yet, to where the URL is. Raises `ConfigError` where it is no URL."""
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     try:
         parts = urlsplit(url)

@@ -16,6 +16,7 @@ from tidegate.config.settings import (
 )
 from tidegate.config.show import masked, toml
 from tidegate.config.sources import FLAGS, load
+from tidegate.config.store_url import sqlite_path, sqlite_url, with_state_store
 
 __all__ = [
     "FLAGS",
@@ -34,6 +35,9 @@ __all__ = [
     "only",
     "refuse_exposed",
     "refuse_unavailable",
+    "sqlite_path",
+    "sqlite_url",
     "toml",
     "upstream_url",
+    "with_state_store",
 ]

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from tidegate.config.settings import Settings
+from tidegate.config.store_url import sqlite_path
 from tidegate.core.principal import Scope
 from tidegate.errors import ConfigError
 from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel, ReplayModel
@@ -62,8 +63,8 @@ def refuse_unavailable(settings: Settings) -> None:
         raise ConfigError("auth.jwt_secret_env is set, but this version has no tokens yet: use auth.keys")
     if settings.auth.jwks_url:
         raise ConfigError("auth.jwks_url is set, but this version has no tokens yet: use auth.keys")
-    if settings.store.url and urlsplit(settings.store.url).scheme != "memory":
-        raise ConfigError("store.url asks for a store that this version does not have yet: it has memory://")
+    if urlsplit(settings.store.url).scheme not in ("", "memory", "sqlite"):
+        raise ConfigError("store.url asks for a store that this version does not have yet: it has sqlite and memory")
     if settings.observability.otlp_endpoint:
         raise ConfigError("observability.otlp_endpoint is set, but this version exports no telemetry yet")
 
@@ -111,6 +112,11 @@ def _store(settings: Settings) -> Iterator[Problem]:
     url = settings.store.url
     if url and (_split(url) is None or "://" not in url or urlsplit(url).scheme not in STORE_SCHEMES):
         yield "store.url", "expected " + ", ".join(f"{scheme}://" for scheme in STORE_SCHEMES) + " or nothing"
+    elif urlsplit(url).scheme == "sqlite":
+        try:
+            sqlite_path(url)
+        except ValueError as error:
+            yield "store.url", str(error)
 
 
 def _models(settings: Settings) -> Iterator[Problem]:

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-STORES = {"memory": "tidegate.stores.memory:MemoryStore"}
+STORES = {"memory": "tidegate.stores.memory:MemoryStore", "sqlite": "tidegate.stores.sqlite:SqliteStore"}
 """URL scheme to class, as import strings, so that only what is used is imported."""

@@ -69,6 +69,8 @@ def running(
 ) -> Generator[Process]:
     """Starts `tidegate serve` on a free port, and waits until it is ready; at the end it is killed if need be.
 
+    Its state directory is its own, unless `environ` has another.
+
     with running("--config", "replay.toml") as server:
         get(server.url + "/healthz")
     """
@@ -79,7 +81,7 @@ def running(
                 [*command, *arguments],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, **(environ or {})},
+                env={**os.environ, "XDG_STATE_HOME": folder, **(environ or {})},
                 cwd=cwd,
             )
         with popen:

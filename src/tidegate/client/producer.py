@@ -1,0 +1,184 @@
+"""Filling a stream from outside the server: an agent, a batch job, a model in another process."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tidegate.client.http import bearer, connect
+from tidegate.client.session import TRANSIENT_STATUSES
+from tidegate.core.backoff import Backoff
+from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamUnreachable, recall
+
+PATIENCE_SECONDS = 60.0
+"""How long an append is repeated: a server that restarts is back in a few; a stream's lease has long run out then."""
+
+TIMEOUT_SECONDS = 10.0
+"""For one answer: an append waits for nothing but the server's disk."""
+
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""A snapshot has all of the stream's text, which the server bounds at 16 MiB by default."""
+
+KINDS: dict[str, type[TidegateError]] = {kind.code: kind for kind in (Fenced, StreamEnded)}
+"""The refusals that a producer can make something of."""
+
+
+class _Lease(msgspec.Struct):
+    token: str
+    seconds: float
+
+
+class _Opened(msgspec.Struct):
+    id: str
+    cursor: str
+    text: str
+    lease: _Lease | None
+
+
+class _Error(msgspec.Struct):
+    type: str
+    code: str
+    message: str
+
+
+class _Refused(msgspec.Struct):
+    error: _Error
+
+
+class Producer:
+    """One stream that this program fills.
+
+        with Producer("http://127.0.0.1:8000", key="report-17") as stream:
+            stream.say("Once upon a time")
+            stream.complete()
+
+    `key` names the work: a program that crashed and starts again with the same key has the same stream, with the
+    `text` so far, and goes on where the log ends; an instance that still runs is fenced. An append is repeated until
+    the server has acknowledged it, for `patience` seconds. Between appends that are further apart than
+    `lease_seconds`, call `renew`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        metadata: Mapping[str, str] = {},
+        api_key: str = "",
+        patience: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connect(url, TIMEOUT_SECONDS)
+        self._in_use = False
+        self._prefix = urlsplit(url).path.rstrip("/")
+        self._headers = {"content-type": "application/json", **bearer(api_key)}
+        self._patience = patience
+        self._sleep = sleep
+        self._clock = clock
+        opened = msgspec.json.decode(
+            self._call("/v1/streams", {"producer": "client", "metadata": metadata}, {"idempotency-key": key}),
+            type=_Opened,
+        )
+        self.id = opened.id
+        self.text = opened.text
+        self.ended = opened.lease is None
+        self.lease_seconds = opened.lease.seconds if opened.lease is not None else 0.0
+        self._token = opened.lease.token if opened.lease is not None else ""
+        self._offset = int(opened.cursor.rpartition("-")[2])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the stream where that has not been done: as completed, or as failed if an exception passes."""
+        if not self.ended and not isinstance(error, Fenced | StreamEnded | UpstreamUnreachable):
+            if kind is None:
+                self.complete()
+            elif issubclass(kind, Exception):
+                self.fail(kind.__name__)
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the connection, and leaves the stream as it is."""
+        self._connection.close()
+
+    def say(self, text: str) -> None:
+        """Appends a piece of text. Raises `Fenced` when another instance, or nobody, may fill the stream now."""
+        self.send([{"type": "delta", "data": {"text": text}}])
+        self.text += text
+
+    def send(self, events: list[dict[str, Any]]) -> None:
+        """Appends events, `{"type", "data"}` each, together; none at all only renews the lease.
+
+        Raises `StreamEnded`, `Fenced`, or `UpstreamUnreachable` once its patience is at its end.
+        """
+        body = {"lease": self._token, "expected_offset": self._offset, "events": events}
+        self._call(f"/v1/streams/{self.id}/append", body, {})
+        self._offset += len(events)
+
+    def renew(self) -> None:
+        """Says that this program is still at work."""
+        self.send([])
+
+    def complete(self, finish_reason: str = "stop") -> None:
+        """Ends the stream as completed."""
+        self.send([{"type": "completed", "data": {"finish_reason": finish_reason}}])
+        self.ended = True
+
+    def fail(self, message: str, *, code: str = "producer_failed") -> None:
+        """Ends the stream as failed."""
+        error = {"type": "server_error", "code": code, "message": message}
+        self.send([{"type": "failed", "data": {"error": error}}])
+        self.ended = True
+
+    def _call(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+        """Posts until there is an answer: what has been taken already is not taken twice."""
+        backoff = Backoff(random.random)
+        give_up = self._clock() + self._patience
+        while True:
+            try:
+                return self._post(path, body, headers)
+            except UpstreamUnreachable:
+                delay = backoff.failed()
+                if self._clock() + delay > give_up:
+                    raise
+                self._sleep(delay)
+
+    def _post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+        try:
+            fields = {**self._headers, **headers}
+            self._connection.request("POST", self._prefix + path, msgspec.json.encode(body), fields)
+            response = self._connection.getresponse()
+            answer = response.read(MAX_ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            if self._in_use:
+                # One that was kept open may have been closed meanwhile; it says nothing of the server.
+                self._in_use = False
+                return self._post(path, body, headers)
+            raise UpstreamUnreachable(f"the server cannot be reached: {error or type(error).__name__}") from error
+        self._in_use = True
+        if response.status in TRANSIENT_STATUSES:
+            raise UpstreamUnreachable(f"the server answered {response.status}")
+        if response.status >= 400:
+            raise _refusal(response.status, answer)
+        return answer
+
+
+def _refusal(status: int, answer: bytes) -> TidegateError:
+    try:
+        error = msgspec.json.decode(answer, type=_Refused).error
+    except msgspec.DecodeError:
+        return TidegateError(f"the server answered {status}")
+    kind = KINDS.get(error.code)
+    return kind(error.message) if kind is not None else recall(error.type, error.code, error.message)

@@ -1,0 +1,48 @@
+"""Where logs live, as a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from tidegate.config.settings import Settings
+from tidegate.errors import ConfigError
+
+FILE = "tidegate.db"
+
+
+def with_state_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with a file in the user's state directory where they name no store; the directory is made.
+
+    The place is `$XDG_STATE_HOME/tidegate`, by default `~/.local/state/tidegate` (XDG Base Directory Specification).
+    Prompts and answers are in it: it is the user's alone. Raises `ConfigError`.
+    """
+    if settings.store.url:
+        return settings
+    try:
+        base = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        folder = Path(base).absolute() / "tidegate"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"the user's state directory cannot be made ({error}): name another place by --store sqlite:////PATH, "
+            "or --store memory:// to keep nothing"
+        ) from error
+    store = msgspec.structs.replace(settings.store, url=sqlite_url(folder / FILE))
+    return msgspec.structs.replace(settings, store=store)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a file: three slashes and a relative path, four with an absolute one."""
+    return f"sqlite:///{quote(str(path))}"
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of a `sqlite` URL. Raises `ValueError` where it names none."""
+    parts = urlsplit(url)
+    if parts.netloc or parts.query or parts.fragment or len(parts.path) < 2 or parts.path.endswith("/"):
+        raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
+    return Path(unquote(parts.path[1:]))
