@@ -81,7 +81,8 @@ def started(server: Process) -> str:
 def test_the_ready_line_names_the_page_and_comes_when_it_can_be_asked(replay: Path) -> None:
     """One line on stdout, with the real port; who has read it is answered."""
     with running("--config", str(replay)) as server:
-        assert re.fullmatch(r"tidegate: chat at http://127\.0\.0\.1:\d+/ \(logs in .*/tidegate/tidegate\.db\)", server.ready)
+        where = r"\(logs in .*/tidegate/tidegate\.db\)"
+        assert re.fullmatch(rf"tidegate: chat at http://127\.0\.0\.1:\d+/ {where}", server.ready)
         assert httpx.get(server.url + "/readyz").status_code == 200
         server.signal()
         assert server.line() == ""

@@ -124,19 +124,26 @@ function parameters(operation) {
   return [element('h4', ['Parameters']), make('dl', '', ...rows)];
 }
 
-/** @param {any} api @param {any} operation */
-function bodySchema(api, operation) {
+/**
+ * The shapes that a body may have.
+ *
+ * @param {any} api @param {any} operation
+ * @returns {any[]}
+ */
+function bodySchemas(api, operation) {
   const schema = operation.requestBody?.content?.['application/json']?.schema;
-  return schema?.$ref ? api.components.schemas[nameOf(schema.$ref)] : schema;
+  const resolved = (/** @type {any} */ one) => (one.$ref ? api.components.schemas[nameOf(one.$ref)] : one);
+  return schema ? (schema.anyOf ?? [schema]).map(resolved) : [];
 }
 
 /** @param {any} api @param {any} operation */
 function body(api, operation) {
-  const schema = bodySchema(api, operation);
-  if (!schema) return [];
-  const heading = element('h4', [operation.requestBody.required ? 'Body' : 'Body, optional']);
-  const about = schema.description ? [element('p', spans(schema.description))] : [];
-  return [heading, ...about, fields(schema)];
+  return bodySchemas(api, operation).flatMap((schema, i) => {
+    const name = operation.requestBody.required ? 'Body' : 'Body, optional';
+    const heading = element('h4', [i ? 'Or' : name]);
+    const about = schema.description ? [element('p', spans(schema.description))] : [];
+    return [heading, ...about, fields(schema)];
+  });
 }
 
 /** @param {any} operation */
@@ -159,7 +166,7 @@ function responses(operation) {
 function curl(api, method, path, operation) {
   const at = new URL(path.slice(1), document.baseURI);
   const url = decodeURI(at.href).replace(/\{(\w+)\}/g, (_, name) => `$${name.toUpperCase()}`);
-  const schema = bodySchema(api, operation);
+  const [schema] = bodySchemas(api, operation);
   const names = Object.keys(schema?.properties ?? {});
   const skip = names.includes('messages') ? 'prompt' : '';
   const sample = Object.entries(EXAMPLES).filter(([name]) => names.includes(name) && name !== skip);
