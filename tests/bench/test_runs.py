@@ -80,6 +80,14 @@ def test_readers_that_stop_and_go_on_lose_nothing() -> None:
     assert any(re.search("each of its .* tokens once", note) for note in measured("slow-readers", readers=20).notes)
 
 
+@needs_compiler
+def test_a_file_is_compared_with_memory() -> None:
+    """The same tokens through each; what stands on disk is divided by the events that are in it."""
+    table = measured("stores")
+    assert list(table.rows) == ["memory", "sqlite, normal", "sqlite, full"]
+    assert 10 < table.median("sqlite, normal", "KB/1,000 tokens") < 10_000
+
+
 def test_start_is_measured_from_exec_to_the_ready_line() -> None:
     """In seconds, with memory in megabytes."""
     table = measured("start")

@@ -18,9 +18,9 @@ from tidegate.errors import TidegateError
 
 COMMAND = (sys.executable, "-c", "from tidegate.cli import main; main()", "serve", "--port", "0")
 
+MEMORY = 'url = "memory://"'
+
 LIMITS = """
-[store]
-url = "memory://"
 [observability]
 log_level = "error"
 [limits]
@@ -45,11 +45,11 @@ base_url = "{url}/v1"
 
 
 @contextmanager
-def serving(models: str, more: str = "") -> Generator[Server]:
-    """`tidegate serve` with these models."""
+def serving(models: str, more: str = "", *, store: str = MEMORY) -> Generator[Server]:
+    """`tidegate serve` with these models. `store` is what stands in `[store]`."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "tidegate.toml"
-        config.write_text(LIMITS + models + more)
+        config.write_text(f"[store]\n{store}\n{LIMITS}{models}{more}")
         with listening([*COMMAND, "--config", str(config)], server_cpu(), cwd=Path(folder)) as server:
             yield server
 

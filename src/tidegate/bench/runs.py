@@ -15,6 +15,7 @@ from tidegate.bench.programs import Programs
 from tidegate.bench.relay import batching, relay
 from tidegate.bench.report import Table
 from tidegate.bench.start import start
+from tidegate.bench.stores import stores
 from tidegate.bench.storm import resume_storm, slow_readers
 
 
@@ -39,6 +40,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "batching": Scenario(batching, Options(readers=200, rate=50, seconds=10, rounds=3), "us/token"),
     "compression": Scenario(compression, Options(readers=300, rate=20, seconds=10, rounds=3), "bytes/token"),
     "connections": Scenario(connections, Options(readers=10_000, rate=0, seconds=3, rounds=1), "KB/reader"),
+    "stores": Scenario(stores, Options(readers=500, rate=20, seconds=10, rounds=3), "us/token"),
     "start": Scenario(start, Options(readers=0, rate=0, seconds=0, rounds=5), "ready s"),
     "resume-storm": Scenario(resume_storm, Options(readers=5000, rate=1, seconds=0, rounds=3), "p99 ms"),
     "slow-readers": Scenario(slow_readers, Options(readers=1000, rate=20, seconds=10, rounds=3, size=2048), "p99 ms"),

@@ -11,7 +11,15 @@ from tidegate.bench.processes import listening, memory_bytes, resident_bytes, se
 from tidegate.bench.product import COMMAND
 from tidegate.bench.report import Table
 
-CONFIG = '[observability]\nlog_level = "error"\n[[models]]\nname = "replay"\nprovider = "replay"\n'
+CONFIG = """
+[store]
+url = "sqlite:///logs.db"
+[observability]
+log_level = "error"
+[[models]]
+name = "replay"
+provider = "replay"
+"""
 
 
 def start(bench: Bench) -> Table:
@@ -28,7 +36,7 @@ def start(bench: Bench) -> Table:
 
 def _once(config: Path) -> dict[str, float]:
     began = time.perf_counter()
-    with listening([*COMMAND, "--config", config], server_cpu()) as server:
+    with listening([*COMMAND, "--config", config], server_cpu(), cwd=config.parent) as server:
         ready = time.perf_counter() - began
         resident, proportional = resident_bytes(server.pid), memory_bytes(server.pid)
     return {"ready s": ready, "resident MB": resident / 1e6, "proportional MB": proportional / 1e6}

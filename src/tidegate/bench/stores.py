@@ -1,0 +1,51 @@
+"""What it costs to keep what was said: the same live streams with each store."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from tidegate.bench import product
+from tidegate.bench.fanout import lasting
+from tidegate.bench.measure import steady
+from tidegate.bench.options import Bench
+from tidegate.bench.report import Table
+
+STORES = {
+    "memory": product.MEMORY,
+    "sqlite, normal": 'url = "sqlite:///{file}"\nsynchronous = "normal"',
+    "sqlite, full": 'url = "sqlite:///{file}"\nsynchronous = "full"',
+}
+
+
+def stores(bench: Bench) -> Table:
+    """Many live streams with a reader each, in memory and in a file: delay, CPU per token, bytes on disk."""
+    options = bench.options
+    title = f"Stores: {options.readers} live streams at {options.rate:g} tokens/s"
+    columns = {"us/token": 2, "p50 ms": 2, "p99 ms": 2, "KB/1,000 tokens": 1, "CPU %": 1, "tokens/s": 0}
+    table = Table(title, columns)
+    for _ in range(options.rounds):
+        for name, store in STORES.items():
+            with tempfile.TemporaryDirectory() as folder:
+                table.add(name, _one(bench, store, Path(folder) / "logs.db"))
+    return table
+
+
+def _one(bench: Bench, store: str, file: Path) -> dict[str, float]:
+    asked = {"model": "ticks", "prompt": msgspec.json.encode(lasting(bench.options)).decode(), "stream": True}
+    with product.serving(product.TICKS, store=store.format(file=file)) as server:
+        found = steady(bench, replace(server, request=product.post("/v1/streams", asked)))
+    return {**found, **(_on_disk(file) if file.exists() else {})}
+
+
+def _on_disk(file: Path) -> dict[str, float]:
+    """The whole file, its journal written back, for each thousand of the events that are in it."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (events,) = database.execute("SELECT sum(tail) FROM streams").fetchone()
+    return {"KB/1,000 tokens": file.stat().st_size / 1024 / events * 1000}
