@@ -33,6 +33,10 @@ FEW_DESCRIPTORS = 20_000
 BACKLOG = 4096
 """Connections not yet accepted: after a restart all readers come at once. Linux cuts it to net.core.somaxconn."""
 
+SWITCH_SECONDS = 0.0005
+"""How long a busy loop may keep the interpreter from the thread that commits, which needs it some times for each
+commit. With Python's 5 ms a token waits for 25 ms at 500 live streams, with this for 2."""
+
 log = logging.getLogger("tidegate.server")
 
 
@@ -60,6 +64,7 @@ def run(settings: Settings) -> int:
 
     configure(settings.observability.log_level, settings.observability.log_format)
     raise_descriptor_limit()
+    sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(Tidegate(settings), settings))
 
