@@ -7,16 +7,18 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Cancelled, Completed, Delta, Event, Started, Usage
+from tidegate.core.events import Cancelled, Completed, Delta, Event, GenerationRequest, Message, Started, Usage
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.errors import (
     Fenced,
     IdempotencyMismatch,
     OffsetMismatch,
+    StoreUnavailable,
     StreamEnded,
     StreamNotFound,
     TidegateError,
@@ -340,3 +342,139 @@ async def test_of_many_ends_at_once_one_wins(store: Store) -> None:
     won = await asyncio.gather(*(end(event) for event in ends))
     assert won.count(True) == 1
     assert (await events_of(store))[1:] == [ends[won.index(True)]]
+
+
+async def test_the_end_that_completes_and_the_one_that_cancels_race_fairly(store: Store) -> None:
+    """Asked for in the same turn, the first has the stream and the second is told, without waiting for the store."""
+    fence = await opened(store)
+    first = store.append([Delta("a"), END], fence=fence, expected=1)
+    with pytest.raises(StreamEnded):
+        await appended(store, [Cancelled("client", None, Usage(0, 0, 0))], fence, 3)
+    with pytest.raises(OffsetMismatch):
+        await appended(store, [Cancelled("client", None, Usage(0, 0, 0))], fence, 1)
+    assert (await first if isinstance(first, Future) else first) == 3
+    assert (await store.get("gen_1")).end == END
+
+
+async def test_appends_may_follow_each_other_without_waiting(store: Store) -> None:
+    """What is decided about an append counts what was asked for before it; repeating what is on its way is harmless."""
+    fence = await opened(store)
+    answers = [store.append([Delta(str(n))], fence=fence, expected=n) for n in range(1, 20)]
+    answers.append(store.append([Delta("18"), Delta("19")], fence=fence, expected=18))
+    tails = [await answer if isinstance(answer, Future) else answer for answer in answers]
+    assert tails == [*range(2, 21), 20]
+    assert (await events_of(store))[1:] == [Delta(str(n)) for n in range(1, 20)]
+
+
+async def test_many_fill_and_many_read_at_once(store: Store) -> None:
+    """Every reader of every stream sees exactly its stream's events, in order, up to the end."""
+    texts = [str(n) for n in range(30)]
+
+    async def produce(stream: str) -> None:
+        fence = await opened(store, stream)
+        for tail, text in enumerate(texts, 1):
+            await appended(store, [Delta(f"{stream} {text}")], fence, tail)
+            await asyncio.sleep(0)
+        await appended(store, [END], fence, len(texts) + 1)
+
+    async def follow(stream: str) -> list[Event]:
+        news = asyncio.Event()
+        while True:
+            try:
+                unwatch = store.watch(stream, news.set)
+                break
+            except StreamNotFound:
+                await asyncio.sleep(0)
+        seen: list[Entry] = []
+        while not seen or seen[-1].event != END:
+            news.clear()
+            found = await read(store, stream, seen[-1].cursor if seen else None, 7)
+            assert not isinstance(found, Gap)
+            seen += found
+            if not found:
+                await asyncio.wait_for(news.wait(), 10)
+        unwatch()
+        assert [entry.offset for entry in seen] == list(range(1, len(seen) + 1))
+        return [entry.event for entry in seen]
+
+    streams = [f"gen_{n}" for n in range(20)]
+    produced = asyncio.gather(*(produce(stream) for stream in streams))
+    read_by = await asyncio.gather(*(follow(stream) for stream in streams * 3))
+    await produced
+    for stream, events in zip(streams * 3, read_by, strict=True):
+        assert events[1:-1] == [Delta(f"{stream} {text}") for text in texts]
+
+
+async def test_what_expires_while_it_is_read_is_read_or_not_there(store: Store, clock: Clock) -> None:
+    """A reader that comes while its stream is forgotten has all of it or is told that it is gone, never a part."""
+    for n in range(20):
+        fence = await opened(store, f"gen_{n}")
+        await appended(store, [Delta("a"), END], fence, 1)
+
+    async def look(stream: str) -> bool:
+        try:
+            events = await events_of(store, stream)
+        except StreamNotFound:
+            return False
+        assert events == [Started(stream, "m", 1.0), Delta("a"), END]
+        return True
+
+    before = [look(f"gen_{n}") for n in range(20)]
+    after = [look(f"gen_{n}") for n in range(20)]
+    clock.now += 1000
+    _, expired, _ = await asyncio.gather(asyncio.gather(*before), store.expire(clock.now), asyncio.gather(*after))
+    assert expired == 20
+    assert [await look(f"gen_{n}") for n in range(20)] == [False] * 20
+    assert await store.list(owner=None, status=None, before=None, limit=100) == []
+
+
+async def test_taking_over_may_replace_the_lease(store: Store) -> None:
+    """A new lease counts from its takeover on; without one the old stays."""
+    record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0, lease=b"first")
+    await store.create(record, [Started("gen_1", "m", 1.0)])
+    await store.acquire("gen_1")
+    assert (await store.get("gen_1")).lease == b"first"
+    await store.acquire("gen_1", lease=b"second")
+    assert (await store.get("gen_1")).lease == b"second"
+
+
+async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(store: Store) -> None:
+    """Streams without an end are answered at the next `open`, whole, and go on from their tail in a new epoch."""
+    if not store.durable:
+        pytest.skip("what it holds is gone with it")
+    await appended(store, [END], await opened(store, "gen_over"), 1)
+    request = GenerationRequest(model="m", messages=(Message(role="user", content="hi"),), temperature=0.5)
+    record = StreamRecord(
+        id="gen_1", owner="anna", model="m", created_at=1.125, metadata={"a": "ä"}, request=request, grace=5.0
+    )
+    fence = await store.create(record, [Started("gen_1", "m", 1.125)])
+    assert isinstance(fence, Fence)
+    await store.mark_running(fence)
+    await appended(store, [Delta("a")], fence, 1)
+    before = await store.tail("gen_1")
+    await store.close()
+
+    assert list(await store.open()) == [msgspec.structs.replace(record, running=True)]
+    new = await store.acquire("gen_1")
+    with pytest.raises(Fenced):
+        await appended(store, [Delta("late")], fence, 2)
+    await appended(store, [Delta("b"), END], new, 2)
+    found = await read(store, "gen_1", before, 10)
+    assert not isinstance(found, Gap)
+    assert [(entry.epoch, entry.event) for entry in found] == [(new.epoch, Delta("b")), (new.epoch, END)]
+
+
+async def test_nothing_is_taken_after_the_close(store: Store) -> None:
+    """What comes too late is refused, not lost."""
+    if not store.durable:
+        pytest.skip("what it holds is gone with it")
+    fence = await opened(store)
+    queued = store.append([Delta("a")], fence=fence, expected=1)
+    await store.close()
+    assert (await queued if isinstance(queued, Future) else queued) == 2
+    with pytest.raises(StoreUnavailable):
+        await appended(store, [Delta("b")], fence, 2)
+    with pytest.raises(StoreUnavailable):
+        await events_of(store)
+    await store.open()
+    assert len(await events_of(store)) == 2

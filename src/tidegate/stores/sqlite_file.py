@@ -30,7 +30,11 @@ WAL_BYTES = 16 << 20
 BUSY_SECONDS = 5.0
 """How long somebody else, with SQLite's own shell say, may hold the file before a call fails."""
 
-PAGE_BYTES = 4096
+PAGE_BYTES = 1024
+"""A live stream's append rewrites its last page: small ones cost less. Logs that have ended fill theirs better, too."""
+
+CHECKPOINT_PAGES = 4000
+"""SQLite's log is written back when it has grown by these, 4 MB: twice a second at 10,000 appends a second."""
 
 SCHEMA = """
 CREATE TABLE streams (
@@ -109,6 +113,7 @@ class DatabaseFile:
         )
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         return connection
 
     def close(self) -> None:

@@ -21,7 +21,9 @@ from tidegate.stores.sqlite_file import unavailable
 ROWS = (256, 64, 16, 4, 1)
 """Batches per statement: each statement costs the thread its turn at the interpreter, so there should be few."""
 
-_INSERT = "INSERT INTO batches (stream, last, events) VALUES "
+_INSERT = {
+    count: "INSERT INTO batches (stream, last, events) VALUES " + ",".join(["(?,?,?)"] * count) for count in ROWS
+}
 
 logger = logging.getLogger("tidegate.stores")
 
@@ -163,8 +165,7 @@ class Writer:
 
     def _insert(self, rows: list[Row]) -> None:
         at = 0
-        for count in ROWS:
-            statement = _INSERT + ",".join(["(?,?,?)"] * count)
+        for count, statement in _INSERT.items():
             while len(rows) - at >= count:
                 values = [value for row in rows[at : at + count] for value in row]
                 self._connection.execute(statement, values)
