@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from asyncio import Future
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,7 +95,7 @@ async def texts(store: SqliteStore, stream: str = "gen_1") -> list[str]:
 
 
 @contextmanager
-def held_up(path: Path) -> Iterator[None]:
+def held_up(path: Path) -> Generator[None]:
     """While somebody else writes to the file, the store cannot."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -106,7 +106,7 @@ def held_up(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk(path: Path) -> Iterator[None]:
+def full_disk(path: Path) -> Generator[None]:
     """No file of this process can grow past what the store's files are now."""
     largest = max(size(file) for file in path.parent.iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -118,7 +118,7 @@ def full_disk(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
+def nobody() -> Generator[None]:
     """Without the rights of root, who may write anywhere."""
     user = os.geteuid()
     if user == 0:
@@ -410,7 +410,7 @@ async def test_what_expires_while_it_is_loaded_is_whole_or_not_there(store: Sqli
         with pytest.raises(StreamNotFound):
             await store.get(f"gen_{n}")
         with pytest.raises(StreamNotFound):
-            store.watch(f"gen_{n}", list)
+            store.watch(f"gen_{n}", lambda: None)
 
 
 async def test_many_readers_of_an_ended_stream_load_it_once(store: SqliteStore) -> None:
@@ -447,3 +447,17 @@ async def test_what_is_forgotten_takes_no_more_events(store: SqliteStore, path: 
     await store.open()
     with pytest.raises(StreamNotFound):
         await store.get("gen_1")
+
+
+async def test_a_live_stream_that_is_damaged_is_found_at_the_start(store: SqliteStore, path: Path) -> None:
+    """What nobody could carry on or end is the operator's to decide about, before the server takes anything."""
+    fence = await created(store)
+    await appending(store, [Delta("a")], fence, 1)
+    await appending(store, [Delta("b")], fence, 2)
+    await store.close()
+    other = sqlite3.connect(path)
+    other.execute("DELETE FROM batches WHERE last = 2")
+    other.commit()
+    other.close()
+    with pytest.raises(ConfigError, match="restore it from a backup"):
+        await store.open()

@@ -63,7 +63,7 @@ class SqliteStore:
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
-        self._file = DatabaseFile(Path(path), synchronous=synchronous, create_parents=create_parents)
+        self._file = DatabaseFile(Path(path).resolve(), synchronous=synchronous, create_parents=create_parents)
         self._max_bytes = max_generation_bytes
         self._now = now
         self._random_bits = random_bits
@@ -78,14 +78,15 @@ class SqliteStore:
     async def open(self) -> Sequence[StreamRecord]:
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._file.open)
+        name = str(self._file.path)
+        read = ReadThread(name, self._file.connect(), loop)
         try:
-            name = str(self._file.path)
-            read = ReadThread(name, self._file.connect(), loop)
             unfinished = await read.ask(reader.unfinished)
             self._next_key = 1 + await read.ask(reader.last_key)
-        except BaseException:
+        except BaseException as error:
+            await read.close()
             self._file.close()
-            raise
+            raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
         writer = Writer(name, self._file.connect(), loop, self._committed)
         writer.start()
         self._threads = _Threads(loop, writer, read)
@@ -130,11 +131,10 @@ class SqliteStore:
             raise StreamEnded("the stream has ended")
         epoch = self._new_epoch()
         queued.begin_epoch(epoch)
-        lease = lease or held.record.lease
 
         def acquired(_: None) -> Fence:
             held.whole.begin_epoch(epoch)
-            held.record = msgspec.structs.replace(held.record, lease=lease)
+            held.record = msgspec.structs.replace(held.record, lease=lease or held.record.lease)
             return Fence(stream, epoch)
 
         acquire = partial(changes.acquire, key=held.key, epochs=tuple(queued.epochs), lease=lease)

@@ -13,11 +13,15 @@ from tidegate.stores.base import Claim, Claimed, StreamRecord
 from tidegate.stores.sqlite_reader import claimed
 from tidegate.stores.sqlite_rows import Epochs, insert, not_found
 
-EXPIRED = 64
-"""Streams forgotten in one transaction: appends wait for it, some milliseconds."""
+EXPIRED_STREAMS = 100
+EXPIRED_BYTES = 4 << 20
+"""What is forgotten in one transaction, but for the first stream: appends wait for it, some 20 milliseconds."""
 
-VACUUMED = 256
-"""Free pages given back to the disk in one transaction, for the same reason: a megabyte."""
+VACUUMED_PAGES = 1024
+"""Given back to the disk in one transaction, for the same reason."""
+
+FREE_SHARE = 8
+"""An eighth of the file may be free: what comes next needs it, and giving it back means moving what is behind it."""
 
 _COMPACT = """
 INSERT OR REPLACE INTO batches (stream, last, events)
@@ -44,9 +48,10 @@ def create(
 
 
 def acquire(connection: Connection, key: int, epochs: Epochs, lease: bytes) -> None:
-    """Begins an epoch."""
+    """Begins an epoch, with a new lease where one is given."""
     connection.execute(
-        "UPDATE streams SET epochs = ?, lease = ? WHERE key = ?", (msgspec.json.encode(epochs), lease, key)
+        "UPDATE streams SET epochs = ?, lease = coalesce(nullif(?, x''), lease) WHERE key = ?",
+        (msgspec.json.encode(epochs), lease, key),
     )
 
 
@@ -81,14 +86,24 @@ def forget(connection: Connection, key: int, stream: str) -> None:
 def expire(connection: Connection, ended_before: float) -> Sequence[str]:
     """Drops some of the streams that ended before then, and says which; none when there are no more."""
     found = connection.execute(
-        "SELECT key, id FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (ended_before, EXPIRED)
+        "SELECT key, id, size FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
+        (ended_before, EXPIRED_STREAMS),
     ).fetchall()
-    for key, stream in found:
+    expired: list[str] = []
+    left = EXPIRED_BYTES
+    for key, stream, size in found:
+        left -= size
+        if expired and left < 0:
+            break
         forget(connection, key, stream)
-    return [stream for _, stream in found]
+        expired.append(stream)
+    return expired
 
 
 def vacuum(connection: Connection) -> bool:
-    """Gives some free pages back to the disk; whether there are more."""
-    connection.execute(f"PRAGMA incremental_vacuum({VACUUMED})").fetchall()
-    return connection.execute("PRAGMA freelist_count").fetchone()[0] > 0
+    """Gives some free pages back to the disk, unless they are few; whether it did."""
+    free, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+    if free * FREE_SHARE <= pages:
+        return False
+    connection.execute(f"PRAGMA incremental_vacuum({VACUUMED_PAGES})").fetchall()
+    return True

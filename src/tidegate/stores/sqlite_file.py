@@ -159,8 +159,12 @@ class DatabaseFile:
     def _unusable(self, error: sqlite3.Error) -> ConfigError:
         if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             return ConfigError(f"the store {self.path} cannot be written ({error}): {_REMEDY}")
+        return self.damaged(str(error))
+
+    def damaged(self, found: str) -> ConfigError:
+        """The error of a file that makes no sense."""
         return ConfigError(
-            f"{self.path} is no SQLite database, or damaged ({error}): "
+            f"{self.path} is no SQLite database, or damaged ({found}): "
             "restore it from a backup, move it away, or name another file as store.url"
         )
 

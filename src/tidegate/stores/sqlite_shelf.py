@@ -181,11 +181,11 @@ class Shelf:
         return held
 
     def _make_room(self, newest: Held) -> None:
-        for held in tuple(self._held.values()) if self._is_full() else ():
-            if not self._is_full():
+        while self._is_full():
+            unused = (stream for stream, held in self._held.items() if held is not newest and not held.watchers)
+            if (oldest := next(unused, None)) is None:
                 return
-            if held is not newest and not held.watchers:
-                self.drop(held.record.id)
+            self.drop(oldest)
 
     def _is_full(self) -> bool:
         return self._bytes > self._max_bytes or len(self._held) > self._max_streams

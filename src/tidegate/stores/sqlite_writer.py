@@ -114,35 +114,35 @@ class Writer:
 
     def _write(self, group: Sequence[Write]) -> None:
         whole = _sound(group)
-        if not self._failing:
-            with suppress(Exception):
-                self._transact(whole)
-                return
-        # Whose fault it is shows when each is tried by itself: one that cannot be written stops nobody else's.
-        for write in whole:
-            for sound in _sound((write,)):
-                self._write_one(sound)
-
-    def _write_one(self, write: Write) -> None:
         try:
-            self._transact((write,))
+            self._transact(whole)
         except Exception as error:
-            if not self._failing:
-                self._failing = True
-                logger.error("the store %s cannot be written: %s", self._name, error)
-            write.error = unavailable(error) if isinstance(error, sqlite3.Error) else error
-            write.line.broken = True
+            if len(whole) > 1 and not _is_busy(error):
+                # Whose fault it is shows when each is tried by itself: one that cannot be written stops nobody else's.
+                for write in whole:
+                    self._write((write,))
+                return
+            for write in whole:
+                write.error = unavailable(error) if isinstance(error, sqlite3.Error) else error
+                write.line.broken = True
+            self._tell(error)
         else:
-            if self._failing:
-                self._failing = False
-                logger.info("the store %s can be written again", self._name)
+            self._tell(None)
+
+    def _tell(self, error: Exception | None) -> None:
+        """Says it once when writing begins to fail, and once when it does no longer."""
+        if error is not None and not self._failing:
+            logger.error("the store %s cannot be written: %s", self._name, error)
+        elif error is None and self._failing:
+            logger.warning("the store %s can be written again", self._name)
+        self._failing = error is not None
 
     def _transact(self, group: Sequence[Write]) -> None:
         connection = self._connection
         if not any(write.row or write.change for write in group):
             return
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             rows: list[Row] = []
             for write in group:
                 if write.row is not None:
@@ -171,6 +171,11 @@ class Writer:
                 self._connection.execute(statement, values)
                 at += count
         rows.clear()
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether somebody else holds the file, and was waited for in vain."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _sound(group: Sequence[Write]) -> list[Write]:
