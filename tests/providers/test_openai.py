@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -55,21 +55,28 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param}
 
 
-async def provider_of(url: str, **settings: Any) -> OpenAIProvider:
-    provider = OpenAIProvider(OpenAIModel(name="m", base_url=url, **settings))
+@asynccontextmanager
+async def running(provider: OpenAIProvider) -> AsyncGenerator[OpenAIProvider]:
     await provider.start()
-    return provider
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+def provider_of(url: str, **settings: Any) -> AbstractAsyncContextManager[OpenAIProvider]:
+    return running(OpenAIProvider(OpenAIModel(name="m", base_url=url, **settings)))
 
 
 async def relayed(*scripts: Script, **settings: Any) -> tuple[RecordingSink, BaseException | None]:
     """Plays the script as one answer: the sink, and what `generate` raised."""
     sink = RecordingSink()
     async with FakeUpstream(*scripts) as upstream, asyncio.timeout(10):
-        provider = await provider_of(upstream.url, **settings)
-        try:
-            await provider.generate(REQUEST, sink)
-        except ProviderError as error:
-            return sink, error
+        async with provider_of(upstream.url, **settings) as provider:
+            try:
+                await provider.generate(REQUEST, sink)
+            except ProviderError as error:
+                return sink, error
         await upstream.closed()
     return sink, None
 
@@ -89,8 +96,7 @@ async def test_the_request_is_a_streamed_chat_completion() -> None:
         seed=0,
         extra={"tools": [{"type": "function"}], "stream": False, "model": "other"},
     )
-    async with FakeUpstream(chat("a")) as upstream:
-        provider = await provider_of(upstream.url, upstream_model="theirs")
+    async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url, upstream_model="theirs") as provider:
         await provider.generate(request, RecordingSink())
         await provider.generate(REQUEST, RecordingSink())
     assert upstream.requests[0].path == "/v1/chat/completions"
@@ -112,8 +118,7 @@ async def test_the_request_is_a_streamed_chat_completion() -> None:
 async def test_the_token_limit_goes_upstream_under_one_name() -> None:
     """A client that says `max_completion_tokens` gets no `max_tokens` added, which newer upstreams refuse."""
     extra = {"max_completion_tokens": 9}
-    async with FakeUpstream(chat("a")) as upstream:
-        provider = await provider_of(upstream.url)
+    async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url) as provider:
         await provider.generate(GenerationRequest(model="m", messages=(), max_tokens=9, extra=extra), RecordingSink())
     assert upstream.requests[0].json["max_completion_tokens"] == 9
     assert "max_tokens" not in upstream.requests[0].json
@@ -123,10 +128,9 @@ async def test_the_operators_body_wins_over_the_requests() -> None:
     """What the server adds to every request cannot be changed by a client."""
     async with FakeUpstream(chat("a")) as upstream:
         model = OpenAIModel(name="m", base_url=upstream.url)
-        provider = OpenAIProvider(model, api_key="given", body={"cache_prompt": True})
-        await provider.start()
         extra = {"cache_prompt": False, "min_p": 0.1}
-        await provider.generate(GenerationRequest(model="m", messages=(), extra=extra), RecordingSink())
+        async with running(OpenAIProvider(model, api_key="given", body={"cache_prompt": True})) as provider:
+            await provider.generate(GenerationRequest(model="m", messages=(), extra=extra), RecordingSink())
     assert upstream.requests[0].json["cache_prompt"] is True
     assert upstream.requests[0].json["min_p"] == 0.1
     assert upstream.requests[0].headers["authorization"] == "Bearer given"
@@ -135,8 +139,7 @@ async def test_the_operators_body_wins_over_the_requests() -> None:
 async def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable is read at the start; a line break at its end is no part of the key."""
     monkeypatch.setenv("SOME_KEY", "sk-from-env\n")
-    async with FakeUpstream(chat("a")) as upstream:
-        provider = await provider_of(upstream.url, api_key_env="SOME_KEY")
+    async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url, api_key_env="SOME_KEY") as provider:
         await provider.generate(REQUEST, RecordingSink())
     assert upstream.requests[0].headers["authorization"] == "Bearer sk-from-env"
 
@@ -169,8 +172,12 @@ async def test_the_sink_is_opened_when_the_upstream_accepts() -> None:
             opened.set()
 
     opened = asyncio.Event()
-    async with FakeUpstream([Wait(accept), Head(), Wait(go_on), *chat("a")[1:]]) as upstream, asyncio.timeout(10):
-        provider, sink = await provider_of(upstream.url), Opening()
+    async with (
+        FakeUpstream([Wait(accept), Head(), Wait(go_on), *chat("a")[1:]]) as upstream,
+        provider_of(upstream.url) as provider,
+        asyncio.timeout(10),
+    ):
+        sink = Opening()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         await upstream.received()
         assert not sink.is_open
@@ -185,8 +192,11 @@ async def test_the_sink_is_opened_when_the_upstream_accepts() -> None:
 async def test_concurrent_generations_do_not_mix() -> None:
     """One instance serves many requests at once, each over its own connection."""
     texts = [f"answer {number} " for number in range(20)]
-    async with FakeUpstream(*(chat(*[text] * 5, delay=0.001) for text in texts)) as upstream, asyncio.timeout(20):
-        provider = await provider_of(upstream.url)
+    async with (
+        FakeUpstream(*(chat(*[text] * 5, delay=0.001) for text in texts)) as upstream,
+        provider_of(upstream.url) as provider,
+        asyncio.timeout(20),
+    ):
         sinks = [RecordingSink() for _ in texts]
         await asyncio.gather(*(provider.generate(REQUEST, sink) for sink in sinks))
     assert sorted(sink.text for sink in sinks) == sorted(text * 5 for text in texts)
@@ -256,10 +266,9 @@ async def test_keys_never_reach_a_message() -> None:
     body = {"error": {"message": "key topsecret99 of hunter2hunter2 is bad (dXNlcjpodW50ZXIyaHVudGVyMg==)"}}
     async with FakeUpstream([Reply(401, body)]) as upstream:
         url = upstream.url.replace("//", "//user:hunter2hunter2@")
-        provider = OpenAIProvider(OpenAIModel(name="m", base_url=url), api_key="topsecret99")
-        await provider.start()
-        with pytest.raises(UpstreamRefused) as raised:
-            await provider.generate(REQUEST, RecordingSink())
+        async with running(OpenAIProvider(OpenAIModel(name="m", base_url=url), api_key="topsecret99")) as provider:
+            with pytest.raises(UpstreamRefused) as raised:
+                await provider.generate(REQUEST, RecordingSink())
     assert raised.value.message == "key [redacted] of [redacted] is bad ([redacted])"
 
 
@@ -299,8 +308,8 @@ async def test_an_answer_that_breaks_off_is_interrupted(ending: End | Reset, *, 
             sent.set()
 
     sink = Watching()
-    async with FakeUpstream([Head(chunked=chunked), Tokens(["a"]), Wait(sent), ending]) as upstream:
-        provider = await provider_of(upstream.url)
+    script = [Head(chunked=chunked), Tokens(["a"]), Wait(sent), ending]
+    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider:
         with pytest.raises(UpstreamInterrupted):
             await provider.generate(REQUEST, sink)
     assert sink.events == [Delta("a")]
@@ -362,8 +371,7 @@ async def test_a_sink_that_fails_ends_the_generation() -> None:
                 raise RuntimeError("broken")
 
     burst = Send(chunk({"content": "a"}) + chunk({"content": "b"}, "stop"))
-    async with FakeUpstream([Head(), burst, Hang()]) as upstream:
-        provider = await provider_of(upstream.url)
+    async with FakeUpstream([Head(), burst, Hang()]) as upstream, provider_of(upstream.url) as provider:
         with pytest.raises(RuntimeError, match="broken"):
             await provider.generate(REQUEST, Broken())
 
@@ -377,8 +385,8 @@ async def test_a_sink_that_fails_ends_the_generation() -> None:
 )
 async def test_cancelling_closes_the_upstream_connection(script: Script) -> None:
     """Whether it waits or streams, the upstream learns within far less than a second that nobody listens."""
-    async with FakeUpstream(script) as upstream, asyncio.timeout(10):
-        provider, sink = await provider_of(upstream.url), RecordingSink()
+    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider, asyncio.timeout(10):
+        sink = RecordingSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         if isinstance(script[0], NeverRead):
             await upstream.accepted()
@@ -413,8 +421,12 @@ class NarrowSink(RecordingSink):
 async def test_a_full_sink_slows_the_upstream_down() -> None:
     """Reading stops, so TCP holds the upstream back; once there is room the rest comes, and no clock has run."""
     text = "x" * 1000
-    async with FakeUpstream(chat(*[text] * 20_000)) as upstream, asyncio.timeout(30):
-        provider, sink = await provider_of(upstream.url, stall_timeout=0.05), NarrowSink()
+    async with (
+        FakeUpstream(chat(*[text] * 20_000)) as upstream,
+        provider_of(upstream.url, stall_timeout=0.05) as provider,
+        asyncio.timeout(30),
+    ):
+        sink = NarrowSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         await sink.holds(1)
         held = len(sink.events)
@@ -429,8 +441,9 @@ async def test_a_full_sink_slows_the_upstream_down() -> None:
 
 async def test_a_full_sink_can_be_cancelled() -> None:
     """Waiting for room does not keep the upstream's connection."""
-    async with FakeUpstream(chat(*["x" * 1000] * 20_000)) as upstream, asyncio.timeout(10):
-        provider, sink = await provider_of(upstream.url), NarrowSink()
+    script = chat(*["x" * 1000] * 20_000)
+    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider, asyncio.timeout(10):
+        sink = NarrowSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         await sink.holds(1)
         cancelled = asyncio.get_running_loop().time()
@@ -457,28 +470,29 @@ def upstreams(*urls: str, weights: Sequence[int] = (1, 1, 1)) -> OpenAIModel:
 
 async def test_a_dead_upstream_is_unreachable(dead_url: str) -> None:
     """With no other to ask, the client is told, without the host."""
-    provider = await provider_of(dead_url)
-    with pytest.raises(UpstreamUnreachable) as raised:
-        await provider.generate(REQUEST, RecordingSink())
+    async with provider_of(dead_url) as provider:
+        with pytest.raises(UpstreamUnreachable) as raised:
+            await provider.generate(REQUEST, RecordingSink())
     assert "127.0.0.1" not in raised.value.message
 
 
 async def test_another_upstream_is_asked_where_connecting_failed(dead_url: str) -> None:
     """Nothing was sent, so nothing can be done twice."""
     async with FakeUpstream(chat("a")) as upstream:
-        provider = OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)
-        await provider.start()
         sink = RecordingSink()
-        await provider.generate(REQUEST, sink)
+        async with running(OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)) as provider:
+            await provider.generate(REQUEST, sink)
     assert sink.text == "a"
 
 
 @pytest.mark.parametrize("script", [[Reply(503)], [Reset()]])
 async def test_no_other_upstream_is_asked_once_the_request_is_sent(script: Script) -> None:
     """A request that was sent may have been paid for: its failure is the answer."""
-    async with FakeUpstream(script) as first, FakeUpstream(chat("a")) as second:
-        provider = OpenAIProvider(upstreams(first.url, second.url), random=lambda: 0.0)
-        await provider.start()
+    async with (
+        FakeUpstream(script) as first,
+        FakeUpstream(chat("a")) as second,
+        running(OpenAIProvider(upstreams(first.url, second.url), random=lambda: 0.0)) as provider,
+    ):
         with pytest.raises(ProviderError):
             await provider.generate(REQUEST, RecordingSink())
     assert (len(first.requests), len(second.requests)) == (1, 0)
@@ -488,10 +502,10 @@ async def test_upstreams_are_drawn_by_weight() -> None:
     """Of four draws spread evenly, three go to the upstream with three times the weight."""
     draws = iter([0.0, 0.25, 0.5, 0.75])
     async with FakeUpstream(chat("a")) as light, FakeUpstream(chat("b")) as heavy:
-        provider = OpenAIProvider(upstreams(light.url, heavy.url, weights=[1, 3]), random=lambda: next(draws))
-        await provider.start()
-        for _ in range(4):
-            await provider.generate(REQUEST, RecordingSink())
+        model = upstreams(light.url, heavy.url, weights=[1, 3])
+        async with running(OpenAIProvider(model, random=lambda: next(draws))) as provider:
+            for _ in range(4):
+                await provider.generate(REQUEST, RecordingSink())
     assert (len(light.requests), len(heavy.requests)) == (1, 3)
 
 
@@ -523,4 +537,4 @@ async def test_a_key_that_is_not_set_is_a_configuration_error(
     if value is not None:
         monkeypatch.setenv("MISSING_KEY", value)
     with pytest.raises(ConfigError, match=r"'m'.*MISSING_KEY"):
-        await provider_of("http://127.0.0.1:1/v1", api_key_env="MISSING_KEY")
+        await OpenAIProvider(OpenAIModel(name="m", base_url="http://a/v1", api_key_env="MISSING_KEY")).start()

@@ -60,6 +60,12 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.aborted
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -214,9 +220,87 @@ def test_what_comes_before_a_malformed_piece_is_kept() -> None:
     assert [type(error) for error in collector.ends] == [UpstreamMalformed]
 
 
-def test_bytes_after_a_complete_response_are_harmless() -> None:
-    """A sloppy server's extra line break spoils no answer."""
-    assert exchange(SIZED + b"\r\n", b"\r\nmore", eof=True).ends == [None]
+@pytest.mark.parametrize("more", [b"\r\n", b"more", SIZED])
+def test_bytes_after_a_complete_response_are_harmless(more: bytes) -> None:
+    """A sloppy server's extra line break spoils no answer, nor does an answer too many."""
+    for collector in (exchange(SIZED + more), exchange(SIZED, more, eof=True)):
+        assert (collector.body, collector.ends) == (BODY, [None])
+
+
+# What may follow it
+
+
+@given(
+    data=st.data(), responses=st.lists(st.sampled_from([CHUNKED, SIZED, CONTINUE + CHUNKED]), min_size=2, max_size=3)
+)
+def test_responses_follow_each_other_over_one_connection(data: st.DataObject, responses: list[bytes]) -> None:
+    """Each is read as if it were the first, however it is cut: no trailer of one is a header of the next."""
+    connection = UpstreamConnection()
+    connection.connection_made(Wire())
+    for response in responses:
+        collector = Collector()
+        connection.send(b"request", collector)
+        cuts = sorted(data.draw(st.sets(st.integers(1, len(response) - 1), max_size=5)))
+        for a, b in itertools.pairwise([0, *cuts, len(response)]):
+            connection.data_received(response[a:b])
+        assert collector.head is not None
+        assert "x-trailer" not in collector.head.headers
+        assert (collector.body, collector.ends) == (BODY, [None])
+        assert connection.complete
+        assert connection.persistent
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        UNTIL_CLOSE,
+        SIZED.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        SIZED.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"X-A: 1", b"Connection: keep-alive"),
+        CHUNKED.replace(b"X-A: 1", b"Connection: Close"),
+        SIZED + b"more",
+        SIZED + SIZED,
+        CHUNKED.replace(b"\r\n0\r\n", b"\r\nzz\r\n"),
+        CONTINUE,
+    ],
+    ids=["until the close", "1.0", "1.0 keep-alive", "close", "more", "one more", "malformed", "interim"],
+)
+def test_not_every_response_lets_another_follow(response: bytes) -> None:
+    """Only HTTP/1.1's framing says where one ends, and only what keeps to it is trusted with another request."""
+    connection = UpstreamConnection()
+    connection.connection_made(Wire())
+    connection.send(b"request", Collector())
+    connection.data_received(response)
+    assert not connection.persistent
+
+
+def test_a_connection_that_is_not_read_is_not_persistent() -> None:
+    """What was paused may have more to say than has been looked at."""
+    connection = UpstreamConnection()
+    connection.connection_made(Wire())
+    connection.send(b"request", Collector())
+    connection.data_received(SIZED)
+    connection.pause()
+    assert not connection.persistent
+    connection.resume()
+    assert connection.persistent
+
+
+@pytest.mark.parametrize("late", [b"\r\n", b"x", SIZED, None])
+def test_an_idle_connection_is_closed_by_whatever_comes(late: bytes | None) -> None:
+    """A byte or an end that no request has asked for: the next request goes elsewhere."""
+    connection, wire, over = UpstreamConnection(), Wire(), list[UpstreamConnection]()
+    connection.connection_made(wire)
+    connection.send(b"request", Collector())
+    connection.data_received(SIZED)
+    connection.over = over.append
+    if late is None:
+        connection.eof_received()
+    else:
+        connection.data_received(late)
+    assert wire.aborted
+    assert not connection.persistent
+    connection.connection_lost(None)
+    assert over == [connection]
 
 
 def test_what_the_receiver_raises_ends_the_exchange() -> None:
@@ -231,6 +315,7 @@ def test_what_the_receiver_raises_ends_the_exchange() -> None:
     connection.send(b"", collector)
     connection.data_received(SIZED)
     assert [str(error) for error in collector.ends] == ["no"]
+    assert not connection.persistent
 
 
 def test_after_abort_nothing_is_heard() -> None:

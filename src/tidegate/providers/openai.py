@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +17,12 @@ from tidegate.errors import ConfigError, ProviderError, UpstreamTimeout, Upstrea
 from tidegate.providers.base import Sink
 from tidegate.providers.openai_answer import Answer
 from tidegate.providers.openai_chunks import ChunkReader
+from tidegate.providers.openai_continue import carried_on, nothing_left, whole_usage
 from tidegate.providers.openai_errors import refusal_in_stream
 from tidegate.providers.settings import OpenAIModel, Upstream
 from tidegate.providers.upstream import Endpoint, connect
 from tidegate.providers.upstream_connection import UpstreamConnection
+from tidegate.providers.upstream_pool import UpstreamPool
 
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's rule of thumb for English, where the upstream does not count the prompt."""
@@ -29,7 +32,7 @@ CHARACTERS_PER_TOKEN = 4
 class Target:
     """One upstream, ready to be asked: its request head is made once."""
 
-    endpoint: Endpoint
+    pool: UpstreamPool
     head: bytes
     secrets: tuple[str, ...]
     weight: int
@@ -66,31 +69,44 @@ class OpenAIProvider:
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Relays one answer; see `Provider.generate`."""
+        request = carried_on(request)
+        if (end := nothing_left(request)) is not None:
+            sink.emit([end])
+            return
         payload = msgspec.json.encode(self._payload(request))
         target, connection = await self._connect()
         try:
             answer = Answer(
                 connection,
                 sink,
-                ChunkReader(lambda data: refusal_in_stream(data, target.secrets), lambda: estimated_tokens(request)),
+                ChunkReader(
+                    lambda data: refusal_in_stream(data, target.secrets),
+                    lambda: estimated_tokens(request),
+                    lambda usage: whole_usage(request, usage),
+                ),
                 first_token_timeout=self._model.first_token_timeout,
                 stall_timeout=self._model.stall_timeout,
                 secrets=target.secrets,
             )
             connection.send(b"%b%d\r\n\r\n%b" % (target.head, len(payload), payload), answer)
             await answer.relay()
-        finally:
+        except BaseException:
+            # A closed connection is what stops the work upstream.
             connection.abort()
+            raise
+        target.pool.give_back(connection)
 
     async def close(self) -> None:
-        """Nothing outlives a generation: its connection is closed with it."""
+        """Closes the connections that were kept for later generations."""
+        for target in self._targets:
+            target.pool.close()
 
     async def _connect(self) -> tuple[Target, UpstreamConnection]:
         # Only a failed connection is certain to have started no work, so only then is another upstream asked.
         failed: ProviderError = UpstreamUnreachable("No upstream is configured.")
         for target in drawn(self._targets, self._random):
             try:
-                return target, await connect(target.endpoint, self._model.connect_timeout)
+                return target, await target.pool.take()
             except (UpstreamUnreachable, UpstreamTimeout) as error:
                 failed = error
         raise failed
@@ -121,7 +137,8 @@ class OpenAIProvider:
             head = endpoint.request_head("/chat/completions", key)
         except ConfigError as error:
             self._wrong(error.message)
-        return Target(endpoint, head, secrets(key, endpoint), upstream.weight)
+        pool = UpstreamPool(functools.partial(connect, endpoint, self._model.connect_timeout))
+        return Target(pool, head, secrets(key, endpoint), upstream.weight)
 
     def _key(self, upstream: Upstream) -> str:
         if self._api_key is not None or not upstream.api_key_env:

@@ -73,7 +73,6 @@ class Endpoint:
             "accept: text/event-stream",
             "accept-encoding: identity",
             "content-type: application/json",
-            "connection: close",
         ]
         if api_key:
             if re.fullmatch(r"[!-~]+", api_key) is None:

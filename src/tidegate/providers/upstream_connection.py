@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to an upstream: a request out, the response handed on as it is read.
+"""One HTTP/1.1 connection to an upstream: requests out, each response handed on as it is read.
 
 RFC 9112. The body's bytes go to the receiver inside `data_received`, one call per read: no queue and no task
 switch stand between the socket and the log.
@@ -7,6 +7,8 @@ switch stand between the socket and the log.
 from __future__ import annotations
 
 import asyncio
+import select
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, cast
 
 import httptools
@@ -41,9 +43,15 @@ class Receiver(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Carries one exchange at a time; `send` begins it, `abort` gives it up."""
+    """Carries one exchange at a time; `send` begins it, `abort` gives it up.
+
+    `over` is called when a response is over, after its receiver, and when the connection is lost. `complete`: the
+    response has been read to its end.
+    """
 
     def __init__(self) -> None:
+        self.over: Callable[[UpstreamConnection], None] = lambda _: None
+        self.complete = False
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._receiver: Receiver | None = None
@@ -53,11 +61,32 @@ class UpstreamConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._overhead = 0
         self._until_close = False
-        self._complete = False
+        self._keep_alive = False
+        self._paused = False
+
+    @property
+    def persistent(self) -> bool:
+        """Whether another request may follow once the response is complete (RFC 9112, 9.3)."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        return self._keep_alive and not self._paused
+
+    def readable(self) -> bool:
+        """Whether bytes, or the end of the connection, have come that the event loop has not read yet."""
+        assert self._transport is not None
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def send(self, request: bytes, receiver: Receiver) -> None:
         """Sends a whole request; the response, or why there is none, goes to `receiver`."""
         self._receiver = receiver
+        self.complete = False
+        self._head = None
+        self._announced = False
+        self._overhead = 0
+        self._until_close = False
+        self._keep_alive = False
         if self._transport is None or self._transport.is_closing():
             self._finish(UpstreamInterrupted("The upstream closed the connection before it answered."))
         else:
@@ -66,16 +95,19 @@ class UpstreamConnection(asyncio.Protocol):
     def pause(self) -> None:
         """Stops reading, so that TCP slows the upstream down."""
         if self._transport is not None and not self._transport.is_closing():
+            self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Reads on."""
         if self._transport is not None and not self._transport.is_closing():
+            self._paused = False
             self._transport.resume_reading()
 
     def abort(self) -> None:
         """Closes at once, without waiting for anything. The receiver hears nothing more."""
         self._receiver = None
+        self._keep_alive = False
         if self._transport is not None:
             self._transport.abort()
 
@@ -93,8 +125,13 @@ class UpstreamConnection(asyncio.Protocol):
         except Exception as raised:
             self._finish(raised)
         else:
-            if error is not None or self._complete:
+            if error is not None or self.complete:
                 self._finish(error)
+
+    def eof_received(self) -> None:
+        # TLS would wait for an answer to its goodbye before it told of the loss.
+        if self._receiver is None:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None and self._until_close and self._head is not None:
@@ -103,6 +140,7 @@ class UpstreamConnection(asyncio.Protocol):
             when = "before it answered" if self._head is None else "in the middle of its answer"
             self._finish(UpstreamInterrupted(f"The upstream closed the connection {when}."), exc)
         self._transport = None
+        self.over(self)
         # The parser holds this object's methods: a cycle that would wait for the collector.
         del self._parser
 
@@ -111,8 +149,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # Bytes after the end of a complete answer harm nobody: the connection is not used again.
-            return None if self._complete else UpstreamMalformed("The upstream's answer is not HTTP/1.1.")
-        if self._overhead > MAX_OVERHEAD_BYTES and not self._body and not self._complete:
+            self._keep_alive = False
+            return None if self.complete else UpstreamMalformed("The upstream's answer is not HTTP/1.1.")
+        if self._overhead > MAX_OVERHEAD_BYTES and not self._body and not self.complete:
             return UpstreamMalformed("The upstream's response head is too large.")
         return None
 
@@ -130,13 +169,18 @@ class UpstreamConnection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return
-        if error is not None and cause is not None:
-            error.__cause__ = cause
+        if error is not None:
+            self._keep_alive = False
+            if cause is not None:
+                error.__cause__ = cause
         receiver.closed(error)
+        self.over(self)
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        if self.complete:
+            raise UpstreamMalformed("The upstream has answered more than was asked.")
         self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -152,10 +196,12 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._head = Head(status, self._headers)
         self._until_close = not self._headers.keys() & {"content-length", "transfer-encoding"}
+        # The parser knows it only until the message is complete. HTTP/1.0's way of it is not relied on.
+        self._keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
         if self._head is not None:
-            self._complete = True
+            self.complete = True

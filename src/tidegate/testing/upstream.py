@@ -10,7 +10,6 @@ A script is a list of steps. The n-th request plays the n-th script, the last on
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import struct
@@ -86,6 +85,11 @@ class End:
 
 
 @dataclass(frozen=True)
+class Close:
+    """The connection is closed (FIN), whether or not the head has said so."""
+
+
+@dataclass(frozen=True)
 class Reset:
     """The connection is reset (RST)."""
 
@@ -95,7 +99,7 @@ class NeverRead:
     """As the first step: not even the request is read, and nothing is sent."""
 
 
-Step = Reply | Head | Send | Raw | Tokens | Pause | Wait | Hang | End | Reset | NeverRead
+Step = Reply | Head | Send | Raw | Tokens | Pause | Wait | Hang | End | Close | Reset | NeverRead
 Script = Sequence[Step]
 
 KEEP_ALIVE = Send(b": keep-alive\n\n")
@@ -150,6 +154,7 @@ class Request:
 class FakeUpstream:
     """Plays scripts on 127.0.0.1 and a free port. With `tls` it speaks https.
 
+    A connection takes one request after the other; the next one ends what is left of the script before it.
     `requests` are those received, in order; `connections` counts what was accepted.
     """
 
@@ -202,42 +207,46 @@ class FakeUpstream:
         task.add_done_callback(self._tasks.discard)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         try:
-            await self._serve(reader, writer)
+            await self._serve(reader, writer, gone)
         except (OSError, asyncio.IncompleteReadError):
-            # The client has left in the middle of its request: nothing to record.
-            pass
+            gone.set_result(asyncio.get_running_loop().time())
         finally:
             writer.transport.abort()
 
     def _script(self) -> Script:
         return self._scripts[min(len(self.requests), len(self._scripts) - 1)] if self._scripts else ()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Future[float]
+    ) -> None:
         script = self._script()
         if script and isinstance(script[0], NeverRead):
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await asyncio.Event().wait()
-        request = await read_request(reader)
+        play: asyncio.Task[None] | None = None
+        try:
+            while True:
+                request = await read_request(reader)
+                if play is not None:
+                    play.cancel()
+                play = asyncio.ensure_future(Play(writer).run(await self._answer(request, gone)))
+                play.add_done_callback(lambda task: task.cancelled() or task.exception())
+        finally:
+            if play is not None:
+                play.cancel()
+
+    async def _answer(self, request: Request, gone: asyncio.Future[float]) -> Script:
         if request.method == "GET" and request.path.endswith("/models"):
             data = [{"id": name, "object": "model", "created": 0, "owned_by": "fake"} for name in self._models]
-            script = [Reply(200, {"object": "list", "data": data})]
-            await Play(writer).run(script)
-            return
-        gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+            return [Reply(200, {"object": "list", "data": data})]
         script = self._script()
         self.requests.append(request)
         self._closed.append(gone)
         async with self._changed:
             self._changed.notify_all()
-        play = asyncio.ensure_future(Play(writer).run(script))
-        play.add_done_callback(lambda task: task.cancelled() or task.exception())
-        try:
-            with contextlib.suppress(OSError):
-                await reader.read()
-            gone.set_result(asyncio.get_running_loop().time())
-        finally:
-            play.cancel()
+        return script
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:
@@ -277,7 +286,7 @@ class Play:
             case _:
                 self._write(step)
 
-    def _write(self, step: Reply | Head | Send | Raw | End) -> None:
+    def _write(self, step: Reply | Head | Send | Raw | End | Close) -> None:
         match step:
             case Reply():
                 self._reply(step)
@@ -289,6 +298,8 @@ class Play:
                 self._writer.write(step.data)
             case End():
                 self._end()
+            case Close():
+                self._writer.close()
 
     async def _tokens(self, step: Tokens) -> None:
         for text in step.texts:

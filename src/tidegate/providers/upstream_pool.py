@@ -1,0 +1,115 @@
+"""Connections to one upstream that wait for their next request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tidegate.providers.upstream_connection import UpstreamConnection
+
+MAX_IDLE = 16
+"""A burst that follows a burst finds connections, and hundreds at once leave no heap of sockets at the upstream."""
+
+REST_SECONDS = 0.02
+"""Before a connection is taken again. llama.cpp closes it after an event stream without having said so, up to 2.6 ms
+later as measured on busy cores; a request that comes sooner goes over another connection."""
+
+IDLE_SECONDS = 4.0
+"""uvicorn, and so vLLM, closes idle connections after 5 s. A request that meets such a close on its way cannot be
+repeated: it might be paid for twice."""
+
+END_SECONDS = 0.25
+"""For the end of a response after its `[DONE]`. It comes with it or in the next packet; a server that leaves it out
+does not get another request over its connection."""
+
+
+class UpstreamPool:
+    """`connect` opens a connection; one that is kept is taken again after `rest_seconds`, before `idle_seconds`."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[UpstreamConnection]],
+        *,
+        rest_seconds: float = REST_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._connect = connect
+        self._rest_seconds = rest_seconds
+        self._idle_seconds = idle_seconds
+        # Since when, the oldest first.
+        self._idle: dict[UpstreamConnection, float] = {}
+        self._ending: dict[UpstreamConnection, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def take(self) -> UpstreamConnection:
+        """An idle connection, the newest first, or a new one. Raises what `connect` raises."""
+        now = asyncio.get_running_loop().time()
+        for connection, since in reversed(tuple(self._idle.items())):
+            if now - since < self._rest_seconds:
+                continue
+            del self._idle[connection]
+            # A busy loop may not have come to the timer yet, nor to what has arrived.
+            if now - since < self._idle_seconds and connection.persistent and not connection.readable():
+                return connection
+            connection.abort()
+        connection = await self._connect()
+        connection.over = self._over
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keeps it, if need be once its response has come to the end, or closes it."""
+        if self._closed or not connection.persistent:
+            connection.abort()
+            return
+        kept = self._idle if connection.complete else self._ending
+        kept[connection] = asyncio.get_running_loop().time()
+        if len(self._idle) > MAX_IDLE:
+            # Not the oldest: where many come at once, none would ever have rested.
+            _close(self._idle, connection)
+        self._set_timer()
+
+    def close(self) -> None:
+        """Closes what it keeps; from now on it keeps nothing."""
+        self._closed = True
+        for kept in (self._ending, self._idle):
+            for connection in tuple(kept):
+                _close(kept, connection)
+        self._stop_timer()
+
+    def _over(self, connection: UpstreamConnection) -> None:
+        # No response ends on an idle connection: that one is lost.
+        self._idle.pop(connection, None)
+        if self._ending.pop(connection, None) is not None:
+            self.give_back(connection)
+
+    # One timer for all of them.
+
+    def _set_timer(self) -> None:
+        due = [next(iter(kept.values())) + seconds for kept, seconds in self._limits() if kept]
+        if not due or (self._timer is not None and self._timer.when() <= min(due)):
+            return
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_at(min(due), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for kept, seconds in self._limits():
+            for connection, since in tuple(kept.items()):
+                if since + seconds <= now:
+                    _close(kept, connection)
+        self._set_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _limits(self) -> tuple[tuple[dict[UpstreamConnection, float], float], ...]:
+        return (self._ending, END_SECONDS), (self._idle, self._idle_seconds)
+
+
+def _close(kept: dict[UpstreamConnection, float], connection: UpstreamConnection) -> None:
+    del kept[connection]
+    connection.abort()
