@@ -77,12 +77,19 @@ class ChunkReader:
     """Turns the body of one answer into events, under any chunking.
 
     `refused` makes the exception of an error sent in the stream (its JSON); `estimate` counts the prompt's
-    tokens where the upstream does not. Once `error` or `ended` is set, what follows is not looked at.
+    tokens where the upstream does not; `settle` makes the usage of the answer of what this part of it took. Once
+    `error` or `ended` is set, what follows is not looked at.
     """
 
-    def __init__(self, refused: Callable[[str], ProviderError], estimate: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        refused: Callable[[str], ProviderError],
+        estimate: Callable[[], int],
+        settle: Callable[[Usage], Usage] = lambda usage: usage,
+    ) -> None:
         self._refused = refused
         self._estimate = estimate
+        self._settle = settle
         self._decoder = Decoder()
         self._usage: ChunkUsage | None = None
         self._pieces = 0
@@ -144,7 +151,7 @@ class ChunkReader:
         return chunk
 
     def _completed(self) -> Completed:
-        return Completed(self.finish_reason or "stop", self._counted(self._usage))
+        return Completed(self.finish_reason or "stop", self._settle(self._counted(self._usage)))
 
     def _counted(self, usage: ChunkUsage | None) -> Usage:
         if usage is None or usage.completion_tokens is None:

@@ -1,0 +1,52 @@
+"""Going on with an answer that has begun: the partial message of the assistant stands last, and is not closed.
+
+llama.cpp goes on from an assistant's last message by itself. vLLM does with the two fields, which llama.cpp knows or
+leaves alone: `continue_final_message`, which it refuses together with a new `add_generation_prompt`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegate.core.events import Completed, GenerationRequest, Message, Usage
+
+FIELDS = {"continue_final_message": True, "add_generation_prompt": False}
+
+
+def carried_on(request: GenerationRequest) -> GenerationRequest:
+    """The request for what is still missing of it: the text so far as a partial answer, and the tokens that are left.
+
+    Servers do not tell which tokens a text has been; a piece is taken for one, as everywhere. Where no token is left
+    the limit is 0, which is not to be asked for.
+    """
+    if request.carried is None or not request.carried.text:
+        return request
+    text, pieces = request.carried.text, request.carried.pieces
+    raw = (*request.raw_messages, {"role": "assistant", "content": text}) if request.raw_messages else ()
+    extra = {**request.extra, **FIELDS}
+    if isinstance(limit := extra.get("max_completion_tokens"), int):
+        extra["max_completion_tokens"] = max(0, limit - pieces)
+    return msgspec.structs.replace(
+        request,
+        messages=(*request.messages, Message(role="assistant", content=text)),
+        raw_messages=raw,
+        max_tokens=None if request.max_tokens is None else max(0, request.max_tokens - pieces),
+        extra=extra,
+    )
+
+
+def nothing_left(request: GenerationRequest) -> Completed | None:
+    """The end of an answer that had reached its limit already."""
+    if request.carried is None or request.max_tokens != 0:
+        return None
+    pieces = request.carried.pieces
+    return Completed("length", Usage(0, pieces, pieces, estimated=True))
+
+
+def whole_usage(request: GenerationRequest, usage: Usage) -> Usage:
+    """The usage of the whole answer, from that of its second part, whose prompt held the first."""
+    if request.carried is None:
+        return usage
+    pieces = request.carried.pieces
+    prompt, completion = max(0, usage.prompt_tokens - pieces), usage.completion_tokens + pieces
+    return Usage(prompt, completion, prompt + completion, estimated=True)
