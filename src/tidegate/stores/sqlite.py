@@ -29,8 +29,9 @@ from tidegate.stores import sqlite_reader as reader
 from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite_reader import ReadThread
-from tidegate.stores.sqlite_rows import Row, not_found, to_json
-from tidegate.stores.sqlite_shelf import Held, Queued, Shelf
+from tidegate.stores.sqlite_rows import not_found, to_json
+from tidegate.stores.sqlite_shelf import Held, Queued
+from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_writer import Line, Write, Writer
 
 S = TypeVar("S")
@@ -68,11 +69,8 @@ class SqliteStore:
         self._now = now
         self._random_bits = random_bits
         self._threads: _Threads | None = None
-        self._live: dict[str, Held] = {}
-        self._ended = Shelf()
-        self._loads: dict[str, Future[None]] = {}
+        self._streams = Streams(self._ask, max_generation_bytes)
         self._news: dict[Held, None] = {}
-        self._forgotten = 0
         self._next_key = 1
 
     async def open(self) -> Sequence[StreamRecord]:
@@ -91,7 +89,7 @@ class SqliteStore:
         writer.start()
         self._threads = _Threads(loop, writer, read)
         for row, log in unfinished:
-            self._fill(Held(row.key, row.record, log=log))
+            self._streams.fill(Held(row.key, row.record, log=log))
         return [row.record for row, _ in unfinished]
 
     async def create(
@@ -107,7 +105,7 @@ class SqliteStore:
             if earlier is not None:
                 return earlier
             log.extend(entries)
-            self._fill(Held(key, record, log=log))
+            self._streams.fill(Held(key, record, log=log))
             return Fence(record.id, epoch)
 
         create = partial(
@@ -125,7 +123,7 @@ class SqliteStore:
         return await self._ask(partial(reader.claimed, claim=claim))
 
     async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
-        held = await self._found(stream)
+        held = await self._streams.found(stream)
         queued = held.queued
         if queued is None:
             raise StreamEnded("the stream has ended")
@@ -142,7 +140,7 @@ class SqliteStore:
 
     def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
         threads = self._open_threads()
-        held = self._live.get(fence.stream)
+        held = self._streams.held(fence.stream)
         if held is None or held.queued is None:
             return self._append_to_ended(events, fence, expected)
         queued = held.queued
@@ -164,10 +162,10 @@ class SqliteStore:
         return answer
 
     async def mark_running(self, fence: Fence) -> None:
-        held = await self._found(fence.stream)
+        held = await self._streams.found(fence.stream)
         if held.queued is None:
-            held = await self._loaded(fence.stream)
-        queued = held.queued or self._settled(held)
+            held = await self._streams.loaded(fence.stream)
+        queued = held.queued or self._streams.settled(held)
         queued.check(fence.epoch)
 
         def marked(_: None) -> None:
@@ -176,24 +174,24 @@ class SqliteStore:
         await self._change(queued, partial(changes.mark_running, key=held.key), marked)
 
     async def get(self, stream: str) -> StreamRecord:
-        return (await self._found(stream)).record
+        return (await self._streams.found(stream)).record
 
     async def tail(self, stream: str) -> Cursor:
-        return (await self._found(stream)).cursor
+        return (await self._streams.found(stream)).cursor
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         threads = self._open_threads()
-        held = self._live.get(stream) or self._ended.get(stream)
+        held = self._streams.held(stream)
         if held is not None and held.log is not None:
             return held.log.read(after, limit=limit, max_bytes=max_bytes)
 
         async def read_later() -> Found:
-            return (await self._loaded(stream)).whole.read(after, limit=limit, max_bytes=max_bytes)
+            return (await self._streams.loaded(stream)).whole.read(after, limit=limit, max_bytes=max_bytes)
 
-        return _heard(threads.loop.create_task(read_later()))
+        return heard(threads.loop.create_task(read_later()))
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
-        held = self._live.get(stream) or self._ended.get(stream)
+        held = self._streams.held(stream)
         if held is None:
             raise not_found(stream)
         key = object()
@@ -204,29 +202,27 @@ class SqliteStore:
         self, *, owner: str | None, status: Status | None, before: str | None, limit: int
     ) -> Sequence[StreamRecord]:
         page = partial(reader.page, owner=owner, status=status, before=before, limit=limit)
-        forgotten = self._forgotten
+        forgotten = self._streams.forgotten
         rows = await self._ask(page)
-        if forgotten == self._forgotten:
-            # Whoever lists streams asks for their tails next.
-            for row in rows:
-                self._keep(row)
+        # Whoever lists streams asks for their tails next.
+        self._streams.keep(rows, forgotten)
         return [row.record for row in rows]
 
     async def forget(self, stream: str) -> None:
-        held = await self._found(stream)
+        held = await self._streams.found(stream)
         queued = held.queued
         if queued is not None:
             queued.forget()
 
         def forgot(_: None) -> None:
-            self._drop(stream)
+            self._streams.drop(stream)
 
         await self._change(queued or Line(), partial(changes.forget, key=held.key, stream=stream), forgot)
 
     async def expire(self, ended_before: float) -> int:
         def expired(streams: Sequence[str]) -> int:
             for stream in streams:
-                self._drop(stream)
+                self._streams.drop(stream)
             return len(streams)
 
         expire = partial(changes.expire, ended_before=ended_before)
@@ -243,43 +239,7 @@ class SqliteStore:
             await asyncio.to_thread(threads.writer.stop)
             await threads.reader.close()
             self._file.close()
-            held = [*self._live.values(), *self._ended.clear()]
-            self._live.clear()
-            for each in held:
-                each.wake()
-
-    # What is found in memory, or in the file
-
-    async def _found(self, stream: str) -> Held:
-        """The stream, its log perhaps not read yet."""
-        while (held := self._live.get(stream) or self._ended.get(stream)) is None:
-            forgotten = self._forgotten
-            row = await self._ask(partial(reader.row_of, stream=stream))
-            if forgotten == self._forgotten:
-                self._keep(row)
-        return held
-
-    async def _loaded(self, stream: str) -> Held:
-        """The stream with its log."""
-        while (held := await self._found(stream)).log is None:
-            if (load := self._loads.get(stream)) is None:
-                self._loads[stream] = load = self._open_threads().loop.create_task(self._load(stream))
-                load.add_done_callback(lambda _: self._loads.pop(stream, None))
-            await asyncio.shield(_heard(load))
-        return held
-
-    async def _load(self, stream: str) -> None:
-        forgotten = self._forgotten
-        row, log = await self._ask(partial(reader.log_of, stream=stream))
-        if forgotten == self._forgotten:
-            self._keep(row)
-            self._ended.load(stream, log)
-
-    def _keep(self, row: Row) -> None:
-        # A row without a tail is of a live stream: it has been created, or has ended, a moment ago.
-        stream = row.record.id
-        if row.cursor is not None and stream not in self._live and self._ended.get(stream) is None:
-            self._ended.put(Held(row.key, row.record, cursor=row.cursor))
+            self._streams.close()
 
     async def _ask(self, question: Callable[[Connection], T]) -> T:
         return await self._open_threads().reader.ask(question)
@@ -301,20 +261,14 @@ class SqliteStore:
                 if not answer.done():
                     answer.set_result(result)
             else:
-                self._fall_back(write.line)
+                if isinstance(write.line, Queued) and write.line.broken:
+                    self._streams.fall_back(write.line)
                 if not answer.done():
                     answer.set_exception(write.error)
                     answer.exception()
         news, self._news = self._news, {}
         for held in news:
             held.wake()
-
-    def _fall_back(self, line: Line) -> None:
-        """What was queued behind a failed write fails, too: what comes now follows what is committed."""
-        if isinstance(line, Queued) and line.broken:
-            held = self._live.get(line.stream)
-            if held is not None and held.queued is line:
-                held.queued = Queued(line.stream, held.whole, self._max_bytes)
 
     def _appended(self, held: Held, queued: Queued, entries: Sequence[Entry], _: object) -> int:
         held.whole.extend(entries)
@@ -326,38 +280,23 @@ class SqliteStore:
         self, held: Held, queued: Queued, entries: Sequence[Entry], end: Terminal, at: float, _: object
     ) -> int:
         held.record = msgspec.structs.replace(held.record, end=end, ended_at=at, request=None, grace=None, lease=b"")
-        held.queued = None
-        del self._live[held.record.id]
         tail = self._appended(held, queued, entries, None)
-        self._ended.put(held)
+        self._streams.end(held)
         return tail
 
     def _append_to_ended(self, events: Sequence[Event], fence: Fence, expected: int) -> int | Future[int]:
-        held = self._ended.get(fence.stream)
+        held = self._streams.held(fence.stream)
         if held is not None and held.log is not None:
             return self._repeated(held, events, fence, expected)
 
         async def append_later() -> int:
-            return self._repeated(await self._loaded(fence.stream), events, fence, expected)
+            return self._repeated(await self._streams.loaded(fence.stream), events, fence, expected)
 
-        return _heard(self._open_threads().loop.create_task(append_later()))
+        return heard(self._open_threads().loop.create_task(append_later()))
 
     def _repeated(self, ended: Held, events: Sequence[Event], fence: Fence, expected: int) -> int:
-        self._settled(ended).place(events, fence.epoch, expected)
+        self._streams.settled(ended).place(events, fence.epoch, expected)
         return expected + len(events)
-
-    def _settled(self, ended: Held) -> Queued:
-        return Queued(ended.record.id, ended.whole, self._max_bytes)
-
-    def _fill(self, held: Held) -> None:
-        held.queued = Queued(held.record.id, held.whole, self._max_bytes)
-        self._live[held.record.id] = held
-
-    def _drop(self, stream: str) -> None:
-        self._forgotten += 1
-        held = self._live.pop(stream, None) or self._ended.drop(stream)
-        if held is not None:
-            held.wake()
 
     def _open_threads(self) -> _Threads:
         if self._threads is None:
@@ -366,9 +305,3 @@ class SqliteStore:
 
     def _new_epoch(self) -> str:
         return new_epoch(self._random_bits(64))
-
-
-def _heard(answer: Future[T]) -> Future[T]:
-    """Nobody need listen for its error."""
-    answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return answer

@@ -89,9 +89,7 @@ def claimed(connection: Connection, claim: Claim) -> Claimed | None:
     return Claimed(stream)
 
 
-def page(
-    connection: Connection, owner: str | None, status: Status | None, before: str | None, limit: int
-) -> Sequence[Row]:
+def page(connection: Connection, owner: str | None, status: Status | None, before: str | None, limit: int) -> list[Row]:
     """As `Store.list`."""
     wanted: list[tuple[str, Any]] = []
     if owner is not None:
