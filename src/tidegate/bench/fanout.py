@@ -50,7 +50,10 @@ def lasting(options: Options) -> Pace:
 
 def _contenders(bench: Bench, *, floor: bool) -> dict[str, Contender]:
     options, programs = bench.options, bench.programs
-    commands: dict[str, list[str | Path] | None] = {"Go net/http hub": programs.baseline("hub")}
+    commands: dict[str, list[str | Path] | None] = {
+        "Go net/http hub": programs.baseline("hub"),
+        "Go net/http handler": programs.baseline("handler"),
+    }
     if floor:
         commands["C send() loop"] = programs.baseline("floor")
     for name, package in (("fastapi", "fastapi"), ("sse-starlette", "sse_starlette")):

@@ -1,0 +1,3 @@
+module tidegate/bench/handler
+
+go 1.21
