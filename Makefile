@@ -1,5 +1,6 @@
 # make serve     the server with the embedded model    ARGS="--port 9000"
 # make test      every test                            ARGS="tests/core -k sse"
+# make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or ARGS="--count 100"
 # make lint | types | imports | format | constraints | clean
 #
 # Each does its own set-up on the way, once, into .venv. PYTHON=... names the interpreter to use.
@@ -20,13 +21,16 @@ DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"
 # Another project's modules and interpreter are not ours.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: serve test test-setup lint types imports format constraints clean
+.PHONY: serve test chaos test-setup lint types imports format constraints clean
 
 serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)
 
 test: test-setup
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+chaos: .venv/.dev
+	@exec .venv/bin/python -m tests.chaos $(ARGS)
 
 test-setup: .venv/.test
 	@command -v chromium >/dev/null || .ci/apt-install chromium

@@ -1,0 +1,300 @@
+"""Judges a history. Pure: the same history always has the same violations.
+
+The last reading of each log is the truth that everything else is compared with.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from .history import TERMINAL, Append, Event, History, Kept, Lease, Look, Outage, Reading, Stream
+
+GRACE_SECONDS = 1.0
+"""A lease that ran out is dealt with within so long; until then an append may still come in time."""
+
+MERGEABLE = frozenset({"delta", "reasoning"})
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """A promise that was not kept."""
+
+    rule: str
+    subject: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.subject}: {self.what}"
+
+
+Logs = Mapping[str, Sequence[Event]]
+
+
+def check(history: History) -> list[Violation]:
+    """Every violation in the history, in the order of the rules."""
+    logs: dict[str, Sequence[Event]] = {kept.stream: kept.events for kept in history.logs}
+    found = [Violation(problem.rule, problem.subject, problem.what) for problem in history.problems]
+    found += _known_ids(history, logs)
+    found += _logs(history, logs)
+    for reading in history.readings:
+        found += _reading(reading, logs.get(reading.stream, ()))
+    for look in history.looks:
+        found += _look(look, logs.get(look.stream, ()))
+    found += _appends(history, logs)
+    found += _fences(history)
+    for stream in history.streams:
+        found += _purpose(stream, logs.get(stream.id, ()))
+    return found
+
+
+# What was created exists, and a key leads to one stream.
+
+
+def _known_ids(history: History, logs: Logs) -> Iterator[Violation]:
+    by_key: defaultdict[str, set[str]] = defaultdict(set)
+    for created in history.created:
+        if not logs.get(created.stream):
+            yield Violation("lost stream", created.stream, "was created and answered, and has no log")
+        if created.key:
+            by_key[created.key].add(created.stream)
+    for key, streams in by_key.items():
+        if len(streams) > 1:
+            yield Violation("one key, two streams", key, ", ".join(sorted(streams)))
+
+
+# Logs: numbered without holes, begun by `started`, ended once, never changed.
+
+
+def _logs(history: History, logs: Logs) -> Iterator[Violation]:
+    for kept in history.logs:
+        if kept.events != logs[kept.stream] and not _is_same(kept, logs[kept.stream]):
+            yield Violation("log changed", kept.stream, "a later reading of the ended log differs")
+    for stream, events in logs.items():
+        yield from _log(stream, events)
+
+
+def _is_same(kept: Kept, events: Sequence[Event]) -> bool:
+    return [_content(event) for event in kept.events] == [_content(event) for event in events]
+
+
+def _log(stream: str, events: Sequence[Event]) -> Iterator[Violation]:
+    offsets = [event.offset for event in events]
+    if offsets != list(range(1, len(events) + 1)):
+        yield Violation("log order", stream, f"offsets are {_short(offsets)}")
+    if events and (events[0].type != "started" or events[0].data.get("id") != stream):
+        yield Violation("log order", stream, f"begins with {events[0].type} {events[0].data}")
+    if any(event.type == "started" for event in events[1:]):
+        yield Violation("log order", stream, "is started twice")
+    ends = [event.offset for event in events if event.type in TERMINAL]
+    if len(ends) != 1:
+        yield Violation("one end", stream, f"has {len(ends)} terminal events, at {ends}")
+    elif ends[0] != len(events):
+        yield Violation("one end", stream, f"goes on after its end, {ends[0]} of {len(events)}")
+    epochs = [event.epoch for event in events]
+    changes = sum(one != other for one, other in pairwise(epochs))
+    if changes + 1 != len(set(epochs)) and epochs:
+        yield Violation("log order", stream, f"an epoch comes back: {epochs}")
+
+
+# Readers: the log, once, in order, to the end.
+
+
+def _reading(reading: Reading, log: Sequence[Event]) -> Iterator[Violation]:
+    subject = f"{reading.name} of {reading.stream}"
+    if reading.refused is not None:
+        yield Violation("refused", subject, f"was answered {reading.refused}")
+    if not log:
+        return
+    yield from _Reader(subject, reading, log).check()
+    if not reading.ended:
+        yield Violation("missing end", subject, f"never reached the end; last was {_last(reading)}")
+    elif reading.asked_again not in (None, 204):
+        yield Violation("missing end", subject, f"with its last cursor it was answered {reading.asked_again}, not 204")
+
+
+class _Reader:
+    """Follows what a reader was sent along the log."""
+
+    def __init__(self, subject: str, reading: Reading, log: Sequence[Event]) -> None:
+        self._subject = subject
+        self._reading = reading
+        self._log = log
+        self._ids = {event.id for event in log}
+        self._epochs = {event.epoch for event in log}
+        self._position = 0
+        self._ended = False
+
+    def check(self) -> Iterator[Violation]:
+        after = self._reading.after
+        foreign = after is not None and after not in self._ids
+        if after is not None and not foreign:
+            self._position = int(after.partition("-")[2])
+        for index, event in enumerate(self._reading.events):
+            if event.type == "gap":
+                if not foreign:
+                    yield self._violation("gap", f"{event.data} though {after or 'the beginning'} is kept")
+                foreign = False
+                self._position = event.offset
+                self._ended = False
+            elif event.type == "snapshot":
+                yield from self._snapshot(event, first=index == 0)
+            elif event.type != "reconnect":
+                yield from self._event(event)
+        if foreign:
+            yield self._violation("gap", f"came with {after}, which is not kept, and was not told so")
+        if self._reading.ended and self._position != len(self._log):
+            yield self._violation("missing end", f"stopped at {self._position} of {len(self._log)}")
+
+    def _event(self, event: Event) -> Iterator[Violation]:
+        if self._ended:
+            yield self._violation("event after the end", f"{event.type} {event.id}")
+        if event.offset <= self._position:
+            yield self._violation("order", f"{event.id} ({event.type}) after {self._position}")
+        elif event.offset > len(self._log):
+            yield self._violation("taken back", f"{event.id} ({event.type}) is not in the log of {len(self._log)}")
+        else:
+            yield from self._compare(event, self._log[self._position : event.offset])
+        self._position = max(self._position, event.offset)
+        self._ended = event.type in TERMINAL
+
+    def _compare(self, event: Event, stretch: Sequence[Event]) -> Iterator[Violation]:
+        last = stretch[-1]
+        if event.id != last.id:
+            yield self._violation("taken back", f"{event.id} is {last.id} in the log")
+        elif len(stretch) == 1:
+            if _content(event) != _content(last):
+                yield self._violation("taken back", f"{event.id} was {event.data}, the log has {last.data}")
+        elif event.type not in MERGEABLE or {each.type for each in stretch} != {event.type}:
+            yield self._violation("left out", f"{len(stretch) - 1} events before {event.id} ({event.type})")
+        elif event.data.get("text") != (joined := "".join(each.data["text"] for each in stretch)):
+            yield self._violation("left out", f"{event.id} merges {event.data.get('text')!r}, the log has {joined!r}")
+
+    def _snapshot(self, event: Event, *, first: bool) -> Iterator[Violation]:
+        if not first:
+            yield self._violation("order", f"a snapshot at {event.id} after {self._position}")
+        if event.id not in self._ids:
+            yield self._violation("taken back", f"a snapshot at {event.id}, which the log does not have")
+        elif event.data.get("text") != _text(self._log[: event.offset]):
+            yield self._violation("left out", f"the snapshot at {event.id} is not the text up to there")
+        self._position = event.offset
+
+    def _violation(self, rule: str, what: str) -> Violation:
+        return Violation(rule, self._subject, what)
+
+
+# Answers about a stream: what they said holds.
+
+
+def _look(look: Look, log: Sequence[Event]) -> Iterator[Violation]:
+    subject = f"{look.source} of {look.stream} at {look.at:.2f}"
+    if not log:
+        return
+    offset = int(look.cursor.partition("-")[2])
+    if offset > len(log) or (offset and log[offset - 1].id != look.cursor):
+        yield Violation("taken back", subject, f"its cursor {look.cursor} is not in the log of {len(log)}")
+        return
+    if look.text is not None and look.text != _text(log[:offset]):
+        yield Violation("taken back", subject, f"its text up to {look.cursor} is not the log's")
+    end = log[-1].type
+    if look.status in TERMINAL and (look.status != end or offset != len(log)):
+        yield Violation(
+            "end changed", subject, f"said {look.status} at {look.cursor}, the log ends {end} at {len(log)}"
+        )
+
+
+# Appends: what was acknowledged is there, and only who had the lease was acknowledged.
+
+
+def _appends(history: History, logs: Logs) -> Iterator[Violation]:
+    for append in history.appends:
+        log = logs.get(append.stream)
+        if append.status != 200 or not log:
+            continue
+        after = append.expected + len(append.events)
+        there = [{"type": event.type, "data": event.data} for event in log[append.expected : after]]
+        if there != append.events:
+            what = f"{len(append.events)} events after {append.expected} were acknowledged; the log has {_short(there)}"
+            yield Violation("lost append", append.stream, what)
+        elif append.cursor != log[after - 1].id:
+            what = f"was told {append.cursor}, and the log has {log[after - 1].id}"
+            yield Violation("lost append", append.stream, what)
+
+
+def _fences(history: History) -> Iterator[Violation]:
+    leases: defaultdict[str, dict[int, Lease]] = defaultdict(dict)
+    for lease in history.leases:
+        leases[lease.stream][lease.number] = lease
+    accepted = [append for append in history.appends if append.status == 200]
+    for append in accepted:
+        if wrong := _unfenced(append, leases[append.stream], accepted, history.outages):
+            yield Violation("unfenced append", append.stream, f"after {append.expected}, with {wrong}")
+
+
+def _unfenced(
+    append: Append, leases: Mapping[int, Lease], accepted: Sequence[Append], outages: Sequence[Outage]
+) -> str | None:
+    """Why the lease of an accepted append was not valid when the append was sent for the first time."""
+    sent_at = append.first_sent_at
+    lease = leases.get(append.lease)
+    if lease is None:
+        return "a lease that never was"
+    if later := [each for each in leases.values() if each.number > lease.number and each.given_at < sent_at]:
+        return f"lease {lease.number}, which lease {later[0].number} had replaced"
+    renewals = [
+        each.answered_at
+        for each in accepted
+        if (each.stream, each.lease) == (append.stream, append.lease) and each.answered_at <= sent_at
+    ]
+    over = _over(max([lease.given_at, *renewals]), lease.seconds, outages)
+    return f"a lease that was over for {sent_at - over:.2f} s" if sent_at > over else None
+
+
+def _over(renewed_at: float, seconds: float, outages: Iterable[Outage]) -> float:
+    """When a lease is surely over. One that an outage touches counts from the outage's end on."""
+    over = renewed_at + seconds + GRACE_SECONDS
+    for outage in sorted(outages, key=lambda outage: outage.since):
+        if outage.since <= over and outage.until >= renewed_at:
+            over = max(over, outage.until + seconds + GRACE_SECONDS)
+    return over
+
+
+# What the stream was for.
+
+
+def _purpose(stream: Stream, log: Sequence[Event]) -> Iterator[Violation]:
+    if not log or log[-1].type not in TERMINAL:
+        return
+    end = log[-1].type
+    if end == "failed":
+        end += f":{log[-1].data.get('error', {}).get('code')}"
+    if end not in stream.ends:
+        yield Violation("wrong end", f"{stream.name} {stream.id}", f"{log[-1].data}; allowed: {sorted(stream.ends)}")
+    text = _text(log)
+    if not stream.text.startswith(text):
+        at = next(i for i, character in enumerate(text) if not stream.text.startswith(text[: i + 1]) and character)
+        what = f"…{text[max(0, at - 20) : at + 20]!r} where {stream.text[max(0, at - 20) : at + 20]!r} was to come"
+        yield Violation("wrong text", f"{stream.name} {stream.id}", what)
+    elif end == "completed" and text != stream.text:
+        what = f"completed with {len(text)} of {len(stream.text)} characters"
+        yield Violation("wrong text", f"{stream.name} {stream.id}", what)
+
+
+def _text(events: Iterable[Event]) -> str:
+    return "".join(event.data.get("text", "") for event in events if event.type == "delta")
+
+
+def _content(event: Event) -> tuple[str, dict[str, Any], str]:
+    return event.type, event.data, event.id
+
+
+def _last(reading: Reading) -> str:
+    return f"{reading.events[-1].type} {reading.events[-1].id}" if reading.events else "nothing"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:100]} … {text[-100:]}"

@@ -1,0 +1,93 @@
+"""How the streams of a run may have ended, and which of the planned faults have come to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .history import Fired, History, Kept, Stream
+from .models import STALL_SECONDS
+from .plan import OwnPlan, Plan, StreamPlan
+
+PROVIDER_ENDS = {
+    "raise": "failed:provider_error",
+    "refuse": "failed:overloaded",
+    "reset": "failed:upstream_interrupted",
+    "malformed": "failed:upstream_malformed",
+    "early_end": "failed:upstream_interrupted",
+    "silent": "failed:upstream_timeout",
+    "hang": "",
+    "pause": "completed",
+    "": "completed",
+}
+
+
+def describe(history: History, plan: Plan, names: Mapping[str, str]) -> None:
+    """Adds what is expected of the streams, whose names by id are given, and the faults of their providers."""
+    plans = {each.name: each for each in (*plan.generations, *plan.own)}
+    logs = {kept.stream: kept for kept in history.logs}
+    for stream, name in names.items():
+        about = plans[name]
+        if isinstance(about, OwnPlan):
+            kind, ends = "own", _own_ends(history, about, stream)
+        else:
+            kind, ends = about.model.partition("-")[0], _ends(history, about)
+            _note_provider_fault(history, about, logs.get(stream))
+        history.streams.append(Stream(stream, name, kind, about.text, ends - {""}))  # type: ignore[arg-type]
+
+
+def _ends(history: History, about: StreamPlan) -> set[str]:
+    fired = {fault.kind for fault in history.fired}
+    ends = {PROVIDER_ENDS[about.how.fault]}
+    if about.cancel_at is not None or about.grace is not None:
+        ends.add("cancelled")
+    if "drain" in fired or (fired & {"kill", "kill_twice"} and not about.model.endswith("-on")):
+        ends.add("failed:interrupted")
+    if "disk_full" in fired:
+        ends.add("failed:store_unavailable")
+    if about.model.startswith("openai") and any(
+        each.until - each.since > STALL_SECONDS / 2 for each in history.outages
+    ):
+        # Its tokens were there, but who looks at a clock after a sleep does not know that.
+        ends.add("failed:upstream_timeout")
+    return ends
+
+
+def _own_ends(history: History, about: OwnPlan, stream: str) -> set[str]:
+    ends = {"completed"}
+    if about.cancel_at is not None:
+        ends.add("cancelled")
+    if about.habit == "dies" or _widest_silence(history, stream) > _lease_of(history, stream):
+        ends.add("failed:interrupted")
+    return ends
+
+
+def _lease_of(history: History, stream: str) -> float:
+    return min((lease.seconds for lease in history.leases if lease.stream == stream), default=0.0)
+
+
+def _widest_silence(history: History, stream: str) -> float:
+    """For how long, at the most, the server may have waited for a renewal of the lease."""
+    accepted = [append for append in history.appends if append.stream == stream and append.status == 200]
+    renewals = sorted(
+        [
+            *((lease.given_at, lease.given_at) for lease in history.leases if lease.stream == stream),
+            *((append.sent_at, append.answered_at) for append in accepted),
+        ]
+    )
+    if not renewals:
+        # Its creator was never told of it, and so has no lease.
+        return float("inf")
+    others = [append for append in history.appends if append.stream == stream and append.status != 200]
+    last = max((append.answered_at for append in others), default=float("inf"))
+    ended = [event.at for reading in history.readings if reading.stream == stream for event in reading.events[-1:]]
+    answered = [*(answered for _, answered in renewals[1:]), min([last, *ended])]
+    # A lease is given some time before its client is told.
+    return max(end - sent for (sent, _), end in zip(renewals, answered, strict=True)) + 0.2
+
+
+def _note_provider_fault(history: History, about: StreamPlan, kept: Kept | None) -> None:
+    fault, words = about.how.fault, 0
+    if kept is not None:
+        words = sum(event.type == "delta" for event in kept.events)
+    if fault and (words >= about.how.at or fault == "refuse"):
+        history.fired.append(Fired(f"provider_{fault}", 0.0, about.name))

@@ -1,0 +1,165 @@
+"""What happened in one run, as its clients saw it: all that the checker judges.
+
+Times are in seconds since the run began. A history can be written to a file as JSON and judged again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+TERMINAL = frozenset({"completed", "cancelled", "failed"})
+NOTICES = frozenset({"gap", "reconnect", "snapshot"})
+
+Kind = Literal["replay", "python", "openai", "own"]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event as it was received. `id` is its own, empty where it had none."""
+
+    type: str
+    data: dict[str, Any]
+    id: str
+    at: float = 0.0
+
+    @property
+    def epoch(self) -> str:
+        return self.id.partition("-")[0]
+
+    @property
+    def offset(self) -> int:
+        return int(self.id.partition("-")[2])
+
+
+class Reading(msgspec.Struct):
+    """One reader of one stream over all of its connections.
+
+    `after` is the cursor it came with at first. `ended` says that it had the terminal event or was told that there is
+    no more; `refused` is the status of an answer that will not change. `asked_again` is the status of a request with
+    the last cursor after the end.
+    """
+
+    name: str
+    stream: str
+    after: str | None = None
+    connections: int = 0
+    events: list[Event] = []
+    ended: bool = False
+    refused: int | None = None
+    asked_again: int | None = None
+
+
+class Kept(msgspec.Struct):
+    """A log, read from its beginning to its end."""
+
+    stream: str
+    events: list[Event]
+    at: float = 0.0
+
+
+class Append(msgspec.Struct):
+    """One append of a client that fills a stream itself, once it was answered.
+
+    `lease` counts the leases that were given out for the stream from 1; 0 is one that never was. `first_sent_at` is
+    when the same append was sent for the first time. `cursor` is the answer's where the append was accepted.
+    """
+
+    stream: str
+    lease: int
+    expected: int
+    events: list[dict[str, Any]]
+    first_sent_at: float
+    sent_at: float
+    answered_at: float
+    status: int
+    cursor: str | None = None
+    code: str | None = None
+
+
+class Lease(msgspec.Struct):
+    """A lease that a client was given, for so many seconds from each renewal on."""
+
+    stream: str
+    number: int
+    seconds: float
+    given_at: float
+
+
+class Created(msgspec.Struct):
+    """An answer to a creation that names its stream. `key` is its idempotency key, empty where it had none."""
+
+    key: str
+    stream: str
+    at: float
+
+
+class Look(msgspec.Struct):
+    """A stream as one answer described it at some time; `text` where the answer had it."""
+
+    stream: str
+    source: str
+    at: float
+    status: str
+    cursor: str
+    text: str | None = None
+
+
+class Outage(msgspec.Struct):
+    """The server did nothing for a while: it was dead, stopped, or could not write."""
+
+    since: float
+    until: float
+
+
+class Fired(msgspec.Struct):
+    """A fault that took effect."""
+
+    kind: str
+    at: float
+    detail: str = ""
+
+
+class Stream(msgspec.Struct):
+    """What is expected of a stream. `text` is what it holds when it is complete.
+
+    `ends` are the ends it may have: a terminal event's type, for `failed` with its code (`failed:interrupted`).
+    """
+
+    id: str
+    name: str
+    kind: Kind
+    text: str
+    ends: set[str]
+
+
+class Problem(msgspec.Struct):
+    """Something that the harness itself has found: a server that died, an answer that never may be."""
+
+    rule: str
+    subject: str
+    what: str
+
+
+class History(msgspec.Struct):
+    """One run."""
+
+    seed: int
+    streams: list[Stream] = []
+    readings: list[Reading] = []
+    logs: list[Kept] = []
+    appends: list[Append] = []
+    leases: list[Lease] = []
+    created: list[Created] = []
+    looks: list[Look] = []
+    outages: list[Outage] = []
+    fired: list[Fired] = []
+    problems: list[Problem] = []
+
+
+def encode(history: History) -> bytes:
+    return msgspec.json.encode(history)
+
+
+def decode(data: bytes) -> History:
+    return msgspec.json.decode(data, type=History)

@@ -1,0 +1,42 @@
+"""One seed as a job of a worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from .checker import Violation, check
+from .history import History, encode
+from .report import Outcome, outcome
+from .run import run
+
+RUN_SECONDS = 90.0
+"""Longer than all the bounds of a run together: only a harness that hangs takes so long."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A run to be made with this store; the history of one with violations goes into the folder `keep`."""
+
+    seed: int
+    store: str
+    keep: Path | None = None
+
+
+def one(job: Job) -> Outcome:
+    """Makes the run and judges it."""
+    begun = time.monotonic()
+    try:
+        history = asyncio.run(asyncio.wait_for(run(job.seed, store=job.store), RUN_SECONDS))
+        violations = check(history)
+    except (Exception, asyncio.CancelledError):
+        # One run that the harness itself has spoilt must not take the others with it.
+        history = History(job.seed)
+        violations = [Violation("harness", "run", traceback.format_exc()[-1500:])]
+    if job.keep is not None and violations:
+        job.keep.mkdir(parents=True, exist_ok=True)
+        (job.keep / f"{job.seed}.json").write_bytes(encode(history))
+    return outcome(history, violations, time.monotonic() - begun)

@@ -1,0 +1,74 @@
+"""What many runs add up to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from .checker import Violation
+from .history import History
+from .plan import KINDS
+
+FEWEST = 20
+"""Of a thousand runs: a fault that fired less often was not tested."""
+
+
+class Outcome(msgspec.Struct):
+    """One run in numbers, and what it violated."""
+
+    seed: int
+    seconds: float
+    fired: dict[str, int]
+    streams: int
+    readers: int
+    connections: int
+    events: int
+    appends: int
+    violations: list[Violation]
+
+
+def outcome(history: History, violations: list[Violation], seconds: float) -> Outcome:
+    return Outcome(
+        seed=history.seed,
+        seconds=seconds,
+        fired=dict(Counter(fault.kind for fault in history.fired)),
+        streams=len({kept.stream for kept in history.logs}),
+        readers=len(history.readings),
+        connections=sum(reading.connections for reading in history.readings),
+        events=sum(len(reading.events) for reading in history.readings),
+        appends=len(history.appends),
+        violations=violations,
+    )
+
+
+def rare(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """The kinds of fault that fired too rarely, and how often they did."""
+    fired = _fired(outcomes)
+    return {kind: fired[kind] for kind in KINDS if fired[kind] < FEWEST}
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Faults by kind, what was watched, and violations by rule: Markdown."""
+    fired = _fired(outcomes)
+    rules = Counter(violation.rule for each in outcomes for violation in each.violations)
+    lines = ["| fault | fired |", "|---|---|", *(f"| {kind} | {fired[kind]} |" for kind in KINDS), ""]
+    lines += ["| | |", "|---|---|", f"| runs | {len(outcomes)} |"]
+    for name in ("streams", "readers", "connections", "events", "appends"):
+        lines.append(f"| {name} | {sum(getattr(each, name) for each in outcomes):,} |")
+    lines.append(f"| seconds a run, in the middle | {_median([each.seconds for each in outcomes]):.1f} |")
+    lines.append(f"| runs with violations | {sum(bool(each.violations) for each in outcomes)} |")
+    lines += [f"| {rule} | {count} |" for rule, count in rules.most_common()]
+    return "\n".join(lines)
+
+
+def _fired(outcomes: Sequence[Outcome]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for each in outcomes:
+        total.update(each.fired)
+    return total
+
+
+def _median(numbers: Sequence[float]) -> float:
+    return sorted(numbers)[len(numbers) // 2] if numbers else 0.0

@@ -1,0 +1,84 @@
+"""What the clients and the faults of one run share: the server, the lines to it, the time and the history."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from random import Random
+
+from .history import Created, Fired, History, Look, Problem
+from .plan import Plan
+from .proxy import Line
+from .server import Server
+
+
+class World:
+    """One run as it goes on. `over` is set when clients have to give up."""
+
+    def __init__(self, plan: Plan, server: Server, history: History) -> None:
+        self.plan = plan
+        self.server = server
+        self.history = history
+        self.lines: dict[str, Line] = {}
+        self.over = False
+        self._ids: dict[str, asyncio.Future[str | None]] = {}
+        self._begun = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._begun
+
+    def random(self, purpose: str) -> Random:
+        """Draws of one purpose, which no other's are mixed with."""
+        return Random(f"{self.plan.seed} {purpose}")
+
+    async def line(self, name: str) -> Line:
+        """The line of a client of this name."""
+        line = Line(lambda: self.server.port)
+        await line.open()
+        self.lines[name] = line
+        return line
+
+    def id_of(self, name: str) -> asyncio.Future[str | None]:
+        """The id of the stream that the plan names so, once it is known; None when it never will be."""
+        return self._ids.setdefault(name, asyncio.get_running_loop().create_future())
+
+    async def stream(self, name: str) -> str | None:
+        """Waits for the id of the stream that the plan names so; None when nobody will ever be told."""
+        return await asyncio.shield(self.id_of(name))
+
+    def known(self) -> list[str]:
+        """The ids that clients know."""
+        done = [future.result() for future in self._ids.values() if future.done()]
+        return [stream for stream in done if stream is not None]
+
+    def created(self, name: str, key: str, stream: str) -> None:
+        """Notes an answer to a creation."""
+        self.history.created.append(Created(key, stream, self.now()))
+        if not (future := self.id_of(name)).done():
+            future.set_result(stream)
+
+    def look(self, stream: str, source: str, answer: dict[str, object]) -> None:
+        """Notes what an answer said of a stream."""
+        text = answer.get("text")
+        self.history.looks.append(
+            Look(
+                stream=stream,
+                source=source,
+                at=self.now(),
+                status=str(answer["status"]),
+                cursor=str(answer["cursor"]),
+                text=text if isinstance(text, str) else None,
+            )
+        )
+
+    def fired(self, kind: str, detail: str = "") -> None:
+        self.history.fired.append(Fired(kind, round(self.now(), 3), detail))
+
+    def problem(self, rule: str, subject: str, what: str) -> None:
+        self.history.problems.append(Problem(rule, subject, what))
+
+    def judge_status(self, subject: str, status: int, body: object) -> None:
+        """An answer of 500 is a bug of the server, whatever was asked."""
+        if status == 500:
+            self.problem("internal error", subject, str(body)[:300])
