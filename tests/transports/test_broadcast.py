@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import zlib
 
 import pytest
 
@@ -12,6 +14,7 @@ from tidegate.stores.base import Fence, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.reader import Reader
 from tidegate.transports.broadcast import Broadcast, Broadcasts
+from tidegate.transports.compression import Gzip, SharedDeflate
 from tidegate.transports.direct import Delivery
 from tidegate.transports.wire import Wire
 
@@ -71,7 +74,7 @@ class Room:
 
     @property
     def broadcast(self) -> Broadcast:
-        return self.broadcasts.of("gen_1", EVENTS)
+        return self.broadcasts.of("gen_1", EVENTS, compressed=False)
 
     def reader(self, batch: BatchPolicy = EACH) -> Reader:
         return Reader(self.store, "gen_1", after=None, live_from=1, batch=batch, on_close=self.left.append)
@@ -205,3 +208,37 @@ async def test_the_last_to_leave_closes_it() -> None:
     delivery.stop()
     assert room.watchers == 0
     assert room.broadcast._heartbeat is None
+
+
+async def test_what_is_compressed_for_all_is_right_for_each() -> None:
+    """Readers that came at different times, were full and came back read the same events and a right checksum."""
+    room = await Room().open()
+    together = room.broadcasts.of("gen_1", EVENTS, compressed=True)
+    bodies: list[tuple[Delivery, Transport, Gzip]] = []
+
+    def attach() -> None:
+        transport, gzip = Transport(), Gzip(SharedDeflate())
+        wire = Wire(transport)  # type: ignore[arg-type]
+        delivery = Delivery(wire, room.reader(), EVENTS, gzip, together, limit=100, heartbeat_seconds=15)
+        delivery.begin(b"hello")
+        bodies.append((delivery, transport, gzip))
+
+    for number in range(30):
+        if number % 7 == 0:
+            attach()
+        if number % 5 == 0:
+            bodies[0][0]._wire.changed(full=number % 10 == 0)
+        room.append(Delta(f"word {number} "))
+    bodies[0][0]._wire.changed(full=False)
+    assert bodies[-1][1].written[-1] is bodies[-2][1].written[-1]
+    room.append(END)
+    for delivery, transport, gzip in bodies:
+        delivery.stop()
+        plain = zlib.decompress(b"".join(unchunked(transport.written)) + gzip.end(), wbits=31).decode()
+        assert plain.startswith("hello")
+        assert "".join(re.findall(r'"text":"([^"]*)"', plain)) == "".join(f"word {number} " for number in range(30))
+        assert plain.count("event: completed") == 1
+
+
+def unchunked(chunks: list[bytes]) -> list[bytes]:
+    return [chunk[chunk.index(b"\r\n") + 2 : -2] for chunk in chunks]

@@ -103,8 +103,8 @@ class Call:
             headers = {**headers, "vary": "accept-encoding"}
             if accepts_gzip(self.header(b"accept-encoding")):
                 gzip = Gzip(self.context.deflates.of(sharing))
-        if gzip is None and encoder is not None:
-            broadcast = self.context.broadcasts.of(sharing, encoder)
+        if encoder is not None:
+            broadcast = self.context.broadcasts.of(sharing, encoder, compressed=gzip is not None)
         return Delivered(
             headers=raw_headers(headers),
             heartbeat_seconds=self.context.heartbeat_seconds,

@@ -189,7 +189,9 @@ async def _attach(
         max_seconds=call.context.max_connection_seconds,
     )
     sharing = (stream, encoder is native.MESSAGES)
-    return reader, call.delivered(stream_headers(call, stream), sharing, encoder=encoder, first=first)
+    # Batches are each reader's own.
+    together = encoder if batch.max_tokens == 1 else None
+    return reader, call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first)
 
 
 def _position(call: Call, query: dict[str, str]) -> Cursor | None:

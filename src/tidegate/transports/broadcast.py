@@ -13,6 +13,7 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.transports.compression import Deflate, Gzip
 from tidegate.transports.source import Encoder, Source
 from tidegate.transports.wire import chunk
 
@@ -22,6 +23,7 @@ class Member(Protocol):
 
     source: Source
     write: Callable[[bytes], None]
+    gzip: Gzip | None
 
     def go_alone(self) -> None:
         """Leaves, and goes on by itself."""
@@ -39,8 +41,9 @@ class Broadcast:
     where the log has more than one page, all of them do.
     """
 
-    def __init__(self, encoder: Encoder, heartbeat_seconds: float) -> None:
+    def __init__(self, encoder: Encoder, heartbeat_seconds: float, *, compressed: bool) -> None:
         self._encoder = encoder
+        self._deflate = Deflate() if compressed else None
         self._heartbeat_seconds = heartbeat_seconds
         self._members: dict[Member, Callable[[bytes], None]] = {}
         self._order: tuple[tuple[Member, ...], tuple[Callable[[bytes], None], ...]] | None = None
@@ -53,6 +56,9 @@ class Broadcast:
         if self._lead is None:
             self._open(member.source.twin())
         joined = self._lead is not None and member.source.follow(self._lead)
+        if joined and self._deflate is not None and member.gzip is not None and not member.gzip.join(self._deflate):
+            member.source.part()
+            joined = False
         if joined:
             self._members[member] = member.write
             self._order = None
@@ -65,6 +71,8 @@ class Broadcast:
         del self._members[member]
         self._order = None
         member.source.part()
+        if self._deflate is not None and member.gzip is not None:
+            member.gzip.leave(self._deflate)
         self._close_if_empty()
 
     def _open(self, lead: Source) -> None:
@@ -99,13 +107,14 @@ class Broadcast:
                 member.fail(error)
             return
         if body:
-            self._write(chunk(body), now)
+            self._write(body, now)
         if lead.at_end or lead.more:
             for member in tuple(self._members):
                 member.go_alone()
 
-    def _write(self, framed: bytes, now: float) -> None:
+    def _write(self, body: bytes, now: float) -> None:
         self._last_write = now
+        framed = chunk(body if self._deflate is None else self._deflate.block(body))
         if self._order is None:
             self._order = tuple(self._members), tuple(self._members.values())
         members, writes = self._order
@@ -122,22 +131,23 @@ class Broadcast:
         loop = asyncio.get_running_loop()
         due = self._last_write + self._heartbeat_seconds
         if due <= loop.time():
-            self._write(chunk(self._encoder.heartbeat), loop.time())
+            self._write(self._encoder.heartbeat, loop.time())
             due = self._last_write + self._heartbeat_seconds
         if self._members:
             self._heartbeat = loop.call_at(due, self._beat)
 
 
 class Broadcasts:
-    """The broadcasts of one application, one for each stream and dialect, for as long as a delivery has it."""
+    """The broadcasts of one application: one for each stream, dialect and coding, as long as a delivery has it."""
 
     def __init__(self, heartbeat_seconds: float) -> None:
         self._heartbeat_seconds = heartbeat_seconds
         self._held: WeakValueDictionary[Hashable, Broadcast] = WeakValueDictionary()
 
-    def of(self, key: Hashable, encoder: Encoder) -> Broadcast:
+    def of(self, key: Hashable, encoder: Encoder, *, compressed: bool) -> Broadcast:
         """The one that all readers with this key share; their encoders give the same bytes."""
-        found = self._held.get(key)
+        found = self._held.get((key, compressed))
         if found is None:
-            found = self._held[key] = Broadcast(encoder, self._heartbeat_seconds)
+            found = Broadcast(encoder, self._heartbeat_seconds, compressed=compressed)
+            self._held[key, compressed] = found
         return found

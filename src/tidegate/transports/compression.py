@@ -4,6 +4,9 @@ A gzip body is a header, deflate blocks, and a checksum. Blocks that end on a by
 from different compressors, as long as none refers to text that its reader has not had. So the readers at the tail of
 a stream share one compressor. A reader that joins them, or has had something of its own in between, cannot follow
 its next block; then that compressor starts afresh, and everybody can follow again.
+
+Where a `Broadcast` writes to all of them at once, it has the compressor (`Deflate`) and knows who joins. Readers that
+are written to one by one find out by themselves (`SharedDeflate`).
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ import struct
 import zlib
 from collections.abc import Hashable
 from functools import partial
+from typing import Any
 from weakref import WeakValueDictionary
+
+from tidegate.core.crc32 import followed
 
 LEVEL = 1
 WINDOW_BITS = 10
@@ -26,11 +32,32 @@ STORED = 128
 """Bytes up to which a block of its own is not worth compressing."""
 
 
+class Deflate:
+    """The compressor of those that are written to together, with the checksum and size of all that it was given."""
+
+    def __init__(self) -> None:
+        self.checksum = 0
+        self.size = 0
+        self._compressor: Any = None
+
+    def begin_afresh(self) -> None:
+        """The next block refers to nothing before it."""
+        self._compressor = None
+
+    def block(self, body: bytes) -> bytes:
+        """The next block, to be read at once."""
+        if self._compressor is None:
+            self._compressor = _compressor()
+        self.checksum = zlib.crc32(body, self.checksum)
+        self.size += len(body)
+        return self._compressor.compress(body) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
 class SharedDeflate:
     """The compressor of all readers at one stream's tail. `turn` counts its blocks; a reader keeps its last turn."""
 
     def __init__(self) -> None:
-        self._compressor = _compressor()
+        self._compressor: Any = None
         self._turn = 0
         self._body: bytes | None = None
         self._block = b""
@@ -47,7 +74,7 @@ class SharedDeflate:
         return self._block, self._turn
 
     def _advance(self, body: bytes, *, alone: bool) -> None:
-        if alone:
+        if alone or self._compressor is None:
             self._compressor = _compressor()
         self._body, self._stands_alone, self._left_out = body, alone, False
         self._turn += 1
@@ -77,6 +104,22 @@ class Gzip:
         self._checksum = 0
         self._size = 0
         self._begun = False
+        self._joined_at = (0, 0)
+
+    def join(self, deflate: Deflate) -> bool:
+        """From here on its blocks are those of `deflate`; false before the first, which begins with a header."""
+        if self._begun:
+            self._turn = None
+            self._joined_at = (deflate.checksum, deflate.size)
+            deflate.begin_afresh()
+        return self._begun
+
+    def leave(self, deflate: Deflate) -> None:
+        """It has had every block up to now."""
+        before, size = self._joined_at
+        grown = deflate.size - size
+        self._checksum = followed(self._checksum, before, deflate.checksum, grown)
+        self._size += grown
 
     def write(self, body: bytes, *, live: bool) -> bytes:
         """What to send for it, to be read at once. `live`: the other readers at the tail are about to get the same."""

@@ -42,7 +42,7 @@ class Delivery:
         self._broadcast = broadcast
         self._joined = False
         self._encoder = encoder
-        self._gzip = gzip
+        self.gzip = gzip
         self._heartbeat_seconds = heartbeat_seconds
         self._last_write = self._loop.time()
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -102,7 +102,8 @@ class Delivery:
             self._write(self._encoder.notice(found), now)
             self._go_on(over=isinstance(found, Reconnect))
         else:
-            self._write(self._encoder.entries(found), now, live=not source.more)
+            # Who is about to join a broadcast has its compressor then; a history needs none of its own.
+            self._write(self._encoder.entries(found), now, live=not source.more and self._broadcast is None)
             if source.at_end or source.more:
                 self._go_on(over=source.at_end)
             else:
@@ -136,8 +137,8 @@ class Delivery:
         if not body:
             # An empty chunk would be the end of the response.
             return
-        if self._gzip is not None:
-            body = self._gzip.write(body, live=live)
+        if self.gzip is not None:
+            body = self.gzip.write(body, live=live)
         self._wire.write(chunk(body))
 
     def _join(self) -> None:

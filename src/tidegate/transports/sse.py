@@ -27,7 +27,7 @@ HEADERS = [
 class Delivered(msgspec.Struct, kw_only=True):
     """How one response is to be delivered: its headers, what goes first, and the limits.
 
-    Without gzip the readers of a broadcast, where there is one, are sent the same bytes.
+    The readers of a broadcast, where there is one, are sent the same bytes.
     """
 
     headers: Sequence[tuple[bytes, bytes]]
