@@ -363,7 +363,9 @@ async def test_appends_may_follow_each_other_without_waiting(store: Store) -> No
     answers.append(store.append([Delta("18"), Delta("19")], fence=fence, expected=18))
     tails = [await answer if isinstance(answer, Future) else answer for answer in answers]
     assert tails == [*range(2, 21), 20]
-    assert (await events_of(store))[1:] == [Delta(str(n)) for n in range(1, 20)]
+    last = [store.append([Delta(str(n))], fence=fence, expected=n) for n in (20, 21, 21)]
+    assert [await answer if isinstance(answer, Future) else answer for answer in last] == [21, 22, 22]
+    assert (await events_of(store))[1:] == [Delta(str(n)) for n in range(1, 22)]
 
 
 async def test_many_fill_and_many_read_at_once(store: Store) -> None:
@@ -372,6 +374,7 @@ async def test_many_fill_and_many_read_at_once(store: Store) -> None:
 
     async def produce(stream: str) -> None:
         fence = await opened(store, stream)
+        made[stream].set()
         for tail, text in enumerate(texts, 1):
             await appended(store, [Delta(f"{stream} {text}")], fence, tail)
             await asyncio.sleep(0)
@@ -379,12 +382,8 @@ async def test_many_fill_and_many_read_at_once(store: Store) -> None:
 
     async def follow(stream: str) -> list[Event]:
         news = asyncio.Event()
-        while True:
-            try:
-                unwatch = store.watch(stream, news.set)
-                break
-            except StreamNotFound:
-                await asyncio.sleep(0)
+        await made[stream].wait()
+        unwatch = store.watch(stream, news.set)
         seen: list[Entry] = []
         while not seen or seen[-1].event != END:
             news.clear()
@@ -392,16 +391,19 @@ async def test_many_fill_and_many_read_at_once(store: Store) -> None:
             assert not isinstance(found, Gap)
             seen += found
             if not found:
-                await asyncio.wait_for(news.wait(), 10)
+                await news.wait()
         unwatch()
         assert [entry.offset for entry in seen] == list(range(1, len(seen) + 1))
         return [entry.event for entry in seen]
 
     streams = [f"gen_{n}" for n in range(20)]
-    produced = asyncio.gather(*(produce(stream) for stream in streams))
-    read_by = await asyncio.gather(*(follow(stream) for stream in streams * 3))
-    await produced
-    for stream, events in zip(streams * 3, read_by, strict=True):
+    made = {stream: asyncio.Event() for stream in streams}
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for stream in streams:
+            group.create_task(produce(stream))
+        followers = [(stream, group.create_task(follow(stream))) for stream in streams * 3]
+    for stream, follower in followers:
+        events = follower.result()
         assert events[1:-1] == [Delta(f"{stream} {text}") for text in texts]
 
 

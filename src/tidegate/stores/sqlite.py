@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -23,7 +24,7 @@ from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import TERMINAL_TYPES, Event, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Entry, Log
-from tidegate.errors import StoreUnavailable, StreamEnded
+from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_reader as reader
 from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
@@ -117,7 +118,13 @@ class SqliteStore:
             last=len(entries),
             claim=claim,
         )
-        return await self._change(Line(), create, created)
+        try:
+            return await self._change(Line(), create, created)
+        except asyncio.CancelledError:
+            # Nobody has its fence: it would never end.
+            with suppress(TidegateError):
+                self._start_change(Line(), partial(changes.forget, key=key, stream=record.id), self._dropped(record.id))
+            raise
 
     async def claimed(self, claim: Claim) -> Claimed | None:
         return await self._ask(partial(reader.claimed, claim=claim))
@@ -214,10 +221,8 @@ class SqliteStore:
         if queued is not None:
             queued.forget()
 
-        def forgot(_: None) -> None:
-            self._streams.drop(stream)
-
-        await self._change(queued or Line(), partial(changes.forget, key=held.key, stream=stream), forgot)
+        forget = partial(changes.forget, key=held.key, stream=stream)
+        await self._change(queued or Line(), forget, self._dropped(stream))
 
     async def expire(self, ended_before: float) -> int:
         def expired(streams: Sequence[str]) -> int:
@@ -247,11 +252,16 @@ class SqliteStore:
     # What is written, and what follows in memory
 
     async def _change(self, line: Line, change: Callable[[Connection], S], apply: Callable[[S], T]) -> T:
+        return await self._start_change(line, change, apply)
+
+    def _start_change(self, line: Line, change: Callable[[Connection], S], apply: Callable[[S], T]) -> Future[T]:
         threads = self._open_threads()
         answer: Future[T] = threads.loop.create_future()
         threads.writer.put(Write(answer, line, change=change, apply=apply))
-        # A caller that is gone does not undo what is queued.
-        return await asyncio.shield(answer)
+        return answer
+
+    def _dropped(self, stream: str) -> Callable[[None], None]:
+        return lambda _: self._streams.drop(stream)
 
     def _committed(self, group: Sequence[Write]) -> None:
         for write in group:
