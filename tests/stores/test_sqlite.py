@@ -481,3 +481,13 @@ async def test_a_stream_whose_caller_goes_while_it_is_made_is_not_kept(store: Sq
         await store.get("gen_1")
     await store.close()
     assert [record.id for record in await store.open()] == ["gen_2"]
+
+
+async def test_the_lease_that_counts_is_kept(store: SqliteStore) -> None:
+    """After a restart the caller that filled a stream is known by the last lease it was given, and by no other."""
+    record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0, lease=b"first")
+    await store.create(record, [Started("gen_1", "m", 1.0)])
+    for given, kept in ((b"", b"first"), (b"second", b"second"), (b"", b"second")):
+        await store.acquire("gen_1", lease=given)
+        await store.close()
+        assert [unfinished.lease for unfinished in await store.open()] == [kept]
