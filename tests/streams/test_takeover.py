@@ -192,6 +192,17 @@ async def test_a_generation_whose_store_cannot_write_ends_when_it_can(
     assert provider.running == 0
 
 
+async def test_a_sweep_that_fails_is_not_the_last(store: Surviving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for a while does not end retention for good."""
+
+    async def refuse(ended_before: float) -> int:
+        raise StoreUnavailable("the disk is full")
+
+    engine = process(store, Scripted(finish))
+    monkeypatch.setattr(store, "expire", refuse)
+    await engine.service.expire(0)
+
+
 async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
     """Its lease outlives the server's process: the same token appends at the same offset."""
     first = process(store, Scripted(finish))

@@ -320,9 +320,12 @@ class Service:
         reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
 
     async def expire(self, retention_seconds: float) -> None:
-        """Forgets what ended longer ago than that."""
-        if expired := await self._store.expire(self._now() - retention_seconds):
-            logger.info("forgot %d streams that ended more than %g s ago", expired, retention_seconds)
+        """Forgets what ended longer ago than that; a store that cannot write now is asked again the next time."""
+        try:
+            if expired := await self._store.expire(self._now() - retention_seconds):
+                logger.info("forgot %d streams that ended more than %g s ago", expired, retention_seconds)
+        except StoreUnavailable as error:
+            logger.warning("what has outlived its retention is kept for now: %s", error.message)
 
     async def drain(self, seconds: float) -> None:
         """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
