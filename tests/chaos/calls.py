@@ -84,14 +84,15 @@ async def fetch(
     *,
     patience: float = 2.0,
 ) -> tuple[int, Mapping[str, str], Any]:
-    """Status, headers and JSON body of a call. Raises `Broken`."""
+    """Status, headers and JSON body of a call; None where it has another one. Raises `Broken`."""
     async with call(url, method, body, headers, patience=patience) as answer:
         try:
             async with asyncio.timeout(patience):
                 content = await answer.body()
         except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
             raise Broken(f"{type(error).__name__}: {error}") from error
-        return answer.status, answer.headers, json.loads(content) if content else None
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return answer.status, answer.headers, json.loads(content) if is_json else None
 
 
 def _request(url: str, method: str, body: object, headers: Mapping[str, str]) -> bytes:

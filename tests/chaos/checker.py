@@ -17,6 +17,9 @@ from .history import TERMINAL, Append, Event, History, Kept, Lease, Look, Outage
 GRACE_SECONDS = 1.0
 """A lease that ran out is dealt with within so long; until then an append may still come in time."""
 
+NEWS_SECONDS = 2.0
+"""So long after an event somebody has seen it, once nothing is wrong any more: readers come back, many runs at once."""
+
 MERGEABLE = frozenset({"delta", "reasoning"})
 
 
@@ -48,6 +51,7 @@ def check(history: History) -> list[Violation]:
     found += _fences(history)
     for stream in history.streams:
         found += _purpose(stream, logs.get(stream.id, ()))
+        found += _recovery(history, stream, logs.get(stream.id, ()))
     return found
 
 
@@ -281,6 +285,24 @@ def _purpose(stream: Stream, log: Sequence[Event]) -> Iterator[Violation]:
     elif end == "completed" and text != stream.text:
         what = f"completed with {len(text)} of {len(stream.text)} characters"
         yield Violation("wrong text", f"{stream.name} {stream.id}", what)
+
+
+def _recovery(history: History, stream: Stream, log: Sequence[Event]) -> Iterator[Violation]:
+    """What a process left behind is ended by the next one soon after its lease is over."""
+    if stream.kind == "own" or not log or log[-1].data.get("error", {}).get("code") != "interrupted":
+        return
+    read = [
+        event.at
+        for reading in history.readings
+        if reading.stream == stream.id
+        for event in reading.events
+        if event.type in TERMINAL
+    ]
+    said = [look.at for look in history.looks if look.stream == stream.id and look.status in TERMINAL]
+    bound = history.mended_at + history.lease_seconds + GRACE_SECONDS + NEWS_SECONDS
+    if (seen_at := min([*read, *said], default=0.0)) > bound:
+        what = f"its end was first seen {seen_at - history.mended_at:.2f} s after the last fault"
+        yield Violation("late end", f"{stream.name} {stream.id}", what)
 
 
 def _text(events: Iterable[Event]) -> str:

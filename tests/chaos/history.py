@@ -142,9 +142,11 @@ class Problem(msgspec.Struct):
 
 
 class History(msgspec.Struct):
-    """One run."""
+    """One run. From `mended_at` on nothing was done to the server and its lines any more."""
 
     seed: int
+    lease_seconds: float = 0.0
+    mended_at: float = 0.0
     streams: list[Stream] = []
     readings: list[Reading] = []
     logs: list[Kept] = []

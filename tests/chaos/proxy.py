@@ -45,6 +45,7 @@ class Line:
 
     async def close(self) -> None:
         self._server.close()
+        self.mend()
         there = tuple(self._connections)
         for each in there:
             each.reset()

@@ -27,13 +27,18 @@ some time for two cores that are shared by many runs."""
 
 DRAIN_SECONDS = 0.4
 
+READ_SECONDS = 5.0
+"""For reading a log that has ended; nothing else goes on by then."""
+
 AGAIN_SECONDS = 0.1
+
+LIVE = ("queued", "running")
 
 
 async def run(seed: int, *, store: str = "sqlite:///chaos.db") -> History:
     """Runs what the seed stands for."""
     plan = draw(seed) if store.startswith("sqlite") else without_ends(draw(seed))
-    history = History(seed)
+    history = History(seed, plan.lease_seconds)
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
         async with models.Upstream() as upstream:
@@ -92,6 +97,7 @@ class _Run:
             await self._give_up()
             raise
         mend(world, world.lines.values())
+        world.history.mended_at = world.now()
         await self._settle()
         await self._close()
 
@@ -145,7 +151,7 @@ class _Run:
             world.history.outages.append(Outage(since, world.now()))
             world.fired("kill_at_rest")
             await asyncio.gather(*(self._read_log(stream) for stream in names))
-            await asyncio.gather(*(look(world, stream, "after all", patience=5.0) for stream in names))
+            await asyncio.gather(*(look(world, stream, "after all", patience=READ_SECONDS) for stream in names))
         describe(world.history, self._plan, names)
 
     async def _list(self) -> dict[str, str]:
@@ -155,7 +161,7 @@ class _Run:
         before, more = "", True
         while more:
             url = f"{world.server.url}/v1/streams?limit=100{before and f'&before={before}'}"
-            status, _, page = await fetch(url, patience=5.0)
+            status, _, page = await fetch(url, patience=READ_SECONDS)
             if status != 200:
                 raise ServerFailed(f"the list of streams was answered {status}: {page}")
             for summary in page["data"]:
@@ -171,19 +177,20 @@ class _Run:
         """Streams that nobody followed end, too."""
         try:
             async with asyncio.timeout(BOUND_SECONDS):
-                while True:
-                    if await look(self._world, stream, "closing look", patience=5.0) not in ("queued", "running"):
-                        return
+                status = "running"
+                while status in LIVE:
                     await asyncio.sleep(AGAIN_SECONDS)
+                    status = await look(self._world, stream, "closing look", patience=READ_SECONDS)
         except TimeoutError:
             self._world.problem("hang", stream, f"has no end {BOUND_SECONDS:g} s after the last fault")
 
     async def _read_log(self, stream: str) -> None:
         reading = Reading("the harness", stream)
         try:
-            await Follower(self._world, lambda: self._world.server.url, reading).once(patience=5.0)
-        except Broken as error:
-            self._world.problem("log", stream, f"could not be read to its end: {error}")
+            async with asyncio.timeout(READ_SECONDS):
+                await Follower(self._world, lambda: self._world.server.url, reading).once(patience=READ_SECONDS)
+        except (Broken, TimeoutError) as error:
+            self._world.problem("log", stream, f"could not be read to its end: {error!r}")
         if reading.refused is not None:
             self._world.problem("lost stream", stream, f"its log was answered {reading.refused}")
         events = [Event(event.type, event.data, event.id) for event in reading.events]
@@ -194,7 +201,7 @@ class _Run:
             last = {"last-event-id": reading.events[-1].id}
             url = f"{self._world.server.url}/v1/streams/{reading.stream}/events"
             try:
-                async with call(url, headers=last, patience=5.0) as answer:
+                async with call(url, headers=last, patience=READ_SECONDS) as answer:
                     reading.asked_again = answer.status
             except Broken as error:
                 self._world.problem("hang", reading.name, f"no answer with its last cursor: {error}")

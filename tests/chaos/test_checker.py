@@ -253,6 +253,22 @@ def test_an_end_without_reason_is_caught(history: History) -> None:
     assert rules(history) == {"wrong end"}
 
 
+def test_an_end_that_took_too_long_is_caught(history: History) -> None:
+    """An interrupted stream whose end nobody has seen within its lease, a second and some, is caught."""
+    stream = next(
+        kept.stream
+        for kept in history.logs
+        if kept.events[-1].data.get("error", {}).get("code") == "interrupted"
+        and kept.stream in {each.id for each in history.streams if each.kind != "own"}
+    )
+    seen = min(look.at for look in history.looks if look.stream == stream and look.status == "failed")
+    history.readings = []
+    history.mended_at = seen - history.lease_seconds - 2.9
+    assert rules(history) == set()
+    history.mended_at -= 0.2
+    assert rules(history) == {"late end"}
+
+
 def test_what_the_harness_met_itself_is_a_violation() -> None:
     """A server that died is in the verdict."""
     assert rules(History(0, problems=[Problem("server died", "server", "exit code 1")])) == {"server died"}

@@ -122,6 +122,17 @@ async def test_a_stalled_line_loses_nothing() -> None:
         assert await asyncio.wait_for(reader.readexactly(4), 5) == b"held"
 
 
+async def test_a_stalled_line_can_be_closed() -> None:
+    """Closing a line ends what it holds back."""
+    async with laid() as bench:
+        reader, writer = await bench.connect()
+        bench.line.stall()
+        writer.write(b"held")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(4), 0.1)
+        await asyncio.wait_for(bench.line.close(), 5)
+
+
 async def test_a_delayed_line_is_later() -> None:
     """Each piece takes the delay, in each direction."""
     async with laid() as bench:
