@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .history import Fired, History, Kept, Stream
+from .history import TERMINAL, Fired, History, Kept, Stream
 from .models import STALL_SECONDS
 from .plan import OwnPlan, Plan, StreamPlan
 
@@ -77,10 +77,9 @@ def _widest_silence(history: History, stream: str) -> float:
     if not renewals:
         # Its creator was never told of it, and so has no lease.
         return float("inf")
-    others = [append for append in history.appends if append.stream == stream and append.status != 200]
-    last = max((append.answered_at for append in others), default=float("inf"))
-    ended = [event.at for reading in history.readings if reading.stream == stream for event in reading.events[-1:]]
-    answered = [*(answered for _, answered in renewals[1:]), min([last, *ended])]
+    readings = [reading for reading in history.readings if reading.stream == stream]
+    ended = [event.at for reading in readings for event in reading.events if event.type in TERMINAL]
+    answered = [*(answered for _, answered in renewals[1:]), min(ended, default=float("inf"))]
     # A lease is given some time before its client is told.
     return max(end - sent for (sent, _), end in zip(renewals, answered, strict=True)) + 0.2
 

@@ -18,7 +18,15 @@ Keyed = Literal["no", "yes", "repeated"]
 LINE_FAULTS = ("cut", "finish", "vanish", "stall", "delay", "shred", "refuse")
 PROCESS_FAULTS = ("kill", "kill_twice", "pause_short", "pause_long", "drain")
 STORE_FAULTS = ("disk_full", "clock_jump")
-CLIENT_FAULTS = ("producer_dies", "producer_late", "producer_usurped", "rival_append", "repeated_create", "cancel")
+CLIENT_FAULTS = (
+    "producer_dies",
+    "producer_late",
+    "producer_returns",
+    "producer_usurped",
+    "rival_append",
+    "repeated_create",
+    "cancel",
+)
 PROVIDER_FAULTS = tuple(f"provider_{fault}" for fault in (*PYTHON_FAULTS, *UPSTREAM_FAULTS))
 CLOSING_FAULTS = ("kill_at_rest",)
 KINDS = (
@@ -68,15 +76,17 @@ class StreamPlan(msgspec.Struct, frozen=True):
 class OwnPlan(msgspec.Struct, frozen=True):
     """A stream that a client fills, in batches of so many words, each after a pause.
 
-    `habit`: it ends the stream; it dies after half of it; it sleeps past its lease and tries to go on; it is usurped
-    by a second one with the same key; a rival appends with a lease that never was.
+    `habit`: it ends the stream; it dies after half of it; it sleeps past its lease and tries to go on; it is away for
+    `away` seconds, about its lease, opens the stream once more and goes on; it is usurped by a second one with the same
+    key; a rival appends with a lease that never was.
     """
 
     name: str
     batches: tuple[int, ...]
     pauses: tuple[float, ...]
     at: float
-    habit: Literal["ends", "dies", "late", "usurped", "rival"]
+    habit: Literal["ends", "dies", "late", "returns", "usurped", "rival"]
+    away: float
     cancel_at: float | None
     readers: tuple[ReaderPlan, ...]
 
@@ -193,7 +203,8 @@ def _own(rng: Random, name: str, lease: float) -> OwnPlan:
         batches=tuple(rng.choice((1, 2, 5, 20, 150)) for _ in range(count)),
         pauses=tuple(rng.uniform(0.01, min(0.3, lease / 2)) for _ in range(count)),
         at=rng.uniform(0, 0.8),
-        habit=rng.choice(("ends", "ends", "ends", "dies", "late", "usurped", "rival")),
+        habit=rng.choice(("ends", "ends", "ends", "dies", "late", "returns", "returns", "usurped", "rival")),
+        away=lease * rng.uniform(0.95, 1.05),
         cancel_at=rng.uniform(0.2, 1.0) if rng.random() < 0.15 else None,
         readers=_readers(rng),
     )

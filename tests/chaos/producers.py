@@ -91,6 +91,10 @@ class _Producer:
         if habit == "late":
             self._world.fired("producer_late")
             await asyncio.sleep(self._world.plan.lease_seconds + LATE_SECONDS)
+        elif habit == "returns":
+            self._world.fired("producer_returns")
+            await asyncio.sleep(self._plan.away)
+            return await self.open()
         elif habit == "rival":
             self._world.fired("rival_append")
             await self._intrude(0)

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from .__main__ import main
+from .calls import Broken, fetch
 from .history import Event, Kept
 from .plan import KINDS, draw, without_ends
 from .report import Outcome, rare, table
+from .run import configuration
+from .server import UNLIMITED, Server
 
 SEEDS = range(10)
 
@@ -34,6 +43,57 @@ def test_a_store_without_a_file_is_not_killed() -> None:
     plans = [without_ends(draw(seed)) for seed in range(200)]
     assert not {fault.kind for plan in plans for fault in plan.faults} & {"kill", "kill_twice", "drain"}
     assert not any(plan.kill_at_rest for plan in plans)
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncGenerator[Server]:
+    (folder / "tidegate.toml").write_text(configuration(draw(0), "sqlite:///chaos.db", "http://127.0.0.1:9/v1"))
+    died: list[str] = []
+    server = Server(folder, died.append)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+    assert died == []
+
+
+async def created(server: Server) -> tuple[int, Any]:
+    body = {"model": "replay-rush", "prompt": "x", "background": True}
+    status, _, answer = await fetch(f"{server.url}/v1/streams", "POST", body, patience=10)
+    return status, answer
+
+
+@pytest.mark.anyio
+async def test_a_full_disk_and_a_clock_that_jumps_reach_the_server(tmp_path: Path) -> None:
+    """A server whose files cannot grow refuses what it would have to keep; one whose clock is off dates it so."""
+    async with serving(tmp_path) as server:
+        assert server.limit_files(0)
+        status, answer = await created(server)
+        assert (status, answer["error"]["code"]) == (503, "store_unavailable")
+        server.limit_files(UNLIMITED)
+        server.shift(7200)
+        status, answer = await created(server)
+        assert status == 202
+        assert 7100 < answer["created_at"] - time.time() < 7300
+
+
+@pytest.mark.anyio
+async def test_a_server_can_be_stopped_killed_and_sent_away(tmp_path: Path) -> None:
+    """A stopped server is silent until it goes on; after a kill, and after SIGTERM, another one has its streams."""
+    async with serving(tmp_path) as server:
+        _, answer = await created(server)
+        server.stop()
+        with pytest.raises(Broken):
+            await fetch(f"{server.url}/healthz", patience=0.2)
+        server.go_on()
+        assert (await fetch(f"{server.url}/healthz", patience=10))[0] == 200
+        await server.kill()
+        assert server.port is None
+        await server.start()
+        assert await server.leave() == 0
+        await server.start()
+        assert (await fetch(f"{server.url}/v1/streams/{answer['id']}", patience=10))[0] == 200
 
 
 def outcome(fired: dict[str, int]) -> Outcome:
