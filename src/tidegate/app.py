@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import import_module
@@ -66,14 +66,13 @@ class Tidegate:
         observer = observer or LoggingObserver()
         self.service = _service(settings, [*settings.models, *own], observer)
         self._settings = settings
-        self._app = _gated(_routed(settings, self.service), settings, observer)
+        self._routes = _routed(settings, self.service)
+        self._app = _gated(self._opened, settings, observer)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._start_sweeping()
-            if not self.service.is_open:
-                await self.service.open()
             await self._app(scope, receive, send)
         elif scope["type"] == "lifespan":
             await Router(lifespan=self.lifespan)(scope, receive, send)
@@ -107,6 +106,14 @@ class Tidegate:
             await self.drain()
             await self.close()
 
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def _opened(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (self._routes if self.service.is_open else self._open_first)(scope, receive, send)
+
+    async def _open_first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.service.open()
+        await self._routes(scope, receive, send)
+
     def _start_sweeping(self) -> None:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
@@ -130,10 +137,15 @@ def _store(settings: Settings) -> Store:
     """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
     store, limit = settings.store, settings.limits.max_generation_bytes
     scheme = urlsplit(store.url).scheme or "memory"
-    if scheme == "sqlite":
+    if scheme not in STORES:
+        raise ConfigError(f"store.url: this version has no store {scheme}://, only {', '.join(STORES)}")
+    if scheme == "memory":
+        return _load(STORES[scheme])(max_generation_bytes=limit)
+    try:
         path = sqlite_path(store.url)
-        return _load(STORES[scheme])(path, synchronous=store.synchronous, max_generation_bytes=limit)
-    return _load(STORES[scheme])(max_generation_bytes=limit)
+    except ValueError as error:
+        raise ConfigError(f"store.url: {error}") from None
+    return _load(STORES[scheme])(path, synchronous=store.synchronous, max_generation_bytes=limit)
 
 
 def _model(model: ModelSettings) -> Model:

@@ -20,6 +20,9 @@ from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamUnreacha
 PATIENCE_SECONDS = 60.0
 """How long an append is repeated: a server that restarts is back in a few; a stream's lease has long run out then."""
 
+LEASE_SECONDS = 5.0
+"""A server's default, until it has said its own."""
+
 TIMEOUT_SECONDS = 10.0
 """For one answer: an append waits for nothing but the server's disk."""
 
@@ -83,6 +86,7 @@ class Producer:
         self._patience = patience
         self._sleep = sleep
         self._clock = clock
+        self.lease_seconds = LEASE_SECONDS
         opened = msgspec.json.decode(
             self._call("/v1/streams", {"producer": "client", "metadata": metadata}, {"idempotency-key": key}),
             type=_Opened,
@@ -90,7 +94,8 @@ class Producer:
         self.id = opened.id
         self.text = opened.text
         self.ended = opened.lease is None
-        self.lease_seconds = opened.lease.seconds if opened.lease is not None else 0.0
+        if opened.lease is not None:
+            self.lease_seconds = opened.lease.seconds
         self._token = opened.lease.token if opened.lease is not None else ""
         self._offset = int(opened.cursor.rpartition("-")[2])
 
@@ -149,7 +154,8 @@ class Producer:
             try:
                 return self._post(path, body, headers)
             except UpstreamUnreachable:
-                delay = backoff.failed()
+                # Its lease is what it has to be back for.
+                delay = min(backoff.failed(), self.lease_seconds / 2)
                 if self._clock() + delay > give_up:
                     raise
                 self._sleep(delay)

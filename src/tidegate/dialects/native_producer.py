@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from tidegate.core.events import TERMINAL_TYPES, Content, Event, Terminal
+from tidegate.core.events import TERMINAL_TYPES, Content, Event, Terminal, ToolCall
 from tidegate.dialects.body import invalid, parse_body
 from tidegate.dialects.native import Metadata
 from tidegate.errors import InvalidRequest, InvalidValue
 
 EventType = Literal["delta", "reasoning", "tool_call", "completed", "cancelled", "failed"]
+
+MAX_CALLS = 10_000
+"""Tool calls of one answer; models make a handful."""
 
 NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "estimated": True}
 """Of an end that does not say what was paid."""
@@ -69,10 +72,21 @@ def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
     if "type" in data:
         raise InvalidValue("an event's type stands beside its data", param=f"events.{index}.data.type")
     try:
-        return cast("Content | Terminal", msgspec.convert({"type": sent.type, **data}, Event))
+        event = cast("Content | Terminal", msgspec.convert({"type": sent.type, **data}, Event))
     except msgspec.ValidationError as error:
         found = invalid(error)
         raise _placed(found, f"events.{index}.data") from None
+    _check_numbers(event, f"events.{index}.data")
+    return event
+
+
+def _check_numbers(event: Content | Terminal, place: str) -> None:
+    if isinstance(event, ToolCall) and not 0 <= event.index <= MAX_CALLS:
+        raise InvalidValue(f"an index is from 0 to {MAX_CALLS}, at `{place}.index`", param=f"{place}.index")
+    if isinstance(event, TERMINAL_TYPES):
+        usage = event.usage
+        if not all(0 <= n < 2**53 for n in (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)):
+            raise InvalidValue(f"tokens are counted from 0, at `{place}.usage`", param=f"{place}.usage")
 
 
 def _placed(error: InvalidRequest, place: str) -> InvalidRequest:

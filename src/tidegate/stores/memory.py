@@ -17,6 +17,7 @@ from tidegate.core.fold import Status, status_of
 from tidegate.core.log import Log
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
 from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
+from tidegate.stores.watchers import wake_all
 
 STREAM_BYTES = 2048
 """What a stream takes besides its events and its metadata."""
@@ -43,8 +44,7 @@ class _Stream:
         return STREAM_BYTES + self.log.size + len(msgspec.json.encode(self.record.metadata))
 
     def wake(self) -> None:
-        for watcher in tuple(self.watchers.values()):
-            watcher()
+        wake_all(self.record.id, self.watchers)
 
 
 class MemoryStore:

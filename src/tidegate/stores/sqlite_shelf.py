@@ -11,6 +11,7 @@ from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
 from tidegate.stores.base import StreamRecord
 from tidegate.stores.sqlite_rows import not_found
 from tidegate.stores.sqlite_writer import Line
+from tidegate.stores.watchers import wake_all
 
 KEPT_BYTES = 32 << 20
 """Logs of ended streams, as JSON: some million tokens, which take 180 MB of memory. They can be read again any time."""
@@ -134,8 +135,7 @@ class Held:
         return self.log.size if self.log is not None else 0
 
     def wake(self) -> None:
-        for watcher in tuple(self.watchers.values()):
-            watcher()
+        wake_all(self.record.id, self.watchers)
 
 
 class Shelf:

@@ -71,6 +71,8 @@ class Generation:
             await self.ticket.turn.wait()
             if not self.producer.ending:
                 await self._begin(provider)
+        except TidegateError as error:
+            self.fail(error)
         except Exception as error:
             self._observer.observe(Failure("streams", error, stream=self.stream))
             self.fail(InternalError("the server failed"))

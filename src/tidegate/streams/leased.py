@@ -19,7 +19,15 @@ from tidegate.core.events import (
     Terminal,
     Usage,
 )
-from tidegate.errors import Fenced, Interrupted, OffsetMismatch, StoreUnavailable, TidegateError
+from tidegate.errors import (
+    Fenced,
+    Interrupted,
+    OffsetMismatch,
+    StoreUnavailable,
+    StreamEnded,
+    TidegateError,
+    TooLong,
+)
 from tidegate.stores.base import Fence, Store
 from tidegate.streams.attendance import Attendance
 
@@ -58,22 +66,37 @@ class Leased:
         self._deadline = self._loop.time() + seconds
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
-    def renew(self, fence: Fence, lease: bytes) -> None:
-        """The caller has opened the stream once more: from here on the new token counts, and the old one is fenced."""
-        self._fence, self._lease = fence, lease
-        self._deadline = self._loop.time() + self._seconds
+    async def renew(self, lease: bytes) -> bool:
+        """The caller has opened the stream once more: the new token counts, and the old one is fenced.
+
+        False where the stream has ended, or is about to.
+        """
+        async with self._turn:
+            if self._ending is not None or self.ended.done():
+                return False
+            try:
+                self._fence = await self._store.acquire(self.stream, lease=lease)
+            except StreamEnded:
+                return False
+            self._lease = lease
+            self._postpone()
+            return True
 
     async def append(self, token: str, expected: int, events: Sequence[Event]) -> int:
         """Appends and renews the lease; the new tail. Without events it only renews.
 
-        Raises `Fenced` with any token but the present one's, `OffsetMismatch`, `TooLong` or `StoreUnavailable`.
+        Raises `Fenced` with any token but the present one's, `OffsetMismatch` or `StoreUnavailable`; and `TooLong`,
+        which ends the stream.
         """
         async with self._turn:
             if self._ending is not None or not compare_digest(digest(token), self._lease):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            self._deadline = self._loop.time() + self._seconds
-            answer = self._store.append(events, fence=self._fence, expected=expected)
-            tail = await asyncio.shield(answer) if isinstance(answer, Future) else answer
+            self._postpone()
+            if not events and expected != self._tail:
+                raise OffsetMismatch(f"the stream's tail is {self._tail}, not {expected}", tail=self._tail)
+            tail = await self._stored(events, expected)
+            # A commit may have taken long; the producer could not renew meanwhile.
+            self._postpone()
             self._tail = max(self._tail, tail)
             self._pieces += sum(isinstance(event, Content) for event in events)
             if events and isinstance(end := events[-1], TERMINAL_TYPES):
@@ -93,6 +116,18 @@ class Leased:
         self._timer.cancel()
         if self._ending is not None:
             self._ending.cancel()
+
+    async def _stored(self, events: Sequence[Event], expected: int) -> int:
+        try:
+            answer = self._store.append(events, fence=self._fence, expected=expected)
+            return await asyncio.shield(answer) if isinstance(answer, Future) else answer
+        except TooLong as error:
+            self.fail(error)
+            error.status = 413
+            raise
+
+    def _postpone(self) -> None:
+        self._deadline = self._loop.time() + self._seconds
 
     def _end(self, end: Terminal) -> None:
         if self._ending is None and not self.ended.done():
@@ -128,6 +163,9 @@ class Leased:
     def _on_timer(self) -> None:
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        elif self._turn.locked():
+            # An append, or a new opening, is under way: it shows that the producer lives.
+            self._timer = self._loop.call_later(self._seconds, self._on_timer)
         else:
             self.fail(Interrupted("the producer has not renewed its lease"))
 

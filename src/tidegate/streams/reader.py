@@ -60,6 +60,7 @@ class Reader:
         self._lead: tuple[Reader, int] | None = None
         self._under_way: Future[Found] | None = None
         self._again = False
+        self._stale = False
         self._wakeup: asyncio.Event | None = None
         self._wake: Callable[[], None] = _nothing
         self._unwatch: Callable[[], object] = _nothing
@@ -87,7 +88,8 @@ class Reader:
         False where the two do not stand alike. A following reader that is woken all the same has to `part`.
         """
         alike = self.position == lead.position and not (self.at_end or self.more or self.behind)
-        if not alike or self._batcher is not None or self._reconnect is not None or self.left:
+        busy = self._under_way is not None or self._reconnect is not None
+        if not alike or busy or self._batcher is not None or self.left:
             return False
         self._unwatch()
         self._unwatch = _nothing
@@ -167,6 +169,7 @@ class Reader:
                 return None
             found, self._under_way = self._under_way.result(), None
             if isinstance(found, Gap) or found.entries or not self._again:
+                self._stale = self._again
                 return found
             return self._read()
         answer = self._store.read(self.stream, self.position, limit=READ_LIMIT, max_bytes=READ_BYTES)
@@ -185,7 +188,8 @@ class Reader:
 
     def _take_entries(self, found: Page) -> Sequence[Entry]:
         entries = found.entries
-        self.more = found.more
+        self.more = found.more or self._stale
+        self._stale = False
         if entries:
             if self.behind or len(entries) > BEHIND:
                 entries = self._caught_up(found)
@@ -205,7 +209,8 @@ class Reader:
                 return batcher.flush() if batcher.deadline() <= now else None
             if batch := batcher.add(entries, now):
                 return batch
-        return None
+        # The store is still looking: what is due is not held back for that.
+        return (batcher.flush() or None) if batcher.deadline() <= now else None
 
     def _before(self, batcher: Batcher, notice: Gap | Reconnect) -> Sequence[Entry] | Gap | Reconnect | None:
         """What is held back goes first; the notice is found again by the next `take`, which is asked for at once."""

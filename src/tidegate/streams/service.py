@@ -29,7 +29,6 @@ from tidegate.core.principal import Principal
 from tidegate.errors import (
     CancelTimeout,
     Draining,
-    Fenced,
     Interrupted,
     ModelNotFound,
     QueueFull,
@@ -43,14 +42,12 @@ from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import cursor_at, holds, pages
-from tidegate.streams.leased import Leased, digest
+from tidegate.streams.history import pages
+from tidegate.streams.leased import Leased
+from tidegate.streams.leases import Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
 from tidegate.streams.reader import Reader
 from tidegate.streams.takeover import end_interrupted, order_of
-
-CLIENT = "client"
-"""Stands where the model's name does, in streams that their callers fill."""
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
@@ -62,9 +59,6 @@ RECONNECT_MS = (500, 3000)
 """When readers that are sent away come back: spread, so that they do not come together."""
 
 logger = logging.getLogger("tidegate.streams")
-
-
-Live = Generation | Leased
 
 
 class Handle(msgspec.Struct, frozen=True):
@@ -110,7 +104,9 @@ class Service:
         self._clock = clock
         self._random_bits = random_bits
         self._live: dict[str, Live] = {}
+        self._leases = Leases(store, self._live, seconds=lease_seconds, now=now, random_bits=random_bits)
         self._opening: asyncio.Task[None] | None = None
+        self._retries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._partings: list[_Parting] = []
         self.readers: set[Reader] = set()
@@ -161,21 +157,7 @@ class Service:
         """
         if self.draining:
             raise Draining("this server is about to stop and takes no new streams")
-        token = f"lease_{self._random_bits(256):064x}"
-        record = StreamRecord(
-            id=f"gen_{self._random_bits(128):032x}",
-            owner=owner.name,
-            model=CLIENT,
-            created_at=round(self._now(), 3),
-            metadata=metadata,
-            running=True,
-            lease=digest(token),
-        )
-        fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
-        if isinstance(fence, Claimed):
-            return fence.stream, token if await self._renew(fence.stream, digest(token)) else None
-        self._lease(fence, 1, record.lease)
-        return record.id, token
+        return await self._leases.open(metadata, owner, claim)
 
     async def append(
         self, stream: str, viewer: Principal, token: str, expected: int, events: Sequence[Event]
@@ -184,18 +166,7 @@ class Service:
 
         Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` or `StoreUnavailable`; then nothing has changed.
         """
-        record = await self.record(stream, viewer)
-        live = self._live.get(stream)
-        if isinstance(live, Leased):
-            offset = await live.append(token, expected, events)
-        elif live is not None or not await holds(self._store, stream, expected, events):
-            interrupted = isinstance(record.end, Failed) and record.end.error.code == Interrupted.code
-            if live is not None or interrupted:
-                raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            raise StreamEnded("the stream has ended")
-        else:
-            offset = expected + len(events)
-        return await cursor_at(self._store, stream, offset)
+        return await self._leases.append(await self.record(stream, viewer), token, expected, events)
 
     async def record(self, stream: str, viewer: Principal) -> StreamRecord:
         """What is known of a stream. Raises `StreamNotFound` for another's, too."""
@@ -305,6 +276,7 @@ class Service:
         await self.record(stream, viewer)
         await self._end(stream, "client", reason)
         record = await self._store.get(stream)
+        check_taken_over(record)
         return status_of(record.end, running=record.running), await self._store.tail(stream)
 
     async def forget(self, stream: str, viewer: Principal) -> None:
@@ -330,9 +302,11 @@ class Service:
     async def drain(self, seconds: float) -> None:
         """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
         self.draining = True
-        if self._tasks:
-            logger.info("draining: %d generations may finish for %g s", len(self._tasks), seconds)
-            await asyncio.wait(self._tasks, timeout=seconds)
+        leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
+        working = {*self._tasks, *(() if self._store.durable else leased)}
+        if working:
+            logger.info("draining: %d generations may finish for %g s", len(working), seconds)
+            await asyncio.wait(working, timeout=seconds)
         await self._interrupt()
         await self._parting(self.readers)
         for reader in tuple(self.readers):
@@ -370,6 +344,9 @@ class Service:
             reader.close()
         for model in self.models.values():
             await model.close()
+        for retry in self._retries.values():
+            retry.cancel()
+        self._retries.clear()
         for live in tuple(self._live.values()):
             if isinstance(live, Leased):
                 live.close()
@@ -400,34 +377,26 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _lease(self, fence: Fence, tail: int, lease: bytes) -> None:
-        self._live[fence.stream] = Leased(self._store, fence, tail, lease, self.lease_seconds, self._forget_lease)
-
-    def _forget_lease(self, leased: Leased) -> None:
-        self._live.pop(leased.stream, None)
-
-    async def _renew(self, stream: str, lease: bytes) -> bool:
-        leased = self._live.get(stream)
-        if not isinstance(leased, Leased):
-            return False
-        leased.renew(await self._store.acquire(stream, lease=lease), lease)
-        return True
-
     async def _take_over(self, record: StreamRecord) -> None:
         """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
         try:
             await self._recover(record)
         except StoreUnavailable:
             logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, lambda: self._spawn(self._take_over(record)))
+            again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._take_over_again, record)
+            self._retries[record.id] = again
         except (StreamEnded, StreamNotFound):
             logger.debug("stream %s has ended meanwhile", record.id)
+
+    def _take_over_again(self, record: StreamRecord) -> None:
+        del self._retries[record.id]
+        self._spawn(self._take_over(record))
 
     async def _recover(self, record: StreamRecord) -> None:
         fence = await self._store.acquire(record.id)
         tail = (await self._store.tail(record.id)).offset
         if record.lease:
-            self._lease(fence, tail, record.lease)
+            self._leases.adopt(fence, tail, record.lease)
             logger.info("stream %s waits for its producer since offset %d", record.id, tail)
             return
         model = self.models.get(record.model)
@@ -444,7 +413,8 @@ class Service:
         try:
             await generation.run(model)
         finally:
-            del self._live[generation.stream]
+            if self._live.get(generation.stream) is generation:
+                del self._live[generation.stream]
 
     async def _end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
         generation = self._live.get(stream)

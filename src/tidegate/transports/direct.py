@@ -46,11 +46,11 @@ class Delivery:
         self._heartbeat_seconds = heartbeat_seconds
         self._last_write = self._loop.time()
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._start_heartbeat()
         self._missed = 0
         self._later: asyncio.Handle | None = None
         source.on_news(self._pump)
         wire.attach(limit, self._pump)
+        self._start_heartbeat()
 
     def begin(self, body: bytes) -> None:
         """Writes the first bytes, and whatever the log has already."""
@@ -110,6 +110,8 @@ class Delivery:
                 self._join()
 
     def _fail(self, error: Exception) -> None:
+        if self.over.done():
+            return
         if self._wire.check():
             self.over.set_result(None)
         else:
@@ -126,6 +128,9 @@ class Delivery:
             self._later = self._loop.call_at(due, self._pump)
 
     def _go_on(self, *, over: bool) -> None:
+        if self.over.done():
+            # The write that brought the end filled the connection, which was said from within it.
+            return
         if over:
             self.over.set_result(None)
         elif self.source.more:

@@ -1,0 +1,97 @@
+"""The streams that their callers fill: opening one, appending to it, and going on with it in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Event, Failed, Started
+from tidegate.core.principal import Principal
+from tidegate.errors import Fenced, Interrupted, StoreUnavailable, StreamEnded
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.streams.generation import Generation
+from tidegate.streams.history import cursor_at, holds
+from tidegate.streams.leased import Leased, digest
+
+CLIENT = "client"
+"""Stands where the model's name does."""
+
+Live = Generation | Leased
+
+
+class Leases:
+    """Puts what it opens into `live`, which it shares with the service. A lease lasts for `seconds`."""
+
+    def __init__(
+        self,
+        store: Store,
+        live: dict[str, Live],
+        *,
+        seconds: float,
+        now: Callable[[], float],
+        random_bits: Callable[[int], int],
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._seconds = seconds
+        self._now = now
+        self._random_bits = random_bits
+
+    async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
+        """The id of a new stream and the token of its lease; see `Service.open_leased`."""
+        token = f"lease_{self._random_bits(256):064x}"
+        record = StreamRecord(
+            id=f"gen_{self._random_bits(128):032x}",
+            owner=owner.name,
+            model=CLIENT,
+            created_at=round(self._now(), 3),
+            metadata=metadata,
+            running=True,
+            lease=digest(token),
+        )
+        fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
+        if isinstance(fence, Claimed):
+            return fence.stream, token if await self._renewed(fence.stream, digest(token)) else None
+        self.adopt(fence, 1, record.lease)
+        return record.id, token
+
+    async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Cursor:
+        """The position after the events; see `Service.append`."""
+        live = self._live.get(record.id)
+        if isinstance(live, Leased):
+            offset = await live.append(token, expected, events)
+        elif live is not None:
+            raise Fenced("this stream is filled by its model")
+        else:
+            check_taken_over(record)
+            if not await holds(self._store, record.id, expected, events):
+                raise _too_late(record)
+            offset = expected + len(events)
+        return await cursor_at(self._store, record.id, offset)
+
+    def adopt(self, fence: Fence, tail: int, lease: bytes) -> None:
+        """Waits for the producer of a live stream, whose lease's token has this digest."""
+        self._live[fence.stream] = Leased(self._store, fence, tail, lease, self._seconds, self._let_go)
+
+    def _let_go(self, leased: Leased) -> None:
+        if self._live.get(leased.stream) is leased:
+            del self._live[leased.stream]
+
+    async def _renewed(self, stream: str, lease: bytes) -> bool:
+        live = self._live.get(stream)
+        if isinstance(live, Leased):
+            return await live.renew(lease)
+        check_taken_over(await self._store.get(stream))
+        return False
+
+
+def check_taken_over(record: StreamRecord) -> None:
+    """Raises `StoreUnavailable` for a stream without an end that nobody fills: the store could not write one yet."""
+    if record.end is None:
+        raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
+
+
+def _too_late(record: StreamRecord) -> Fenced | StreamEnded:
+    if isinstance(record.end, Failed) and record.end.error.code == Interrupted.code:
+        return Fenced("this lease is not, or no longer, the one that fills the stream")
+    return StreamEnded("the stream has ended")
