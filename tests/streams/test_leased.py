@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from engine_kit import ANNA, BERT, Engine
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, Usage
-from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, StreamNotFound
-from tidegate.stores.base import Claim
+from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, StreamNotFound, TooLong
+from tidegate.stores.base import Claim, Fence
+from tidegate.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +118,60 @@ async def test_a_server_that_keeps_nothing_ends_it_when_it_stops(engine: Engine)
     stream, _ = await opened(engine)
     await engine.service.drain(0)
     assert isinstance((await engine.events(stream))[-1], Failed)
+
+
+class Waiting(MemoryStore):
+    """A store whose takeovers are committed when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(max_generation_bytes=1000)
+        self.commit = asyncio.Event()
+
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        fence = await super().acquire(stream, lease=lease)
+        await self.commit.wait()
+        return fence
+
+
+async def test_opening_again_and_a_cancel_at_once_leave_a_stream_with_an_end() -> None:
+    """Whichever comes first: the old fence is void while the new one is being written."""
+    store = Waiting()
+    engine = Engine(store=store)
+    claim = Claim("anna streams k", b"digest")
+    stream, _ = await opened(engine, claim)
+    opening = asyncio.create_task(engine.service.open_leased({}, owner=ANNA, claim=claim))
+    await asyncio.sleep(0)
+    cancelling = asyncio.create_task(engine.service.cancel(stream, ANNA, None))
+    await asyncio.sleep(0)
+    store.commit.set()
+    await asyncio.gather(opening, cancelling)
+    assert isinstance((await engine.events(stream))[-1], Cancelled)
+
+
+async def test_a_stream_that_grows_too_long_ends_so() -> None:
+    """Past the limit a producer is refused, and readers are told why it ends there."""
+    engine = Engine(max_generation_bytes=1000)
+    stream, token = await opened(engine)
+    with pytest.raises(TooLong) as caught:
+        await engine.service.append(stream, ANNA, token, 1, [Delta("x" * 2000)])
+    assert caught.value.status == 413
+    end = (await engine.events(stream))[-1]
+    assert isinstance(end, Failed)
+    assert end.error.code == "too_long"
+
+
+async def test_a_drain_lets_producers_finish(engine: Engine) -> None:
+    """Those of a store that keeps nothing have as long as generations have."""
+    stream, token = await opened(engine)
+    drain = asyncio.create_task(engine.service.drain(5))
+    await asyncio.sleep(0)
+    await engine.service.append(stream, ANNA, token, 1, [END])
+    await drain
+    assert isinstance((await engine.events(stream))[-1], Completed)
+
+
+async def test_renewing_at_the_wrong_place_is_told_the_right_one(engine: Engine) -> None:
+    """Also where nothing is appended."""
+    stream, token = await opened(engine)
+    with pytest.raises(OffsetMismatch):
+        await engine.service.append(stream, ANNA, token, 99, [])

@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from asyncio import Future
 
 import pytest
 
 from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.dialects.native import EVENTS
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Fence, StreamRecord
+from tidegate.stores.base import Fence, Found, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.reader import Reader
 from tidegate.transports.broadcast import Broadcast, Broadcasts
@@ -242,3 +244,34 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
 
 def unchunked(chunks: list[bytes]) -> list[bytes]:
     return [chunk[chunk.index(b"\r\n") + 2 : -2] for chunk in chunks]
+
+
+class Slow(MemoryStore):
+    """Looks at once and answers later, as a store over a network does."""
+
+    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Future[Found]:  # type: ignore[override]
+        found = super().read(stream, after, limit=limit, max_bytes=max_bytes)
+        answer: Future[Found] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.003, answer.set_result, found)
+        return answer
+
+
+@pytest.mark.parametrize("batch", [EACH, BatchPolicy(3, 1)])
+async def test_a_store_that_answers_later_loses_and_doubles_nothing(batch: BatchPolicy) -> None:
+    """What is appended while a look is under way is looked for again, and who looks by itself joins nobody."""
+    room = Room()
+    room.store = Slow(max_generation_bytes=1 << 20)
+    await room.open()
+    deliveries: list[tuple[Delivery, Transport]] = []
+    for number in range(40):
+        if number % 10 == 0:
+            deliveries.append(room.attach(room.reader(batch)))
+        room.append(Delta(f"{number},"))
+        await asyncio.sleep(0.001)
+    room.append(END)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(delivery.over for delivery, _ in deliveries))
+    for delivery, transport in deliveries:
+        delivery.stop()
+        said = "".join(re.findall(r'"text":"([^"]*)"', transport.text))
+        assert said == "".join(f"{number}," for number in range(40))

@@ -134,3 +134,29 @@ async def test_a_full_connection_is_left_alone_until_it_drains() -> None:
     wire.changed(full=False)
     assert len(transport.written) == 2
     slow.stop()
+
+
+async def test_an_end_that_fills_the_connection_reaches_nobody_else() -> None:
+    """The transport says that it is full from within the write that brings the end: the append goes on undisturbed."""
+    transport, source = Transport(), Source()
+    ending = delivery(transport, source)
+    ending.begin(b"hello")
+    write = transport.write
+
+    def write_and_fill(data: bytes) -> None:
+        write(data)
+        ending._wire.changed(full=True)
+
+    ending._wire.write = write_and_fill
+    source.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    take = source.take
+
+    def take_the_end(now: float) -> Any:
+        source.at_end = True
+        return take(now)
+
+    source.take = take_the_end  # type: ignore[method-assign]
+    source.wake()
+    assert ending.over.done()
+    assert ending.over.exception() is None
+    ending.stop()
