@@ -172,6 +172,9 @@ def _generation(rng: Random, name: str) -> StreamPlan:
         # It has no head before its end, so nobody could know whom to cancel.
         mode = "background"
     keyed: Keyed = rng.choice(("no", "yes", "yes", "repeated"))
+    if how.fault == "hang" and keyed == "no":
+        # After an uncertain answer nobody would know it, either.
+        keyed = "yes"
     return StreamPlan(
         name=name,
         model=model,

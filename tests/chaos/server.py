@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,22 @@ UNHANDLED = re.compile(
 """What asyncio and the interpreter write of errors that nobody has dealt with."""
 
 
+PORTS = range(10_000, 32_000, 4)
+"""Below those that Linux gives to whoever does not care: a port that a server has just left must not become another's,
+or the clients of one run would talk to the server of a run beside it."""
+
+
+def free_port() -> int:
+    """A port for the only server of this process, which no other process of the harness takes."""
+    first = PORTS[os.getpid() % len(PORTS)]
+    for port in range(first, first + PORTS.step):
+        with socket.socket() as attempt, suppress(OSError):
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailed(f"ports {first} to {first + PORTS.step - 1} are taken")
+
+
 class ServerFailed(Exception):
     """The server did not start, or did not leave as it was told to."""
 
@@ -36,11 +53,13 @@ class ServerFailed(Exception):
 class Server:
     """At most one process at a time, with the configuration `tidegate.toml` of a folder.
 
-    `port` is where it listens, None while it is not ready. `died` is called when it ends without having been told to.
+    `port` is where it listens, always the same, None while it is not ready. `died` is called when it ends without
+    having been told to.
     """
 
     def __init__(self, folder: Path, died: Callable[[str], None]) -> None:
         self.port: int | None = None
+        self._listens_at = free_port()
         self.starts = 0
         self.errors: list[str] = []
         self._folder = folder
@@ -68,7 +87,7 @@ class Server:
             "PYTHONDONTWRITEBYTECODE": "1",
             "CHAOS_CLOCK": str(self._clock),
         }
-        command = (*TIDEGATE, "serve", "--port", "0", "--config", "tidegate.toml")
+        command = (*TIDEGATE, "serve", "--port", str(self._listens_at), "--config", "tidegate.toml")
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *command, stdout=pipe, stderr=pipe, env=environ, cwd=self._folder, limit=1 << 24
@@ -87,10 +106,9 @@ class Server:
                 line = await process.stdout.readline()
         except TimeoutError:
             raise ServerFailed(f"not ready after {START_SECONDS:g} s: {self.tail()}") from None
-        found = re.search(rb"http://127\.0\.0\.1:(\d+)/", line)
-        if found is None:
+        if not line:
             raise ServerFailed(f"ended with {await process.wait()} before it was ready: {self.tail()}")
-        self.port = int(found[1])
+        self.port = self._listens_at
         self._tasks.append(asyncio.create_task(self._watch(process)))
 
     async def kill(self) -> None:
