@@ -291,18 +291,13 @@ def _recovery(history: History, stream: Stream, log: Sequence[Event]) -> Iterato
     """What a process left behind is ended by the next one soon after its lease is over."""
     if stream.kind == "own" or not log or log[-1].data.get("error", {}).get("code") != "interrupted":
         return
-    read = [
-        event.at
-        for reading in history.readings
-        if reading.stream == stream.id
-        for event in reading.events
-        if event.type in TERMINAL
-    ]
-    said = [look.at for look in history.looks if look.stream == stream.id and look.status in TERMINAL]
-    bound = history.mended_at + history.lease_seconds + GRACE_SECONDS + NEWS_SECONDS
-    if (seen_at := min([*read, *said], default=0.0)) > bound:
-        what = f"its end was first seen {seen_at - history.mended_at:.2f} s after the last fault"
-        yield Violation("late end", f"{stream.name} {stream.id}", what)
+    for reading in history.readings:
+        if reading.stream == stream.id and reading.events:
+            # Whoever came later could not see it before.
+            came_at = max(history.mended_at, reading.events[0].at)
+            waited = reading.events[-1].at - came_at
+            if waited > history.lease_seconds + GRACE_SECONDS + NEWS_SECONDS:
+                yield Violation("late end", f"{reading.name} of {stream.id}", f"waited {waited:.2f} s for it")
 
 
 def _text(events: Iterable[Event]) -> str:
