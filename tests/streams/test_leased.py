@@ -175,3 +175,17 @@ async def test_renewing_at_the_wrong_place_is_told_the_right_one(engine: Engine)
     stream, token = await opened(engine)
     with pytest.raises(OffsetMismatch):
         await engine.service.append(stream, ANNA, token, 99, [])
+
+
+async def test_who_gives_up_on_opening_again_leaves_a_stream_that_still_ends() -> None:
+    """A call that is cancelled while the store takes the stream over does not lose the fence with which it ends."""
+    store = Waiting()
+    engine = Engine(store=store)
+    claim = Claim("anna streams k", b"digest")
+    stream, _ = await opened(engine, claim)
+    opening = asyncio.create_task(engine.service.open_leased({}, owner=ANNA, claim=claim))
+    await asyncio.sleep(0.01)
+    opening.cancel()
+    store.commit.set()
+    await engine.service.cancel(stream, ANNA, None)
+    assert isinstance((await engine.events(stream))[-1], Cancelled)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha256
 from hmac import compare_digest
+from typing import Any, TypeVar
 
 from tidegate.core.events import (
     TERMINAL_TYPES,
@@ -30,6 +31,8 @@ from tidegate.errors import (
 )
 from tidegate.stores.base import Fence, Store
 from tidegate.streams.attendance import Attendance
+
+T = TypeVar("T")
 
 RETRY_SECONDS = 1.0
 """Between attempts to write the end of a stream whose store could not write."""
@@ -71,6 +74,9 @@ class Leased:
 
         False where the stream has ended, or is about to.
         """
+        return await self._unbroken(self._renew(lease))
+
+    async def _renew(self, lease: bytes) -> bool:
         async with self._turn:
             if self._ending is not None or self.ended.done():
                 return False
@@ -88,6 +94,9 @@ class Leased:
         Raises `Fenced` with any token but the present one's, `OffsetMismatch` or `StoreUnavailable`; and `TooLong`,
         which ends the stream.
         """
+        return await self._unbroken(self._append(token, expected, events))
+
+    async def _append(self, token: str, expected: int, events: Sequence[Event]) -> int:
         async with self._turn:
             if self._ending is not None or not compare_digest(digest(token), self._lease):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
@@ -120,11 +129,15 @@ class Leased:
     async def _stored(self, events: Sequence[Event], expected: int) -> int:
         try:
             answer = self._store.append(events, fence=self._fence, expected=expected)
-            return await asyncio.shield(answer) if isinstance(answer, Future) else answer
+            return await answer if isinstance(answer, Future) else answer
         except TooLong as error:
             self.fail(error)
             error.status = 413
             raise
+
+    async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
+        """Whoever asked for it may be cancelled: what the store has is noted here all the same."""
+        return await asyncio.shield(self._loop.create_task(work))
 
     def _postpone(self) -> None:
         self._deadline = self._loop.time() + self._seconds
