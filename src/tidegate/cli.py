@@ -125,8 +125,8 @@ def key(name: str, scopes: tuple[str, ...]) -> None:
 def tail(stream: str, url: str, after: str | None) -> int:
     """Follow a stream, across broken connections and restarts of the server.
 
-    TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory, as this version does,
-    has forgotten them after a restart.
+    TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory only (memory://) has
+    forgotten them after a restart.
     """
     from tidegate.client.tail import follow
 

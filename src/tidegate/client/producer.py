@@ -40,7 +40,7 @@ class _Lease(msgspec.Struct):
 
 class _Opened(msgspec.Struct):
     id: str
-    cursor: str
+    offset: int
     text: str
     lease: _Lease | None
 
@@ -97,7 +97,7 @@ class Producer:
         if opened.lease is not None:
             self.lease_seconds = opened.lease.seconds
         self._token = opened.lease.token if opened.lease is not None else ""
-        self._offset = int(opened.cursor.rpartition("-")[2])
+        self._offset = opened.offset
 
     def __enter__(self) -> Self:
         return self

@@ -47,15 +47,20 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Opened(Snapshot, frozen=True, kw_only=True):
-    """A stream that its caller fills; `lease` is null where an idempotency key led to one that has ended."""
+    """A stream that its caller fills; `lease` is null where an idempotency key led to one that has ended.
+
+    `offset` is that of the last event: what the next append expects.
+    """
 
     lease: Lease | None
+    offset: int
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """The position after what was appended."""
+    """The position after what was appended, and its offset: what the next append expects."""
 
     cursor: str
+    offset: int
 
 
 async def create(call: Call) -> None:
@@ -88,14 +93,15 @@ async def append(call: Call) -> None:
     stream = _stream(call)
     wanted, events = native_producer.parse_append(await call.body())
     cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
-    await call.answer_json(Appended(str(cursor)))
+    await call.answer_json(Appended(str(cursor), cursor.offset))
 
 
 async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
     stream, token = await call.service.open_leased(wanted.metadata, owner=call.principal, claim=_claim(call, wanted))
     snapshot = await call.service.snapshot(stream, call.principal)
     lease = None if token is None else Lease(token, call.service.lease_seconds)
-    opened = Opened(**msgspec.structs.asdict(snapshot), lease=lease)
+    offset = parse_cursor(snapshot.cursor).offset
+    opened = Opened(**msgspec.structs.asdict(snapshot), lease=lease, offset=offset)
     await call.answer_json(opened, status=201, headers=stream_headers(call, stream))
 
 
