@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from api_kit import call, fetch
+from restart_kit import Restartable
 
 from tidegate.client.producer import Producer
 from tidegate.client.session import Session
 from tidegate.client.tail import _connection
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import Fenced, UpstreamUnreachable
-from tidegate.testing.process import Process, running
+from tidegate.testing.process import running
 
 pytestmark = pytest.mark.anyio
 
@@ -38,12 +38,6 @@ provider = "replay"
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "tidegate.toml").write_text(CONFIG)
     return tmp_path
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def followed(url: str, stream: str) -> Iterator[ServerSentEvent]:
@@ -84,31 +78,20 @@ async def test_an_agent_that_crashes_goes_on_at_the_right_offset(folder: Path) -
     assert events[-1].event == "completed"
 
 
-def test_a_server_that_is_killed_loses_nothing_that_a_producer_was_told(folder: Path) -> None:
+def test_a_server_that_is_killed_loses_nothing_that_a_producer_was_told(tmp_path: Path) -> None:
     """kill -9 and restart, five times: the helper repeats, the reader comes back, and each piece is there once."""
-    port = str(free_port())
-    url = f"http://127.0.0.1:{port}"
-    start = (sys.executable, "-c", "from tidegate.cli import main; main()", "serve", "--port", port)
     said = [f"piece {number}. " for number in range(100)]
     seen: list[ServerSentEvent] = []
 
-    def serving() -> tuple[object, Process]:
-        context = running("--config", "tidegate.toml", command=start, cwd=folder)
-        return context, context.__enter__()
-
-    context, server = serving()
-    with Producer(url, key="k", sleep=lambda _: None) as stream:
-        reader = threading.Thread(target=lambda: seen.extend(followed(url, stream.id)), daemon=True)
-        reader.start()
-        for number, piece in enumerate(said):
-            if number % 20 == 10:
-                server.signal(signal.SIGKILL)
-                server.wait()
-                context.__exit__(None, None, None)  # type: ignore[attr-defined]
-                context, server = serving()
-            stream.say(piece)
-    reader.join(20)
-    context.__exit__(None, None, None)  # type: ignore[attr-defined]
+    with Restartable(tmp_path, CONFIG) as server:
+        with Producer(server.url, key="k", sleep=lambda _: None) as stream:
+            reader = threading.Thread(target=lambda: seen.extend(followed(server.url, stream.id)), daemon=True)
+            reader.start()
+            for number, piece in enumerate(said):
+                if number % 20 == 10:
+                    server.restart()
+                stream.say(piece)
+        reader.join(20)
     assert text_of(seen) == "".join(said)
     assert seen[-1].event == "completed"
     offsets = [int(event.id.split("-")[1]) for event in seen]
