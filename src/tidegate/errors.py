@@ -9,7 +9,9 @@
     │   ├── MalformedCursor          malformed_cursor       400
     │   └── HostNotAllowed           host_not_allowed       400
     ├── Unauthenticated              invalid_credentials    401
+    │   └── TokenExpired             token_expired          401
     ├── Forbidden                    missing_scope          403
+    │   └── OriginNotAllowed         origin_not_allowed     403
     ├── NotFound                     not_found              404
     │   ├── StreamNotFound           stream_not_found       404
     │   └── ModelNotFound            model_not_found        404
@@ -20,9 +22,14 @@
     │   ├── Fenced                   fenced                 409
     │   ├── GenerationCancelled      cancelled              409
     │   ├── OffsetMismatch           offset_mismatch        409
-    │   └── StreamEnded              stream_ended           409
+    │   ├── StreamEnded              stream_ended           409
+    │   └── TooManyShares            too_many_shares        409
     ├── BodyTooLarge                 body_too_large         413
     ├── UnsupportedMediaType         unsupported_media_type 415
+    ├── RateLimited                  rate_limit_exceeded    429     yes
+    │   ├── TokensExhausted          tokens_exhausted       429     yes
+    │   ├── TooManyGenerations       too_many_generations   429     yes
+    │   └── TooManyReaders           too_many_readers       429     yes
     ├── HeadersTooLarge              headers_too_large      431
     ├── TooLong                      too_long               500
     ├── InternalError                internal_error         500
@@ -37,6 +44,7 @@
     │   ├── Draining                 draining               503     yes
     │   ├── QueueFull                queue_full             503     yes
     │   ├── StoreUnavailable         store_unavailable      503     yes
+    │   ├── IssuerUnavailable        issuer_unavailable     503     yes
     │   └── Interrupted              interrupted            503     yes
     ├── CancelTimeout                cancel_timeout         504     yes
     └── ConfigError                  config_error           never answered: exit code 2
@@ -117,10 +125,22 @@ class Unauthenticated(TidegateError):
     status = 401
 
 
+class TokenExpired(Unauthenticated):
+    """A new token is all that is missing."""
+
+    code = "token_expired"
+
+
 class Forbidden(TidegateError):
     type = "permission_error"
     code = "missing_scope"
     status = 403
+
+
+class OriginNotAllowed(Forbidden):
+    """The request comes from a web page of a site that may not use this server."""
+
+    code = "origin_not_allowed"
 
 
 class NotFound(TidegateError):
@@ -196,6 +216,12 @@ class StreamEnded(Conflict):
     code = "stream_ended"
 
 
+class TooManyShares(Conflict):
+    """The stream has as many share tokens as it may have at a time."""
+
+    code = "too_many_shares"
+
+
 class BodyTooLarge(TidegateError):
     type = "invalid_request_error"
     code = "body_too_large"
@@ -206,6 +232,37 @@ class UnsupportedMediaType(TidegateError):
     type = "invalid_request_error"
     code = "unsupported_media_type"
     status = 415
+
+
+class RateLimited(TidegateError):
+    """The caller has asked for more than `limits` lets it have; `retry_after` says when it may go on."""
+
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TokensExhausted(RateLimited):
+    """`limits.tokens_per_minute`."""
+
+    code = "tokens_exhausted"
+
+
+class TooManyGenerations(RateLimited):
+    """`limits.concurrent_generations`."""
+
+    code = "too_many_generations"
+
+
+class TooManyReaders(RateLimited):
+    """`limits.readers_per_principal`."""
+
+    code = "too_many_readers"
 
 
 class HeadersTooLarge(TidegateError):
@@ -309,6 +366,13 @@ class StoreUnavailable(Unavailable):
     """The store could not write or read: its disk is full, say. What it has acknowledged, it keeps."""
 
     code = "store_unavailable"
+
+
+class IssuerUnavailable(Unavailable):
+    """The keys of the tokens' issuer (`auth.jwks_url`) could not be fetched, so that nobody knows whose a token is."""
+
+    code = "issuer_unavailable"
+    retry_after = 5.0
 
 
 class Interrupted(Unavailable):

@@ -23,8 +23,9 @@ from tidegate.errors import (
     StreamNotFound,
     TidegateError,
     TooLong,
+    TooManyShares,
 )
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.stores.base import MAX_SHARES, Claim, Claimed, Fence, Share, Store, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.sqlite import SqliteStore
 
@@ -316,6 +317,8 @@ async def test_calls_on_a_stream_that_is_not_there_say_so(store: Store) -> None:
         lambda: read(store, "gen_none", None, 1),
         lambda: store.acquire("gen_none"),
         lambda: store.forget("gen_none"),
+        lambda: store.share(Share(b"digest", "gen_none", 2000)),
+        lambda: store.unshare("gen_none"),
         lambda: store.mark_running(fence),
         lambda: appended(store, [Delta("a")], fence, 0),
         lambda: store.list(owner=None, status=None, before="gen_none", limit=1),
@@ -438,6 +441,104 @@ async def test_taking_over_may_replace_the_lease(store: Store) -> None:
     assert (await store.get("gen_1")).lease == b"first"
     await store.acquire("gen_1", lease=b"second")
     assert (await store.get("gen_1")).lease == b"second"
+
+
+async def test_a_share_is_found_by_its_digest(store: Store) -> None:
+    """What was kept is answered as it was, and nothing else is taken for it, however often it is asked for."""
+    await opened(store)
+    share = Share(b"a", "gen_1", 1234.567)
+    assert await store.shared(b"a") is None
+    await store.share(share)
+    for _ in range(2):
+        assert await store.shared(b"a") == share
+        assert await store.shared(b"b") is None
+
+
+async def test_all_shares_of_a_stream_are_revoked_at_once(store: Store) -> None:
+    """Revoking leaves none, harms no other stream's, and is no ban: the stream can be shared again."""
+    await opened(store, "gen_1")
+    await opened(store, "gen_2")
+    other = Share(b"other", "gen_2", 2000)
+    for share in (Share(b"a", "gen_1", 2000), Share(b"b", "gen_1", 3000), other):
+        await store.share(share)
+        assert await store.shared(share.digest) == share
+    await store.unshare("gen_1")
+    assert [await store.shared(digest) for digest in (b"a", b"b", b"other")] == [None, None, other]
+    await store.unshare("gen_1")
+    await store.share(Share(b"c", "gen_1", 2000))
+    assert await store.shared(b"c") == Share(b"c", "gen_1", 2000)
+    assert await store.shared(b"a") is None
+
+
+async def test_a_share_is_forgotten_with_its_stream(store: Store) -> None:
+    """It does not lead to another stream that comes to have the same name."""
+    await opened(store, "gen_1")
+    await opened(store, "gen_2")
+    for share in (Share(b"a", "gen_1", 2000), Share(b"unseen", "gen_1", 2000), Share(b"other", "gen_2", 2000)):
+        await store.share(share)
+    assert await store.shared(b"a") is not None
+    await store.forget("gen_1")
+    await opened(store, "gen_1")
+    assert [await store.shared(digest) for digest in (b"a", b"unseen")] == [None, None]
+    assert await store.shared(b"other") is not None
+
+
+async def test_a_share_expires_with_its_stream(store: Store, clock: Clock) -> None:
+    """Retention counts for the stream alone: a share that would be good for longer is gone with it."""
+    for stream in ("gen_old", "gen_fresh"):
+        await appended(store, [END], await opened(store, stream), 1)
+        await store.share(Share(stream.encode(), stream, 1e9))
+        assert await store.shared(stream.encode()) is not None
+        clock.now += 100
+    assert await store.expire(1050) == 1
+    assert await store.shared(b"gen_old") is None
+    assert await store.shared(b"gen_fresh") is not None
+
+
+async def test_shares_of_a_stream_are_so_many_at_the_most(store: Store, clock: Clock) -> None:
+    """One more is refused and changes nothing, however many come at once; each stream has its own, and time frees."""
+    await opened(store, "gen_1")
+    await opened(store, "gen_2")
+    shares = [Share(b"%d" % n, "gen_1", clock.now + (10 if n % 2 else 20)) for n in range(MAX_SHARES + 50)]
+    answers = await asyncio.gather(*map(store.share, shares), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [type(None)] * MAX_SHARES + [TooManyShares] * 50
+    assert [await store.shared(share.digest) for share in shares] == [*shares[:MAX_SHARES], *[None] * 50]
+    await store.share(Share(b"other", "gen_2", 2000))
+    clock.now += 10
+    for n in range(MAX_SHARES // 2):
+        await store.share(Share(b"late %d" % n, "gen_1", 2000))
+    with pytest.raises(TooManyShares):
+        await store.share(Share(b"too late", "gen_1", 2000))
+    assert [await store.shared(share.digest) for share in shares[:MAX_SHARES:2]] == shares[:MAX_SHARES:2]
+
+
+async def test_no_look_in_between_brings_a_revoked_share_back(store: Store) -> None:
+    """Whoever asks while shares are revoked is answered; once that is done nobody finds them."""
+    await opened(store)
+    for n in range(20):
+        await store.share(Share(b"%d" % n, "gen_1", 2000))
+    looks = [store.shared(b"%d" % n) for n in range(20)]
+    more = [store.shared(b"%d" % n) for n in range(20)]
+    await asyncio.gather(*looks, store.unshare("gen_1"), *more)
+    assert [await store.shared(b"%d" % n) for n in range(20)] == [None] * 20
+
+
+async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None:
+    """After a restart a link that was sent still works, and one that was revoked still does not."""
+    if not store.durable:
+        pytest.skip("what it holds is gone with it")
+    await opened(store, "gen_1")
+    await opened(store, "gen_2")
+    for stream in ("gen_1", "gen_2"):
+        await store.share(Share(stream.encode(), stream, 2000.125))
+    await store.unshare("gen_2")
+    assert await store.shared(b"gen_1") is not None
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await store.shared(b"gen_1")
+    await store.open()
+    assert await store.shared(b"gen_1") == Share(b"gen_1", "gen_1", 2000.125)
+    assert await store.shared(b"gen_2") is None
 
 
 async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(store: Store) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Claim, Fence, StreamRecord
+from tidegate.stores.base import Claim, Fence, Share, StreamRecord
 from tidegate.stores.memory import STREAM_BYTES, MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +49,16 @@ async def test_what_is_forgotten_makes_room() -> None:
     await store.forget("gen_1")
     await ended(store, "gen_2", 1000)
     await store.get("gen_0")
+
+
+async def test_what_makes_room_takes_its_shares_along() -> None:
+    """No token leads to a stream that has gone before its time."""
+    store = MemoryStore(max_generation_bytes=10_000, max_kept_bytes=100, now=lambda: 1000.0)
+    for index in range(2):
+        await ended(store, f"gen_{index}", 1000)
+        await store.share(Share(b"%d" % index, f"gen_{index}", 2000))
+    await ended(store, "gen_2", 1000)
+    assert [await store.shared(b"%d" % index) for index in range(2)] == [None, None]
 
 
 async def test_what_is_being_read_goes_last() -> None:

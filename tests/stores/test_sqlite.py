@@ -17,7 +17,7 @@ import pytest
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, IdempotencyMismatch, StoreUnavailable, StreamNotFound, TidegateError
-from tidegate.stores.base import Claim, Claimed, Fence, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -146,6 +146,14 @@ def opened_elsewhere(path: Path) -> str:
     """What a second process says when it opens the store."""
     command = [sys.executable, "-c", OPENER, str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stderr
+
+
+def shares_kept(path: Path) -> list[bytes]:
+    """The digests that are in the file."""
+    other = sqlite3.connect(path)
+    found = [digest for (digest,) in other.execute("SELECT digest FROM shares ORDER BY digest")]
+    other.close()
+    return found
 
 
 def content(path: Path) -> bytes:
@@ -491,3 +499,41 @@ async def test_the_lease_that_counts_is_kept(store: SqliteStore) -> None:
         await store.acquire("gen_1", lease=given)
         await store.close()
         assert [unfinished.lease for unfinished in await store.open()] == [kept]
+
+
+async def test_no_share_stays_in_the_file_without_its_stream(path: Path) -> None:
+    """What is forgotten, expires, is revoked or makes room leaves no row behind."""
+    now = 1000.0
+    store = SqliteStore(path, max_generation_bytes=1 << 20, now=lambda: now)
+    await store.open()
+    for stream in ("gen_1", "gen_2", "gen_3", "gen_4"):
+        await ended(store, stream)
+        await store.share(Share(stream.encode(), stream, 2000))
+    await store.forget("gen_1")
+    assert shares_kept(path) == [b"gen_2", b"gen_3", b"gen_4"]
+    await store.unshare("gen_2")
+    assert shares_kept(path) == [b"gen_3", b"gen_4"]
+    now = 2000.0
+    await store.share(Share(b"new", "gen_3", 3000))
+    assert shares_kept(path) == [b"gen_4", b"new"]
+    assert await store.expire(float("inf")) == 3
+    assert shares_kept(path) == []
+    await store.close()
+
+
+async def test_a_share_is_there_once_it_is_in_the_file(store: SqliteStore, path: Path) -> None:
+    """No token is told before it would survive, and one that is known works until its revocation is in the file."""
+    await created(store)
+    share = Share(b"a", "gen_1", 1e12)
+    with held_up(path):
+        sharing = asyncio.create_task(store.share(share))
+        await asyncio.wait((sharing,), timeout=0.05)
+        assert not sharing.done()
+        assert await store.shared(b"a") is None
+    await sharing
+    with held_up(path):
+        revoking = asyncio.create_task(store.unshare("gen_1"))
+        await asyncio.wait((revoking,), timeout=0.05)
+        assert await store.shared(b"a") == share
+    await revoking
+    assert await store.shared(b"a") is None

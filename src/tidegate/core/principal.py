@@ -11,16 +11,23 @@ SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """A caller: `key:NAME`, or `anonymous` where no authentication is configured."""
+    """A caller: `key:NAME`, `jwt:ISSUER:SUB`, `share:…`, or `anonymous` where no authentication is configured.
+
+    `account` is what its limits are counted on: its name, or the address of who has none. `stream` is the only one
+    that it may see, for the holder of a share token. `expires_at` is in Unix seconds: no connection outlives it.
+    """
 
     name: str
     scopes: frozenset[Scope]
+    account: str = ""
+    stream: str | None = None
+    expires_at: float | None = None
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes
 
 
-ANONYMOUS = Principal("anonymous", SCOPES)
+ANONYMOUS = Principal("anonymous", SCOPES, "anonymous")
 
 NOBODY = Principal("nobody", frozenset())
 """Whoever calls a route that is open to all: nothing belongs to it."""

@@ -21,6 +21,10 @@ from tidegate.core.events import Event, GenerationRequest, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
+from tidegate.errors import TooManyShares
+
+MAX_SHARES = 100
+"""Unexpired shares of one stream: a link serves any number of people, and the store is not there to be filled up."""
 
 
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,14 @@ class Claimed(msgspec.Struct, frozen=True):
     """The answer to a claim that an earlier request with the same body has made: its stream."""
 
     stream: str
+
+
+class Share(msgspec.Struct, frozen=True):
+    """The right to read a stream for whoever has the token with this SHA-256, until then (Unix seconds)."""
+
+    digest: bytes
+    stream: str
+    expires_at: float
 
 
 Found = Page | Gap
@@ -148,8 +160,20 @@ class Store(Protocol):
         """The owner's streams (None: everybody's), newest first, after the stream `before` in that order."""
         ...
 
+    async def share(self, share: Share) -> None:
+        """Keeps the share as long as its stream. Raises `TooManyShares` beyond `MAX_SHARES` that have not expired."""
+        ...
+
+    async def shared(self, digest: bytes) -> Share | None:
+        """The share; None where there is none, or none any more. One that has expired may still be answered."""
+        ...
+
+    async def unshare(self, stream: str) -> None:
+        """Drops all shares of the stream."""
+        ...
+
     async def forget(self, stream: str) -> None:
-        """Drops the stream, its log and its idempotency key."""
+        """Drops the stream, its log, its idempotency key and its shares."""
         ...
 
     async def expire(self, ended_before: float) -> int:
@@ -159,3 +183,9 @@ class Store(Protocol):
     async def close(self) -> None:
         """Frees what the store holds."""
         ...
+
+
+def check_room(shares: int) -> None:
+    """Raises `TooManyShares` where a stream with so many unexpired shares can have no other."""
+    if shares >= MAX_SHARES:
+        raise TooManyShares(f"a stream has {MAX_SHARES} share tokens at the most: revoke them, or let some expire")

@@ -16,7 +16,7 @@ from tidegate.core.events import TERMINAL_TYPES, Event
 from tidegate.core.fold import Status, status_of
 from tidegate.core.log import Log
 from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
-from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
+from tidegate.stores.base import Claim, Claimed, Fence, Found, Share, StreamRecord, Unwatch, check_room
 from tidegate.stores.watchers import wake_all
 
 STREAM_BYTES = 2048
@@ -36,6 +36,7 @@ class _Stream:
         self.log = log
         self.epoch = epoch
         self.claim = claim
+        self.shares: dict[bytes, Share] = {}
         self.watchers: dict[object, Callable[[], None]] = {}
 
     @property
@@ -65,6 +66,7 @@ class MemoryStore:
         self._random_bits = random_bits
         self._streams: dict[str, _Stream] = {}
         self._claims: dict[str, tuple[Claim, str]] = {}
+        self._shares: dict[bytes, Share] = {}
         self._max_kept_bytes = max_kept_bytes
         self._kept_bytes = 0
         self._ended: dict[str, None] = {}
@@ -148,6 +150,21 @@ class MemoryStore:
         )
         return list(islice(wanted, limit))
 
+    async def share(self, share: Share) -> None:
+        held = self._get(share.stream)
+        now = self._now()
+        valid = {digest: other for digest, other in held.shares.items() if other.expires_at > now}
+        check_room(len(valid))
+        self._unshare(held)
+        held.shares = {**valid, share.digest: share}
+        self._shares |= held.shares
+
+    async def shared(self, digest: bytes) -> Share | None:
+        return self._shares.get(digest)
+
+    async def unshare(self, stream: str) -> None:
+        self._unshare(self._get(stream))
+
     async def forget(self, stream: str) -> None:
         self._drop(self._get(stream))
 
@@ -188,7 +205,13 @@ class MemoryStore:
             self._kept_bytes -= held.size
         if held.claim is not None:
             del self._claims[held.claim.key]
+        self._unshare(held)
         held.wake()
+
+    def _unshare(self, held: _Stream) -> None:
+        for digest in held.shares:
+            del self._shares[digest]
+        held.shares = {}
 
     def _fenced(self, fence: Fence) -> _Stream:
         held = self._get(fence.stream)

@@ -27,10 +27,11 @@ from tidegate.core.log import Entry, Log
 from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_reader as reader
-from tidegate.stores.base import Claim, Claimed, Fence, Found, StreamRecord, Unwatch
+from tidegate.stores.base import Claim, Claimed, Fence, Found, Share, StreamRecord, Unwatch
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite_reader import ReadThread
 from tidegate.stores.sqlite_rows import not_found, to_json
+from tidegate.stores.sqlite_shares import Shares
 from tidegate.stores.sqlite_shelf import Held, Queued
 from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_writer import Line, Write, Writer
@@ -71,6 +72,7 @@ class SqliteStore:
         self._random_bits = random_bits
         self._threads: _Threads | None = None
         self._streams = Streams(self._ask, max_generation_bytes)
+        self._shares = Shares(self._ask)
         self._news: dict[Held, None] = {}
         self._next_key = 1
 
@@ -215,6 +217,15 @@ class SqliteStore:
         self._streams.keep(rows, forgotten)
         return [row.record for row in rows]
 
+    async def share(self, share: Share) -> None:
+        await self._change(Line(), partial(changes.share, share=share, now=self._now()), bool)
+
+    async def shared(self, digest: bytes) -> Share | None:
+        return await self._shares.found(digest)
+
+    async def unshare(self, stream: str) -> None:
+        await self._change(Line(), partial(changes.unshare, stream=stream), lambda _: self._shares.clear())
+
     async def forget(self, stream: str) -> None:
         held = await self._streams.found(stream)
         queued = held.queued
@@ -227,7 +238,7 @@ class SqliteStore:
     async def expire(self, ended_before: float) -> int:
         def expired(streams: Sequence[str]) -> int:
             for stream in streams:
-                self._streams.drop(stream)
+                self._drop(stream)
             return len(streams)
 
         expire = partial(changes.expire, ended_before=ended_before)
@@ -245,6 +256,7 @@ class SqliteStore:
             await threads.reader.close()
             self._file.close()
             self._streams.close()
+            self._shares.clear()
 
     async def _ask(self, question: Callable[[Connection], T]) -> T:
         return await self._open_threads().reader.ask(question)
@@ -261,7 +273,11 @@ class SqliteStore:
         return answer
 
     def _dropped(self, stream: str) -> Callable[[None], None]:
-        return lambda _: self._streams.drop(stream)
+        return lambda _: self._drop(stream)
+
+    def _drop(self, stream: str) -> None:
+        self._streams.drop(stream)
+        self._shares.clear()
 
     def _committed(self, group: Sequence[Write]) -> None:
         for write in group:

@@ -9,7 +9,7 @@ import msgspec
 
 from tidegate.core.events import Terminal
 from tidegate.core.fold import status_of
-from tidegate.stores.base import Claim, Claimed, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Share, StreamRecord, check_room
 from tidegate.stores.sqlite_reader import claimed
 from tidegate.stores.sqlite_rows import Epochs, insert, not_found
 
@@ -76,11 +76,28 @@ def end(connection: Connection, key: int, end: Terminal, ended_at: float, tail: 
     connection.execute("DELETE FROM batches WHERE stream = ? AND last < ?", (key, tail))
 
 
+def share(connection: Connection, share: Share, now: float) -> None:
+    """Keeps a share, in place of those of its stream that have expired. Raises `StreamNotFound` or `TooManyShares`."""
+    key = _key_of(connection, share.stream)
+    valid = "SELECT count(*) FROM shares WHERE stream = ? AND expires_at > ?"
+    check_room(connection.execute(valid, (key, now)).fetchone()[0])
+    connection.execute("DELETE FROM shares WHERE stream = ? AND expires_at <= ?", (key, now))
+    connection.execute(
+        "INSERT INTO shares (digest, stream, expires_at) VALUES (?, ?, ?)", (share.digest, key, share.expires_at)
+    )
+
+
+def unshare(connection: Connection, stream: str) -> None:
+    """Drops all shares of a stream. Raises `StreamNotFound`."""
+    connection.execute("DELETE FROM shares WHERE stream = ?", (_key_of(connection, stream),))
+
+
 def forget(connection: Connection, key: int, stream: str) -> None:
-    """Drops a stream, its log and its claim. Raises `StreamNotFound`."""
+    """Drops a stream, its log, its claim and its shares. Raises `StreamNotFound`."""
     if not connection.execute("DELETE FROM streams WHERE key = ? AND id = ?", (key, stream)).rowcount:
         raise not_found(stream)
     connection.execute("DELETE FROM batches WHERE stream = ?", (key,))
+    connection.execute("DELETE FROM shares WHERE stream = ?", (key,))
 
 
 def expire(connection: Connection, ended_before: float) -> Sequence[str]:
@@ -109,3 +126,10 @@ def vacuum(connection: Connection) -> bool:
         # However many it is asked for, sqlite3 frees one: it takes a statement without columns to be done.
         connection.execute("PRAGMA incremental_vacuum(1)")
     return True
+
+
+def _key_of(connection: Connection, stream: str) -> int:
+    found = connection.execute("SELECT key FROM streams WHERE id = ?", (stream,)).fetchone()
+    if found is None:
+        raise not_found(stream)
+    return found[0]

@@ -15,7 +15,7 @@ from tidegate.errors import ConfigError, StoreUnavailable, TidegateError
 
 Synchronous = Literal["normal", "full"]
 
-VERSION = 1
+VERSION = 2
 """Of what stands in the file, as its `user_version`."""
 
 APPLICATION = 0x74696465
@@ -67,10 +67,17 @@ CREATE TABLE batches (
     events BLOB NOT NULL,
     PRIMARY KEY (stream, last)
 ) WITHOUT ROWID;
+CREATE TABLE shares (
+    digest BLOB PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX shares_of_stream ON shares (stream);
 """
 """`batches.last` is the offset of the last of its events, which are a JSON array. `epochs` is a list of [epoch, start].
 
 `tail` and `size` are known once the stream has ended; `key` is in the order of creation.
+`batches.stream` and `shares.stream` are keys.
 """
 
 

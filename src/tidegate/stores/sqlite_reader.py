@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tidegate.core.fold import Status
 from tidegate.core.log import Log
 from tidegate.errors import IdempotencyMismatch
-from tidegate.stores.base import Claim, Claimed
+from tidegate.stores.base import Claim, Claimed, Share
 from tidegate.stores.sqlite_file import unavailable
 from tidegate.stores.sqlite_rows import COLUMNS, Row, not_found, to_log, to_row
 
@@ -87,6 +87,14 @@ def claimed(connection: Connection, claim: Claim) -> Claimed | None:
     if digest != claim.digest:
         raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
     return Claimed(stream)
+
+
+def share_of(connection: Connection, digest: bytes) -> Share | None:
+    """The share with this digest, if there is one."""
+    found = connection.execute(
+        "SELECT id, expires_at FROM shares JOIN streams ON key = stream WHERE shares.digest = ?", (digest,)
+    ).fetchone()
+    return Share(digest, *found) if found is not None else None
 
 
 def page(connection: Connection, owner: str | None, status: Status | None, before: str | None, limit: int) -> list[Row]:

@@ -1,0 +1,61 @@
+"""Share tokens: whoever has one may read one stream, until it expires or is revoked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+
+from tidegate.core.principal import Principal
+from tidegate.stores.base import Share, Store
+
+PREFIX = "share_"
+
+_TOKEN = re.compile(PREFIX + "[0-9a-f]{64}")
+
+
+def is_share_token(text: str) -> bool:
+    """Whether the text means to be a share token: its prefix decides.
+
+    One that is malformed is a share token that is not valid: whoever mistyped it is told so, and is never taken for
+    somebody without credentials, who may do more where no authentication is configured.
+    """
+    return text.startswith(PREFIX)
+
+
+class Shares:
+    """Makes tokens of 256 random bits, of which the store has the SHA-256 only, and knows their holders."""
+
+    is_one = staticmethod(is_share_token)
+
+    def __init__(self, store: Store, *, now: Callable[[], float], random_bits: Callable[[int], int]) -> None:
+        self._store = store
+        self._now = now
+        self._random_bits = random_bits
+
+    async def share(self, stream: str, ttl_seconds: float) -> tuple[str, float]:
+        """A new token and when it expires, in Unix seconds. Raises `StreamNotFound` or `TooManyShares`."""
+        token = f"{PREFIX}{self._random_bits(256):064x}"
+        expires_at = round(self._now() + ttl_seconds, 3)
+        await self._store.share(Share(_digest(token), stream, expires_at))
+        return token, expires_at
+
+    async def holder(self, token: str) -> Principal | None:
+        """Who reads by this token; None where it is unknown, malformed, revoked or expired. It has no account."""
+        if not _TOKEN.fullmatch(token):
+            return None
+        digest = _digest(token)
+        share = await self._store.shared(digest)
+        if share is None or share.expires_at <= self._now():
+            return None
+        return Principal(
+            f"share:{digest.hex()[:16]}", frozenset({"read"}), stream=share.stream, expires_at=share.expires_at
+        )
+
+    async def revoke(self, stream: str) -> None:
+        """No token of the stream is valid any more. Raises `StreamNotFound`."""
+        await self._store.unshare(stream)
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode()).digest()
