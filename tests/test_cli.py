@@ -81,7 +81,14 @@ def test_help_lists_the_commands_there_are(tidegate: Run) -> None:
     """Nothing is promised that this version does not have."""
     outcome = tidegate("--help")
     assert outcome.code == 0
-    assert re.findall(r"^  ([a-z]+)  ", outcome.out, re.MULTILINE) == ["bench", "config", "key", "serve", "tail"]
+    assert re.findall(r"^  ([a-z]+)  ", outcome.out, re.MULTILINE) == [
+        "bench",
+        "config",
+        "key",
+        "serve",
+        "tail",
+        "token",
+    ]
 
 
 def test_serve_has_the_documented_flags(tidegate: Run) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -23,8 +25,21 @@ INTERRUPTED = 130
 UPSTREAM_KEY = "UPSTREAM_API_KEY"
 """The environment variable with the key for `--upstream`, as in the documentation's example."""
 
+_TTL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 _FILE = click.option(
     "--config", "file", type=click.Path(path_type=Path), help="Settings; tidegate.toml where there is one."
+)
+
+_SCOPES = click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(get_args(Scope)),
+    default=("generate", "read", "cancel"),
+    show_default=True,
+    help="What the holder may do; may be given again.",
 )
 
 
@@ -101,21 +116,44 @@ def show_config(file: Path | None) -> None:
 
 @commands.command()
 @click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(get_args(Scope)),
-    default=("generate", "read", "cancel"),
-    show_default=True,
-    help="What the key may do; may be given again.",
-)
+@_SCOPES
 def key(name: str, scopes: tuple[str, ...]) -> None:
     """Make an API key: prints it once, and the lines for the file."""
     from tidegate.config import new_key
 
     made, lines = new_key(name, scopes)
     click.echo(f"The key, shown only now:\n\n{made}\n\nFor tidegate.toml:\n\n{lines}", nl=False)
+
+
+def _ttl_seconds(context: click.Context, option: click.Parameter, value: str) -> int:
+    found = _TTL.fullmatch(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no duration such as 30s, 15m, 1h or 7d")
+    return int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+@commands.command()
+@click.option("--sub", metavar="NAME", required=True, help="Whose token it is.")
+@_SCOPES
+@click.option("--ttl", default="1h", show_default=True, callback=_ttl_seconds, help="How long it is good for.")
+@_FILE
+def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> None:
+    """Mint a token with the configured secret (auth.jwt_secret_env), for the configured issuer and audience."""
+    from tidegate import config
+    from tidegate.gate.tokens import mint, secret_of
+
+    auth = config.load(file, os.environ, {}).auth
+    secret = secret_of(auth.jwt_secret_env, os.environ)
+    minted = mint(
+        secret,
+        sub=sub,
+        scopes=dict.fromkeys(scopes),
+        ttl_seconds=ttl,
+        issuer=auth.issuer,
+        audience=auth.audience,
+        now=time.time(),
+    )
+    click.echo(minted)
 
 
 @commands.command()
