@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tidegate.core.principal import Principal
 from tidegate.gate.access import AccessMiddleware, public_path
 from tidegate.observe.base import RequestDone
 
@@ -22,6 +24,36 @@ async def test_request_done(exchange: Any, recorder: Any) -> None:
     await exchange(app, method="POST", path="/v1/streams", query=b"access_token=secret")
     assert recorder.seen == [RequestDone(None, "POST", "/v1/streams", 204, 2.5)]
     assert "secret" not in repr(recorder.seen)
+
+
+async def test_what_is_found_further_in(exchange: Any, recorder: Any) -> None:
+    """The log has who has asked, from where, and for which stream."""
+
+    async def streams(scope: Any, receive: Any, send: Any) -> None:
+        scope["tidegate.principal"] = Principal("key:ci", frozenset())
+        scope["tidegate.stream_id"] = "gen_1"
+        scope["tidegate.route"] = SimpleNamespace(scope="read")
+        await no_content(scope, receive, send)
+
+    async def from_somewhere(scope: Any, receive: Any, send: Any) -> None:
+        scope["client"] = ("10.0.0.7", 40000)
+        await AccessMiddleware(streams, observer=recorder)(scope, receive, send)
+
+    await exchange(from_somewhere)
+    (done,) = recorder.seen
+    assert (done.principal, done.address, done.stream, done.quiet) == ("key:ci", "10.0.0.7", "gen_1", False)
+
+
+@pytest.mark.parametrize(("needed", "quiet"), [(None, True), ("read", False)])
+async def test_quiet(exchange: Any, recorder: Any, needed: str | None, quiet: bool) -> None:
+    """A route that is open to all is quiet: what asks for it all the time would drown the rest."""
+
+    async def probe(scope: Any, receive: Any, send: Any) -> None:
+        scope["tidegate.route"] = SimpleNamespace(scope=needed)
+        await no_content(scope, receive, send)
+
+    await exchange(AccessMiddleware(probe, observer=recorder))
+    assert [done.quiet for done in recorder.seen] == [quiet]
 
 
 async def test_unanswered(exchange: Any, recorder: Any) -> None:

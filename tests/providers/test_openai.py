@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from tidegate.core.events import Completed, Content, Delta, GenerationRequest, Message, Usage
+from tidegate.core.request_id import current_request_id
+from tidegate.core.trace_context import TraceContext, current_trace
 from tidegate.errors import (
     ConfigError,
     ProviderError,
@@ -22,6 +25,7 @@ from tidegate.errors import (
 )
 from tidegate.providers.openai import OpenAIProvider
 from tidegate.providers.settings import OpenAIModel, Upstream
+from tidegate.providers.upstream import Endpoint
 from tidegate.testing.sink import RecordingSink
 from tidegate.testing.upstream import (
     DONE,
@@ -142,6 +146,30 @@ async def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
     async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url, api_key_env="SOME_KEY") as provider:
         await provider.generate(REQUEST, RecordingSink())
     assert upstream.requests[0].headers["authorization"] == "Bearer sk-from-env"
+
+
+async def test_each_call_is_a_span_of_its_request() -> None:
+    """Calls over one connection carry the ids of their own requests, a span each; a call without a request has none."""
+    trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1, "a=1")
+    carried = ("x-request-id", "traceparent", "tracestate")
+    async with FakeUpstream(chat("a")) as upstream:
+        provider = OpenAIProvider(OpenAIModel(name="m", base_url=upstream.url), random_bytes=lambda n: b"\x01" * n)
+        async with running(provider):
+
+            async def call(request_id: str, trace: TraceContext) -> None:
+                current_request_id.set(request_id)
+                current_trace.set(trace)
+                await provider.generate(REQUEST, RecordingSink())
+
+            await asyncio.create_task(call("req_1", trace))
+            await asyncio.create_task(call("req_2", TraceContext("1" * 32, "2" * 16, 0)))
+            await provider.generate(REQUEST, RecordingSink())
+    assert [tuple(map(request.headers.get, carried)) for request in upstream.requests] == [
+        ("req_1", f"00-{trace.trace_id}-{'01' * 8}-01", "a=1"),
+        ("req_2", f"00-{'1' * 32}-{'01' * 8}-00", None),
+        (None, None, None),
+    ]
+    assert all(request.json["stream"] for request in upstream.requests)
 
 
 # What is answered
@@ -483,6 +511,28 @@ async def test_another_upstream_is_asked_where_connecting_failed(dead_url: str) 
         async with running(OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)) as provider:
             await provider.generate(REQUEST, sink)
     assert sink.text == "a"
+
+
+async def test_the_log_says_which_upstream_failed(dead_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where another one has answered: with its cause, but not with its words, which may quote the prompt."""
+    refused = Reply(429, {"error": {"message": "no 12345678", "code": "busy"}})
+    async with (
+        FakeUpstream(chat("a"), [refused]) as upstream,
+        running(OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)) as provider,
+    ):
+        await provider.generate(REQUEST, RecordingSink())
+        with pytest.raises(UpstreamRefused):
+            await provider.generate(REQUEST, RecordingSink())
+    said: list[Any] = [vars(record)["fields"] for record in caplog.records]
+    dead, alive = (Endpoint.parse(url).authority for url in (dead_url, upstream.url))
+    assert [(each["model"], each["upstream"], each["status"], each["code"]) for each in said] == [
+        ("m", dead, 502, "upstream_unreachable"),
+        ("m", dead, 502, "upstream_unreachable"),
+        ("m", alive, 429, "busy"),
+    ]
+    assert "ConnectionRefusedError" in said[0]["cause"]
+    assert "12345678" not in repr(said)
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
 @pytest.mark.parametrize("script", [[Reply(503)], [Reset()]])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.core.principal import Principal
 from tidegate.observe.base import Observer, RequestDone
 
 _SHARE_TOKEN = re.compile(r"/s/+[^/]+")
@@ -19,7 +21,10 @@ def public_path(path: str) -> str:
 
 
 class AccessMiddleware:
-    """Observes `RequestDone`. Queries may hold an `access_token`, so they are never part of it."""
+    """Observes `RequestDone`. Queries may hold an `access_token`, so they are never part of it.
+
+    What is known only further in is found in the scope: `tidegate.principal`, `tidegate.stream_id`, `tidegate.route`.
+    """
 
     def __init__(self, app: ASGIApp, *, observer: Observer, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = app
@@ -42,12 +47,22 @@ class AccessMiddleware:
         try:
             await self.app(scope, receive, watch)
         finally:
-            self.observer.observe(
-                RequestDone(
-                    request_id=scope.get("tidegate.request_id"),
-                    method=scope["method"],
-                    path=public_path(scope["path"]),
-                    status=status,
-                    duration_s=self.clock() - began,
-                )
-            )
+            self.observer.observe(_done(scope, status, self.clock() - began))
+
+
+def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
+    principal: Principal | None = scope.get("tidegate.principal")
+    client = scope.get("client")
+    # A Route of the table of routes, which this room does not know.
+    route: Any = scope.get("tidegate.route")
+    return RequestDone(
+        request_id=scope.get("tidegate.request_id"),
+        method=scope["method"],
+        path=public_path(scope["path"]),
+        status=status,
+        duration_s=duration_s,
+        principal=None if principal is None else principal.name,
+        address=None if client is None else client[0],
+        stream=scope.get("tidegate.stream_id"),
+        quiet=route is not None and route.scope is None,
+    )

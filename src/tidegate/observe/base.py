@@ -58,13 +58,21 @@ class ReaderLeft(msgspec.Struct, frozen=True):
 
 
 class RequestDone(msgspec.Struct, frozen=True):
-    """One HTTP request and its whole answer. `status` is None where the client left before one was sent."""
+    """One HTTP request and its whole answer. `status` is None where the client left before one was sent.
+
+    `address` is the client's, `stream` the one that the request was about. `quiet`: anyone may call this route, and
+    probes and browsers do so all the time.
+    """
 
     request_id: str | None
     method: str
     path: str
     status: int | None
     duration_s: float
+    principal: str | None = None
+    address: str | None = None
+    stream: str | None = None
+    quiet: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True):

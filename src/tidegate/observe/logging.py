@@ -11,6 +11,7 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 from tidegate.core.request_id import current_request_id
+from tidegate.core.trace_context import current_trace
 from tidegate.observe.base import (
     Failure,
     GenerationEnded,
@@ -37,7 +38,11 @@ _NAMES = {
 
 
 class LoggingObserver(Observer):
-    """Writes to the logger `tidegate`: failures as errors with their traceback, comings and goings as debug."""
+    """Writes to the logger `tidegate`: what is over as info, what has only begun as debug.
+
+    What the server could not answer is a warning, and so is a generation that failed; failures are errors, with
+    their traceback.
+    """
 
     def __init__(self) -> None:
         self._log = logging.getLogger("tidegate")
@@ -50,7 +55,7 @@ class LoggingObserver(Observer):
             fields = {"request_id": occurrence.request_id, "stream": occurrence.stream}
             message, exception = f"failure in {occurrence.where}", occurrence.exception
         else:
-            fields = msgspec.structs.asdict(occurrence)
+            fields = {name: value for name, value in msgspec.structs.asdict(occurrence).items() if name != "quiet"}
             message, exception = _NAMES[type(occurrence)], None
         self._log.log(level, message, exc_info=exception, extra={"fields": fields})
 
@@ -62,10 +67,14 @@ def level_of(occurrence: Occurrence) -> int:
             return logging.ERROR
         case GenerationEnded(status="failed"):
             return logging.WARNING
-        case GenerationEnded() | RequestDone():
-            return logging.INFO
-        case _:
+        case RequestDone(status=int(status)) if status >= 500:
+            return logging.WARNING
+        case RequestDone(status=int(status), quiet=True) if status < 400:
             return logging.DEBUG
+        case GenerationStarted() | ReaderAttached():
+            return logging.DEBUG
+        case _:
+            return logging.INFO
 
 
 class JsonFormatter(logging.Formatter):
@@ -86,23 +95,36 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`12:00:00 info request done method=GET path=/ status=200`, and the traceback below."""
+    """`12:00:00 info request done method=GET path=/ status=200 duration_s=0.153`.
+
+    Further lines of the message, and the traceback, stand below and are indented. So whatever a message, a field or an
+    exception says, it cannot pose as a line of its own, nor steer the terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         fields = "".join(f" {name}={_text(value)}" for name, value in fields_of(record).items())
-        line = f"{moment} {record.levelname.lower()} {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        message, *below = record.getMessage().split("\n")
+        if record.exc_info:
+            below += self.formatException(record.exc_info).split("\n")
+        line = f"{moment} {record.levelname.lower()} {_escaped(message)}{fields}"
+        return "\n  ".join([line, *map(_escaped, below)])
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What a line says beside its message. The request id is that of the request being served, if it has no other."""
+    """What a line says beside its message, last of all the request and its trace.
+
+    They are those being served, if the line has no others.
+    """
     fields: dict[str, Any] = {
         name: _trimmed(value) for name, value in getattr(record, "fields", {}).items() if value is not None
     }
-    request_id = current_request_id.get()
+    request_id = fields.pop("request_id", None) or current_request_id.get()
     if request_id is not None:
-        fields.setdefault("request_id", request_id)
+        fields["request_id"] = request_id
+    trace = current_trace.get()
+    if trace is not None:
+        fields["trace_id"] = trace.trace_id
     return fields
 
 
@@ -133,5 +155,11 @@ def _trimmed(value: object) -> object:
 
 
 def _text(value: object) -> str:
-    text = str(value)
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
     return text if text.isprintable() and " " not in text else repr(text)
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

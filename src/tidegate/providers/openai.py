@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +21,11 @@ from tidegate.providers.openai_chunks import ChunkReader
 from tidegate.providers.openai_continue import carried_on, nothing_left, whole_usage
 from tidegate.providers.openai_errors import refusal_in_stream
 from tidegate.providers.settings import OpenAIModel, Upstream
-from tidegate.providers.upstream import Endpoint, connect
+from tidegate.providers.upstream import Endpoint, connect, tracing_lines
 from tidegate.providers.upstream_connection import UpstreamConnection
 from tidegate.providers.upstream_pool import UpstreamPool
+
+logger = logging.getLogger("tidegate.providers")
 
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's rule of thumb for English, where the upstream does not count the prompt."""
@@ -30,8 +33,9 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One upstream, ready to be asked: its request head is made once."""
+    """One upstream, ready to be asked: its request head is made once. `name` is its host, and its port if need be."""
 
+    name: str
     pool: UpstreamPool
     head: bytes
     secrets: tuple[str, ...]
@@ -42,7 +46,7 @@ class OpenAIProvider:
     """Relays chat completions of one model from `base_url`, or from `upstreams` drawn by weight.
 
     `api_key` stands in for the variables named in the settings. `body` is merged into every request and wins
-    over what the request brings. `random` draws from [0, 1).
+    over what the request brings. `random` draws from [0, 1), `random_bytes` the spans of the calls.
     """
 
     def __init__(
@@ -52,11 +56,13 @@ class OpenAIProvider:
         api_key: str | None = None,
         body: Mapping[str, object] = {},
         random: Callable[[], float] = random.random,
+        random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._model = model
         self._api_key = api_key
         self._body = body
         self._random = random
+        self._random_bytes = random_bytes
         self._targets: list[Target] = []
 
     async def start(self) -> None:
@@ -88,11 +94,14 @@ class OpenAIProvider:
                 stall_timeout=self._model.stall_timeout,
                 secrets=target.secrets,
             )
-            connection.send(b"%b%d\r\n\r\n%b" % (target.head, len(payload), payload), answer)
+            tracing = tracing_lines(self._random_bytes)
+            connection.send(b"%b%d\r\n%b\r\n%b" % (target.head, len(payload), tracing, payload), answer)
             await answer.relay()
-        except BaseException:
+        except BaseException as error:
             # A closed connection is what stops the work upstream.
             connection.abort()
+            if isinstance(error, ProviderError):
+                self._note(target, error)
             raise
         target.pool.give_back(connection)
 
@@ -108,8 +117,20 @@ class OpenAIProvider:
             try:
                 return target, await target.pool.take()
             except (UpstreamUnreachable, UpstreamTimeout) as error:
+                self._note(target, error)
                 failed = error
         raise failed
+
+    def _note(self, target: Target, error: ProviderError) -> None:
+        """Says which upstream has failed, which clients are not told; its own words may quote the prompt."""
+        fields = {
+            "model": self._model.name,
+            "upstream": target.name,
+            "status": error.status,
+            "code": error.code,
+            "cause": None if error.__cause__ is None else repr(error.__cause__),
+        }
+        logger.warning("upstream failed", extra={"fields": fields})
 
     def _payload(self, request: GenerationRequest) -> dict[str, Any]:
         sampling: dict[str, Any] = {
@@ -138,7 +159,7 @@ class OpenAIProvider:
         except ConfigError as error:
             self._wrong(error.message)
         pool = UpstreamPool(functools.partial(connect, endpoint, self._model.connect_timeout))
-        return Target(pool, head, secrets(key, endpoint), upstream.weight)
+        return Target(endpoint.authority, pool, head, secrets(key, endpoint), upstream.weight)
 
     def _key(self, upstream: Upstream) -> str:
         if self._api_key is not None or not upstream.api_key_env:

@@ -7,10 +7,13 @@ import functools
 import re
 import socket
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from tidegate.core.request_id import current_request_id
+from tidegate.core.trace_context import current_trace
 from tidegate.errors import ConfigError, ProviderError, UpstreamTimeout, UpstreamUnreachable
 from tidegate.providers.upstream_connection import UpstreamConnection
 
@@ -81,6 +84,21 @@ class Endpoint:
         elif self.credentials:
             lines.append(f"authorization: Basic {self.basic}")
         return "\r\n".join([*lines, "content-length: "]).encode("ascii")
+
+
+def tracing_lines(random_bytes: Callable[[int], bytes]) -> bytes:
+    """The header lines by which the upstream's log can be read beside ours: the request, and a new span of its trace.
+
+    Both were found fit for a header when the request began. What no request has started has neither.
+    """
+    lines: list[str] = []
+    if (request_id := current_request_id.get()) is not None:
+        lines.append(f"x-request-id: {request_id}\r\n")
+    if (trace := current_trace.get()) is not None:
+        lines.append(f"traceparent: {trace.child(random_bytes(8)).header()}\r\n")
+        if trace.state:
+            lines.append(f"tracestate: {trace.state}\r\n")
+    return "".join(lines).encode("ascii")
 
 
 def masked(url: str) -> str:

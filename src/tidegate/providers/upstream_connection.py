@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import NamedTuple, Protocol, cast
 
 import httptools
@@ -55,6 +56,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._receiver: Receiver | None = None
+        self._context = Context()
         self._headers: dict[str, str] = {}
         self._head: Head | None = None
         self._announced = False
@@ -81,6 +83,8 @@ class UpstreamConnection(asyncio.Protocol):
     def send(self, request: bytes, receiver: Receiver) -> None:
         """Sends a whole request; the response, or why there is none, goes to `receiver`."""
         self._receiver = receiver
+        # Reads come in the context in which the connection was opened, which was for another request.
+        self._context = copy_context()
         self.complete = False
         self._head = None
         self._announced = False
@@ -159,11 +163,11 @@ class UpstreamConnection(asyncio.Protocol):
         # Not from within the parser's calls: it would swallow what the receiver raises.
         if self._head is not None and not self._announced and self._receiver is not None:
             self._announced = True
-            self._receiver.answered(self._head)
+            self._context.run(self._receiver.answered, self._head)
         body, self._body = self._body, []
         if body and self._receiver is not None:
             self._overhead = 0
-            self._receiver.receive(body[0] if len(body) == 1 else b"".join(body))
+            self._context.run(self._receiver.receive, body[0] if len(body) == 1 else b"".join(body))
 
     def _finish(self, error: Exception | None, cause: Exception | None = None) -> None:
         receiver, self._receiver = self._receiver, None
@@ -173,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep_alive = False
             if cause is not None:
                 error.__cause__ = cause
-        receiver.closed(error)
+        self._context.run(receiver.closed, error)
         self.over(self)
 
     # What the parser calls.

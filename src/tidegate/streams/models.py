@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import ConfigError, ProviderError
@@ -28,7 +29,8 @@ class Model:
     async def start(self) -> None:
         """Gets the provider ready, once. Raises `ConfigError` where it never can be; the next call tries again."""
         if self._started is None or has_failed(self._started):
-            self._started = asyncio.get_running_loop().create_task(self._provider.start())
+            # What it starts, a process say, is nothing of the request that happened to be first.
+            self._started = asyncio.get_running_loop().create_task(self._provider.start(), context=Context())
         # The start belongs to all who wait for it: one that is cancelled does not take it from the others.
         await asyncio.shield(self._started)
 
