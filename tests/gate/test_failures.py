@@ -11,6 +11,7 @@ from tidegate.core.connection import ClientDisconnected, ResponseAborted
 from tidegate.errors import InternalError, InvalidValue, MethodNotAllowed, Unauthenticated, Unavailable
 from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.request_id import RequestIdMiddleware
+from tidegate.gate.response_headers import ResponseHeadersMiddleware
 from tidegate.observe.base import Failure
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,8 @@ def raising(exc: BaseException, *, after_start: bool = False) -> Any:
 
 async def test_typed_error(exchange: Any, recorder: Any) -> None:
     """A typed error is answered as it is, under the request's id, and is nobody's failure."""
-    app = RequestIdMiddleware(FailureMiddleware(raising(InvalidValue("no", param="n")), observer=recorder))
+    failing = FailureMiddleware(raising(InvalidValue("no", param="n")), observer=recorder)
+    app = ResponseHeadersMiddleware(RequestIdMiddleware(failing))
     answer = await exchange(app, [(b"x-request-id", b"mine")])
     assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "invalid_value", "n")
     assert answer.error["request_id"] == "mine"
@@ -54,7 +56,7 @@ async def test_headers(exchange: Any, recorder: Any, error: Exception, header: b
 async def test_bug(exchange: Any, recorder: Any) -> None:
     """Of a bug the client learns nothing but the request id; the observer gets all, with the stream's id."""
     bug = KeyError("secret")
-    app = RequestIdMiddleware(FailureMiddleware(raising(bug), observer=recorder))
+    app = ResponseHeadersMiddleware(RequestIdMiddleware(FailureMiddleware(raising(bug), observer=recorder)))
     answer = await exchange(app, [(b"x-request-id", b"mine")])
     assert (answer.status, answer.error["code"]) == (500, "internal_error")
     assert b"secret" not in answer.body

@@ -6,6 +6,7 @@ import pytest
 
 from tidegate.core.request_id import current_request_id
 from tidegate.gate.request_id import RequestIdMiddleware
+from tidegate.gate.response_headers import ResponseHeadersMiddleware
 
 pytestmark = pytest.mark.anyio
 
@@ -16,9 +17,13 @@ async def tell(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": scope["tidegate.request_id"].encode()})
 
 
+def gate(**more: Any) -> ResponseHeadersMiddleware:
+    return ResponseHeadersMiddleware(RequestIdMiddleware(tell, **more))
+
+
 async def test_made(exchange: Any) -> None:
     """A request without an id gets one, the same in the scope, in the log lines and in the answer."""
-    answer = await exchange(RequestIdMiddleware(tell, random_bytes=lambda n: b"\x01" * n))
+    answer = await exchange(gate(random_bytes=lambda n: b"\x01" * n))
     assert answer.body == answer.headers[b"x-request-id"] == b"req_" + b"01" * 16
     assert answer.headers[b"a"] == b"b"
     assert current_request_id.get() is None
@@ -26,13 +31,13 @@ async def test_made(exchange: Any) -> None:
 
 async def test_kept(exchange: Any) -> None:
     """The client's own id is kept."""
-    answer = await exchange(RequestIdMiddleware(tell), [(b"x-request-id", b"mine")])
+    answer = await exchange(gate(), [(b"x-request-id", b"mine")])
     assert answer.body == answer.headers[b"x-request-id"] == b"mine"
 
 
 async def test_unfit_is_replaced(exchange: Any) -> None:
     """An unfit id is replaced, and two requests never share one."""
-    app = RequestIdMiddleware(tell)
+    app = gate()
     ids = {(await exchange(app, [(b"x-request-id", b"a b")])).headers[b"x-request-id"] for _ in range(2)}
     assert len(ids) == 2
     assert all(len(each) == 36 for each in ids)

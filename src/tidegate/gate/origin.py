@@ -1,62 +1,127 @@
-"""Which names the server answers to.
+"""Which web pages may use the server.
 
-Listening on loopback alone does not keep web pages out: a page may let its own name resolve to 127.0.0.1 (DNS
-rebinding) and is then of the same origin. But it cannot change the Host header.
+A browser lets any page send requests anywhere: only the answers are kept from it, and by then a generation has been
+started or cancelled, also on a server that listens on loopback alone. What a page cannot do is leave out, or choose,
+the Origin that its requests come with.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator, MutableMapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import HostNotAllowed
+from tidegate.errors import OriginNotAllowed
 
-# RFC 3986, 3.2.2, without the characters that no DNS name has.
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-][a-z0-9._-]*?)\.?(?::[0-9]{0,5})?")
-_MAX_HOST = 253  # RFC 1035, 2.3.4, as text
-_LOOPBACK = re.compile(r"(?:.+\.)?localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
+ANY = "*"
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_SECURE = ("https", "wss")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_BELOW = "://*."
+_NAMES = r"://[a-z0-9_-][a-z0-9._-]*\."
 
 
-class HostMiddleware:
-    """Raises `HostNotAllowed` for any Host but loopback names, that of `public_url`, and `allowed_hosts`.
+class Origins:
+    """The server's own origin, and those of `allowed_origins`.
 
-    Ports do not matter. `*.example.com` stands for all names below example.com, `*` for any Host there is.
+    `https://*.example.com` stands for all names below example.com, `*` for any origin, also for `null`, which pages
+    without one have: files, and frames in a sandbox.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str], public_url: str) -> None:
+    def __init__(self, allowed_origins: Iterable[str], public_url: str) -> None:
+        entries = [_normal(entry) for entry in allowed_origins]
+        self.any = ANY in entries
+        self._exact = frozenset(entry for entry in entries if _BELOW not in entry)
+        self._below = [_below(entry) for entry in entries if _BELOW in entry]
+        self._public = _origin_of(public_url) if public_url else None
+
+    def __bool__(self) -> bool:
+        """Whether any is allowed beside the server's own."""
+        return bool(self._exact or self._below)
+
+    def lists(self, origin: str) -> bool:
+        """Whether `allowed_origins` has it."""
+        if self.any:
+            return True
+        origin = _normal(origin)
+        return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._below)
+
+    def is_own(self, origin: str, scope: MutableMapping[str, Any]) -> bool:
+        """Whether it is that of `public_url`, or the one that the request was made to, HTTP or WebSocket.
+
+        Behind a proxy that ends TLS https is the server's own scheme, too.
+        """
+        origin = _normal(origin)
+        return origin == self._public or origin in _asked(scope) or _is_own_to_browser(scope)
+
+    def allows(self, origin: str, scope: MutableMapping[str, Any]) -> bool:
+        """Whether pages of this origin may use the server."""
+        return self.lists(origin) or self.is_own(origin, scope)
+
+
+class OriginMiddleware:
+    """Raises `OriginNotAllowed` for requests of other sites' pages that could change anything.
+
+    Without an Origin a request is none of a page. What only reads passes: browsers keep the answer from the page.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Origins) -> None:
         self.app = app
-        entries = [entry.lower() for entry in allowed_hosts]
-        self.any = "*" in entries
-        self.suffixes = tuple(entry[1:] for entry in entries if entry.startswith("*."))
-        self.names = {host_of(entry) for entry in entries if not entry.startswith("*")}
-        if public_url:
-            self.names.add(host_of(urlsplit(public_url).netloc))
+        self.origins = origins
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http":
-            self._check(scope)
+        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+            origin = sent_origin(scope)
+            if origin is not None and not self.origins.allows(origin, scope):
+                raise not_allowed(origin)
         return self.app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
-        values: list[bytes] = [value for name, value in scope["headers"] if name == b"host"]
-        # HTTP/1.0 knows no Host: health checks still do without. Browsers, which rebinding needs, always send it.
-        if not values and scope["http_version"] == "1.0":
-            return
-        host = host_of(values[0].decode("latin-1")) if len(values) == 1 else None
-        if host is None:
-            raise HostNotAllowed("A request needs exactly one well-formed Host header.")
-        if not self._allows(host):
-            raise HostNotAllowed(f"This server does not answer to {host!r}; server.allowed_hosts lists what it does.")
 
-    def _allows(self, host: str) -> bool:
-        return self.any or host in self.names or _LOOPBACK.fullmatch(host) is not None or host.endswith(self.suffixes)
+def sent_origin(scope: MutableMapping[str, Any]) -> str | None:
+    """The Origin header. Several are put together as one, which is nobody's."""
+    values = header_values(scope, b"origin")
+    return ", ".join(values) if values else None
 
 
-def host_of(value: str) -> str | None:
-    """The host of `HOST[:PORT]`, in lower case and without the root's dot; None where it is none."""
-    match = _HOST.fullmatch(value.strip().lower())
-    return match[1] if match and len(match[1]) <= _MAX_HOST else None
+def not_allowed(origin: str) -> OriginNotAllowed:
+    """What is to be raised for it."""
+    return OriginNotAllowed(f"Pages of {origin[:200]!r} may not use this server; server.allowed_origins lists who may.")
+
+
+def header_values(scope: MutableMapping[str, Any], name: bytes) -> list[str]:
+    """All values of a request header, its name in lower case."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _asked(scope: MutableMapping[str, Any]) -> Iterator[str]:
+    """The origins that the request may have been made to."""
+    scheme = "https" if scope.get("scheme") in _SECURE else "http"
+    for host in header_values(scope, b"host"):
+        yield _normal(f"{scheme}://{host}")
+        yield _normal(f"https://{host}")
+
+
+def _is_own_to_browser(scope: MutableMapping[str, Any]) -> bool:
+    # Browsers know by which name they came, whatever a proxy made of Host; pages cannot set `sec-` headers (Fetch,
+    # 2.2.2). And under `referrer-policy: no-referrer` a page's own beacon has the Origin `null` (Fetch, 3.2).
+    return header_values(scope, b"sec-fetch-site") == ["same-origin"]
+
+
+def _normal(origin: str) -> str:
+    """In lower case and without the scheme's default port: as browsers write it."""
+    origin = origin.lower()
+    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition("://")[0], ""))
+
+
+def _below(entry: str) -> re.Pattern[str]:
+    scheme, _, rest = entry.partition(_BELOW)
+    return re.compile(re.escape(scheme) + _NAMES + re.escape(rest))
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return _normal(f"{parts.scheme}://{parts.netloc}")

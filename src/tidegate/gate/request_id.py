@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.request_id import current_request_id, make_request_id, sent_request_id
+from tidegate.gate.response_headers import HEADERS
 
 
 class RequestIdMiddleware:
@@ -17,22 +18,12 @@ class RequestIdMiddleware:
         self.app = app
         self.random_bytes = random_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = sent_request_id(scope["headers"]) or make_request_id(self.random_bytes(16))
-        scope["tidegate.request_id"] = request_id
-        header = (b"x-request-id", request_id.encode("ascii"))
-
-        # A plain function that hands on the awaitable costs no coroutine per message of a stream.
-        def send_with_id(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), header]}
-            return send(message)
-
-        token = current_request_id.set(request_id)
-        try:
-            await self.app(scope, receive, send_with_id)
-        finally:
-            current_request_id.reset(token)
+    # A plain function: a coroutine of its own would be kept for as long as the answer is. It is called, and awaited,
+    # in the task that serves the request alone; so nothing has to be put back.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            request_id = sent_request_id(scope["headers"]) or make_request_id(self.random_bytes(16))
+            scope["tidegate.request_id"] = request_id
+            scope[HEADERS].append((b"x-request-id", request_id.encode("ascii")))
+            current_request_id.set(request_id)
+        return self.app(scope, receive, send)
