@@ -1,99 +1,158 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 import pytest
+from starlette.types import Receive, Send
 
-from tidegate.core.principal import ANONYMOUS, Principal
-from tidegate.errors import Forbidden, Unauthenticated
-from tidegate.gate.auth import ApiKey, Authenticator, key_sha256, require
+from tidegate.core.principal import NOBODY, Principal, Scope
+from tidegate.errors import Forbidden, StreamNotFound, Unauthenticated
+from tidegate.gate.api_keys import ApiKey, ApiKeys, key_sha256
+from tidegate.gate.auth import Authenticator, AuthMiddleware, require
+from tidegate.gate.guarded import PRINCIPAL, ROUTE
+from tidegate.gate.origin import Origins
+from tidegate.gate.tokens import Tokens, mint
 
-KEYS = [
-    ApiKey(name="ci", sha256=key_sha256("tg_ci"), scopes=("generate", "read")),
-    ApiKey(name="ops", sha256=key_sha256("tg_ops").upper(), scopes=("admin",)),
-    ApiKey(name="none", sha256=key_sha256("tg_none")),
-]
+pytestmark = pytest.mark.anyio
 
-
-def request(*authorization: bytes, query: bytes = b"") -> dict[str, Any]:
-    return {"headers": [(b"authorization", value) for value in authorization], "query_string": query}
-
-
-@pytest.mark.parametrize("authorization", [b"Bearer tg_ci", b"bearer tg_ci", b"BEARER  tg_ci "])
-def test_bearer(authorization: bytes) -> None:
-    """A key is known by its hash alone, and brings its name and scopes."""
-    principal = Authenticator(KEYS).authenticate(request(authorization), allow_query=False)
-    assert principal == Principal("key:ci", frozenset({"generate", "read"}))
+SECRET = b"s" * 32
+GUEST = Principal("share:1", frozenset({"read"}), "", "gen_1", 99.0)
 
 
-def test_every_key() -> None:
-    """Any of the keys will do; one without scopes may do nothing."""
-    authenticator = Authenticator(KEYS)
-    assert authenticator.authenticate(request(b"Bearer tg_ops"), allow_query=False).name == "key:ops"
-    assert authenticator.authenticate(request(b"Bearer tg_none"), allow_query=False).scopes == frozenset()
+class Shares:
+    def is_one(self, text: str) -> bool:
+        return text.startswith("share_")
+
+    async def holder(self, token: str) -> Principal | None:
+        return GUEST if token == "share_1" else None
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [[], [b""], [b"Bearer"], [b"Bearer "], [b"tg_ci"], [b"Basic tg_ci"], [b"Bearer tg_cI"], [b"Bearer tg_ci x"],
-     [b"Bearer \xff"], [b"Bearer tg_ci", b"Bearer tg_ci"]],
-)  # fmt: skip
-def test_refused(authorization: list[bytes]) -> None:
-    """Missing, malformed, doubled or wrong credentials are refused, and never repeated in the error."""
+class Guarded(msgspec.Struct, frozen=True):
+    scope: Scope | None = "read"
+    events: bool = False
+    shared: bool = False
+    limited: bool = True
+
+
+def authenticator(*, keys: bool = True, tokens: bool = False) -> Authenticator:
+    known = [ApiKey(name="ci", sha256=key_sha256("tg_ci"), scopes=("read",))]
+    jwts = Tokens(secret=SECRET, keys=None, issuer="", audience="", now=lambda: 1000) if tokens else None
+    return Authenticator(ApiKeys(known if keys else []), jwts, Shares(), Origins((), ""))
+
+
+def request(token: str | None = None, **more: Any) -> dict[str, Any]:
+    headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+    return {"headers": headers, "query_string": b"", "scheme": "http", "client": ("192.0.2.1", 1), **more}
+
+
+async def who(by: Authenticator, scope: dict[str, Any]) -> Principal:
+    found = by.authenticate(scope, allow_query=False)
+    return await found if isinstance(found, Awaitable) else found
+
+
+async def test_key() -> None:
+    """An API key is its holder's, found without waiting for anything."""
+    found = authenticator().authenticate(request("tg_ci"), allow_query=False)
+    assert isinstance(found, Principal)
+    assert found.name == "key:ci"
+
+
+async def test_token_beside_keys() -> None:
+    """Where both are configured, either will do."""
+    by = authenticator(tokens=True)
+    token = mint(SECRET, sub="ann", scopes=["read"], ttl_seconds=60, issuer="", audience="", now=1000)
+    assert (await who(by, request(token))).name == "jwt::ann"
+    assert (await who(by, request("tg_ci"))).name == "key:ci"
+
+
+@pytest.mark.parametrize("token", [None, "tg_c", "a.b.c", "share_2"])
+async def test_refused(token: str | None) -> None:
+    """Missing and wrong credentials are refused, and never repeated."""
     with pytest.raises(Unauthenticated) as refused:
-        Authenticator(KEYS).authenticate(request(*authorization), allow_query=True)
-    assert "tg_" not in refused.value.message
+        await who(authenticator(tokens=True), request(token))
+    assert token is None or token not in refused.value.message
 
 
-def test_query() -> None:
-    """Where the route allows it, the key may come as `access_token`; elsewhere it counts for nothing."""
-    authenticator = Authenticator(KEYS)
-    with_token = request(query=b"after=1-2&access_token=tg%5Fci")
-    assert authenticator.authenticate(with_token, allow_query=True).name == "key:ci"
+async def test_no_authentication() -> None:
+    """Without keys and tokens everyone is anonymous, whatever they send, and counted by address."""
+    by = authenticator(keys=False)
+    for token in (None, "sk-x", "a.b.c"):
+        found = await who(by, request(token))
+        assert (found.name, found.account, found.has("admin")) == ("anonymous", "address:192.0.2.1", True)
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_share_token(keys: bool) -> None:
+    """The holder of a share token is a guest, also where nobody needs credentials; each is counted by address."""
+    by = authenticator(keys=keys)
+    found = await who(by, request("share_1"))
+    assert (found.name, found.stream, found.account, found.expires_at) == ("share:1", "gen_1", "address:192.0.2.1", 99)
     with pytest.raises(Unauthenticated):
-        authenticator.authenticate(with_token, allow_query=False)
+        await who(by, request("share_2"))
+
+
+async def test_cookie_of_another_site() -> None:
+    """A cookie counts only in requests of the server's own pages."""
+    cookie, own, other = (b"cookie", b"tidegate_token=tg_ci"), (b"origin", b"http://h"), (b"origin", b"http://evil")
+    host = (b"host", b"h")
+    assert (await who(authenticator(), request(headers=[host, cookie, own]))).name == "key:ci"
+    with pytest.raises(Unauthenticated):
+        await who(authenticator(), request(headers=[host, cookie, other]))
+
+
+READ = Principal("key:a", frozenset({"read"}), "key:a")
 
 
 @pytest.mark.parametrize(
-    "query", [b"access_token=tg_c", b"access_token=", b"access_token", b"\xff=%ff&access_token=%ff"]
-)
-def test_wrong_query(query: bytes) -> None:
-    """A wrong token in the query is refused without being repeated."""
-    with pytest.raises(Unauthenticated) as refused:
-        Authenticator(KEYS).authenticate(request(query=query), allow_query=True)
-    assert "tg_" not in refused.value.message
-
-
-def test_header_before_query() -> None:
-    """A header decides, whatever the query says."""
-    with pytest.raises(Unauthenticated):
-        Authenticator(KEYS).authenticate(request(b"Bearer no", query=b"access_token=tg_ci"), allow_query=True)
-
-
-def test_no_keys() -> None:
-    """Without keys everyone is anonymous, also those who send one: OpenAI's clients always do."""
-    assert Authenticator([]).authenticate(request(b"Bearer sk-x"), allow_query=False) is ANONYMOUS
-
-
-def test_require() -> None:
-    """What the scopes do not cover is refused by the scope's name."""
-    principal = Principal("key:ci", frozenset({"read"}))
-    require(principal, "read")
-    with pytest.raises(Forbidden, match="'generate'"):
-        require(principal, "generate")
-
-
-@pytest.mark.parametrize(
-    "entry",
+    ("principal", "route", "stream", "error"),
     [
-        {"name": "a b", "sha256": "0" * 64},
-        {"name": "a", "sha256": "0" * 63},
-        {"name": "a", "sha256": "0" * 64, "scopes": ["write"]},
-        {"name": "a", "sha256": "0" * 64, "key": "x"},
+        (READ, Guarded("read"), "gen_1", None),
+        (READ, Guarded("read"), None, None),
+        (READ, Guarded("generate"), None, Forbidden),
+        (GUEST, Guarded("read", shared=True), "gen_1", None),
+        (GUEST, Guarded("read"), "gen_1", Forbidden),
+        (GUEST, Guarded("cancel"), "gen_1", Forbidden),
+        (GUEST, Guarded("read", shared=True), "gen_2", StreamNotFound),
+        (GUEST, Guarded("generate"), None, StreamNotFound),
     ],
 )
-def test_bad_entries(entry: dict[str, Any]) -> None:
-    """An entry that could never match, or says what nobody understands, is refused with the configuration."""
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(entry, ApiKey)
+def test_require(principal: Principal, route: Guarded, stream: str | None, error: type[Exception] | None) -> None:
+    """Scopes decide; to a guest there is nothing but its stream, and that only to be read."""
+    if error is None:
+        require(principal, route, stream)
+    else:
+        with pytest.raises(error):
+            require(principal, route, stream)
+
+
+def guarded_by(by: Authenticator, route: Guarded) -> Any:
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    inner = AuthMiddleware(app, authenticator=by)
+
+    async def routed(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        scope[ROUTE] = route
+        await inner(scope, receive, send)
+
+    return routed
+
+
+@pytest.mark.parametrize("token", ["tg_ci", "share_1"])
+async def test_middleware(exchange: Any, token: str) -> None:
+    """The caller of a guarded route is in the scope, found at once or looked up."""
+    app = guarded_by(authenticator(), Guarded("read", shared=True))
+    if token == "share_1":
+        with pytest.raises(StreamNotFound):
+            await exchange(app, [(b"authorization", f"Bearer {token}".encode())])
+    else:
+        await exchange(app, [(b"authorization", f"Bearer {token}".encode())])
+        assert exchange.scope[PRINCIPAL].name == "key:ci"
+
+
+async def test_open_route(exchange: Any) -> None:
+    """A route that is open to all asks for nothing, and does not look at what is sent."""
+    await exchange(guarded_by(authenticator(), Guarded(None)), [(b"authorization", b"nonsense")])
+    assert exchange.scope[PRINCIPAL] is NOBODY

@@ -5,6 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from tidegate.core.cursor import Cursor
+from tidegate.errors import Interrupted, TidegateError, TokenExpired
+
+TOKEN_EXPIRED = "token_expired"
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -19,3 +22,10 @@ class Reconnect(msgspec.Struct, frozen=True, gc=False):
 
     after_ms: int
     reason: str
+
+
+def sent_away(notice: Reconnect) -> TidegateError:
+    """What a client that cannot come back to its stream is told instead."""
+    if notice.reason == TOKEN_EXPIRED:
+        return TokenExpired("the credentials expired before the answer was complete")
+    return Interrupted("the server stopped before the answer was complete")

@@ -1,87 +1,124 @@
-"""Who is calling: API keys, known here only by their SHA-256."""
+"""Who is calling, and whether they may call this."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Iterable, MutableMapping, Sequence
-from typing import Annotated, Any
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, MutableMapping
+from functools import lru_cache
+from typing import Any, Protocol
 
-import msgspec
-from msgspec import Meta
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.core.principal import ANONYMOUS, Principal, Scope
-from tidegate.errors import Forbidden, Unauthenticated
-
-
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of `[[auth.keys]]`. `sha256` is that of the key, in hexadecimal; keys are 256 random bits.
-
-    A key that hard to guess needs no slow hash.
-    """
-
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$")]
-    scopes: tuple[Scope, ...] = ()
+from tidegate.core.principal import ANONYMOUS, NOBODY, Principal
+from tidegate.errors import Forbidden, StreamNotFound, Unauthenticated
+from tidegate.gate.account import account_of
+from tidegate.gate.api_keys import ApiKeys
+from tidegate.gate.credentials import presented
+from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.gate.origin import Origins, sent_origin
+from tidegate.gate.tokens import Tokens, is_jwt
 
 
-def key_sha256(key: str) -> str:
-    """What `ApiKey.sha256` is for this key."""
-    return hashlib.sha256(key.encode()).hexdigest()
+class ShareTokens(Protocol):
+    """The share tokens of streams."""
+
+    def is_one(self, text: str) -> bool:
+        """Whether it has the form of one."""
+        ...
+
+    async def holder(self, token: str) -> Principal | None:
+        """Who may read what by this token; None where it is not, or no longer, valid."""
+        ...
 
 
 class Authenticator:
-    """Resolves the credentials of a request. Without keys everybody is `anonymous` and may do everything."""
+    """Resolves credentials: API keys, JWTs where `tokens` is given, and share tokens.
 
-    def __init__(self, keys: Sequence[ApiKey]) -> None:
-        self._keys = [(bytes.fromhex(key.sha256), Principal(f"key:{key.name}", frozenset(key.scopes))) for key in keys]
+    Without keys and tokens everybody is `anonymous` and may do everything; limits are then counted on addresses.
+    """
 
-    def authenticate(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> Principal:
-        """The caller, by `authorization: Bearer KEY`, else, where `allow_query`, by `?access_token=KEY`.
+    def __init__(self, keys: ApiKeys, tokens: Tokens | None, shares: ShareTokens, origins: Origins) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._shares = shares
+        self._origins = origins
+        self._open = not keys and tokens is None
 
-        `allow_query` is for GET SSE routes alone, since `EventSource` cannot set headers.
-        Raises `Unauthenticated`, which never repeats what was presented.
+    def authenticate(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> Principal | Awaitable[Principal]:
+        """The caller; an awaitable where that has to be looked up.
+
+        Raises `Unauthenticated` (or the awaitable does), which never repeats what was presented.
         """
-        if not self._keys:
-            return ANONYMOUS
-        presented = _bearer(scope["headers"])
-        if presented is None and allow_query:
-            presented = _access_token(scope["query_string"])
-        if presented is None:
-            raise Unauthenticated("No API key was sent: use the header authorization: Bearer KEY.")
-        return self._principal(presented)
-
-    def _principal(self, presented: bytes) -> Principal:
-        digest = hashlib.sha256(presented).digest()
-        found: Principal | None = None
-        # All keys are compared, in constant time each: the time taken says nothing about which came close.
-        for known, principal in self._keys:
-            if hmac.compare_digest(known, digest):
-                found = principal
+        found = presented(scope, allow_query=allow_query, allow_cookie=self._is_own(scope))
+        if found is not None and self._shares.is_one(found):
+            return self._share(found, scope)
+        if self._open:
+            return _anonymous(account_of(scope))
         if found is None:
-            raise Unauthenticated("The API key is not valid.")
-        return found
+            raise Unauthenticated("No credentials were sent: use the header authorization: Bearer TOKEN.")
+        return self.resolve(found)
+
+    def resolve(self, text: str) -> Principal | Awaitable[Principal]:
+        """Whose key or JWT it is; as `authenticate`."""
+        if (holder := self._keys.holder(text)) is not None:
+            return holder
+        if self._tokens is not None and is_jwt(text):
+            return self._tokens.check(text)
+        raise Unauthenticated("These credentials are not valid.")
+
+    async def _share(self, token: str, scope: MutableMapping[str, Any]) -> Principal:
+        holder = await self._shares.holder(token)
+        if holder is None:
+            raise Unauthenticated("This share token is not valid, or no longer.")
+        # Many people hold one token: each is limited by itself.
+        return Principal(holder.name, holder.scopes, account_of(scope), holder.stream, holder.expires_at)
+
+    def _is_own(self, scope: MutableMapping[str, Any]) -> bool:
+        origin = sent_origin(scope)
+        return origin is None or self._origins.is_own(origin, scope)
 
 
-def require(principal: Principal, scope: Scope) -> None:
-    """Raises `Forbidden`, naming the scope, if the principal lacks it."""
-    if not principal.has(scope):
-        raise Forbidden(f"These credentials lack the scope {scope!r}.")
+class AuthMiddleware:
+    """Sets the `PRINCIPAL` of the `ROUTE`, and raises `Unauthenticated`, `Forbidden` or `StreamNotFound`."""
+
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
+        self.app = app
+        self.authenticator = authenticator
+
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        route: Guarded = scope[ROUTE]
+        if route.scope is None:
+            scope[PRINCIPAL] = NOBODY
+            return self.app(scope, receive, send)
+        found = self.authenticator.authenticate(scope, allow_query=route.events)
+        if isinstance(found, Principal):
+            self._admit(found, scope)
+            return self.app(scope, receive, send)
+        return self._call(found, scope, receive, send)
+
+    async def _call(self, found: Awaitable[Principal], scope: Scope, receive: Receive, send: Send) -> None:
+        self._admit(await found, scope)
+        await self.app(scope, receive, send)
+
+    def _admit(self, principal: Principal, scope: Scope) -> None:
+        require(principal, scope[ROUTE], scope.get("path_params", {}).get("id"))
+        scope[PRINCIPAL] = principal
 
 
-def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    values = [value for name, value in headers if name == b"authorization"]
-    if not values:
-        return None
-    scheme, _, key = values[0].partition(b" ")
-    if len(values) > 1 or scheme.lower() != b"bearer" or not key.strip():
-        raise Unauthenticated("The authorization header must be, once: Bearer KEY.")
-    return key.strip()
+def require(principal: Principal, route: Guarded, stream: str | None) -> None:
+    """Raises `Forbidden` if the principal lacks the route's scope.
+
+    To the holder of a share token there is nothing but its stream: `StreamNotFound` elsewhere, and `Forbidden` for
+    what it may not do there.
+    """
+    if principal.stream is not None and principal.stream != stream:
+        raise StreamNotFound("this share token is for one stream, and that is not here")
+    if principal.stream is not None and not route.shared:
+        raise Forbidden("A share token only reads its stream.")
+    if route.scope is not None and not principal.has(route.scope):
+        raise Forbidden(f"These credentials lack the scope {route.scope!r}.")
 
 
-def _access_token(query: bytes) -> bytes | None:
-    for name, value in parse_qsl(query.decode("latin-1")):
-        if name == "access_token":
-            return value.encode()
-    return None
+@lru_cache(4096)
+def _anonymous(account: str) -> Principal:
+    return Principal(ANONYMOUS.name, ANONYMOUS.scopes, account)

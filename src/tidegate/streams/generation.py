@@ -16,6 +16,7 @@ from tidegate.stores.base import Fence, Store
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import Attendance
 from tidegate.streams.producer import Producer
+from tidegate.streams.quotas import Allowance
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -38,6 +39,7 @@ class Generation:
         fence: Fence,
         order: Order,
         ticket: Ticket,
+        allowance: Allowance,
         tail: int,
         *,
         observer: Observer,
@@ -48,6 +50,7 @@ class Generation:
         self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock)
         self.ticket = ticket
         self.attendance = Attendance(order.grace, self._abandoned)
+        self._allowance = allowance
         self._store = store
         self._fence = fence
         self._order = order
@@ -79,7 +82,9 @@ class Generation:
         finally:
             self.ticket.release()
             self.attendance.close()
-        self._note_end(await self.producer.ended)
+        end = await self.producer.ended
+        self._allowance.settle(end.usage.total_tokens)
+        self._note_end(end)
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
         """Ends the stream as `cancelled`, unless it has another end already."""

@@ -12,6 +12,7 @@ from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.generation import Generation
 from tidegate.streams.history import cursor_at, holds
 from tidegate.streams.leased import Leased, digest
+from tidegate.streams.quotas import Place, Quotas
 
 CLIENT = "client"
 """Stands where the model's name does."""
@@ -26,6 +27,7 @@ class Leases:
         self,
         store: Store,
         live: dict[str, Live],
+        quotas: Quotas,
         *,
         seconds: float,
         now: Callable[[], float],
@@ -33,6 +35,7 @@ class Leases:
     ) -> None:
         self._store = store
         self._live = live
+        self._quotas = quotas
         self._seconds = seconds
         self._now = now
         self._random_bits = random_bits
@@ -40,6 +43,8 @@ class Leases:
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
         """The id of a new stream and the token of its lease; see `Service.open_leased`."""
         token = f"lease_{self._random_bits(256):064x}"
+        if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
+            return await self._reopened(earlier, token)
         record = StreamRecord(
             id=f"gen_{self._random_bits(128):032x}",
             owner=owner.name,
@@ -49,10 +54,11 @@ class Leases:
             running=True,
             lease=digest(token),
         )
-        fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
-        if isinstance(fence, Claimed):
-            return fence.stream, token if await self._renewed(fence.stream, digest(token)) else None
-        self.adopt(fence, 1, record.lease)
+        with self._quotas.place(owner.account) as place:
+            fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
+            if isinstance(fence, Claimed):
+                return await self._reopened(fence, token)
+            self.adopt(fence, 1, record.lease, place)
         return record.id, token
 
     async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Cursor:
@@ -69,13 +75,19 @@ class Leases:
             offset = expected + len(events)
         return await cursor_at(self._store, record.id, offset)
 
-    def adopt(self, fence: Fence, tail: int, lease: bytes) -> None:
+    def adopt(self, fence: Fence, tail: int, lease: bytes, place: Place) -> None:
         """Waits for the producer of a live stream, whose lease's token has this digest."""
-        self._live[fence.stream] = Leased(self._store, fence, tail, lease, self._seconds, self._let_go)
 
-    def _let_go(self, leased: Leased) -> None:
-        if self._live.get(leased.stream) is leased:
-            del self._live[leased.stream]
+        def over(leased: Leased) -> None:
+            place.give_back()
+            if self._live.get(leased.stream) is leased:
+                del self._live[leased.stream]
+
+        place.keep()
+        self._live[fence.stream] = Leased(self._store, fence, tail, lease, self._seconds, over)
+
+    async def _reopened(self, earlier: Claimed, token: str) -> tuple[str, str | None]:
+        return earlier.stream, token if await self._renewed(earlier.stream, digest(token)) else None
 
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
+from contextvars import Context
 from secrets import randbits
 from time import monotonic, time
 from typing import Any
@@ -24,7 +26,7 @@ from tidegate.core.events import (
     Terminal,
 )
 from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
-from tidegate.core.notices import Reconnect
+from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.errors import (
     CancelTimeout,
@@ -38,25 +40,22 @@ from tidegate.errors import (
     TidegateError,
     recall,
 )
-from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
+from tidegate.observe.base import Observer
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
+from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import pages
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
+from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
+from tidegate.streams.shares import Shares
 from tidegate.streams.takeover import end_interrupted, order_of
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
-
-PARTING_SECONDS = 2.0
-"""How long readers are waited for after their stream has ended or they were asked to reconnect."""
-
-RECONNECT_MS = (500, 3000)
-"""When readers that are sent away come back: spread, so that they do not come together."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -66,19 +65,6 @@ class Handle(msgspec.Struct, frozen=True):
 
     stream: str
     generation: Live | None = None
-
-
-class _Parting:
-    """Readers that are about to leave; `over` is done when the last of them has."""
-
-    def __init__(self, readers: set[Reader]) -> None:
-        self.readers = readers
-        self.over = asyncio.get_running_loop().create_future()
-
-    def left(self, reader: Reader) -> None:
-        self.readers.discard(reader)
-        if not self.readers and not self.over.done():
-            self.over.set_result(None)
 
 
 class Service:
@@ -91,6 +77,7 @@ class Service:
         *,
         observer: Observer,
         lease_seconds: float,
+        quotas: Quotas | None = None,
         now: Callable[[], float] = time,
         clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
@@ -103,20 +90,21 @@ class Service:
         self._now = now
         self._clock = clock
         self._random_bits = random_bits
+        self._quotas = quotas or Quotas(clock=clock)
+        self.shares = Shares(store, now=now, random_bits=random_bits)
         self._live: dict[str, Live] = {}
-        self._leases = Leases(store, self._live, seconds=lease_seconds, now=now, random_bits=random_bits)
+        self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
         self._opening: asyncio.Task[None] | None = None
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._partings: list[_Parting] = []
-        self.readers: set[Reader] = set()
+        self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
 
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
     ) -> Handle:
         """Starts a generation that lives on its own; `grace` as in `Attendance`.
 
-        Raises `ModelNotFound`, `QueueFull`, `Draining`, or `IdempotencyMismatch`; then no stream was made.
+        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
         """
         model = self.models.get(request.model)
         if model is None:
@@ -125,7 +113,6 @@ class Service:
             return Handle(earlier.stream, self._live.get(earlier.stream))
         if self.draining:
             raise Draining("this server is about to stop and takes no new generations")
-        ticket = model.admission.enter()
         record = StreamRecord(
             id=f"gen_{self._random_bits(128):032x}",
             owner=owner.name,
@@ -136,16 +123,21 @@ class Service:
             grace=grace,
         )
         started = Started(record.id, record.model, record.created_at)
-        try:
+        with ExitStack() as undone:
+            allowance = self._quotas.admit(owner.account, request)
+            undone.callback(allowance.settle, 0)
+            ticket = model.admission.enter()
+            undone.callback(ticket.release)
             fence = await self._store.create(record, [started], claim=claim)
-        except BaseException:
-            ticket.release()
-            raise
-        if isinstance(fence, Claimed):
-            ticket.release()
-            return Handle(fence.stream, self._live.get(fence.stream))
+            if isinstance(fence, Claimed):
+                return Handle(fence.stream, self._live.get(fence.stream))
+            undone.pop_all()
         order = Order(request, owner.name, grace)
-        return Handle(record.id, self._launch(fence, order, ticket, model, tail=1))
+        return Handle(record.id, self._launch(fence, order, ticket, model, allowance, tail=1))
+
+    def seat(self, viewer: Principal) -> Place:
+        """A place for a reader, to be had before a stream is started for it. Raises `TooManyReaders`."""
+        return self._quotas.seat(viewer.account)
 
     async def open_leased(
         self, metadata: dict[str, str], *, owner: Principal, claim: Claim | None = None
@@ -171,7 +163,7 @@ class Service:
     async def record(self, stream: str, viewer: Principal) -> StreamRecord:
         """What is known of a stream. Raises `StreamNotFound` for another's, too."""
         record = await self._store.get(stream)
-        if record.owner != viewer.name and not viewer.has("admin"):
+        if viewer.name != record.owner and viewer.stream != stream and not viewer.has("admin"):
             raise StreamNotFound(f"there is no stream {stream[:64]!r}")
         return record
 
@@ -189,42 +181,22 @@ class Service:
         batch: BatchPolicy,
         transport: str,
         max_seconds: float = 0,
+        seat: Place | None = None,
     ) -> Reader:
         """Attaches a reader after the cursor (None: at the beginning); the caller closes it.
 
         One that is attached for longer than `max_seconds` is told to reconnect, wherever its balancer sends it then;
-        0 is no limit.
+        0 is no limit. So is one whose credentials expire. Raises `TooManyReaders` where it has no `seat` yet.
         """
-        record = await self.record(stream, viewer)
-        tail = await self._store.tail(stream)
-        generation = self._live.get(stream)
-        may_cancel = record.owner == viewer.name or viewer.has("cancel")
-        attendance = generation.attendance if generation is not None and may_cancel else None
-        name = f"rd_{self._random_bits(64):016x}"
-        attached_at = self._clock()
-
-        age: asyncio.TimerHandle | None = None
-
-        def left(reader: Reader) -> None:
-            if age is not None:
-                age.cancel()
-            self.readers.discard(reader)
-            for parting in self._partings:
-                parting.left(reader)
-            if attendance is not None:
-                attendance.leave(asked=reader.told)
-            reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
-            seconds = self._clock() - attached_at
-            self._observer.observe(ReaderLeft(stream, name, transport, reader.delivered, seconds, reason))
-
-        reader = Reader(self._store, stream, after=after, live_from=tail.offset, batch=batch, on_close=left)
-        self.readers.add(reader)
-        if max_seconds:
-            age = asyncio.get_running_loop().call_later(max_seconds, self.send_away, reader, "age")
-        if attendance is not None:
-            attendance.arrive()
-        self._observer.observe(ReaderAttached(stream, name, transport, viewer.name))
-        return reader
+        with seat or self.seat(viewer) as place:
+            record = await self.record(stream, viewer)
+            tail = await self._store.tail(stream)
+            live = self._live.get(stream)
+            owns = record.owner == viewer.name or viewer.has("cancel")
+            stay = Stay(viewer, transport, place, live.attendance if live is not None and owns else None)
+            return self.audience.attach(
+                stream, stay, after=after, live_from=tail.offset, batch=batch, max_seconds=max_seconds
+            )
 
     async def answered(self, handle: Handle) -> None:
         """Waits until the provider has accepted the request. Raises what the stream failed with before that."""
@@ -283,13 +255,23 @@ class Service:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
         await self.record(stream, viewer)
         await self._end(stream, "client", "deleted")
-        await self._parting([reader for reader in self.readers if reader.stream == stream])
+        await self.audience.parted(self.audience.of(stream))
         await self._store.forget(stream)
 
-    def send_away(self, reader: Reader, reason: str) -> None:
-        """Asks a reader to come back, at a time that spreads those who are asked together."""
-        low, high = RECONNECT_MS
-        reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
+    async def share(self, stream: str, viewer: Principal, ttl_seconds: int) -> tuple[str, float]:
+        """A token by which anybody may read the stream, and when it expires, in Unix seconds.
+
+        Raises `TooManyShares`.
+        """
+        await self.record(stream, viewer)
+        return await self.shares.share(stream, ttl_seconds)
+
+    async def unshare(self, stream: str, viewer: Principal) -> None:
+        """Revokes all tokens of the stream: who reads by one is sent away."""
+        await self.record(stream, viewer)
+        await self.shares.revoke(stream)
+        for guest in self.audience.guests(stream):
+            self.audience.send_away(guest, TOKEN_EXPIRED)
 
     async def expire(self, retention_seconds: float) -> None:
         """Forgets what ended longer ago than that; a store that cannot write now is asked again the next time."""
@@ -308,10 +290,10 @@ class Service:
             logger.info("draining: %d generations may finish for %g s", len(working), seconds)
             await asyncio.wait(working, timeout=seconds)
         await self._interrupt()
-        await self._parting(self.readers)
-        for reader in tuple(self.readers):
-            self.send_away(reader, "draining")
-        await self._parting(self.readers)
+        await self.audience.parted(self.audience.readers)
+        for reader in self.audience.readers:
+            self.audience.send_away(reader, "draining")
+        await self.audience.parted(self.audience.readers)
 
     @property
     def is_open(self) -> bool:
@@ -325,7 +307,8 @@ class Service:
         """
         self.draining = False
         if self._opening is None or has_failed(self._opening):
-            self._opening = asyncio.get_running_loop().create_task(self._open())
+            # What is taken over is nothing of the request that happened to be first.
+            self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
         await asyncio.shield(self._opening)
 
     async def start_models(self) -> None:
@@ -339,9 +322,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for reader in tuple(self.readers):
-            reader.told = True
-            reader.close()
+        self.audience.dismiss()
         for model in self.models.values():
             await model.close()
         for retry in self._retries.values():
@@ -366,8 +347,12 @@ class Service:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
 
-    def _launch(self, fence: Fence, order: Order, ticket: Ticket, model: Model, *, tail: int) -> Generation:
-        generation = Generation(self._store, fence, order, ticket, tail, observer=self._observer, clock=self._clock)
+    def _launch(
+        self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
+    ) -> Generation:
+        generation = Generation(
+            self._store, fence, order, ticket, allowance, tail, observer=self._observer, clock=self._clock
+        )
         self._live[generation.stream] = generation
         self._spawn(self._run(generation, model))
         return generation
@@ -396,7 +381,8 @@ class Service:
         fence = await self._store.acquire(record.id)
         tail = (await self._store.tail(record.id)).offset
         if record.lease:
-            self._leases.adopt(fence, tail, record.lease)
+            place = self._quotas.place(record.owner, resumed=True)
+            self._leases.adopt(fence, tail, record.lease, place)
             logger.info("stream %s waits for its producer since offset %d", record.id, tail)
             return
         model = self.models.get(record.model)
@@ -407,7 +393,8 @@ class Service:
             await end_interrupted(self._store, fence, tail)
         else:
             logger.info("stream %s is carried on from offset %d", record.id, tail)
-            self._launch(fence, order, ticket, model, tail=tail).attendance.expect()
+            allowance = self._quotas.resume(record.owner)
+            self._launch(fence, order, ticket, model, allowance, tail=tail).attendance.expect()
 
     async def _run(self, generation: Generation, model: Model) -> None:
         try:
@@ -424,13 +411,6 @@ class Service:
                 await asyncio.wait_for(asyncio.shield(generation.ended), self.lease_seconds + 2)
             except TimeoutError:
                 raise CancelTimeout("the stream has not ended in time; it may still do so") from None
-
-    async def _parting(self, readers: Collection[Reader]) -> None:
-        parting = _Parting(set(readers))
-        if parting.readers:
-            self._partings.append(parting)
-            await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
-            self._partings.remove(parting)
 
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)

@@ -1,0 +1,33 @@
+"""What the limits of a caller are counted on where it has no name: its address."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+SITE_BITS = 64
+"""Of an IPv6 address: below that a single machine has as many addresses as it likes."""
+
+
+def address_of(scope: MutableMapping[str, Any]) -> str:
+    """The client's address, as trusted proxies tell it; empty where there is none, as on a Unix socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def account_of(scope: MutableMapping[str, Any]) -> str:
+    """`address:…` of the client, the network where it is of IPv6."""
+    return _account(address_of(scope))
+
+
+@lru_cache(4096)
+def _account(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return f"address:{address}"
+    if isinstance(parsed, IPv6Address):
+        parsed = parsed.ipv4_mapped or ip_network((parsed, SITE_BITS), strict=False)
+    return f"address:{parsed}"

@@ -1,0 +1,23 @@
+"""A GET of events that has to wait: `EventSource` gives up for good on anything but 200, so it is told to come back."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import parse_qs
+
+from starlette.types import Scope, Send
+
+from tidegate.core.notices import Reconnect
+from tidegate.core.sse import RESPONSE_HEADERS
+from tidegate.dialects import native
+
+CAPACITY = "capacity"
+
+
+async def answer_reconnect(scope: Scope, send: Send, wait_s: float) -> None:
+    """200, `retry:` and `reconnect`, with so many seconds to wait."""
+    as_message = b"message" in parse_qs(scope["query_string"]).get(b"events", ())
+    encoder = native.MESSAGES if as_message else native.EVENTS
+    body = encoder.preamble + encoder.notice(Reconnect(math.ceil(wait_s * 1000), CAPACITY))
+    await send({"type": "http.response.start", "status": 200, "headers": RESPONSE_HEADERS})
+    await send({"type": "http.response.body", "body": body})

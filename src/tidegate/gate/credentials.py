@@ -1,0 +1,59 @@
+"""Where in a request its credentials are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from tidegate.errors import Unauthenticated
+
+COOKIE = "tidegate_token"
+
+_OWN_PAGES = (b"same-origin", b"none")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def presented(scope: MutableMapping[str, Any], *, allow_query: bool, allow_cookie: bool) -> str | None:
+    """By `authorization: Bearer TOKEN`, else `?access_token=TOKEN`, else the cookie of the server's own pages.
+
+    `allow_query` is for GET routes that answer with events, since `EventSource` cannot set headers. The cookie counts
+    only in requests that come from the server's own pages: a browser sends it along with those of others, too.
+    Raises `Unauthenticated` for a malformed header.
+    """
+    headers: Headers = scope["headers"]
+    found = _bearer(headers)
+    if found is None and allow_query:
+        found = _access_token(scope["query_string"])
+    if found is None and allow_cookie and _is_of_own_page(headers):
+        found = next(_cookies(headers), None)
+    return found
+
+
+def _bearer(headers: Headers) -> str | None:
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(b" ")
+    if len(values) > 1 or scheme.lower() != b"bearer" or not token.strip():
+        raise Unauthenticated("The authorization header must be, once: Bearer TOKEN.")
+    return token.strip().decode("latin-1")
+
+
+def _access_token(query: bytes) -> str | None:
+    pairs = parse_qsl(query.decode("latin-1"))
+    return next((value for name, value in pairs if name == "access_token"), None)
+
+
+def _cookies(headers: Headers) -> Iterator[str]:
+    # RFC 6265, 5.4: pairs between semicolons; browsers send one field, HTTP/2 may split it (RFC 9113, 8.2.3).
+    for name, value in headers:
+        for pair in value.decode("latin-1").split(";") if name == b"cookie" else ():
+            key, _, content = pair.strip().partition("=")
+            if key == COOKIE and content:
+                yield content
+
+
+def _is_of_own_page(headers: Headers) -> bool:
+    return all(value in _OWN_PAGES for name, value in headers if name == b"sec-fetch-site")

@@ -1,0 +1,98 @@
+"""How many requests a caller may make: a token bucket for each account, and headers that say what is left.
+
+The headers are those of OpenAI: `x-ratelimit-limit-…` is the limit of a minute, `…-remaining-…` what may be asked for
+at once, `…-reset-…` the time until all of it may be, as 1m2.5s or 120ms.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidegate.core.bucket import Buckets, TokenBucket
+from tidegate.core.principal import Principal
+from tidegate.errors import RateLimited
+from tidegate.gate.capacity import answer_reconnect
+from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.gate.response_headers import HEADERS
+
+MINUTE = 60
+
+
+class LimitMiddleware:
+    """Raises `RateLimited`, or tells an `EventSource` to come back. Neither bucket is there where it has no limit.
+
+    `tokens` are taken by the engine; here they are only told of. `clock` is in seconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        requests: Buckets | None,
+        tokens: Buckets | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.app = app
+        self.requests = requests
+        self.tokens = tokens
+        self.clock = clock
+
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        route: Guarded = scope[ROUTE]
+        if route.scope is None or not route.limited:
+            return self.app(scope, receive, send)
+        principal: Principal = scope[PRINCIPAL]
+        if self.tokens is not None:
+            send = self._telling(self.tokens.of(principal.account, self.clock()), scope, send)
+        if self.requests is not None:
+            wait_s = self._count(self.requests, principal.account, scope)
+            if wait_s and route.events:
+                return answer_reconnect(scope, send, wait_s)
+            if wait_s:
+                raise RateLimited(_refusal(self.requests), retry_after=wait_s)
+        return self.app(scope, receive, send)
+
+    def _count(self, requests: Buckets, account: str, scope: Scope) -> float:
+        """Counts a request; the seconds until one may be made where there is none left."""
+        now = self.clock()
+        bucket = requests.of(account, now)
+        wait_s = 0.0 if bucket.take(1, now) else bucket.wait(1, now)
+        scope[HEADERS] += _headers(b"requests", bucket, now)
+        return wait_s
+
+    def _telling(self, bucket: TokenBucket, scope: Scope, send: Send) -> Send:
+        # What is left is known only once the engine has let the generation in.
+        def tell(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                scope[HEADERS] += _headers(b"tokens", bucket, self.clock())
+            return send(message)
+
+        return tell
+
+
+def _headers(of: bytes, bucket: TokenBucket, now: float) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit-" + of, b"%d" % round(bucket.rate * MINUTE)),
+        (b"x-ratelimit-remaining-" + of, b"%d" % max(0, math.floor(bucket.level(now) + 1e-6))),
+        (b"x-ratelimit-reset-" + of, duration(bucket.until_full(now)).encode()),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes one: `1h2m3s`, `1m30.5s`, `1.25s`, `120ms`. Rounded up, to the millisecond."""
+    ms = math.ceil(seconds * 1000 - 1e-6)
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, ms = divmod(ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or hours else "") + f"{ms / 1000:g}s"
+
+
+def _refusal(requests: Buckets) -> str:
+    per_minute, burst = round(requests.rate * MINUTE), round(requests.capacity)
+    return f"You may make {per_minute} requests a minute, and {burst} of them at once: see retry-after."

@@ -1,0 +1,152 @@
+"""Everybody who is attached to a stream of this process: counted, told when to go, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.notices import TOKEN_EXPIRED, Reconnect
+from tidegate.core.principal import Principal
+from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
+from tidegate.stores.base import Store
+from tidegate.streams.attendance import Attendance
+from tidegate.streams.quotas import Place
+from tidegate.streams.reader import Reader
+
+PARTING_SECONDS = 2.0
+"""How long readers are waited for after their stream has ended or they were asked to reconnect."""
+
+RECONNECT_MS = (500, 3000)
+"""When readers that are sent away come back: spread, so that they do not come together."""
+
+LONGEST_SECONDS = 366 * 86400.0
+"""A timer needs some end; credentials may name any."""
+
+
+class Stay:
+    """How one reader is attached: what it counts in, how it is called, and for how long it may."""
+
+    def __init__(self, viewer: Principal, transport: str, seat: Place, attendance: Attendance | None) -> None:
+        self.viewer = viewer
+        self.transport = transport
+        self.seat = seat
+        self.attendance = attendance
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Audience:
+    """The readers there are. `now` is in Unix seconds, `clock` in seconds of any origin."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        observer: Observer,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+        random_bits: Callable[[int], int],
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._now = now
+        self._clock = clock
+        self._random_bits = random_bits
+        self._stays: dict[Reader, Stay] = {}
+        self._partings: list[_Parting] = []
+
+    @property
+    def readers(self) -> Collection[Reader]:
+        """All of them."""
+        return tuple(self._stays)
+
+    def of(self, stream: str) -> list[Reader]:
+        """Those of one stream."""
+        return [reader for reader in self._stays if reader.stream == stream]
+
+    def guests(self, stream: str) -> list[Reader]:
+        """Those of one stream that came by a share token."""
+        return [reader for reader in self.of(stream) if self._stays[reader].viewer.stream is not None]
+
+    def attach(
+        self,
+        stream: str,
+        stay: Stay,
+        *,
+        after: Cursor | None,
+        live_from: int,
+        batch: BatchPolicy,
+        max_seconds: float,
+    ) -> Reader:
+        """A reader after the cursor; see `Service.follow`."""
+        name = f"rd_{self._random_bits(64):016x}"
+        attached_at = self._clock()
+
+        def left(reader: Reader) -> None:
+            self._left(reader)
+            reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
+            seconds = self._clock() - attached_at
+            self._observer.observe(ReaderLeft(stream, name, stay.transport, reader.delivered, seconds, reason))
+
+        reader = Reader(self._store, stream, after=after, live_from=live_from, batch=batch, on_close=left)
+        stay.seat.keep()
+        self._stays[reader] = stay
+        self._limit(reader, stay, max_seconds)
+        if stay.attendance is not None:
+            stay.attendance.arrive()
+        self._observer.observe(ReaderAttached(stream, name, stay.transport, stay.viewer.name))
+        return reader
+
+    def send_away(self, reader: Reader, reason: str) -> None:
+        """Asks a reader to come back, at a time that spreads those who are asked together."""
+        low, high = RECONNECT_MS
+        reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
+
+    async def parted(self, readers: Collection[Reader]) -> None:
+        """Waits until they have left, but not for long."""
+        parting = _Parting(set(readers))
+        if parting.readers:
+            self._partings.append(parting)
+            await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
+            self._partings.remove(parting)
+
+    def dismiss(self) -> None:
+        """Closes all of them at once; it was not they who wanted to go."""
+        for reader in self.readers:
+            reader.told = True
+            reader.close()
+
+    def _limit(self, reader: Reader, stay: Stay, max_seconds: float) -> None:
+        expires_at = stay.viewer.expires_at
+        valid = LONGEST_SECONDS if expires_at is None else max(0.0, min(LONGEST_SECONDS, expires_at - self._now()))
+        if 0 < max_seconds < valid:
+            seconds, reason = max_seconds, "age"
+        elif expires_at is not None:
+            seconds, reason = valid, TOKEN_EXPIRED
+        else:
+            return
+        stay.timer = asyncio.get_running_loop().call_later(seconds, self.send_away, reader, reason)
+
+    def _left(self, reader: Reader) -> None:
+        stay = self._stays.pop(reader)
+        if stay.timer is not None:
+            stay.timer.cancel()
+        stay.seat.give_back()
+        for parting in self._partings:
+            parting.left(reader)
+        if stay.attendance is not None:
+            stay.attendance.leave(asked=reader.told)
+
+
+class _Parting:
+    """Readers that are about to leave; `over` is done when the last of them has."""
+
+    def __init__(self, readers: set[Reader]) -> None:
+        self.readers = readers
+        self.over = asyncio.get_running_loop().create_future()
+
+    def left(self, reader: Reader) -> None:
+        self.readers.discard(reader)
+        if not self.readers and not self.over.done():
+            self.over.set_result(None)

@@ -1,0 +1,141 @@
+"""What one account may have at once: live generations, readers, and the tokens of a minute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from tidegate.core.bucket import Buckets, TokenBucket
+from tidegate.core.events import GenerationRequest
+from tidegate.errors import TokensExhausted, TooManyGenerations, TooManyReaders
+
+CHARACTERS_PER_TOKEN = 4
+"""OpenAI's rule of thumb for English; what was really used is settled at the end."""
+
+AGAIN_SECONDS = 1.0
+"""When a place may be free again: nobody knows when an answer ends or a reader leaves."""
+
+
+class Place:
+    """One of a limited number, given back once; as a context, at its end, unless somebody has kept it."""
+
+    __slots__ = ("_account", "_counts", "_kept")
+
+    def __init__(self, counts: Counter[str], account: str) -> None:
+        counts[account] += 1
+        self._counts: Counter[str] | None = counts
+        self._account = account
+        self._kept = False
+
+    def keep(self) -> Self:
+        """From here on it is for the caller to give back."""
+        self._kept = True
+        return self
+
+    def give_back(self) -> None:
+        """Harmless when repeated."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            counts[self._account] -= 1
+            if not counts[self._account]:
+                del counts[self._account]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._kept:
+            self.give_back()
+
+
+class Allowance:
+    """What one generation was let in with: a place, and tokens that were taken in advance."""
+
+    def __init__(self, place: Place, bucket: TokenBucket | None, reserved: int, clock: Callable[[], float]) -> None:
+        self._place = place
+        self._bucket = bucket
+        self._reserved = reserved
+        self._clock = clock
+
+    def settle(self, used: int) -> None:
+        """The generation has ended, having used so many tokens. Harmless when repeated."""
+        bucket, self._bucket = self._bucket, None
+        if bucket is not None:
+            bucket.settle(used - self._reserved, self._clock())
+        self._place.give_back()
+
+
+class Quotas:
+    """Counts by account. 0 is no limit, and `tokens` is None where they are not limited; `clock` is in seconds."""
+
+    def __init__(
+        self,
+        *,
+        generations: int = 0,
+        readers: int = 0,
+        tokens: Buckets | None = None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._most_generations = generations
+        self._most_readers = readers
+        self._tokens = tokens
+        self._clock = clock
+        self._generations: Counter[str] = Counter()
+        self._readers: Counter[str] = Counter()
+
+    def admit(self, account: str, request: GenerationRequest) -> Allowance:
+        """Lets a generation in. Raises `TooManyGenerations` or `TokensExhausted`.
+
+        What it may cost, its prompt and `max_tokens`, is taken at once, but never more than a full bucket holds.
+        """
+        with self.place(account) as place:
+            bucket = self._bucket(account)
+            reserved = 0 if bucket is None else self._reserve(bucket, request)
+            return Allowance(place.keep(), bucket, reserved, self._clock)
+
+    def resume(self, account: str) -> Allowance:
+        """Lets one in that a process which is gone had let in already."""
+        return Allowance(self.place(account, resumed=True), self._bucket(account), 0, self._clock)
+
+    def place(self, account: str, *, resumed: bool = False) -> Place:
+        """A place for a live stream. Raises `TooManyGenerations`, but not where it had one before."""
+        if not resumed and self._is_full(self._generations, self._most_generations, account):
+            raise TooManyGenerations(
+                f"{self._most_generations} generations of yours are live, which is the limit", retry_after=AGAIN_SECONDS
+            )
+        return Place(self._generations, account)
+
+    def seat(self, account: str) -> Place:
+        """A place for one reader. Raises `TooManyReaders`."""
+        if self._is_full(self._readers, self._most_readers, account):
+            raise TooManyReaders(
+                f"{self._most_readers} readers of yours are attached, which is the limit", retry_after=AGAIN_SECONDS
+            )
+        return Place(self._readers, account)
+
+    def _bucket(self, account: str) -> TokenBucket | None:
+        return None if self._tokens is None else self._tokens.of(account, self._clock())
+
+    def _reserve(self, bucket: TokenBucket, request: GenerationRequest) -> int:
+        now = self._clock()
+        wanted = min(expected_tokens(request), int(bucket.capacity))
+        if not bucket.take(wanted, now):
+            raise TokensExhausted(
+                f"this may take {wanted} tokens, and {max(0, int(bucket.level(now)))} are left of this minute's "
+                f"{int(bucket.capacity)}",
+                retry_after=bucket.wait(wanted, now),
+            )
+        return wanted
+
+    def _is_full(self, counts: Counter[str], most: int, account: str) -> bool:
+        return 0 < most <= counts[account]
+
+
+def expected_tokens(request: GenerationRequest) -> int:
+    """What a generation may take: its prompt, about, and as much of an answer as it says."""
+    prompt = sum(len(message.text) for message in request.messages) // CHARACTERS_PER_TOKEN
+    return max(1, prompt + (request.max_tokens or 0))

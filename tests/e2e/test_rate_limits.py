@@ -1,0 +1,217 @@
+"""Limits under load, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Self
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from api_kit import call, fetch
+
+from tidegate.app import EMBEDDED, Tidegate
+from tidegate.config import AuthSettings, LimitSettings, Settings
+from tidegate.core.events import GenerationRequest
+from tidegate.gate.api_keys import ApiKey, key_sha256
+from tidegate.testing.server import serving
+
+pytestmark = pytest.mark.anyio
+
+CALLERS = 20
+PER_MINUTE = 300
+BURST = 75
+SECONDS = 5
+
+
+class Caller:
+    """One connection that asks for answers by an API key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        self._place = (parts.hostname, parts.port)
+        body = msgspec.json.encode({"model": "counted", "prompt": key})
+        self._request = (
+            f"POST /v1/streams HTTP/1.1\r\nhost: {parts.netloc}\r\nauthorization: Bearer {key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        self.statuses: Counter[int] = Counter()
+        self.headers: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        self._reader, self._writer = await asyncio.open_connection(*self._place)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.transport.abort()
+
+    async def ask(self) -> int:
+        self._writer.write(self._request)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        self.headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        await self._reader.readexactly(int(self.headers["content-length"]))
+        status = int(head[0].split()[1])
+        self.statuses[status] += 1
+        return status
+
+    async def flood(self, rate: float, seconds: float) -> None:
+        """Asks so many times a second, whatever is answered."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for turn in range(int(rate * seconds)):
+            if (ahead := began + turn / rate - loop.time()) > 0:
+                await asyncio.sleep(ahead)
+            await self.ask()
+
+    def reset_s(self) -> float:
+        found = re.fullmatch(r"(?:(\d+)m(?!s))?(?:([\d.]+)(ms|s))?", self.headers["x-ratelimit-reset-requests"])
+        assert found is not None
+        return int(found[1] or 0) * 60 + float(found[2] or 0) / (1000 if found[3] == "ms" else 1)
+
+
+class Counted:
+    """A model that counts what it was asked, by prompt."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    async def answer(self, request: GenerationRequest) -> AsyncIterator[str]:
+        self.asked[request.prompt] += 1
+        yield "x"
+
+
+def limited(keys: list[str], **limits: int) -> Settings:
+    known = tuple(
+        ApiKey(name=f"caller{n}", sha256=key_sha256(key), scopes=("generate", "read")) for n, key in enumerate(keys)
+    )
+    return msgspec.structs.replace(EMBEDDED, auth=AuthSettings(keys=known), limits=LimitSettings(**limits))
+
+
+async def test_flood() -> None:
+    """Of 20 callers at ten times their limit each is let in as often as its limit says, and no model is asked more."""
+    model = Counted()
+    keys = [f"tg_{n}" for n in range(CALLERS)]
+    app = Tidegate(limited(keys, requests_per_minute=PER_MINUTE, burst=BURST), models={"counted": model.answer})
+    loop = asyncio.get_running_loop()
+    async with serving(app) as url:
+        callers = [Caller(url, key) for key in keys]
+
+        async def one(caller: Caller) -> float:
+            async with caller:
+                began = loop.time()
+                await caller.flood(10 * PER_MINUTE / 60, SECONDS)
+                return loop.time() - began
+
+        took = await asyncio.gather(*(one(caller) for caller in callers))
+    await app.close()
+    for key, caller, seconds in zip(keys, callers, took, strict=True):
+        limit = BURST + seconds * PER_MINUTE / 60
+        assert set(caller.statuses) == {200, 429}
+        assert limit * 0.99 - 1 <= caller.statuses[200] <= limit * 1.01
+        assert model.asked[key] == caller.statuses[200]
+
+
+async def test_a_client_that_obeys_is_never_refused() -> None:
+    """Who waits for the reset when nothing remains is let in each time."""
+    model = Counted()
+    app = Tidegate(limited(["tg_0"], requests_per_minute=600, burst=6), models={"counted": model.answer})
+    async with serving(app) as url, Caller(url, "tg_0") as caller:
+        for _ in range(24):
+            assert await caller.ask() == 200
+            if caller.headers["x-ratelimit-remaining-requests"] == "0":
+                await asyncio.sleep(caller.reset_s())
+    await app.close()
+
+
+async def test_retry_after_is_long_enough() -> None:
+    """Who was refused, and waits for as long as it is told, is let in."""
+    model = Counted()
+    app = Tidegate(limited(["tg_0"], requests_per_minute=60, burst=2), models={"counted": model.answer})
+    async with serving(app) as url, Caller(url, "tg_0") as caller:
+        assert [await caller.ask() for _ in range(3)] == [200, 200, 429]
+        assert caller.headers["retry-after"] == "1"
+        await asyncio.sleep(int(caller.headers["retry-after-ms"]) / 1000)
+        assert await caller.ask() == 200
+    await app.close()
+
+
+async def test_tokens_of_a_minute() -> None:
+    """Tokens are taken in advance and settled with what was used; the headers say so."""
+    model = Counted()
+    app = Tidegate(limited(["tg_0"], tokens_per_minute=600), models={"counted": model.answer})
+    body = {"model": "counted", "prompt": "x" * 40, "max_tokens": 500}
+    headers = {"authorization": "Bearer tg_0"}
+    async with serving(app) as url:
+        async with call(f"{url}/v1/streams", "POST", {**body, "background": True}, headers) as answer:
+            assert int(answer.headers["x-ratelimit-remaining-tokens"]) in range(90, 93)
+            stream = (await answer.json())["id"]
+        async with call(f"{url}/v1/streams/{stream}/events", headers=headers) as answer:
+            events = [event async for event in answer.events()]
+        assert events[-1].event == "completed"
+        status, found, _ = await fetch(f"{url}/v1/streams/{stream}", headers=headers)
+        assert status == 200
+        assert int(found["x-ratelimit-remaining-tokens"]) > 580
+        await fetch(f"{url}/v1/streams", "POST", {**body, "max_tokens": 580}, headers)
+        status, found, refused = await fetch(f"{url}/v1/streams", "POST", {**body, "max_tokens": 590}, headers)
+        assert (status, refused["error"]["code"]) == (429, "tokens_exhausted")
+        assert int(found["retry-after-ms"]) > 0
+    await app.close()
+
+
+async def test_generations_at_once() -> None:
+    """So many generations of a caller are live at once; the end of one makes room."""
+    gate = asyncio.Event()
+
+    async def answer(request: GenerationRequest) -> AsyncIterator[str]:
+        await gate.wait()
+        yield "x"
+
+    app = Tidegate(limited(["tg_0", "tg_1"], concurrent_generations=2), models={"slow": answer})
+    body = {"model": "slow", "prompt": "x", "background": True}
+    async with serving(app) as url:
+
+        async def start(key: str) -> tuple[int, str]:
+            status, _, found = await fetch(f"{url}/v1/streams", "POST", body, {"authorization": f"Bearer {key}"})
+            return status, found["id"] if status == 202 else found["error"]["code"]
+
+        (_, first), _ = await start("tg_0"), await start("tg_0")
+        assert await start("tg_0") == (429, "too_many_generations")
+        assert (await start("tg_1"))[0] == 202
+        gate.set()
+        async with call(f"{url}/v1/streams/{first}/events", headers={"authorization": "Bearer tg_0"}) as answering:
+            assert [event.event async for event in answering.events()][-1] == "completed"
+        assert (await start("tg_0"))[0] == 202
+    await app.close()
+
+
+async def test_readers_at_once() -> None:
+    """So many readers of a caller are attached at once. One more `EventSource` is told to come back; a request that
+    would start a generation is refused before it does."""
+    gate = asyncio.Event()
+
+    async def answer(request: GenerationRequest) -> AsyncIterator[str]:
+        await gate.wait()
+        yield "x"
+
+    app = Tidegate(limited(["tg_0"], readers_per_principal=1), models={"slow": answer})
+    headers = {"authorization": "Bearer tg_0"}
+    body = {"model": "slow", "prompt": "x"}
+    async with serving(app) as url:
+        async with call(f"{url}/v1/streams", "POST", {**body, "stream": True}, headers) as reading:
+            events = reading.events()
+            assert (await anext(events)).event == "started"
+            stream = reading.headers["tidegate-stream"]
+            async with call(f"{url}/v1/streams/{stream}/events", headers=headers) as late:
+                assert late.status == 200
+                assert [event.event async for event in late.events()] == ["reconnect"]
+            status, _, refused = await fetch(f"{url}/v1/streams", "POST", body, headers)
+            assert (status, refused["error"]["code"]) == (429, "too_many_readers")
+            assert len((await fetch(f"{url}/v1/streams", headers=headers))[2]["data"]) == 1
+            gate.set()
+            assert [event.event async for event in events][-1] == "completed"
+        async with call(f"{url}/v1/streams/{stream}/events", headers=headers) as again:
+            assert [event.event async for event in again.events()][-1] == "completed"
+    await app.close()

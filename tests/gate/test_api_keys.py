@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tidegate.core.principal import Principal
+from tidegate.gate.api_keys import ApiKey, ApiKeys, key_sha256
+
+KEYS = [
+    ApiKey(name="ci", sha256=key_sha256("tg_ci"), scopes=("generate", "read")),
+    ApiKey(name="ops", sha256=key_sha256("tg_ops").upper(), scopes=("admin",)),
+    ApiKey(name="none", sha256=key_sha256("tg_none")),
+]
+
+
+def test_holder() -> None:
+    """A key is known by its hash alone, and brings its name and scopes; its limits are counted on its name."""
+    assert ApiKeys(KEYS).holder("tg_ci") == Principal("key:ci", frozenset({"generate", "read"}), "key:ci")
+
+
+def test_every_key() -> None:
+    """Any of the keys will do; one without scopes may do nothing."""
+    keys = ApiKeys(KEYS)
+    ops, none = keys.holder("tg_ops"), keys.holder("tg_none")
+    assert ops is not None
+    assert ops.name == "key:ops"
+    assert none is not None
+    assert none.scopes == frozenset()
+
+
+@pytest.mark.parametrize("presented", ["", "tg_c", "tg_cI", "tg_ci ", "\xff", "\ud800", KEYS[0].sha256])
+def test_strangers(presented: str) -> None:
+    """What is no key is nobody's, its hash included."""
+    assert ApiKeys(KEYS).holder(presented) is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"name": "a b", "sha256": "0" * 64},
+        {"name": "a", "sha256": "0" * 63},
+        {"name": "a", "sha256": "0" * 64, "scopes": ["write"]},
+        {"name": "a", "sha256": "0" * 64, "key": "x"},
+    ],
+)
+def test_bad_entries(entry: dict[str, Any]) -> None:
+    """An entry that could never match, or says what nobody understands, is refused with the configuration."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(entry, ApiKey)

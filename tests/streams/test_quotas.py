@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from tidegate.core.bucket import Buckets
+from tidegate.core.events import GenerationRequest, Message
+from tidegate.errors import TokensExhausted, TooManyGenerations, TooManyReaders
+from tidegate.streams.quotas import Quotas
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(text: str = "", max_tokens: int | None = None) -> GenerationRequest:
+    return GenerationRequest(model="m", messages=(Message(role="user", content=text),), max_tokens=max_tokens)
+
+
+def test_generations() -> None:
+    """So many generations of one account are let in at once; each end makes room for one, and others do not count."""
+    quotas = Quotas(generations=2, clock=Clock())
+    first, _ = quotas.admit("a", request()), quotas.admit("a", request())
+    with pytest.raises(TooManyGenerations) as refused:
+        quotas.admit("a", request())
+    assert refused.value.retry_after
+    quotas.admit("b", request())
+    first.settle(10)
+    first.settle(10)
+    quotas.admit("a", request())
+    with pytest.raises(TooManyGenerations):
+        quotas.place("a")
+
+
+def test_resumed() -> None:
+    """What a process that is gone had let in is let in whatever the limit, and counts."""
+    quotas = Quotas(generations=1, clock=Clock())
+    quotas.resume("a")
+    second = quotas.place("a", resumed=True)
+    second.give_back()
+    with pytest.raises(TooManyGenerations):
+        quotas.admit("a", request())
+
+
+def test_tokens_are_reserved_and_settled() -> None:
+    """What a generation may use is taken at once; in the end it is what it did use."""
+    clock = Clock()
+    quotas = Quotas(tokens=Buckets(1, 100), clock=clock)
+    allowance = quotas.admit("a", request("x" * 40, max_tokens=60))
+    with pytest.raises(TokensExhausted) as refused:
+        quotas.admit("a", request(max_tokens=31))
+    assert refused.value.retry_after == pytest.approx(1)
+    allowance.settle(20)
+    quotas.admit("a", request(max_tokens=80))
+    with pytest.raises(TokensExhausted):
+        quotas.admit("a", request())
+
+
+def test_tokens_are_owed() -> None:
+    """A generation that used more than it said keeps the next one waiting."""
+    clock = Clock()
+    quotas = Quotas(tokens=Buckets(1, 100), clock=clock)
+    quotas.admit("a", request()).settle(150)
+    clock.now = 50
+    with pytest.raises(TokensExhausted):
+        quotas.admit("a", request())
+    clock.now = 51
+    quotas.admit("a", request())
+
+
+def test_more_than_a_full_bucket() -> None:
+    """A generation larger than the limit of a minute is let in when nothing else was."""
+    quotas = Quotas(tokens=Buckets(1, 100), clock=Clock())
+    quotas.admit("a", request(max_tokens=5000))
+    with pytest.raises(TokensExhausted):
+        quotas.admit("a", request())
+
+
+def test_refused_tokens_take_no_place() -> None:
+    """Who is refused for its tokens has no place among the live generations."""
+    quotas = Quotas(generations=1, tokens=Buckets(1, 10), clock=Clock())
+    quotas.admit("a", request(max_tokens=10)).settle(10)
+    with pytest.raises(TokensExhausted):
+        quotas.admit("a", request())
+    quotas.place("a")
+
+
+def test_readers() -> None:
+    """So many readers are attached at once; a seat that nobody keeps is free again."""
+    quotas = Quotas(readers=1, clock=Clock())
+    with quotas.seat("a"), pytest.raises(TooManyReaders):
+        quotas.seat("a")
+    with quotas.seat("a") as seat:
+        seat.keep()
+    with pytest.raises(TooManyReaders):
+        quotas.seat("a")
+    seat.give_back()
+    quotas.seat("a")
+
+
+def test_no_limits() -> None:
+    """0 is no limit."""
+    quotas = Quotas(clock=Clock())
+    for _ in range(1000):
+        quotas.admit("a", request(max_tokens=10**6))
+        quotas.seat("a")
