@@ -22,7 +22,7 @@ from tidegate.config import (
 )
 from tidegate.config.sources import FLAGS
 from tidegate.errors import ConfigError
-from tidegate.gate.auth import ApiKey
+from tidegate.gate.api_keys import ApiKey
 from tidegate.providers.settings import (
     LlamaModel,
     ModelBase,
@@ -277,8 +277,6 @@ def test_errors_show_no_secret(text: str, environ: Mapping[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[auth]\njwt_secret_env = 'SECRET'", "auth.jwt_secret_env"),
-        ("[auth]\njwks_url = 'https://issuer.example/jwks'", "auth.jwks_url"),
         ("[store]\nurl = 'redis://u:hunter2@h/0'", "store.url"),
         ("[observability]\notlp_endpoint = 'http://collector:4318'", "observability.otlp_endpoint"),
     ],
@@ -328,7 +326,12 @@ def test_a_host_others_can_reach_needs_authentication(host: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"server.host = '{host}'")):
         refuse_exposed(settings, insecure=False)
     refuse_exposed(settings, insecure=True)
-    refuse_exposed(from_text(f"[server]\nhost = '{host}'\n" + KEY.format("a", DIGEST, "['read']")), insecure=False)
+    for auth in (
+        KEY.format("a", DIGEST, "['read']"),
+        "[auth]\njwt_secret_env = 'SECRET'",
+        "[auth]\njwks_url = 'https://issuer.example/jwks'",
+    ):
+        refuse_exposed(from_text(f"[server]\nhost = '{host}'\n{auth}"), insecure=False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

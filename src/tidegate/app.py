@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import ServerSettings, Settings, sqlite_path
+from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings, sqlite_path
 from tidegate.core.batching import BatchPolicy
+from tidegate.core.bucket import Buckets
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
-from tidegate.gate.auth import Authenticator
+from tidegate.gate.api_keys import ApiKeys
+from tidegate.gate.auth import Authenticator, AuthMiddleware
+from tidegate.gate.cors import CorsMiddleware
 from tidegate.gate.failures import FailureMiddleware
-from tidegate.gate.origin import HostMiddleware
+from tidegate.gate.host import HostMiddleware
+from tidegate.gate.jwks import IssuerKeys
+from tidegate.gate.limits import MINUTE, LimitMiddleware
+from tidegate.gate.origin import OriginMiddleware, Origins
 from tidegate.gate.request_id import RequestIdMiddleware
+from tidegate.gate.response_headers import ResponseHeadersMiddleware
+from tidegate.gate.security_headers import SecurityHeadersMiddleware
+from tidegate.gate.tokens import Tokens, secret_of
+from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
 from tidegate.observe.logging import LoggingObserver
 from tidegate.providers import PROVIDERS
@@ -31,6 +44,7 @@ from tidegate.routes.table import ROUTES
 from tidegate.stores import STORES
 from tidegate.stores.base import Store
 from tidegate.streams.models import Model
+from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
 from tidegate.transports.broadcast import Broadcasts
 from tidegate.transports.compression import Deflates
@@ -38,6 +52,8 @@ from tidegate.transports.compression import Deflates
 SWEEP_SECONDS = 60.0
 """How often what has outlived its retention is looked for; a sweep of 10,000 streams takes milliseconds."""
 
+
+Middleware = Callable[[ASGIApp], ASGIApp]
 
 EMBEDDED = Settings(server=ServerSettings(allowed_hosts=("*",)), models=())
 """Inside another application the Host header is that application's business, and so are the models."""
@@ -64,10 +80,13 @@ class Tidegate:
     ) -> None:
         own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
         observer = observer or LoggingObserver()
-        self.service = _service(settings, [*settings.models, *own], observer)
+        limits = _limits(settings.limits)
+        origins = Origins(settings.server.allowed_origins, settings.server.public_url)
+        self.service = _service(settings, [*settings.models, *own], limits.tokens, observer)
         self._settings = settings
-        self._routes = _routed(settings, self.service)
-        self._app = _gated(self._opened, settings, observer)
+        self._tokens = _tokens(settings.auth)
+        self._routes = _routed(settings, self.service, origins, limits, self._tokens)
+        self._app = _gated(self._opened, settings, origins, observer)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +101,8 @@ class Tidegate:
     async def start(self) -> None:
         """Gets every model ready. Raises `ConfigError` where one never can be."""
         self._start_sweeping()
+        if self._tokens is not None:
+            self._tokens.start()
         await self.service.open()
         await self.service.start_models()
 
@@ -94,6 +115,8 @@ class Tidegate:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        if self._tokens is not None:
+            self._tokens.close()
         await self.service.close()
 
     @asynccontextmanager
@@ -124,13 +147,50 @@ class Tidegate:
             await self.service.expire(self._settings.store.retention_seconds)
 
 
-def _service(settings: Settings, models: Sequence[ModelSettings], observer: Observer) -> Service:
+def _tokens(auth: AuthSettings) -> Tokens | None:
+    """Raises `ConfigError` where the secret is missing or unfit."""
+    if not (auth.jwt_secret_env or auth.jwks_url):
+        return None
+    return Tokens(
+        secret=secret_of(auth.jwt_secret_env, os.environ) if auth.jwt_secret_env else None,
+        keys=IssuerKeys.at(auth.jwks_url) if auth.jwks_url else None,
+        issuer=auth.issuer,
+        audience=auth.audience,
+    )
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What callers may use in a minute, by account; None where there is no limit."""
+
+    requests: Buckets | None
+    tokens: Buckets | None
+
+
+def _limits(limits: LimitSettings) -> Limits:
+    requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+    return Limits(
+        Buckets(requests / MINUTE, limits.burst) if requests else None,
+        Buckets(tokens / MINUTE, tokens) if tokens else None,
+    )
+
+
+def _service(
+    settings: Settings, models: Sequence[ModelSettings], tokens: Buckets | None, observer: Observer
+) -> Service:
     opened: dict[str, Model] = {}
     for model in models:
         if model.name in opened:
             raise ConfigError(f"models: the name {model.name!r} is given twice")
         opened[model.name] = _model(model)
-    return Service(_store(settings), opened, observer=observer, lease_seconds=settings.store.lease_seconds)
+    quotas = Quotas(
+        generations=settings.limits.concurrent_generations,
+        readers=settings.limits.readers_per_principal,
+        tokens=tokens,
+        clock=monotonic,
+    )
+    return Service(
+        _store(settings), opened, observer=observer, lease_seconds=settings.store.lease_seconds, quotas=quotas
+    )
 
 
 def _store(settings: Settings) -> Store:
@@ -165,22 +225,28 @@ def _load(target: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _routed(settings: Settings, service: Service) -> ASGIApp:
-    delivery, limits = settings.delivery, settings.limits
+def _routed(settings: Settings, service: Service, origins: Origins, limits: Limits, tokens: Tokens | None) -> ASGIApp:
+    delivery, auth = settings.delivery, settings.auth
+    authenticator = Authenticator(ApiKeys(auth.keys), tokens, service.shares, origins)
     context = Context(
         service=service,
+        authenticator=authenticator,
         heartbeat_seconds=delivery.heartbeat_seconds,
         max_connection_seconds=delivery.max_connection_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
         deflates=Deflates() if delivery.compression else None,
         broadcasts=Broadcasts(delivery.heartbeat_seconds),
-        max_body_bytes=limits.max_body_bytes,
-        request_timeout_seconds=limits.request_timeout_seconds,
+        max_body_bytes=settings.limits.max_body_bytes,
+        request_timeout_seconds=settings.limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),
         public_url=settings.server.public_url,
         describe=_describe,
     )
-    return router(ROUTES, context, Authenticator(settings.auth.keys))
+    guard: list[Middleware] = [
+        partial(AuthMiddleware, authenticator=authenticator),
+        partial(LimitMiddleware, requests=limits.requests, tokens=limits.tokens),
+    ]
+    return router(ROUTES, context, partial(_behind, guard))
 
 
 @cache
@@ -191,10 +257,25 @@ def _describe() -> bytes:
     return document(ROUTES)
 
 
-def _gated(app: ASGIApp, settings: Settings, observer: Observer) -> ASGIApp:
-    """Outermost last: each request gets its id, is noted, is answered whatever is raised, and has its Host checked."""
+def _gated(app: ASGIApp, settings: Settings, origins: Origins, observer: Observer) -> ASGIApp:
+    """What every request passes, whatever it asks for; who may ask for what is seen to once its route is known."""
     server = settings.server
-    app = HostMiddleware(app, allowed_hosts=server.allowed_hosts, public_url=server.public_url)
-    app = FailureMiddleware(app, observer=observer)
-    app = AccessMiddleware(app, observer=observer)
-    return RequestIdMiddleware(app)
+    gate: list[Middleware] = [
+        ResponseHeadersMiddleware,
+        RequestIdMiddleware,
+        TraceMiddleware,
+        partial(AccessMiddleware, observer=observer),
+        partial(FailureMiddleware, observer=observer),
+        SecurityHeadersMiddleware,
+        partial(HostMiddleware, allowed_hosts=server.allowed_hosts, public_url=server.public_url),
+        partial(CorsMiddleware, origins=origins, max_age=settings.delivery.cors_max_age),
+        partial(OriginMiddleware, origins=origins),
+    ]
+    return _behind(gate, app)
+
+
+def _behind(gate: Sequence[Middleware], app: ASGIApp) -> ASGIApp:
+    """The application behind the gate, whose first middleware is the outermost."""
+    for middleware in reversed(gate):
+        app = middleware(app)
+    return app

@@ -215,6 +215,6 @@ async def test_readers_that_vanish_leave_nothing_behind(wire: bool) -> None:
             async with call(f"{url}{headers['location']}/events") as answer:
                 await anext(answer.chunks())
         async with asyncio.timeout(5):
-            while app.service.readers:  # noqa: ASYNC110
+            while app.service.audience.readers:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         await app.close()

@@ -15,7 +15,7 @@ from tidegate import Tidegate
 from tidegate.config import AuthSettings, DeliverySettings, LimitSettings, Settings
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import ProviderError
-from tidegate.gate.auth import ApiKey, key_sha256
+from tidegate.gate.api_keys import ApiKey, key_sha256
 from tidegate.providers.settings import PythonModel, ReplayModel
 from tidegate.testing.server import serving
 

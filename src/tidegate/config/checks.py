@@ -21,7 +21,7 @@ Problem = tuple[str, str]
 STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:\*\.)?[^/?#\s*]+")
 _PLAIN_URL = re.compile(r"[^@?#\s]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -59,10 +59,6 @@ def refuse_unavailable(settings: Settings) -> None:
 
     Raises `ConfigError`.
     """
-    if settings.auth.jwt_secret_env:
-        raise ConfigError("auth.jwt_secret_env is set, but this version has no tokens yet: use auth.keys")
-    if settings.auth.jwks_url:
-        raise ConfigError("auth.jwks_url is set, but this version has no tokens yet: use auth.keys")
     if urlsplit(settings.store.url).scheme not in ("", "memory", "sqlite"):
         raise ConfigError("store.url asks for a store that this version does not have yet: it has sqlite and memory")
     if settings.observability.otlp_endpoint:
@@ -74,11 +70,12 @@ def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
 
     Raises `ConfigError`.
     """
-    host = settings.server.host
-    if not (insecure or settings.auth.keys or is_loopback(host)):
+    host, auth = settings.server.host, settings.auth
+    if not (insecure or auth.keys or auth.jwt_secret_env or auth.jwks_url or is_loopback(host)):
         raise ConfigError(
-            f"server.host = {host!r} can be reached from other machines, and there is no authentication: "
-            "add [[auth.keys]] (tidegate key NAME makes one) or give --insecure-no-auth"
+            f"server.host = {host!r} can be reached from other machines, and there is no authentication: add "
+            "[[auth.keys]] (tidegate key NAME makes one), auth.jwt_secret_env or auth.jwks_url, or give "
+            "--insecure-no-auth"
         )
 
 
@@ -161,6 +158,8 @@ def _auth(settings: Settings) -> Iterator[Problem]:
             yield f"auth.keys.{index}.scopes", "expected at least one of " + ", ".join(get_args(Scope))
     if auth.jwt_secret_env and not _ENV_NAME.fullmatch(auth.jwt_secret_env):
         yield "auth.jwt_secret_env", "expected the name of an environment variable that holds the secret"
+    if auth.jwks_url and not _is_http(auth.jwks_url):
+        yield "auth.jwks_url", "expected an absolute http or https URL"
 
 
 def _each(key: str, values: Sequence[str], pattern: re.Pattern[str], problem: str) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ import msgspec
 
 from tidegate.config.show import toml
 from tidegate.errors import ConfigError
-from tidegate.gate.auth import ApiKey, key_sha256
+from tidegate.gate.api_keys import ApiKey, key_sha256
 
 KEY_PREFIX = "tg_"
 """By it people, and scanners of leaked secrets, know whose key it is."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from tidegate.gate.auth import ApiKey
+from tidegate.gate.api_keys import ApiKey
 from tidegate.providers.settings import LlamaModel, ModelSettings
 
 Count = Annotated[int, Meta(ge=0)]

@@ -29,7 +29,7 @@ from tidegate.core.events import (
 )
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Gap, Reconnect, sent_away
 from tidegate.dialects.body import check_messages, convert, parse_body
 from tidegate.errors import GenerationCancelled, Interrupted, InvalidValue, recall
 
@@ -198,6 +198,9 @@ class ChatChunks:
 
     def notice(self, notice: Gap | Reconnect) -> bytes:
         """A client of this API cannot come back to its stream: it is told that the answer broke off."""
+        if isinstance(notice, Reconnect):
+            why = sent_away(notice)
+            return _error(why.type, why.code, why.message)
         return _error(Interrupted.type, Interrupted.code, "the answer cannot be followed any further")
 
     def _event(self, event: Event) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -12,7 +12,9 @@ from starlette.types import Receive, Scope, Send
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
-from tidegate.errors import InvalidValue, TidegateError
+from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
+from tidegate.gate.auth import Authenticator
+from tidegate.gate.capacity import answer_reconnect
 from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
 from tidegate.transports.broadcast import Broadcast, Broadcasts
@@ -29,6 +31,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     service: Service
+    authenticator: Authenticator
     heartbeat_seconds: float
     max_connection_seconds: float
     buffer_bytes: int
@@ -62,6 +65,14 @@ class Call:
     def base(self) -> str:
         """Where the application stands: its public URL, else the path that it is mounted at."""
         return self.context.public_url or quote(self._scope.get("root_path", ""))
+
+    @property
+    def url(self) -> str:
+        """The same as clients outside see it: an absolute URL, by the name that the request was made to."""
+        if self.context.public_url:
+            return self.context.public_url
+        host = self.header(b"host") or "localhost"
+        return f"{self._scope['scheme']}://{host}{self.base}"
 
     @property
     def is_head(self) -> bool:
@@ -114,6 +125,12 @@ class Call:
             first=first,
         )
 
+    def stream(self) -> str:
+        """The stream that the path names."""
+        stream = self.params["id"]
+        self.about(stream)
+        return stream
+
     def about(self, stream: str) -> None:
         """Notes the stream that the call is about, for the log."""
         self._scope["tidegate.stream_id"] = stream
@@ -132,6 +149,10 @@ class Call:
         fields["content-length"] = str(len(body))
         await self._start(error.status, {**headers, **fields})
         await self.send({"type": "http.response.body", "body": body})
+
+    def answer_reconnect(self, error: TooManyReaders) -> Awaitable[None]:
+        """Tells an `EventSource`, which would give up on the error, to come back."""
+        return answer_reconnect(self._scope, self.send, error.retry_after or 0)
 
     async def answer(
         self, body: bytes, content_type: str, *, status: int = 200, headers: dict[str, str] | None = None

@@ -18,14 +18,16 @@ async def complete(call: Call) -> None:
     """Answers like OpenAI; 200 only after the provider has accepted the request."""
     chat, request = openai_chat.parse(await call.body())
     grace = openai_chat.parse_on_disconnect(call.header(b"tidegate-on-disconnect"))
-    handle = await call.service.start(request, owner=call.principal, grace=grace)
-    reader = await call.service.follow(
-        handle.stream,
-        call.principal,
-        after=None,
-        batch=call.context.batch if chat.stream else BatchPolicy(),
-        transport="sse" if chat.stream else "json",
-    )
+    with call.service.seat(call.principal) as seat:
+        handle = await call.service.start(request, owner=call.principal, grace=grace)
+        reader = await call.service.follow(
+            handle.stream,
+            call.principal,
+            after=None,
+            batch=call.context.batch if chat.stream else BatchPolicy(),
+            transport="sse" if chat.stream else "json",
+            seat=seat,
+        )
     try:
         if not chat.stream:
             await _whole(call, handle, reader)

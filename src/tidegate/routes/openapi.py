@@ -97,7 +97,10 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
 
 def _failures(route: Route) -> list[int]:
     guarded = (401, 403) if route.scope is not None else ()
-    return sorted({*EVERYWHERE, *guarded, *route.failures})
+    # From a page of another site.
+    foreign = (403,) if route.method != "GET" else ()
+    limited = (429,) if route.scope is not None and route.limited else ()
+    return sorted({*EVERYWHERE, *guarded, *foreign, *limited, *route.failures})
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

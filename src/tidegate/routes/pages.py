@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from html import escape
 from importlib.resources import files
 
 from tidegate.errors import NotFound
@@ -15,11 +16,13 @@ MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
 }
 
-# The pages have no inline script or style, load nothing from elsewhere, and are nobody's frame.
+# The pages have no inline script or style, load nothing from elsewhere and are nobody's frame; the last also in words
+# that old browsers know. No window that opened them, or that they open, can reach into them.
 PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
 
@@ -32,6 +35,13 @@ async def chat(call: Call) -> None:
 async def docs(call: Call) -> None:
     """The API, described for people."""
     await _answer_file(call, "docs.html")
+
+
+async def answer_shared(call: Call, stream: str | None) -> None:
+    """The page of one shared stream, whose id is put into it; without one it says that its link is not valid."""
+    content = _content("shared.html").replace(b'data-stream=""', b'data-stream="%b"' % escape(stream or "").encode())
+    headers = {**PAGE_HEADERS, "cache-control": "no-store", "x-robots-tag": "noindex"}
+    await call.answer(content, MEDIA_TYPES["html"], status=200 if stream else 404, headers=headers)
 
 
 async def file(call: Call) -> None:

@@ -39,7 +39,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """`scope` None: anyone may call it. `failures`: the statuses that are its own, besides those of every route.
 
     `bodies`: the types of which its body is one. `events`: answers may be streams of events, for whose sake GET also
-    takes `?access_token=`.
+    takes `?access_token=`. `shared`: a share token of the stream opens it, too. `limited`: it counts as a request.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -54,3 +54,5 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...]
     failures: tuple[int, ...] = ()
     events: bool = False
+    shared: bool = False
+    limited: bool = True

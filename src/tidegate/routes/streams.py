@@ -13,9 +13,10 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.dialects import native, native_producer
-from tidegate.errors import InvalidValue
+from tidegate.errors import InvalidValue, TooManyReaders
 from tidegate.routes.call import Call, parse_choice, parse_number
 from tidegate.stores.base import Claim
+from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
@@ -72,25 +73,26 @@ async def create(call: Call) -> None:
     wanted = native.parse(body)
     query = call.query()
     after = _position(call, query)
-    handle = await call.service.start(
-        wanted.request(),
-        owner=call.principal,
-        grace=wanted.grace(),
-        claim=_claim(call, wanted),
-    )
-    headers = stream_headers(call, handle.stream)
     if wanted.background:
+        handle = await _start(call, wanted)
         snapshot = await call.service.snapshot(handle.stream, call.principal)
-        await call.answer_json(snapshot, status=202, headers=headers)
-    elif wanted.stream:
-        await _send(call, handle.stream, after, query, wanted.batch_policy(call.context.batch))
-    else:
-        await _answer_whole(call, handle, headers)
+        await call.answer_json(snapshot, status=202, headers=stream_headers(call, handle.stream))
+        return
+    with call.service.seat(call.principal) as seat:
+        handle = await _start(call, wanted)
+        if wanted.stream:
+            await _send(call, handle.stream, after, query, wanted.batch_policy(call.context.batch), seat)
+        else:
+            await _answer_whole(call, handle, seat)
+
+
+def _start(call: Call, wanted: native.CreateStream) -> Awaitable[Handle]:
+    return call.service.start(wanted.request(), owner=call.principal, grace=wanted.grace(), claim=_claim(call, wanted))
 
 
 async def append(call: Call) -> None:
     """Appends to a stream that its caller fills, and renews the lease."""
-    stream = _stream(call)
+    stream = call.stream()
     wanted, events = native_producer.parse_append(await call.body())
     cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
     await call.answer_json(Appended(str(cursor), cursor.offset))
@@ -107,7 +109,7 @@ async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
 
 async def look(call: Call) -> None:
     """Answers with the snapshot so far."""
-    stream = _stream(call)
+    stream = call.stream()
     await call.answer_json(await call.service.snapshot(stream, call.principal))
 
 
@@ -115,21 +117,25 @@ def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
     after = _position(call, query)
-    stream = _stream(call)
-    return _send(call, stream, after, query, call.context.batch)
+    stream = call.stream()
+    try:
+        seat = call.service.seat(call.principal)
+    except TooManyReaders as error:
+        return call.answer_reconnect(error)
+    return _send(call, stream, after, query, call.context.batch, seat)
 
 
 async def cancel(call: Call) -> None:
     """Ends the stream, if it is live, and answers with whichever end won."""
     body = await call.body()
     wanted = native.parse_cancel(body)
-    status, cursor = await call.service.cancel(_stream(call), call.principal, wanted.reason)
+    status, cursor = await call.service.cancel(call.stream(), call.principal, wanted.reason)
     await call.answer_json(Cancellation(status, str(cursor)))
 
 
 async def forget(call: Call) -> None:
     """Ends the stream if it is live, then forgets it."""
-    await call.service.forget(_stream(call), call.principal)
+    await call.service.forget(call.stream(), call.principal)
     await call.answer_empty()
 
 
@@ -148,8 +154,11 @@ def stream_headers(call: Call, stream: str) -> dict[str, str]:
     return {"location": f"{call.base}/v1/streams/{stream}", "tidegate-stream": stream}
 
 
-async def _answer_whole(call: Call, handle: Handle, headers: dict[str, str]) -> None:
-    reader = await call.service.follow(handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json")
+async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
+    headers = stream_headers(call, handle.stream)
+    reader = await call.service.follow(
+        handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json", seat=seat
+    )
     try:
         if not await wait_for_end(call.receive, reader):
             return
@@ -163,13 +172,16 @@ async def _answer_whole(call: Call, handle: Handle, headers: dict[str, str]) -> 
         await call.answer_error(failure, headers=headers, beside=msgspec.structs.asdict(snapshot))
 
 
-async def _send(call: Call, stream: str, after: Cursor | None, query: dict[str, str], batch: BatchPolicy) -> None:
-    if await call.service.at_end(stream, call.principal, after):
-        await call.answer_empty(headers=stream_headers(call, stream))
-        return
-    encoder = native.MESSAGES if "events" in query else native.EVENTS
-    with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
-    reader, how = await _attach(call, stream, after, encoder, batch, with_snapshot=with_snapshot)
+async def _send(
+    call: Call, stream: str, after: Cursor | None, query: dict[str, str], batch: BatchPolicy, seat: Place
+) -> None:
+    with seat:
+        if await call.service.at_end(stream, call.principal, after):
+            await call.answer_empty(headers=stream_headers(call, stream))
+            return
+        encoder = native.MESSAGES if "events" in query else native.EVENTS
+        with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
+        reader, how = await _attach(call, stream, after, encoder, batch, seat, with_snapshot=with_snapshot)
     await send_events(call.receive, call.send, call.wire, reader, encoder, how)
 
 
@@ -179,6 +191,7 @@ async def _attach(
     after: Cursor | None,
     encoder: native.NativeEvents,
     batch: BatchPolicy,
+    seat: Place,
     *,
     with_snapshot: bool,
 ) -> tuple[Reader, Delivered]:
@@ -193,6 +206,7 @@ async def _attach(
         batch=batch,
         transport="sse",
         max_seconds=call.context.max_connection_seconds,
+        seat=seat,
     )
     sharing = (stream, encoder is native.MESSAGES)
     # Batches are each reader's own.
@@ -211,12 +225,6 @@ def _position(call: Call, query: dict[str, str]) -> Cursor | None:
 def _check_flag(query: dict[str, str], name: str, value: str) -> None:
     if query.get(name, value) != value:
         raise InvalidValue(f"`{name}` can only be `{value}`, not {query[name][:64]!r}", param=name)
-
-
-def _stream(call: Call) -> str:
-    stream = call.params["id"]
-    call.about(stream)
-    return stream
 
 
 def _claim(call: Call, wanted: native.CreateStream | native_producer.OpenStream) -> Claim | None:

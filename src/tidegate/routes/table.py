@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from tidegate.core.fold import Snapshot, Status
-from tidegate.dialects import native, native_producer, openai_chat
-from tidegate.routes import chat, models, pages, probes, streams
+from tidegate.dialects import native, native_producer, native_share, openai_chat
+from tidegate.routes import chat, models, pages, probes, session, shares, streams
 from tidegate.routes.route import EVENTS, HTML, JSON, TEXT, Answer, Parameter, Route
 
 CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
@@ -94,6 +94,7 @@ ROUTES: tuple[Route, ...] = (
         parameters=(STREAM,),
         answers=(Answer(status=200, about="The snapshot.", content={JSON: Snapshot}),),
         failures=(404,),
+        shared=True,
     ),
     Route(
         method="DELETE",
@@ -120,6 +121,7 @@ ROUTES: tuple[Route, ...] = (
         ),
         failures=(404,),
         events=True,
+        shared=True,
     ),
     Route(
         method="POST",
@@ -132,6 +134,8 @@ ROUTES: tuple[Route, ...] = (
         bodies=(native_producer.Append,),
         answers=(Answer(status=200, about="They are in the log.", content={JSON: streams.Appended}),),
         failures=(404, 409, 413, 415, 503),
+        # A producer appends as often as it has something to say; its lease and the stream's size bound it.
+        limited=False,
     ),
     Route(
         method="POST",
@@ -145,6 +149,48 @@ ROUTES: tuple[Route, ...] = (
         body_optional=True,
         answers=(Answer(status=200, about="It has ended.", content={JSON: streams.Cancellation}),),
         failures=(404, 413, 415, 504),
+    ),
+    Route(
+        method="POST",
+        path="/v1/streams/{id}/share",
+        name="shareStream",
+        about="Makes a token by which anybody may read this stream, and nothing else.",
+        handler=shares.share,
+        scope="read",
+        parameters=(STREAM,),
+        bodies=(native_share.ShareStream,),
+        body_optional=True,
+        answers=(Answer(status=200, about="The token, shown only now.", content={JSON: native_share.Shared}),),
+        failures=(404, 409, 413, 415, 503),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/streams/{id}/share",
+        name="unshareStream",
+        about="Revokes all tokens of this stream; who reads by one is sent away.",
+        handler=shares.unshare,
+        scope="read",
+        parameters=(STREAM,),
+        answers=(Answer(status=204, about="They are revoked."),),
+        failures=(404, 503),
+    ),
+    Route(
+        method="POST",
+        path="/v1/session",
+        name="beginSession",
+        about="Sets the cookie of the server's own pages to an API key or JWT.",
+        handler=session.begin,
+        bodies=(session.OpenSession,),
+        answers=(Answer(status=204, about="The cookie is set."),),
+        failures=(401, 413, 415, 503),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/session",
+        name="endSession",
+        about="Takes the cookie back.",
+        handler=session.end,
+        answers=(Answer(status=204, about="The cookie is gone."),),
     ),
     Route(
         method="POST",
@@ -207,6 +253,18 @@ ROUTES: tuple[Route, ...] = (
         about="The chat page.",
         handler=pages.chat,
         answers=(Answer(status=200, about="A page.", content={HTML: None}),),
+    ),
+    Route(
+        method="GET",
+        path="/s/{token}",
+        name="getSharedPage",
+        about="The shared view of one stream.",
+        handler=shares.show,
+        parameters=(Parameter(name="token", place="path", about="A share token."),),
+        answers=(
+            Answer(status=200, about="A page.", content={HTML: None}),
+            Answer(status=404, about="A page that says that the link is not valid.", content={HTML: None}),
+        ),
     ),
     Route(
         method="GET",

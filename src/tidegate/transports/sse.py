@@ -9,19 +9,13 @@ import msgspec
 from starlette.types import Receive, Send
 
 from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
 from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
 from tidegate.transports.source import Encoder, Source
 from tidegate.transports.wire import Wire
-
-HEADERS = [
-    (b"content-type", b"text/event-stream"),
-    # `no-transform` and `x-accel-buffering` keep proxies from compressing, and so buffering, on their own.
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 class Delivered(msgspec.Struct, kw_only=True):
@@ -52,7 +46,9 @@ async def send_events(
     """
     encoding = [] if how.gzip is None else [(b"content-encoding", b"gzip")]
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *how.headers, *encoding]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [*RESPONSE_HEADERS, *how.headers, *encoding]}
+        )
         how.headers = ()
         if wire is not None:
             await _write(wire, source, encoder, how)

@@ -6,8 +6,7 @@ import asyncio
 
 from starlette.types import Receive
 
-from tidegate.core.notices import Reconnect
-from tidegate.errors import Interrupted
+from tidegate.core.notices import Reconnect, sent_away
 from tidegate.transports.disconnect import close_when_gone
 from tidegate.transports.source import Source
 
@@ -18,13 +17,14 @@ SILENCE_SECONDS = 60.0
 async def wait_for_end(receive: Receive, reader: Source) -> bool:
     """Reads to the terminal event; false, and the reader closed, if the client has left before.
 
-    Raises `Interrupted` when the server sends its readers away.
+    Raises `TokenExpired` or `Interrupted` when the server sends the reader away.
     """
     departure = asyncio.ensure_future(close_when_gone(receive, reader))
     try:
         while not reader.left and not reader.at_end:
-            if isinstance(await reader.next(SILENCE_SECONDS), Reconnect):
-                raise Interrupted("the server stopped before the answer was complete")
+            found = await reader.next(SILENCE_SECONDS)
+            if isinstance(found, Reconnect):
+                raise sent_away(found)
     finally:
         departure.cancel()
     return reader.at_end
