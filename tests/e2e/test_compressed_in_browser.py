@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from api_kit import fetch
+from browser_kit import ARGUMENTS
 from playwright.async_api import Page, Response, async_playwright
-from test_page import ARGUMENTS
 
 from tidegate import Tidegate
 from tidegate.config import Settings

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from api_kit import call, fetch
+from browser_kit import ARGUMENTS
 from playwright.sync_api import sync_playwright
 from restart_kit import Restartable
-from test_page import ARGUMENTS
 
 from tidegate.testing.process import TIDEGATE
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,18 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from browser_kit import launched, refused, visitor
 from cable import Cable, laid
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WORDS = " ".join(f"w{number}" for number in range(1, 101))
 REPLAY = f"""
 [[models]]
@@ -34,15 +25,20 @@ tokens = 100
 rate = 30
 """
 SLOW = REPLAY.replace("rate = 30", "rate = 5")
-UNREACHABLE = re.compile(r"^Failed to load resource: net::ERR_")
+KEY = """
+[[auth.keys]]
+name = "me"
+sha256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+scopes = ["generate", "read", "cancel"]
+"""
+
+STORED = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie])"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -53,16 +49,8 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
-    """A page whose console must stay empty: no error, no violation of the content security policy."""
-    context = browser.new_context(viewport={"width": 1000, "height": 700})
-    context.set_default_timeout(15_000)
-    page = context.new_page()
-    found: list[str] = []
-    page.on("console", lambda message: found.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
-    yield page
-    context.close()
-    assert [text for text in found if not UNREACHABLE.match(text) and text not in complaints] == []
+    with visitor(browser, complaints, permissions=("clipboard-read", "clipboard-write")) as page:
+        yield page
 
 
 @pytest.fixture
@@ -244,7 +232,7 @@ def test_a_restarted_server_that_forgot_the_stream_is_said(
     page: Page, server: Callable[[str], str], cable: Callable[[str], Cable], complaints: list[str]
 ) -> None:
     """What had come stays, and the question can be asked again."""
-    complaints.append("Failed to load resource: the server responded with a status of 404 (Not Found)")
+    complaints.append(refused(404, "Not Found"))
     wire = cable(server(SLOW))
     page.goto(wire.url)
     ask(page)
@@ -277,24 +265,147 @@ def test_a_failing_model_says_why(page: Page, server: Callable[[str], str], tmp_
     assert last_turn(page)["id"] != snapshot["id"]
 
 
-def test_a_key_is_asked_for_and_sent(page: Page, server: Callable[[str], str], complaints: list[str]) -> None:
-    """A wrong key is said to be one; the right one is kept for the tab."""
-    complaints.append("Failed to load resource: the server responded with a status of 401 (Unauthorized)")
-    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-    key = f'\n[[auth.keys]]\nname = "me"\nsha256 = "{digest}"\nscopes = ["generate", "read", "cancel"]\n'
-    page.goto(server(REPLAY + key))
+def sign_in(page: Page, key: str = "foo") -> None:
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("API key").fill(key)
+    dialog.get_by_role("button", name="Continue").click()
+
+
+def test_a_key_is_asked_for_and_kept_from_scripts(
+    page: Page, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """A wrong key is said to be one; the right one is the browser's, and in reach of nothing on the page."""
+    complaints.append(refused(401, "Unauthorized"))
+    url = server(REPLAY + KEY)
+    page.goto(url)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
-    dialog.get_by_label("API key").fill("wrong")
-    dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("alert")).to_be_visible()
-    dialog.get_by_label("API key").fill("foo")
-    dialog.get_by_role("button", name="Continue").click()
+    sign_in(page, "wrong")
+    expect(dialog.get_by_role("alert")).to_have_text("The server did not accept this key.")
+    sign_in(page)
     expect(dialog).to_be_hidden()
-    ask(page)
+    with page.expect_request("**/v1/streams") as sent:
+        ask(page)
+    assert "authorization" not in sent.value.headers
     expect(answer(page)).to_contain_text("w10 ")
     page.reload()
     expect(answer(page)).to_contain_text("w100")
+    assert "foo" not in page.evaluate(STORED)
+    (cookie,) = page.context.cookies()
+    assert (cookie["value"], cookie["httpOnly"], cookie["sameSite"], cookie["expires"]) == ("foo", True, "Strict", -1)
+
+
+def test_a_key_that_is_wanted_in_mid_answer_interrupts_nothing(
+    page: Page, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """Once it is there, the models are listed and the answer goes on where it was."""
+    complaints.append(refused(401, "Unauthorized"))
+    page.goto(server(REPLAY + KEY))
+    sign_in(page)
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.context.clear_cookies()
+    page.reload()
+    expect(status(page)).to_have_text("Waiting for the API key")
+    sign_in(page)
+    expect(page.locator("#only-model")).to_have_text("replay")
+    expect_end(page)
+    assert answer(page).text_content() == WORDS
+
+
+def test_signing_out_leaves_nothing(page: Page, server: Callable[[str], str], complaints: list[str]) -> None:
+    """Cookie and conversation go, in every tab, and the key is asked for again."""
+    complaints.append(refused(401, "Unauthorized"))
+    url = server(SLOW + KEY)
+    page.goto(url)
+    sign_in(page)
+    ask(page)
+    expect(answer(page)).to_contain_text("w5")
+    stream = last_turn(page)["id"]
+    other = page.context.new_page()
+    other.goto(url)
+    ask(other)
+    expect(answer(other)).to_contain_text("w5")
+    other.get_by_role("button", name="Sign out").click()
+    for tab in (other, page):
+        expect(tab.get_by_role("dialog")).to_be_visible()
+        expect(tab.locator(".turn")).to_have_count(0)
+        assert "w1" not in tab.evaluate(STORED)
+    assert page.context.cookies() == []
+    page.reload()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign out", include_hidden=True)).to_be_hidden()
+    bearer = {"authorization": "Bearer foo"}
+    assert httpx.get(f"{url}/v1/streams/{stream}", headers=bearer).json()["id"] == stream
+    newest = httpx.get(f"{url}/v1/streams", headers=bearer).json()["data"][0]
+    assert newest["status"] == "cancelled"
+
+
+def test_where_no_key_is_needed_nothing_is_said_of_keys(page: Page, server: Callable[[str], str]) -> None:
+    """No dialog, and nothing to sign out of."""
+    page.goto(server(REPLAY))
+    expect(page.locator("#only-model")).to_have_text("replay")
+    expect(page.get_by_role("dialog", include_hidden=True)).to_be_hidden()
+    expect(page.get_by_role("button", name="Sign out", include_hidden=True)).to_be_hidden()
+
+
+def test_an_answer_is_shared_by_a_link(page: Page, server: Callable[[str], str]) -> None:
+    """The keyboard is enough to make it, have it copied and take it back; the focus comes back to where it was."""
+    page.goto(server(SLOW))
+    ask(page)
+    share = page.get_by_role("button", name="Share", exact=True)
+    share.focus()
+    page.keyboard.press("Enter")
+    link = page.get_by_role("link", name="/s/share_")
+    expect(link).to_be_visible()
+    url = link.get_attribute("href")
+    assert url == link.text_content() == page.evaluate("navigator.clipboard.readText()")
+    expect(page.locator("#announcer")).to_contain_text("It has been copied.")
+    assert httpx.get(url).status_code == 200
+    page.get_by_role("button", name="Stop sharing").press("Enter")
+    expect(link).to_be_hidden()
+    expect(share).to_be_focused()
+    expect(page.locator("#announcer")).to_contain_text("It is no longer shared.")
+    assert httpx.get(url).status_code == 404
+    assert url.rpartition("/")[2] not in page.evaluate(STORED)
+
+
+def test_a_link_that_cannot_be_copied_is_shown(browser: Browser, server: Callable[[str], str]) -> None:
+    """Without a clipboard there is still the link, and nobody is told that it was copied."""
+    with visitor(browser, ()) as page:
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        page.goto(server(SLOW))
+        ask(page)
+        page.get_by_role("button", name="Share", exact=True).click()
+        expect(page.get_by_role("link", name="/s/share_")).to_be_visible()
+        expect(page.locator("#link-text")).not_to_contain_text("copied")
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator("#link-box")).to_be_hidden()
+
+
+def test_a_refusal_says_why_and_is_tried_again(page: Page, server: Callable[[str], str], complaints: list[str]) -> None:
+    """The page shows the server's words and when it tries again, and then does so by itself."""
+    complaints.append(refused(429, "Too Many Requests"))
+    url = server(REPLAY + "\n[limits]\nconcurrent_generations = 1\n")
+    first = httpx.post(f"{url}/v1/streams", json={"model": "replay", "prompt": "x", "background": True}).json()["id"]
+    page.goto(url)
+    ask(page)
+    expect(status(page)).to_have_text(re.compile(r"which is the limit\. Trying again in \d+ s$"))
+    httpx.post(f"{url}/v1/streams/{first}/cancel")
+    expect_whole(page, url)
+
+
+def test_a_page_that_comes_too_soon_gets_its_models_later(
+    page: Page, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """It says what the server says, and asks again when it may."""
+    complaints.append(refused(429, "Too Many Requests"))
+    url = server(REPLAY + "\n[limits]\nrequests_per_minute = 30\nburst = 1\n")
+    httpx.get(f"{url}/v1/models")
+    page.goto(url)
+    expect(page.locator("#notice")).to_contain_text("You may make 30 requests a minute")
+    expect(page.locator("#only-model")).to_have_text("replay")
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_the_model_is_chosen_where_there_are_several(page: Page, server: Callable[[str], str]) -> None:

@@ -1,26 +1,39 @@
-/** The chat page: what happens when someone asks, stops, refreshes, loses the network or has no key. */
+/**
+ * The chat page: what happens when someone asks, stops, shares, refreshes, loses the network or has no key.
+ *
+ * @typedef {import('./conversation.js').Turn} Turn
+ */
 
-import { apply, Conversation, settle } from './conversation.js';
-import { $, announce, fitPrompt, keepAtEnd, scrollToEnd, showNotice } from './page.js';
-import { cancelStream, followStream, listModels, newKey, readStream, startStream, TidegateError } from './tidegate.js';
+import { Conversation, settle } from './conversation.js';
+import { askForKey, noteKey, showSignOut, wantsKey } from './key.js';
+import { Live } from './live.js';
+import { $, fitPrompt, keepAtEnd, place, scrollToEnd, sentence, showNotice } from './page.js';
+import { hideLink, share } from './sharing.js';
+import {
+  cancelStream,
+  endSession,
+  followStream,
+  listModels,
+  newKey,
+  readStream,
+  startStream,
+  TidegateError,
+} from './tidegate.js';
 import { TurnView } from './view.js';
 
 const SAVE_EVERY_MS = 250;
 
-// Several servers may be mounted side by side on one origin.
-const place = new URL('.', document.baseURI).pathname;
-const KEY = `tidegate:${place}:key`;
+/** Where a refusal does not say itself when to come back. */
+const AGAIN_MS = 5000;
+
 const MODEL = `tidegate:${place}:model`;
 
 const conversation = new Conversation(sessionStorage, `tidegate:${place}:turns`);
+const tabs = new BroadcastChannel(`tidegate:${place}`);
 /** @type {TurnView | null} */
 let view = null;
-/** @type {AbortController | null} The following of the live turn. */
-let following = null;
-let state = 'idle';
-let stopping = false;
-
-const credentials = () => ({ token: sessionStorage.getItem(KEY) ?? undefined });
+/** @type {Live | null} The following of the live turn. */
+let live = null;
 
 // Asking and following.
 
@@ -46,104 +59,109 @@ async function retry() {
 /**
  * Follows the live turn to its end, from wherever it stands: not yet started, or in mid-answer after a refresh.
  *
- * @param {import('./conversation.js').Turn} turn
+ * @param {Turn} turn
  */
 async function follow(turn) {
-  const controller = (following = new AbortController());
-  stopping = false;
+  const own = (live = new Live(/** @type {TurnView} */ (view)));
   const options = {
-    ...credentials(),
     after: turn.cursor,
     key: turn.key,
-    signal: controller.signal,
+    signal: own.signal,
     onStart(/** @type {string} */ id) {
       turn.id = id;
       conversation.save();
-      if (stopping) cancel(turn);
+      own.view.offerShare();
+      if (own.stopping) cancel(turn);
     },
     onEvent(/** @type {import('./tidegate.js').StreamEvent} */ event) {
-      apply(turn, event);
+      own.take(event);
       saveSoon();
-      paintSoon();
     },
-    onState: showState,
+    onState: own.show.bind(own),
   };
   try {
     const end = await (turn.id ? followStream(turn.id, options) : startStream(conversation.request(), options));
-    if (!end || turn.seconds === null) settle(turn, await readStream(turn.id, credentials()));
+    if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
   } catch (error) {
-    if (turn.status === 'live' && !controller.signal.aborted) failed(turn, error);
+    if (turn.status === 'live' && !own.signal.aborted) failed(own, error);
   }
-  if (turn.status !== 'live' && !controller.signal.aborted) ended(turn);
+  if (turn.status !== 'live' && !own.signal.aborted) ended(own);
 }
 
-/** @param {import('./conversation.js').Turn} turn @param {unknown} error */
-function failed(turn, error) {
-  if (error instanceof TidegateError && error.status === 401) {
-    askForKey(() => follow(turn));
+/** @param {Live} own @param {unknown} error */
+function failed(own, error) {
+  const { turn } = own;
+  if (wantsKey(error)) {
+    own.waitFor('Waiting for the API key');
+    askForKey(() => {
+      if (live === own) follow(turn);
+    });
     return;
   }
-  turn.status = error instanceof TidegateError && error.status === 404 && turn.id ? 'lost' : 'failed';
-  turn.error = error instanceof Error ? error.message : String(error);
+  const lost = error instanceof TidegateError && error.status === 404 && turn.id;
+  turn.status = lost ? 'lost' : 'failed';
+  turn.error = lost ? 'The server no longer knows this answer.' : messageOf(error);
 }
 
-/** @param {import('./conversation.js').Turn} turn */
-function ended(turn) {
-  following = null;
-  state = 'idle';
+/** @param {Live} own */
+function ended(own) {
+  live = null;
   conversation.save();
-  paint();
-  view?.showEnd();
-  const text = view?.endText();
-  if (text) announce(text);
-  showNotice('');
+  own.end();
   showControls();
-  keepAtEnd();
 }
 
 async function stop() {
   const turn = conversation.live;
-  if (!turn) return;
-  const reachable = state === 'streaming' || state === 'connecting';
-  if (stopping || !reachable) {
+  if (!turn || !live) return;
+  if (live.stopping || !live.reachable) {
     // The server cannot be asked now. It ends the answer by itself once its reader has been away for a while.
-    following?.abort();
+    live.leave();
     turn.status = 'cancelled';
-    if (turn.id) cancelStream(turn.id, credentials()).catch(() => {});
-    ended(turn);
+    if (turn.id) cancelStream(turn.id).catch(() => {});
+    ended(live);
     return;
   }
-  stopping = true;
-  view?.showState(state, 'Stopping');
+  live.showStopping();
   if (turn.id) await cancel(turn);
 }
 
-/** @param {import('./conversation.js').Turn} turn The `cancelled` event comes to its reader, like every other. */
+/** @param {Turn} turn The `cancelled` event comes to its reader, like every other. */
 function cancel(turn) {
-  return cancelStream(turn.id, credentials()).catch((error) => showNotice(`It could not be stopped: ${error.message}`));
+  return cancelStream(turn.id).catch((error) => showNotice(`It could not be stopped: ${error.message}`));
 }
 
+/** @returns {Promise<unknown>} Until the server has been told. */
 function startAnew() {
-  const turn = conversation.live;
-  if (turn) {
-    following?.abort();
-    if (turn.id) cancelStream(turn.id, credentials()).catch(() => {});
-  }
-  following = null;
+  const id = conversation.live?.id;
+  live?.leave();
+  live = null;
   view = null;
-  state = 'idle';
   conversation.clear();
   $('thread').replaceChildren();
   showNotice('');
+  hideLink();
   showControls();
   $('prompt').focus();
+  return id ? cancelStream(id).catch(() => {}) : Promise.resolve();
+}
+
+/** @param {Turn} turn */
+async function shareTurn(turn) {
+  if (!conversation.turns.includes(turn)) return;
+  try {
+    await share(turn.id);
+  } catch (error) {
+    if (wantsKey(error)) askForKey(() => shareTurn(turn));
+    else showNotice(`It could not be shared: ${messageOf(error)}`);
+  }
 }
 
 // What the page shows.
 
-/** @param {import('./conversation.js').Turn} turn */
+/** @param {Turn} turn */
 function showTurn(turn) {
-  view = new TurnView(turn, { onRetry: retry });
+  view = new TurnView(turn, { onRetry: retry, onShare: () => shareTurn(turn) });
   // Only the last turn can be asked again.
   for (const old of $('thread').querySelectorAll('.status .plain')) old.remove();
   $('thread').append(view.node);
@@ -151,55 +169,16 @@ function showTurn(turn) {
   keepAtEnd();
 }
 
-/** @param {string} now @param {import('./tidegate.js').StateDetail} detail */
-function showState(now, { error, retry: again }) {
-  const before = state;
-  state = now;
-  const turn = conversation.live;
-  if (now === 'reconnecting' || now === 'offline') {
-    if (turn) turn.unbroken = false;
-    view?.showState(now, now === 'offline' ? 'Waiting for the connection' : 'Reconnecting');
-  } else if (now !== 'ended') {
-    view?.showState(now, stopping ? 'Stopping' : now === 'connecting' ? 'Connecting' : 'Answering');
-  }
-  if (now === 'offline' && again) {
-    const why = error instanceof TidegateError && error.status ? error.message : 'The server cannot be reached.';
-    showNotice(`${why} What has arrived is safe, and the rest follows once it is back.`, 'Try again', again);
-  } else if (now === 'streaming' || now === 'connecting') {
-    showNotice('');
-  }
-  if (now === before) return;
-  if (now === 'reconnecting') announce('The connection broke. Reconnecting.');
-  if (now === 'streaming' && before !== 'connecting') announce('Connected again.');
-}
-
 function showControls() {
-  const live = Boolean(conversation.live);
+  const answering = Boolean(conversation.live);
   const focused = document.activeElement;
-  $('send').hidden = live;
-  $('stop').hidden = !live;
+  $('send').hidden = answering;
+  $('stop').hidden = !answering;
   $('send').disabled = !$('prompt').value.trim();
   $('welcome').hidden = conversation.turns.length > 0;
   $('new').hidden = conversation.turns.length === 0;
   // A button that vanishes must not take the focus with it.
   if (focused instanceof HTMLElement && focused !== document.body && !focused.checkVisibility()) $('prompt').focus();
-}
-
-let painting = false;
-
-function paintSoon() {
-  if (painting) return;
-  painting = true;
-  requestAnimationFrame(() => {
-    painting = false;
-    paint();
-  });
-}
-
-function paint() {
-  const spoken = view?.showAnswer() ?? [];
-  if (spoken.length) announce(spoken.join('\n'));
-  keepAtEnd();
 }
 
 // Keeping.
@@ -219,13 +198,17 @@ function saveNow() {
 
 // Models and the key.
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let asking;
+
 async function loadModels() {
+  clearTimeout(asking);
   let names;
   try {
-    names = await listModels(credentials());
+    names = await listModels();
   } catch (error) {
-    if (error instanceof TidegateError && error.status === 401) askForKey(loadModels);
-    else showNotice('The server cannot be reached.', 'Try again', loadModels);
+    if (wantsKey(error)) askForKey(loadModels);
+    else withoutModels(error);
     return;
   }
   showNotice(names.length ? '' : 'This server has no model. Add one to its tidegate.toml.');
@@ -237,28 +220,35 @@ async function loadModels() {
   $('only-model').textContent = names[0] ?? '';
 }
 
+/** @param {unknown} error */
+function withoutModels(error) {
+  const said = error instanceof TidegateError && error.status;
+  showNotice(said ? sentence(messageOf(error)) : 'The server cannot be reached.', 'Try again', loadModels);
+  if (error instanceof TidegateError && error.passing) asking = setTimeout(loadModels, error.retryAfterMs || AGAIN_MS);
+}
+
 async function chosenModel() {
   if (!$('model').value) await loadModels();
   return $('model').value;
 }
 
-/** @param {() => void} then */
-function askForKey(then) {
-  const dialog = $('key-dialog');
-  $('key-problem').hidden = !sessionStorage.getItem(KEY);
-  $('key-form').onsubmit = (/** @type {Event} */ event) => {
-    event.preventDefault();
-    sessionStorage.setItem(KEY, $('key').value.trim());
-    dialog.close('given');
-    showNotice('');
-    then();
-  };
-  dialog.onclose = () => {
-    $('key').value = '';
-    if (dialog.returnValue !== 'given') showNotice('This server asks for an API key.', 'Enter it', () => askForKey(then));
-  };
-  dialog.returnValue = '';
-  if (!dialog.open) dialog.showModal();
+async function signOut() {
+  // The answer can be stopped for as long as there is a key.
+  await startAnew();
+  try {
+    await endSession();
+  } catch (error) {
+    showNotice(`You are still signed in: ${messageOf(error)}`, 'Try again', signOut);
+    return;
+  }
+  noteKey(false);
+  tabs.postMessage('signed out');
+  loadModels();
+}
+
+/** @param {unknown} error */
+function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }
 
 // The composer.
@@ -291,12 +281,17 @@ $('suggestions').addEventListener('click', (/** @type {Event} */ { target }) => 
 $('model').addEventListener('change', () => sessionStorage.setItem(MODEL, $('model').value));
 $('stop').addEventListener('click', stop);
 $('new').addEventListener('click', startAnew);
-$('key-later').addEventListener('click', () => $('key-dialog').close());
+$('sign-out').addEventListener('click', signOut);
+tabs.addEventListener('message', () => {
+  startAnew();
+  loadModels();
+});
 addEventListener('pagehide', saveNow);
 document.addEventListener('visibilitychange', saveNow);
 
 for (const turn of conversation.turns) showTurn(turn);
 showControls();
+showSignOut();
 loadModels();
 const unfinished = conversation.live;
 if (unfinished) {

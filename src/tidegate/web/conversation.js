@@ -11,11 +11,11 @@
  * @property {string} key The Idempotency-Key of the call; with it a refresh finds a stream whose id it never got.
  * @property {string} id Of the stream; empty until the server has named it.
  * @property {string} model
- * @property {string} question
+ * @property {string} question Empty where only the answer is known.
  * @property {string} text The answer so far.
  * @property {string} cursor
  * @property {'live' | 'completed' | 'cancelled' | 'failed' | 'lost'} status
- * @property {string} error Why it failed.
+ * @property {string} error Why it failed or was lost.
  * @property {string} reason Why it was completed or cancelled, where that is worth a word.
  * @property {{completion_tokens: number, estimated: boolean} | null} usage
  * @property {number} startedAt In milliseconds of this browser's clock.
@@ -45,22 +45,7 @@ export class Conversation {
    * @returns {Turn}
    */
   ask(question, model, key) {
-    /** @type {Turn} */
-    const turn = {
-      key,
-      id: '',
-      model,
-      question,
-      text: '',
-      cursor: '',
-      status: 'live',
-      error: '',
-      reason: '',
-      usage: null,
-      startedAt: Date.now(),
-      seconds: null,
-      unbroken: true,
-    };
+    const turn = newTurn({ key, model, question });
     this.turns.push(turn);
     return turn;
   }
@@ -98,6 +83,31 @@ export class Conversation {
       // A full storage costs the refresh, not the conversation.
     }
   }
+}
+
+/**
+ * A turn that nothing has been heard of yet.
+ *
+ * @param {Partial<Turn>} known
+ * @returns {Turn}
+ */
+export function newTurn(known) {
+  return {
+    key: '',
+    id: '',
+    model: '',
+    question: '',
+    text: '',
+    cursor: '',
+    status: 'live',
+    error: '',
+    reason: '',
+    usage: null,
+    startedAt: Date.now(),
+    seconds: null,
+    unbroken: true,
+    ...known,
+  };
 }
 
 /**

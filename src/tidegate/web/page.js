@@ -1,14 +1,26 @@
-/** The page around the conversation: its notice, its voice for screen readers, its scrolling. */
+/** The page around what is read: its notice, its voice for screen readers, its scrolling. */
 
 /** Closer to the end than this, in pixels, a reader is following the answer. */
 const NEAR_END = 48;
 const SPOKEN_FOR_MS = 10_000;
 
+/** Several servers may be mounted side by side on one origin: the path of this one, for the names of what it keeps. */
+export const place = new URL('.', document.baseURI).pathname;
+
 /** @param {string} id */
 export const $ = (id) => /** @type {any} */ (document.getElementById(id));
 
 /**
- * Says above the composer what stands in the way; an empty text takes it back.
+ * What the server says, as a sentence among others.
+ *
+ * @param {string} text
+ */
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
+}
+
+/**
+ * Says at the foot of the page what stands in the way; an empty text takes it back.
  *
  * @param {string} text
  * @param {string} [action]
@@ -52,6 +64,12 @@ export function keepAtEnd() {
   $('latest').hidden = following;
 }
 
+/** Who is not at the end of the page now does not follow. */
+export function noteWhereReaderIs() {
+  following = below() < NEAR_END;
+  $('latest').hidden = following;
+}
+
 export function scrollToEnd() {
   following = true;
   keepAtEnd();
@@ -59,11 +77,4 @@ export function scrollToEnd() {
 
 $('latest').addEventListener('click', scrollToEnd);
 addEventListener('resize', keepAtEnd);
-addEventListener(
-  'scroll',
-  () => {
-    following = below() < NEAR_END;
-    $('latest').hidden = following;
-  },
-  { passive: true },
-);
+addEventListener('scroll', noteWhereReaderIs, { passive: true });

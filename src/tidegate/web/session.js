@@ -19,8 +19,8 @@ const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
 
 /** Pure: no connection, no clock; randomness is handed in. */
 export class Session {
-  /** @param {{after?: string, random?: () => number}} [options] */
-  constructor({ after = '', random = Math.random } = {}) {
+  /** @param {{after?: string, whole?: boolean, random?: () => number}} [options] */
+  constructor({ after = '', whole = false, random = Math.random } = {}) {
     this.cursor = after;
     /** @type {StreamEvent | null} */
     this.end = null;
@@ -28,17 +28,17 @@ export class Session {
     /** @type {number | null} How long the server wants this reader to stay away. */
     this.askedMs = null;
     this._floorMs = 0;
-    this._lost = false;
+    this._whole = whole;
     this._random = random;
   }
 
   /**
-   * What to ask the server for: the rest after the cursor, or, once that place is gone, the whole so far.
+   * What to ask the server for: the rest after the cursor, or, where that is wanted or the place is gone, the whole.
    *
    * @returns {Record<string, string>}
    */
   query() {
-    if (this._lost) return { snapshot: '1' };
+    if (this._whole) return { snapshot: '1' };
     return this.cursor ? { after: this.cursor } : {};
   }
 
@@ -67,14 +67,14 @@ export class Session {
       this.askedMs = data.after_ms ?? 0;
       return null;
     }
-    if (type === 'gap' && !this._lost) {
-      this._lost = true;
+    if (type === 'gap' && !this._whole) {
+      this._whole = true;
       this.askedMs = 0;
       return null;
     }
     if (id) {
       this.cursor = id;
-      this._lost = false;
+      this._whole = false;
     }
     const event = { type, data, cursor: this.cursor };
     if (TERMINAL.has(type)) this.end = event;

@@ -14,12 +14,11 @@
  * @property {Error} [error] Why the last try failed.
  * @property {() => void} [retry] Tries at once.
  *
- * @typedef {object} Options
- * @property {string | URL} [base] Where the server is mounted; default: the page's own base address.
- * @property {string} [token] An API key or token, sent as a bearer.
+ * @typedef {import('./request.js').Options} Options
  *
  * @typedef {object} FollowOptions
  * @property {string} [after] The cursor to go on from; default: the beginning.
+ * @property {boolean} [whole] Begins with one `snapshot` event in place of the events so far.
  * @property {AbortSignal} [signal] Leaves the stream, which goes on without this reader.
  * @property {(event: StreamEvent) => void} [onEvent]
  * @property {(state: State, detail: StateDetail) => void} [onState]
@@ -29,34 +28,17 @@
  * @property {(id: string) => void} [onStart] Called once, with the id of the stream.
  */
 
+import { broken, request, TidegateError } from './request.js';
 import { Session } from './session.js';
 import { SseDecoder } from './sse.js';
 
-export { Session, SseDecoder };
+export { Session, SseDecoder, TidegateError };
 
 /** Three heartbeats of the server without a byte: the connection is dead, though nobody has said so. */
 const SILENCE_MS = 45_000;
 
 /** A page that comes back to the front waits no longer than a heartbeat for a sign of life. */
 const AWAY_MS = 16_000;
-
-const WORTH_ANOTHER_TRY = new Set([0, 408, 429, 502, 503, 504]);
-
-/** An answer of the server that is not 2xx; `status` 0 is a connection that could not be made, or broke. */
-export class TidegateError extends Error {
-  /**
-   * @param {string} message
-   * @param {{status?: number, code?: string, requestId?: string, retryAfterMs?: number, cause?: unknown}} [about]
-   */
-  constructor(message, { status = 0, code = 'connection_broken', requestId = '', retryAfterMs = 0, cause } = {}) {
-    super(message, { cause });
-    this.name = 'TidegateError';
-    this.status = status;
-    this.code = code;
-    this.requestId = requestId;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
 
 /**
  * Starts a generation and follows it to its end.
@@ -96,7 +78,7 @@ export function startStream(body, options = {}) {
  * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal.
  */
 export function followStream(id, options = {}) {
-  const session = new Session({ after: options.after });
+  const session = new Session({ after: options.after, whole: options.whole });
   return run(session, options, (signal) => open(session, id, options, signal));
 }
 
@@ -120,6 +102,49 @@ export async function cancelStream(id, options = {}) {
  */
 export async function readStream(id, options = {}) {
   return (await request('GET', `v1/streams/${encodeURIComponent(id)}`, options)).json();
+}
+
+/**
+ * Lets whoever has the link read a stream, and nothing else.
+ *
+ * @param {string} id
+ * @param {Options & {ttlSeconds?: number}} [options] For how long; default: the server's, a day.
+ * @returns {Promise<{token: string, url: string, expires_at: number}>} The token, the page it leads to, and until when,
+ * in Unix seconds. The server tells a token only once.
+ */
+export async function shareStream(id, options = {}) {
+  const body = options.ttlSeconds ? { ttl_seconds: options.ttlSeconds } : {};
+  return (await request('POST', `v1/streams/${encodeURIComponent(id)}/share`, { ...options, body })).json();
+}
+
+/**
+ * Takes back every link to a stream; who reads by one is sent away.
+ *
+ * @param {string} id
+ * @param {Options} [options]
+ */
+export async function unshareStream(id, options = {}) {
+  await request('DELETE', `v1/streams/${encodeURIComponent(id)}/share`, options);
+}
+
+/**
+ * Hands a credential over for a cookie that no script can read. Calls of pages of the server's own origin then need no
+ * token.
+ *
+ * @param {string} token An API key or JWT.
+ * @param {Options} [options]
+ */
+export async function beginSession(token, options = {}) {
+  await request('POST', 'v1/session', { ...options, body: { token } });
+}
+
+/**
+ * Takes the cookie back.
+ *
+ * @param {Options} [options]
+ */
+export async function endSession(options = {}) {
+  await request('DELETE', 'v1/session', options);
 }
 
 /**
@@ -163,7 +188,7 @@ async function run(session, { signal, onEvent, onState }, connect) {
     } catch (caught) {
       signal?.throwIfAborted();
       error = /** @type {Error} */ (caught);
-      if (!(error instanceof TidegateError && WORTH_ANOTHER_TRY.has(error.status))) throw error;
+      if (!(error instanceof TidegateError && error.passing)) throw error;
     }
     const delay = session.broke(error instanceof TidegateError ? error.retryAfterMs : 0);
     const woken = await pause(delay, signal, (retry) => {
@@ -211,52 +236,6 @@ async function read(response, session, onEvent, alive) {
   } finally {
     reader.cancel().catch(() => {});
   }
-}
-
-/**
- * @param {string} method
- * @param {string} path
- * @param {Options & {signal?: AbortSignal, headers?: Record<string, string>, body?: object}} options
- */
-async function request(method, path, { base, token, signal, headers = {}, body }) {
-  const response = await fetch(new URL(path, base ?? document.baseURI), {
-    method,
-    signal,
-    cache: 'no-store',
-    headers: {
-      ...headers,
-      ...(token && { authorization: `Bearer ${token}` }),
-      ...(body && { 'content-type': 'application/json' }),
-    },
-    body: body && JSON.stringify(body),
-  }).catch(broken);
-  if (!response.ok) throw await errorFrom(response);
-  return response;
-}
-
-/** @param {Response} response */
-async function errorFrom(response) {
-  const text = await response.text().catch(() => '');
-  let error;
-  try {
-    error = JSON.parse(text).error;
-  } catch {
-    // A proxy in front of the server answers with pages of its own.
-  }
-  return new TidegateError(error?.message ?? `The server answered ${response.status}.`, {
-    status: response.status,
-    code: error?.code,
-    requestId: response.headers.get('x-request-id') ?? '',
-    retryAfterMs: Number(response.headers.get('retry-after-ms')) || 0,
-  });
-}
-
-/**
- * @param {unknown} cause
- * @returns {never}
- */
-function broken(cause) {
-  throw new TidegateError('The connection broke.', { cause });
 }
 
 /**

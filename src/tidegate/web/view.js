@@ -7,20 +7,21 @@
 import { parse, render } from './markdown.js';
 
 export class TurnView {
-  /** @param {Turn} turn @param {{onRetry: () => void}} actions */
-  constructor(turn, { onRetry }) {
+  /** @param {Turn} turn @param {{onRetry?: () => void, onShare?: () => void}} [actions] What its reader may do. */
+  constructor(turn, { onRetry, onShare } = {}) {
     this.turn = turn;
     this._onRetry = onRetry;
-    this.node = make('article', 'turn');
-    const question = make('div', 'question', make('span', 'visually-hidden', 'You: '), turn.question);
     this._answer = make('div', 'answer');
     this._status = make('p', 'status');
-    this.node.append(question, this._answer, this._status);
+    this._share = onShare && button('Share', onShare, 'share');
+    const question = make('div', 'question', make('span', 'visually-hidden', 'You: '), turn.question);
+    const foot = make('div', 'foot', this._status, ...(this._share ? [this._share] : []));
+    this.node = make('article', 'turn', ...(turn.question ? [question] : []), this._answer, foot);
+    this.offerShare();
     /** @type {string[]} What each block on the page was made from. */
     this._sources = [];
     this._heard = 0;
-    this.showAnswer();
-    this._heard = this._sources.length;
+    this.takeAsHeard();
     if (turn.status !== 'live') this.showEnd();
   }
 
@@ -43,6 +44,17 @@ export class TurnView {
     return heard.map((node) => node.textContent ?? '');
   }
 
+  /** Only what the server knows can be shared. */
+  offerShare() {
+    if (this._share) this._share.hidden = !this.turn.id || this.turn.status === 'lost';
+  }
+
+  /** What there is has been there before: nobody has to hear it again. */
+  takeAsHeard() {
+    this.showAnswer();
+    this._heard = this._sources.length;
+  }
+
   /** @param {string} state @param {string} text @param {{label: string, run: () => void}} [action] */
   showState(state, text, action) {
     this._status.dataset.state = state;
@@ -58,18 +70,17 @@ export class TurnView {
     this._status.replaceChildren(...(text ? [make('span', '', text)] : []));
     const counts = measured(this.turn);
     if (counts) this._status.append(counts);
-    if (status === 'failed' || status === 'lost') this._status.append(button('Retry', this._onRetry));
+    if (this._onRetry && (status === 'failed' || status === 'lost')) this._status.append(button('Retry', this._onRetry));
+    this.offerShare();
   }
 
   /** How it ended, in a word or a sentence; nothing where there is nothing to say. */
   endText() {
     const { status, error, reason, text } = this.turn;
     if (status === 'failed') return `Failed: ${error}`;
+    if (status === 'lost') return text ? `${error} This is what had arrived.` : error;
     if (status === 'cancelled') return reason || 'Stopped';
-    if (status === 'completed') return reason || (text ? '' : 'The answer is empty');
-    return text
-      ? 'The server no longer knows this answer. This is what had arrived.'
-      : 'The server no longer knows this answer.';
+    return reason || (text ? '' : 'The answer is empty');
   }
 }
 
@@ -84,9 +95,9 @@ function measured({ usage, seconds }) {
   return parts.join(' · ');
 }
 
-/** @param {string} label @param {() => void} run */
-function button(label, run) {
-  const node = make('button', 'plain', label);
+/** @param {string} label @param {() => void} run @param {string} [className] */
+function button(label, run, className = 'plain') {
+  const node = make('button', className, label);
   node.setAttribute('type', 'button');
   node.addEventListener('click', run);
   return node;

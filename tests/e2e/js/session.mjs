@@ -47,3 +47,9 @@ assert.equal(session.end, null);
 session.received(say('completed', { finish_reason: 'stop' }, 'g-10'));
 assert.equal(session.end.type, 'completed');
 assert.ok(session.done);
+
+// Who wants the whole begins with it, and goes on after it.
+session = new Session({ whole: true });
+assert.deepEqual(session.query(), { snapshot: '1' });
+session.received(say('snapshot', { text: 'x' }, 'e-4'));
+assert.deepEqual(session.query(), { after: 'e-4' });

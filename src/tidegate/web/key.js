@@ -1,0 +1,76 @@
+/** The API key: asked for where the server wants one, and handed to it for a cookie that no script can read. */
+
+import { $, place, showNotice } from './page.js';
+import { beginSession, TidegateError } from './tidegate.js';
+
+/** That there is such a cookie is noted for all tabs; nothing of the key is. */
+const GIVEN = `tidegate:${place}:key-given`;
+
+/** @type {Set<() => void>} What waits for the key. */
+const waiting = new Set();
+
+/** @param {unknown} error Whether it says that the key is missing, or no longer good. */
+export function wantsKey(error) {
+  return error instanceof TidegateError && error.status === 401;
+}
+
+/** @param {() => void} then What could not be done without. */
+export function askForKey(then) {
+  const dialog = $('key-dialog');
+  waiting.add(then);
+  noteKey(false);
+  if (dialog.open) return;
+  dialog.returnValue = '';
+  dialog.showModal();
+}
+
+/** @param {boolean} given */
+export function noteKey(given) {
+  if (given) localStorage.setItem(GIVEN, 'yes');
+  else localStorage.removeItem(GIVEN);
+  showSignOut();
+}
+
+export function showSignOut() {
+  $('sign-out').hidden = !localStorage.getItem(GIVEN);
+}
+
+/** @param {Event} event */
+async function submit(event) {
+  event.preventDefault();
+  showProblem('');
+  try {
+    await beginSession($('key').value.trim());
+  } catch (error) {
+    const { status, message } = /** @type {TidegateError} */ (error);
+    showProblem(status === 401 ? 'The server did not accept this key.' : message);
+    $('key').select();
+    return;
+  }
+  noteKey(true);
+  $('key-dialog').close('given');
+  showNotice('');
+  const all = [...waiting];
+  waiting.clear();
+  for (const then of all) then();
+}
+
+/** @param {string} text */
+function showProblem(text) {
+  $('key-problem').textContent = text;
+  $('key-problem').hidden = !text;
+}
+
+function closed() {
+  const dialog = $('key-dialog');
+  $('key').value = '';
+  showProblem('');
+  if (dialog.returnValue === 'given') return;
+  showNotice('This server asks for an API key.', 'Enter it', () => {
+    if (!dialog.open) dialog.showModal();
+  });
+}
+
+$('key-form').addEventListener('submit', submit);
+$('key-dialog').addEventListener('close', closed);
+$('key-later').addEventListener('click', () => $('key-dialog').close());
