@@ -19,6 +19,9 @@ from tidegate.testing.process import TIDEGATE
 pytestmark = pytest.mark.anyio
 
 CONFIG = """
+[limits]
+requests_per_minute = 0
+
 [store]
 url = "sqlite:///logs.db"
 lease_seconds = 1

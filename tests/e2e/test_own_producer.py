@@ -25,6 +25,9 @@ pytestmark = pytest.mark.anyio
 
 AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
 CONFIG = """
+[limits]
+requests_per_minute = 0
+
 [store]
 url = "sqlite:///logs.db"
 lease_seconds = 5

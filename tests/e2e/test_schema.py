@@ -9,6 +9,9 @@ from pathlib import Path
 from tidegate.testing.process import running
 
 CONFIG = """
+[limits]
+requests_per_minute = 0
+
 [[models]]
 name = "replay"
 provider = "replay"

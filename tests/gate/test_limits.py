@@ -110,8 +110,9 @@ async def test_refused_reader(exchange: Any) -> None:
     events = Decoder().feed(exchange.body)
     assert [(event.event, event.data) for event in events] == [("reconnect", '{"after_ms":2000,"reason":"capacity"}')]
     assert events[0].retry_ms == 2000
-    await exchange(limited.app, query=b"events=message")
-    assert [event.event for event in Decoder().feed(exchange.body)] == ["message"]
+    for query, name in ((b"events=message", "message"), (b"events=%F1%BA%A5%BB", "reconnect"), (b"\xff", "reconnect")):
+        await exchange(limited.app, query=query)
+        assert [event.event for event in Decoder().feed(exchange.body)] == [name]
 
 
 @pytest.mark.parametrize("route", [Guarded(None), Guarded(limited=False)])

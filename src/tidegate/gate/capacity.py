@@ -16,7 +16,7 @@ CAPACITY = "capacity"
 
 async def answer_reconnect(scope: Scope, send: Send, wait_s: float) -> None:
     """200, `retry:` and `reconnect`, with so many seconds to wait."""
-    as_message = b"message" in parse_qs(scope["query_string"]).get(b"events", ())
+    as_message = "message" in parse_qs(scope["query_string"].decode("latin-1")).get("events", ())
     encoder = native.MESSAGES if as_message else native.EVENTS
     body = encoder.preamble + encoder.notice(Reconnect(math.ceil(wait_s * 1000), CAPACITY))
     await send({"type": "http.response.start", "status": 200, "headers": RESPONSE_HEADERS})
