@@ -34,6 +34,14 @@ def test_settling() -> None:
     assert bucket.level(2) == 100
 
 
+def test_debt_is_bounded() -> None:
+    """However much was used, it owes no more than it can hold."""
+    bucket = TokenBucket(10, 100, now=0)
+    bucket.settle(1e6, 0)
+    assert bucket.level(0) == -100
+    assert bucket.wait(1, 0) == pytest.approx(10.1)
+
+
 def test_clock_that_stands() -> None:
     """A clock that does not move, or goes back, gives nothing."""
     bucket = TokenBucket(1, 1, now=5)

@@ -58,7 +58,8 @@ def test_a_foreign_or_future_cursor_is_a_gap_that_leads_to_the_beginning(asked: 
 
 def test_what_a_bounded_log_has_forgotten_is_a_gap() -> None:
     """Lost history is said, never skipped."""
-    log = log_of(10, max_entries=3)
+    log = log_of(10)
+    log.keep(entries=3, size=1 << 20)
     asked = Cursor("aaaa", 5)
     assert read(log, asked) == Gap(asked, Cursor("aaaa", 7))
     assert texts(read(log, Cursor("aaaa", 7))) == ["8", "9", "10"]
@@ -182,3 +183,41 @@ def test_entries_that_were_made_beforehand_count_like_events() -> None:
     assert isinstance(kept, Page)
     copy.extend(kept.entries)
     assert (copy.size, copy.end, copy.tail) == (log.size, END, 2)
+
+
+def test_a_log_is_kept_to_so_many_bytes_but_never_empty() -> None:
+    """Large events leave room for few; the newest stays however large it is."""
+    log = log_of(3)
+    length = len(encode(Delta("1")))
+    log.keep(entries=10, size=2 * length)
+    assert (texts(read(log, None)), log.size, log.earliest) == (["2", "3"], 2 * length, Cursor("aaaa", 1))
+    log.append([Delta("x" * 1000)])
+    log.keep(entries=10, size=2 * length)
+    assert (texts(read(log, None)), log.earliest, log.tail) == (["x" * 1000], Cursor("aaaa", 3), 4)
+
+
+def test_an_epoch_goes_with_its_last_position() -> None:
+    """A log that lives through many processes remembers only the epochs that somebody may still ask for."""
+    log = log_of(2)
+    for epoch in ("bbbb", "cccc", "dddd"):
+        log.begin_epoch(epoch)
+        log.append([Delta(epoch)])
+    log.keep(entries=2, size=1000)
+    assert log.epochs == [("bbbb", 2), ("cccc", 3), ("dddd", 4)]
+    assert texts(read(log, Cursor("bbbb", 3))) == ["cccc", "dddd"]
+    log.keep(entries=1, size=1000)
+    assert log.epochs == [("cccc", 3), ("dddd", 4)]
+    assert read(log, Cursor("bbbb", 3)) == Gap(Cursor("bbbb", 3), Cursor("cccc", 4))
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(1, 5), st.integers(1, 300))
+def test_what_is_kept_does_not_depend_on_when_it_was_trimmed(sizes: list[int], entries: int, size: int) -> None:
+    """A log that is trimmed late, after it was read from a file say, is the one that was trimmed at every event."""
+    often, once = Log("aaaa"), Log("aaaa")
+    for length in sizes:
+        for log in (often, once):
+            log.append([Delta("x" * length)])
+        often.keep(entries=entries, size=size)
+    once.keep(entries=entries, size=size)
+    assert read(often, None) == read(once, None)
+    assert (often.size, often.earliest, often.tail) == (once.size, once.earliest, once.tail)

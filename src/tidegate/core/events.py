@@ -1,7 +1,8 @@
 """The language of the project: the events of a stream and the request that starts one.
 
 Events are a tagged union; their JSON form `{"type": "delta", "text": "…"}` is what a log keeps and what
-`?events=message` sends. `data_json` is the same without the tag: the `data` of a native SSE event.
+`?events=message` sends. `data_json` is the same without the tag: the `data` of a native SSE event. What is published
+to a topic has a name of the client's choosing, which takes the tag's place only where it is sent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import msgspec
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 CancelledBy = Literal["client", "disconnect", "server"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+CHARACTERS_PER_TOKEN = 4
+"""OpenAI's rule of thumb for English, where nobody has counted."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -83,9 +87,32 @@ class Failed(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="faile
     usage: Usage
 
 
+class Published(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="published",
+    rename={"sender": "from"},
+):
+    """What a client has published to a topic: `data` is its JSON, as `core.topic.json_data` makes it.
+
+    `name` is the event's name on the wire, `sender` the principal, `at` in Unix seconds to the millisecond. Of those
+    with `state`, the latest is the topic's current state.
+    """
+
+    data: msgspec.Raw
+    sender: str
+    at: float
+    state: bool = False
+    name: str = "message"
+
+
 Content = Delta | Reasoning | ToolCall
 Terminal = Completed | Cancelled | Failed
-Event = Started | Content | Terminal
+Event = Started | Content | Terminal | Published
 TERMINAL_TYPES = (Completed, Cancelled, Failed)
 
 _encoder = msgspec.json.Encoder()
@@ -94,6 +121,8 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 def type_of(event: Event) -> str:
     """The event's wire name, e.g. `delta`."""
+    if isinstance(event, Published):
+        return event.name
     return event.__struct_config__.tag  # type: ignore[return-value]
 
 
@@ -108,8 +137,24 @@ def decode(data: bytes) -> Event:
 
 
 def data_json(event: Event) -> bytes:
-    """The JSON form without the tag: `{"text":"…"}`."""
+    """The JSON form without the tag: `{"text":"…"}`; of what was published, `{"data":…,"from":"…","at":…}`."""
+    if isinstance(event, Published):
+        return _encoder.encode(_PublishedData(event.data, event.sender, event.at, event.state))
     return b"{" + _encoder.encode(event)[len(type_of(event)) + 11 :]
+
+
+def message_json(event: Event) -> bytes:
+    """The JSON form with the wire name for its `type`, as `?events=message` sends it."""
+    if isinstance(event, Published):
+        return b'{"type":%b,%b' % (_encoder.encode(event.name), data_json(event)[1:])
+    return _encoder.encode(event)
+
+
+class _PublishedData(msgspec.Struct, gc=False, omit_defaults=True, rename={"sender": "from"}):
+    data: msgspec.Raw
+    sender: str
+    at: float
+    state: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -163,3 +208,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     def prompt(self) -> str:
         """The text of the last message by the user."""
         return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how many tokens the messages have; never none."""
+        return max(1, sum(len(message.text) for message in self.messages) // CHARACTERS_PER_TOKEN)

@@ -1,8 +1,8 @@
 """The bounded append-only log behind every stream.
 
 One writer appends; readers read after their cursor. A log bounded in bytes refuses what does not fit (a live
-generation is kept whole); one bounded in entries forgets its oldest (a topic). What is forgotten is said by a
-`Gap`, never skipped.
+generation is kept whole); that of a topic is told how much to `keep`, and forgets its oldest. What is forgotten is
+said by a `Gap`, never skipped.
 """
 
 from __future__ import annotations
@@ -52,26 +52,25 @@ def epoch_at(epochs: Sequence[tuple[str, int]], offset: int) -> str:
 class Log:
     """Entries in order, in one or more epochs, until the terminal event.
 
-    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; `max_entries` bounds
-    their number. Both are open where None.
+    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; it is open where None.
     """
 
-    def __init__(self, epoch: str, *, max_bytes: int | None = None, max_entries: int | None = None) -> None:
+    def __init__(self, epoch: str, *, max_bytes: int | None = None) -> None:
         self._entries: list[Entry] = []
         self._dropped = 0
         self._bytes = 0
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
         self._max_bytes = max_bytes
-        self._max_entries = max_entries
         self._asked: Cursor | None = None
         self._asked_tail = self._asked_limit = 0
         self._page = Page((), Cursor(epoch, 0), more=False)
 
     @classmethod
-    def restore(cls, epochs: Sequence[tuple[str, int]], entries: Sequence[Entry]) -> Log:
-        """A log that was kept elsewhere, from its `epochs` and its entries, which are all of them."""
+    def restore(cls, epochs: Sequence[tuple[str, int]], entries: Sequence[Entry], *, dropped: int = 0) -> Log:
+        """A log that was kept elsewhere, from its `epochs` and its entries: all of them but the first `dropped`."""
         log = cls(epochs[0][0])
         log._epochs = list(epochs)
+        log._dropped = dropped
         log.extend(entries)
         return log
 
@@ -94,6 +93,11 @@ class Log:
     def cursor(self) -> Cursor:
         """The position after the last event."""
         return self._at(self.tail)
+
+    @property
+    def earliest(self) -> Cursor:
+        """The position just before the earliest event that is kept."""
+        return self._at(self._dropped)
 
     @property
     def end(self) -> Terminal | None:
@@ -130,14 +134,29 @@ class Log:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
         self._bytes += size
         entries.extend(added)
-        if self._max_entries is not None:
-            self._forget_oldest(self._max_entries)
         return tail
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Adds entries that were made, and found to follow the tail and to fit, before: nothing is looked at again."""
         self._entries.extend(entries)
         self._bytes += sum(entry.size for entry in entries if not isinstance(entry.event, TERMINAL_TYPES))
+
+    def keep(self, *, entries: int, size: int) -> None:
+        """Forgets the oldest until at most so many, of so many bytes of JSON together, are left, or the newest alone.
+
+        What is left does not depend on how often this was asked in between.
+        """
+        excess = max(0, len(self._entries) - entries)
+        left = self._bytes - sum(entry.size for entry in self._entries[:excess])
+        while left > size and excess < len(self._entries) - 1:
+            left -= self._entries[excess].size
+            excess += 1
+        if excess > 0:
+            del self._entries[:excess]
+            self._dropped += excess
+            self._bytes = left
+            self._asked = None
+            self._forget_epochs()
 
     def holds(self, after: int, events: Sequence[Event]) -> bool:
         """Whether exactly these events stand right after the offset."""
@@ -152,7 +171,7 @@ class Log:
         just before the earliest entry that is kept.
         """
         if after is None:
-            return self._read(self._at(self._dropped), limit, max_bytes)
+            return self._read(self.earliest, limit, max_bytes)
         # The readers at the tail ask for the same, one after the other: they are given the same page, and so the
         # same cursor, which the next time is found by its identity.
         tail = self._dropped + len(self._entries)
@@ -160,7 +179,7 @@ class Log:
         if known and tail == self._asked_tail and limit == self._asked_limit:
             return self._page
         if not self._knows(after):
-            return Gap(after, self._at(self._dropped))
+            return Gap(after, self.earliest)
         self._asked, self._asked_tail, self._asked_limit = after, tail, limit
         self._page = self._read(after, limit, max_bytes)
         return self._page
@@ -186,8 +205,7 @@ class Log:
     def _at(self, offset: int) -> Cursor:
         return Cursor(epoch_at(self._epochs, offset), offset)
 
-    def _forget_oldest(self, max_entries: int) -> None:
-        excess = len(self._entries) - max_entries
-        if excess > 0:
-            del self._entries[:excess]
-            self._dropped += excess
+    def _forget_epochs(self) -> None:
+        """Those of which no position is valid any more."""
+        while len(self._epochs) > 1 and self._epochs[1][1] < self._dropped:
+            del self._epochs[0]

@@ -5,7 +5,9 @@ What every store keeps, and the contract suite holds it to:
 - an append is atomic, carries its fence and the tail it expects, and repeating it is harmless;
 - readers are woken, and can read an event, only after the store has it;
 - a stream ends once, and nothing follows its terminal event;
-- what is no longer kept is answered with a `Gap`.
+- what is no longer kept is answered with a `Gap`;
+- a topic is read and watched as a stream is, by its id (`core.topic.topic_id`), but is none: it has no end, no owner
+  and no record among the streams, and every call of theirs but `read`, `watch` and `tail` raises `StreamNotFound`.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ from typing import Protocol
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, GenerationRequest, Terminal
+from tidegate.core.events import Event, GenerationRequest, Published, Terminal
 from tidegate.core.fold import Status
-from tidegate.core.log import Page
+from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
-from tidegate.errors import TooManyShares
+from tidegate.errors import IdempotencyMismatch, TooManyShares
 
 MAX_SHARES = 100
 """Unexpired shares of one stream: a link serves any number of people, and the store is not there to be filled up."""
+
+TOPIC_HISTORY = 1000
+"""Events kept of a topic, unless the store is told another number."""
 
 
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,12 +81,25 @@ class Share(msgspec.Struct, frozen=True):
     expires_at: float
 
 
+class TopicRecord(msgspec.Struct, frozen=True):
+    """Where a topic stands: its positions, and the latest event with `state`, however long ago that was.
+
+    `earliest` is just before the first event that is kept; `published_at` is the `at` of the last one.
+    """
+
+    id: str
+    tail: Cursor
+    earliest: Cursor
+    state: Entry | None
+    published_at: float | None
+
+
 Found = Page | Gap
 Unwatch = Callable[[], object]
 
 
 class Store(Protocol):
-    """Where logs live. Calls on a stream that is not there raise `StreamNotFound`.
+    """Where logs live. Calls on a stream or a topic that is not there raise `StreamNotFound`.
 
     What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
     """
@@ -176,8 +194,33 @@ class Store(Protocol):
         """Drops the stream, its log, its idempotency key and its shares."""
         ...
 
-    async def expire(self, ended_before: float) -> int:
-        """Forgets the streams that ended before that time (Unix seconds) and answers how many."""
+    async def open_topic(self, topic: str) -> Cursor:
+        """Makes the topic known, so that it can be read and watched, and answers its tail.
+
+        One that nobody publishes to leaves nothing behind, and may be forgotten as soon as nobody watches it.
+        """
+        ...
+
+    def publish(self, topic: str, event: Published, *, claim: Claim | None = None) -> Cursor | Future[Cursor]:
+        """Appends to the topic, which need not be known, and answers the event's position, as `append` does.
+
+        What one caller publishes is kept in the order of its calls, whether it waits for the answers or not. Of the
+        events the last `topic_history` are kept, or fewer where they are large. A claim that the topic has answers
+        the earlier event's position, and the event is not published again; it is kept as long as that event is in
+        the history. Raises `StreamNotFound` where the id is not a topic's; the rest, `IdempotencyMismatch` among it,
+        a store that answers by a future says by that.
+        """
+        ...
+
+    async def topic(self, topic: str) -> TopicRecord:
+        """Where the topic stands."""
+        ...
+
+    async def expire(self, before: float) -> int:
+        """Forgets what ended, or was last published to and is watched by nobody, before then; answers how many.
+
+        The time is in Unix seconds. A topic goes with its history, its state and its idempotency keys.
+        """
         ...
 
     async def close(self) -> None:
@@ -189,3 +232,9 @@ def check_room(shares: int) -> None:
     """Raises `TooManyShares` where a stream with so many unexpired shares can have no other."""
     if shares >= MAX_SHARES:
         raise TooManyShares(f"a stream has {MAX_SHARES} share tokens at the most: revoke them, or let some expire")
+
+
+def check_body(claim: Claim, digest: bytes) -> None:
+    """Raises `IdempotencyMismatch` where the key was claimed with another body, which had this digest."""
+    if claim.digest != digest:
+        raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")

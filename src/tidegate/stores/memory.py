@@ -12,18 +12,38 @@ from time import time
 import msgspec
 
 from tidegate.core.cursor import Cursor, new_epoch
-from tidegate.core.events import TERMINAL_TYPES, Event
+from tidegate.core.events import TERMINAL_TYPES, Event, Published, encode
 from tidegate.core.fold import Status, status_of
-from tidegate.core.log import Log
-from tidegate.errors import Fenced, IdempotencyMismatch, OffsetMismatch, StreamNotFound
-from tidegate.stores.base import Claim, Claimed, Fence, Found, Share, StreamRecord, Unwatch, check_room
+from tidegate.core.log import Entry, Log
+from tidegate.core.topic import is_topic, topic_name
+from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
+from tidegate.stores.base import (
+    TOPIC_HISTORY,
+    Claim,
+    Claimed,
+    Fence,
+    Found,
+    Share,
+    StreamRecord,
+    TopicRecord,
+    Unwatch,
+    check_body,
+    check_room,
+)
+from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic
 from tidegate.stores.watchers import wake_all
 
 STREAM_BYTES = 2048
 """What a stream takes besides its events and its metadata."""
 
 KEPT_BYTES = 128 * 1024 * 1024
-"""What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go."""
+"""What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go.
+
+Topics may hold as much again.
+"""
+
+KEPT_TOPICS = 10_000
+"""Any subscriber can make one; those that are watched do not go, and have readers that are counted elsewhere."""
 
 logger = logging.getLogger("tidegate.stores")
 
@@ -58,6 +78,8 @@ class MemoryStore:
         *,
         max_generation_bytes: int,
         max_kept_bytes: int = KEPT_BYTES,
+        topic_history: int = TOPIC_HISTORY,
+        max_topics: int = KEPT_TOPICS,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
@@ -70,6 +92,8 @@ class MemoryStore:
         self._max_kept_bytes = max_kept_bytes
         self._kept_bytes = 0
         self._ended: dict[str, None] = {}
+        self._topic_history = topic_history
+        self._topics = HeldTopics(max_topics, max_kept_bytes, _crowded_out)
 
     async def open(self) -> Sequence[StreamRecord]:
         return ()
@@ -89,8 +113,7 @@ class MemoryStore:
 
     async def claimed(self, claim: Claim) -> Claimed | None:
         made, stream = self._claims.get(claim.key, (claim, ""))
-        if made.digest != claim.digest:
-            raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
+        check_body(claim, made.digest)
         return Claimed(stream) if stream else None
 
     async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
@@ -123,12 +146,14 @@ class MemoryStore:
         return self._get(stream).record
 
     async def tail(self, stream: str) -> Cursor:
-        return self._get(stream).log.cursor
+        return self._log(stream).cursor
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
-        return self._get(stream).log.read(after, limit=limit, max_bytes=max_bytes)
+        return self._log(stream).read(after, limit=limit, max_bytes=max_bytes)
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
+        if is_topic(stream):
+            return self._topics.watch(self._topic(stream), wake)
         watchers = self._get(stream).watchers
         key = object()
         watchers[key] = wake
@@ -168,21 +193,63 @@ class MemoryStore:
     async def forget(self, stream: str) -> None:
         self._drop(self._get(stream))
 
-    async def expire(self, ended_before: float) -> int:
-        expired = [held for held in self._ended_streams() if (held.record.ended_at or 0) < ended_before]
+    async def open_topic(self, topic: str) -> Cursor:
+        held = self._open_topic(topic)
+        self._topics.use(held)
+        return held.log.cursor
+
+    def publish(self, topic: str, event: Published, *, claim: Claim | None = None) -> Cursor:
+        held = self._open_topic(topic)
+        if claim is not None and (earlier := held.claimed(claim)) is not None:
+            return earlier
+        log = held.log
+        entry = Entry(log.epochs[-1][0], log.tail + 1, event, len(encode(event)))
+        held.add(entry, event, claim)
+        self._topics.use(held)
+        held.wake()
+        return entry.cursor
+
+    async def topic(self, topic: str) -> TopicRecord:
+        return self._topic(topic).record
+
+    async def expire(self, before: float) -> int:
+        expired = [held for held in self._ended_streams() if (held.record.ended_at or 0) < before]
         for held in expired:
             self._drop(held)
-        return len(expired)
+        unused = [held for held in self._topics if held.unused_since(before)]
+        for topic in unused:
+            self._topics.drop(topic)
+        return len(expired) + sum(topic.published_at is not None for topic in unused)
 
     async def close(self) -> None:
         for held in tuple(self._streams.values()):
             self._drop(held)
+        for topic in self._topics:
+            self._topics.drop(topic)
 
     def _get(self, stream: str) -> _Stream:
         try:
             return self._streams[stream]
         except KeyError:
             raise StreamNotFound(f"there is no stream {stream[:64]!r}") from None
+
+    def _log(self, stream: str) -> Log:
+        return self._topic(stream).log if is_topic(stream) else self._get(stream).log
+
+    def _topic(self, topic: str) -> HeldTopic:
+        held = self._topics.get(topic)
+        if held is None:
+            raise no_topic(topic)
+        return held
+
+    def _open_topic(self, topic: str) -> HeldTopic:
+        if not is_topic(topic):
+            raise no_topic(topic)
+        held = self._topics.get(topic)
+        if held is None:
+            log = Log(self._new_epoch())
+            held = HeldTopic(topic, log, history=self._topic_history, opened_at=self._now())
+        return held
 
     def _ended_streams(self) -> list[_Stream]:
         return [self._streams[stream] for stream in self._ended]
@@ -221,3 +288,8 @@ class MemoryStore:
 
     def _new_epoch(self) -> str:
         return new_epoch(self._random_bits(64))
+
+
+def _crowded_out(topic: HeldTopic) -> None:
+    if topic.published_at is not None:
+        logger.info("forgot topic %s before its time: topics are too many to keep", topic_name(topic.topic))

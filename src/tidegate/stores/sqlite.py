@@ -21,19 +21,33 @@ from typing import TypeVar
 import msgspec
 
 from tidegate.core.cursor import Cursor, new_epoch
-from tidegate.core.events import TERMINAL_TYPES, Event, Terminal
+from tidegate.core.events import TERMINAL_TYPES, Event, Published, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Entry, Log
+from tidegate.core.topic import is_topic
 from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
+from tidegate.stores import sqlite_published as published
 from tidegate.stores import sqlite_reader as reader
-from tidegate.stores.base import Claim, Claimed, Fence, Found, Share, StreamRecord, Unwatch
+from tidegate.stores.base import (
+    TOPIC_HISTORY,
+    Claim,
+    Claimed,
+    Fence,
+    Found,
+    Share,
+    StreamRecord,
+    TopicRecord,
+    Unwatch,
+)
+from tidegate.stores.held_topics import HeldTopic
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite_reader import ReadThread
 from tidegate.stores.sqlite_rows import not_found, to_json
 from tidegate.stores.sqlite_shares import Shares
 from tidegate.stores.sqlite_shelf import Held, Queued
 from tidegate.stores.sqlite_streams import Streams, heard
+from tidegate.stores.sqlite_topics import QueuedTopic, Topics
 from tidegate.stores.sqlite_writer import Line, Write, Writer
 
 S = TypeVar("S")
@@ -63,6 +77,7 @@ class SqliteStore:
         max_generation_bytes: int,
         synchronous: Synchronous = "normal",
         create_parents: bool = False,
+        topic_history: int = TOPIC_HISTORY,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
@@ -73,7 +88,8 @@ class SqliteStore:
         self._threads: _Threads | None = None
         self._streams = Streams(self._ask, max_generation_bytes)
         self._shares = Shares(self._ask)
-        self._news: dict[Held, None] = {}
+        self._topics = Topics(self._ask, self._put, history=topic_history, now=now, new_epoch=self._new_epoch)
+        self._news: dict[Held | HeldTopic, None] = {}
         self._next_key = 1
 
     async def open(self) -> Sequence[StreamRecord]:
@@ -84,6 +100,7 @@ class SqliteStore:
         try:
             unfinished = await read.ask(reader.unfinished)
             self._next_key = 1 + await read.ask(reader.last_key)
+            last_topic = await read.ask(published.last_topic)
         except BaseException as error:
             await read.close()
             self._file.close()
@@ -91,6 +108,7 @@ class SqliteStore:
         writer = Writer(name, self._file.connect(), loop, self._committed)
         writer.start()
         self._threads = _Threads(loop, writer, read)
+        self._topics.open(last_topic)
         for row, log in unfinished:
             self._streams.fill(Held(row.key, row.record, log=log))
         return [row.record for row, _ in unfinished]
@@ -186,20 +204,26 @@ class SqliteStore:
         return (await self._streams.found(stream)).record
 
     async def tail(self, stream: str) -> Cursor:
+        if is_topic(stream):
+            return (await self._topics.found(stream)).log.cursor
         return (await self._streams.found(stream)).cursor
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         threads = self._open_threads()
-        held = self._streams.held(stream)
+        topics = is_topic(stream)
+        held = self._topics.held(stream) if topics else self._streams.held(stream)
         if held is not None and held.log is not None:
             return held.log.read(after, limit=limit, max_bytes=max_bytes)
 
         async def read_later() -> Found:
-            return (await self._streams.loaded(stream)).whole.read(after, limit=limit, max_bytes=max_bytes)
+            log = (await self._topics.found(stream)).log if topics else (await self._streams.loaded(stream)).whole
+            return log.read(after, limit=limit, max_bytes=max_bytes)
 
         return heard(threads.loop.create_task(read_later()))
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
+        if is_topic(stream):
+            return self._topics.watch(stream, wake)
         held = self._streams.held(stream)
         if held is None:
             raise not_found(stream)
@@ -235,16 +259,26 @@ class SqliteStore:
         forget = partial(changes.forget, key=held.key, stream=stream)
         await self._change(queued or Line(), forget, self._dropped(stream))
 
-    async def expire(self, ended_before: float) -> int:
+    async def open_topic(self, topic: str) -> Cursor:
+        return (await self._topics.opened(topic)).log.cursor
+
+    def publish(self, topic: str, event: Published, *, claim: Claim | None = None) -> Future[Cursor]:
+        return self._topics.publish(self._open_threads().loop.create_future(), topic, event, claim)
+
+    async def topic(self, topic: str) -> TopicRecord:
+        return (await self._topics.found(topic)).record
+
+    async def expire(self, before: float) -> int:
         def expired(streams: Sequence[str]) -> int:
             for stream in streams:
                 self._drop(stream)
             return len(streams)
 
-        expire = partial(changes.expire, ended_before=ended_before)
+        expire = partial(changes.expire, ended_before=before)
         count = 0
         while some := await self._change(Line(), expire, expired):
             count += some
+        count += await self._topics.expire(before)
         while await self._change(Line(), changes.vacuum, bool):
             pass
         return count
@@ -256,6 +290,7 @@ class SqliteStore:
             await threads.reader.close()
             self._file.close()
             self._streams.close()
+            self._topics.close()
             self._shares.clear()
 
     async def _ask(self, question: Callable[[Connection], T]) -> T:
@@ -267,10 +302,12 @@ class SqliteStore:
         return await self._start_change(line, change, apply)
 
     def _start_change(self, line: Line, change: Callable[[Connection], S], apply: Callable[[S], T]) -> Future[T]:
-        threads = self._open_threads()
-        answer: Future[T] = threads.loop.create_future()
-        threads.writer.put(Write(answer, line, change=change, apply=apply))
+        answer: Future[T] = self._open_threads().loop.create_future()
+        self._put(Write(answer, line, change=change, apply=apply))
         return answer
+
+    def _put(self, write: Write) -> None:
+        self._open_threads().writer.put(write)
 
     def _dropped(self, stream: str) -> Callable[[None], None]:
         return lambda _: self._drop(stream)
@@ -284,17 +321,24 @@ class SqliteStore:
             answer = write.answer
             if write.error is None:
                 result = write.apply(write.result)
+                if write.published is not None and isinstance(write.line, QueuedTopic):
+                    self._news[write.line.held] = None
                 if not answer.done():
                     answer.set_result(result)
             else:
-                if isinstance(write.line, Queued) and write.line.broken:
-                    self._streams.fall_back(write.line)
+                self._failed(write.line)
                 if not answer.done():
                     answer.set_exception(write.error)
                     answer.exception()
         news, self._news = self._news, {}
         for held in news:
             held.wake()
+
+    def _failed(self, line: Line) -> None:
+        if isinstance(line, QueuedTopic):
+            self._topics.arrived(line)
+        elif isinstance(line, Queued) and line.broken:
+            self._streams.fall_back(line)
 
     def _appended(self, held: Held, queued: Queued, entries: Sequence[Entry], _: object) -> int:
         held.whole.extend(entries)

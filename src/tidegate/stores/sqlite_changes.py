@@ -117,6 +117,13 @@ def expire(connection: Connection, ended_before: float) -> Sequence[str]:
     return expired
 
 
+def expire_topics(connection: Connection, topics: Sequence[str]) -> None:
+    """Drops the topics, with their histories."""
+    for topic in topics:
+        connection.execute("DELETE FROM published WHERE topic = (SELECT key FROM topics WHERE id = ?)", (topic,))
+        connection.execute("DELETE FROM topics WHERE id = ?", (topic,))
+
+
 def vacuum(connection: Connection) -> bool:
     """Gives some free pages back to the disk, unless they are few; whether it did."""
     free, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))

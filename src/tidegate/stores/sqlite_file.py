@@ -15,7 +15,7 @@ from tidegate.errors import ConfigError, StoreUnavailable, TidegateError
 
 Synchronous = Literal["normal", "full"]
 
-VERSION = 2
+VERSION = 3
 """Of what stands in the file, as its `user_version`."""
 
 APPLICATION = 0x74696465
@@ -73,11 +73,33 @@ CREATE TABLE shares (
     expires_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX shares_of_stream ON shares (stream);
+CREATE TABLE topics (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    filler TEXT NOT NULL,
+    epochs BLOB NOT NULL,
+    tail INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    published_at REAL NOT NULL,
+    state_epoch TEXT,
+    state_offset INTEGER,
+    state BLOB
+);
+CREATE INDEX topics_by_publication ON topics (published_at);
+CREATE TABLE published (
+    topic INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    event BLOB NOT NULL,
+    claim TEXT,
+    digest BLOB,
+    PRIMARY KEY (topic, offset)
+) WITHOUT ROWID;
 """
 """`batches.last` is the offset of the last of its events, which are a JSON array. `epochs` is a list of [epoch, start].
 
 `tail` and `size` are known once the stream has ended; `key` is in the order of creation.
-`batches.stream` and `shares.stream` are keys.
+`batches.stream`, `shares.stream` and `published.topic` are keys. `topics.filler` is the opening of the store in which
+the last of the topic's epochs began; `published` may hold somewhat more of the oldest than belongs to the history.
 """
 
 

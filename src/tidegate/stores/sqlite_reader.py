@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 from tidegate.core.fold import Status
 from tidegate.core.log import Log
-from tidegate.errors import IdempotencyMismatch
-from tidegate.stores.base import Claim, Claimed, Share
+from tidegate.stores.base import Claim, Claimed, Share, check_body
 from tidegate.stores.sqlite_file import unavailable
 from tidegate.stores.sqlite_rows import COLUMNS, Row, not_found, to_log, to_row
 
@@ -84,8 +83,7 @@ def claimed(connection: Connection, claim: Claim) -> Claimed | None:
     if found is None:
         return None
     stream, digest = found
-    if digest != claim.digest:
-        raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")
+    check_body(claim, digest)
     return Claimed(stream)
 
 

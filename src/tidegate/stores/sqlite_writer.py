@@ -17,6 +17,7 @@ from typing import Any
 
 from tidegate.errors import TidegateError
 from tidegate.stores.sqlite_file import unavailable
+from tidegate.stores.sqlite_published import PublishedRow, insert
 
 ROWS = (256, 64, 16, 4, 1)
 """Batches per statement: each statement costs the thread its turn at the interpreter, so there should be few."""
@@ -44,11 +45,12 @@ class Line:
 class Write:
     """One thing to write, and what follows on the loop's thread.
 
-    `row` is a batch; `change` is anything else, and may raise a `TidegateError` before it has changed anything.
+    `row` is a batch, `published` what is published to a topic; `change` is anything else, and may raise a
+    `TidegateError` before it has changed anything.
     `apply` is given what `change` returned, after the commit, and returns what the future answers.
     """
 
-    __slots__ = ("answer", "apply", "change", "error", "line", "result", "row")
+    __slots__ = ("answer", "apply", "change", "error", "line", "published", "result", "row")
 
     def __init__(
         self,
@@ -56,12 +58,14 @@ class Write:
         line: Line,
         *,
         row: Row | None = None,
+        published: PublishedRow | None = None,
         change: Callable[[Connection], Any] | None = None,
         apply: Callable[[Any], Any] = bool,
     ) -> None:
         self.answer = answer
         self.line = line
         self.row = row
+        self.published = published
         self.change = change
         self.apply = apply
         self.result: Any = None
@@ -139,18 +143,23 @@ class Writer:
 
     def _transact(self, group: Sequence[Write]) -> None:
         connection = self._connection
-        if not any(write.row or write.change for write in group):
+        if not any(write.row or write.published or write.change for write in group):
             return
         try:
             connection.execute("BEGIN IMMEDIATE")
             rows: list[Row] = []
+            published: list[PublishedRow] = []
             for write in group:
                 if write.row is not None:
                     rows.append(write.row)
+                if write.published is not None:
+                    published.append(write.published)
                 if write.change is not None:
                     self._insert(rows)
+                    insert(connection, published)
                     self._change(write, write.change)
             self._insert(rows)
+            insert(connection, published)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

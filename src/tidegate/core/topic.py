@@ -1,0 +1,93 @@
+"""Topics and what is published to them: names, and data that can be kept and sent as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from tidegate.errors import InvalidValue
+
+PREFIX = "topic:"
+"""No id of a generation begins like this."""
+
+MAX_DEPTH = 100
+"""Lists and objects within each other: what cannot be read by all who may have to read it is not kept."""
+
+SERVER_EVENTS = frozenset(
+    {
+        "started",
+        "delta",
+        "reasoning",
+        "tool_call",
+        "completed",
+        "cancelled",
+        "failed",
+        "published",
+        "subscribed",
+        "presence",
+        "gap",
+        "snapshot",
+        "reconnect",
+        "error",
+        "open",
+    }
+)
+"""What the server itself says, and what `EventSource` does: a client must not speak for them."""
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,127}")
+_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def topic_id(name: str) -> str:
+    """The id under which a store knows the topic. Raises `InvalidValue` where that is no name for one."""
+    if NAME.fullmatch(name) is None:
+        raise InvalidValue(f"{name[:64]!r} is not a topic's name; {NAME.pattern} is", param="topic")
+    return PREFIX + name
+
+
+def topic_name(topic: str) -> str:
+    """The name of the topic with the id."""
+    return topic.removeprefix(PREFIX)
+
+
+def is_topic(stream: str) -> bool:
+    """Whether the id is a topic's."""
+    return stream.startswith(PREFIX)
+
+
+def check_type(type: str) -> None:
+    """Raises `InvalidValue` where a client may not give its event this name."""
+    if _TYPE.fullmatch(type) is None:
+        raise InvalidValue(f"{type[:64]!r} is not an event's type; {_TYPE.pattern} is", param="type")
+    if type in SERVER_EVENTS:
+        raise InvalidValue(f"{type!r} is an event that only the server sends: choose another type", param="type")
+
+
+def json_data(text: bytes | msgspec.Raw) -> msgspec.Raw:
+    """The JSON on one line, its numbers as they were written. Raises `InvalidValue` where not everybody can read it."""
+    text = bytes(text)
+    try:
+        value = msgspec.json.decode(text)
+        # Few brackets cannot be deep.
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+            raise RecursionError
+        return msgspec.Raw(msgspec.json.format(text, indent=-1))
+    except RecursionError:
+        raise InvalidValue(f"`data` is nested more than {MAX_DEPTH} deep", param="data") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"`data` is not JSON that everybody can read: {error}", param="data") from None
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inner(outer) if isinstance(inner, list | dict)]
+    return bool(level)
+
+
+def _inner(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()  # type: ignore[reportUnknownVariableType]
+    return value if isinstance(value, list) else ()  # type: ignore[reportUnknownVariableType]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+
+from tidegate.core.ws_frame import BINARY, TEXT, frame
+
+SIZES = st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 70000]) | st.integers(0, 300)
+
+
+def parsed(data: bytes) -> list[Frame]:
+    """What `websockets`' own parser finds, as a client."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    frames: list[Frame] = []
+
+    def parse() -> Generator[None]:
+        while reader.buffer:
+            frames.append((yield from Frame.parse(reader.read_exact, mask=False)))
+
+    for _ in parse():
+        raise AssertionError("the frame has no end")
+    return frames
+
+
+@given(st.sampled_from([TEXT, BINARY]), st.lists(SIZES, max_size=4))
+def test_frames_are_read_as_they_were_meant(opcode: int, sizes: list[int]) -> None:
+    """Each is one final message without reserved bits; one after the other they keep apart."""
+    payloads = [b"x" * size for size in sizes]
+    found = parsed(b"".join(frame(opcode, payload) for payload in payloads))
+    assert found == [Frame(Opcode(opcode), payload) for payload in payloads]
+
+
+@given(st.sampled_from(list(Opcode)), st.binary(max_size=125))
+def test_frames_are_those_of_websockets(opcode: Opcode, payload: bytes) -> None:
+    """Byte for byte, control frames included."""
+    assert frame(opcode, payload) == Frame(opcode, payload).serialize(mask=False)
+
+
+def test_a_control_frame_is_short() -> None:
+    """RFC 6455, 5.5: no client would take a longer one."""
+    with pytest.raises(ValueError, match="at most 125 bytes, not 126"):
+        frame(Opcode.PING, bytes(126))
