@@ -16,10 +16,12 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import ServerSettings, Settings, StoreSettings, sqlite_path
+from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import TidegateError
 from tidegate.observe.logging import configure
 from tidegate.transports.http_protocol import http_protocol
+from tidegate.transports.ws_heart import HeartRates
+from tidegate.transports.ws_protocol import ws_protocol
 
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept longer than the 60 s of common proxies, so that they close first, not on a request."""
@@ -159,7 +161,11 @@ async def listen(app: ASGIApp, settings: Settings, sockets: list[socket.socket])
     config = uvicorn.Config(
         app,
         http=http_protocol(settings.limits.max_header_bytes, settings.limits.request_timeout_seconds),
-        ws="none",
+        ws=ws_protocol(
+            max_message_bytes=settings.limits.max_message_bytes,
+            send_buffer_bytes=settings.delivery.send_buffer_bytes,
+            rates=_rates(settings.delivery),
+        ),
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -177,6 +183,15 @@ async def listen(app: ASGIApp, settings: Settings, sockets: list[socket.socket])
     except OSError as error:
         raise _cannot_listen(settings.server.host, settings.server.port, error) from error
     return server
+
+
+def _rates(delivery: DeliverySettings) -> HeartRates:
+    return HeartRates(
+        ping_seconds=delivery.ws_ping_seconds,
+        idle_seconds=delivery.ws_idle_seconds,
+        probe_seconds=delivery.ws_probe_seconds,
+        probes=delivery.ws_probes,
+    )
 
 
 async def _until_stopped(app: Application, server: uvicorn.Server, signals: _Signals) -> int:

@@ -4,12 +4,14 @@ import asyncio
 import re
 import zlib
 from asyncio import Future
+from collections.abc import Sequence
 
 import pytest
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
+from tidegate.core.log import Entry
 from tidegate.dialects.native import EVENTS
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Fence, Found, StreamRecord
@@ -18,7 +20,9 @@ from tidegate.streams.reader import Reader
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Gzip, SharedDeflate
 from tidegate.transports.direct import Delivery
+from tidegate.transports.source import Encoder
 from tidegate.transports.wire import Wire
+from tidegate.transports.ws_wire import SocketWire
 
 pytestmark = pytest.mark.anyio
 
@@ -275,3 +279,28 @@ async def test_a_store_that_answers_later_loses_and_doubles_nothing(batch: Batch
         delivery.stop()
         said = "".join(re.findall(r'"text":"([^"]*)"', transport.text))
         assert said == "".join(f"{number}," for number in range(40))
+
+
+async def test_frames_are_broadcast_as_they_are() -> None:
+    """To sockets an event's bytes go unframed, once encoded, and nothing goes in silence."""
+    room = await Room().open()
+    encoder: Encoder = Frames()
+    broadcast = room.broadcasts.of("socket", encoder, compressed=False)
+    transports = [Transport() for _ in range(2)]
+    for transport in transports:
+        lane = SocketWire(transport).lane()  # type: ignore[arg-type]
+        Delivery(lane, room.reader(), encoder, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
+    room.append(Delta("x"))
+    assert [transport.written for transport in transports] == [[b"<1>", b"<1>"]] * 2
+    assert transports[0].written[-1] is transports[1].written[-1]
+    assert broadcast._heartbeat is None
+
+
+class Frames:
+    preamble = heartbeat = b""
+
+    def entries(self, entries: Sequence[Entry]) -> bytes:
+        return b"<%d>" % len(entries)
+
+    def notice(self, notice: object) -> bytes:
+        return b"<!>"

@@ -10,6 +10,7 @@ from tidegate.core.log import Entry
 from tidegate.dialects.native import EVENTS
 from tidegate.transports.direct import STALLED_BEATS, Delivery
 from tidegate.transports.wire import Wire
+from tidegate.transports.ws_wire import Lane, SocketWire
 
 pytestmark = pytest.mark.anyio
 
@@ -160,3 +161,53 @@ async def test_an_end_that_fills_the_connection_reaches_nobody_else() -> None:
     assert ending.over.done()
     assert ending.over.exception() is None
     ending.stop()
+
+
+class Frames:
+    """An encoder for a WebSocket: what it gives is whole, and silence is the protocol's business."""
+
+    preamble = heartbeat = b""
+
+    def entries(self, entries: Any) -> bytes:
+        return b"<%d>" % len(entries)
+
+    def notice(self, notice: Any) -> bytes:
+        return b"<!>"
+
+
+def laned(lane: Lane, source: Source, *, heartbeat_seconds: float = 15) -> Delivery:
+    return Delivery(lane, source, Frames(), None, None, limit=100, heartbeat_seconds=heartbeat_seconds)  # type: ignore[arg-type]
+
+
+async def test_a_lane_carries_its_bodies_as_they_are() -> None:
+    """Many streams share one socket: each writes its frames, and what concerns the socket concerns all of them."""
+    transport, one, other = Transport(), Source(), Source()
+    socket = SocketWire(transport)  # type: ignore[arg-type]
+    deliveries = [laned(socket.lane(), source) for source in (one, other)]
+    for each in deliveries:
+        each.begin(b"")
+    one.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    one.wake()
+    assert transport.written == [b"<1>"]
+    socket.changed(full=True)
+    assert (one.behind, other.behind) == (True, True)
+    socket.changed(full=False)
+    deliveries[0].stop()
+    socket.changed(gone=True)
+    assert [each.over.done() for each in deliveries] == [False, True]
+    deliveries[1].stop()
+    assert not socket._lanes
+
+
+async def test_a_lane_has_no_heartbeat_but_is_let_go_when_it_stalls() -> None:
+    """Nothing is written in silence; a socket that takes nothing is broken all the same."""
+    transport, source = Transport(), Source()
+    socket = SocketWire(transport)  # type: ignore[arg-type]
+    slow = laned(socket.lane(), source, heartbeat_seconds=0.02)
+    slow.begin(b"")
+    await asyncio.sleep(0.1)
+    assert not transport.aborted.is_set()
+    socket.changed(full=True)
+    await asyncio.wait_for(transport.aborted.wait(), 5)
+    assert transport.written == []
+    slow.stop()

@@ -12,7 +12,8 @@ MOST_ACCOUNTS = 65536
 class TokenBucket:
     """Holds at most `capacity`, gets `rate` a second, and begins full. `now` is in seconds and never goes back.
 
-    What is settled afterwards may make it owe: then nothing can be taken until it has paid.
+    What is settled afterwards may make it owe, but never more than its capacity: then nothing can be taken until it
+    has paid, which takes as long as it would take to fill, and not for ever.
     """
 
     __slots__ = ("_at", "_level", "capacity", "rate")
@@ -39,7 +40,7 @@ class TokenBucket:
 
     def settle(self, amount: float, now: float) -> None:
         """Takes what was used, whether it is there or not; a negative amount is given back."""
-        self._level = min(self.capacity, self.level(now) - amount)
+        self._level = max(-self.capacity, min(self.capacity, self.level(now) - amount))
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until so much is there; the amount is at most the capacity."""

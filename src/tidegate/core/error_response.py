@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tidegate.errors import MethodNotAllowed, TidegateError
+from tidegate.errors import MethodNotAllowed, TidegateError, UpgradeRequired
 
 LONGEST_RETRY_SECONDS = 86400
 """An upstream may ask for anything; nobody waits for longer than a day."""
@@ -37,6 +37,9 @@ def error_response(error: TidegateError, request_id: str | None) -> ErrorRespons
         headers.append((b"x-should-retry", b"false"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode("ascii")))
+    if isinstance(error, UpgradeRequired):
+        # RFC 9110, 15.5.22, and RFC 6455, 4.4.
+        headers += [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return ErrorResponse(error.status, headers, body)

@@ -24,6 +24,23 @@ class Reconnect(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Subscribed(msgspec.Struct, frozen=True, gc=False):
+    """A subscription begins here; `state` is the topic's current state, as JSON."""
+
+    at: Cursor
+    state: bytes = b"null"
+
+
+class Presence(msgspec.Struct, frozen=True, gc=False):
+    """The principals that have come to a topic, and those that have left it."""
+
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+Notice = Gap | Reconnect | Subscribed | Presence
+
+
 def sent_away(notice: Reconnect) -> TidegateError:
     """What a client that cannot come back to its stream is told instead."""
     if notice.reason == TOKEN_EXPIRED:

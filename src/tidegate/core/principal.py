@@ -15,6 +15,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     `account` is what its limits are counted on: its name, or the address of who has none. `stream` is the only one
     that it may see, for the holder of a share token. `expires_at` is in Unix seconds: no connection outlives it.
+    `topics_read` and `topics_write` narrow its rights to topics of these names, `*` as suffix; None is all.
     """
 
     name: str
@@ -22,6 +23,8 @@ class Principal(msgspec.Struct, frozen=True):
     account: str = ""
     stream: str | None = None
     expires_at: float | None = None
+    topics_read: tuple[str, ...] | None = None
+    topics_write: tuple[str, ...] | None = None
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes

@@ -1,4 +1,4 @@
-"""An application served for a test: over real sockets on loopback, on the protocol class of the product."""
+"""An application served for a test: over real sockets on loopback, on the protocol classes of the product."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.transports.http_protocol import http_protocol
+from tidegate.transports.wire import EXTENSION
+from tidegate.transports.ws_protocol import SocketProtocol
 
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, *, max_header_bytes: int = 65536, request_timeout_seconds: float = 30, wire: bool = True
+    app: ASGIApp,
+    *,
+    max_header_bytes: int = 65536,
+    request_timeout_seconds: float = 30,
+    ws: type[SocketProtocol] = SocketProtocol,
+    wire: bool = True,
 ) -> AsyncGenerator[str]:
     """Serves `app` in the running loop and gives its URL, without a slash at its end.
 
         async with serving(Tidegate(models={"agent": answer})) as url: ...
 
+    `ws` is a class of `ws_protocol`, for other limits of WebSockets than the usual ones.
     Without `wire` events go through ASGI's `send`, as under a server that is not tidegate's own.
     Leaving closes connections at once; the application's own `close` is the caller's.
     """
@@ -28,7 +37,7 @@ async def serving(
     config = uvicorn.Config(
         app if wire else _without_wire(app),
         http=http_protocol(max_header_bytes=max_header_bytes, request_timeout_seconds=request_timeout_seconds),
-        ws="none",
+        ws=ws,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -52,6 +61,8 @@ async def serving(
 
 def _without_wire(app: ASGIApp) -> ASGIApp:
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "extensions": {}}, receive, send)
+        extensions: dict[str, Any] = {**scope.get("extensions", {})}
+        extensions.pop(EXTENSION, None)
+        await app({**scope, "extensions": extensions}, receive, send)
 
     return plain

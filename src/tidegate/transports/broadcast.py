@@ -12,10 +12,9 @@ from itertools import islice
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Notice
 from tidegate.transports.compression import Deflate, Gzip
 from tidegate.transports.source import Encoder, Source
-from tidegate.transports.wire import chunk
 
 
 class Member(Protocol):
@@ -23,6 +22,7 @@ class Member(Protocol):
 
     source: Source
     write: Callable[[bytes], None]
+    frame: Callable[[bytes], bytes]
     gzip: Gzip | None
 
     def go_alone(self) -> None:
@@ -79,7 +79,8 @@ class Broadcast:
         loop = asyncio.get_running_loop()
         self._lead = lead
         self._last_write = loop.time()
-        self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
+        if self._encoder.heartbeat:
+            self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
         lead.on_news(self._news)
 
     def _close_if_empty(self) -> None:
@@ -100,7 +101,7 @@ class Broadcast:
             found = lead.take(now)
             if found is None:
                 return
-            notice = isinstance(found, Gap | Reconnect)
+            notice = isinstance(found, Notice)
             body = self._encoder.notice(found) if notice else self._encoder.entries(found)
         except Exception as error:
             for member in tuple(self._members):
@@ -114,10 +115,12 @@ class Broadcast:
 
     def _write(self, body: bytes, now: float) -> None:
         self._last_write = now
-        framed = chunk(body if self._deflate is None else self._deflate.block(body))
         if self._order is None:
             self._order = tuple(self._members), tuple(self._members.values())
         members, writes = self._order
+        if not members:
+            return
+        framed = members[0].frame(body if self._deflate is None else self._deflate.block(body))
         done = 0
         while done < len(writes):
             try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Notice, Reconnect
 from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
 from tidegate.transports.source import Encoder, Source
-from tidegate.transports.wire import Wire, chunk
+from tidegate.transports.wire import Way
 
 STALLED_BEATS = 4
 """Heartbeats that a connection may be too full to take, a minute by default. Its client is as good as gone: it would
@@ -25,7 +25,7 @@ class Delivery:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Way,
         source: Source,
         encoder: Encoder,
         gzip: Gzip | None,
@@ -38,6 +38,7 @@ class Delivery:
         self.over: asyncio.Future[None] = self._loop.create_future()
         self.source = source
         self.write = wire.write
+        self.frame = wire.frame
         self._wire = wire
         self._broadcast = broadcast
         self._joined = False
@@ -98,7 +99,7 @@ class Delivery:
         if found is None:
             self._wait_for(source.deadline())
             self._join()
-        elif isinstance(found, Gap | Reconnect):
+        elif isinstance(found, Notice):
             self._write(self._encoder.notice(found), now)
             self._go_on(over=isinstance(found, Reconnect))
         else:
@@ -140,11 +141,11 @@ class Delivery:
     def _write(self, body: bytes, now: float, *, live: bool = False) -> None:
         self._last_write = now
         if not body:
-            # An empty chunk would be the end of the response.
+            # An empty chunk would be the end of the response, and a WebSocket has heartbeats of its own.
             return
         if self.gzip is not None:
             body = self.gzip.write(body, live=live)
-        self._wire.write(chunk(body))
+        self._wire.write(self.frame(body))
 
     def _join(self) -> None:
         # A write that filled the connection has said so already, or will: then this one leaves again.

@@ -18,7 +18,10 @@ from tidegate.core.connection import ResponseAborted
 from tidegate.core.error_response import error_response
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, RequestTimeout, TidegateError
+from tidegate.transports.light import lighten
 from tidegate.transports.wire import EXTENSION, Wire
+from tidegate.transports.ws_handshake import asks_for_websocket, refusal_of, request_of
+from tidegate.transports.ws_protocol import SocketProtocol
 
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped. Closing at once, with bytes unread, would send a
@@ -33,7 +36,10 @@ log = logging.getLogger("tidegate.http")
 def http_protocol(
     max_header_bytes: int, request_timeout_seconds: float, *, random_bytes: Callable[[int], bytes] = os.urandom
 ) -> type[LimitedHttpProtocol]:
-    """The protocol class for `uvicorn.Config(http=…, ws="none")`, with these limits."""
+    """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits.
+
+    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none.
+    """
     limits = {
         "max_header_bytes": max_header_bytes,
         "request_timeout_seconds": request_timeout_seconds,
@@ -63,6 +69,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         "_reported",
         "_running",
         "_silent_bytes",
+        "_socket",
         "_timer",
         "_wire",
     )
@@ -78,12 +85,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
+        self._socket: SocketProtocol | None = None  # has taken over
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        _lighten(self.flow._is_writable_event)  # pyright: ignore[reportPrivateUsage]
+        lighten(self.flow._is_writable_event)  # pyright: ignore[reportPrivateUsage]
         self._wire = Wire(transport)
         self._start_timer()
 
@@ -110,7 +118,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if self._refused or self.transport.is_closing():
                 return
             self._feed(data[start : start + self.max_header_bytes])
-        if not self._refused:
+        if not self._refused and self._socket is None:
             self._watch()
 
     def shutdown(self) -> None:
@@ -144,7 +152,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
-        _lighten(self.cycle.message_event)
+        lighten(self.cycle.message_event)
         self._head_complete = True
         self._fields_bytes = 0
         if self.expect_100_continue:
@@ -165,8 +173,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # Limits
 
     def _feed(self, data: bytes) -> None:
-        while data and not self._refused:
+        while data and not self._refused and self._socket is None:
             data = self._parse(data)
+        if data and self._socket is not None:
+            self._socket.data_received(data)
 
     def _parse(self, data: bytes) -> bytes:
         """Gives `data` to the parser and returns what is to be given to it next."""
@@ -174,7 +184,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
-            return self._without_upgrade(data[exc.args[0] :])
+            rest = data[exc.args[0] :]
+            return self._to_socket(rest) if self._is_handshake() else self._without_upgrade(rest)
         except httptools.HttpParserError as exc:
             cause = exc.__context__
             self._refuse(cause if isinstance(cause, TidegateError) else MalformedHttp("This is not valid HTTP/1.1."))
@@ -191,6 +202,32 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _too_large(self) -> HeadersTooLarge:
         return HeadersTooLarge(f"The request line and the headers are larger than {self.max_header_bytes} bytes.")
+
+    def _is_handshake(self) -> bool:
+        # What has to wait for answers to earlier requests goes on without its upgrade, as it may (RFC 9110, 7.8).
+        return (
+            self.ws_protocol_class is not None
+            and not self.pipeline
+            and not self._answering()
+            and asks_for_websocket(self.parser.get_method(), self.parser.get_http_version(), self.headers)
+        )
+
+    def _to_socket(self, rest: bytes) -> bytes:
+        """Hands the connection over, once its handshake is known to be right; what follows the head goes with it."""
+        make = cast("type[SocketProtocol]", self.ws_protocol_class)
+        socket = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        request = request_of(self.url, self.headers)
+        cause = socket.check(request)
+        if cause is not None:
+            self._refuse(refusal_of(cause))
+            return b""
+        self._stop_timer()
+        self.connections.discard(self)
+        self._socket = socket
+        self.transport.set_protocol(socket)
+        socket.connection_made(self.transport)
+        socket.handle_connect(request)
+        return rest
 
     def _without_upgrade(self, rest: bytes) -> bytes:
         """Goes on as if no upgrade had been asked for (RFC 9110, 7.8), as Java's client does with every request.
@@ -278,7 +315,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         async def run(scope: Any, receive: Any, send: Any) -> None:
-            self._running = cycle
+            self._running = self._wire.response = cycle
             try:
                 await app(scope, receive, send)
                 if self.transport.is_closing():
@@ -288,6 +325,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
                 self._disconnect(cycle)
                 self.transport.close()
+            finally:
+                if self._wire.response is cycle:
+                    self._wire.response = None
 
         super()._start_asgi_task(cycle, run)
 
@@ -303,8 +343,3 @@ class _Pipeline(list[Any]):
 
     def appendleft(self, item: Any) -> None:
         self.insert(0, item)
-
-
-def _lighten(event: asyncio.Event) -> None:
-    # Of an event that nobody waits for yet: its deque, 760 bytes before it has anything in it.
-    event._waiters = []  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Notice
 
 
 class Source(Protocol):
@@ -25,7 +25,7 @@ class Source(Protocol):
         """Has this called whenever there may be something to take."""
         ...
 
-    def take(self, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
+    def take(self, now: float) -> Sequence[Entry] | Notice | None:
         """What can be sent at once; None until there is news, or `deadline`."""
         ...
 
@@ -45,7 +45,7 @@ class Source(Protocol):
         """Stands where the other does, and has its own news again."""
         ...
 
-    async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:
+    async def next(self, silence: float) -> Sequence[Entry] | Notice | None:
         """What comes next; None after so many seconds of silence, or when the reader was closed."""
         ...
 
@@ -62,4 +62,4 @@ class Encoder(Protocol):
 
     def entries(self, entries: Sequence[Entry]) -> bytes: ...
 
-    def notice(self, notice: Gap | Reconnect) -> bytes: ...
+    def notice(self, notice: Notice) -> bytes: ...

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.types import Receive, Send
 
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Notice, Reconnect
 from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
@@ -50,7 +50,7 @@ async def send_events(
             {"type": "http.response.start", "status": 200, "headers": [*RESPONSE_HEADERS, *how.headers, *encoding]}
         )
         how.headers = ()
-        if wire is not None:
+        if wire is not None and wire.open:
             await _write(wire, source, encoder, how)
         else:
             await _send(receive, send, source, encoder, how)
@@ -86,7 +86,7 @@ async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, 
         over = False
         while not over and not source.left:
             found = await source.next(how.heartbeat_seconds)
-            if isinstance(found, Gap | Reconnect):
+            if isinstance(found, Notice):
                 await send_body(encoder.notice(found))
             elif found:
                 await send_body(encoder.entries(found), live=not source.more)

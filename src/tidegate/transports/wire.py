@@ -8,9 +8,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
+
+from tidegate.transports.traffic import Traffic, traffic_of
 
 EXTENSION = "tidegate.wire"
+
+
+class Way(Protocol):
+    """What a delivery needs of its connection: a `Wire`, or a lane of a WebSocket.
+
+    `full` is set while more than the limit waits to be sent, `gone` once nothing more can be. `frame` makes of a body,
+    which is not empty, what `write` takes; it is the same for all that share a broadcast.
+    """
+
+    @property
+    def full(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def write(self) -> Callable[[bytes], None]: ...
+
+    def frame(self, body: bytes, /) -> bytes: ...
+
+    def attach(self, limit: int, on_change: Callable[[], None]) -> None: ...
+
+    def detach(self) -> None: ...
+
+    def check(self) -> bool: ...
+
+    def abort(self) -> None: ...
+
+
+class Response(Protocol):
+    """The response that is being sent, as the protocol has it."""
+
+    @property
+    def response_started(self) -> bool: ...
+
+    @property
+    def chunked_encoding(self) -> bool | None: ...
 
 
 class Wire:
@@ -22,10 +61,30 @@ class Wire:
     def __init__(self, transport: asyncio.Transport) -> None:
         self.full = False
         self.gone = False
+        self.response: Response | None = None
         # Hands bytes, already framed as a chunk, to the connection.
         self.write: Callable[[bytes], None] = transport.write
         self._transport = transport
         self._on_change: Callable[[], None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the head is out, and chunks may follow.
+
+        Middleware of an application around this one may take a head and send it on later, or with another coding: then
+        the body has to go the same way.
+        """
+        response = self.response
+        return response is not None and response.response_started and bool(response.chunked_encoding)
+
+    @staticmethod
+    def frame(body: bytes) -> bytes:
+        """The body, which is not empty, as an HTTP chunk (RFC 9112, 7.1)."""
+        return b"%x\r\n%b\r\n" % (len(body), body)
+
+    def traffic(self) -> Traffic | None:
+        """What has gone over the connection so far."""
+        return traffic_of(self._transport)
 
     def attach(self, limit: int, on_change: Callable[[], None]) -> None:
         """Sets how many bytes may wait, and who is told when they have drained or the connection is lost."""
@@ -61,8 +120,3 @@ def wire_of(scope: MutableMapping[str, Any]) -> Wire | None:
         return None
     extensions: dict[str, Any] = scope.get("extensions") or {}
     return extensions.get(EXTENSION)
-
-
-def chunk(body: bytes) -> bytes:
-    """The body, which is not empty, as an HTTP chunk (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(body), body)

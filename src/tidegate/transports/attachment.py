@@ -1,0 +1,84 @@
+"""One stream or topic on one WebSocket: straight to the connection, or through plain ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tidegate.core.log import Entry
+from tidegate.core.notices import Notice, Reconnect
+from tidegate.transports.broadcast import Broadcast
+from tidegate.transports.direct import Delivery
+from tidegate.transports.socket import Socket, SocketClosed
+from tidegate.transports.source import Encoder, Source
+from tidegate.transports.ws_wire import SocketWire
+
+SILENCE_SECONDS = 60.0
+"""How often a waiting reader looks up; nothing is sent meanwhile, so any number serves."""
+
+
+class MessageEncoder(Encoder, Protocol):
+    """Gives frames for the direct way, and their payloads for ASGI's."""
+
+    def messages(self, entries: Sequence[Entry]) -> list[bytes]: ...
+
+    def message(self, notice: Notice) -> bytes: ...
+
+
+class Attachment:
+    """Pumps one reader into one socket until the stream's end, `close`, or the socket's; then `over` is called, once.
+
+    An exception of the reader's is handed to `over`.
+    """
+
+    def __init__(self, source: Source, over: Callable[[Attachment, BaseException | None], None]) -> None:
+        self.source = source
+        self._over = over
+        self._delivery: Delivery | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def deliver(
+        self,
+        wire: SocketWire,
+        encoder: Encoder,
+        broadcast: Broadcast | None,
+        *,
+        buffer_bytes: int,
+        heartbeat_seconds: float,
+    ) -> None:
+        """Begins, by the connection itself."""
+        lane = wire.lane()
+        self._delivery = Delivery(
+            lane, self.source, encoder, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
+        )
+        self._delivery.over.add_done_callback(self._end)
+        self._delivery.begin(b"")
+
+    def send(self, socket: Socket, encoder: MessageEncoder) -> None:
+        """Begins, through ASGI."""
+        self._sending = asyncio.get_running_loop().create_task(self._send(socket, encoder))
+        self._sending.add_done_callback(self._end)
+
+    def close(self) -> None:
+        """Follows no more."""
+        if self._delivery is not None and not self._delivery.over.done():
+            self._delivery.over.set_result(None)
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _send(self, socket: Socket, encoder: MessageEncoder) -> None:
+        source = self.source
+        while not source.at_end and not source.left:
+            found = await source.next(SILENCE_SECONDS)
+            for message in [encoder.message(found)] if isinstance(found, Notice) else encoder.messages(found or ()):
+                await socket.send(message)
+            if isinstance(found, Reconnect):
+                return
+
+    def _end(self, done: asyncio.Future[None]) -> None:
+        if self._delivery is not None:
+            self._delivery.stop()
+        self.source.close()
+        error = None if done.cancelled() else done.exception()
+        self._over(self, None if isinstance(error, SocketClosed) else error)

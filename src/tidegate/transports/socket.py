@@ -1,0 +1,74 @@
+"""One WebSocket through ASGI: messages in, messages out, and a close."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Receive, Send
+
+NORMAL = 1000
+GOING_AWAY = 1001
+WRONG_KIND = 1003
+POLICY = 1008
+MALFORMED = 4400
+UNAUTHENTICATED = 4401
+NOT_ALLOWED = 4403
+TOO_MANY = 4429
+
+DRAINING = "draining"
+"""The reason of a server that is about to stop."""
+
+
+class SocketClosed(Exception):
+    """The connection is over: its client has left, or it was closed from here."""
+
+
+class Socket:
+    """`binary`: which kind of message is spoken. Any task may send; one receives."""
+
+    def __init__(self, receive: Receive, send: Send, *, binary: bool) -> None:
+        self._receive = receive
+        self._send = send
+        self._binary = binary
+        self._sending = asyncio.Lock()
+        self.closed = False
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Answers the handshake. Raises `SocketClosed`."""
+        if (await self._receive())["type"] != "websocket.connect":
+            raise SocketClosed
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def receive(self) -> bytes:
+        """The next message. Raises `SocketClosed`; one of the wrong kind closes it (RFC 6455, 7.4.1)."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            self.closed = True
+            raise SocketClosed
+        text: str | None = message.get("text")
+        if (text is None) is not self._binary:
+            await self.close(WRONG_KIND, "messages of this subprotocol are " + ("binary" if self._binary else "text"))
+            raise SocketClosed
+        return message["bytes"] if text is None else text.encode()
+
+    async def send(self, payload: bytes) -> None:
+        """Sends one message. Raises `SocketClosed`."""
+        async with self._sending:
+            if self.closed:
+                raise SocketClosed
+            content = {"bytes": payload} if self._binary else {"text": payload.decode()}
+            try:
+                await self._send({"type": "websocket.send", **content})
+            except (OSError, RuntimeError):
+                # Servers differ in what they raise once the client is gone.
+                self.closed = True
+                raise SocketClosed from None
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Closes it, once."""
+        if not self.closed:
+            self.closed = True
+            try:
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+            except (OSError, RuntimeError):
+                return

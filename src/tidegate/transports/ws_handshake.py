@@ -1,0 +1,48 @@
+"""The opening handshake of a WebSocket (RFC 6455, 4.2), as the HTTP side sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeader
+from websockets.http11 import Request, Response
+
+from tidegate.core.error_response import error_response
+from tidegate.errors import InvalidRequest, TidegateError, UpgradeRequired
+
+
+def asks_for_websocket(method: bytes, http_version: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a request that asks for an upgrade asks for this one: a GET of HTTP/1.1 without a body."""
+    if method != b"GET" or http_version != "1.1":
+        return False
+    upgrades = [value.strip().lower() for name, value in headers if name == b"upgrade"]
+    return upgrades == [b"websocket"] and not any(_announces_body(*field) for field in headers)
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+
+
+def request_of(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Request:
+    """The request as the sans-I/O core takes it. That core's own limits on heads, which ours replace, do not apply."""
+    return Request(target.decode("ascii"), _fields(headers))
+
+
+def refusal_of(cause: Exception) -> TidegateError:
+    """The answer to a handshake that the core has refused."""
+    if isinstance(cause, InvalidHeader) and cause.name == "Sec-WebSocket-Version":
+        return UpgradeRequired("This server speaks version 13 of the WebSocket protocol (RFC 6455) and no other.")
+    return InvalidRequest(f"This is no valid WebSocket handshake: {cause}.")
+
+
+def answer_of(error: TidegateError, request_id: str, default_headers: list[tuple[bytes, bytes]]) -> Response:
+    """The answer to a right handshake that is refused all the same."""
+    status, headers, body = error_response(error, request_id)
+    headers = [*default_headers, *headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+    return Response(status, HTTPStatus(status).phrase, _fields(headers), body)
+
+
+def _fields(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])

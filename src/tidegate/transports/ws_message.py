@@ -1,0 +1,37 @@
+"""WebSocket messages, put together from their frames."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Literal
+
+_utf8 = codecs.getincrementaldecoder("utf-8")
+
+
+class Assembly:
+    """The message that is arriving. Bad UTF-8 is refused with the fragment that makes it bad (RFC 6455, 8.1)."""
+
+    __slots__ = ("_check", "_data")
+
+    def __init__(self) -> None:
+        # In one piece: a list of fragments would grow with empty ones, which count towards no limit.
+        self._data = bytearray()
+        self._check: codecs.IncrementalDecoder | None = None
+
+    def add(self, data: bytes | bytearray, *, begins: Literal["text", "bytes"] | None, fin: bool) -> str | bytes | None:
+        """Adds a fragment, and returns the message if it is the last. Raises `UnicodeDecodeError`.
+
+        `begins` says what a message consists of, with its first fragment.
+        """
+        if begins is not None:
+            if fin:
+                return data.decode() if begins == "text" else bytes(data)
+            self._check = _utf8() if begins == "text" else None
+        if self._check is not None:
+            self._check.decode(data, fin)
+        self._data += data
+        return self._take() if fin else None
+
+    def _take(self) -> str | bytes:
+        whole, self._data = self._data, bytearray()
+        return bytes(whole) if self._check is None else whole.decode()
