@@ -170,6 +170,7 @@ KEY = "[[auth.keys]]\nname = '{}'\nsha256 = '{}'\nscopes = {}\n"
         ("[server]\nhost = ''", "server.host = ''", ">= 1"),
         ("[server]\npublic_url = 'app.example.com'", "server.public_url = 'app.example.com'", "fragment"),
         ("[server]\npublic_url = 'https://x/?a=b'", "server.public_url = ", "fragment"),
+        ("[server]\npublic_url = 'https://例え.jp/x'", "server.public_url = ", "fragment"),
         ("[server]\nallowed_hosts = ['https://x']", "server.allowed_hosts.0 = 'https://x'", "or *"),
         ("[server]\nallowed_origins = ['x']", "server.allowed_origins.0 = 'x'", "or *"),
         ("[server]\ntrusted_proxies = ['proxy']", "server.trusted_proxies.0 = 'proxy'", "or *"),

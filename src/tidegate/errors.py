@@ -7,17 +7,20 @@
     │   ├── InvalidValue             invalid_value          400
     │   ├── UnknownField             unknown_field          400
     │   ├── MalformedCursor          malformed_cursor       400
+    │   ├── MalformedMessage         malformed_message      400
     │   └── HostNotAllowed           host_not_allowed       400
     ├── Unauthenticated              invalid_credentials    401
     │   └── TokenExpired             token_expired          401
     ├── Forbidden                    missing_scope          403
-    │   └── OriginNotAllowed         origin_not_allowed     403
+    │   ├── OriginNotAllowed         origin_not_allowed     403
+    │   └── TopicForbidden           topic_forbidden        403
     ├── NotFound                     not_found              404
     │   ├── StreamNotFound           stream_not_found       404
     │   └── ModelNotFound            model_not_found        404
     ├── MethodNotAllowed             method_not_allowed     405
     ├── RequestTimeout               request_timeout        408     yes
     ├── Conflict                     conflict               409
+    │   ├── AlreadyAttached          already_attached       409
     │   ├── IdempotencyMismatch      idempotency_mismatch   409
     │   ├── Fenced                   fenced                 409
     │   ├── GenerationCancelled      cancelled              409
@@ -26,6 +29,7 @@
     │   └── TooManyShares            too_many_shares        409
     ├── BodyTooLarge                 body_too_large         413
     ├── UnsupportedMediaType         unsupported_media_type 415
+    ├── UpgradeRequired              upgrade_required       426
     ├── RateLimited                  rate_limit_exceeded    429     yes
     │   ├── TokensExhausted          tokens_exhausted       429     yes
     │   ├── TooManyGenerations       too_many_generations   429     yes
@@ -115,6 +119,12 @@ class MalformedCursor(InvalidRequest):
     code = "malformed_cursor"
 
 
+class MalformedMessage(InvalidRequest):
+    """A WebSocket message that is no call."""
+
+    code = "malformed_message"
+
+
 class HostNotAllowed(InvalidRequest):
     code = "host_not_allowed"
 
@@ -141,6 +151,12 @@ class OriginNotAllowed(Forbidden):
     """The request comes from a web page of a site that may not use this server."""
 
     code = "origin_not_allowed"
+
+
+class TopicForbidden(Forbidden):
+    """The token's `topics_read` or `topics_write` does not have this topic."""
+
+    code = "topic_forbidden"
 
 
 class NotFound(TidegateError):
@@ -178,6 +194,12 @@ class Conflict(TidegateError):
     type = "conflict_error"
     code = "conflict"
     status = 409
+
+
+class AlreadyAttached(Conflict):
+    """The WebSocket follows this stream or topic already."""
+
+    code = "already_attached"
 
 
 class IdempotencyMismatch(Conflict):
@@ -232,6 +254,14 @@ class UnsupportedMediaType(TidegateError):
     type = "invalid_request_error"
     code = "unsupported_media_type"
     status = 415
+
+
+class UpgradeRequired(TidegateError):
+    """This path speaks WebSocket only."""
+
+    type = "invalid_request_error"
+    code = "upgrade_required"
+    status = 426
 
 
 class RateLimited(TidegateError):

@@ -11,6 +11,8 @@ from tidegate.observe.base import RequestDone
 
 pytestmark = pytest.mark.anyio
 
+SHARE = "share_" + "0123456789abcdef" * 4
+
 
 async def no_content(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -75,9 +77,26 @@ async def test_unanswered(exchange: Any, recorder: Any) -> None:
         ("//s//TOKEN", "//s/***"),
         ("/s/TOKEN/more", "/s/***/more"),
         ("/v1/streams/gen_1/events", "/v1/streams/gen_1/events"),
+        (f"/v1/streams/{SHARE}/events", "/v1/streams/share_***/events"),
+        (f"/S/{SHARE}", "/S/share_***"),
+        (f"/s/./{SHARE}", "/s/***/share_***"),
+        (f"/{SHARE[:-20]}", "/share_***"),
+        (f"/{SHARE.upper()}", "/share_***"),
+        ("/v1/topics/share_feed/events", "/v1/topics/share_feed/events"),
         ("/", "/"),
     ],
 )
 def test_share_tokens_are_masked(path: str, public: str) -> None:
-    """The path of a shared view is its secret: it is never told, wherever tidegate is mounted."""
+    """A share token in a path is never told: not that of a shared view, wherever tidegate is mounted, nor any other."""
     assert public_path(path) == public
+
+
+async def test_a_share_token_for_a_stream(exchange: Any, recorder: Any) -> None:
+    """Nor is it told where it was taken for a stream."""
+
+    async def streams(scope: Any, receive: Any, send: Any) -> None:
+        scope["tidegate.stream_id"] = SHARE
+        await no_content(scope, receive, send)
+
+    await exchange(AccessMiddleware(streams, observer=recorder), path=f"/v1/streams/{SHARE}")
+    assert SHARE not in repr(recorder.seen)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gate.account import account_of, address_of
+from tidegate.gate.account import LONGEST, UNKNOWN, account_of, address_of
 
 
 @pytest.mark.parametrize(
@@ -12,9 +12,8 @@ from tidegate.gate.account import account_of, address_of
         (("2001:db8:1:2:3:4:5:6", 1234), "address:2001:db8:1:2::/64"),
         (("2001:db8:1:2::9", 1), "address:2001:db8:1:2::/64"),
         (("::ffff:192.0.2.7", 1), "address:192.0.2.7"),
-        (("unix", 0), "address:unix"),
-        (("", 0), "address:"),
-        (None, "address:"),
+        (("fe80::1%eth0", 1), "address:fe80::/64"),
+        (("fe80::1%eth1", 1), "address:fe80::/64"),
     ],
 )
 def test_account(client: tuple[str, int] | None, account: str) -> None:
@@ -22,7 +21,14 @@ def test_account(client: tuple[str, int] | None, account: str) -> None:
     assert account_of({"client": client}) == account
 
 
+@pytest.mark.parametrize("client", [None, ("", 0), ("unix", 0), ("1.2.3", 0), ("192.0.2.7, x", 0), ("z" * 50_000, 0)])
+def test_no_address(client: tuple[str, int] | None) -> None:
+    """All who have no address share an account: by a header that a proxy lets through nobody gets one of its own."""
+    assert account_of({"client": client}) == UNKNOWN
+
+
 def test_no_client() -> None:
-    """A server that knows no address has all of its callers share an account."""
+    """What cannot be an address is not kept as one."""
     assert address_of({}) == ""
-    assert account_of({}) == "address:"
+    assert address_of({"client": ("1" * LONGEST, 0)}) == "1" * LONGEST
+    assert address_of({"client": ("1" * (LONGEST + 1), 0)}) == ""

@@ -7,8 +7,18 @@ import msgspec
 import pytest
 from starlette.types import Receive, Send
 
+from tidegate.core.bucket import Buckets
 from tidegate.core.principal import NOBODY, Principal, Scope
-from tidegate.errors import Forbidden, StreamNotFound, Unauthenticated
+from tidegate.core.sse import Decoder
+from tidegate.errors import (
+    Forbidden,
+    IssuerUnavailable,
+    RateLimited,
+    StoreUnavailable,
+    StreamNotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from tidegate.gate.api_keys import ApiKey, ApiKeys, key_sha256
 from tidegate.gate.auth import Authenticator, AuthMiddleware, require
 from tidegate.gate.guarded import PRINCIPAL, ROUTE
@@ -26,7 +36,16 @@ class Shares:
         return text.startswith("share_")
 
     async def holder(self, token: str) -> Principal | None:
+        if token == "share_down":
+            raise StoreUnavailable("down")
         return GUEST if token == "share_1" else None
+
+
+class Down:
+    """The tokens of an issuer that cannot be reached."""
+
+    def check(self, token: str, account: str) -> Principal:
+        raise IssuerUnavailable("down")
 
 
 class Guarded(msgspec.Struct, frozen=True):
@@ -36,10 +55,17 @@ class Guarded(msgspec.Struct, frozen=True):
     limited: bool = True
 
 
-def authenticator(*, keys: bool = True, tokens: bool = False) -> Authenticator:
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def authenticator(*, keys: bool = True, tokens: bool = False, **more: Any) -> Authenticator:
     known = [ApiKey(name="ci", sha256=key_sha256("tg_ci"), scopes=("read",))]
     jwts = Tokens(secret=SECRET, keys=None, issuer="", audience="", now=lambda: 1000) if tokens else None
-    return Authenticator(ApiKeys(known if keys else []), jwts, Shares(), Origins((), ""))
+    return Authenticator(ApiKeys(known if keys else []), jwts, Shares(), Origins((), ""), **more)
 
 
 def request(token: str | None = None, **more: Any) -> dict[str, Any]:
@@ -81,6 +107,24 @@ async def test_no_authentication() -> None:
     for token in (None, "sk-x", "a.b.c"):
         found = await who(by, request(token))
         assert (found.name, found.account, found.has("admin")) == ("anonymous", "address:192.0.2.1", True)
+
+
+@pytest.mark.parametrize("header", [b"Basic dTpw", b"Bearer ", b"Bearer", b""])
+async def test_no_authentication_and_a_header_of_others(header: bytes) -> None:
+    """Where nobody needs credentials, those for a proxy in front and an empty key hinder nobody."""
+    found = await who(authenticator(keys=False), request(headers=[(b"authorization", header)]))
+    assert found.name == "anonymous"
+    with pytest.raises(Unauthenticated):
+        await who(authenticator(), request(headers=[(b"authorization", header)]))
+
+
+def test_presents() -> None:
+    """A handshake presents credentials also where they are malformed."""
+    by = authenticator()
+    assert by.presents(request("tg_ci"))
+    assert by.presents(request(headers=[(b"authorization", b"Basic dTpw")]))
+    assert by.presents(request(subprotocols=["tidegate.v1", "bearer.tg_ci"]))
+    assert not by.presents(request())
 
 
 @pytest.mark.parametrize("keys", [True, False])
@@ -156,3 +200,72 @@ async def test_open_route(exchange: Any) -> None:
     """A route that is open to all asks for nothing, and does not look at what is sent."""
     await exchange(guarded_by(authenticator(), Guarded(None)), [(b"authorization", b"nonsense")])
     assert exchange.scope[PRINCIPAL] is NOBODY
+
+
+def bearer(token: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", f"Bearer {token}".encode())]
+
+
+async def refusal(exchange: Any, app: Any, headers: list[tuple[bytes, bytes]]) -> Exception:
+    with pytest.raises((Unauthenticated, RateLimited)) as refused:
+        await exchange(app, headers)
+    return refused.value
+
+
+@pytest.mark.parametrize("headers", [bearer("tg_wrong"), bearer("share_2"), [], [(b"authorization", b"Basic dTpw")]])
+async def test_failures_are_limited(exchange: Any, headers: list[tuple[bytes, bytes]]) -> None:
+    """Credentials that are wrong, revoked, missing or malformed: as many as requests may be made, then 429."""
+    clock = Clock()
+    app = guarded_by(authenticator(failures=Buckets(0.5, 2), clock=clock), Guarded("read"))
+    errors = [await refusal(exchange, app, headers) for _ in range(4)]
+    assert [type(error) for error in errors] == [Unauthenticated, Unauthenticated, RateLimited, RateLimited]
+    assert errors[-1].retry_after == 2  # type: ignore[attr-defined]
+    clock.now = 2
+    assert type(await refusal(exchange, app, headers)) is Unauthenticated
+
+
+async def test_failures_of_others(exchange: Any) -> None:
+    """Valid credentials are never refused for failures, though they come from the same address; nor do they count."""
+    app = guarded_by(authenticator(failures=Buckets(1, 1), clock=Clock()), Guarded("read"))
+    for _ in range(3):
+        await exchange(app, bearer("tg_ci"))
+    for _ in range(3):
+        await refusal(exchange, app, bearer("tg_wrong"))
+    await exchange(app, bearer("tg_ci"))
+    assert exchange.status == 200
+
+
+async def test_failures_by_address() -> None:
+    """One address's failures are not another's."""
+    by = authenticator(failures=Buckets(1, 1), clock=Clock())
+    by.failed("address:192.0.2.1")
+    with pytest.raises(RateLimited):
+        by.failed("address:192.0.2.1")
+    by.failed("address:192.0.2.2")
+
+
+async def test_no_limit_of_failures() -> None:
+    """Where requests are not limited, failures are not either."""
+    by = authenticator()
+    for _ in range(1000):
+        by.failed("address:192.0.2.1")
+
+
+@pytest.mark.parametrize("token", ["a.b.c", "share_down"])
+async def test_nobody_can_tell(exchange: Any, token: str) -> None:
+    """While the issuer, or the store, is down an `EventSource` is told to come back; others get the error."""
+    by = Authenticator(ApiKeys([]), Down(), Shares(), Origins((), ""))  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await exchange(guarded_by(by, Guarded("read")), bearer(token))
+    await exchange(guarded_by(by, Guarded("read", events=True)), bearer(token))
+    assert exchange.status == 200
+    assert [event.event for event in Decoder().feed(exchange.body)] == ["reconnect"]
+
+
+async def test_failures_of_an_event_source(exchange: Any) -> None:
+    """An `EventSource` with wrong credentials gives up on 401; one too many, it has to come back for that."""
+    app = guarded_by(authenticator(failures=Buckets(1, 1), clock=Clock()), Guarded("read", events=True))
+    with pytest.raises(Unauthenticated):
+        await exchange(app, bearer("tg_wrong"))
+    await exchange(app, bearer("tg_wrong"))
+    assert [event.event for event in Decoder().feed(exchange.body)] == ["reconnect"]

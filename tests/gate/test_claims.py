@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidegate.core.principal import Principal
 from tidegate.errors import TokenExpired, Unauthenticated
@@ -27,6 +30,19 @@ def test_principal() -> None:
         "jwt:https://a:anna", frozenset({"read"}), "jwt:https://a:anna", expires_at=NOW + 60 + LEEWAY_SECONDS
     )
     assert bearer().name == "jwt::anna"
+
+
+@given(st.text("a:%253A"), st.text("a:%253A", min_size=1))
+def test_names_of_any_issuer(iss: str, sub: str) -> None:
+    """Where any issuer will do, a name has one issuer and one subject: whoever calls somebody so cannot be another."""
+    named, _, subject = bearer(iss=iss, sub=sub).name.removeprefix("jwt:").rpartition(":")
+    assert (named, unquote(subject)) == (iss, sub)
+
+
+def test_names_of_one_issuer() -> None:
+    """Where the issuer is configured, a subject is named as it is; of any issuer, with its colons escaped."""
+    assert bearer(OURS, **NAMED, sub="a:b%").name == "jwt:https://auth.example.com/:a:b%"
+    assert bearer(iss="https://a", sub="a:b%").name == "jwt:https://a:a%3Ab%25"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from tidegate.core.connection import ClientDisconnected, ResponseAborted
-from tidegate.errors import InternalError, InvalidValue, MethodNotAllowed, Unauthenticated, Unavailable
+from tidegate.errors import (
+    InternalError,
+    InvalidValue,
+    MethodNotAllowed,
+    StreamNotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.request_id import RequestIdMiddleware
 from tidegate.gate.response_headers import ResponseHeadersMiddleware
@@ -51,6 +58,20 @@ async def test_headers(exchange: Any, recorder: Any, error: Exception, header: b
     """Errors bring the headers that their status calls for."""
     answer = await exchange(FailureMiddleware(raising(error), observer=recorder))
     assert answer.headers[header] == value
+
+
+async def test_a_share_token_for_a_stream(exchange: Any, recorder: Any) -> None:
+    """Neither an answer nor the log repeats a share token that was taken for something else."""
+    share = "share_" + "0123456789abcdef" * 4
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["tidegate.stream_id"] = share
+        raise StreamNotFound(f"there is no stream {share[:64]!r}") if scope["path"] == "/" else KeyError
+
+    failing = FailureMiddleware(app, observer=recorder)
+    assert (await exchange(failing)).error["message"] == "there is no stream 'share_***'"
+    await exchange(failing, path="/bug")
+    assert [failure.stream for failure in recorder.seen] == ["share_***"]
 
 
 async def test_bug(exchange: Any, recorder: Any) -> None:

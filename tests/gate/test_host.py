@@ -50,7 +50,8 @@ async def test_refused(exchange: Any, host: str) -> None:
     "host",
     [
         "", " ", ":80", "a b", "localhost/", "user@localhost", "localhost:x", "localhost:123456", "::1", "[::1", "a,b",
-        "\xe9", "localhost\x00", "a" * 254, ".", "[evil.com]", "localhost, localhost",
+        "\xe9", "localhost\x00", "a" * 254, ".", "[evil.com]", "localhost, localhost", "[.]", "[::::]", "[1.2.3.4]",
+        "[::1]]", "[]",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("allowed", [ALLOWED, ("*",)])

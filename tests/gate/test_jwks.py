@@ -27,9 +27,9 @@ async def ready(*kids: str) -> Issuer:
     return issuer
 
 
-def asking(issuer: Issuer, *tokens: str) -> list[asyncio.Task[Principal]]:
+def asking(issuer: Issuer, *tokens: str, account: str = "") -> list[asyncio.Task[Principal]]:
     async def ask(token: str) -> Principal:
-        return await resolved(issuer.tokens.check(token))
+        return await resolved(issuer.tokens.check(token, account))
 
     return [asyncio.create_task(ask(token)) for token in tokens]
 
@@ -133,7 +133,7 @@ async def test_the_same_keys_are_searched_once() -> None:
     """A fetch that brings nothing new costs those who wait for it no second look."""
     issuer = await ready()
     looked: list[KeySet] = []
-    sought = asyncio.ensure_future(issuer.keys.seek(looked.append, seen=issuer.keys.current()))
+    sought = asyncio.ensure_future(issuer.keys.seek(looked.append, seen=issuer.keys.current(), account=""))
     await issuer.clock.advance(5)
     assert await sought is None
     assert len(issuer.fetches) == 2
@@ -146,7 +146,7 @@ async def test_a_flood_of_unknown_keys() -> None:
     token = issuer.token("unknown")
     asked: list[asyncio.Task[Principal]] = []
     for n in range(10_000):
-        asked += asking(issuer, token)
+        asked += asking(issuer, token, account=str(n % 10))
         await issuer.clock.advance(MINUTE / 10_000)
         if n == 5000:
             issuer.rotate("two")
@@ -158,7 +158,7 @@ async def test_a_flood_of_unknown_keys() -> None:
 
 
 async def test_waiting_is_bounded() -> None:
-    """Beyond a thousand that wait, the next is told at once to try again."""
+    """Beyond a hundred of an account that wait, the next is told at once to try again."""
     issuer = await ready()
     asked = asking(issuer, *[issuer.token("unknown")] * (MAX_WAITING + 1))
     await settle()
@@ -167,6 +167,17 @@ async def test_waiting_is_bounded() -> None:
     await issuer.clock.advance(5)
     assert {await outcome(each) for each in asked[:-1]} == {"invalid_credentials"}
     assert await outcome(issuer.check(issuer.token("unknown"))) == "invalid_credentials"
+
+
+async def test_a_flood_of_one_account_keeps_nobody_out() -> None:
+    """However many made-up keys an account waits for, another's token of a new key passes."""
+    issuer = await ready()
+    flood = asking(issuer, *[issuer.token("unknown")] * 3000, account="address:192.0.2.1")
+    issuer.rotate("two")
+    (real,) = asking(issuer, issuer.token(), account="address:192.0.2.2")
+    await issuer.clock.advance(5)
+    assert await outcome(real) == "jwt::anna"
+    assert {await outcome(each) for each in flood} == {"invalid_credentials", "issuer_unavailable"}
 
 
 async def test_who_leaves_disturbs_nobody() -> None:
@@ -319,7 +330,7 @@ async def test_a_bug_in_fetching() -> None:
 
     keys = IssuerKeys(broken, name="x")
     with pytest.raises(IssuerUnavailable):
-        await keys.seek(lambda found: found, seen=None)
+        await keys.seek(lambda found: found, seen=None, account="")
     gc.collect()
     loop.set_exception_handler(before)
     assert [repr(error) for error in reported] == ["KeyError('bug')"]

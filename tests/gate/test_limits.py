@@ -9,7 +9,8 @@ from starlette.types import Receive, Send
 from tidegate.core.bucket import Buckets
 from tidegate.core.principal import Principal, Scope
 from tidegate.core.sse import Decoder
-from tidegate.errors import RateLimited
+from tidegate.errors import RateLimited, TokensExhausted
+from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.guarded import PRINCIPAL, ROUTE
 from tidegate.gate.limits import LimitMiddleware, duration
 from tidegate.gate.response_headers import ResponseHeadersMiddleware
@@ -132,6 +133,21 @@ async def test_tokens(exchange: Any) -> None:
     await exchange(limited.app)
     assert limits(exchange, "tokens") == ["600", "450", "15s"]
     assert b"x-ratelimit-limit-requests" not in exchange.headers
+
+
+async def test_tokens_of_a_refusal(exchange: Any, recorder: Any) -> None:
+    """A refusal says what is left, too: most of all the one for want of tokens."""
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        scope |= {ROUTE: Guarded(), PRINCIPAL: Principal("p", frozenset(), "a")}
+        await LimitMiddleware(refuse, requests=None, tokens=Buckets(10, 600), clock=Clock())(scope, receive, send)
+
+    async def refuse(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        raise TokensExhausted("none left", retry_after=1)
+
+    await exchange(ResponseHeadersMiddleware(FailureMiddleware(app, observer=recorder)))
+    assert exchange.error["code"] == "tokens_exhausted"
+    assert limits(exchange, "tokens") == ["600", "600", "0ms"]
 
 
 @pytest.mark.parametrize(

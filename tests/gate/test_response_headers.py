@@ -23,6 +23,19 @@ async def test_added(exchange: Any) -> None:
     assert found.messages[1:] == [{"type": "http.response.body", "body": b"x"}]
 
 
+async def test_late(exchange: Any) -> None:
+    """What is a function is asked when the response starts."""
+    left = [3]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope[HEADERS] += [(b"a", b"1"), lambda: [(b"left", b"%d" % left[0])], (b"z", b"2")]
+        left[0] = 2
+        await send({"type": "http.response.start", "status": 200})
+
+    found = await exchange(ResponseHeadersMiddleware(app))
+    assert found.messages[0]["headers"] == [(b"a", b"1"), (b"left", b"2"), (b"z", b"2")]
+
+
 async def test_each_request_has_its_own(exchange: Any) -> None:
     """Nothing of one response is in the next."""
     app = ResponseHeadersMiddleware(answer)

@@ -15,6 +15,7 @@ from tidegate.observe.base import Failure, Occurrence
 from tidegate.providers.base import Provider, Sink
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.models import Model
+from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
 
@@ -73,11 +74,14 @@ class Engine:
         *,
         store: MemoryStore | None = None,
         lease_seconds: float = 5,
+        quotas: Quotas | None = None,
     ) -> None:
         self.observer = Recorder()
         self.store = store or MemoryStore(max_generation_bytes=max_generation_bytes)
         self.models: dict[str, Model] = {}
-        self.service = Service(self.store, self.models, observer=self.observer, lease_seconds=lease_seconds)
+        self.service = Service(
+            self.store, self.models, observer=self.observer, lease_seconds=lease_seconds, quotas=quotas
+        )
 
     def add(self, provider: Provider, name: str = "m", *, can_continue: bool = False, **limits: int) -> None:
         limits = {"max_concurrency": 0, "max_queue": 100, **limits}

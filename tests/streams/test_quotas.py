@@ -51,23 +51,45 @@ def test_tokens_are_reserved_and_settled() -> None:
     quotas = Quotas(tokens=Buckets(1, 100), clock=clock)
     allowance = quotas.admit("a", request("x" * 40, max_tokens=60))
     with pytest.raises(TokensExhausted) as refused:
-        quotas.admit("a", request(max_tokens=31))
+        quotas.admit("a", request("x" * 4, max_tokens=30))
     assert refused.value.retry_after == pytest.approx(1)
     allowance.settle(20)
-    quotas.admit("a", request(max_tokens=80))
+    quotas.admit("a", request("x" * 4, max_tokens=79))
     with pytest.raises(TokensExhausted):
-        quotas.admit("a", request())
+        quotas.admit("a", request(max_tokens=1))
 
 
 def test_tokens_are_owed() -> None:
     """A generation that used more than it said keeps the next one waiting."""
     clock = Clock()
     quotas = Quotas(tokens=Buckets(1, 100), clock=clock)
-    quotas.admit("a", request()).settle(150)
+    quotas.admit("a", request(max_tokens=1)).settle(150)
     clock.now = 50
-    with pytest.raises(TokensExhausted):
+    with pytest.raises(TokensExhausted, match=r" 0 are left of this minute's 100$"):
+        quotas.admit("a", request(max_tokens=1))
+    clock.now = 52
+    quotas.admit("a", request(max_tokens=1))
+
+
+def test_no_max_tokens() -> None:
+    """Who does not say how long an answer may be cannot start more of them than who says it."""
+    quotas = Quotas(tokens=Buckets(50, 3000), clock=Clock())
+    quotas.admit("a", request("x" * 4))
+    quotas.admit("a", request("x" * 4))
+    with pytest.raises(TokensExhausted, match="1025 tokens, and 950 are left of this minute's 3000; with a max_tokens"):
+        quotas.admit("a", request("x" * 4))
+    quotas.admit("a", request("x" * 4, max_tokens=949))
+
+
+def test_nobody_is_locked_out() -> None:
+    """However much was used, who waits for two minutes can go on, and is told what has become of the tokens."""
+    clock = Clock()
+    quotas = Quotas(tokens=Buckets(1, 60), clock=clock)
+    quotas.admit("a", request()).settle(10**6)
+    with pytest.raises(TokensExhausted, match="this minute's 60 are used up, and 60 of the next") as refused:
         quotas.admit("a", request())
-    clock.now = 51
+    assert refused.value.retry_after == pytest.approx(120)
+    clock.now = 120
     quotas.admit("a", request())
 
 
@@ -82,7 +104,7 @@ def test_more_than_a_full_bucket() -> None:
 def test_refused_tokens_take_no_place() -> None:
     """Who is refused for its tokens has no place among the live generations."""
     quotas = Quotas(generations=1, tokens=Buckets(1, 10), clock=Clock())
-    quotas.admit("a", request(max_tokens=10)).settle(10)
+    quotas.admit("a", request(max_tokens=9)).settle(10)
     with pytest.raises(TokensExhausted):
         quotas.admit("a", request())
     quotas.place("a")
@@ -99,6 +121,16 @@ def test_readers() -> None:
         quotas.seat("a")
     seat.give_back()
     quotas.seat("a")
+
+
+def test_too_many_readers_come_back_apart() -> None:
+    """A reader that finds no seat is told to wait for 5 to 15 seconds, each for another time."""
+    for drawn, seconds in ((0.0, 5.0), (0.5, 10.0), (0.999, 14.99)):
+        quotas = Quotas(readers=1, clock=Clock(), random=lambda drawn=drawn: drawn)
+        quotas.seat("a")
+        with pytest.raises(TooManyReaders) as refused:
+            quotas.seat("a")
+        assert refused.value.retry_after == pytest.approx(seconds)
 
 
 def test_no_limits() -> None:

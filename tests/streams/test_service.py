@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 
 import pytest
 from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, eventually, request
 
 from tidegate.core.batching import BatchPolicy
+from tidegate.core.bucket import Buckets
 from tidegate.core.events import (
     Cancelled,
     Completed,
@@ -15,6 +17,7 @@ from tidegate.core.events import (
     Event,
     Failed,
     GenerationRequest,
+    Message,
     Started,
     Usage,
 )
@@ -24,12 +27,15 @@ from tidegate.errors import (
     ModelNotFound,
     QueueFull,
     StreamNotFound,
+    TidegateError,
     UpstreamRefused,
+    UpstreamTimeout,
     UpstreamUnreachable,
 )
 from tidegate.observe.base import GenerationEnded, ReaderLeft
 from tidegate.providers.base import Sink
 from tidegate.stores.base import Claim
+from tidegate.streams.quotas import Quotas
 
 pytestmark = pytest.mark.anyio
 
@@ -557,3 +563,77 @@ async def test_closing_ends_everything_at_once(engine: Engine) -> None:
     assert provider.closed
     assert provider.running == 0
     assert reader.left
+
+
+async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that cannot wait for it any longer, and is opened again, serves its caller as before."""
+    monkeypatch.setattr("tidegate.streams.service.PARTING_SECONDS", 0.01)
+    let_go = asyncio.Event()
+
+    async def cling(request: GenerationRequest, sink: Sink) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await let_go.wait()
+
+    engine = Engine(quotas=Quotas(generations=1, clock=monotonic))
+    provider = Scripted(cling)
+    engine.add(provider)
+    for asked in (1, 2):
+        await engine.service.open()
+        await engine.start()
+        await eventually(lambda asked=asked: provider.asked == asked)
+        await engine.service.close()
+    let_go.set()
+
+
+class Charged:
+    """An engine whose caller has a thousand tokens and no more."""
+
+    def __init__(self) -> None:
+        self.bucket = Buckets(1e-9, 1000)
+        self.engine = Engine(quotas=Quotas(tokens=self.bucket, clock=lambda: 0.0))
+
+    def left(self) -> int:
+        return round(self.bucket.of(ANNA.account, 0.0).level(0.0))
+
+    async def usage(self, stream: str) -> Usage:
+        (end,) = ends(await self.engine.events(stream))
+        await eventually(lambda: bool(self.engine.observer.of(GenerationEnded)))
+        return end.usage  # type: ignore[union-attr]
+
+
+LONG = (Message(role="user", content="x" * 400),)
+NOTHING = Usage(0, 0, 0, estimated=True)
+
+
+async def test_what_waits_has_cost_nothing() -> None:
+    """A prompt that no model was given is neither in the usage nor on the account."""
+    charged = Charged()
+    charged.engine.add(Scripted(hang), max_concurrency=1)
+    await charged.engine.start(max_tokens=1)
+    waiting = await charged.engine.start(messages=LONG, max_tokens=1)
+    before = charged.left()
+    await charged.engine.service.cancel(waiting, ANNA, None)
+    assert await charged.usage(waiting) == NOTHING
+    assert charged.left() == before + 101
+
+
+@pytest.mark.parametrize(
+    ("error", "usage"),
+    [
+        (UpstreamUnreachable("gone"), NOTHING),
+        (UpstreamRefused("no", type="invalid_request_error", status=400), NOTHING),
+        (UpstreamTimeout("late"), Usage(100, 0, 100, estimated=True)),
+    ],
+)
+async def test_a_prompt_that_no_model_has_read_costs_nothing(error: TidegateError, usage: Usage) -> None:
+    """An upstream that was not reached, or has refused, is not paid for; one that is silent may be at work."""
+
+    async def fail(request: GenerationRequest, sink: Sink) -> None:
+        raise error
+
+    charged = Charged()
+    charged.engine.add(Scripted(fail))
+    assert await charged.usage(await charged.engine.start(messages=LONG, max_tokens=1)) == usage
+    assert charged.left() == 1000 - usage.total_tokens

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 import pytest
 from engine_kit import ANNA, Engine, Scripted, eventually
@@ -9,9 +10,10 @@ from engine_kit import ANNA, Engine, Scripted, eventually
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest, ToolCall, Usage
 from tidegate.errors import Fenced, StoreUnavailable
 from tidegate.providers.base import Sink
-from tidegate.stores.base import Fence, StreamRecord
+from tidegate.stores.base import Claim, Fence, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.leased import Leased
+from tidegate.streams.quotas import Quotas
 
 pytestmark = pytest.mark.anyio
 
@@ -216,3 +218,17 @@ async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
     cursor = await second.service.append(stream, ANNA, token, 2, [Delta("b"), Completed("stop", Usage(0, 2, 2))])
     assert cursor.offset == 4
     assert [type(event) for event in (await second.events(stream))[1:]] == [Delta, Delta, Completed]
+
+
+async def test_a_server_that_closes_keeps_no_places(store: Surviving) -> None:
+    """Opened again it counts what lives on once, however often that was left and taken over."""
+    engine = Engine(store=store, quotas=Quotas(generations=1, clock=monotonic))
+    claim = Claim("anna streams k", b"digest")
+    await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    for _ in range(2):
+        await engine.service.close()
+        await engine.service.open()
+    stream, token = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    assert token is not None
+    await engine.service.append(stream, ANNA, token, 1, [Completed("stop", Usage(0, 0, 0))])
+    await engine.service.open_leased({}, owner=ANNA)

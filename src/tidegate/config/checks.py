@@ -22,7 +22,8 @@ STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:\*\.)?[^/?#\s*]+")
-_PLAIN_URL = re.compile(r"[^@?#\s]+")
+# It stands in headers: ASCII, which is all that a URL has (RFC 3986, 2).
+_PLAIN_URL = re.compile(r"(?:(?![@?#])[!-~])+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,14 +91,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_plain_http(url: str) -> bool:
-    """Whether it is an absolute http or https URL without user, query and fragment."""
+    """Whether it is an absolute http or https URL in ASCII, without user, query and fragment."""
     return _is_http(url) and _PLAIN_URL.fullmatch(url) is not None
 
 
 def _server(settings: Settings) -> Iterator[Problem]:
     server = settings.server
     if server.public_url and not is_plain_http(server.public_url):
-        yield "server.public_url", "expected an absolute http or https URL without user, query and fragment"
+        yield "server.public_url", "expected an absolute http or https URL in ASCII, without user, query and fragment"
     yield from _each("server.allowed_hosts", server.allowed_hosts, _HOST, "expected a host name without port, or *")
     yield from _each("server.allowed_origins", server.allowed_origins, _ORIGIN, "expected scheme://host, or *")
     for index, proxy in enumerate(server.trusted_proxies):

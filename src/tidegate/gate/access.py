@@ -10,14 +10,16 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegate.core.principal import Principal
+from tidegate.gate.masking import masked
+from tidegate.gate.response_headers import STARTS
 from tidegate.observe.base import Observer, RequestDone
 
-_SHARE_TOKEN = re.compile(r"/s/+[^/]+")
+_SHARED_VIEW = re.compile(r"/s/+[^/]+")
 
 
 def public_path(path: str) -> str:
-    """The path without the token of a shared view: `/s/TOKEN` becomes `/s/***`, under any prefix."""
-    return _SHARE_TOKEN.sub("/s/***", path)
+    """The path without share tokens: the shared view `/s/TOKEN` becomes `/s/***`, under any prefix."""
+    return masked(_SHARED_VIEW.sub("/s/***", path))
 
 
 class AccessMiddleware:
@@ -32,7 +34,7 @@ class AccessMiddleware:
         self.clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         status: int | None = None
@@ -40,8 +42,9 @@ class AccessMiddleware:
 
         def watch(message: Message) -> Awaitable[None]:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in STARTS:
+                # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
+                status = message.get("status", 101)
             return send(message)
 
         try:
@@ -55,14 +58,15 @@ def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
     client = scope.get("client")
     # A Route of the table of routes, which this room does not know.
     route: Any = scope.get("tidegate.route")
+    stream: str | None = scope.get("tidegate.stream_id")
     return RequestDone(
         request_id=scope.get("tidegate.request_id"),
-        method=scope["method"],
+        method=scope.get("method", "GET"),
         path=public_path(scope["path"]),
         status=status,
         duration_s=duration_s,
         principal=None if principal is None else principal.name,
         address=None if client is None else client[0],
-        stream=scope.get("tidegate.stream_id"),
+        stream=None if stream is None else masked(stream),
         quiet=route is not None and route.scope is None,
     )

@@ -11,14 +11,21 @@ SITE_BITS = 64
 """Of an IPv6 address: below that a single machine has as many addresses as it likes."""
 
 
+LONGEST = 64
+"""An IPv6 address with a zone; what is longer is none. Proxies pass on what clients send, and some of it is kept."""
+
+UNKNOWN = "address:unknown"
+"""The account of all whose address is none: a client cannot make up another for each of its requests."""
+
+
 def address_of(scope: MutableMapping[str, Any]) -> str:
     """The client's address, as trusted proxies tell it; empty where there is none, as on a Unix socket."""
     client = scope.get("client")
-    return client[0] if client else ""
+    return client[0] if client and len(client[0]) <= LONGEST else ""
 
 
 def account_of(scope: MutableMapping[str, Any]) -> str:
-    """`address:…` of the client, the network where it is of IPv6."""
+    """`address:…` of the client, the network where it is of IPv6; `UNKNOWN` where it is none."""
     return _account(address_of(scope))
 
 
@@ -27,7 +34,7 @@ def _account(address: str) -> str:
     try:
         parsed = ip_address(address)
     except ValueError:
-        return f"address:{address}"
+        return UNKNOWN
     if isinstance(parsed, IPv6Address):
         parsed = parsed.ipv4_mapped or ip_network((parsed, SITE_BITS), strict=False)
     return f"address:{parsed}"

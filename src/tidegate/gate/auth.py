@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tidegate.core.bucket import Buckets
 from tidegate.core.principal import ANONYMOUS, NOBODY, Principal
-from tidegate.errors import Forbidden, StreamNotFound, Unauthenticated
+from tidegate.errors import Forbidden, RateLimited, StreamNotFound, Unauthenticated, Unavailable
 from tidegate.gate.account import account_of
 from tidegate.gate.api_keys import ApiKeys
-from tidegate.gate.credentials import presented
+from tidegate.gate.capacity import answer_reconnect
+from tidegate.gate.credentials import by_subprotocol, presented
 from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.gate.limits import take_request
 from tidegate.gate.origin import Origins, sent_origin
 from tidegate.gate.tokens import Tokens, is_jwt
 
@@ -34,13 +38,26 @@ class Authenticator:
     """Resolves credentials: API keys, JWTs where `tokens` is given, and share tokens.
 
     Without keys and tokens everybody is `anonymous` and may do everything; limits are then counted on addresses.
+    `failures` has buckets of their own for those who cannot say who they are: nobody else is refused for them. None
+    where there is no limit; `clock` is in seconds.
     """
 
-    def __init__(self, keys: ApiKeys, tokens: Tokens | None, shares: ShareTokens, origins: Origins) -> None:
+    def __init__(
+        self,
+        keys: ApiKeys,
+        tokens: Tokens | None,
+        shares: ShareTokens,
+        origins: Origins,
+        *,
+        failures: Buckets | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._keys = keys
         self._tokens = tokens
         self._shares = shares
         self._origins = origins
+        self._failures = failures
+        self._clock = clock
         self._open = not keys and tokens is None
 
     def authenticate(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> Principal | Awaitable[Principal]:
@@ -48,21 +65,50 @@ class Authenticator:
 
         Raises `Unauthenticated` (or the awaitable does), which never repeats what was presented.
         """
-        found = presented(scope, allow_query=allow_query, allow_cookie=self._is_own(scope))
+        return self._resolve(self._presented(scope, allow_query=allow_query), scope)
+
+    def failed(self, account: str) -> None:
+        """Counts credentials that are missing or not valid. Raises `RateLimited` once an address has had too many."""
+        take_request(self._failures, account, self._clock())
+
+    def _presented(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> str | None:
+        # Where nobody needs credentials, those of a proxy in front, or an empty key, are none of ours.
+        return presented(scope, allow_query=allow_query, allow_cookie=self._is_own(scope), strict=not self._open)
+
+    def _handshake(self, scope: MutableMapping[str, Any]) -> str | None:
+        found = self._presented(scope, allow_query=False)
+        return found if found is not None else by_subprotocol(scope)
+
+    def _resolve(self, found: str | None, scope: MutableMapping[str, Any]) -> Principal | Awaitable[Principal]:
         if found is not None and self._shares.is_one(found):
             return self._share(found, scope)
         if self._open:
             return _anonymous(account_of(scope))
         if found is None:
             raise Unauthenticated("No credentials were sent: use the header authorization: Bearer TOKEN.")
-        return self.resolve(found)
+        return self.resolve(found, account_of(scope))
 
-    def resolve(self, text: str) -> Principal | Awaitable[Principal]:
-        """Whose key or JWT it is; as `authenticate`."""
+    def presents(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether a handshake has any credentials, well-formed or not."""
+        try:
+            return self._handshake(scope) is not None
+        except Unauthenticated:
+            return True
+
+    def handshake(self, scope: MutableMapping[str, Any]) -> Principal | Awaitable[Principal]:
+        """The caller of a WebSocket, by the header, the subprotocol `bearer.TOKEN`, or the pages' cookie."""
+        return self._resolve(self._handshake(scope), scope)
+
+    def bearer(self, token: str, scope: MutableMapping[str, Any]) -> Principal | Awaitable[Principal]:
+        """The caller who says so in a message."""
+        return self._resolve(token, scope)
+
+    def resolve(self, text: str, account: str) -> Principal | Awaitable[Principal]:
+        """Whose key or JWT it is, presented from that address; as `authenticate`."""
         if (holder := self._keys.holder(text)) is not None:
             return holder
         if self._tokens is not None and is_jwt(text):
-            return self._tokens.check(text)
+            return self._tokens.check(text, account)
         raise Unauthenticated("These credentials are not valid.")
 
     async def _share(self, token: str, scope: MutableMapping[str, Any]) -> Principal:
@@ -78,7 +124,11 @@ class Authenticator:
 
 
 class AuthMiddleware:
-    """Sets the `PRINCIPAL` of the `ROUTE`, and raises `Unauthenticated`, `Forbidden` or `StreamNotFound`."""
+    """Sets the `PRINCIPAL` of the `ROUTE`. Raises `Forbidden` or `StreamNotFound`.
+
+    Raises `Unauthenticated`, or `RateLimited` after too many of those from one address, or `Unavailable` where nobody
+    can tell now; an `EventSource` is told to come back then.
+    """
 
     def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
         self.app = app
@@ -90,15 +140,33 @@ class AuthMiddleware:
         if route.scope is None:
             scope[PRINCIPAL] = NOBODY
             return self.app(scope, receive, send)
-        found = self.authenticator.authenticate(scope, allow_query=route.events)
+        try:
+            found = self.authenticator.authenticate(scope, allow_query=route.events)
+        except (Unauthenticated, Unavailable) as error:
+            return self._refuse(error, scope, send)
         if isinstance(found, Principal):
             self._admit(found, scope)
             return self.app(scope, receive, send)
         return self._call(found, scope, receive, send)
 
     async def _call(self, found: Awaitable[Principal], scope: Scope, receive: Receive, send: Send) -> None:
-        self._admit(await found, scope)
-        await self.app(scope, receive, send)
+        try:
+            principal = await found
+        except (Unauthenticated, Unavailable) as error:
+            return await self._refuse(error, scope, send)
+        self._admit(principal, scope)
+        return await self.app(scope, receive, send)
+
+    def _refuse(self, error: Unauthenticated | Unavailable, scope: Scope, send: Send) -> Awaitable[None]:
+        route: Guarded = scope[ROUTE]
+        try:
+            if isinstance(error, Unauthenticated):
+                self.authenticator.failed(account_of(scope))
+            raise error
+        except (RateLimited, Unavailable) as later:
+            if not route.events:
+                raise
+            return answer_reconnect(scope, send, later.retry_after or 0)
 
     def _admit(self, principal: Principal, scope: Scope) -> None:
         require(principal, scope[ROUTE], scope.get("path_params", {}).get("id"))

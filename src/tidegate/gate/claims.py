@@ -31,6 +31,8 @@ class _Claims(msgspec.Struct):
     nbf: float | UnsetType = UNSET
     iat: float | UnsetType = UNSET
     scope: str | None = None
+    topics_read: tuple[str, ...] | None = None
+    topics_write: tuple[str, ...] | None = None
 
 
 def principal_of(payload: bytes, expected: Expected, now: float) -> Principal:
@@ -41,10 +43,23 @@ def principal_of(payload: bytes, expected: Expected, now: float) -> Principal:
     claims = _read(payload)
     _check_names(claims, expected)
     _check_times(claims, now)
-    name = f"jwt:{claims.iss}:{claims.sub}"
+    name = _name(claims, expected)
     named = frozenset((claims.scope or "").split(" "))
     scopes: list[Scope] = [scope for scope in SCOPES if scope in named]
-    return Principal(name, frozenset(scopes), name, expires_at=claims.exp + LEEWAY_SECONDS)
+    return Principal(
+        name,
+        frozenset(scopes),
+        name,
+        expires_at=claims.exp + LEEWAY_SECONDS,
+        topics_read=claims.topics_read,
+        topics_write=claims.topics_write,
+    )
+
+
+def _name(claims: _Claims, expected: Expected) -> str:
+    # Where any issuer will do, one must not be able to name another's subjects: the last colon is before the subject.
+    sub = claims.sub if expected.issuer else claims.sub.replace("%", "%25").replace(":", "%3A")
+    return f"jwt:{claims.iss}:{sub}"
 
 
 def is_subject(text: str) -> bool:

@@ -9,21 +9,22 @@ from urllib.parse import parse_qsl
 from tidegate.errors import Unauthenticated
 
 COOKIE = "tidegate_token"
+BEARER = "bearer."
 
 _OWN_PAGES = (b"same-origin", b"none")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-def presented(scope: MutableMapping[str, Any], *, allow_query: bool, allow_cookie: bool) -> str | None:
+def presented(scope: MutableMapping[str, Any], *, allow_query: bool, allow_cookie: bool, strict: bool) -> str | None:
     """By `authorization: Bearer TOKEN`, else `?access_token=TOKEN`, else the cookie of the server's own pages.
 
     `allow_query` is for GET routes that answer with events, since `EventSource` cannot set headers. The cookie counts
     only in requests that come from the server's own pages: a browser sends it along with those of others, too.
-    Raises `Unauthenticated` for a malformed header.
+    A malformed header, or one of another scheme, raises `Unauthenticated`; not `strict`, it counts for nothing.
     """
     headers: Headers = scope["headers"]
-    found = _bearer(headers)
+    found = _bearer(headers, strict=strict)
     if found is None and allow_query:
         found = _access_token(scope["query_string"])
     if found is None and allow_cookie and _is_of_own_page(headers):
@@ -31,14 +32,23 @@ def presented(scope: MutableMapping[str, Any], *, allow_query: bool, allow_cooki
     return found
 
 
-def _bearer(headers: Headers) -> str | None:
+def by_subprotocol(scope: MutableMapping[str, Any]) -> str | None:
+    """By the WebSocket subprotocol `bearer.TOKEN`: pages cannot set the headers of a handshake."""
+    offered: list[str] = scope.get("subprotocols") or []
+    found = [name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)]
+    return found[0] if found and found[0] else None
+
+
+def _bearer(headers: Headers, *, strict: bool) -> str | None:
     values = [value for name, value in headers if name == b"authorization"]
     if not values:
         return None
     scheme, _, token = values[0].partition(b" ")
-    if len(values) > 1 or scheme.lower() != b"bearer" or not token.strip():
+    if len(values) == 1 and scheme.lower() == b"bearer" and token.strip():
+        return token.strip().decode("latin-1")
+    if strict:
         raise Unauthenticated("The authorization header must be, once: Bearer TOKEN.")
-    return token.strip().decode("latin-1")
+    return None
 
 
 def _access_token(query: bytes) -> str | None:

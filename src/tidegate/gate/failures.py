@@ -19,7 +19,12 @@ from tidegate.errors import (
     TidegateError,
     Unauthenticated,
 )
+from tidegate.gate.masking import masked
+from tidegate.gate.response_headers import STARTS
 from tidegate.observe.base import Failure, Observer
+
+POLICY = 1008
+"""RFC 6455, 7.4.1: what a handshake is refused with under a server that cannot answer it as HTTP."""
 
 
 class FailureMiddleware:
@@ -34,14 +39,14 @@ class FailureMiddleware:
         self.observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         started = False
 
         def watch(message: Message) -> Awaitable[None]:
             nonlocal started
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 started = True
             return send(message)
 
@@ -53,6 +58,8 @@ class FailureMiddleware:
             raise
         except Exception as exc:
             error = typed(exc)
+            # It may name what is not there.
+            error.message = masked(error.message)
             if started or error.status == 500:
                 self._observe(scope, exc)
             if started:
@@ -62,6 +69,7 @@ class FailureMiddleware:
     def _observe(self, scope: Scope, exc: Exception) -> None:
         request_id: str | None = scope.get("tidegate.request_id")
         stream: str | None = scope.get("tidegate.stream_id")
+        stream = None if stream is None else masked(stream)
         self.observer.observe(Failure("http", exc, request_id=request_id, stream=stream))
 
 
@@ -93,6 +101,12 @@ def _of_status(exc: HTTPException) -> TidegateError:
 
 async def _answer(error: TidegateError, scope: Scope, send: Send) -> None:
     response = error_response(error, scope.get("tidegate.request_id"))
-    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-    body = b"" if scope["method"] == "HEAD" else response.body
-    await send({"type": "http.response.body", "body": body})
+    prefix = ""
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": POLICY, "reason": error.code})
+            return
+        prefix = "websocket."
+    await send({"type": f"{prefix}http.response.start", "status": response.status, "headers": response.headers})
+    body = b"" if scope.get("method") == "HEAD" else response.body
+    await send({"type": f"{prefix}http.response.body", "body": body})

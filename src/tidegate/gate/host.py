@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Iterable
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,7 +38,7 @@ class HostMiddleware:
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             self._check(scope)
         return self.app(scope, receive, send)
 
@@ -59,4 +60,13 @@ class HostMiddleware:
 def host_of(value: str) -> str | None:
     """The host of `HOST[:PORT]`, in lower case and without the root's dot; None where it is none."""
     match = _HOST.fullmatch(value.strip().lower())
-    return match[1] if match and len(match[1]) <= _MAX_HOST else None
+    host = match[1] if match else ""
+    return host if 0 < len(host) <= _MAX_HOST and (host[0] != "[" or _is_ipv6(host[1:-1])) else None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from tidegate.errors import IssuerUnavailable
 from tidegate.gate.jwk import KeySet, parse_keys
 from tidegate.gate.jwks_schedule import UNKNOWN_SECONDS, Schedule
 
-MAX_WAITING = 1000
-"""Requests that wait for a key. Each holds some kilobytes, and more at a time than that is an attack."""
+MAX_WAITING = 100
+"""Requests of one account that wait for a key: an office or a back end has one address, and more at a time than that
+is an attack. It takes no place from others, whose tokens may be of a key that is new."""
 
 NEAR_SECONDS = UNKNOWN_SECONDS
 """A fetch that is further away is not waited for: its issuer is down."""
@@ -57,7 +60,7 @@ class IssuerKeys:
         self._keys = KeySet(())
         self._document: bytes = b""
         self._begun = 0
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self._flight: asyncio.Task[None] | None = None
         self._landing: asyncio.Future[_Landing] | None = None
 
@@ -76,15 +79,15 @@ class IssuerKeys:
             self._launch(0)
         return self._keys if self._schedule.is_usable(now) else None
 
-    def seek(self, find: Callable[[KeySet], T | None], *, seen: KeySet | None) -> Awaitable[T | None]:
+    def seek(self, find: Callable[[KeySet], T | None], *, seen: KeySet | None, account: str) -> Awaitable[T | None]:
         """What `find` finds in the keys that are fetched from now on; None where it is not there either.
 
         `seen` are the keys where it was not. Raises `IssuerUnavailable`, or the awaitable does, where they cannot be
-        fetched or too many wait.
+        fetched or too many of the account wait.
         """
         # A fetch under way may bring what the issuer said before the key was made: the next one decides. Both are
         # settled now, and not when the caller comes to wait.
-        return self._sought(find, seen, self._landed(), self._begun + 1)
+        return self._sought(find, seen, self._landed(), self._begun + 1, account)
 
     def close(self) -> None:
         """Cancels the fetch; who waits for it gets `IssuerUnavailable`."""
@@ -93,12 +96,14 @@ class IssuerKeys:
             self._land(self._landing, succeeded=False)
 
     async def _sought(
-        self, find: Callable[[KeySet], T | None], seen: KeySet | None, landed: Awaitable[_Landing], decisive: int
+        self,
+        find: Callable[[KeySet], T | None],
+        seen: KeySet | None,
+        landed: Awaitable[_Landing],
+        decisive: int,
+        account: str,
     ) -> T | None:
-        if self._waiting >= MAX_WAITING:
-            raise _unavailable()
-        self._waiting += 1
-        try:
+        with self._place(account):
             while True:
                 landing = await landed
                 if not landing.succeeded:
@@ -108,8 +113,19 @@ class IssuerKeys:
                 if landing.number >= decisive:
                     return None
                 seen, landed = self._keys, self._landed()
+
+    @contextmanager
+    def _place(self, account: str) -> Generator[None]:
+        if self._waiting[account] >= MAX_WAITING:
+            raise _unavailable()
+        self._waiting[account] += 1
+        try:
+            yield
         finally:
-            self._waiting -= 1
+            self._waiting[account] -= 1
+            # What is over takes no memory: anybody can come from ever new networks.
+            if not self._waiting[account]:
+                del self._waiting[account]
 
     def _landed(self) -> Awaitable[_Landing]:
         """The end of the fetch under way, or of the next one. Raises `IssuerUnavailable` if that is far away."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.bucket import Buckets, TokenBucket
 from tidegate.core.principal import Principal
 from tidegate.errors import RateLimited
 from tidegate.gate.capacity import answer_reconnect
 from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
-from tidegate.gate.response_headers import HEADERS
+from tidegate.gate.response_headers import HEADERS, Field
 
 MINUTE = 60
 
@@ -48,7 +49,8 @@ class LimitMiddleware:
             return self.app(scope, receive, send)
         principal: Principal = scope[PRINCIPAL]
         if self.tokens is not None:
-            send = self._telling(self.tokens.of(principal.account, self.clock()), scope, send)
+            # What is left is known only once the engine has let the generation in, or has refused it.
+            scope[HEADERS].append(partial(self._left, self.tokens.of(principal.account, self.clock())))
         if self.requests is not None:
             wait_s = self._count(self.requests, principal.account, scope)
             if wait_s and route.events:
@@ -65,17 +67,17 @@ class LimitMiddleware:
         scope[HEADERS] += _headers(b"requests", bucket, now)
         return wait_s
 
-    def _telling(self, bucket: TokenBucket, scope: Scope, send: Send) -> Send:
-        # What is left is known only once the engine has let the generation in.
-        def tell(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                scope[HEADERS] += _headers(b"tokens", bucket, self.clock())
-            return send(message)
-
-        return tell
+    def _left(self, bucket: TokenBucket) -> list[Field]:
+        return _headers(b"tokens", bucket, self.clock())
 
 
-def _headers(of: bytes, bucket: TokenBucket, now: float) -> list[tuple[bytes, bytes]]:
+def take_request(requests: Buckets | None, account: str, now: float) -> None:
+    """Counts what the middleware does not see, or not count. Raises `RateLimited`."""
+    if requests is not None and not (bucket := requests.of(account, now)).take(1, now):
+        raise RateLimited(_refusal(requests), retry_after=bucket.wait(1, now))
+
+
+def _headers(of: bytes, bucket: TokenBucket, now: float) -> list[Field]:
     return [
         (b"x-ratelimit-limit-" + of, b"%d" % round(bucket.rate * MINUTE)),
         (b"x-ratelimit-remaining-" + of, b"%d" % max(0, math.floor(bucket.level(now) + 1e-6))),

@@ -74,11 +74,16 @@ class OriginMiddleware:
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+        if _may_change(scope):
             origin = sent_origin(scope)
             if origin is not None and not self.origins.allows(origin, scope):
                 raise not_allowed(origin)
         return self.app(scope, receive, send)
+
+
+def _may_change(scope: MutableMapping[str, Any]) -> bool:
+    # Browsers keep nothing of a WebSocket from the page that opened it.
+    return scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] not in _SAFE_METHODS)
 
 
 def sent_origin(scope: MutableMapping[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ class RequestIdMiddleware:
     # A plain function: a coroutine of its own would be kept for as long as the answer is. It is called, and awaited,
     # in the task that serves the request alone; so nothing has to be put back.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             request_id = sent_request_id(scope["headers"]) or make_request_id(self.random_bytes(16))
             scope["tidegate.request_id"] = request_id
             scope[HEADERS].append((b"x-request-id", request_id.encode("ascii")))

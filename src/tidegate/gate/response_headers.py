@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Headers = Iterable[tuple[bytes, bytes]]
+Field = tuple[bytes, bytes]
+Headers = Iterable[Field]
+Late = Callable[[], Headers]
 
 HEADERS = "tidegate.headers"
-"""Where in an ASGI scope the list is that everything further in appends to, until the response starts."""
+"""Where in an ASGI scope the list is that everything further in appends to, until the response starts.
+
+It holds fields, and functions for those that are known only when it does start.
+"""
+
+STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+"""The messages that have the head of an answer."""
 
 _VARY = b"vary"
 
@@ -22,21 +30,21 @@ class ResponseHeadersMiddleware:
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return self.app(scope, receive, send)
-        added: list[tuple[bytes, bytes]] = []
+        added: list[Field | Late] = []
         scope[HEADERS] = added
 
         # The only wrapper for all of them, and a plain function: it costs no coroutine per message of a stream.
         def send_with_headers(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": merged(list(message.get("headers", ())), added)}
+            if message["type"] in STARTS:
+                message = {**message, "headers": merged(list(message.get("headers", ())), list(_known(added)))}
             return send(message)
 
         return self.app(scope, receive, send_with_headers)
 
 
-def merged(own: Sequence[tuple[bytes, bytes]], added: Headers) -> list[tuple[bytes, bytes]]:
+def merged(own: Sequence[Field], added: Sequence[Field]) -> list[Field]:
     """The response's own headers and those added that it does not have. Only `vary` is the sum of both."""
     names = {_VARY, *(name for name, _ in own)}
     headers = [field for field in own if field[0] != _VARY]
@@ -45,3 +53,11 @@ def merged(own: Sequence[tuple[bytes, bytes]], added: Headers) -> list[tuple[byt
     if varies := [value for name, value in (*own, *added) if name == _VARY]:
         headers.append((_VARY, b", ".join(varies)))
     return headers
+
+
+def _known(added: Iterable[Field | Late]) -> Iterator[Field]:
+    for each in added:
+        if callable(each):
+            yield from each()
+        else:
+            yield each

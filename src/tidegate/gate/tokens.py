@@ -54,8 +54,8 @@ class Tokens:
         if self._keys is not None:
             self._keys.close()
 
-    def check(self, token: str) -> Principal | Awaitable[Principal]:
-        """The bearer; an awaitable where the issuer's keys have to be fetched first.
+    def check(self, token: str, account: str = "") -> Principal | Awaitable[Principal]:
+        """The bearer; an awaitable where the issuer's keys have to be fetched first: who waits is counted on `account`.
 
         Raises `Unauthenticated`, `TokenExpired` or `IssuerUnavailable` (or the awaitable does). No message repeats
         anything of the token.
@@ -68,7 +68,8 @@ class Tokens:
         known = self._keys.current()
         payload = _found(token, header, known) if known is not None else None
         if payload is None:
-            return self._fetched(self._keys.seek(lambda keys: _found(token, header, keys), seen=known))
+            sought = self._keys.seek(lambda keys: _found(token, header, keys), seen=known, account=account)
+            return self._fetched(sought)
         return self._principal(payload)
 
     async def _fetched(self, sought: Awaitable[bytes | None]) -> Principal:

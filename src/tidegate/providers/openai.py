@@ -27,9 +27,6 @@ from tidegate.providers.upstream_pool import UpstreamPool
 
 logger = logging.getLogger("tidegate.providers")
 
-CHARACTERS_PER_TOKEN = 4
-"""OpenAI's rule of thumb for English, where the upstream does not count the prompt."""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -87,7 +84,7 @@ class OpenAIProvider:
                 sink,
                 ChunkReader(
                     lambda data: refusal_in_stream(data, target.secrets),
-                    lambda: estimated_tokens(request),
+                    lambda: request.prompt_tokens,
                     lambda usage: whole_usage(request, usage),
                 ),
                 first_token_timeout=self._model.first_token_timeout,
@@ -184,11 +181,6 @@ def drawn(targets: Sequence[Target], random: Callable[[], float]) -> Iterator[Ta
             point -= left[position].weight
             position += 1
         yield left.pop(position)
-
-
-def estimated_tokens(request: GenerationRequest) -> int:
-    """About how many tokens the prompt has."""
-    return max(1, sum(len(message.text) for message in request.messages) // CHARACTERS_PER_TOKEN)
 
 
 def secrets(key: str, endpoint: Endpoint) -> tuple[str, ...]:

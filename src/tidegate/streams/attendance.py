@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 
 class Attendance:
     """Counts the owner readers of one live generation and calls `abandoned` when they have been gone too long.
 
     `grace` is in seconds: 0 acts when the last one leaves, None never. Nothing happens before the first one
-    has come, and a departure that the server asked for does not count.
+    has come. Who was asked to leave has time to come back, but may not do so: then it is gone like anybody else.
     """
 
     def __init__(self, grace: float | None, abandoned: Callable[[], None]) -> None:
@@ -29,15 +30,16 @@ class Attendance:
         if self._grace is not None and not self._present:
             self._timer = asyncio.get_running_loop().call_later(self._grace, self._abandoned)
 
-    def leave(self, *, asked: bool = False) -> None:
-        """An owner reader detaches; `asked` says that the server told it to."""
+    def leave(self, *, at_least: float = 0.0) -> None:
+        """An owner reader detaches; `at_least` so many seconds are waited for one, for ever if they are infinite."""
         self._present -= 1
-        if self._present or asked or self._grace is None:
+        if self._present or self._grace is None or at_least == inf:
             return
-        if self._grace == 0:
+        grace = max(self._grace, at_least)
+        if grace == 0:
             self._abandoned()
         else:
-            self._timer = asyncio.get_running_loop().call_later(self._grace, self._abandoned)
+            self._timer = asyncio.get_running_loop().call_later(grace, self._abandoned)
 
     def close(self) -> None:
         """The generation has ended: departures mean nothing any more."""

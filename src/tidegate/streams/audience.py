@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from math import inf
+from typing import Protocol
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
@@ -11,7 +13,6 @@ from tidegate.core.notices import TOKEN_EXPIRED, Reconnect
 from tidegate.core.principal import Principal
 from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
 from tidegate.stores.base import Store
-from tidegate.streams.attendance import Attendance
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 
@@ -21,18 +22,40 @@ PARTING_SECONDS = 2.0
 RECONNECT_MS = (500, 3000)
 """When readers that are sent away come back: spread, so that they do not come together."""
 
+RETURN_SECONDS = 10.0
+"""What a reader that was sent away has at the least to come back: `RECONNECT_MS`, and to get a new token."""
+
+DRAINING = "draining"
+"""Why readers are sent away when the server stops: no departure means anything then."""
+
 LONGEST_SECONDS = 366 * 86400.0
 """A timer needs some end; credentials may name any."""
 
 
-class Stay:
-    """How one reader is attached: what it counts in, how it is called, and for how long it may."""
+class Attending(Protocol):
+    """What has to know that a reader comes and goes: `Attendance`, or a topic's roll."""
 
-    def __init__(self, viewer: Principal, transport: str, seat: Place, attendance: Attendance | None) -> None:
+    def arrive(self) -> None: ...
+
+    def leave(self, *, at_least: float = 0.0) -> None: ...
+
+
+class Stay:
+    """How one reader is attached: what it counts in, how it is called, and for how long it may.
+
+    `returns` says whether its client can come back to its stream. `time_to_return` is what it has for that once it has
+    left, in seconds: 0 until it is sent away, and for ever where the server stops.
+    """
+
+    def __init__(
+        self, viewer: Principal, transport: str, seat: Place, attendance: Attending | None, *, returns: bool = True
+    ) -> None:
         self.viewer = viewer
         self.transport = transport
         self.seat = seat
         self.attendance = attendance
+        self.returns = returns
+        self.time_to_return = 0.0
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -99,7 +122,18 @@ class Audience:
         return reader
 
     def send_away(self, reader: Reader, reason: str) -> None:
-        """Asks a reader to come back, at a time that spreads those who are asked together."""
+        """Asks a reader to come back, at a time that spreads those who are asked together.
+
+        It has a while for that, whatever its stream's grace. Who cannot come back has left like anybody else: nothing
+        is generated for nobody.
+        """
+        stay = self._stays.get(reader)
+        if stay is None:
+            return
+        if reason == DRAINING:
+            stay.time_to_return = inf
+        elif stay.returns:
+            stay.time_to_return = max(stay.time_to_return, RETURN_SECONDS)
         low, high = RECONNECT_MS
         reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
 
@@ -113,7 +147,8 @@ class Audience:
 
     def dismiss(self) -> None:
         """Closes all of them at once; it was not they who wanted to go."""
-        for reader in self.readers:
+        for reader, stay in tuple(self._stays.items()):
+            stay.time_to_return = inf
             reader.told = True
             reader.close()
 
@@ -136,7 +171,7 @@ class Audience:
         for parting in self._partings:
             parting.left(reader)
         if stay.attendance is not None:
-            stay.attendance.leave(asked=reader.told)
+            stay.attendance.leave(at_least=stay.time_to_return)
 
 
 class _Parting:

@@ -69,7 +69,30 @@ class Generation:
         return self.producer.ended
 
     async def run(self, provider: Provider) -> None:
-        """Waits for its turn, lets the provider answer, and returns when the stream has ended. Never raises."""
+        """Waits for its turn, lets the provider answer, and returns when the stream has ended.
+
+        Only a server that cannot wait for that cancels it. Its caller has its place back then, too.
+        """
+        usage = None
+        try:
+            await self._take_turn(provider)
+            end = await self.producer.ended
+            usage = end.usage
+            self._note_end(end)
+        finally:
+            self._allowance.settle((usage or self.producer.usage_so_far()).total_tokens)
+
+    def cancel(self, by: CancelledBy, reason: str | None) -> None:
+        """Ends the stream as `cancelled`, unless it has another end already."""
+        self.producer.end(Cancelled(by, reason, self.producer.usage_so_far()))
+        self.ticket.turn.set()
+
+    def fail(self, error: TidegateError) -> None:
+        """Ends the stream as `failed`, unless it has another end already."""
+        self.producer.fail(error)
+        self.ticket.turn.set()
+
+    async def _take_turn(self, provider: Provider) -> None:
         try:
             await self.ticket.turn.wait()
             if not self.producer.ending:
@@ -82,19 +105,6 @@ class Generation:
         finally:
             self.ticket.release()
             self.attendance.close()
-        end = await self.producer.ended
-        self._allowance.settle(end.usage.total_tokens)
-        self._note_end(end)
-
-    def cancel(self, by: CancelledBy, reason: str | None) -> None:
-        """Ends the stream as `cancelled`, unless it has another end already."""
-        self.producer.end(Cancelled(by, reason, self.producer.usage_so_far()))
-        self.ticket.turn.set()
-
-    def fail(self, error: TidegateError) -> None:
-        """Ends the stream as `failed`, unless it has another end already."""
-        self.producer.fail(error)
-        self.ticket.turn.set()
 
     async def _begin(self, provider: Provider) -> None:
         waited = self._clock() - self._created

@@ -52,6 +52,15 @@ async def cursor_at(store: Store, stream: str, offset: int) -> Cursor:
     raise StreamNotFound(f"there is no stream {stream[:64]!r}")
 
 
+async def beginning(store: Store, stream: str) -> Cursor:
+    """The position before the first event. Raises `StreamNotFound`."""
+    answer = store.read(stream, None, limit=1, max_bytes=1)
+    found = await answer if isinstance(answer, Future) else answer
+    if isinstance(found, Gap):
+        raise StreamNotFound(f"there is no stream {stream[:64]!r}")
+    return Cursor(found.after.epoch, 0)
+
+
 async def holds(store: Store, stream: str, after: int, events: Sequence[Event]) -> bool:
     """Whether exactly these events stand right after the offset: then an append of them has only been repeated."""
     found: list[Event] = []

@@ -46,7 +46,8 @@ def digest(token: str) -> bytes:
 class Leased:
     """What the service holds of such a stream, as it holds a `Generation`: readers that leave stop nothing.
 
-    The timer is lazy: a renewal only moves the deadline. `over` is called once the store has the end.
+    The timer is lazy: a renewal only moves the deadline. `over` is called once the store has the end,
+    or nobody waits for it here any more.
     """
 
     def __init__(
@@ -121,10 +122,11 @@ class Leased:
         self._end(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
 
     def close(self) -> None:
-        """Lets go of it without an end: another process may take it over."""
+        """Lets go of it without an end: another process may take it over. For this one it is over, too."""
         self._timer.cancel()
         if self._ending is not None:
             self._ending.cancel()
+        self._over(self)
 
     async def _stored(self, events: Sequence[Event], expected: int) -> int:
         try:

@@ -17,7 +17,15 @@ from tidegate.core.events import (
     Terminal,
     Usage,
 )
-from tidegate.errors import Interrupted, ProviderError, StoreUnavailable, TidegateError, TooLong
+from tidegate.errors import (
+    Interrupted,
+    ProviderError,
+    StoreUnavailable,
+    TidegateError,
+    TooLong,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
 from tidegate.observe.base import Failure, Observer
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Fence, Store
@@ -31,6 +39,9 @@ RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 STOP_SECONDS = 5.0
 """For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""
+
+UNREAD = (UpstreamUnreachable, UpstreamRefused)
+"""Before the first token they say that no model has looked at the prompt: its tokens cost nothing."""
 
 INBOX_CAPACITY = 256
 """Events that native threads may be ahead of the loop: some hundred milliseconds of the fastest models."""
@@ -65,7 +76,7 @@ class Producer:
         self._fence = fence
         self._tail = tail
         self._request = request
-        self._prompt_tokens = sum(len(message.text) for message in request.messages) // 4
+        self._read = self._carried > 0
         self._observer = observer
         self._clock = clock
         self._pending: list[Event] = []
@@ -86,6 +97,7 @@ class Producer:
         """
         if self._ending:
             return
+        self._read = True
         self._providing = task = self._loop.create_task(self._generate(provider))
         try:
             await asyncio.wait((task, self.ended), return_when=asyncio.FIRST_COMPLETED)
@@ -109,6 +121,8 @@ class Producer:
             # Ours, after `end`; or the loop's, or the provider's own: then the stream must still have an end.
             self.fail(Interrupted("the provider was stopped before the answer was complete"))
         except TidegateError as error:
+            if isinstance(error, UNREAD) and not self.answered.done():
+                self._read = self._carried > 0
             self.fail(error)
         except BaseException as error:
             # Also what is no `Exception`: a user's code must neither stop the server nor leave a stream without end.
@@ -138,8 +152,9 @@ class Producer:
         self._stop_provider()
 
     def usage_so_far(self) -> Usage:
-        """An estimate: a piece is a token, and four characters of the prompt are one."""
-        return Usage(self._prompt_tokens, self.pieces, self._prompt_tokens + self.pieces, estimated=True)
+        """An estimate: a piece is a token. The prompt counts once a model has been given it."""
+        prompt = self._request.prompt_tokens if self._read else 0
+        return Usage(prompt, self.pieces, prompt + self.pieces, estimated=True)
 
     # The `Sink`
 

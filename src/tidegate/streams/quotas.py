@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -11,11 +13,16 @@ from tidegate.core.bucket import Buckets, TokenBucket
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import TokensExhausted, TooManyGenerations, TooManyReaders
 
-CHARACTERS_PER_TOKEN = 4
-"""OpenAI's rule of thumb for English; what was really used is settled at the end."""
+ANSWER_TOKENS = 1024
+"""Reserved for an answer that names no `max_tokens`. Most are shorter; were nothing reserved, a caller could start any
+number of them before the first is settled."""
 
 AGAIN_SECONDS = 1.0
-"""When a place may be free again: nobody knows when an answer ends or a reader leaves."""
+"""When a place may be free again: nobody knows when an answer ends."""
+
+SEAT_AGAIN_SECONDS = (5.0, 15.0)
+"""The same for a reader, who stays for long. An `EventSource` comes back for ever, and each try counts as a request:
+a hundred too many take as much as is let in by default. Spread, so that they do not come together."""
 
 
 class Place:
@@ -70,7 +77,10 @@ class Allowance:
 
 
 class Quotas:
-    """Counts by account. 0 is no limit, and `tokens` is None where they are not limited; `clock` is in seconds."""
+    """Counts by account. 0 is no limit, and `tokens` is None where they are not limited.
+
+    `clock` is in seconds, `random` draws from [0, 1).
+    """
 
     def __init__(
         self,
@@ -79,18 +89,21 @@ class Quotas:
         readers: int = 0,
         tokens: Buckets | None = None,
         clock: Callable[[], float],
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._most_generations = generations
         self._most_readers = readers
         self._tokens = tokens
         self._clock = clock
+        self._random = random
         self._generations: Counter[str] = Counter()
         self._readers: Counter[str] = Counter()
 
     def admit(self, account: str, request: GenerationRequest) -> Allowance:
         """Lets a generation in. Raises `TooManyGenerations` or `TokensExhausted`.
 
-        What it may cost, its prompt and `max_tokens`, is taken at once, but never more than a full bucket holds.
+        What it may cost, its prompt and `max_tokens` or `ANSWER_TOKENS`, is taken at once, but never more than a full
+        bucket holds.
         """
         with self.place(account) as place:
             bucket = self._bucket(account)
@@ -112,8 +125,10 @@ class Quotas:
     def seat(self, account: str) -> Place:
         """A place for one reader. Raises `TooManyReaders`."""
         if self._is_full(self._readers, self._most_readers, account):
+            low, high = SEAT_AGAIN_SECONDS
             raise TooManyReaders(
-                f"{self._most_readers} readers of yours are attached, which is the limit", retry_after=AGAIN_SECONDS
+                f"{self._most_readers} readers of yours are attached, which is the limit",
+                retry_after=low + (high - low) * self._random(),
             )
         return Place(self._readers, account)
 
@@ -124,10 +139,10 @@ class Quotas:
         now = self._clock()
         wanted = min(expected_tokens(request), int(bucket.capacity))
         if not bucket.take(wanted, now):
+            left = _left(math.floor(bucket.level(now)), int(bucket.capacity))
+            advice = "" if request.max_tokens is not None else "; with a max_tokens it may take less"
             raise TokensExhausted(
-                f"this may take {wanted} tokens, and {max(0, int(bucket.level(now)))} are left of this minute's "
-                f"{int(bucket.capacity)}",
-                retry_after=bucket.wait(wanted, now),
+                f"this may take {wanted} tokens, and {left}{advice}", retry_after=bucket.wait(wanted, now)
             )
         return wanted
 
@@ -137,5 +152,10 @@ class Quotas:
 
 def expected_tokens(request: GenerationRequest) -> int:
     """What a generation may take: its prompt, about, and as much of an answer as it says."""
-    prompt = sum(len(message.text) for message in request.messages) // CHARACTERS_PER_TOKEN
-    return max(1, prompt + (request.max_tokens or 0))
+    return request.prompt_tokens + (ANSWER_TOKENS if request.max_tokens is None else request.max_tokens)
+
+
+def _left(level: int, capacity: int) -> str:
+    if level < 0:
+        return f"this minute's {capacity} are used up, and {-level} of the next"
+    return f"{level} are left of this minute's {capacity}"

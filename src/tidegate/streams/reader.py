@@ -10,7 +10,7 @@ from contextlib import suppress
 from tidegate.core.batching import Batcher, BatchPolicy, merge
 from tidegate.core.cursor import Cursor
 from tidegate.core.log import Entry, Page
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Found, Store
 
@@ -23,6 +23,9 @@ READ_BYTES = 65536
 BEHIND = 64
 """A live reader that finds more entries than this at once has fallen behind, and gets neighbouring text merged."""
 
+
+MOST_NOTICES = 64
+"""That wait for a reader that takes nothing; what it misses is that somebody came or went."""
 
 NEVER = float("inf")
 
@@ -53,6 +56,7 @@ class Reader:
         self.behind = False
         self.left = False
         self._reconnect: Reconnect | None = None
+        self._notices: list[Notice] = []
         self._store = store
         self._live_from = live_from
         self._batcher = Batcher(batch) if batch.max_tokens > 1 else None
@@ -64,6 +68,11 @@ class Reader:
         self._wakeup: asyncio.Event | None = None
         self._wake: Callable[[], None] = _nothing
         self._unwatch: Callable[[], object] = _nothing
+
+    @property
+    def at(self) -> Cursor | None:
+        """The position after what was delivered, its own or that of whom it goes along with."""
+        return self.position if self._lead is None else self._lead[0].position
 
     def on_news(self, wake: Callable[[], None]) -> None:
         """Calls this, on the loop's thread, whenever `take` may have something; it must be quick and not raise."""
@@ -88,7 +97,7 @@ class Reader:
         False where the two do not stand alike. A following reader that is woken all the same has to `part`.
         """
         alike = self.position == lead.position and not (self.at_end or self.more or self.behind)
-        busy = self._under_way is not None or self._reconnect is not None
+        busy = self._under_way is not None or self._reconnect is not None or bool(self._notices)
         if not alike or busy or self._batcher is not None or self.left:
             return False
         self._unwatch()
@@ -108,12 +117,15 @@ class Reader:
                 with suppress(StreamNotFound):
                     self._unwatch = self._store.watch(self.stream, self._wake)
 
-    def take(self, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
+    def take(self, now: float) -> Sequence[Entry] | Notice | None:
         """What can be sent at once; None until there is more news, or `deadline`. `now` is the loop's time.
 
         After the terminal event `at_end` is true. Raises `StreamNotFound` when the stream was forgotten before
         the reader had its end.
         """
+        if self._notices:
+            self.more = True
+            return self._notices.pop(0)
         if self._batcher is not None:
             return self._take_batched(self._batcher, now)
         if self._reconnect is not None:
@@ -127,7 +139,7 @@ class Reader:
         """When what is held back for batching is due, in the loop's time; infinite when nothing is."""
         return self._batcher.deadline() if self._batcher is not None else NEVER
 
-    async def next(self, silence: float) -> Sequence[Entry] | Gap | Reconnect | None:
+    async def next(self, silence: float) -> Sequence[Entry] | Notice | None:
         """Waits for what comes next; None after `silence` seconds without anything, or when the reader is closed."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + silence
@@ -144,6 +156,12 @@ class Reader:
                 async with asyncio.timeout_at(min(give_up, self.deadline())):
                     await self._wakeup.wait()
         return None
+
+    def tell(self, notice: Subscribed | Presence) -> None:
+        """The next thing to be yielded is this notice."""
+        if len(self._notices) < MOST_NOTICES:
+            self._notices.append(notice)
+            self._wake()
 
     def ask_to_reconnect(self, notice: Reconnect) -> None:
         """The next thing to be yielded is this notice, after what is held back for batching."""
@@ -198,7 +216,7 @@ class Reader:
             self.at_end = found.at_end
         return entries
 
-    def _take_batched(self, batcher: Batcher, now: float) -> Sequence[Entry] | Gap | Reconnect | None:
+    def _take_batched(self, batcher: Batcher, now: float) -> Sequence[Entry] | Notice | None:
         if self._reconnect is not None:
             return self._before(batcher, self._reconnect)
         while (found := self._read()) is not None:
@@ -212,7 +230,7 @@ class Reader:
         # The store is still looking: what is due is not held back for that.
         return (batcher.flush() or None) if batcher.deadline() <= now else None
 
-    def _before(self, batcher: Batcher, notice: Gap | Reconnect) -> Sequence[Entry] | Gap | Reconnect | None:
+    def _before(self, batcher: Batcher, notice: Gap | Reconnect) -> Sequence[Entry] | Notice | None:
         """What is held back goes first; the notice is found again by the next `take`, which is asked for at once."""
         held = batcher.flush()
         if held:

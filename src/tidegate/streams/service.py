@@ -43,9 +43,9 @@ from tidegate.errors import (
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
-from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
+from tidegate.streams.audience import DRAINING, PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import pages
+from tidegate.streams.history import beginning, pages
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
@@ -53,6 +53,7 @@ from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
 from tidegate.streams.takeover import end_interrupted, order_of
+from tidegate.streams.topics import Topics
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
@@ -92,12 +93,13 @@ class Service:
         self._random_bits = random_bits
         self._quotas = quotas or Quotas(clock=clock)
         self.shares = Shares(store, now=now, random_bits=random_bits)
+        self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
+        self.topics = Topics(store, self.audience, self._quotas, now=now)
         self._live: dict[str, Live] = {}
         self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
         self._opening: asyncio.Task[None] | None = None
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
 
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
@@ -181,22 +183,40 @@ class Service:
         batch: BatchPolicy,
         transport: str,
         max_seconds: float = 0,
+        returns: bool = True,
         seat: Place | None = None,
     ) -> Reader:
-        """Attaches a reader after the cursor (None: at the beginning); the caller closes it.
+        """Attaches a reader after the cursor (None: at the beginning); the caller closes it. The `seat` goes with it.
 
         One that is attached for longer than `max_seconds` is told to reconnect, wherever its balancer sends it then;
-        0 is no limit. So is one whose credentials expire. Raises `TooManyReaders` where it has no `seat` yet.
+        0 is no limit. So is one whose credentials expire; `returns` says whether its client can. Raises
+        `TooManyReaders` where it has no seat yet, and `Unauthenticated` where its share token was revoked meanwhile.
         """
         with seat or self.seat(viewer) as place:
             record = await self.record(stream, viewer)
             tail = await self._store.tail(stream)
             live = self._live.get(stream)
             owns = record.owner == viewer.name or viewer.has("cancel")
-            stay = Stay(viewer, transport, place, live.attendance if live is not None and owns else None)
-            return self.audience.attach(
+            attendance = live.attendance if live is not None and owns else None
+            stay = Stay(viewer, transport, place, attendance, returns=returns)
+            reader = self.audience.attach(
                 stream, stay, after=after, live_from=tail.offset, batch=batch, max_seconds=max_seconds
             )
+        if viewer.stream is not None:
+            await self._check_guest(reader, viewer)
+        return reader
+
+    async def _check_guest(self, reader: Reader, guest: Principal) -> None:
+        """Its token may have been revoked after it was checked, and before the reader was there to be sent away."""
+        try:
+            await self.shares.check(guest)
+        except BaseException:
+            reader.close()
+            raise
+
+    async def beginning(self, stream: str, viewer: Principal) -> Cursor:
+        """The position before the stream's first event."""
+        return await beginning(self._store, (await self.record(stream, viewer)).id)
 
     async def answered(self, handle: Handle) -> None:
         """Waits until the provider has accepted the request. Raises what the stream failed with before that."""
@@ -236,9 +256,20 @@ class Service:
         """The viewer's streams, newest first, after `before`; and whether there are more."""
         if before is not None:
             await self.record(before, viewer)
-        records = await self._store.list(owner=viewer.name, status=status, before=before, limit=limit + 1)
-        page = [self._summary(record, record.end, await self._store.tail(record.id)) for record in records[:limit]]
-        return page, len(records) > limit
+        page, has_more = await self._page(viewer.name, status, before, limit)
+        return [summary for _, summary in page], has_more
+
+    async def list_all(
+        self, *, status: Status | None, before: str | None, limit: int
+    ) -> tuple[Sequence[tuple[str, Summary]], bool]:
+        """The same of everybody's, each with its owner. Who may see that is for the caller to know."""
+        if before is not None:
+            await self._store.get(before)
+        return await self._page(None, status, before, limit)
+
+    async def tail(self, stream: str) -> Cursor:
+        """The position after the last event of a stream, or of a topic by its id. Raises `StreamNotFound`."""
+        return await self._store.tail(stream)
 
     async def cancel(self, stream: str, viewer: Principal, reason: str | None) -> tuple[Status, Cursor]:
         """Ends the stream, waits until it has ended, and answers with the end that won and its cursor.
@@ -277,7 +308,7 @@ class Service:
         """Forgets what ended longer ago than that; a store that cannot write now is asked again the next time."""
         try:
             if expired := await self._store.expire(self._now() - retention_seconds):
-                logger.info("forgot %d streams that ended more than %g s ago", expired, retention_seconds)
+                logger.info("forgot %d streams and topics that ended more than %g s ago", expired, retention_seconds)
         except StoreUnavailable as error:
             logger.warning("what has outlived its retention is kept for now: %s", error.message)
 
@@ -292,7 +323,7 @@ class Service:
         await self._interrupt()
         await self.audience.parted(self.audience.readers)
         for reader in self.audience.readers:
-            self.audience.send_away(reader, "draining")
+            self.audience.send_away(reader, DRAINING)
         await self.audience.parted(self.audience.readers)
 
     @property
@@ -323,6 +354,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.audience.dismiss()
+        self.topics.close()
         for model in self.models.values():
             await model.close()
         for retry in self._retries.values():
@@ -331,7 +363,6 @@ class Service:
         for live in tuple(self._live.values()):
             if isinstance(live, Leased):
                 live.close()
-                del self._live[live.stream]
         await self._store.close()
         self._opening = None
 
@@ -393,6 +424,8 @@ class Service:
             await end_interrupted(self._store, fence, tail)
         else:
             logger.info("stream %s is carried on from offset %d", record.id, tail)
+            # An account that is not the owner's name, but an address, is not kept: what such callers had live counts on
+            # `anonymous`, and is nothing to them when they come back.
             allowance = self._quotas.resume(record.owner)
             self._launch(fence, order, ticket, model, allowance, tail=tail).attendance.expect()
 
@@ -411,6 +444,16 @@ class Service:
                 await asyncio.wait_for(asyncio.shield(generation.ended), self.lease_seconds + 2)
             except TimeoutError:
                 raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+
+    async def _page(
+        self, owner: str | None, status: Status | None, before: str | None, limit: int
+    ) -> tuple[Sequence[tuple[str, Summary]], bool]:
+        records = await self._store.list(owner=owner, status=status, before=before, limit=limit + 1)
+        page = [
+            (record.owner, self._summary(record, record.end, await self._store.tail(record.id)))
+            for record in records[:limit]
+        ]
+        return page, len(records) > limit
 
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from tidegate.core.principal import Principal
+from tidegate.errors import Unauthenticated
 from tidegate.stores.base import Share, Store
 
 PREFIX = "share_"
+
+NAME = "share:"
+"""Before the token's SHA-256, which is what its holder is called: it tells nothing of 256 random bits."""
 
 _TOKEN = re.compile(PREFIX + "[0-9a-f]{64}")
 
@@ -45,16 +49,23 @@ class Shares:
         if not _TOKEN.fullmatch(token):
             return None
         digest = _digest(token)
-        share = await self._store.shared(digest)
-        if share is None or share.expires_at <= self._now():
+        share = await self._valid(digest)
+        if share is None:
             return None
-        return Principal(
-            f"share:{digest.hex()[:16]}", frozenset({"read"}), stream=share.stream, expires_at=share.expires_at
-        )
+        return Principal(f"{NAME}{digest.hex()}", frozenset({"read"}), stream=share.stream, expires_at=share.expires_at)
+
+    async def check(self, holder: Principal) -> None:
+        """Raises `Unauthenticated` where the token is no longer valid."""
+        if await self._valid(bytes.fromhex(holder.name.removeprefix(NAME))) is None:
+            raise Unauthenticated("This share token is not valid, or no longer.")
 
     async def revoke(self, stream: str) -> None:
         """No token of the stream is valid any more. Raises `StreamNotFound`."""
         await self._store.unshare(stream)
+
+    async def _valid(self, digest: bytes) -> Share | None:
+        share = await self._store.shared(digest)
+        return None if share is None or share.expires_at <= self._now() else share
 
 
 def _digest(token: str) -> bytes:

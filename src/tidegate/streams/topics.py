@@ -1,0 +1,128 @@
+"""Topics: publishing to them, following them, and who is there."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Published
+from tidegate.core.notices import Presence, Subscribed
+from tidegate.core.principal import Principal
+from tidegate.core.topic import check_type, json_data, topic_id
+from tidegate.errors import TopicForbidden
+from tidegate.stores.base import Claim, Store, TopicRecord
+from tidegate.streams.audience import Audience, Stay
+from tidegate.streams.presence import Attender, Roll
+from tidegate.streams.quotas import Place, Quotas
+from tidegate.streams.reader import Reader
+
+Begin = Cursor | Literal["earliest", "latest"]
+
+
+class Topics:
+    """The topics of one store. `now` is in Unix seconds."""
+
+    def __init__(self, store: Store, audience: Audience, quotas: Quotas, *, now: Callable[[], float]) -> None:
+        self._store = store
+        self._audience = audience
+        self._quotas = quotas
+        self._now = now
+        self._rolls: dict[str, Roll] = {}
+
+    async def publish(
+        self, name: str, data: msgspec.Raw, sender: Principal, *, type: str, state: bool, claim: Claim | None = None
+    ) -> Cursor:
+        """Appends a message, and answers with its position; a claim that was made before with the earlier one.
+
+        Raises `InvalidValue`, `TopicForbidden`, `IdempotencyMismatch`, `TooLong` or `StoreUnavailable`.
+        """
+        topic = topic_id(name)
+        check_type(type)
+        check_rights(name, sender.topics_write)
+        event = Published(name=type, data=json_data(data), sender=sender.name, at=round(self._now(), 3), state=state)
+        answer = self._store.publish(topic, event, claim=claim)
+        return await answer if isinstance(answer, Future) else answer
+
+    async def subscribe(
+        self,
+        name: str,
+        viewer: Principal,
+        *,
+        after: Begin,
+        transport: str,
+        max_seconds: float = 0,
+        seat: Place | None = None,
+    ) -> tuple[Reader, Subscribed]:
+        """Attaches a reader, which the caller closes, and says where it begins and what the state is there.
+
+        Raises `InvalidValue`, `TopicForbidden` or `TooManyReaders`.
+        """
+        topic = topic_id(name)
+        check_rights(name, viewer.topics_read)
+        with seat or self._quotas.seat(viewer.account) as place:
+            await self._store.open_topic(topic)
+            record = await self._store.topic(topic)
+            begin = _begin(after, record)
+            stay = Stay(viewer, transport, place, Attender(self._roll(topic), viewer.name))
+            reader = self._audience.attach(
+                topic,
+                stay,
+                after=begin,
+                live_from=record.tail.offset,
+                batch=BatchPolicy(),
+                max_seconds=max_seconds,
+            )
+        return reader, Subscribed(begin, _state(record))
+
+    def presence(self, name: str, viewer: Principal) -> Sequence[tuple[str, int]]:
+        """Each principal that is subscribed, with its connections. Raises `InvalidValue` or `TopicForbidden`."""
+        topic = topic_id(name)
+        check_rights(name, viewer.topics_read)
+        roll = self._rolls.get(topic)
+        return () if roll is None else roll.present()
+
+    def close(self) -> None:
+        """Nobody is told of comings and goings any more."""
+        for roll in self._rolls.values():
+            roll.close()
+        self._rolls.clear()
+
+    def _roll(self, topic: str) -> Roll:
+        roll = self._rolls.get(topic)
+        if roll is None:
+            self._rolls[topic] = roll = Roll(partial(self._changed, topic))
+        return roll
+
+    def _changed(self, topic: str, presence: Presence) -> None:
+        readers = self._audience.of(topic)
+        for reader in readers:
+            reader.tell(presence)
+        if not readers:
+            self._rolls.pop(topic, None)
+
+
+def check_rights(name: str, rights: Sequence[str] | None) -> None:
+    """Whether a principal's `topics_read` or `topics_write` has the topic; None is all. Raises `TopicForbidden`."""
+    if rights is not None and not any(_covers(right, name) for right in rights):
+        raise TopicForbidden("these credentials are not for this topic")
+
+
+def _covers(right: str, name: str) -> bool:
+    return name.startswith(right[:-1]) if right.endswith("*") else name == right
+
+
+def _begin(after: Begin, record: TopicRecord) -> Cursor:
+    if isinstance(after, Cursor):
+        return after
+    return record.tail if after == "latest" else record.earliest
+
+
+def _state(record: TopicRecord) -> bytes:
+    event = record.state.event if record.state is not None else None
+    return bytes(event.data) if isinstance(event, Published) else b"null"
