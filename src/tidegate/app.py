@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
-from time import monotonic
+from secrets import randbits
+from time import monotonic, time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings, sqlite_path
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
+from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
 from tidegate.gate.api_keys import ApiKeys
@@ -48,6 +50,7 @@ from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
 from tidegate.transports.broadcast import Broadcasts
 from tidegate.transports.compression import Deflates
+from tidegate.transports.registry import Registry
 
 SWEEP_SECONDS = 60.0
 """How often what has outlived its retention is looked for; a sweep of 10,000 streams takes milliseconds."""
@@ -83,20 +86,19 @@ class Tidegate:
         limits = _limits(settings.limits)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
         self.service = _service(settings, [*settings.models, *own], limits.tokens, observer)
+        self.registry = Registry(send_away=self.service.audience.send_away, now=time, random_bits=randbits)
         self._settings = settings
         self._tokens = _tokens(settings.auth)
-        self._routes = _routed(settings, self.service, origins, limits, self._tokens)
+        self._routes = _routed(settings, self.service, self.registry, origins, limits, self._tokens, observer)
         self._app = _gated(self._opened, settings, origins, observer)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             self._start_sweeping()
             await self._app(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await Router(lifespan=self.lifespan)(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await Router(lifespan=self.lifespan)(scope, receive, send)
 
     async def start(self) -> None:
         """Gets every model ready. Raises `ConfigError` where one never can be."""
@@ -160,10 +162,14 @@ def _tokens(auth: AuthSettings) -> Tokens | None:
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What callers may use in a minute, by account; None where there is no limit."""
+    """What callers may use in a minute, by account; None where there is no limit.
+
+    `failures` are for those whose credentials are not valid, by address.
+    """
 
     requests: Buckets | None
     tokens: Buckets | None
+    failures: Buckets | None
 
 
 def _limits(limits: LimitSettings) -> Limits:
@@ -171,6 +177,7 @@ def _limits(limits: LimitSettings) -> Limits:
     return Limits(
         Buckets(requests / MINUTE, limits.burst) if requests else None,
         Buckets(tokens / MINUTE, tokens) if tokens else None,
+        Buckets(requests / MINUTE, limits.burst) if requests else None,
     )
 
 
@@ -200,12 +207,14 @@ def _store(settings: Settings) -> Store:
     if scheme not in STORES:
         raise ConfigError(f"store.url: this version has no store {scheme}://, only {', '.join(STORES)}")
     if scheme == "memory":
-        return _load(STORES[scheme])(max_generation_bytes=limit)
+        return _load(STORES[scheme])(max_generation_bytes=limit, topic_history=store.topic_history)
     try:
         path = sqlite_path(store.url)
     except ValueError as error:
         raise ConfigError(f"store.url: {error}") from None
-    return _load(STORES[scheme])(path, synchronous=store.synchronous, max_generation_bytes=limit)
+    return _load(STORES[scheme])(
+        path, synchronous=store.synchronous, max_generation_bytes=limit, topic_history=store.topic_history
+    )
 
 
 def _model(model: ModelSettings) -> Model:
@@ -225,17 +234,29 @@ def _load(target: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _routed(settings: Settings, service: Service, origins: Origins, limits: Limits, tokens: Tokens | None) -> ASGIApp:
+def _routed(
+    settings: Settings,
+    service: Service,
+    registry: Registry,
+    origins: Origins,
+    limits: Limits,
+    tokens: Tokens | None,
+    observer: Observer,
+) -> ASGIApp:
     delivery, auth = settings.delivery, settings.auth
-    authenticator = Authenticator(ApiKeys(auth.keys), tokens, service.shares, origins)
+    authenticator = Authenticator(ApiKeys(auth.keys), tokens, service.shares, origins, failures=limits.failures)
     context = Context(
         service=service,
         authenticator=authenticator,
+        registry=registry,
         heartbeat_seconds=delivery.heartbeat_seconds,
         max_connection_seconds=delivery.max_connection_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
         deflates=Deflates() if delivery.compression else None,
         broadcasts=Broadcasts(delivery.heartbeat_seconds),
+        encoders=SocketEncoders(),
+        requests=limits.requests,
+        observer=observer,
         max_body_bytes=settings.limits.max_body_bytes,
         request_timeout_seconds=settings.limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),

@@ -207,6 +207,7 @@ async def test_readers_at_once() -> None:
             async with call(f"{url}/v1/streams/{stream}/events", headers=headers) as late:
                 assert late.status == 200
                 assert [event.event async for event in late.events()] == ["reconnect"]
+                assert 5000 <= (late.decoder.retry_ms or 0) <= 15_000
             status, _, refused = await fetch(f"{url}/v1/streams", "POST", body, headers)
             assert (status, refused["error"]["code"]) == (429, "too_many_readers")
             assert len((await fetch(f"{url}/v1/streams", headers=headers))[2]["data"]) == 1
@@ -214,4 +215,28 @@ async def test_readers_at_once() -> None:
             assert [event.event async for event in events][-1] == "completed"
         async with call(f"{url}/v1/streams/{stream}/events", headers=headers) as again:
             assert [event.event async for event in again.events()][-1] == "completed"
+    await app.close()
+
+
+async def test_appends() -> None:
+    """What a producer has to say is never refused for its number; what is refused, or says nothing, is a request."""
+    headers = {"authorization": "Bearer tg_0"}
+    app = Tidegate(limited(["tg_0"], requests_per_minute=60, burst=4))
+    async with serving(app) as url:
+        _, _, opened = await fetch(f"{url}/v1/streams", "POST", {"producer": "client"}, headers)
+        target, offset = f"{url}/v1/streams/{opened['id']}/append", opened["offset"]
+
+        async def append(lease: str, *texts: str) -> int:
+            events = [{"type": "delta", "data": {"text": text}} for text in texts]
+            body = {"lease": lease, "expected_offset": offset, "events": events}
+            return (await fetch(target, "POST", body, headers))[0]
+
+        token = opened["lease"]["token"]
+        assert [await append("wrong", "x") for _ in range(2)] == [409] * 2
+        assert await append(token) == 200
+        assert (await append(token), await append("wrong", "x"), await append("wrong")) == (429, 429, 429)
+        for _ in range(20):
+            assert await append(token, "x") == 200
+            offset += 1
+        assert (await fetch(f"{url}/v1/models", headers=headers))[0] == 429
     await app.close()

@@ -27,10 +27,21 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(tmp_path: Path) -> None
     """Generated requests, valid and not, to every operation: no 500, no status or shape that is not documented."""
     (tmp_path / "tidegate.toml").write_text(CONFIG)
     with running(cwd=tmp_path) as server:
+        # A topic has no end, and each of its answers would be waited for in vain.
         command = [
             Path(sys.executable).with_name("schemathesis"),
             *("run", f"{server.url}/openapi.json", "--checks", CHECKS, "--phases", "coverage,fuzzing"),
-            *("--max-examples", "40", "--seed", "7", "--request-timeout", "10", "--no-color"),
+            *(
+                "--exclude-path",
+                "/v1/topics/{name}/events",
+                "--max-examples",
+                "40",
+                "--seed",
+                "7",
+                "--request-timeout",
+                "10",
+                "--no-color",
+            ),
         ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False)
         assert done.returncode == 0, done.stdout[-6000:]

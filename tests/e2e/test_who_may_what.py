@@ -43,18 +43,27 @@ POST /v1/session                 401  401 401     401     401   401   401   401 
 DELETE /v1/session               204  204 204     204     204   204   204   204   204          204     204   204
 POST /v1/chat/completions        401  401 401     200     200   403   403   404   404          401     401   200
 GET /v1/models                   401  401 401     200     200   403   403   404   404          401     401   200
+GET /v1/admin/connections        401  401 401     403     200   403   200   404   404          401     401   200
+POST /v1/admin/connections/{id}/close 401 401 401 403     404   403   404   403   404          401     401   404
+GET /v1/admin/streams            401  401 401     403     200   403   200   404   404          401     401   200
+POST /v1/topics/{name}/messages  401  401 401     200     200   403   403   404   404          401     401   200
+GET /v1/topics/{name}/events     401  401 401     200     200   403   403   404   404          401     200   200
+GET /v1/topics/{name}/presence   401  401 401     200     200   403   403   404   404          401     401   200
+GET /v1/ws                       426  426 426     426     426   426   426   426   426          426     426   426
 GET /healthz                     200  200 200     200     200   200   200   200   200          200     200   200
 GET /readyz                      200  200 200     200     200   200   200   200   200          200     200   200
 GET /openapi.json                200  200 200     200     200   200   200   200   200          200     200   200
 GET /docs                        200  200 200     200     200   200   200   200   200          200     200   200
 GET /                            200  200 200     200     200   200   200   200   200          200     200   200
 GET /s/{token}                   200  200 200     200     200   200   200   200   200          404     200   200
+GET /room/{name}                 200  200 200     200     200   200   200   200   200          200     200   200
 GET /web/{file}                  200  200 200     200     200   200   200   200   200          200     200   200
 """
 
 BODIES = {
     "POST /v1/streams": {"model": "replay", "prompt": "x", "background": True},
     "POST /v1/streams/{id}/append": {"lease": "lease_x", "expected_offset": 1, "events": []},
+    "POST /v1/topics/{name}/messages": {"data": 1},
     "POST /v1/session": {"token": "not one"},
     "POST /v1/chat/completions": {"model": "replay", "messages": [{"role": "user", "content": "x"}], "stream": True},
 }
@@ -170,13 +179,17 @@ async def test_route(url: str, route: str, credential: str, status: int) -> None
     method, path = route.split(" ")
     stream = await started(url)
     headers, query, share = await headers_and_query(url, route, stream, credential)
-    target = path.replace("{id}", stream).replace("{token}", share).replace("{file}", "chat.js")
+    target = path.replace("{id}", stream).replace("{token}", share).replace("{file}", "chat.js").replace("{name}", "a")
     async with call(url + target + query, method, BODIES.get(route), headers) as answer:
         assert answer.status == status
         assert answer.headers["x-request-id"]
         if status in (401, 403, 404) and path != "/s/{token}":
             error = (await answer.json())["error"]
-            codes = {401: ("invalid_credentials", "token_expired"), 403: ("missing_scope",), 404: ("stream_not_found",)}
+            codes = {
+                401: ("invalid_credentials", "token_expired"),
+                403: ("missing_scope",),
+                404: ("stream_not_found", "not_found"),
+            }
             assert error["code"] in codes[status]
             assert ("www-authenticate" in answer.headers) == (status == 401)
 

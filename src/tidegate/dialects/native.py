@@ -13,7 +13,7 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.dialects.body import check_messages, parse_body
 from tidegate.errors import InvalidValue
 
@@ -122,14 +122,19 @@ _cancel = msgspec.json.Decoder(CancelStream)
 def parse(body: bytes) -> CreateStream:
     """The request in a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
     parsed = parse_body(_create, body)
-    if (parsed.prompt is None) == (parsed.messages is None):
-        both = parsed.prompt is not None
+    check_conversation(parsed)
+    return parsed
+
+
+def check_conversation(wanted: CreateStream) -> None:
+    """It has exactly one of `prompt` and `messages`, which say something. Raises `InvalidValue`."""
+    if (wanted.prompt is None) == (wanted.messages is None):
+        both = wanted.prompt is not None
         raise InvalidValue(
             f"exactly one of `prompt` and `messages` must be given, not {'both' if both else 'neither'}",
             param="prompt" if both else "messages",
         )
-    check_messages(parsed.messages or ())
-    return parsed
+    check_messages(wanted.messages or ())
 
 
 def parse_cancel(body: bytes) -> CancelStream:
@@ -159,12 +164,18 @@ class NativeEvents:
             self._last = (entries, encoded)
         return encoded
 
-    def notice(self, notice: Gap | Reconnect) -> bytes:
-        """A gap, its id being where the log goes on; or the request to come back, with `retry` for `EventSource`."""
-        if isinstance(notice, Gap):
-            return self._block("gap", {"from": str(notice.asked), "to": str(notice.to)}, id=str(notice.to))
-        data = {"after_ms": notice.after_ms, "reason": notice.reason}
-        return b"retry: %d\n" % notice.after_ms + self._block("reconnect", data)
+    def notice(self, notice: Notice) -> bytes:
+        """What is not in the log. A gap's id is where the log goes on, a subscription's where it begins."""
+        match notice:
+            case Gap(asked, to):
+                return self._block("gap", {"from": str(asked), "to": str(to)}, id=str(to))
+            case Reconnect(after_ms, reason):
+                # `retry` is for `EventSource`.
+                return b"retry: %d\n" % after_ms + self._block("reconnect", {"after_ms": after_ms, "reason": reason})
+            case Subscribed(at, state):
+                return self._block("subscribed", {"cursor": str(at), "state": msgspec.Raw(state)}, id=str(at))
+            case Presence(joined, left):
+                return self._block("presence", {"joined": joined, "left": left})
 
     def snapshot(self, snapshot: Snapshot) -> bytes:
         """The stream so far, in place of its events."""
@@ -172,7 +183,7 @@ class NativeEvents:
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:
-            return sse.encode(events.encode(entry.event), id=str(entry.cursor))
+            return sse.encode(events.message_json(entry.event), id=str(entry.cursor))
         # JSON has no line breaks, and neither have our names and cursors: one block, without `sse.encode`'s care.
         event = entry.event
         return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (

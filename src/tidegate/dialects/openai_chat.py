@@ -22,6 +22,7 @@ from tidegate.core.events import (
     FinishReason,
     GenerationRequest,
     Message,
+    Published,
     Reasoning,
     Started,
     ToolCall,
@@ -29,7 +30,7 @@ from tidegate.core.events import (
 )
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Reconnect, sent_away
+from tidegate.core.notices import Notice, Reconnect, sent_away
 from tidegate.dialects.body import check_messages, convert, parse_body
 from tidegate.errors import GenerationCancelled, Interrupted, InvalidValue, recall
 
@@ -196,7 +197,7 @@ class ChatChunks:
         """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that SDKs raise on."""
         return b"".join(self._event(entry.event) for entry in entries)
 
-    def notice(self, notice: Gap | Reconnect) -> bytes:
+    def notice(self, notice: Notice) -> bytes:
         """A client of this API cannot come back to its stream: it is told that the answer broke off."""
         if isinstance(notice, Reconnect):
             why = sent_away(notice)
@@ -219,6 +220,8 @@ class ChatChunks:
                 return _error(GenerationCancelled.type, GenerationCancelled.code, f"the answer was cancelled by {by}")
             case Failed(error=error):
                 return _error(error.type, error.code, error.message)
+            case Published():
+                raise TypeError("a generation has no published events")
 
     def _delta(self, delta: dict[str, Any], finish_reason: FinishReason | None = None) -> bytes:
         return self._encode(choices=(ChunkChoice(0, delta, finish_reason),))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from hashlib import sha256
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -10,15 +12,23 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from tidegate.core.batching import BatchPolicy
+from tidegate.core.bucket import Buckets
 from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
+from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
+from tidegate.gate.account import account_of, address_of
 from tidegate.gate.auth import Authenticator
 from tidegate.gate.capacity import answer_reconnect
+from tidegate.gate.limits import take_request
+from tidegate.observe.base import Observer
+from tidegate.stores.base import Claim
+from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
+from tidegate.transports.registry import Connection, Registry, Transport
 from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
 from tidegate.transports.wire import wire_of
@@ -32,11 +42,15 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     service: Service
     authenticator: Authenticator
+    registry: Registry
     heartbeat_seconds: float
     max_connection_seconds: float
     buffer_bytes: int
     deflates: Deflates | None
     broadcasts: Broadcasts
+    encoders: SocketEncoders
+    requests: Buckets | None
+    observer: Observer
     max_body_bytes: int
     request_timeout_seconds: float
     batch: BatchPolicy
@@ -75,6 +89,11 @@ class Call:
         return f"{self._scope['scheme']}://{host}{self.base}"
 
     @property
+    def address_account(self) -> str:
+        """What is counted of whoever has not said who it is, or could not."""
+        return account_of(self._scope)
+
+    @property
     def is_head(self) -> bool:
         return self._scope["method"] == "HEAD"
 
@@ -92,12 +111,13 @@ class Call:
             found[name] = value
         return found
 
-    async def body(self) -> bytes:
-        """The request's body, within its limits."""
+    async def body(self, *, max_bytes: int | None = None) -> bytes:
+        """The request's body, within its limits; `max_bytes` where the usual one is far too much."""
+        limit = self.context.max_body_bytes
         return await read_body(
             self._scope,
             self.receive,
-            max_bytes=self.context.max_body_bytes,
+            max_bytes=limit if max_bytes is None else min(max_bytes, limit),
             timeout_seconds=self.context.request_timeout_seconds,
         )
 
@@ -124,6 +144,21 @@ class Call:
             broadcast=broadcast,
             first=first,
         )
+
+    def connected(self, reader: Reader, transport: Transport) -> Connection:
+        """This call in the registry, as the context of its answer, with whose end the reader is closed."""
+        connection = self.context.registry.open(
+            transport=transport,
+            address=address_of(self._scope),
+            principal=self.principal.name,
+            wire=self.wire,
+        )
+        connection.attach(reader.stream, reader)
+        return connection
+
+    def count(self) -> None:
+        """Counts a request that the gate does not: its route decides by itself. Raises `RateLimited`."""
+        take_request(self.context.requests, self.principal.account, monotonic())
 
     def stream(self) -> str:
         """The stream that the path names."""
@@ -190,3 +225,22 @@ def parse_choice(text: str | None, choices: tuple[Any, ...], *, param: str) -> A
     if text is None or text in choices:
         return text
     raise InvalidValue(f"`{param}` is one of {', '.join(choices)}, not {text[:64]!r}", param=param)
+
+
+def check_flag(query: dict[str, str], name: str, value: str) -> None:
+    """A parameter of the query that has one value, or is not there. Raises `InvalidValue`."""
+    if query.get(name, value) != value:
+        raise InvalidValue(f"`{name}` can only be `{value}`, not {query[name][:64]!r}", param=name)
+
+
+def claim_of(call: Call, operation: str, body: bytes) -> Claim | None:
+    """The claim that the call's `Idempotency-Key` makes, for its principal and operation. Raises `InvalidValue`."""
+    key = call.header(b"idempotency-key")
+    return None if key is None else claim(call.principal, operation, key, body, param="Idempotency-Key")
+
+
+def claim(principal: Principal, operation: str, key: str, body: bytes, *, param: str) -> Claim:
+    """What an idempotency key claims: that this body was sent. Raises `InvalidValue`."""
+    if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
+        raise InvalidValue("the key is 1 to 255 visible ASCII characters", param=param)
+    return Claim(f"{principal.name} {operation} {key}", sha256(body).digest())

@@ -26,15 +26,16 @@ async def complete(call: Call) -> None:
             after=None,
             batch=call.context.batch if chat.stream else BatchPolicy(),
             transport="sse" if chat.stream else "json",
+            returns=False,
             seat=seat,
         )
-    try:
+    with call.connected(reader, "sse" if chat.stream else "json") as connection:
         if not chat.stream:
+            connection.serve()
             await _whole(call, handle, reader)
         elif await _accepted(call, handle, reader):
+            connection.serve()
             await _stream(call, handle, reader, include_usage=chat.include_usage)
-    finally:
-        reader.close()
 
 
 async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:

@@ -34,7 +34,7 @@ ERRORS = {
     431: "The headers are too large.",
     500: "The server failed; the log has the request id.",
     502: "The upstream failed.",
-    503: "The server takes no new generations at the moment; see `retry-after`.",
+    503: "The server, or what it needs for this, is not available at the moment; see `retry-after`.",
     504: "The upstream, or the stream's owner, has not answered in time.",
 }
 
@@ -96,10 +96,12 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
 
 
 def _failures(route: Route) -> list[int]:
-    guarded = (401, 403) if route.scope is not None else ()
+    # What knows callers, their issuer or the store, may be down.
+    guarded = (401, 403, 503) if route.scope is not None else ()
     # From a page of another site.
     foreign = (403,) if route.method != "GET" else ()
-    limited = (429,) if route.scope is not None and route.limited else ()
+    # An `EventSource` is told to come back by 200.
+    limited = (429,) if route.scope is not None and route.limited and not route.events else ()
     return sorted({*EVERYWHERE, *guarded, *foreign, *limited, *route.failures})
 
 

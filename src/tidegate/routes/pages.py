@@ -6,6 +6,7 @@ from functools import lru_cache
 from html import escape
 from importlib.resources import files
 
+from tidegate.core.topic import topic_id
 from tidegate.errors import NotFound
 from tidegate.routes.call import Call
 
@@ -35,6 +36,12 @@ async def chat(call: Call) -> None:
 async def docs(call: Call) -> None:
     """The API, described for people."""
     await _answer_file(call, "docs.html")
+
+
+async def room(call: Call) -> None:
+    """The page of a room, which is a topic of that name."""
+    topic_id(call.params["name"])
+    await _answer_file(call, "room.html")
 
 
 async def answer_shared(call: Call, stream: str | None) -> None:

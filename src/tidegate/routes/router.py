@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.routing import Route as StarletteRoute
-from starlette.routing import Router
+from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.errors import MethodNotAllowed, NotFound
 from tidegate.gate.guarded import PRINCIPAL, ROUTE
 from tidegate.routes.call import Call, Context
 from tidegate.routes.route import Route
+from tidegate.routes.socket import SOCKET, SocketResource
 
 
 class Resource:
@@ -49,8 +50,9 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, []).append(route)
+    socket = WebSocketRoute(SOCKET, SocketResource(context))
     return Router(
-        [StarletteRoute(path, Resource(at, guarded)) for path, at in by_path.items()],
+        [*(StarletteRoute(path, Resource(at, guarded)) for path, at in by_path.items()), socket],
         redirect_slashes=False,
         default=_nothing,
     ).app

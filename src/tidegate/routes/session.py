@@ -13,12 +13,18 @@ from msgspec import Meta
 
 from tidegate.core.principal import Principal
 from tidegate.dialects.body import parse_body
-from tidegate.errors import InvalidValue
+from tidegate.errors import InvalidValue, Unauthenticated
 from tidegate.gate.credentials import COOKIE
 from tidegate.routes.call import Call
 
 # RFC 6265, 4.1.1: what a cookie's value may hold.
 _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
+
+MAX_COOKIE = 4096
+"""RFC 6265, 6.1: of name, value and attributes. Browsers drop a longer one without a word."""
+
+MAX_BODY = 16 * 1024
+"""Anybody may send one: it holds the longest token twice."""
 
 
 class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,12 +38,18 @@ _open = msgspec.json.Decoder(OpenSession)
 
 async def begin(call: Call) -> None:
     """Sets the cookie, once the credential is found to be valid."""
-    token = parse_body(_open, await call.body()).token
-    found = call.context.authenticator.resolve(token)
-    principal = await found if isinstance(found, Awaitable) else found
+    token = parse_body(_open, await call.body(max_bytes=MAX_BODY)).token
+    principal = await _holder(call, token)
     if not _VALUE.fullmatch(token):
         raise InvalidValue("a credential with such characters cannot be kept in a cookie", param="token")
-    await call.answer_empty(headers={"set-cookie": _cookie(call, token, _max_age(principal))})
+    cookie = _cookie(call, token, _max_age(principal))
+    if len(cookie) > MAX_COOKIE:
+        raise InvalidValue(
+            f"a credential of {len(token)} characters is too long for a cookie, of which browsers keep {MAX_COOKIE}: "
+            "use one that says less",
+            param="token",
+        )
+    await call.answer_empty(headers={"set-cookie": cookie})
 
 
 async def end(call: Call) -> None:
@@ -45,10 +57,21 @@ async def end(call: Call) -> None:
     await call.answer_empty(headers={"set-cookie": _cookie(call, "", 0)})
 
 
+async def _holder(call: Call, token: str) -> Principal:
+    """Whose it is. Raises `Unauthenticated`, or `RateLimited` after too many of those."""
+    authenticator = call.context.authenticator
+    try:
+        found = authenticator.resolve(token, call.address_account)
+        return await found if isinstance(found, Awaitable) else found
+    except Unauthenticated:
+        authenticator.failed(call.address_account)
+        raise
+
+
 def _cookie(call: Call, token: str, max_age: int | None) -> str:
-    url = urlsplit(call.url)
-    parts = [f"{COOKIE}={token}", f"Path={url.path or '/'}", "HttpOnly", "SameSite=Strict"]
-    parts += ["Secure"] if url.scheme == "https" else []
+    path = urlsplit(call.base).path or "/"
+    parts = [f"{COOKIE}={token}", f"Path={path}", "HttpOnly", "SameSite=Strict"]
+    parts += ["Secure"] if call.url.lower().startswith("https:") else []
     parts += [] if max_age is None else [f"Max-Age={max_age}"]
     return "; ".join(parts)
 

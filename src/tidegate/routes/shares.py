@@ -24,4 +24,6 @@ async def unshare(call: Call) -> None:
 async def show(call: Call) -> None:
     """The page of one shared stream; 404 where the token is not, or no longer, valid."""
     holder = await call.service.shares.holder(call.params["token"])
+    if holder is None:
+        call.context.authenticator.failed(call.address_account)
     await answer_shared(call, None if holder is None else holder.stream)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from hashlib import sha256
 from typing import get_args
 
 import msgspec
@@ -13,8 +12,8 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.dialects import native, native_producer
-from tidegate.errors import InvalidValue, TooManyReaders
-from tidegate.routes.call import Call, parse_choice, parse_number
+from tidegate.errors import TidegateError, TooManyReaders
+from tidegate.routes.call import Call, check_flag, claim_of, parse_choice, parse_number
 from tidegate.stores.base import Claim
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
@@ -87,14 +86,28 @@ async def create(call: Call) -> None:
 
 
 def _start(call: Call, wanted: native.CreateStream) -> Awaitable[Handle]:
-    return call.service.start(wanted.request(), owner=call.principal, grace=wanted.grace(), claim=_claim(call, wanted))
+    return call.service.start(
+        wanted.request(),
+        owner=call.principal,
+        grace=wanted.grace(),
+        claim=_claim(call, wanted),
+    )
 
 
 async def append(call: Call) -> None:
-    """Appends to a stream that its caller fills, and renews the lease."""
+    """Appends to a stream that its caller fills, and renews the lease.
+
+    Nothing but its size bounds what brings events; what does not is a request.
+    """
     stream = call.stream()
-    wanted, events = native_producer.parse_append(await call.body())
-    cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
+    try:
+        wanted, events = native_producer.parse_append(await call.body())
+        cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
+    except TidegateError:
+        call.count()
+        raise
+    if not events:
+        call.count()
     await call.answer_json(Appended(str(cursor), cursor.offset))
 
 
@@ -117,12 +130,7 @@ def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
     after = _position(call, query)
-    stream = call.stream()
-    try:
-        seat = call.service.seat(call.principal)
-    except TooManyReaders as error:
-        return call.answer_reconnect(error)
-    return _send(call, stream, after, query, call.context.batch, seat)
+    return _send(call, call.stream(), after, query, call.context.batch)
 
 
 async def cancel(call: Call) -> None:
@@ -159,13 +167,17 @@ async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
     reader = await call.service.follow(
         handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json", seat=seat
     )
-    try:
-        if not await wait_for_end(call.receive, reader):
+    with call.connected(reader, "json") as connection:
+        connection.serve()
+        try:
+            if not await wait_for_end(call.receive, reader):
+                return
+            snapshot = await call.service.snapshot(handle.stream, call.principal)
+            failure = await call.service.failure(handle)
+        except TidegateError as error:
+            # Sent away, say: the answer goes on, and is to be found.
+            await call.answer_error(error, headers=headers)
             return
-        snapshot = await call.service.snapshot(handle.stream, call.principal)
-        failure = await call.service.failure(handle)
-    finally:
-        reader.close()
     if failure is None:
         await call.answer_json(snapshot, headers=headers)
     else:
@@ -173,16 +185,26 @@ async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
 
 
 async def _send(
-    call: Call, stream: str, after: Cursor | None, query: dict[str, str], batch: BatchPolicy, seat: Place
+    call: Call,
+    stream: str,
+    after: Cursor | None,
+    query: dict[str, str],
+    batch: BatchPolicy,
+    seat: Place | None = None,
 ) -> None:
-    with seat:
-        if await call.service.at_end(stream, call.principal, after):
-            await call.answer_empty(headers=stream_headers(call, stream))
-            return
-        encoder = native.MESSAGES if "events" in query else native.EVENTS
-        with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
+    if await call.service.at_end(stream, call.principal, after):
+        await call.answer_empty(headers=stream_headers(call, stream))
+        return
+    encoder = native.MESSAGES if "events" in query else native.EVENTS
+    with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
+    try:
         reader, how = await _attach(call, stream, after, encoder, batch, seat, with_snapshot=with_snapshot)
-    await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+    except TooManyReaders as error:
+        await call.answer_reconnect(error)
+        return
+    with call.connected(reader, "sse") as connection:
+        connection.serve()
+        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
 
 
 async def _attach(
@@ -191,7 +213,7 @@ async def _attach(
     after: Cursor | None,
     encoder: native.NativeEvents,
     batch: BatchPolicy,
-    seat: Place,
+    seat: Place | None,
     *,
     with_snapshot: bool,
 ) -> tuple[Reader, Delivered]:
@@ -199,6 +221,11 @@ async def _attach(
     if with_snapshot:
         so_far = await call.service.snapshot(stream, call.principal, before_end=True)
         first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
+    sharing = (stream, encoder is native.MESSAGES)
+    # Batches are each reader's own.
+    together = encoder if batch.max_tokens == 1 else None
+    # What can fail comes before the reader: nobody would close it.
+    how = call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first)
     reader = await call.service.follow(
         stream,
         call.principal,
@@ -208,30 +235,16 @@ async def _attach(
         max_seconds=call.context.max_connection_seconds,
         seat=seat,
     )
-    sharing = (stream, encoder is native.MESSAGES)
-    # Batches are each reader's own.
-    together = encoder if batch.max_tokens == 1 else None
-    return reader, call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first)
+    return reader, how
 
 
 def _position(call: Call, query: dict[str, str]) -> Cursor | None:
-    _check_flag(query, "snapshot", "1")
-    _check_flag(query, "events", "message")
+    check_flag(query, "snapshot", "1")
+    check_flag(query, "events", "message")
     if header := call.header(b"last-event-id"):
         return parse_cursor(header, param="Last-Event-ID")
     return parse_cursor(query["after"]) if "after" in query else None
 
 
-def _check_flag(query: dict[str, str], name: str, value: str) -> None:
-    if query.get(name, value) != value:
-        raise InvalidValue(f"`{name}` can only be `{value}`, not {query[name][:64]!r}", param=name)
-
-
 def _claim(call: Call, wanted: native.CreateStream | native_producer.OpenStream) -> Claim | None:
-    key = call.header(b"idempotency-key")
-    if key is None:
-        return None
-    if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
-        raise InvalidValue("the key is 1 to 255 visible ASCII characters", param="Idempotency-Key")
-    body = msgspec.json.encode(wanted, order="deterministic")
-    return Claim(f"{call.principal.name} streams {key}", sha256(body).digest())
+    return claim_of(call, "streams", msgspec.json.encode(wanted, order="deterministic"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import get_args
 
 from tidegate.core.fold import Snapshot, Status
-from tidegate.dialects import native, native_producer, native_share, openai_chat
-from tidegate.routes import chat, models, pages, probes, session, shares, streams
+from tidegate.core.topic import NAME
+from tidegate.dialects import native, native_producer, native_share, native_topic, openai_chat
+from tidegate.routes import admin, chat, models, pages, probes, session, shares, socket, streams, topics
 from tidegate.routes.route import EVENTS, HTML, JSON, TEXT, Answer, Parameter, Route
+from tidegate.transports.registry import Transport
 
 CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
 STREAM = Parameter(name="id", place="path", about="The stream's id.")
@@ -38,6 +40,28 @@ ON_DISCONNECT = Parameter(
     place="header",
     about="`keep`, `cancel` (default), or the seconds that a client may be away.",
     schema={"type": "string", "pattern": "^(keep|cancel|[0-9]{1,5}([.][0-9]{1,3})?)$"},
+)
+TOPIC = Parameter(
+    name="name", place="path", about="The topic's name.", schema={"type": "string", "pattern": f"^{NAME.pattern}$"}
+)
+PLACE = Parameter(
+    name="after",
+    place="query",
+    about="Go on after this cursor, or from `earliest`; default: `latest`.",
+    schema={"type": "string", "pattern": CURSOR["pattern"] + "|^(earliest|latest)$"},
+)
+BEFORE = Parameter(name="before", place="query", about="The last stream of the page before.")
+STATUS = Parameter(
+    name="status",
+    place="query",
+    about="Only those of this status.",
+    schema={"type": "string", "enum": list(get_args(Status))},
+)
+ADMIN_LIMIT = Parameter(
+    name="limit",
+    place="query",
+    about="How many at the most.",
+    schema={"type": "integer", "minimum": 1, "maximum": admin.MAX_PAGE, "default": admin.PAGE},
 )
 ALL_EVENTS = (LAST_EVENT_ID, AFTER, SNAPSHOT, EVENTS_AS)
 STARTING = (401, 403, 404, 409, 410, 413, 415, 426, 429, 502, 503, 504)
@@ -73,13 +97,8 @@ ROUTES: tuple[Route, ...] = (
                 about="How many at the most.",
                 schema={"type": "integer", "minimum": 1, "maximum": streams.MAX_PAGE, "default": streams.PAGE},
             ),
-            Parameter(name="before", place="query", about="The last stream of the page before."),
-            Parameter(
-                name="status",
-                place="query",
-                about="Only those of this status.",
-                schema={"type": "string", "enum": list(get_args(Status))},
-            ),
+            BEFORE,
+            STATUS,
         ),
         answers=(Answer(status=200, about="A page.", content={JSON: streams.StreamList}),),
         failures=(404,),
@@ -133,8 +152,9 @@ ROUTES: tuple[Route, ...] = (
         parameters=(STREAM,),
         bodies=(native_producer.Append,),
         answers=(Answer(status=200, about="They are in the log.", content={JSON: streams.Appended}),),
-        failures=(404, 409, 413, 415, 503),
-        # A producer appends as often as it has something to say; its lease and the stream's size bound it.
+        failures=(404, 409, 413, 415, 429, 503),
+        # A producer appends as often as it has something to say; its lease and the stream's size bound it. What is
+        # refused, or brings nothing, the handler counts.
         limited=False,
     ),
     Route(
@@ -176,13 +196,56 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST",
+        path="/v1/topics/{name}/messages",
+        name="publish",
+        about="Publishes a message to the topic; repeated with its key, it is published once.",
+        handler=topics.publish,
+        scope="publish",
+        parameters=(TOPIC, IDEMPOTENCY_KEY),
+        bodies=(native_topic.Publish,),
+        answers=(Answer(status=200, about="It is in the topic.", content={JSON: native_topic.Published}),),
+        failures=(409, 413, 415, 503),
+    ),
+    Route(
+        method="GET",
+        path="/v1/topics/{name}/events",
+        name="followTopic",
+        about="The topic's messages after the caller's position, and those to come.",
+        handler=topics.follow,
+        scope="subscribe",
+        parameters=(TOPIC, LAST_EVENT_ID, PLACE, EVENTS_AS),
+        answers=(Answer(status=200, about="The messages.", content={EVENTS: None}),),
+        failures=(503,),
+        events=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/topics/{name}/presence",
+        name="getPresence",
+        about="Who is subscribed to the topic.",
+        handler=topics.presence,
+        scope="subscribe",
+        parameters=(TOPIC,),
+        answers=(Answer(status=200, about="The principals.", content={JSON: list[native_topic.Present]}),),
+    ),
+    Route(
+        method="GET",
+        path=socket.SOCKET,
+        name="connect",
+        about="A WebSocket for any number of streams and topics, with the subprotocol `tidegate.v1`.",
+        handler=socket.refuse_http,
+        answers=(),
+        failures=(426,),
+    ),
+    Route(
+        method="POST",
         path="/v1/session",
         name="beginSession",
         about="Sets the cookie of the server's own pages to an API key or JWT.",
         handler=session.begin,
         bodies=(session.OpenSession,),
         answers=(Answer(status=204, about="The cookie is set."),),
-        failures=(401, 413, 415, 503),
+        failures=(401, 413, 415, 429, 503),
     ),
     Route(
         method="DELETE",
@@ -212,6 +275,47 @@ ROUTES: tuple[Route, ...] = (
         handler=models.list_models,
         scope="generate",
         answers=(Answer(status=200, about="The models.", content={JSON: models.ModelList}),),
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/connections",
+        name="listConnections",
+        about="Who is connected, newest first: what each carries, and how far behind it is.",
+        handler=admin.list_connections,
+        scope="admin",
+        parameters=(
+            ADMIN_LIMIT,
+            Parameter(
+                name="transport",
+                place="query",
+                about="Only those of this transport.",
+                schema={"type": "string", "enum": list(get_args(Transport))},
+            ),
+            Parameter(name="principal", place="query", about="Only those of this principal."),
+        ),
+        answers=(Answer(status=200, about="The newest of them.", content={JSON: admin.ConnectionList}),),
+    ),
+    Route(
+        method="POST",
+        path="/v1/admin/connections/{id}/close",
+        name="closeConnection",
+        about="Asks the client to go and come back: a reader gets `reconnect`, a WebSocket is closed.",
+        handler=admin.close,
+        scope="admin",
+        parameters=(Parameter(name="id", place="path", about="The connection's id."),),
+        answers=(Answer(status=204, about="It was asked, or had been before."),),
+        failures=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/streams",
+        name="listAllStreams",
+        about="Everybody's streams, newest first, with their owners and the readers attached.",
+        handler=admin.list_streams,
+        scope="admin",
+        parameters=(ADMIN_LIMIT, BEFORE, STATUS),
+        answers=(Answer(status=200, about="A page.", content={JSON: admin.OwnedStreamList}),),
+        failures=(404,),
     ),
     Route(
         method="GET",
@@ -265,6 +369,16 @@ ROUTES: tuple[Route, ...] = (
             Answer(status=200, about="A page.", content={HTML: None}),
             Answer(status=404, about="A page that says that the link is not valid.", content={HTML: None}),
         ),
+        failures=(429, 503),
+    ),
+    Route(
+        method="GET",
+        path="/room/{name}",
+        name="getRoomPage",
+        about="A room: several people and the model in one conversation.",
+        handler=pages.room,
+        parameters=(TOPIC,),
+        answers=(Answer(status=200, about="A page.", content={HTML: None}),),
     ),
     Route(
         method="GET",

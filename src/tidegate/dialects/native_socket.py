@@ -1,0 +1,184 @@
+"""The native dialect over WebSocket: what a client asks, as JSON text or MessagePack, and what it is told.
+
+Both are the same maps. A call has an `id` of the client's choice, which its answer repeats.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from tidegate.dialects.body import invalid
+from tidegate.dialects.native import CreateStream, check_conversation
+from tidegate.errors import InvalidValue, MalformedMessage, TidegateError
+
+CallId = int | Annotated[str, Meta(max_length=128)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Key = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
+    """What every call has."""
+
+    id: CallId
+
+
+class Create(CreateStream, frozen=True, kw_only=True, tag_field="op", tag="create", forbid_unknown_fields=True):
+    """Starts a generation; `key` makes a repeated call lead to the same one."""
+
+    id: CallId
+    attach: bool = True
+    key: Key | None = None
+
+
+class Attach(Call, frozen=True, kw_only=True, tag="attach"):
+    """Follows a stream after a cursor, or from the beginning; with `snapshot` that stands for what is there."""
+
+    stream: Name
+    after: str | None = None
+    snapshot: bool = False
+
+
+class Detach(Call, frozen=True, kw_only=True, tag="detach"):
+    """Follows a stream no more."""
+
+    stream: Name
+
+
+class Cancel(Call, frozen=True, kw_only=True, tag="cancel"):
+    """Ends a stream; answered once it has ended."""
+
+    stream: Name
+    reason: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class Subscribe(Call, frozen=True, kw_only=True, tag="subscribe"):
+    """Follows a topic after a cursor, from `earliest`, or from `latest`."""
+
+    topic: Name
+    after: str | None = None
+
+
+class Unsubscribe(Call, frozen=True, kw_only=True, tag="unsubscribe"):
+    """Follows a topic no more."""
+
+    topic: Name
+
+
+class Publish(Call, frozen=True, kw_only=True, tag="publish"):
+    """Publishes to a topic; `key` makes a repeated call count once."""
+
+    topic: Name
+    data: Any
+    type: str = "message"
+    state: bool = False
+    key: Key | None = None
+
+
+class Presence(Call, frozen=True, kw_only=True, tag="presence"):
+    """Asks who is subscribed."""
+
+    topic: Name
+
+
+class Auth(Call, frozen=True, kw_only=True, tag="auth"):
+    """Says who is calling: at first, or to go on when a token is about to expire."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=8192)]
+
+
+class Ping(Call, frozen=True, kw_only=True, tag="ping"):
+    """Asks for an answer."""
+
+
+Request = Create | Attach | Detach | Cancel | Subscribe | Unsubscribe | Publish | Presence | Auth | Ping
+OPS: dict[str, type[Request]] = {
+    kind.__struct_config__.tag: kind  # type: ignore[misc]
+    for kind in (Create, Attach, Detach, Cancel, Subscribe, Unsubscribe, Publish, Presence, Auth, Ping)
+}
+
+
+class Codec(Protocol):
+    """One subprotocol. `binary`: its messages are binary ones."""
+
+    @property
+    def subprotocol(self) -> str: ...
+
+    @property
+    def form(self) -> str: ...
+
+    @property
+    def binary(self) -> bool: ...
+
+    def decode(self, message: bytes, /) -> Any:
+        """Raises `msgspec.DecodeError`."""
+        ...
+
+    def encode(self, value: object, /) -> bytes: ...
+
+
+class Json:
+    """`tidegate.v1`: JSON in text messages."""
+
+    subprotocol = "tidegate.v1"
+    form = "JSON"
+    binary = False
+    decode = staticmethod(msgspec.json.Decoder().decode)
+    encode = staticmethod(msgspec.json.Encoder().encode)
+
+
+class MessagePack:
+    """`tidegate.v1.msgpack`: MessagePack in binary messages."""
+
+    subprotocol = "tidegate.v1.msgpack"
+    form = "MessagePack"
+    binary = True
+    decode = staticmethod(msgspec.msgpack.Decoder().decode)
+    encode = staticmethod(msgspec.msgpack.Encoder().encode)
+
+
+_BOTH: tuple[Codec, ...] = (Json(), MessagePack())
+CODECS = {codec.subprotocol: codec for codec in _BOTH}
+
+
+def parse(value: object) -> tuple[CallId, str, dict[str, Any]]:
+    """The id, the op and the whole of a decoded message. Raises `MalformedMessage` where it is no call."""
+    try:
+        head = msgspec.convert(value, _Head)
+    except msgspec.ValidationError as error:
+        raise MalformedMessage(f"a message is a map with `id` and `op`: {error}") from None
+    return head.id, head.op, value  # type: ignore[return-value]
+
+
+def request(op: str, message: dict[str, Any]) -> Request:
+    """The call that a message makes. Raises `InvalidValue` or `UnknownField`, with its `param`."""
+    kind = OPS.get(op)
+    if kind is None:
+        raise InvalidValue(f"there is no op {op[:64]!r}; there are {', '.join(OPS)}", param="op")
+    try:
+        made = msgspec.convert(message, kind)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    if isinstance(made, Create):
+        check_conversation(made)
+    return made
+
+
+def ok(id: CallId, result: object) -> dict[str, object]:
+    """The answer to a call."""
+    return {"id": id, "ok": result}
+
+
+def refusal(id: CallId | None, error: TidegateError, request_id: str | None) -> dict[str, object]:
+    """The answer to a call that failed; `retry_after_ms` says when it may be tried again."""
+    body = dict(error.body(request_id)["error"])
+    if error.retry_after is not None:
+        body["retry_after_ms"] = round(error.retry_after * 1000)
+    return {"id": id, "error": body}
+
+
+class _Head(msgspec.Struct):
+    id: CallId
+    op: str

@@ -1,0 +1,105 @@
+"""One stream's or topic's events as WebSocket messages: `{"stream", "cursor", "type", "data"}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from tidegate.core import events
+from tidegate.core.fold import Snapshot
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
+from tidegate.core.ws_frame import BINARY, TEXT, frame
+from tidegate.dialects.native_socket import Codec
+
+
+class SocketEvents:
+    """Encodes for all readers of one stream, or topic, in one codec.
+
+    `entries` and `notice` give whole frames, to be written as they are; `messages` and `message` their payloads alone.
+    What was encoded last is kept: the readers at the tail all ask for the same, one after the other.
+    """
+
+    preamble = b""
+    # The connection has pings of its own.
+    heartbeat = b""
+
+    def __init__(self, kind: Literal["stream", "topic"], name: str, codec: Codec) -> None:
+        self._kind = kind
+        self._name = name
+        self._codec = codec
+        self._opcode = BINARY if codec.binary else TEXT
+        self._head = b'{"%b":%b,' % (kind.encode(), msgspec.json.encode(name))
+        self._last: tuple[Sequence[Entry], bytes] = ((), b"")
+
+    def entries(self, entries: Sequence[Entry]) -> bytes:
+        """The frames of log entries; the same bytes for the same page of the log."""
+        known, encoded = self._last
+        if entries is not known:
+            encoded = b"".join(frame(self._opcode, message) for message in self.messages(entries))
+            self._last = (entries, encoded)
+        return encoded
+
+    def notice(self, notice: Notice) -> bytes:
+        return frame(self._opcode, self.message(notice))
+
+    def messages(self, entries: Sequence[Entry]) -> list[bytes]:
+        """One message for each entry."""
+        encode = self._packed if self._codec.binary else self._json
+        return [encode(entry) for entry in entries]
+
+    def message(self, notice: Notice) -> bytes:
+        """What is not in the log; only a gap has a cursor, that where the log goes on."""
+        match notice:
+            case Gap(asked, to):
+                return self._other("gap", {"from": str(asked), "to": str(to)}, str(to))
+            case Reconnect(after_ms, reason):
+                return self._other("reconnect", {"after_ms": after_ms, "reason": reason})
+            case Subscribed(at, state):
+                return self._other("subscribed", {"cursor": str(at), "state": msgspec.json.decode(state)}, str(at))
+            case Presence(joined, left):
+                return self._other("presence", {"joined": joined, "left": left})
+
+    def snapshot(self, snapshot: Snapshot) -> bytes:
+        """The message that stands for the events so far."""
+        return self._other("snapshot", msgspec.to_builtins(snapshot), snapshot.cursor)
+
+    def framed(self, message: bytes) -> bytes:
+        """A message as a frame."""
+        return frame(self._opcode, message)
+
+    def _json(self, entry: Entry) -> bytes:
+        event = entry.event
+        return b'%b"cursor":"%b-%d","type":%b,"data":%b}' % (
+            self._head,
+            entry.epoch.encode(),
+            entry.offset,
+            msgspec.json.encode(events.type_of(event)),
+            events.data_json(event),
+        )
+
+    def _packed(self, entry: Entry) -> bytes:
+        data = msgspec.json.decode(events.data_json(entry.event))
+        return self._other(events.type_of(entry.event), data, str(entry.cursor))
+
+    def _other(self, type: str, data: Any, cursor: str | None = None) -> bytes:
+        where = {self._kind: self._name} if cursor is None else {self._kind: self._name, "cursor": cursor}
+        return self._codec.encode({**where, "type": type, "data": data})
+
+
+class SocketEncoders:
+    """The encoders of one application: one for each stream or topic and codec, as long as somebody has it."""
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[tuple[str, str, str], SocketEvents] = WeakValueDictionary()
+
+    def of(self, kind: Literal["stream", "topic"], name: str, codec: Codec) -> SocketEvents:
+        """The one that all readers of it share."""
+        key = (kind, name, codec.subprotocol)
+        found = self._held.get(key)
+        if found is None:
+            self._held[key] = found = SocketEvents(kind, name, codec)
+        return found

@@ -1,0 +1,261 @@
+"""The WebSocket at `/v1/ws`: who is calling, and the life of the connection; `socket_calls` is what can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, MutableMapping, Sequence
+from time import monotonic, time
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from tidegate.core.principal import Principal
+from tidegate.dialects import native_socket as dialect
+from tidegate.dialects.native_socket import Codec
+from tidegate.errors import (
+    Forbidden,
+    InternalError,
+    MalformedMessage,
+    RateLimited,
+    TidegateError,
+    Unauthenticated,
+    Unavailable,
+    UpgradeRequired,
+)
+from tidegate.gate.account import account_of, address_of
+from tidegate.gate.guarded import PRINCIPAL
+from tidegate.gate.limits import take_request
+from tidegate.observe.base import Failure
+from tidegate.routes.call import Call, Context
+from tidegate.routes.socket_calls import NEEDS, Calls
+from tidegate.transports.registry import Connection
+from tidegate.transports.socket import (
+    DRAINING,
+    GOING_AWAY,
+    MALFORMED,
+    NOT_ALLOWED,
+    POLICY,
+    TOO_MANY,
+    UNAUTHENTICATED,
+    Socket,
+    SocketClosed,
+)
+from tidegate.transports.ws_heart import Liveness
+from tidegate.transports.ws_wire import socket_wire_of
+
+SOCKET = "/v1/ws"
+
+AUTH_SECONDS = 10.0
+"""For the first message to say who is calling; the contract's number."""
+
+LONGEST_SECONDS = 366 * 86400.0
+"""A timer needs some end; credentials may name any."""
+
+MOST_REFUSED = 100
+"""Calls in a row beyond the limit: a client that does not listen is not to be listened to."""
+
+TOLERATED = 1
+"""Messages that are no call: one may be a mistake."""
+
+
+async def refuse_http(call: Call) -> None:
+    """What a request without an upgrade is told."""
+    raise UpgradeRequired("this path speaks WebSocket: connect with the subprotocol tidegate.v1")
+
+
+class SocketResource:
+    """What stands at `SOCKET`, as ASGI has it: accepts WebSockets, and serves each until it is closed."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        codec, chosen = codec_of(scope["subprotocols"])
+        socket = Socket(receive, send, binary=codec.binary)
+        session = Session(self._context, scope, socket, codec)
+        with self._context.registry.open(
+            transport="websocket", address=address_of(scope), wire=session.wire, close=session.dismiss
+        ) as connection:
+            try:
+                await socket.accept(chosen)
+                await session.run(connection)
+            except SocketClosed:
+                pass
+            finally:
+                session.stop()
+
+
+def codec_of(offered: Sequence[str]) -> tuple[Codec, str | None]:
+    """The first subprotocol that both speak; JSON, without a name, for clients that offer none."""
+    chosen = next((name for name in offered if name in dialect.CODECS), None)
+    return dialect.CODECS[chosen or dialect.Json.subprotocol], chosen
+
+
+class Session:
+    """One socket from its acceptance on. Calls are answered in their order, but for those that wait for long."""
+
+    def __init__(self, context: Context, scope: MutableMapping[str, Any], socket: Socket, codec: Codec) -> None:
+        self.context = context
+        self.scope = scope
+        self.socket = socket
+        self.codec = codec
+        self.wire = socket_wire_of(scope)
+        self.principal: Principal | None = None
+        self.connection: Connection
+        self._calls = Calls(self)
+        self._malformed = 0
+        self._refused = 0
+        self._expiry: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def caller(self) -> Principal:
+        if self.principal is None:
+            raise Unauthenticated("No credentials were sent yet: begin with the op `auth`.")
+        return self.principal
+
+    async def run(self, connection: Connection) -> None:
+        """Answers calls until the client leaves or is sent away. Raises `SocketClosed`."""
+        self.connection = connection
+        if self.wire is not None:
+            self.wire.on_liveness(self._on_liveness)
+        connection.move("authenticating")
+        await self._authenticate()
+        connection.serve()
+        while True:
+            await self._answer(await self.socket.receive())
+
+    def stop(self) -> None:
+        """Lets go of everything."""
+        if self.wire is not None:
+            self.wire.on_liveness(None)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._calls.close()
+
+    # The `Desk` of its calls
+
+    async def send(self, value: object) -> None:
+        await self.socket.send(self.codec.encode(value))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def dismiss(self, reason: str) -> None:
+        """Sends the client away; `draining` is a server that is about to stop, all else an operator's wish."""
+        self.close_soon(GOING_AWAY if reason == DRAINING else POLICY, reason)
+
+    def close_soon(self, code: int, reason: str) -> None:
+        self.spawn(self.socket.close(code, reason))
+
+    def failed(self, error: BaseException) -> None:
+        request_id = self.scope.get("tidegate.request_id")
+        self.context.observer.observe(Failure("websocket", error, request_id=request_id))
+
+    def admit(self, principal: Principal) -> None:
+        self.principal = principal
+        self.scope[PRINCIPAL] = principal
+        self.connection.principal = principal.name
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if principal.expires_at is not None:
+            left = max(0.0, min(principal.expires_at - time(), LONGEST_SECONDS))
+            self._expiry = asyncio.get_running_loop().call_later(
+                left, self.close_soon, UNAUTHENTICATED, "token_expired"
+            )
+
+    async def refuse(self, id: dialect.CallId | None, error: Exception) -> None:
+        known = error if isinstance(error, TidegateError) else None
+        if known is None:
+            self.failed(error)
+            known = InternalError("The server failed to answer this call. Its log has the details.")
+        await self.send(dialect.refusal(id, known, self.scope.get("tidegate.request_id")))
+        if isinstance(known, RateLimited):
+            self._refused += 1
+            if self._refused > MOST_REFUSED:
+                await self._leave(TOO_MANY, "too many calls")
+
+    # Who is calling
+
+    async def _authenticate(self) -> None:
+        """By what the handshake had, or by a first message."""
+        authenticator = self.context.authenticator
+        try:
+            found = authenticator.handshake(self.scope)
+            self.admit(await found if isinstance(found, Awaitable) else found)
+            return
+        except Unauthenticated as error:
+            if authenticator.presents(self.scope):
+                await self._leave(*self._charged(error))
+        except Unavailable as error:
+            await self._leave(GOING_AWAY, error.code)
+        try:
+            async with asyncio.timeout(AUTH_SECONDS):
+                while self.principal is None:
+                    await self._answer(await self.socket.receive())
+        except TimeoutError:
+            await self._leave(UNAUTHENTICATED, "no credentials in time")
+
+    def _charged(self, error: Unauthenticated) -> tuple[int, str]:
+        """The close of a failed attempt, which counts against the address that it came from."""
+        try:
+            self.context.authenticator.failed(account_of(self.scope))
+        except RateLimited as limited:
+            return TOO_MANY, limited.code
+        return UNAUTHENTICATED, error.code
+
+    # Calls
+
+    async def _answer(self, message: bytes) -> None:
+        try:
+            id, op, content = dialect.parse(self._decoded(message))
+        except MalformedMessage as error:
+            await self._refuse_message(error)
+            return
+        try:
+            request = dialect.request(op, content)
+            self._check(op)
+            await self._calls.answer(request)
+        except SocketClosed:
+            raise
+        except Exception as error:
+            await self.refuse(id, error)
+            if isinstance(error, Unauthenticated) and op == "auth":
+                await self._leave(*self._charged(error))
+            elif isinstance(error, Forbidden) and op == "auth":
+                await self._leave(NOT_ALLOWED, error.code)
+
+    def _decoded(self, message: bytes) -> object:
+        try:
+            return self.codec.decode(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise MalformedMessage(f"this message is no valid {self.codec.form}") from None
+
+    def _check(self, op: str) -> None:
+        """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""
+        scope = NEEDS.get(op)
+        if scope is None:
+            return
+        if not self.caller.has(scope):
+            raise Forbidden(f"These credentials lack the scope {scope!r}.")
+        take_request(self.context.requests, self.caller.account, monotonic())
+        self._refused = 0
+
+    async def _refuse_message(self, error: MalformedMessage) -> None:
+        self._malformed += 1
+        await self.refuse(None, error)
+        if self._malformed > TOLERATED:
+            await self._leave(MALFORMED, "a second malformed message")
+
+    async def _leave(self, code: int, reason: str) -> None:
+        await self.socket.close(code, reason)
+        raise SocketClosed
+
+    def _on_liveness(self, liveness: Liveness) -> None:
+        self.connection.seems(liveness.value)

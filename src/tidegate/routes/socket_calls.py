@@ -1,0 +1,263 @@
+"""What can be asked over a WebSocket, op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import parse as parse_cursor
+from tidegate.core.principal import Principal, Scope
+from tidegate.dialects import native_socket as dialect
+from tidegate.dialects import native_topic
+from tidegate.dialects.native_socket import Codec
+from tidegate.dialects.native_socket_events import SocketEvents
+from tidegate.errors import AlreadyAttached, Forbidden
+from tidegate.routes.call import Context, claim
+from tidegate.streams.reader import Reader
+from tidegate.transports.attachment import Attachment
+from tidegate.transports.registry import Connection
+from tidegate.transports.socket import DRAINING, Socket, SocketClosed
+from tidegate.transports.ws_wire import SocketWire
+
+NEEDS: dict[str, Scope] = {
+    "create": "generate",
+    "attach": "read",
+    "cancel": "cancel",
+    "subscribe": "subscribe",
+    "publish": "publish",
+    "presence": "subscribe",
+}
+"""The scope of each op; those that are not here take none, and do not count as requests."""
+
+Key = tuple[Literal["stream", "topic"], str]
+
+
+class Desk(Protocol):
+    """What the calls need of their session."""
+
+    context: Context
+    codec: Codec
+    socket: Socket
+    scope: MutableMapping[str, Any]
+    wire: SocketWire | None
+    principal: Principal | None
+    connection: Connection
+
+    @property
+    def caller(self) -> Principal:
+        """Who is calling. Raises `Unauthenticated` until that is known."""
+        ...
+
+    def admit(self, principal: Principal) -> None:
+        """From here on this is who is calling."""
+        ...
+
+    async def send(self, value: object) -> None: ...
+
+    async def refuse(self, id: dialect.CallId, error: Exception) -> None: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does it beside the calls that follow."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """Something that should not happen did."""
+        ...
+
+
+class Calls:
+    """Answers the calls of one session, and holds what it follows."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._service = desk.context.service
+        self._attached: dict[Key, Attachment] = {}
+
+    async def answer(self, request: dialect.Request) -> None:
+        """Does what is asked and sends the answer, before any event that follows from it. Raises `TidegateError`."""
+        handlers: dict[type[dialect.Request], Callable[[Any], Awaitable[None]]] = {
+            dialect.Create: self._create,
+            dialect.Attach: self._attach,
+            dialect.Detach: self._detach,
+            dialect.Cancel: self._cancel,
+            dialect.Subscribe: self._subscribe,
+            dialect.Unsubscribe: self._unsubscribe,
+            dialect.Publish: self._publish,
+            dialect.Presence: self._presence,
+            dialect.Auth: self._auth,
+            dialect.Ping: self._ping,
+        }
+        await handlers[type(request)](request)
+
+    def close(self) -> None:
+        """Follows nothing any more."""
+        for attachment in tuple(self._attached.values()):
+            attachment.close()
+            attachment.source.close()
+
+    async def _create(self, wanted: dialect.Create) -> None:
+        viewer = self._viewer
+        made = None
+        if wanted.key is not None:
+            body = msgspec.json.encode(msgspec.structs.replace(wanted, id=0), order="deterministic")
+            made = claim(viewer, "streams", wanted.key, body, param="key")
+        grace = wanted.grace() if wanted.attach or wanted.on_disconnect is not None else None
+        if not wanted.attach:
+            handle = await self._service.start(wanted.request(), owner=viewer, grace=grace, claim=made)
+            cursor = await self._service.beginning(handle.stream, viewer)
+            await self._ok(wanted.id, {"stream": handle.stream, "cursor": str(cursor)})
+            return
+        with self._service.seat(viewer) as seat:
+            handle = await self._service.start(wanted.request(), owner=viewer, grace=grace, claim=made)
+            batch = wanted.batch_policy(self._desk.context.batch)
+            cursor = await self._service.beginning(handle.stream, viewer)
+            if ("stream", handle.stream) in self._attached:
+                # A repeated call has led to what it has led to before.
+                await self._ok(wanted.id, {"stream": handle.stream, "cursor": str(cursor)})
+                return
+            reader = await self._service.follow(
+                handle.stream, viewer, after=None, batch=batch, transport="websocket", seat=seat
+            )
+        await self._begin(wanted.id, ("stream", handle.stream), reader, {"cursor": str(cursor)}, batch)
+
+    async def _attach(self, wanted: dialect.Attach) -> None:
+        viewer, stream, batch = self._viewer, wanted.stream, self._desk.context.batch
+        self._check_free(("stream", stream))
+        after = parse_cursor(wanted.after) if wanted.after is not None else None
+        first: list[bytes] = []
+        if wanted.snapshot and after is None:
+            so_far = await self._service.snapshot(stream, viewer, before_end=True)
+            first, after = [self._events(("stream", stream)).snapshot(so_far)], parse_cursor(so_far.cursor)
+        begin = after or await self._service.beginning(stream, viewer)
+        reader = await self._service.follow(stream, viewer, after=after, batch=batch, transport="websocket")
+        await self._begin(wanted.id, ("stream", stream), reader, {"cursor": str(begin)}, batch, first)
+
+    async def _subscribe(self, wanted: dialect.Subscribe) -> None:
+        key: Key = ("topic", wanted.topic)
+        self._check_free(key)
+        after = native_topic.parse_place(wanted.after)
+        reader, begin = await self._service.topics.subscribe(
+            wanted.topic, self._viewer, after=after, transport="websocket"
+        )
+        found = {"cursor": str(begin.at), "state": msgspec.json.decode(begin.state)}
+        await self._begin(wanted.id, key, reader, found, BatchPolicy())
+
+    async def _detach(self, wanted: dialect.Detach) -> None:
+        await self._leave(wanted.id, ("stream", wanted.stream))
+
+    async def _unsubscribe(self, wanted: dialect.Unsubscribe) -> None:
+        await self._leave(wanted.id, ("topic", wanted.topic))
+
+    async def _leave(self, id: dialect.CallId, key: Key) -> None:
+        attachment = self._attached.pop(key, None)
+        if attachment is not None:
+            attachment.close()
+            attachment.source.close()
+        await self._ok(id, {})
+
+    async def _cancel(self, wanted: dialect.Cancel) -> None:
+        # The end may take its time, and other calls must not wait for it.
+        self._desk.spawn(self._cancelled(wanted))
+
+    async def _cancelled(self, wanted: dialect.Cancel) -> None:
+        try:
+            status, cursor = await self._service.cancel(wanted.stream, self._viewer, wanted.reason)
+            await self._ok(wanted.id, {"status": status, "cursor": str(cursor)})
+        except SocketClosed:
+            pass
+        except Exception as error:
+            await self._desk.refuse(wanted.id, error)
+
+    async def _presence(self, wanted: dialect.Presence) -> None:
+        present = self._service.topics.presence(wanted.topic, self._viewer)
+        await self._ok(wanted.id, {"present": [native_topic.Present(*each) for each in present]})
+
+    async def _ping(self, wanted: dialect.Ping) -> None:
+        await self._ok(wanted.id, {})
+
+    async def _publish(self, wanted: dialect.Publish) -> None:
+        data = msgspec.Raw(msgspec.json.encode(wanted.data))
+        made = None
+        if wanted.key is not None:
+            body = msgspec.json.encode([wanted.type, wanted.state, data])
+            made = claim(self._viewer, f"topics {wanted.topic}", wanted.key, body, param="key")
+        cursor = await self._service.topics.publish(
+            wanted.topic, data, self._viewer, type=wanted.type, state=wanted.state, claim=made
+        )
+        await self._ok(wanted.id, {"cursor": str(cursor)})
+
+    async def _auth(self, wanted: dialect.Auth) -> None:
+        found = self._desk.context.authenticator.bearer(wanted.token, self._desk.scope)
+        principal = await found if isinstance(found, Awaitable) else found
+        known = self._desk.principal
+        if known is not None and known.name != principal.name:
+            raise Forbidden("An open connection stays its principal's: open another one.")
+        self._desk.admit(principal)
+        await self._ok(wanted.id, {"principal": principal.name})
+
+    async def _begin(
+        self,
+        id: dialect.CallId,
+        key: Key,
+        reader: Reader,
+        found: dict[str, Any],
+        batch: BatchPolicy,
+        first: list[bytes] | None = None,
+    ) -> None:
+        """Answers, and then delivers."""
+        kind, name = key
+        try:
+            await self._ok(id, {kind: name, **found})
+            for message in first or ():
+                await self._desk.socket.send(message)
+        except BaseException:
+            reader.close()
+            raise
+        attachment = Attachment(reader, lambda ended, error: self._ended(key, ended, error))
+        self._attached[key] = attachment
+        self._desk.connection.attach(key, reader)
+        self._deliver(attachment, key, batch)
+
+    def _deliver(self, attachment: Attachment, key: Key, batch: BatchPolicy) -> None:
+        context, wire = self._desk.context, self._desk.wire
+        encoder = self._events(key)
+        if wire is None:
+            attachment.send(self._desk.socket, encoder)
+            return
+        # Batches are each reader's own.
+        together = context.broadcasts.of((key, self._desk.codec.subprotocol), encoder, compressed=False)
+        attachment.deliver(
+            wire,
+            encoder,
+            together if batch.max_tokens == 1 else None,
+            buffer_bytes=context.buffer_bytes,
+            heartbeat_seconds=context.heartbeat_seconds,
+        )
+
+    def _ended(self, key: Key, attachment: Attachment, error: BaseException | None) -> None:
+        if self._attached.get(key) is attachment:
+            del self._attached[key]
+        self._desk.connection.detach(key)
+        reader = attachment.source
+        if error is not None:
+            self._desk.failed(error)
+        elif isinstance(reader, Reader) and reader.told and self._service.draining:
+            self._desk.connection.drain(DRAINING)
+
+    def _events(self, key: Key) -> SocketEvents:
+        return self._desk.context.encoders.of(*key, self._desk.codec)
+
+    def _check_free(self, key: Key) -> None:
+        if key in self._attached:
+            raise AlreadyAttached(f"this connection follows {key[1][:128]!r} already")
+
+    async def _ok(self, id: dialect.CallId, result: object) -> None:
+        await self._desk.send(dialect.ok(id, result))
+
+    @property
+    def _viewer(self) -> Principal:
+        """The caller, as readers have it: that its credentials expire is the connection's business."""
+        return msgspec.structs.replace(self._desk.caller, expires_at=None)
