@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 import msgspec
 
 from tidegate.dialects import native, native_topic
 from tidegate.errors import TooManyReaders
 from tidegate.routes.call import Call, check_flag, claim_of
-from tidegate.streams.quotas import Place
 from tidegate.transports.sse import send_events
 
 
@@ -28,18 +25,27 @@ async def publish(call: Call) -> None:
     await call.answer_json(native_topic.Published(str(cursor)))
 
 
-def follow(call: Call) -> Awaitable[None]:
+async def follow(call: Call) -> None:
     """Answers with the messages after the caller's position, and those to come."""
     query = call.query()
     check_flag(query, "events", "message")
-    header = call.header(b"last-event-id")
-    after = native_topic.parse_place(header, param="Last-Event-ID") if header else None
-    after = after or native_topic.parse_place(query.get("after"))
+    encoder = native.MESSAGES if "events" in query else native.EVENTS
+    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder)
     try:
-        seat = call.service.seat(call.principal)
+        reader, subscribed = await call.service.topics.subscribe(
+            call.params["name"],
+            call.principal,
+            after=_position(call, query),
+            transport="sse",
+            max_seconds=call.context.max_connection_seconds,
+        )
     except TooManyReaders as error:
-        return call.answer_reconnect(error)
-    return _follow(call, after, native.MESSAGES if "events" in query else native.EVENTS, seat)
+        await call.answer_reconnect(error)
+        return
+    reader.tell(subscribed)
+    with call.connected(reader, "sse") as connection:
+        connection.serve()
+        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
 
 
 async def presence(call: Call) -> None:
@@ -48,20 +54,7 @@ async def presence(call: Call) -> None:
     await call.answer_json([native_topic.Present(*each) for each in present])
 
 
-async def _follow(call: Call, after: native_topic.Place, encoder: native.NativeEvents, seat: Place) -> None:
-    name = call.params["name"]
-    with seat:
-        reader, subscribed = await call.service.topics.subscribe(
-            name,
-            call.principal,
-            after=after,
-            transport="sse",
-            max_seconds=call.context.max_connection_seconds,
-            seat=seat,
-        )
-        reader.tell(subscribed)
-        sharing = (reader.stream, encoder is native.MESSAGES)
-        how = call.delivered({}, sharing, encoder=encoder)
-    with call.connected(reader, "sse") as connection:
-        connection.serve()
-        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+def _position(call: Call, query: dict[str, str]) -> native_topic.Place:
+    if header := call.header(b"last-event-id"):
+        return native_topic.parse_place(header, param="Last-Event-ID")
+    return native_topic.parse_place(query.get("after"))

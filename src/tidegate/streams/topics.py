@@ -19,7 +19,7 @@ from tidegate.errors import TopicForbidden
 from tidegate.stores.base import Claim, Store, TopicRecord
 from tidegate.streams.audience import Audience, Stay
 from tidegate.streams.presence import Attender, Roll
-from tidegate.streams.quotas import Place, Quotas
+from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 
 Begin = Cursor | Literal["earliest", "latest"]
@@ -40,7 +40,7 @@ class Topics:
     ) -> Cursor:
         """Appends a message, and answers with its position; a claim that was made before with the earlier one.
 
-        Raises `InvalidValue`, `TopicForbidden`, `IdempotencyMismatch`, `TooLong` or `StoreUnavailable`.
+        Raises `InvalidValue`, `TopicForbidden`, `IdempotencyMismatch` or `StoreUnavailable`.
         """
         topic = topic_id(name)
         check_type(type)
@@ -57,7 +57,6 @@ class Topics:
         after: Begin,
         transport: str,
         max_seconds: float = 0,
-        seat: Place | None = None,
     ) -> tuple[Reader, Subscribed]:
         """Attaches a reader, which the caller closes, and says where it begins and what the state is there.
 
@@ -65,7 +64,7 @@ class Topics:
         """
         topic = topic_id(name)
         check_rights(name, viewer.topics_read)
-        with seat or self._quotas.seat(viewer.account) as place:
+        with self._quotas.seat(viewer.account) as place:
             await self._store.open_topic(topic)
             record = await self._store.topic(topic)
             begin = _begin(after, record)
