@@ -117,7 +117,7 @@ def test_config_prints_the_effective_configuration(tidegate: Run) -> None:
     Path("tidegate.toml").write_text("[server]\nport = 9\n[store]\nurl = 'redis://u:hunter2@h/0'")
     shown = tomllib.loads(tidegate("config").out)
     assert shown["server"]["port"] == 9
-    assert shown["store"]["url"] == "redis://u:***@h/0"
+    assert shown["store"]["url"] == "redis://***@h/0"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_config_prints_the_effective_configuration(tidegate: Run) -> None:
         (("serve", "--host", "0.0.0.0"), "server.host = '0.0.0.0' can be reached from other machines"),
         (("serve", "--model", "gpt-9"), "--model gpt-9: there is no model of this name, only smollm2"),
         (("serve", "--upstream", "localhost:1"), "--upstream localhost:1: expected an http or https URL"),
-        (("serve", "--upstream", "http://u:hunter2@h/v1"), "--upstream http://u:***@h/v1: expected"),
+        (("serve", "--upstream", "http://u:hunter2@h/v1"), "--upstream http://***@h/v1: expected"),
         (("key", "two words"), "a key cannot have the name 'two words'"),
     ],
 )

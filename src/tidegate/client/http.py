@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tidegate.core.url import shown_url
 from tidegate.errors import ConfigError, UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
 
 MAX_LIST_BYTES = 4 * 1024 * 1024
@@ -36,7 +37,7 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
         return connection.getresponse()
     except (OSError, ValueError, http.client.HTTPException) as error:
         connection.close()
-        raise UpstreamUnreachable(f"{url} does not answer: {error or type(error).__name__}") from error
+        raise UpstreamUnreachable(f"{shown_url(url)} does not answer: {error or type(error).__name__}") from error
 
 
 def connect(url: str, timeout: float) -> http.client.HTTPConnection:
@@ -48,7 +49,7 @@ def connect(url: str, timeout: float) -> http.client.HTTPConnection:
             return kinds[parts.scheme](parts.hostname, parts.port, timeout=timeout)
     except (ValueError, http.client.HTTPException):
         pass
-    raise ConfigError(f"{url} is not an http or https URL")
+    raise ConfigError(f"{shown_url(url)} is not an http or https URL")
 
 
 def bearer(api_key: str) -> dict[str, str]:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from tidegate.config.settings import Settings
+from tidegate.core.url import MASK, shown_url
 
-MASK = "***"
 _SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
-_PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*)(:[^/?#]*)?@")
-_QUERY = re.compile(r"\?.*", re.DOTALL)
 _URL_KEYS = ("url", "base_url", "jwks_url", "otlp_endpoint")
 _LONGEST = 200
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """Plain values of the whole effective configuration: passwords in URLs masked, hashes of keys cut to 8 digits."""
+    """Plain values of the whole effective configuration: URLs without secrets, hashes of keys cut to 8 digits."""
     values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=_function_name))
     for key in values["auth"]["keys"]:
         key["sha256"] = key["sha256"][:8] + MASK
@@ -40,19 +37,14 @@ def shown(key: Sequence[str], value: object) -> str:
     name = next((part for part in reversed(key) if not part.isdecimal()), "")
     if _SECRET_WORDS.intersection(name.split("_")):
         return MASK
-    text = repr(without_secrets(value) if isinstance(value, str) else value)
+    text = repr(shown_url(value)) if isinstance(value, str) else shown_url(repr(value))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-
-
-def without_secrets(text: str) -> str:
-    """A URL with its password and query masked; other texts as they are."""
-    return _QUERY.sub(f"?{MASK}", _PASSWORD.sub(rf"\g<user>:{MASK}@", text)) if "://" in text else text
 
 
 def _mask_urls(values: dict[str, Any]) -> None:
     for key, value in values.items():
         if key in _URL_KEYS:
-            values[key] = without_secrets(value)
+            values[key] = shown_url(value)
         for table in value if _is_tables(value) else (value,):
             if _is_table(table):
                 _mask_urls(table)

@@ -15,6 +15,7 @@ from tidegate.config.checks import normalised, not_finite, problems
 from tidegate.config.kinds import choices, is_structured, key_names, kind_of, value_in
 from tidegate.config.settings import Settings
 from tidegate.config.show import shown
+from tidegate.core.url import MASK
 from tidegate.errors import ConfigError
 
 DEFAULT_FILE = Path("tidegate.toml")
@@ -74,7 +75,7 @@ class _Draft:
             self.values.setdefault("models", msgspec.to_builtins([{"provider": "llama", "name": "smollm2"}]))
         kind = kind_of(key, self.values)
         if kind is None:
-            raise self.error(key, _unknown(key, self.values), source=name, value=text)
+            raise self.error(key, _unknown(key, self.values), source=name, value=MASK)
         try:
             value = _from_text(text, kind)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -117,7 +118,11 @@ class _Draft:
         if field is not None:
             key = (*key, field["name"])
             unknown = field["what"] == "contains unknown"
-            return self.error(key, _unknown(key, self.values) if unknown else _missing(key, self.values))
+            if not unknown:
+                return self.error(key, _missing(key, self.values))
+            # Nobody knows what it was meant to hold: `apikey`, `pass`.
+            text = isinstance(_value_at(key, self.values), str)
+            return self.error(key, _unknown(key, self.values), value=MASK if text else None)
         if problem.startswith("Invalid"):
             allowed = choices(kind_of(key[:-1] if key[-1] == "provider" else key, self.values))
             return self.error(key, "expected one of " + ", ".join(allowed))

@@ -10,16 +10,16 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegate.core.principal import Principal
-from tidegate.gate.masking import masked
+from tidegate.gate.masking import masked_path
 from tidegate.gate.response_headers import STARTS
 from tidegate.observe.base import Observer, RequestDone
 
-_SHARED_VIEW = re.compile(r"/s/+[^/]+")
+_SHARED_VIEW = re.compile(r"/s/.+", re.DOTALL)
 
 
 def public_path(path: str) -> str:
     """The path without share tokens: the shared view `/s/TOKEN` becomes `/s/***`, under any prefix."""
-    return masked(_SHARED_VIEW.sub("/s/***", path))
+    return masked_path(_SHARED_VIEW.sub("/s/***", path))
 
 
 class AccessMiddleware:
@@ -67,6 +67,6 @@ def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
         duration_s=duration_s,
         principal=None if principal is None else principal.name,
         address=None if client is None else client[0],
-        stream=None if stream is None else masked(stream),
+        stream=None if stream is None else masked_path(stream),
         quiet=route is not None and route.scope is None,
     )

@@ -19,7 +19,7 @@ from tidegate.errors import (
     TidegateError,
     Unauthenticated,
 )
-from tidegate.gate.masking import masked
+from tidegate.gate.masking import masked, masked_path
 from tidegate.gate.response_headers import STARTS
 from tidegate.observe.base import Failure, Observer
 
@@ -69,7 +69,7 @@ class FailureMiddleware:
     def _observe(self, scope: Scope, exc: Exception) -> None:
         request_id: str | None = scope.get("tidegate.request_id")
         stream: str | None = scope.get("tidegate.stream_id")
-        stream = None if stream is None else masked(stream)
+        stream = None if stream is None else masked_path(stream)
         self.observer.observe(Failure("http", exc, request_id=request_id, stream=stream))
 
 

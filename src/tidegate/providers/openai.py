@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -186,5 +186,6 @@ def drawn(targets: Sequence[Target], random: Callable[[], float]) -> Iterator[Ta
 def secrets(key: str, endpoint: Endpoint) -> tuple[str, ...]:
     """What must not appear in any message, in the forms an upstream may echo; the longest first."""
     password = endpoint.credentials.partition(":")[2]
-    found = {key, endpoint.credentials, endpoint.basic, password, quote(password)}
+    values = [part.partition("=")[2] for part in endpoint.query.split("&")]
+    found = {key, endpoint.credentials, endpoint.basic, password, quote(password), *values, *map(unquote, values)}
     return tuple(sorted((secret for secret in found if secret), key=len, reverse=True))

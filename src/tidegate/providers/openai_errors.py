@@ -31,6 +31,9 @@ MAX_NAME_CHARACTERS = 128
 MIN_SECRET_CHARACTERS = 4
 """Shorter ones (`x`, `no`) are placeholders; cutting them out would only mangle the message."""
 
+CODE = re.compile(r"[\w.:-]+", re.ASCII)
+"""Codes are logged. A sentence is none, and may quote the prompt."""
+
 # Linear in any text: a word is tried at its beginning only, and taken whole.
 KEY_LIKE = re.compile(r"\bsk-[^\s\"',;]++|(?<![\w-])[\w-]++\*{3,}[\w*-]*")
 """OpenAI's keys, and the half-masked ones that some servers show: `abcd****89`."""
@@ -74,12 +77,13 @@ def _refused(status: int, fields: Mapping[str, Any], secrets: Sequence[str], wai
         return redacted(value, secrets)[:limit] if isinstance(value, str) and value else None
 
     mapped = status_for(status)
+    code = text("code", MAX_NAME_CHARACTERS)
     default = "invalid_request_error" if mapped < 500 else "upstream_error"
     return UpstreamRefused(
         text("message", MAX_MESSAGE_CHARACTERS) or f"The upstream answered {status}.",
         type=text("type", MAX_NAME_CHARACTERS) or TYPES.get(mapped, default),
         status=mapped,
-        code=text("code", MAX_NAME_CHARACTERS),
+        code=code if code and CODE.fullmatch(code) else None,
         param=text("param", MAX_NAME_CHARACTERS),
         retry_after=wait,
     )

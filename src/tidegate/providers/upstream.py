@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from tidegate.core.request_id import current_request_id
 from tidegate.core.trace_context import current_trace
+from tidegate.core.url import shown_url
 from tidegate.errors import ConfigError, ProviderError, UpstreamTimeout, UpstreamUnreachable
 from tidegate.providers.upstream_connection import UpstreamConnection
 
@@ -45,7 +46,7 @@ class Endpoint:
             if not parts.hostname:
                 raise ValueError("no host")
         except (ValueError, KeyError):
-            raise ConfigError(f"{masked(url)!r} is not an http or https URL") from None
+            raise ConfigError(f"{shown_url(url)!r} is not an http or https URL") from None
         credentials = unquote(parts.netloc.rpartition("@")[0])
         return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query, credentials)
 
@@ -99,11 +100,6 @@ def tracing_lines(random_bytes: Callable[[int], bytes]) -> bytes:
         if trace.state:
             lines.append(f"tracestate: {trace.state}\r\n")
     return "".join(lines).encode("ascii")
-
-
-def masked(url: str) -> str:
-    """A URL fit to be shown: without its credentials and its query."""
-    return re.sub(r"//[^/]*@", "//***@", url.partition("?")[0])
 
 
 @functools.cache
