@@ -1,6 +1,6 @@
 /** The API key: asked for where the server wants one, and handed to it for a cookie that no script can read. */
 
-import { $, place, showNotice } from './page.js';
+import { $, base, place, showNotice } from './page.js';
 import { beginSession, TidegateError } from './tidegate.js';
 
 /** That there is such a cookie is noted for all tabs; nothing of the key is. */
@@ -40,7 +40,7 @@ async function submit(event) {
   event.preventDefault();
   showProblem('');
   try {
-    await beginSession($('key').value.trim());
+    await beginSession($('key').value.trim(), { base });
   } catch (error) {
     const { status, message } = /** @type {TidegateError} */ (error);
     showProblem(status === 401 ? 'The server did not accept this key.' : message);

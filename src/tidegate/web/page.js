@@ -4,8 +4,11 @@
 const NEAR_END = 48;
 const SPOKEN_FOR_MS = 10_000;
 
+/** Where the server is mounted. Its pages stand at different depths below that, and their scripts always at web/. */
+export const base = new URL('..', import.meta.url);
+
 /** Several servers may be mounted side by side on one origin: the path of this one, for the names of what it keeps. */
-export const place = new URL('.', document.baseURI).pathname;
+export const place = base.pathname;
 
 /** @param {string} id */
 export const $ = (id) => /** @type {any} */ (document.getElementById(id));

@@ -74,3 +74,24 @@ async function errorFrom(response) {
 export function broken(cause) {
   throw new TidegateError('The connection broke.', { cause });
 }
+
+/** @type {Record<string, number>} */
+const STATUS = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  permission_error: 403,
+  not_found_error: 404,
+  conflict_error: 409,
+  rate_limit_error: 429,
+  unavailable_error: 503,
+};
+
+/**
+ * An error as a WebSocket brings it: without a status, which its type stands for.
+ *
+ * @param {{type: string, code: string, message: string, request_id: string | null, retry_after_ms?: number}} error
+ */
+export function refusal({ type, code, message, request_id: requestId, retry_after_ms: retryAfterMs = 0 }) {
+  const status = STATUS[type] ?? 500;
+  return new TidegateError(message, { status, code, requestId: requestId ?? '', retryAfterMs });
+}

@@ -15,7 +15,8 @@ const OFFLINE_MS = 30_000;
 const JITTER = 0.5;
 const MAX_FLOOR_MS = 300_000;
 
-const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
+/** After one of these a stream has no more events. */
+export const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
 
 /** Pure: no connection, no clock; randomness is handed in. */
 export class Session {

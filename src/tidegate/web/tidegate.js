@@ -28,6 +28,7 @@
  * @property {(id: string) => void} [onStart] Called once, with the id of the stream.
  */
 
+import { onReturn } from './attention.js';
 import { broken, request, TidegateError } from './request.js';
 import { Session } from './session.js';
 import { SseDecoder } from './sse.js';
@@ -293,17 +294,4 @@ async function pause(ms, signal, onWait) {
     clearTimeout(timer);
     over.abort();
   }
-}
-
-/**
- * Calls back when the browser says that the network, or the reader, has returned. Elsewhere it never does.
- *
- * @param {() => void} callback
- * @param {AbortSignal} until
- */
-function onReturn(callback, until) {
-  if (typeof document === 'undefined') return;
-  const visible = () => document.visibilityState === 'visible' && callback();
-  addEventListener('online', callback, { signal: until });
-  document.addEventListener('visibilitychange', visible, { signal: until });
 }

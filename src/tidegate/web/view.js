@@ -96,7 +96,7 @@ function measured({ usage, seconds }) {
 }
 
 /** @param {string} label @param {() => void} run @param {string} [className] */
-function button(label, run, className = 'plain') {
+export function button(label, run, className = 'plain') {
   const node = make('button', className, label);
   node.setAttribute('type', 'button');
   node.addEventListener('click', run);
@@ -104,7 +104,7 @@ function button(label, run, className = 'plain') {
 }
 
 /** @param {string} name @param {string} className @param {(string | Node)[]} children */
-function make(name, className, ...children) {
+export function make(name, className, ...children) {
   const node = document.createElement(name);
   node.className = className;
   node.append(...children);

@@ -1,0 +1,65 @@
+/**
+ * Who is in a room: the server counts the connections, and the names are those that people have given themselves.
+ *
+ * @typedef {import('./socket.js').Socket} Socket
+ * @typedef {import('./talk.js').Talk} Talk
+ */
+
+import { $, announce } from './page.js';
+import { countOf } from './talk.js';
+
+/** Who leaves without a word is only found to be gone by asking. */
+const LOOK_EVERY_MS = 15_000;
+
+/** A connection that ends takes a moment to be counted out. */
+const LOOK_AFTER_MS = 300;
+
+export class Attendance {
+  /** @param {Socket} socket @param {string} topic @param {Talk} talk */
+  constructor(socket, topic, talk) {
+    this._socket = socket;
+    this._topic = topic;
+    this._talk = talk;
+    this._looking = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._timer = undefined;
+    this._heard = '';
+    setInterval(() => this._look(), LOOK_EVERY_MS);
+  }
+
+  /** Somebody has come or gone, or may have. */
+  lookSoon() {
+    this._timer ??= setTimeout(() => this._look(), LOOK_AFTER_MS);
+  }
+
+  /** @param {string} state Of the connection. */
+  showConnection(state) {
+    $('presence').classList.toggle('away', state !== 'streaming');
+    if (state === 'streaming') this.lookSoon();
+    else $('presence').textContent = state === 'reconnecting' ? 'Reconnecting' : 'Waiting for the connection';
+  }
+
+  async _look() {
+    clearTimeout(this._timer);
+    this._timer = undefined;
+    if (this._looking || document.visibilityState !== 'visible') return;
+    this._looking = true;
+    try {
+      const { present } = await this._socket.call('presence', { topic: this._topic });
+      this._show(present);
+    } catch {
+      // It is asked again soon.
+    } finally {
+      this._looking = false;
+    }
+  }
+
+  /** @param {{principal: string, connections: number}[]} present */
+  _show(present) {
+    const names = this._talk.names(present, Date.now() / 1000).join(', ');
+    const text = `${countOf(present)} here${names && `: ${names}`}`;
+    $('presence').textContent = $('presence').title = text;
+    if (text !== this._heard) announce(text);
+    this._heard = text;
+  }
+}

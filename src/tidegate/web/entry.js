@@ -1,0 +1,78 @@
+/**
+ * One entry of a room on the page: somebody's words, or an answer of the model.
+ *
+ * @typedef {import('./talk.js').Said} Said
+ * @typedef {import('./talk.js').Answer} Answer
+ */
+
+import { button, make, TurnView } from './view.js';
+
+/** So soon after each other, in seconds, the messages of one person stand under one line. */
+const TOGETHER_SECONDS = 300;
+
+/** @param {Said} said @param {boolean} own @param {Said | Answer | undefined} before What stands above it. */
+export function saidView(said, own, before) {
+  const { name, from, text, at, member } = said;
+  const goesOn = before?.kind === 'text' && before.member === member && at - before.at < TOGETHER_SECONDS;
+  const node = make('li', `entry said${own ? ' own' : ''}${goesOn ? ' goes-on' : ''}`);
+  node.append(byline(own ? 'You' : name, from, at), make('p', 'words', text));
+  return node;
+}
+
+/** An own message on its way. */
+export class Outgoing {
+  /** @param {string} text */
+  constructor(text) {
+    this._status = make('p', 'status', 'Sending');
+    this.node = make('li', 'entry said own outgoing', make('p', 'words', text), this._status);
+  }
+
+  /** @param {string} why @param {() => void} again */
+  showFailure(why, again) {
+    this._status.dataset.state = 'failed';
+    const retry = button('Try again', () => {
+      delete this._status.dataset.state;
+      this._status.replaceChildren('Sending');
+      again();
+    });
+    this._status.replaceChildren(make('span', '', `Not sent: ${why}`), retry);
+  }
+}
+
+export class AnswerView {
+  /** @param {Answer} answer @param {string} asker @param {(() => void) | undefined} onStop */
+  constructor(answer, asker, onStop) {
+    this.view = new TurnView(answer.turn);
+    this._stop = onStop && button('Stop', onStop);
+    const head = byline(answer.model, answer.from, answer.at, `asked by ${asker}`);
+    if (this._stop) head.append(this._stop);
+    this.node = make('li', 'entry answered', head, this.view.node);
+    this.showEnd();
+  }
+
+  /** An answer that has ended cannot be stopped. */
+  showEnd() {
+    if (this.view.turn.status === 'live') return;
+    this._stop?.remove();
+    this.view.showEnd();
+  }
+}
+
+/** @param {string} name @param {string} from @param {number} at @param {string} [more] */
+function byline(name, from, at, more) {
+  const when = new Date(at * 1000);
+  const time = make('time', '', shortly(when));
+  time.setAttribute('datetime', when.toISOString());
+  const line = make('p', 'byline', make('strong', '', name), ...(more ? [make('span', '', more)] : []), time);
+  // A name is what its bearer chose; this is who the server knows.
+  if (from !== 'anonymous') line.title = from;
+  return line;
+}
+
+/** @param {Date} when */
+function shortly(when) {
+  const today = when.toDateString() === new Date().toDateString();
+  const day = /** @type {const} */ ({ day: 'numeric', month: 'short' });
+  const hour = /** @type {const} */ ({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  return new Intl.DateTimeFormat('en', today ? hour : { ...day, ...hour }).format(when);
+}

@@ -1,0 +1,39 @@
+/** The name that somebody goes by in rooms: chosen once, and kept by their browser. */
+
+import { $, place, showNotice } from './page.js';
+
+const NAME = `tidegate:${place}:name`;
+
+/** @type {(name: string) => void} */
+let then = () => {};
+
+export function ownName() {
+  return localStorage.getItem(NAME) ?? '';
+}
+
+/** @param {(name: string) => void} use What to do with it. */
+export function askForName(use) {
+  then = use;
+  $('name').value = ownName();
+  $('name-dialog').returnValue = '';
+  $('name-dialog').showModal();
+  $('name').select();
+}
+
+function closed() {
+  const name = $('name').value.trim();
+  if ($('name-dialog').returnValue === 'given' && name) {
+    localStorage.setItem(NAME, name);
+    showNotice('');
+    then(name);
+  } else if (!ownName()) {
+    showNotice('Choose a name to come in.', 'Choose it', () => askForName(then));
+  }
+}
+
+$('name-form').addEventListener('submit', (/** @type {Event} */ event) => {
+  event.preventDefault();
+  $('name-dialog').close('given');
+});
+$('name-dialog').addEventListener('close', closed);
+$('name-later').addEventListener('click', () => $('name-dialog').close());
