@@ -291,12 +291,28 @@ def test_tail_begins_after_a_position(server: Process, tidegate: Run) -> None:
     assert tidegate("tail", stream, "--url", server.url, "--after", f"{epoch}-3").out.startswith(" three one")
 
 
-@pytest.mark.parametrize("name", ["gen_none", "room"])
-def test_tail_of_what_is_not_there_fails(server: Process, tidegate: Run, name: str) -> None:
+@pytest.mark.parametrize(("name", "status"), [("gen_none", 404), ("no room", 400)])
+def test_tail_of_what_is_not_there_fails(server: Process, tidegate: Run, name: str, status: int) -> None:
     """Exit code 1, with the server's message."""
     outcome = tidegate("tail", name, "--url", server.url)
     assert outcome.code == 1
-    assert re.fullmatch(r"tidegate: .+ \(404\)\n", outcome.err)
+    assert re.fullmatch(rf"tidegate: .+ \({status}\)\n", outcome.err)
+
+
+def test_tail_of_a_topic(server: Process) -> None:
+    """Each message is a line: a text as it is, all else as JSON; a topic goes on until it is left."""
+    for data in ("hello", {"n": [1, None]}):
+        published = httpx.post(f"{server.url}/v1/topics/room/messages", json={"data": data})
+        assert published.status_code == 200
+    with subprocess.Popen(
+        [*TIDEGATE, "tail", "room", "--after", "earliest", "--url", server.url], stdout=subprocess.PIPE
+    ) as tail:
+        assert tail.stdout is not None
+        assert [tail.stdout.readline() for _ in range(2)] == [b"hello\n", b'{"n":[1,null]}\n']
+        httpx.post(f"{server.url}/v1/topics/room/messages", json={"data": "live", "type": "note"})
+        assert tail.stdout.readline() == b"live\n"
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait() == 130
 
 
 def test_tail_says_why_a_stream_was_cancelled(server: Process, tidegate: Run) -> None:

@@ -161,7 +161,7 @@ def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> Non
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
 @click.option("--after", metavar="CURSOR", help="Begin after this position.")
 def tail(stream: str, url: str, after: str | None) -> int:
-    """Follow a stream, across broken connections and restarts of the server.
+    """Follow a stream or a topic, across broken connections and restarts of the server.
 
     TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory only (memory://) has
     forgotten them after a restart.

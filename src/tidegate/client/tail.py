@@ -1,4 +1,4 @@
-"""Following a stream in a terminal: its text on stdout, what happens to it on stderr."""
+"""Following a stream or a topic in a terminal: its text, or messages, on stdout, what happens to it on stderr."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ class _Data(msgspec.Struct):
     message: str = ""
     to: str = ""
     by: str = ""
+    data: msgspec.Raw = msgspec.Raw()
 
 
 def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
-    """Prints the text of a stream as it comes, until its end: 0 if it completed, 1 if not.
+    """Prints the text of a stream as it comes, until its end: 0 if it completed, 1 if not. A topic has no end.
 
     Raises `UpstreamRefused` where the server will not have it, `UpstreamMalformed` where it does not make sense.
     """
@@ -94,6 +95,8 @@ class _Printer:
             self._end(f"failed: {data.error.message if data.error else 'no reason given'}")
         elif event.event == "cancelled":
             self._end(f"cancelled by {data.by}" + (f": {data.reason}" if data.reason else ""))
+        elif bytes(data.data):
+            self._print(_line(data.data))
 
     def say(self, message: str) -> None:
         # Not on stdout: what stands there is the stream's text and nothing else.
@@ -114,3 +117,9 @@ class _Printer:
     def _end(self, message: str) -> None:
         self.code = 1
         self.say(message)
+
+
+def _line(message: msgspec.Raw) -> str:
+    """A message of a topic: a text as it is, all else as JSON."""
+    value = msgspec.json.decode(message)
+    return f"{value if isinstance(value, str) else bytes(message).decode()}\n"
