@@ -10,6 +10,7 @@ from tidegate.core.principal import Principal
 from tidegate.errors import ConfigError, Unauthenticated
 from tidegate.gate.claims import MAX_SUBJECT, Expected, is_subject, principal_of
 from tidegate.gate.jws import HS256, SIGNED_BY_KEY, Header, is_jwt, read_header, signed_payload
+from tidegate.gate.verified import Verified
 
 if TYPE_CHECKING:
     from tidegate.gate.jwk import KeySet
@@ -43,6 +44,7 @@ class Tokens:
         self._keys = keys
         self._expected = Expected(issuer, audience)
         self._now = now
+        self._verified = Verified()
 
     def start(self) -> None:
         """Begins to fetch the issuer's keys, so that the first requests find them."""
@@ -60,17 +62,18 @@ class Tokens:
         Raises `Unauthenticated`, `TokenExpired` or `IssuerUnavailable` (or the awaitable does). No message repeats
         anything of the token.
         """
+        known = None if self._keys is None else self._keys.current()
+        if (payload := self._verified.find(token, known)) is not None:
+            return self._principal(payload)
         header = read_header(token)
         if header.alg == HS256 and self._secret is not None:
-            return self._principal(_signed(signed_payload(token, self._secret, HS256)))
-        if header.alg not in SIGNED_BY_KEY or self._keys is None:
+            payload = _signed(signed_payload(token, self._secret, HS256))
+        elif header.alg not in SIGNED_BY_KEY or self._keys is None:
             raise Unauthenticated("The token's algorithm is not one that this server accepts.")
-        known = self._keys.current()
-        payload = _found(token, header, known) if known is not None else None
-        if payload is None:
+        elif known is None or (payload := _found(token, header, known)) is None:
             sought = self._keys.seek(lambda keys: _found(token, header, keys), seen=known, account=account)
             return self._fetched(sought)
-        return self._principal(payload)
+        return self._principal(self._verified.keep(token, known, payload))
 
     async def _fetched(self, sought: Awaitable[bytes | None]) -> Principal:
         payload = await sought
