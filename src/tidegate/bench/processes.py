@@ -104,6 +104,6 @@ def _stop(popen: subprocess.Popen[bytes]) -> None:
             return
         popen.send_signal(which)
         try:
-            popen.wait(0.5 if which == signal.SIGTERM else STOP_SECONDS)
+            popen.wait(0.1 if which == signal.SIGTERM else STOP_SECONDS)
         except subprocess.TimeoutExpired:
             continue

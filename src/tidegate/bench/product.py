@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import sys
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,12 @@ COMMAND = (sys.executable, "-c", "from tidegate.cli import main; main()", "serve
 
 MEMORY = 'url = "memory://"'
 
-LIMITS = """
+QUIET = """
 [observability]
 log_level = "error"
+"""
+
+NO_LIMITS = """
 [limits]
 requests_per_minute = 0
 concurrent_generations = 0
@@ -45,20 +48,23 @@ base_url = "{url}/v1"
 
 
 @contextmanager
-def serving(models: str, more: str = "", *, store: str = MEMORY) -> Generator[Server]:
+def serving(
+    models: str, more: str = "", *, store: str = MEMORY, limits: str = NO_LIMITS, command: Sequence[str] = COMMAND
+) -> Generator[Server]:
     """`tidegate serve` with these models. `store` is what stands in `[store]`."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "tidegate.toml"
-        config.write_text(f"[store]\n{store}\n{LIMITS}{models}{more}")
-        with listening([*COMMAND, "--config", str(config)], server_cpu(), cwd=Path(folder)) as server:
+        config.write_text(f"[store]\n{store}\n{QUIET}{limits}{models}{more}")
+        with listening([*command, "--config", str(config)], server_cpu(), cwd=Path(folder)) as server:
             yield server
 
 
-def begin(server: Server, pace: Pace) -> str:
-    """Starts a generation that nobody has to follow; its id."""
+def begin(server: Server, pace: Pace, token: str = "") -> str:
+    """Starts a generation that nobody has to follow; its id. `token` is sent where there is one."""
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     body = {"model": "ticks", "prompt": msgspec.json.encode(pace).decode(), "background": True}
-    connection.request("POST", "/v1/streams", msgspec.json.encode(body), {"content-type": "application/json"})
+    connection.request("POST", "/v1/streams", msgspec.json.encode(body), headers)
     response = connection.getresponse()
     answer = response.read()
     connection.close()
@@ -67,9 +73,10 @@ def begin(server: Server, pace: Pace) -> str:
     return msgspec.json.decode(answer)["id"]
 
 
-def get(path: str, headers: str = "") -> bytes:
-    """A GET request, as bytes for the socket. `headers` end with CRLF."""
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()
+def get(path: str, token: str = "") -> bytes:
+    """A GET request, as bytes for the socket, with the token where there is one."""
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\n".encode()
 
 
 def post(path: str, body: Mapping[str, Any]) -> bytes:
@@ -79,6 +86,6 @@ def post(path: str, body: Mapping[str, Any]) -> bytes:
     return head.encode() + b"\r\n\r\n" + data
 
 
-def follow(stream: str) -> bytes:
+def follow(stream: str, token: str = "") -> bytes:
     """The request of a reader of a stream, from its beginning."""
-    return get(f"/v1/streams/{stream}/events")
+    return get(f"/v1/streams/{stream}/events", token)
