@@ -1,6 +1,6 @@
 /* Reads event streams over many connections, and counts: cheap enough not to be what is measured.
  *
- *     load PORT CONNECTIONS AT_ONCE AGAIN RECEIVE_BUFFER < request, then commands
+ *     load PORT CONNECTIONS AT_ONCE AGAIN RECEIVE_BUFFER WEBSOCKET < request, then commands
  *
  * The request is on stdin, preceded by its length in bytes as a line; commands follow, one a line:
  *     reset        counts from here
@@ -12,7 +12,12 @@
  * "ready" is printed when every connection has had the first bytes of an answer. At most AT_ONCE connections wait
  * for theirs at a time. With AGAIN = 1 an answer that has ended is asked for again on the same connection.
  *
- * A token carries `@`, the nanoseconds of CLOCK_REALTIME at which it was made in 19 digits, and `;`.
+ * With WEBSOCKET = 1 the request is a handshake, and what follows its empty line goes out as it is once the server has
+ * switched protocols; then the first frame is the answer. An event is a text or binary frame. Pings are answered, and
+ * have to be empty.
+ *
+ * A token carries `@`, the nanoseconds of CLOCK_REALTIME at which it was made in 19 digits, and `;`. It is out of order
+ * when its time is not after that of the token before.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,13 +35,17 @@
 #include <unistd.h>
 
 enum { STAMP_DIGITS = 19, SUB = 32, BUCKETS = 64 * SUB, READ_SIZE = 1 << 16 };
+enum { PING = 9, MASKED = 128, HEADER_SIZE = 10 };
+
+static const char EMPTY_LINE[] = "\r\n\r\n";
 
 struct connection {
     int fd;
-    uint8_t connected, headed, failed, stalled, in_stamp, digits, after_last;
+    uint8_t connected, checked, headed, failed, stalled, in_stamp, digits, after_last;
+    uint8_t switching, header_size, header[HEADER_SIZE];
     char line[4];
     uint32_t length;
-    uint64_t stamp, began, live, tokens;
+    uint64_t payload, stamp, before, began, live, tokens;
 };
 
 struct histogram {
@@ -44,10 +53,10 @@ struct histogram {
 };
 
 static struct connection *connections;
-static int total, opened, waiting, at_once, again, receive_buffer, epoll_fd, port, stalled;
+static int total, opened, waiting, at_once, again, receive_buffer, websocket, epoll_fd, port, stalled;
 static char *request;
-static size_t request_size;
-static uint64_t since, tokens, events, reads, bytes, ends, closed, failed, headed;
+static size_t request_size, greeting_size;
+static uint64_t since, tokens, events, reads, bytes, ends, closed, failed, headed, disorder;
 static struct histogram delay, delay_stalled, to_live;
 
 static uint64_t now(void)
@@ -110,8 +119,9 @@ static void report(void)
         live += connections[i].live != 0;
     }
     printf("{\"seconds\":%.6f,\"tokens\":%lu,\"events\":%lu,\"reads\":%lu,\"bytes\":%lu,\"ends\":%lu,\"closed\":%lu,"
-           "\"failed\":%lu,\"connected\":%lu,\"live\":%lu,\"tokens_min\":%lu,\"tokens_max\":%lu",
-           (double)(now() - since) / 1e9, tokens, events, reads, bytes, ends, closed, failed, headed, live, fewest, most);
+           "\"failed\":%lu,\"connected\":%lu,\"live\":%lu,\"tokens_min\":%lu,\"tokens_max\":%lu,\"disorder\":%lu",
+           (double)(now() - since) / 1e9, tokens, events, reads, bytes, ends, closed, failed, headed, live, fewest, most,
+           disorder);
     print_histogram("delay_ms", &delay);
     print_histogram("delay_stalled_ms", &delay_stalled);
     print_histogram("to_live_ms", &to_live);
@@ -162,25 +172,41 @@ static void dial_more(void)
     }
 }
 
+static void say(struct connection *connection, const char *data, size_t size)
+{
+    if (send(connection->fd, data, size, MSG_NOSIGNAL) != (ssize_t)size)
+        connection->failed = 1;
+}
+
 static void ask(struct connection *connection)
 {
-    if (send(connection->fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size)
-        connection->failed = 1;
+    say(connection, request, request_size);
     connection->connected = 1;
     watch(connection, EPOLL_CTL_MOD, EPOLLIN);
 }
 
-static void head(struct connection *connection, const char *data, size_t size)
+static void fail(struct connection *connection, const char *data, size_t size)
+{
+    connection->failed = 1;
+    if (failed++ == 0)
+        fprintf(stderr, "%.*s\n", (int)size, data);
+}
+
+static void check(struct connection *connection, const char *data, size_t size)
+{
+    if (connection->checked)
+        return;
+    connection->checked = 1;
+    if (size < 12 || memcmp(data + 9, websocket ? "101" : "200", 3) != 0)
+        fail(connection, data, size);
+}
+
+static void head(struct connection *connection)
 {
     if (connection->headed)
         return;
     connection->headed = 1;
     waiting--;
-    if (size < 12 || memcmp(data + 9, "200", 3) != 0) {
-        connection->failed = 1;
-        if (failed++ == 0)
-            fprintf(stderr, "%.*s\n", (int)size, data);
-    }
     headed++;
     dial_more();
     if (headed == (uint64_t)total) {
@@ -193,6 +219,8 @@ static void stamped(struct connection *connection, uint64_t time)
 {
     uint64_t late = time > connection->stamp ? time - connection->stamp : 0;
     note(connection - connections < stalled ? &delay_stalled : &delay, late);
+    disorder += connection->stamp <= connection->before;
+    connection->before = connection->stamp;
     if (!connection->live && connection->stamp >= connection->began) {
         connection->live = time;
         note(&to_live, time - connection->began);
@@ -243,12 +271,65 @@ static int scan(struct connection *connection, const char *data, size_t size, ui
     return ended;
 }
 
+/* The first bytes are the answer to the handshake, up to an empty line; gives their number. */
+static size_t switch_protocols(struct connection *connection, const char *data, size_t size)
+{
+    size_t used = 0;
+    while (used < size && EMPTY_LINE[connection->switching]) {
+        char byte = data[used++];
+        connection->switching = byte == EMPTY_LINE[connection->switching] ? connection->switching + 1 : byte == '\r';
+    }
+    if (used && !EMPTY_LINE[connection->switching]) {
+        say(connection, request + request_size, greeting_size);
+        if (!greeting_size)
+            head(connection);
+    }
+    return used;
+}
+
+/* Takes a byte of a frame's header (RFC 6455, 5.2). */
+static void begin_frame(struct connection *connection, uint8_t byte)
+{
+    static const char PONG[] = {(char)0x8A, (char)MASKED, 0, 0, 0, 0};
+    uint8_t *header = connection->header;
+    header[connection->header_size++] = byte;
+    int more = header[1] == 126 ? 2 : header[1] == 127 ? 8 : 0;
+    if (connection->header_size < 2 + more)
+        return;
+    connection->payload = more ? 0 : header[1];
+    for (int i = 2; i < connection->header_size; i++)
+        connection->payload = connection->payload << 8 | header[i];
+    connection->header_size = 0;
+    int opcode = header[0] & 15;
+    if (opcode == PING && header[1] == 0)
+        say(connection, PONG, sizeof PONG);
+    else if (opcode > 2 || header[1] & MASKED)
+        fail(connection, "this frame was not expected", 27);
+    else
+        events++;
+    head(connection);
+}
+
+static void scan_frames(struct connection *connection, const char *data, size_t size, uint64_t time)
+{
+    for (size_t i = switch_protocols(connection, data, size); i < size;) {
+        if (!connection->payload) {
+            begin_frame(connection, (uint8_t)data[i++]);
+            continue;
+        }
+        size_t part = size - i < connection->payload ? size - i : connection->payload;
+        scan(connection, data + i, part, time);
+        connection->payload -= part;
+        i += part;
+    }
+}
+
 static void hang_up(struct connection *connection)
 {
     close(connection->fd);
     closed++;
-    if (!connection->headed)
-        head(connection, "", 0);
+    check(connection, "", 0);
+    head(connection);
     connection->length = connection->after_last = connection->in_stamp = 0;
     if (again)
         dial(connection);
@@ -264,9 +345,14 @@ static void take(struct connection *connection)
         hang_up(connection);
         return;
     }
-    head(connection, data, (size_t)size);
+    check(connection, data, (size_t)size);
     reads++;
     bytes += (uint64_t)size;
+    if (websocket) {
+        scan_frames(connection, data, (size_t)size, now());
+        return;
+    }
+    head(connection);
     int ended = scan(connection, data, (size_t)size, now());
     ends += (uint64_t)ended;
     if (ended && again)
@@ -332,17 +418,25 @@ static void read_request(void)
             exit(2);
         got += (size_t)size;
     }
+    if (websocket) {
+        char *empty = memmem(request, request_size, EMPTY_LINE, 4);
+        if (!empty)
+            exit(2);
+        greeting_size = request_size - (size_t)(empty + 4 - request);
+        request_size -= greeting_size;
+    }
 }
 
 int main(int count, char **arguments)
 {
-    if (count != 6)
+    if (count != 7)
         return 2;
     port = atoi(arguments[1]);
     total = atoi(arguments[2]);
     at_once = atoi(arguments[3]);
     again = atoi(arguments[4]);
     receive_buffer = atoi(arguments[5]);
+    websocket = atoi(arguments[6]);
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

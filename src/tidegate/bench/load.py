@@ -36,9 +36,10 @@ NONE = Spread(0, 0, 0, 0, 0)
 class Counts(msgspec.Struct, frozen=True):
     """What all connections together have had since the last reset; `tokens_min` and `_max` are of one, from its start.
 
-    A connection is live when it has had a token that was made after it had dialled. `bytes` are those of the wire;
-    `body` is without heads and the framing of chunks, as compressed as it came. What has a default here is counted by
-    only one of the load generators.
+    A connection is live when it has had a token that was made after it had dialled. `disorder` counts tokens that were
+    not made after the one before, of the same connection, from its start. `bytes` are those of the wire; `body` is
+    without heads and the framing of chunks, as compressed as it came. What has a default here is counted by only one of
+    the load generators.
     """
 
     seconds: float
@@ -55,6 +56,7 @@ class Counts(msgspec.Struct, frozen=True):
     live: int = 0
     tokens_min: int = 0
     tokens_max: int = 0
+    disorder: int = 0
     delay_stalled_ms: Spread = NONE
     to_live_ms: Spread = NONE
 
@@ -134,12 +136,14 @@ def reading(
     at_once: int = 100,
     again: bool = False,
     receive_buffer: int = 0,
+    websocket: bool = False,
 ) -> Generator[Load]:
     """Connections that send the server's request and read, `at_once` waiting for an answer at a time.
 
     `again`: an answer that has ended is asked for again. `receive_buffer`: of each socket, in bytes; 0 is the system's.
+    `websocket`: the request is a handshake; what follows its empty line goes out once that is answered.
     """
-    numbers = (server.port, connections, at_once, int(again), receive_buffer)
+    numbers = (server.port, connections, at_once, int(again), receive_buffer, int(websocket))
     with _running([str(program), *map(str, numbers)], server.request) as load:
         yield load
 

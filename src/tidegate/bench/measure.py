@@ -38,13 +38,18 @@ def at_work(
     with connections as load:
         before = memory_bytes(server.pid)
         load.dial()
-        time.sleep(options.warmup)
-        load.reset()
-        began = cpu_seconds(server.pid)
-        time.sleep(options.seconds)
-        used = cpu_seconds(server.pid) - began
-        counts = load.report()
-        held = memory_bytes(server.pid) - before
+        return under_way(options, server, load, before)
+
+
+def under_way(options: Options, server: Server, load: Load, before: int) -> tuple[Counts, dict[str, float]]:
+    """The same with connections that are there; `before` is what the server held without them, in bytes."""
+    time.sleep(options.warmup)
+    load.reset()
+    began = cpu_seconds(server.pid)
+    time.sleep(options.seconds)
+    used = cpu_seconds(server.pid) - began
+    counts = load.report()
+    held = memory_bytes(server.pid) - before
     return counts, {**per_token(counts, used), **delays(counts), "KB/reader": held / options.readers / 1024}
 
 

@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 GO = "/usr/local/go/bin/go"
 """Where Go's own archive is unpacked by its instructions, often outside the PATH."""
 
+GO_ENVIRON = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+
 
 class Programs:
     """Builds each program once, into `folder`. `baselines` has the sources of other servers, in a checkout only.
@@ -35,7 +37,10 @@ class Programs:
         return self._own("upstream.c")
 
     def baseline(self, name: str) -> list[str | Path] | None:
-        """How to start the server `name.c`, or that of the Go module `name`; None without its source or compiler."""
+        """How to start the server `name.c`, or that of the Go module `name`.
+
+        None without its source, its compiler, or what it needs: modules are fetched as their `go.sum` has them.
+        """
         source = self._baselines / f"{name}.c"
         program = self._compiled(source) if source.is_file() else self._module(name)
         return None if program is None else [program]
@@ -65,16 +70,23 @@ class Programs:
     def _module(self, name: str) -> Path | None:
         go = shutil.which("go") or shutil.which(GO)
         module = self._baselines / name
-        if go is None or not module.is_dir():
+        if go is None or not module.is_dir() or not _fetched(go, module):
             return None
         return self._made(name, [go, "build", "-o", self._folder / name, "."], cwd=module)
 
     def _made(self, name: str, command: Sequence[str | Path], cwd: Path) -> Path:
         target = self._folder / name
         if not target.exists():
-            # Nothing is fetched: the sources need the standard library only.
-            environ = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+            environ = {**os.environ, **GO_ENVIRON, "GOPROXY": "off"}
             done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise TidegateError(f"building {name} failed: {done.stderr.strip()}")
         return target
+
+
+def _fetched(go: str, module: Path) -> bool:
+    """Whether everything is there that the module needs besides the standard library; its `go.sum` has what that is."""
+    if not (module / "go.sum").is_file():
+        return True
+    environ = {**os.environ, **GO_ENVIRON}
+    return subprocess.run([go, "mod", "download"], cwd=module, env=environ, capture_output=True).returncode == 0

@@ -10,10 +10,12 @@ from typing import Any
 
 from tidegate.bench.compression import compression
 from tidegate.bench.fanout import connections, fanout
+from tidegate.bench.gate import gate
 from tidegate.bench.options import Bench, Options
 from tidegate.bench.programs import Programs
 from tidegate.bench.relay import batching, relay
 from tidegate.bench.report import Table
+from tidegate.bench.sockets import sockets
 from tidegate.bench.start import start
 from tidegate.bench.stores import stores
 from tidegate.bench.storm import resume_storm, slow_readers
@@ -39,7 +41,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "saturation": Scenario(relay, Options(readers=100, rate=0, seconds=5, rounds=3), "tokens/s/core"),
     "batching": Scenario(batching, Options(readers=200, rate=50, seconds=10, rounds=3), "us/token"),
     "compression": Scenario(compression, Options(readers=300, rate=20, seconds=10, rounds=3), "bytes/token"),
+    "gate": Scenario(gate, Options(readers=1000, rate=20, seconds=5, rounds=3), "us/request"),
     "connections": Scenario(connections, Options(readers=10_000, rate=0, seconds=3, rounds=1), "KB/reader"),
+    "sockets": Scenario(sockets, Options(readers=5000, rate=4, seconds=10, rounds=3), "us/token"),
     "stores": Scenario(stores, Options(readers=500, rate=20, seconds=10, rounds=3), "us/token"),
     "start": Scenario(start, Options(readers=0, rate=0, seconds=0, rounds=5), "ready s"),
     "resume-storm": Scenario(resume_storm, Options(readers=5000, rate=1, seconds=0, rounds=3), "p99 ms"),

@@ -107,7 +107,7 @@ class Session:
         self._malformed = 0
         self._refused = 0
         self._expiry: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def caller(self) -> Principal:
@@ -143,8 +143,8 @@ class Session:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
 
     def dismiss(self, reason: str) -> None:
         """Sends the client away; `draining` is a server that is about to stop, all else an operator's wish."""

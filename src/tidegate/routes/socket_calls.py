@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import AlreadyAttached, Forbidden
 from tidegate.routes.call import Context, claim
 from tidegate.streams.reader import Reader
-from tidegate.transports.attachment import Attachment
+from tidegate.transports.attachment import Attachment, Key
 from tidegate.transports.registry import Connection
 from tidegate.transports.socket import DRAINING, Socket, SocketClosed
 from tidegate.transports.ws_wire import SocketWire
@@ -31,8 +31,6 @@ NEEDS: dict[str, Scope] = {
     "presence": "subscribe",
 }
 """The scope of each op; those that are not here take none, and do not count as requests."""
-
-Key = tuple[Literal["stream", "topic"], str]
 
 
 class Desk(Protocol):
@@ -216,7 +214,7 @@ class Calls:
         except BaseException:
             reader.close()
             raise
-        attachment = Attachment(reader, lambda ended, error: self._ended(key, ended, error))
+        attachment = Attachment(key, reader, self._ended)
         self._attached[key] = attachment
         self._desk.connection.attach(key, reader)
         self._deliver(attachment, key, batch)
@@ -237,7 +235,8 @@ class Calls:
             heartbeat_seconds=context.heartbeat_seconds,
         )
 
-    def _ended(self, key: Key, attachment: Attachment, error: BaseException | None) -> None:
+    def _ended(self, attachment: Attachment, error: BaseException | None) -> None:
+        key = attachment.key
         if self._attached.get(key) is attachment:
             del self._attached[key]
         self._desk.connection.detach(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tidegate.core.log import Entry
 from tidegate.core.notices import Notice, Reconnect
@@ -18,6 +18,9 @@ SILENCE_SECONDS = 60.0
 """How often a waiting reader looks up; nothing is sent meanwhile, so any number serves."""
 
 
+Key = tuple[Literal["stream", "topic"], str]
+
+
 class MessageEncoder(Encoder, Protocol):
     """Gives frames for the direct way, and their payloads for ASGI's."""
 
@@ -29,10 +32,11 @@ class MessageEncoder(Encoder, Protocol):
 class Attachment:
     """Pumps one reader into one socket until the stream's end, `close`, or the socket's; then `over` is called, once.
 
-    An exception of the reader's is handed to `over`.
+    An exception of the reader's is handed to `over`. `key` is what is followed, for whoever is told.
     """
 
-    def __init__(self, source: Source, over: Callable[[Attachment, BaseException | None], None]) -> None:
+    def __init__(self, key: Key, source: Source, over: Callable[[Attachment, BaseException | None], None]) -> None:
+        self.key = key
         self.source = source
         self._over = over
         self._delivery: Delivery | None = None
