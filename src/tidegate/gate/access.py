@@ -37,20 +37,27 @@ class AccessMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        status: int | None = None
-        began = self.clock()
-
-        def watch(message: Message) -> Awaitable[None]:
-            nonlocal status
-            if message["type"] in STARTS:
-                # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
-                status = message.get("status", 101)
-            return send(message)
-
+        watched, began = _Watched(send), self.clock()
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, watched)
         finally:
-            self.observer.observe(_done(scope, status, self.clock() - began))
+            self.observer.observe(_done(scope, watched.status, self.clock() - began))
+
+
+class _Watched:
+    """`send`, with the answer's status; smaller than a closure, and kept as long as its WebSocket."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] in STARTS:
+            # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
+            self.status = message.get("status", 101)
+        return self._send(message)
 
 
 def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:

@@ -42,16 +42,9 @@ class FailureMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        started = False
-
-        def watch(message: Message) -> Awaitable[None]:
-            nonlocal started
-            if message["type"] in STARTS:
-                started = True
-            return send(message)
-
+        watched = _Watched(send)
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, watched)
         except (ClientDisconnected, ClientDisconnect):
             return
         except ResponseAborted:
@@ -60,9 +53,9 @@ class FailureMiddleware:
             error = typed(exc)
             # It may name what is not there.
             error.message = masked(error.message)
-            if started or error.status == 500:
+            if watched.started or error.status == 500:
                 self._observe(scope, exc)
-            if started:
+            if watched.started:
                 raise ResponseAborted from None
             await _answer(error, scope, send)
 
@@ -71,6 +64,21 @@ class FailureMiddleware:
         stream: str | None = scope.get("tidegate.stream_id")
         stream = None if stream is None else masked_path(stream)
         self.observer.observe(Failure("http", exc, request_id=request_id, stream=stream))
+
+
+class _Watched:
+    """`send`, with whether the answer has begun; smaller than a closure, and kept as long as its WebSocket."""
+
+    __slots__ = ("_send", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] in STARTS:
+            self.started = True
+        return self._send(message)
 
 
 def typed(exc: Exception) -> TidegateError:

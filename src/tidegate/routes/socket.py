@@ -55,6 +55,11 @@ LONGEST_SECONDS = 366 * 86400.0
 MOST_REFUSED = 100
 """Calls in a row beyond the limit: a client that does not listen is not to be listened to."""
 
+SPENT = frozenset(
+    ("asgi", "headers", "tidegate.headers", "subprotocols", "extensions", "path_params", "query_string", "raw_path")
+)
+"""What of a handshake's scope nobody looks at once its client is known: 1.7 KB for each socket."""
+
 TOLERATED = 1
 """Messages that are no call: one may be a mistake."""
 
@@ -84,6 +89,13 @@ class SocketResource:
                 pass
             finally:
                 session.stop()
+
+
+def _forget(scope: MutableMapping[str, Any]) -> None:
+    """Lets go of the handshake; in a new table, for a dict does not shrink."""
+    kept = {key: value for key, value in scope.items() if key not in SPENT}
+    scope.clear()
+    scope.update(kept)
 
 
 def codec_of(offered: Sequence[str]) -> tuple[Codec, str | None]:
@@ -122,6 +134,8 @@ class Session:
             self.wire.on_liveness(self._on_liveness)
         connection.move("authenticating")
         await self._authenticate()
+        if self.wire is not None:
+            _forget(self.scope)
         connection.serve()
         while True:
             await self._answer(await self.socket.receive())

@@ -57,6 +57,13 @@ class Stay:
         self.returns = returns
         self.time_to_return = 0.0
         self.timer: asyncio.TimerHandle | None = None
+        self.number = 0
+        self.since = 0.0
+
+    @property
+    def name(self) -> str:
+        """What observers know its reader by."""
+        return f"rd_{self.number:016x}"
 
 
 class Audience:
@@ -78,6 +85,8 @@ class Audience:
         self._random_bits = random_bits
         self._stays: dict[Reader, Stay] = {}
         self._partings: list[_Parting] = []
+        # One for all readers, rather than one bound to each.
+        self._on_left = self._left
 
     @property
     def readers(self) -> Collection[Reader]:
@@ -103,22 +112,14 @@ class Audience:
         max_seconds: float,
     ) -> Reader:
         """A reader after the cursor; see `Service.follow`."""
-        name = f"rd_{self._random_bits(64):016x}"
-        attached_at = self._clock()
-
-        def left(reader: Reader) -> None:
-            self._left(reader)
-            reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
-            seconds = self._clock() - attached_at
-            self._observer.observe(ReaderLeft(stream, name, stay.transport, reader.delivered, seconds, reason))
-
-        reader = Reader(self._store, stream, after=after, live_from=live_from, batch=batch, on_close=left)
+        stay.number, stay.since = self._random_bits(64), self._clock()
+        reader = Reader(self._store, stream, after=after, live_from=live_from, batch=batch, on_close=self._on_left)
         stay.seat.keep()
         self._stays[reader] = stay
         self._limit(reader, stay, max_seconds)
         if stay.attendance is not None:
             stay.attendance.arrive()
-        self._observer.observe(ReaderAttached(stream, name, stay.transport, stay.viewer.name))
+        self._observer.observe(ReaderAttached(stream, stay.name, stay.transport, stay.viewer.name))
         return reader
 
     def send_away(self, reader: Reader, reason: str) -> None:
@@ -172,6 +173,9 @@ class Audience:
             parting.left(reader)
         if stay.attendance is not None:
             stay.attendance.leave(at_least=stay.time_to_return)
+        reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
+        seconds = self._clock() - stay.since
+        self._observer.observe(ReaderLeft(reader.stream, stay.name, stay.transport, reader.delivered, seconds, reason))
 
 
 class _Parting:
