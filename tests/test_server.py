@@ -13,7 +13,7 @@ import pytest
 
 from tidegate.config import ServerSettings, Settings
 from tidegate.errors import TidegateError
-from tidegate.server import address_of, bind, listen
+from tidegate.server import address_of, bind, give_up_on_the_lost, listen
 from tidegate.testing.process import Process, running
 
 REPLAY = """
@@ -120,6 +120,21 @@ def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
     """The message says which."""
     with pytest.raises(TidegateError, match=r"cannot listen on 192\.0\.2\.1, port 0"):
         bind("192.0.2.1", 0)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_the_kernel_gives_up_on_clients_that_are_lost() -> None:
+    """What nobody acknowledges for four heartbeats ends the connection, and one with nothing to send is asked."""
+    (listening,) = bind("127.0.0.1", 0)
+    give_up_on_the_lost([listening], 15)
+    listening.setblocking(True)
+    listening.listen()
+    with listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
 
 def test_a_port_in_use_is_said_in_one_line(replay: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import resource
 import signal
 import socket
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import TidegateError
 from tidegate.observe.logging import configure
+from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
 from tidegate.transports.ws_heart import HeartRates
 from tidegate.transports.ws_protocol import ws_protocol
@@ -34,6 +36,9 @@ FEW_DESCRIPTORS = 20_000
 
 BACKLOG = 4096
 """Connections not yet accepted: after a restart all readers come at once. Linux cuts it to net.core.somaxconn."""
+
+MOST_KEEPALIVE_SECONDS = 32767
+"""What Linux takes (tcp(7))."""
 
 SWITCH_SECONDS = 0.0005
 """How long a busy loop may keep the interpreter from the thread that commits, which needs it some times for each
@@ -82,6 +87,7 @@ async def serve(app: Application, settings: Settings) -> int:
     try:
         if not await _before(signals.first, app.start()):
             return 0
+        give_up_on_the_lost(sockets, settings.delivery.heartbeat_seconds)
         server = await listen(app, settings, sockets)
         print_ready(settings, sockets)
         return await _until_stopped(app, server, signals)
@@ -108,6 +114,23 @@ def bind(host: str, port: int) -> list[socket.socket]:
             each.close()
         raise _cannot_listen(host, port, error) from error
     return sockets
+
+
+def give_up_on_the_lost(sockets: list[socket.socket], heartbeat_seconds: float) -> None:
+    """Has the kernel break connections whose client is gone without a word, after as long as a stalled one is kept.
+
+    What is accepted inherits it. By itself Linux sends again for 15 minutes what nobody acknowledges, and where there
+    is nothing to send, as while a whole answer is made, it never asks. Elsewhere this is left to the system.
+    """
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    seconds = min(STALLED_BEATS * heartbeat_seconds, MOST_KEEPALIVE_SECONDS)
+    for each in sockets:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, math.ceil(seconds))
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, math.ceil(seconds / STALLED_BEATS))
+        # Ends the questions, too, and what a client leaves unread with its window closed.
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:

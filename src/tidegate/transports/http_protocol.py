@@ -27,6 +27,9 @@ LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped. Closing at once, with bytes unread, would send a
 reset, and a reset may destroy the answer before the client has read it (RFC 9112, 9.6)."""
 
+MOST_WAITING = 4
+"""Pipelined requests for which a connection is read on. One that is not read does not see its client leave."""
+
 MAX_HEADER_BYTES = 65536
 REQUEST_TIMEOUT_SECONDS = 30.0
 
@@ -152,6 +155,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
+        if 0 < len(self.pipeline) < MOST_WAITING:
+            self.flow.resume_reading()
         lighten(self.cycle.message_event)
         self._head_complete = True
         self._fields_bytes = 0
