@@ -174,7 +174,7 @@ def test_a_new_key_opens_what_its_lines_are_given_to(tidegate: Run, tmp_path: Pa
     path.write_text(REPLAY + lines)
     (entry,) = load(path, {}, {}).auth.keys
     assert entry.sha256 == hashlib.sha256(found[0].encode()).hexdigest()
-    assert entry.scopes == ("generate", "read", "cancel")
+    assert entry.scopes == ("generate", "read", "cancel", "publish", "subscribe")
     with running("--config", str(path)) as server:
         body = {"model": "fast", "prompt": "x"}
         assert httpx.post(server.url + "/v1/streams", json=body).status_code == 401

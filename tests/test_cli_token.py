@@ -41,7 +41,7 @@ def test_a_token_is_all_that_is_printed(tidegate: Run) -> None:
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = Tokens(secret=SECRET.encode(), keys=None, issuer="", audience="").check(out.strip())
     assert isinstance(found, Principal)
-    assert (found.name, found.scopes) == ("jwt::anna", {"generate", "read", "cancel"})
+    assert (found.name, found.scopes) == ("jwt::anna", {"generate", "read", "cancel", "publish", "subscribe"})
     assert 3500 < (found.expires_at or 0) - time.time() <= 3630
 
 

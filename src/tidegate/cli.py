@@ -37,7 +37,7 @@ _SCOPES = click.option(
     "scopes",
     multiple=True,
     type=click.Choice(get_args(Scope)),
-    default=("generate", "read", "cancel"),
+    default=tuple(scope for scope in get_args(Scope) if scope != "admin"),
     show_default=True,
     help="What the holder may do; may be given again.",
 )

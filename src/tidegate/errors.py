@@ -12,6 +12,7 @@
     ├── Unauthenticated              invalid_credentials    401
     │   └── TokenExpired             token_expired          401
     ├── Forbidden                    missing_scope          403
+    │   ├── AnotherPrincipal         another_principal      403
     │   ├── OriginNotAllowed         origin_not_allowed     403
     │   └── TopicForbidden           topic_forbidden        403
     ├── NotFound                     not_found              404
@@ -145,6 +146,12 @@ class Forbidden(TidegateError):
     type = "permission_error"
     code = "missing_scope"
     status = 403
+
+
+class AnotherPrincipal(Forbidden):
+    """An open WebSocket was given the credentials of somebody else."""
+
+    code = "another_principal"
 
 
 class OriginNotAllowed(Forbidden):

@@ -153,7 +153,7 @@ async def test_renewal_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(monkeypatch) as url, socket(url, token=token("ann")) as client:
         with pytest.raises(CallFailed) as refused:
             await client.call("auth", token=token("ben"))
-        assert refused.value.error["type"] == "permission_error"
+        assert (refused.value.code, refused.value.error["type"]) == ("another_principal", "permission_error")
         assert await client.closed() == 4403
 
 

@@ -13,10 +13,13 @@ import msgspec
 from tidegate.client.http import bearer, get
 from tidegate.client.session import Session
 from tidegate.core.sse import ServerSentEvent
-from tidegate.errors import UpstreamMalformed, UpstreamUnreachable
+from tidegate.errors import UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
 
 SILENCE_SECONDS = 60.0
 """Four of the server's default heartbeats: a connection that is silent for longer is dead."""
+
+UNAUTHENTICATED = 401
+NO_KEY = "the server asks for a key: put it into TIDEGATE_API_KEY (401)"
 
 CHUNK_BYTES = 65536
 MAX_ERROR_BYTES = 65536
@@ -67,6 +70,8 @@ def _connection(session: Session, url: str, headers: dict[str, str]) -> Iterator
     response = get(url + path, {**own, **headers}, timeout=SILENCE_SECONDS)
     try:
         with response:
+            if response.status == UNAUTHENTICATED and "authorization" not in headers:
+                raise UpstreamRefused(NO_KEY, type="authentication_error", status=response.status)
             if not session.answered(response.status, response.getheader, lambda: response.read(MAX_ERROR_BYTES)):
                 return
             while not session.ended and (chunk := response.read1(CHUNK_BYTES)):

@@ -14,7 +14,7 @@ from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
-from tidegate.errors import AlreadyAttached, Forbidden
+from tidegate.errors import AlreadyAttached, AnotherPrincipal
 from tidegate.routes.call import Context, claim
 from tidegate.streams.reader import Reader
 from tidegate.transports.attachment import Attachment, Key
@@ -192,7 +192,7 @@ class Calls:
         principal = await found if isinstance(found, Awaitable) else found
         known = self._desk.principal
         if known is not None and known.name != principal.name:
-            raise Forbidden("An open connection stays its principal's: open another one.")
+            raise AnotherPrincipal("An open connection stays its principal's: open another one.")
         self._desk.admit(principal)
         await self._ok(wanted.id, {"principal": principal.name})
 

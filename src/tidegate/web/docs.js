@@ -7,8 +7,11 @@ const METHODS = ['post', 'get', 'put', 'delete'];
 /** Paths by their beginning; the first that fits has it. */
 const GROUPS = [
   ['/v1/streams', 'Streams'],
+  ['/v1/topics', 'Topics and WebSocket'],
+  ['/v1/ws', 'Topics and WebSocket'],
   ['/v1/models', 'Models'],
   ['/v1/admin', 'Operation'],
+  ['/v1/session', 'Server and pages'],
   ['/v1/', 'OpenAI'],
   ['/', 'Server and pages'],
 ];

@@ -65,10 +65,22 @@ function closed() {
   const dialog = $('key-dialog');
   $('key').value = '';
   showProblem('');
-  if (dialog.returnValue === 'given') return;
+  if (dialog.returnValue === 'given') {
+    giveBackFocus();
+    return;
+  }
   showNotice('This server asks for an API key.', 'Enter it', () => {
     if (!dialog.open) dialog.showModal();
   });
+}
+
+/** Chromium gives the focus back to a field after a click, but not the caret: what is typed would be lost. */
+function giveBackFocus() {
+  const field = document.activeElement;
+  if (field instanceof HTMLElement) {
+    field.blur();
+    field.focus();
+  }
 }
 
 $('key-form').addEventListener('submit', submit);
