@@ -13,6 +13,8 @@ from tidegate.errors import InvalidJson, InvalidRequest, InvalidValue, UnknownFi
 
 T = TypeVar("T")
 
+MAX_TEXT = 256
+
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 
@@ -65,4 +67,10 @@ def invalid(error: msgspec.ValidationError) -> InvalidRequest:
     param = ".".join(part for part in path if part) or None
     message = message.replace("Object contains unknown field", "unknown field")
     kind = UnknownField if field and "unknown" in message else InvalidValue
+    # A name is the client's own, and may be a megabyte long.
+    message, param = _cut(message), _cut(param) if param is not None else None
     return kind(f"{message} at `{param}`" if param and not field else message, param=param)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

@@ -96,13 +96,17 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def grace(self) -> float | None:
         """Seconds from the last owner reader's departure to the cancel; None: never."""
+        return self.grace_of(streamed=self.stream)
+
+    def grace_of(self, *, streamed: bool) -> float | None:
+        """The same, for an answer that is streamed or not."""
         if isinstance(self.on_disconnect, Grace):
             return self.on_disconnect.grace_seconds
         if self.on_disconnect is not None:
             return None if self.on_disconnect == "keep" else 0
         if self.background:
             return None
-        return 60 if self.stream else 0
+        return 60 if streamed else 0
 
     def batch_policy(self, default: BatchPolicy) -> BatchPolicy:
         """How this request's events are delivered."""

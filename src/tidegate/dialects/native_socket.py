@@ -5,7 +5,9 @@ Both are the same maps. A call has an `id` of the client's choice, which its ans
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+import math
+import sys
+from typing import Annotated, Any, Protocol, cast
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +15,8 @@ from msgspec import Meta
 from tidegate.dialects.body import invalid
 from tidegate.dialects.native import CreateStream, check_conversation
 from tidegate.errors import InvalidValue, MalformedMessage, TidegateError
+
+MOST = int(sys.float_info.max)
 
 CallId = int | Annotated[str, Meta(max_length=128)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -31,6 +35,16 @@ class Create(CreateStream, frozen=True, kw_only=True, tag_field="op", tag="creat
     id: CallId
     attach: bool = True
     key: Key | None = None
+
+    def grace(self) -> float | None:
+        """What is followed is a streamed answer, whatever `stream` says."""
+        if self.on_disconnect is None and not self.attach:
+            return None
+        return self.grace_of(streamed=True)
+
+    def plain(self) -> CreateStream:
+        """What is asked for, without how."""
+        return CreateStream(**{name: getattr(self, name) for name in CreateStream.__struct_fields__})
 
 
 class Attach(Call, frozen=True, kw_only=True, tag="attach"):
@@ -129,6 +143,9 @@ class Json:
     encode = staticmethod(msgspec.json.Encoder().encode)
 
 
+_pack = msgspec.msgpack.Encoder().encode
+
+
 class MessagePack:
     """`tidegate.v1.msgpack`: MessagePack in binary messages."""
 
@@ -136,7 +153,13 @@ class MessagePack:
     form = "MessagePack"
     binary = True
     decode = staticmethod(msgspec.msgpack.Decoder().decode)
-    encode = staticmethod(msgspec.msgpack.Encoder().encode)
+
+    def encode(self, value: object, /) -> bytes:
+        """JSON's integers have any size: those beyond 64 bits become floats, as JavaScript has them anyway."""
+        try:
+            return _pack(value)
+        except OverflowError:
+            return _pack(_narrowed(msgspec.to_builtins(value)))
 
 
 _BOTH: tuple[Codec, ...] = (Json(), MessagePack())
@@ -182,3 +205,13 @@ def refusal(id: CallId | None, error: TidegateError, request_id: str | None) -> 
 class _Head(msgspec.Struct):
     id: CallId
     op: str
+
+
+def _narrowed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _narrowed(inner) for key, inner in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_narrowed(inner) for inner in cast("list[Any]", value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < MOST else math.copysign(math.inf, value)
+    return value

@@ -34,6 +34,7 @@ class SocketEvents:
         self._opcode = BINARY if codec.binary else TEXT
         self._head = b'{"%b":%b,' % (kind.encode(), msgspec.json.encode(name))
         self._last: tuple[Sequence[Entry], bytes] = ((), b"")
+        self._last_notice: tuple[Notice | None, bytes] = (None, b"")
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
         """The frames of log entries; the same bytes for the same page of the log."""
@@ -44,7 +45,12 @@ class SocketEvents:
         return encoded
 
     def notice(self, notice: Notice) -> bytes:
-        return frame(self._opcode, self.message(notice))
+        """Its frame; the same bytes for all that are told of the same."""
+        known, encoded = self._last_notice
+        if notice is not known:
+            encoded = frame(self._opcode, self.message(notice))
+            self._last_notice = (notice, encoded)
+        return encoded
 
     def messages(self, entries: Sequence[Entry]) -> list[bytes]:
         """One message for each entry."""
@@ -66,10 +72,6 @@ class SocketEvents:
     def snapshot(self, snapshot: Snapshot) -> bytes:
         """The message that stands for the events so far."""
         return self._other("snapshot", msgspec.to_builtins(snapshot), snapshot.cursor)
-
-    def framed(self, message: bytes) -> bytes:
-        """A message as a frame."""
-        return frame(self._opcode, message)
 
     def _json(self, entry: Entry) -> bytes:
         event = entry.event

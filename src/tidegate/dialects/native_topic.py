@@ -48,3 +48,8 @@ def parse_place(text: str | None, *, param: str = "after") -> Place:
     if text is None or text == "latest":
         return "latest"
     return "earliest" if text == "earliest" else parse_cursor(text, param=param)
+
+
+def digest_of(type: str, state: bool, data: object) -> bytes:
+    """What tells one message from another, however its JSON was written; the same over every transport."""
+    return msgspec.json.encode([type, state, data], order="deterministic")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects.native_socket import Codec
@@ -29,13 +30,12 @@ from tidegate.gate.limits import take_request
 from tidegate.observe.base import Failure
 from tidegate.routes.call import Call, Context
 from tidegate.routes.socket_calls import NEEDS, Calls
+from tidegate.streams.reader import Reader
 from tidegate.transports.registry import Connection
 from tidegate.transports.socket import (
-    DRAINING,
     GOING_AWAY,
     MALFORMED,
     NOT_ALLOWED,
-    POLICY,
     TOO_MANY,
     UNAUTHENTICATED,
     Socket,
@@ -134,7 +134,8 @@ class Session:
             self.wire.on_liveness(self._on_liveness)
         connection.move("authenticating")
         await self._authenticate()
-        if self.wire is not None:
+        if self.wire is not None and not self.scope.get("root_path"):
+            # Below another application the scope is that one's, too.
             _forget(self.scope)
         connection.serve()
         while True:
@@ -161,10 +162,14 @@ class Session:
         task.add_done_callback(self._tasks.remove)
 
     def dismiss(self, reason: str) -> None:
-        """Sends the client away; `draining` is a server that is about to stop, all else an operator's wish."""
-        self.close_soon(GOING_AWAY if reason == DRAINING else POLICY, reason)
+        """Sends the client away, to come back."""
+        self.close_soon(GOING_AWAY, reason)
 
     def close_soon(self, code: int, reason: str) -> None:
+        """Closes it from here: what it follows has a while to be followed again."""
+        for reader in self.connection.readers:
+            if isinstance(reader, Reader):
+                self.context.service.audience.excuse(reader, reason)
         self.spawn(self.socket.close(code, reason))
 
     def failed(self, error: BaseException) -> None:
@@ -180,9 +185,7 @@ class Session:
             self._expiry = None
         if principal.expires_at is not None:
             left = max(0.0, min(principal.expires_at - time(), LONGEST_SECONDS))
-            self._expiry = asyncio.get_running_loop().call_later(
-                left, self.close_soon, UNAUTHENTICATED, "token_expired"
-            )
+            self._expiry = asyncio.get_running_loop().call_later(left, self.close_soon, UNAUTHENTICATED, TOKEN_EXPIRED)
 
     async def refuse(self, id: dialect.CallId | None, error: Exception) -> None:
         known = error if isinstance(error, TidegateError) else None
@@ -203,7 +206,10 @@ class Session:
         try:
             found = authenticator.handshake(self.scope)
             self.admit(await found if isinstance(found, Awaitable) else found)
+            take_request(self.context.requests, self.caller.account, monotonic())
             return
+        except RateLimited as error:
+            await self._leave(TOO_MANY, error.code)
         except Unauthenticated as error:
             if authenticator.presents(self.scope):
                 await self._leave(*self._charged(error))

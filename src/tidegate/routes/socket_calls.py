@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import parse as parse_cursor
+from tidegate.core.notices import Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
-from tidegate.errors import AlreadyAttached, AnotherPrincipal
+from tidegate.errors import AlreadyAttached, AnotherPrincipal, InvalidValue, TidegateError
 from tidegate.routes.call import Context, claim
 from tidegate.streams.reader import Reader
 from tidegate.transports.attachment import Attachment, Key
@@ -31,6 +33,10 @@ NEEDS: dict[str, Scope] = {
     "presence": "subscribe",
 }
 """The scope of each op; those that are not here take none, and do not count as requests."""
+
+
+AGAIN_MS = 1000
+"""When to attach anew what broke: a store that could not read may be able to by then."""
 
 
 class Desk(Protocol):
@@ -100,9 +106,9 @@ class Calls:
         viewer = self._viewer
         made = None
         if wanted.key is not None:
-            body = msgspec.json.encode(msgspec.structs.replace(wanted, id=0), order="deterministic")
+            body = msgspec.json.encode(wanted.plain(), order="deterministic")
             made = claim(viewer, "streams", wanted.key, body, param="key")
-        grace = wanted.grace() if wanted.attach or wanted.on_disconnect is not None else None
+        grace = wanted.grace()
         if not wanted.attach:
             handle = await self._service.start(wanted.request(), owner=viewer, grace=grace, claim=made)
             cursor = await self._service.beginning(handle.stream, viewer)
@@ -117,7 +123,13 @@ class Calls:
                 await self._ok(wanted.id, {"stream": handle.stream, "cursor": str(cursor)})
                 return
             reader = await self._service.follow(
-                handle.stream, viewer, after=None, batch=batch, transport="websocket", seat=seat
+                handle.stream,
+                viewer,
+                after=None,
+                batch=batch,
+                transport="websocket",
+                seat=seat,
+                max_seconds=self._max_seconds,
             )
         await self._begin(wanted.id, ("stream", handle.stream), reader, {"cursor": str(cursor)}, batch)
 
@@ -130,7 +142,9 @@ class Calls:
             so_far = await self._service.snapshot(stream, viewer, before_end=True)
             first, after = [self._events(("stream", stream)).snapshot(so_far)], parse_cursor(so_far.cursor)
         begin = after or await self._service.beginning(stream, viewer)
-        reader = await self._service.follow(stream, viewer, after=after, batch=batch, transport="websocket")
+        reader = await self._service.follow(
+            stream, viewer, after=after, batch=batch, transport="websocket", max_seconds=self._max_seconds
+        )
         await self._begin(wanted.id, ("stream", stream), reader, {"cursor": str(begin)}, batch, first)
 
     async def _subscribe(self, wanted: dialect.Subscribe) -> None:
@@ -138,7 +152,7 @@ class Calls:
         self._check_free(key)
         after = native_topic.parse_place(wanted.after)
         reader, begin = await self._service.topics.subscribe(
-            wanted.topic, self._viewer, after=after, transport="websocket"
+            wanted.topic, self._viewer, after=after, transport="websocket", max_seconds=self._max_seconds
         )
         found = {"cursor": str(begin.at), "state": msgspec.json.decode(begin.state)}
         await self._begin(wanted.id, key, reader, found, BatchPolicy())
@@ -152,6 +166,7 @@ class Calls:
     async def _leave(self, id: dialect.CallId, key: Key) -> None:
         attachment = self._attached.pop(key, None)
         if attachment is not None:
+            self._desk.connection.detach(key)
             attachment.close()
             attachment.source.close()
         await self._ok(id, {})
@@ -167,7 +182,8 @@ class Calls:
         except SocketClosed:
             pass
         except Exception as error:
-            await self._desk.refuse(wanted.id, error)
+            with suppress(SocketClosed):
+                await self._desk.refuse(wanted.id, error)
 
     async def _presence(self, wanted: dialect.Presence) -> None:
         present = self._service.topics.presence(wanted.topic, self._viewer)
@@ -177,10 +193,13 @@ class Calls:
         await self._ok(wanted.id, {})
 
     async def _publish(self, wanted: dialect.Publish) -> None:
-        data = msgspec.Raw(msgspec.json.encode(wanted.data))
+        try:
+            data = msgspec.Raw(msgspec.json.encode(wanted.data))
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            raise InvalidValue("`data` is nothing that JSON can hold", param="data") from None
         made = None
         if wanted.key is not None:
-            body = msgspec.json.encode([wanted.type, wanted.state, data])
+            body = native_topic.digest_of(wanted.type, wanted.state, wanted.data)
             made = claim(self._viewer, f"topics {wanted.topic}", wanted.key, body, param="key")
         cursor = await self._service.topics.publish(
             wanted.topic, data, self._viewer, type=wanted.type, state=wanted.state, claim=made
@@ -239,12 +258,19 @@ class Calls:
         key = attachment.key
         if self._attached.get(key) is attachment:
             del self._attached[key]
-        self._desk.connection.detach(key)
+            self._desk.connection.detach(key)
         reader = attachment.source
         if error is not None:
-            self._desk.failed(error)
+            if not isinstance(error, TidegateError):
+                self._desk.failed(error)
+            self._desk.spawn(self._broken(key))
         elif isinstance(reader, Reader) and reader.told and self._service.draining:
             self._desk.connection.drain(DRAINING)
+
+    async def _broken(self, key: Key) -> None:
+        """Nothing more comes of it on this attachment: its client may attach anew, and is told then if it cannot."""
+        with suppress(SocketClosed):
+            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, "capacity")))
 
     def _events(self, key: Key) -> SocketEvents:
         return self._desk.context.encoders.of(*key, self._desk.codec)
@@ -255,6 +281,10 @@ class Calls:
 
     async def _ok(self, id: dialect.CallId, result: object) -> None:
         await self._desk.send(dialect.ok(id, result))
+
+    @property
+    def _max_seconds(self) -> float:
+        return self._desk.context.max_connection_seconds
 
     @property
     def _viewer(self) -> Principal:

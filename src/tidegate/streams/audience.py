@@ -128,15 +128,21 @@ class Audience:
         It has a while for that, whatever its stream's grace. Who cannot come back has left like anybody else: nothing
         is generated for nobody.
         """
+        if not self.excuse(reader, reason):
+            return
+        low, high = RECONNECT_MS
+        reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
+
+    def excuse(self, reader: Reader, reason: str) -> bool:
+        """Whoever takes a reader's connection away says so first: it has a while to return. False where it has left."""
         stay = self._stays.get(reader)
         if stay is None:
-            return
+            return False
         if reason == DRAINING:
             stay.time_to_return = inf
         elif stay.returns:
             stay.time_to_return = max(stay.time_to_return, RETURN_SECONDS)
-        low, high = RECONNECT_MS
-        reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
+        return True
 
     async def parted(self, readers: Collection[Reader]) -> None:
         """Waits until they have left, but not for long."""

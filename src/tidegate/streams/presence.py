@@ -14,7 +14,10 @@ each."""
 
 
 class Roll:
-    """The principals of one topic, and how many connections each has. `changed` is called with what is to be told."""
+    """The principals of one topic, and how many connections each has.
+
+    `changed` is called with what is to be told, which is nothing where somebody came and went.
+    """
 
     def __init__(self, changed: Callable[[Presence], None]) -> None:
         self._changed = changed
@@ -57,8 +60,7 @@ class Roll:
         present = frozenset(self._present)
         joined, left = present - self._told, self._told - present
         self._told = present
-        if joined or left:
-            self._changed(Presence(tuple(sorted(joined)), tuple(sorted(left))))
+        self._changed(Presence(tuple(sorted(joined)), tuple(sorted(left))))
 
 
 class Attender:

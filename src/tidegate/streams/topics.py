@@ -86,6 +86,11 @@ class Topics:
         roll = self._rolls.get(topic)
         return () if roll is None else roll.present()
 
+    @property
+    def known(self) -> int:
+        """How many topics have somebody, or had a moment ago."""
+        return len(self._rolls)
+
     def close(self) -> None:
         """Nobody is told of comings and goings any more."""
         for roll in self._rolls.values():
@@ -99,11 +104,10 @@ class Topics:
         return roll
 
     def _changed(self, topic: str, presence: Presence) -> None:
-        readers = self._audience.of(topic)
-        for reader in readers:
+        for reader in self._audience.of(topic) if presence.joined or presence.left else ():
             reader.tell(presence)
-        if not readers:
-            self._rolls.pop(topic, None)
+        if not len(self._rolls[topic]):
+            del self._rolls[topic]
 
 
 def check_rights(name: str, rights: Sequence[str] | None) -> None:

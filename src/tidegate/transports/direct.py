@@ -48,6 +48,7 @@ class Delivery:
         self._last_write = self._loop.time()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._missed = 0
+        self._drains = 0
         self._later: asyncio.Handle | None = None
         source.on_news(self._pump)
         wire.attach(limit, self._pump)
@@ -173,7 +174,10 @@ class Delivery:
             return
         now = self._loop.time()
         due = self._last_write + self._heartbeat_seconds
-        self._missed = self._missed + 1 if self._wire.full and due <= now else 0
+        # What drains on a WebSocket may be another stream's: its client reads, and this one's turn will come.
+        stalled = self._wire.full and due <= now and self._drains == self._wire.drains
+        self._drains = self._wire.drains
+        self._missed = self._missed + 1 if stalled else 0
         if due <= now:
             if self._missed == STALLED_BEATS:
                 self._wire.abort()

@@ -29,6 +29,11 @@ class Way(Protocol):
     def gone(self) -> bool: ...
 
     @property
+    def drains(self) -> int:
+        """How often what waited has drained: a client that reads, however slowly, moves it."""
+        ...
+
+    @property
     def write(self) -> Callable[[bytes], None]: ...
 
     def frame(self, body: bytes, /) -> bytes: ...
@@ -61,6 +66,7 @@ class Wire:
     def __init__(self, transport: asyncio.Transport) -> None:
         self.full = False
         self.gone = False
+        self.drains = 0
         self.response: Response | None = None
         # Hands bytes, already framed as a chunk, to the connection.
         self.write: Callable[[bytes], None] = transport.write
@@ -108,6 +114,7 @@ class Wire:
 
     def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
         """What the protocol says of its connection."""
+        self.drains += full is False
         self.full = self.full if full is None else full
         self.gone = self.gone or gone
         if self._on_change is not None:

@@ -161,6 +161,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._wire.changed(full=False)
+        if self._heart is not None and not self.read_paused:
+            self._read_on()
 
     def data_received(self, data: bytes) -> None:
         if self._wire.gone:
@@ -186,7 +188,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _feed(self) -> None:
         """Parses a slice, and sees to it that the next one follows."""
-        if self._wire.gone:
+        if self._wire.gone or self._wire.full:
             return
         piece, self._unread = self._unread[:SLICE_BYTES], self._unread[SLICE_BYTES:]
         self.conn.receive_data(piece)
@@ -199,7 +201,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _read_on(self) -> None:
         if self._wire.gone:
             return
-        if self._unread:
+        if self._wire.full:
+            # What is answered at once, pings, would heap up for a client that does not read.
+            self.transport.pause_reading()
+        elif self._unread:
             self.transport.pause_reading()
             self.loop.call_soon(self._feed)
         else:
@@ -270,8 +275,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _beat(self, heart: Heart) -> None:
         now = self.loop.time()
-        if self.read_paused:
-            # Whoever is not listened to is not silent.
+        if self.read_paused and not self._wire.full:
+            # Whoever is not listened to is not silent; but who does not read what waits for it is.
             heart.heard(now)
         beat = heart.beat(now)
         self._wire.lives(heart.liveness)
@@ -309,7 +314,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Raises an `OSError` once the socket is closed."""
+        """Raises an `OSError` once the socket is closed. A close waits for nobody who does not read."""
+        if message["type"] == "websocket.close" and self.handshake_complete and self.initial_response is None:
+            if not self._wire.gone:
+                self._close(message.get("code") or NORMAL, message.get("reason") or "")
+            return
         await self.writable.wait()
         if self._wire.gone:
             raise ServerClientDisconnected

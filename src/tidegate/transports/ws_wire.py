@@ -25,6 +25,7 @@ class SocketWire:
     def __init__(self, transport: asyncio.Transport) -> None:
         self.full = False
         self.gone = False
+        self.drains = 0
         self.liveness = Liveness.ACTIVE
         # Hands bytes, which are whole frames, to the connection.
         self.write: Callable[[bytes], None] = transport.write
@@ -67,6 +68,7 @@ class SocketWire:
 
     def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
         """What the protocol says of its connection."""
+        self.drains += full is False
         self.full = self.full if full is None else full
         self.gone = self.gone or gone
         for _, tell in self._lanes:
@@ -105,6 +107,10 @@ class Lane:
     @property
     def gone(self) -> bool:
         return self._socket.gone
+
+    @property
+    def drains(self) -> int:
+        return self._socket.drains
 
     def attach(self, limit: int, on_change: Callable[[], None]) -> None:
         self._socket.attach(self, limit, on_change)
