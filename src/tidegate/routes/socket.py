@@ -206,10 +206,7 @@ class Session:
         try:
             found = authenticator.handshake(self.scope)
             self.admit(await found if isinstance(found, Awaitable) else found)
-            take_request(self.context.requests, self.caller.account, monotonic())
             return
-        except RateLimited as error:
-            await self._leave(TOO_MANY, error.code)
         except Unauthenticated as error:
             if authenticator.presents(self.scope):
                 await self._leave(*self._charged(error))
