@@ -211,3 +211,22 @@ async def test_a_lane_has_no_heartbeat_but_is_let_go_when_it_stalls() -> None:
     await asyncio.wait_for(transport.aborted.wait(), 5)
     assert transport.written == []
     slow.stop()
+
+
+async def test_a_lane_whose_client_reads_another_one_is_kept() -> None:
+    """A client that takes what another stream of its socket sends has not stalled, however long that is in front."""
+    transport, source = Transport(), Source()
+    socket = SocketWire(transport)  # type: ignore[arg-type]
+    behind = laned(socket.lane(), source, heartbeat_seconds=1000)
+    behind.begin(b"")
+    socket.full = True
+    for _ in range(3 * STALLED_BEATS):
+        socket.drains += 1
+        behind._last_write = float("-inf")
+        behind._beat()
+    assert not transport.aborted.is_set()
+    for _ in range(STALLED_BEATS):
+        behind._last_write = float("-inf")
+        behind._beat()
+    assert transport.aborted.is_set()
+    behind.stop()
