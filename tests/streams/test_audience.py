@@ -8,12 +8,11 @@ from engine_kit import ANNA, Engine, Scripted, eventually
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Delta, GenerationRequest
-from tidegate.core.notices import TOKEN_EXPIRED
+from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.errors import Unauthenticated
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
-from tidegate.streams.audience import DRAINING
 from tidegate.streams.reader import Reader
 
 pytestmark = pytest.mark.anyio

@@ -7,6 +7,10 @@ import msgspec
 from tidegate.core.cursor import Cursor
 from tidegate.errors import Interrupted, TidegateError, TokenExpired
 
+# The reasons for which a reader is asked to come back.
+AGE = "age"
+CAPACITY = "capacity"
+DRAINING = "draining"
 TOKEN_EXPIRED = "token_expired"
 
 

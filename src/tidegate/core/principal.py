@@ -10,6 +10,10 @@ Scope = Literal["generate", "read", "cancel", "publish", "subscribe", "admin"]
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
 
+LONGEST_SECONDS = 366 * 86400.0
+"""A timer needs some end; credentials may name any."""
+
+
 class Principal(msgspec.Struct, frozen=True):
     """A caller: `key:NAME`, `jwt:ISSUER:SUB`, `share:…`, or `anonymous` where no authentication is configured.
 
@@ -28,6 +32,12 @@ class Principal(msgspec.Struct, frozen=True):
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes
+
+    def valid_for(self, now: float) -> float | None:
+        """Seconds until its credentials expire, at the most a year; None where they never do."""
+        if self.expires_at is None:
+            return None
+        return max(0.0, min(self.expires_at - now, LONGEST_SECONDS))
 
 
 ANONYMOUS = Principal("anonymous", SCOPES, "anonymous")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.principal import Principal
 from tidegate.gate.masking import masked_path
-from tidegate.gate.response_headers import STARTS
+from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Observer, RequestDone
 
 _SHARED_VIEW = re.compile(r"/s/.+", re.DOTALL)
@@ -37,27 +37,11 @@ class AccessMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        watched, began = _Watched(send), self.clock()
+        watched, began = Watched(send), self.clock()
         try:
             await self.app(scope, receive, watched)
         finally:
             self.observer.observe(_done(scope, watched.status, self.clock() - began))
-
-
-class _Watched:
-    """`send`, with the answer's status; smaller than a closure, and kept as long as its WebSocket."""
-
-    __slots__ = ("_send", "status")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status: int | None = None
-
-    def __call__(self, message: Message) -> Awaitable[None]:
-        if message["type"] in STARTS:
-            # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
-            self.status = message.get("status", 101)
-        return self._send(message)
 
 
 def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:

@@ -7,11 +7,9 @@ from urllib.parse import parse_qs
 
 from starlette.types import Scope, Send
 
-from tidegate.core.notices import Reconnect
+from tidegate.core.notices import CAPACITY, Reconnect
 from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.dialects import native
-
-CAPACITY = "capacity"
 
 
 async def answer_reconnect(scope: Scope, send: Send, wait_s: float) -> None:

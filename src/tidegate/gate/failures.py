@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import ClientDisconnected, ResponseAborted
 from tidegate.core.error_response import error_response
@@ -20,7 +18,7 @@ from tidegate.errors import (
     Unauthenticated,
 )
 from tidegate.gate.masking import masked, masked_path
-from tidegate.gate.response_headers import STARTS
+from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Failure, Observer
 
 POLICY = 1008
@@ -42,7 +40,7 @@ class FailureMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        watched = _Watched(send)
+        watched = Watched(send)
         try:
             await self.app(scope, receive, watched)
         except (ClientDisconnected, ClientDisconnect):
@@ -64,21 +62,6 @@ class FailureMiddleware:
         stream: str | None = scope.get("tidegate.stream_id")
         stream = None if stream is None else masked_path(stream)
         self.observer.observe(Failure("http", exc, request_id=request_id, stream=stream))
-
-
-class _Watched:
-    """`send`, with whether the answer has begun; smaller than a closure, and kept as long as its WebSocket."""
-
-    __slots__ = ("_send", "started")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.started = False
-
-    def __call__(self, message: Message) -> Awaitable[None]:
-        if message["type"] in STARTS:
-            self.started = True
-        return self._send(message)
 
 
 def typed(exc: Exception) -> TidegateError:

@@ -44,6 +44,27 @@ class ResponseHeadersMiddleware:
         return self.app(scope, receive, send_with_headers)
 
 
+class Watched:
+    """`send`, with the answer's status once it has begun; smaller than a closure, and kept as long as a WebSocket."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        return self.status is not None
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] in STARTS:
+            # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
+            self.status = message.get("status", 101)
+        return self._send(message)
+
+
 def merged(own: Sequence[Field], added: Sequence[Field]) -> list[Field]:
     """The response's own headers and those added that it does not have. Only `vary` is the sum of both."""
     names = {_VARY, *(name for name, _ in own)}

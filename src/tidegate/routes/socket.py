@@ -49,9 +49,6 @@ SOCKET = "/v1/ws"
 AUTH_SECONDS = 10.0
 """For the first message to say who is calling; the contract's number."""
 
-LONGEST_SECONDS = 366 * 86400.0
-"""A timer needs some end; credentials may name any."""
-
 MOST_REFUSED = 100
 """Calls in a row beyond the limit: a client that does not listen is not to be listened to."""
 
@@ -183,8 +180,7 @@ class Session:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        if principal.expires_at is not None:
-            left = max(0.0, min(principal.expires_at - time(), LONGEST_SECONDS))
+        if (left := principal.valid_for(time())) is not None:
             self._expiry = asyncio.get_running_loop().call_later(left, self.close_soon, UNAUTHENTICATED, TOKEN_EXPIRED)
 
     async def refuse(self, id: dialect.CallId | None, error: Exception) -> None:

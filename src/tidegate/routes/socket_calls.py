@@ -10,7 +10,7 @@ import msgspec
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.notices import Reconnect
+from tidegate.core.notices import CAPACITY, DRAINING, Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
@@ -21,7 +21,7 @@ from tidegate.routes.call import Context, claim
 from tidegate.streams.reader import Reader
 from tidegate.transports.attachment import Attachment, Key
 from tidegate.transports.registry import Connection
-from tidegate.transports.socket import DRAINING, Socket, SocketClosed
+from tidegate.transports.socket import Socket, SocketClosed
 from tidegate.transports.ws_wire import SocketWire
 
 NEEDS: dict[str, Scope] = {
@@ -270,7 +270,7 @@ class Calls:
     async def _broken(self, key: Key) -> None:
         """Nothing more comes of it on this attachment: its client may attach anew, and is told then if it cannot."""
         with suppress(SocketClosed):
-            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, "capacity")))
+            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, CAPACITY)))
 
     def _events(self, key: Key) -> SocketEvents:
         return self._desk.context.encoders.of(*key, self._desk.codec)

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
-from tidegate.core.notices import TOKEN_EXPIRED, Reconnect
-from tidegate.core.principal import Principal
+from tidegate.core.notices import AGE, DRAINING, TOKEN_EXPIRED, Reconnect
+from tidegate.core.principal import LONGEST_SECONDS, Principal
 from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
 from tidegate.stores.base import Store
 from tidegate.streams.quotas import Place
@@ -24,12 +24,6 @@ RECONNECT_MS = (500, 3000)
 
 RETURN_SECONDS = 10.0
 """What a reader that was sent away has at the least to come back: `RECONNECT_MS`, and to get a new token."""
-
-DRAINING = "draining"
-"""Why readers are sent away when the server stops: no departure means anything then."""
-
-LONGEST_SECONDS = 366 * 86400.0
-"""A timer needs some end; credentials may name any."""
 
 
 class Attending(Protocol):
@@ -139,6 +133,7 @@ class Audience:
         if stay is None:
             return False
         if reason == DRAINING:
+            # No departure means anything then.
             stay.time_to_return = inf
         elif stay.returns:
             stay.time_to_return = max(stay.time_to_return, RETURN_SECONDS)
@@ -160,11 +155,10 @@ class Audience:
             reader.close()
 
     def _limit(self, reader: Reader, stay: Stay, max_seconds: float) -> None:
-        expires_at = stay.viewer.expires_at
-        valid = LONGEST_SECONDS if expires_at is None else max(0.0, min(LONGEST_SECONDS, expires_at - self._now()))
-        if 0 < max_seconds < valid:
-            seconds, reason = max_seconds, "age"
-        elif expires_at is not None:
+        valid = stay.viewer.valid_for(self._now())
+        if 0 < max_seconds < (LONGEST_SECONDS if valid is None else valid):
+            seconds, reason = max_seconds, AGE
+        elif valid is not None:
             seconds, reason = valid, TOKEN_EXPIRED
         else:
             return

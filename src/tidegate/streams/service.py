@@ -26,7 +26,7 @@ from tidegate.core.events import (
     Terminal,
 )
 from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
-from tidegate.core.notices import TOKEN_EXPIRED
+from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.errors import (
     CancelTimeout,
@@ -43,7 +43,7 @@ from tidegate.errors import (
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
-from tidegate.streams.audience import DRAINING, PARTING_SECONDS, Audience, Stay
+from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import beginning, pages
 from tidegate.streams.leased import Leased

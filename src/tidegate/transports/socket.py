@@ -14,9 +14,6 @@ UNAUTHENTICATED = 4401
 NOT_ALLOWED = 4403
 TOO_MANY = 4429
 
-DRAINING = "draining"
-"""The reason of a server that is about to stop."""
-
 
 class SocketClosed(Exception):
     """The connection is over: its client has left, or it was closed from here."""

@@ -24,6 +24,7 @@ from tidegate.core.connection import ClientDisconnected, ResponseAborted
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
 from tidegate.transports.light import Inbox, lighten
+from tidegate.transports.socket import GOING_AWAY, NORMAL
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_handshake import answer_of
 from tidegate.transports.ws_heart import Beat, Heart, HeartRates
@@ -43,8 +44,6 @@ SLICE_BYTES = 16384
 WINDOW_BITS = 12
 """Of permessage-deflate: 4 KB each way. Its default, 15, costs some 300 KB a connection."""
 
-NORMAL = 1000
-GOING_AWAY = 1001
 ABNORMAL = 1006
 INVALID_DATA = 1007
 INTERNAL_ERROR = 1011
