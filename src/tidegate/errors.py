@@ -42,7 +42,9 @@
     │   ├── UpstreamRefused          upstream_refused       the upstream's own
     │   ├── UpstreamUnreachable      upstream_unreachable   502     yes
     │   ├── UpstreamInterrupted      upstream_interrupted   502     yes
-    │   ├── UpstreamMalformed        upstream_malformed     502     yes
+    │   ├── UpstreamAborted          upstream_aborted       502     yes
+    │   ├── UpstreamEmpty            upstream_empty         502     yes
+    │   ├── UpstreamMalformed        upstream_malformed     502
     │   ├── UpstreamTimeout          upstream_timeout       504     yes
     │   └── ProviderCrashed          provider_crashed       502     yes
     ├── Unavailable                  unavailable            503     yes
@@ -342,12 +344,13 @@ class UpstreamRefused(ProviderError):
         code: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message, param=param)
         self.type = type
         self.status = status
         self.code = code or "upstream_refused"
-        self.retryable = status == 429 or status >= 500
+        self.retryable = status == 429 or status >= 500 if retryable is None else retryable
         self.retry_after = retry_after
 
 
@@ -361,10 +364,31 @@ class UpstreamInterrupted(ProviderError):
     code = "upstream_interrupted"
 
 
+class UpstreamAborted(ProviderError):
+    """The upstream says that it gave the answer up: its finish reason is an abort, an error or a cancel."""
+
+    code = "upstream_aborted"
+
+
+class UpstreamEmpty(ProviderError):
+    """The upstream's answer has ended without having begun; nothing is paid for it."""
+
+    code = "upstream_empty"
+
+
 class UpstreamMalformed(ProviderError):
-    """The upstream sent what its protocol does not allow."""
+    """The upstream sent what cannot be read; it would send the same again.
+
+    `field` names it and `value` is its beginning, both for the log only.
+    """
 
     code = "upstream_malformed"
+    retryable = False
+
+    def __init__(self, message: str, *, field: str | None = None, value: bytes = b"") -> None:
+        super().__init__(message)
+        self.field = field
+        self.value = value
 
 
 class UpstreamTimeout(ProviderError):

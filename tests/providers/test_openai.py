@@ -253,10 +253,10 @@ async def test_a_finish_reason_is_an_end_however_the_server_leaves(ending: Scrip
 
 
 async def test_usage_that_never_comes_is_estimated_soon() -> None:
-    """A server that finishes and then stays silent, without usage, delays the end by about a second only."""
+    """A server that finishes and then stays silent, without usage, delays the end by no more than a stall."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    sink, error = await relayed([Head(), Tokens(["a"]), *TAIL, Hang()])
+    sink, error = await relayed([Head(), Tokens(["a"]), *TAIL, Hang()], stall_timeout=0.2)
     assert error is None
     assert sink.completed == Completed("stop", Usage(2, 2, 4, estimated=True))
     assert loop.time() - began < 5
@@ -311,14 +311,14 @@ async def test_redirects_are_not_followed(status: int) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        [Reply(200, {"choices": []})],
+        [Reply(200, b"{oops")],
         [Reply(200, b"<html>", {"content-type": "text/html"})],
         [Head(headers={"content-encoding": "gzip"}), End()],
     ],
     ids=["json", "html", "gzip"],
 )
 async def test_what_is_no_event_stream_is_malformed_before_anything_opens(script: Script) -> None:
-    """A server that does not stream is told so while the answer can still be an HTTP error."""
+    """A server that answers with something else is found out while the answer can still be an HTTP error."""
     sink, error = await relayed(script)
     assert isinstance(error, UpstreamMalformed)
     assert not sink.is_open

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.events import Completed, Content, Delta, Reasoning, ToolCall, Usage
+from tidegate.core.events import Completed, Content, Delta, Extra, Reasoning, ToolCall, Usage
 from tidegate.errors import UpstreamInterrupted, UpstreamMalformed, UpstreamRefused
 from tidegate.providers.openai_chunks import ChunkReader
-from tidegate.providers.openai_errors import refusal_in_stream
+from tidegate.providers.openai_errors import refusal_in_body
 from tidegate.testing.upstream import chunk, event, usage
 
 DONE = b"data: [DONE]\n\n"
 
 
 def reader() -> ChunkReader:
-    return ChunkReader(lambda data: refusal_in_stream(data, ()), lambda: 5)
+    return ChunkReader(lambda said: refusal_in_body(said, ()), lambda: 5, make_id=lambda: "made")
 
 
 def read(*parts: bytes) -> list[Content | Completed]:
@@ -91,7 +91,7 @@ def test_an_empty_finish_reason_is_none() -> None:
     """Servers that send `finish_reason: ""` on every chunk are not taken to have finished."""
     chunks = reader()
     chunks.feed(chunk({"content": "a"}, ""))
-    assert chunks.finish_reason is None
+    assert not chunks.finishing
 
 
 def test_chunks_without_content_bring_nothing() -> None:
@@ -106,13 +106,15 @@ def test_reasoning_has_two_names_and_is_told_once() -> None:
 
 
 def test_a_refusal_is_the_answers_text() -> None:
-    """What the model says in place of an answer is shown."""
-    assert read(chunk({"refusal": "I cannot."})) == [Delta("I cannot.")]
+    """What the model says in place of an answer is shown, and known for what it is."""
+    assert read(chunk({"refusal": "I cannot."})) == [Delta("I cannot.", Extra(refusal=True))]
 
 
 def test_a_function_call_is_a_tool_call() -> None:
     """The older form of tool calls reads the same."""
-    assert read(chunk({"function_call": {"name": "f", "arguments": "{}"}})) == [ToolCall(0, None, "f", "{}")]
+    assert read(chunk({"function_call": {"name": "f", "arguments": "{}"}})) == [
+        ToolCall(0, "made", "f", "{}", Extra(call=msgspec.Raw(b'{"type":"function_call"}')))
+    ]
 
 
 def test_only_the_first_choice_is_the_answer() -> None:
@@ -123,7 +125,7 @@ def test_only_the_first_choice_is_the_answer() -> None:
     ]
     chunks = reader()
     assert chunks.feed(event({"choices": choices})) == [Delta("a")]
-    assert chunks.finish_reason is None
+    assert not chunks.finishing
 
 
 def test_the_last_usage_counts() -> None:
@@ -143,15 +145,15 @@ def test_an_answer_may_end_without_done() -> None:
     """A finish reason is an end, whether or not `[DONE]` follows."""
     chunks = reader()
     chunks.feed(chunk({"content": "a"}, "length") + usage(3, 1))
-    assert chunks.end() == Completed("length", Usage(3, 1, 4))
+    assert chunks.end() == [Completed("length", Usage(3, 1, 4))]
 
 
 def test_an_answer_that_breaks_off_is_interrupted() -> None:
     """The end of the body in mid-answer is never taken for success."""
     chunks = reader()
     chunks.feed(chunk({"content": "a"}))
-    with pytest.raises(UpstreamInterrupted):
-        chunks.end()
+    assert chunks.end() == []
+    assert isinstance(chunks.error, UpstreamInterrupted)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_an_answer_that_breaks_off_is_interrupted() -> None:
         (event({"error": "no memory"}), "no memory", 502),
         (event({"object": "error", "message": "too long", "code": 400}), "too long", 400),
         (b'event: error\ndata: {"message": "gone"}\n\n', "gone", 502),
-        (b"event: error\ndata: gone\n\n", "The upstream answered 502.", 502),
+        (b"event: error\ndata: gone\n\n", "gone", 502),
     ],
 )
 def test_an_error_in_the_stream_ends_it_after_what_came_before(sent: bytes, message: str, status: int) -> None:
@@ -174,7 +176,7 @@ def test_an_error_in_the_stream_ends_it_after_what_came_before(sent: bytes, mess
 
 
 @pytest.mark.parametrize(
-    "data", [b"{", b"no", b"[]", b'{"choices": 1}', b'{"choices": [{"delta": {"content": 1}}]}', b"\xff", b"[" * 5000]
+    "data", [b"{", b"no", b'{"choices": 1}', b'{"choices": [{"delta": {"content": true}}]}', b"\xff", b"[" * 5000]
 )
 def test_what_is_no_chunk_is_malformed(data: bytes) -> None:
     """JSON that is none, or of another shape, ends the answer with a typed error."""
@@ -185,5 +187,5 @@ def test_what_is_no_chunk_is_malformed(data: bytes) -> None:
 
 def test_unknown_fields_are_passed_over() -> None:
     """New fields in the upstream's chunks break nothing."""
-    data = {"choices": [{"delta": {"content": "a", "audio": {}}, "logprobs": None}], "service_tier": "x", "error": None}
+    data = {"choices": [{"delta": {"content": "a", "audio": {}}, "logprobs": None}], "object": 7, "error": None}
     assert read(b"data:" + msgspec.json.encode(data) + b"\n\n") == [Delta("a")]

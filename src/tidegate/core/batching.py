@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import UNSET
 
 from tidegate.core.events import Delta, Reasoning
 from tidegate.core.log import Entry
@@ -18,17 +19,21 @@ class BatchPolicy(msgspec.Struct, frozen=True):
 
 
 def merge(entries: Iterable[Entry]) -> list[Entry]:
-    """Joins neighbouring deltas (and reasoning) into one entry at the position of the last one joined."""
+    """Joins neighbouring deltas (and reasoning) into one entry at the position of the last one joined.
+
+    One that has more than text stays as it is: what stands beside the text is about that very piece.
+    """
     merged: list[Entry] = []
     run: list[Entry] = []
     for entry in entries:
         if run and type(entry.event) is not type(run[0].event):
             merged.append(_joined(run))
             run = []
-        if isinstance(entry.event, Delta | Reasoning):
+        if isinstance(entry.event, Delta | Reasoning) and entry.event.extra is UNSET:
             run.append(entry)
         else:
-            merged.append(entry)
+            merged.extend((*([_joined(run)] if run else ()), entry))
+            run = []
     if run:
         merged.append(_joined(run))
     return merged

@@ -10,22 +10,27 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 CancelledBy = Literal["client", "disconnect", "server"]
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's rule of thumb for English, where nobody has counted."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens paid for. `estimated` is true where the provider did not count them itself."""
+    """Tokens paid for. `estimated` is true where the provider did not count them itself.
+
+    `details` is a JSON object: what else the provider has counted, under its own names.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     estimated: bool = False
+    details: msgspec.Raw | UnsetType = UNSET
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +39,19 @@ class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
     type: str
     code: str
     message: str
+
+
+class Extra(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What an upstream has said beside a piece, each a JSON object of its own fields by where they stood.
+
+    `chunk` holds until another one comes. `call` is of the tool call. `refusal` says that the text is one.
+    """
+
+    chunk: msgspec.Raw | UnsetType = UNSET
+    choice: msgspec.Raw | UnsetType = UNSET
+    delta: msgspec.Raw | UnsetType = UNSET
+    call: msgspec.Raw | UnsetType = UNSET
+    refusal: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="started"):
@@ -45,24 +63,27 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="star
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="delta"):
-    """A piece of the answer's text."""
+    """A piece of the answer's text; empty where only `extra` was said."""
 
     text: str
+    extra: Extra | UnsetType = UNSET
 
 
 class Reasoning(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="reasoning"):
     """A piece of the model's reasoning."""
 
     text: str
+    extra: Extra | UnsetType = UNSET
 
 
 class ToolCall(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="tool_call"):
-    """A fragment of a tool call, as the provider sends it: `id` and `name` once, `arguments` in pieces."""
+    """A fragment of a tool call: `id` and `name` once, `arguments` in pieces."""
 
     index: int
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    extra: Extra | UnsetType = UNSET
 
 
 class Completed(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="completed"):
@@ -166,6 +187,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
+    audio: dict[str, Any] | None = None
+    function_call: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:

@@ -76,8 +76,8 @@ def _block(prefix: bytes, text: bytes) -> bytes:
 class Decoder:
     """Turns the bytes of an event stream into events, however they are cut into chunks.
 
-    `last_event_id` and `retry_ms` are what a reader that comes back has to send and to wait. An unfinished
-    block at the end of the stream is no event. Malformed UTF-8 becomes U+FFFD, as the standard has it.
+    `last_event_id` and `retry_ms` are what a reader that comes back has to send and to wait. An unfinished block at
+    the end of the stream is no event, unless `end` is asked. Malformed UTF-8 becomes U+FFFD, as the standard has it.
     """
 
     __slots__ = (
@@ -127,6 +127,10 @@ class Decoder:
                 self._field(line)
         self._at_block = bool(lines) and not lines[-1] and not self._rest and not self._after_cr
         return events
+
+    def end(self) -> list[ServerSentEvent]:
+        """The event that the end of the stream has left without its blank line, or without the end of its last line."""
+        return self.feed(b"\n\n") if self._rest or self._data else []
 
     def sole(self, chunk: bytes) -> bytes | None:
         """The data of a chunk that is exactly one block with one line of data, as most reads from a model server are.

@@ -38,10 +38,10 @@ def convert(value: object, kind: type[T]) -> T:
 
 
 def check_messages(messages: Sequence[Message]) -> None:
-    """Every message says something: `content`, or an assistant's tool calls. Raises `InvalidValue`."""
+    """Every message says something: an assistant may do so beside its `content`. Raises `InvalidValue`."""
     for index, message in enumerate(messages):
         place = f"messages.{index}.content"
-        if message.content is None and not (message.role == "assistant" and (message.tool_calls or message.refusal)):
+        if message.content is None and message.role not in ("assistant", "function"):
             raise InvalidValue(f"messages.{index} has no content", param=place)
         if isinstance(message.content, list):
             for number, part in enumerate(message.content):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tidegate.core.events import Completed, Content, GenerationRequest
+from tidegate.core.events import Completed, Content, GenerationRequest, Usage
 
 
 class ThreadInbox(Protocol):
@@ -34,6 +34,10 @@ class Sink(Protocol):
 
         `Completed` is the last event; what is emitted after the stream's end is dropped.
         """
+        ...
+
+    def counted(self, usage: Usage) -> None:
+        """Says what the provider has counted so far; it stands for the estimate if the answer gets another end."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidegate.core.events import Completed, Content, GenerationRequest
+from tidegate.core.events import Completed, Content, GenerationRequest, Usage
 from tidegate.errors import (
     ConfigError,
     ProviderCrashed,
@@ -159,6 +159,9 @@ class AnsweringSink:
     def emit(self, events: Sequence[Content | Completed]) -> None:
         self._answers()
         self._sink.emit(events)
+
+    def counted(self, usage: Usage) -> None:
+        self._sink.counted(usage)
 
     async def room(self) -> None:
         await self._sink.room()

@@ -1,4 +1,4 @@
-"""Models behind any server that speaks OpenAI's chat completions, always asked to stream."""
+"""Models behind any server that speaks OpenAI's chat completions, asked to stream where they can."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import quote, unquote
 
-import msgspec
-
 from tidegate.core.events import GenerationRequest
-from tidegate.errors import ConfigError, ProviderError, UpstreamTimeout, UpstreamUnreachable
+from tidegate.errors import (
+    ConfigError,
+    ProviderError,
+    UpstreamMalformed,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from tidegate.providers.base import Sink
 from tidegate.providers.openai_answer import Answer
 from tidegate.providers.openai_chunks import ChunkReader
 from tidegate.providers.openai_continue import carried_on, nothing_left, whole_usage
-from tidegate.providers.openai_errors import refusal_in_stream
+from tidegate.providers.openai_errors import refusal_in_body
+from tidegate.providers.openai_request import Question
 from tidegate.providers.settings import OpenAIModel, Upstream
 from tidegate.providers.upstream import Endpoint, connect, tracing_lines
 from tidegate.providers.upstream_connection import UpstreamConnection
@@ -28,15 +34,19 @@ from tidegate.providers.upstream_pool import UpstreamPool
 logger = logging.getLogger("tidegate.providers")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
-    """One upstream, ready to be asked: its request head is made once. `name` is its host, and its port if need be."""
+    """One upstream, ready to be asked: its request head is made once. `name` is its host, and its port if need be.
+
+    `refuses_options` says that it was found to take no `stream_options`.
+    """
 
     name: str
     pool: UpstreamPool
     head: bytes
     secrets: tuple[str, ...]
     weight: int
+    refuses_options: bool = False
 
 
 class OpenAIProvider:
@@ -76,16 +86,36 @@ class OpenAIProvider:
         if (end := nothing_left(request)) is not None:
             sink.emit([end])
             return
-        payload = msgspec.json.encode(self._payload(request))
         target, connection = await self._connect()
+        question = self._question(request, target)
+        while True:
+            try:
+                await self._ask(target, connection, question, request, sink)
+            except UpstreamRefused as refused:
+                again = question.without(refused)
+                if again is None:
+                    raise
+                connection = await target.pool.take()
+                question = again
+            else:
+                break
+        self._learn(target, request, question)
+        target.pool.give_back(connection)
+
+    async def _ask(
+        self, target: Target, connection: UpstreamConnection, question: Question, request: GenerationRequest, sink: Sink
+    ) -> None:
+        """Sends the question over the connection and relays its answer. Raises `ProviderError`."""
+        payload = question.encode()
         try:
             answer = Answer(
                 connection,
                 sink,
                 ChunkReader(
-                    lambda data: refusal_in_stream(data, target.secrets),
+                    lambda said: refusal_in_body(said, target.secrets),
                     lambda: request.prompt_tokens,
                     lambda usage: whole_usage(request, usage),
+                    make_id=lambda: f"call_{self._random_bytes(12).hex()}",
                 ),
                 first_token_timeout=self._model.first_token_timeout,
                 stall_timeout=self._model.stall_timeout,
@@ -100,7 +130,21 @@ class OpenAIProvider:
             if isinstance(error, ProviderError):
                 self._note(target, error)
             raise
-        target.pool.give_back(connection)
+
+    def _question(self, request: GenerationRequest, target: Target) -> Question:
+        model = self._model.upstream_model or self._model.name
+        return Question.of(
+            request, model, self._body, stream_options=self._model.stream_options and not target.refuses_options
+        )
+
+    def _learn(self, target: Target, request: GenerationRequest, asked: Question) -> None:
+        """Remembers an upstream that takes no `stream_options`, unless it was the client's own that it did not take."""
+        if asked.streamed and not asked.has_options and "stream_options" not in request.extra:
+            if self._model.stream_options and not target.refuses_options:
+                logger.warning(
+                    "model %r: its upstream takes no stream_options; set stream_options = false", self._model.name
+                )
+            target.refuses_options = True
 
     async def close(self) -> None:
         """Closes the connections that were kept for later generations."""
@@ -127,26 +171,9 @@ class OpenAIProvider:
             "code": error.code,
             "cause": None if error.__cause__ is None else repr(error.__cause__),
         }
+        if isinstance(error, UpstreamMalformed) and error.field is not None:
+            fields |= {"field": error.field, "value": error.value.decode("utf-8", "replace")}
         logger.warning("upstream failed", extra={"fields": fields})
-
-    def _payload(self, request: GenerationRequest) -> dict[str, Any]:
-        sampling: dict[str, Any] = {
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            # Newer upstreams refuse `max_tokens` beside, or in place of, the name that the client has used.
-            "max_tokens": None if "max_completion_tokens" in request.extra else request.max_tokens,
-            "stop": request.stop or None,
-            "seed": request.seed,
-        }
-        return {
-            **request.extra,
-            **{name: value for name, value in sampling.items() if value is not None},
-            **self._body,
-            "model": self._model.upstream_model or self._model.name,
-            "messages": request.raw_messages or request.messages,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
 
     def _target(self, upstream: Upstream) -> Target:
         key = self._key(upstream)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import time
 
+from tidegate.core.events import Completed, Content
+from tidegate.core.sse import MAX_EVENT_BYTES
 from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout
 from tidegate.providers.base import Sink
-from tidegate.providers.openai_chunks import ChunkReader
+from tidegate.providers.openai_chunks import ChunkReader, begins_as_json
 from tidegate.providers.openai_errors import refusal
 from tidegate.providers.upstream_connection import Head, UpstreamConnection
 
@@ -17,15 +20,19 @@ MAX_ERROR_BYTES = 65_536
 ERROR_SECONDS = 5.0
 """For a refusal's body: what has come by then must do, the status says most of it."""
 
-USAGE_SECONDS = 1.0
-"""Usage comes in a chunk after the finish reason; a server that sends none and stays silent is not waited for."""
+USAGE_SECONDS = 10.0
+"""Usage comes in a chunk after the finish reason, from some gateways seconds later. A server that stays silent for
+longer, or for `stall_timeout`, sends none."""
+
+PAUSE_SECONDS = 0.25
+"""A timer that is so late has slept with the whole process: what has come meanwhile is read before its verdict."""
 
 
 class Answer:
     """Takes a response (it is the connection's `Receiver`) and fills the sink; `relay` waits for the end of it.
 
     All of a read's events go to the sink in one `emit`, from within the read. The timer is lazy: a token only
-    moves the deadline.
+    moves the deadline. Whatever goes wrong here ends the answer.
     """
 
     def __init__(
@@ -42,11 +49,14 @@ class Answer:
         self._sink = sink
         self._chunks = chunks
         self._stall_timeout = stall_timeout
+        self._usage_timeout = min(USAGE_SECONDS, stall_timeout)
         self._secrets = secrets
         self._refused: Head | None = None
-        self._error_body = bytearray()
+        # A refusal's body, or that of a completion that is sent as a whole; or what may be its beginning.
+        self._body = bytearray()
+        self._is_whole: bool | None = None
         self._streaming = False
-        self._finishing = False
+        self._patience_ends: float | None = None
         self._done = False
         self._error: Exception | None = None
         self._news = asyncio.Event()
@@ -73,7 +83,7 @@ class Answer:
         # It is the reader that is slow now, not the upstream: its clock stands still.
         self._stop_timer()
         await self._sink.room()
-        self._set_timer(USAGE_SECONDS if self._finishing else self._stall_timeout)
+        self._set_timer(self._usage_timeout if self._chunks.finishing else self._stall_timeout)
         self._connection.resume()
 
     # The connection's receiver.
@@ -85,42 +95,99 @@ class Answer:
             self._refused = head
             self._set_timer(ERROR_SECONDS)
             return
-        check(head)
-        self._sink.opened()
+        if is_event_stream(head):
+            self._sink.opened()
 
     def receive(self, data: bytes) -> None:
         if self._done:
             return
         if self._refused is not None:
-            self._error_body += data
-            if len(self._error_body) > MAX_ERROR_BYTES:
-                self._finish(self._refusal(self._refused))
-            return
-        events = self._chunks.feed(data)
+            self._collect(data, MAX_ERROR_BYTES)
+        elif self._is_whole is False:
+            self._take(self._chunks.feed(data))
+        else:
+            self._begin(data)
+
+    def closed(self, error: Exception | None) -> None:
+        self._try(lambda: self._close(error))
+
+    def _close(self, error: Exception | None) -> None:
+        if self._refused is not None:
+            self._finish(self._refusal(self._refused))
+        elif error is not None and not isinstance(error, UpstreamInterrupted):
+            self._finish(error)
+        elif self._is_whole:
+            if error is not None:
+                self._finish(error)
+            else:
+                self._conclude(self._chunks.whole(bytes(self._body)))
+        else:
+            if self._is_whole is None and self._body:
+                self._emit(self._chunks.feed(bytes(self._body)))
+            ending = self._chunks.end(broken=error is not None)
+            # The connection's own words for it say more.
+            lost = error if isinstance(self._chunks.error, UpstreamInterrupted) else None
+            self._conclude(ending, lost)
+
+    # What comes in.
+
+    def _begin(self, data: bytes) -> None:
+        """Finds out from its first bytes what the body is: many servers say one thing and send the other."""
+        self._body += data
+        if self._is_whole is None:
+            if self._body.isspace():
+                return
+            self._is_whole = begins_as_json(self._body)
+        if self._is_whole:
+            self._collect(b"", MAX_EVENT_BYTES)
+            self._postpone(self._stall_timeout)
+        else:
+            self._sink.opened()
+            body, self._body = bytes(self._body), bytearray()
+            self._take(self._chunks.feed(body))
+
+    def _take(self, events: Sequence[Content | Completed]) -> None:
         if events:
-            self._sink.emit(events)
-            self._postpone()
-        if self._chunks.error is not None or self._chunks.ended:
+            self._emit(events)
+        if self._chunks.ended:
             self._finish(self._chunks.error)
             return
-        if self._chunks.finish_reason is not None and not self._finishing:
-            self._finishing = True
-            self._set_timer(USAGE_SECONDS)
+        if self._chunks.finishing:
+            self._wait_for_usage(anew=bool(events))
+        elif events:
+            self._postpone(self._stall_timeout)
         if self._sink.full:
             self._connection.pause()
             self._news.set()
 
-    def closed(self, error: Exception | None) -> None:
-        if self._done:
-            return
-        if self._refused is not None:
-            self._finish(self._refusal(self._refused))
-        elif error is None or (self._chunks.finish_reason is not None and isinstance(error, UpstreamInterrupted)):
-            self._complete()
-        else:
-            self._finish(error)
+    def _collect(self, data: bytes, limit: int) -> None:
+        self._body += data
+        if len(self._body) > limit:
+            error = UpstreamMalformed(f"The upstream sent a whole answer of more than {limit} bytes.")
+            self._finish(error if self._refused is None else self._refusal(self._refused))
+
+    def _emit(self, events: Sequence[Content | Completed]) -> None:
+        if (counted := self._chunks.counted) is not None:
+            self._sink.counted(counted)
+        if events:
+            self._sink.emit(events)
 
     # What ends it.
+
+    def _wait_for_usage(self, *, anew: bool) -> None:
+        """The usage is waited for while the connection is not silent, but not for ever where no piece comes."""
+        now = self._loop.time()
+        if anew or self._patience_ends is None:
+            self._patience_ends = now + max(self._stall_timeout, self._usage_timeout)
+        self._set_timer(min(self._usage_timeout, self._patience_ends - now))
+
+    def _postpone(self, seconds: float) -> None:
+        """A token has come. Only the first sets the timer, since it may bring the deadline forward."""
+        if self._streaming:
+            self._deadline = self._loop.time() + seconds
+        else:
+            self._streaming = True
+            self._set_timer(seconds)
 
     def _set_timer(self, seconds: float) -> None:
         if self._timer is not None:
@@ -128,38 +195,40 @@ class Answer:
         self._deadline = self._loop.time() + seconds
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
-    def _postpone(self) -> None:
-        """A token has come. Only the first sets the timer, since it may bring the deadline forward."""
-        if self._finishing:
-            return
-        if self._streaming:
-            self._deadline = self._loop.time() + self._stall_timeout
-        else:
-            self._streaming = True
-            self._set_timer(self._stall_timeout)
-
-    def _on_timer(self) -> None:
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
-        elif self._refused is not None:
-            self._finish(self._refusal(self._refused))
-        elif self._finishing:
-            self._complete()
-        else:
-            late = "stopped sending tokens" if self._streaming else "not sent its first token in time"
-            self._finish(UpstreamTimeout(f"The upstream has {late}."))
-
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _complete(self) -> None:
+    def _on_timer(self) -> None:
+        late = self._loop.time() - self._deadline
+        if late < 0:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        elif late > PAUSE_SECONDS:
+            self._set_timer(PAUSE_SECONDS)
+        else:
+            self._try(self._give_up)
+
+    def _give_up(self) -> None:
+        if self._refused is not None:
+            self._finish(self._refusal(self._refused))
+        elif self._chunks.finishing:
+            self._conclude(self._chunks.end())
+        else:
+            late = "stopped sending tokens" if self._streaming else "not sent its first token in time"
+            self._finish(UpstreamTimeout(f"The upstream has {late}."))
+
+    def _conclude(self, events: Sequence[Content | Completed], error: Exception | None = None) -> None:
+        self._emit(events)
+        self._finish(error or self._chunks.error)
+
+    def _try(self, act: Callable[[], None]) -> None:
+        """What is called by the loop has nobody to raise to: its error is the answer's end."""
+        if self._done:
+            return
         try:
-            self._sink.emit([self._chunks.end()])
+            act()
         except Exception as error:
             self._finish(error)
-        else:
-            self._finish(None)
 
     def _finish(self, error: Exception | None) -> None:
         self._done = True
@@ -167,16 +236,18 @@ class Answer:
         self._news.set()
 
     def _refusal(self, head: Head) -> ProviderError:
-        return refusal(head.status, bytes(self._error_body), head.headers, self._secrets)
+        return refusal(head.status, bytes(self._body), head.headers, self._secrets, now=time())
 
 
-def check(head: Head) -> None:
-    """Raises `UpstreamMalformed` unless the body is an event stream in plain bytes."""
-    # Some servers leave the type out; what they send shows soon enough.
-    content_type = head.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
-    if content_type != "text/event-stream":
-        shown = content_type[:64]
-        raise UpstreamMalformed(f"The upstream answered {head.status} with {shown!r} instead of an event stream.")
+def is_event_stream(head: Head) -> bool:
+    """Whether a 2xx head promises an event stream; one that does not leaves it to the body.
+
+    Raises `UpstreamMalformed` where it promises what cannot be read.
+    """
     for name, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
         if head.headers.get(name, plain).strip().lower() != plain:
             raise UpstreamMalformed(f"The upstream's answer has a {name} that was not asked for.")
+    content_type = head.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
+    if content_type == "text/html":
+        raise UpstreamMalformed(f"The upstream answered {head.status} with a page: check base_url.")
+    return content_type == "text/event-stream"

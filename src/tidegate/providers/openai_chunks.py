@@ -1,191 +1,283 @@
-"""Reads the event stream of a chat completion. Pure: bytes in, events out.
-
-The shape is that of OpenAI's "chat completion chunk"; only what is needed of it is parsed. Servers differ in
-what they leave out, so everything is optional.
-"""
+"""Reads the body of a chat completion: an event stream, or the whole of it as JSON. Pure: bytes in, events out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
+from msgspec import UNSET
 
-from tidegate.core.events import Completed, Content, Delta, FinishReason, Reasoning, ToolCall, Usage
-from tidegate.core.sse import Decoder, ServerSentEvent
-from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed
+from tidegate.core import lenient_json
+from tidegate.core.events import Completed, Content, Delta, Extra, Reasoning, Usage
+from tidegate.core.lenient_json import as_list, as_object
+from tidegate.core.sse import Decoder
+from tidegate.errors import ProviderError, UpstreamAborted, UpstreamEmpty, UpstreamInterrupted, UpstreamMalformed
+from tidegate.providers.openai_calls import Calls
+from tidegate.providers.openai_chunk import SHOWN_BYTES, Chunk, Kind, is_chunk, read_chunk
+from tidegate.providers.openai_errors import is_error
+from tidegate.providers.openai_finish import Ending, ending
+from tidegate.providers.openai_template import Template
+from tidegate.providers.openai_usage import UsageCount
 
-FINISH_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
+LASTING = frozenset({"content_filter_results"})
+"""Of a choice; Azure says it again in every chunk. It is kept where it changes."""
 
-
-NO_ERROR = msgspec.Raw(b"null")
-
-
-class FunctionFragment(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolFragment(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: FunctionFragment | None = None
-
-
-class ChunkDelta(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[ToolFragment] | None = None
-    function_call: FunctionFragment | None = None
-
-
-class Choice(msgspec.Struct):
-    index: int = 0
-    delta: ChunkDelta | None = None
-    finish_reason: str | None = None
-
-
-class ChunkUsage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class Chunk(msgspec.Struct):
-    choices: list[Choice] | None = None
-    usage: ChunkUsage | None = None
-    error: msgspec.Raw = NO_ERROR
-    object: str | None = None
-
-    @property
-    def failed(self) -> bool:
-        """An error instead of a chunk: `{"error": …}`, or vLLM's `{"object": "error", …}`."""
-        return self.object == "error" or (self.error is not NO_ERROR and bytes(self.error) != b"null")
-
-
-_parse = msgspec.json.Decoder(Chunk).decode
+JSON_BEGINS = (b"{", b"[")
+DONE = b"[DONE]"
 
 
 class ChunkReader:
     """Turns the body of one answer into events, under any chunking.
 
-    `refused` makes the exception of an error sent in the stream (its JSON); `estimate` counts the prompt's
-    tokens where the upstream does not; `settle` makes the usage of the answer of what this part of it took. Once
-    `error` or `ended` is set, what follows is not looked at.
+    `refused` makes the exception of an error sent in the body (its decoded JSON, or text); `estimate` counts the
+    prompt's tokens where the upstream does not; `settle` makes the usage of the answer of what this part of it took;
+    `make_id` names tool calls. Once `ended` is set nothing more is looked at; `error` says why it brought no
+    `Completed`.
     """
 
     def __init__(
         self,
-        refused: Callable[[str], ProviderError],
+        refused: Callable[[object], ProviderError],
         estimate: Callable[[], int],
         settle: Callable[[Usage], Usage] = lambda usage: usage,
+        *,
+        make_id: Callable[[], str],
     ) -> None:
         self._refused = refused
         self._estimate = estimate
         self._settle = settle
         self._decoder = Decoder()
-        self._usage: ChunkUsage | None = None
+        self._template = Template()
+        self._calls = Calls(make_id)
+        self._count = UsageCount()
+        self._choice: int | None = None
+        self._halves: dict[Kind, str] = {}
+        self._lasting: dict[str, Any] = {}
+        self._unsaid: dict[str, Any] = {}
         self._pieces = 0
-        self.finish_reason: FinishReason | None = None
+        self._begun = False
+        self._reason: object = None
+        self._ending: Ending | None = None
         self.error: ProviderError | None = None
         self.ended = False
 
+    @property
+    def finishing(self) -> bool:
+        """Whether the upstream has said why the answer ends; more may follow."""
+        return self._ending is not None
+
+    @property
+    def counted(self) -> Usage | None:
+        """The usage so far, where the upstream has counted it."""
+        return self._usage() if self._count.known else None
+
     def feed(self, data: bytes) -> list[Content | Completed]:
-        """The events that `data` completes, in order, those before an error too; `[DONE]` brings `Completed`."""
-        events: list[Content | Completed] = []
+        """The events that `data` of an event stream completes, in order; `[DONE]` brings `Completed`."""
+        into: list[Content | Completed] = []
+        if self.ended:
+            return into
         try:
             # A fast model's tokens come one in a read: it is worth not to look at those bytes twice.
-            sole = None if self.ended else self._decoder.sole(data)
-            if sole is not None and (chunk := _parsed(sole)) is not None and not chunk.failed:
-                self._take(chunk, events)
-                return events
+            if (sole := self._decoder.sole(data)) is not None:
+                self._block(sole, "message", into)
+                return into
             for event in self._decoder.feed(data):
+                self._block(event.data.encode(), event.event, into)
                 if self.ended:
                     break
-                if event.data.startswith("[DONE]"):
-                    self.ended = True
-                    events.append(self._completed())
-                else:
-                    self._take(self._chunk(event), events)
         except ProviderError as error:
-            self.error = error
-        return events
+            self._fail(error)
+        return into
 
-    def end(self) -> Completed:
-        """The end without `[DONE]`, which many servers leave out. Raises `UpstreamInterrupted` in mid-answer."""
-        if self.finish_reason is None:
-            raise UpstreamInterrupted("The upstream's answer broke off before its end.")
-        self.ended = True
-        return self._completed()
+    def end(self, *, broken: bool = False) -> list[Content | Completed]:
+        """The body is over, or has `broken` off: its last events, which may lack their blank line, and the end."""
+        into: list[Content | Completed] = []
+        if self.ended:
+            return into
+        try:
+            for event in self._decoder.end():
+                self._last_block(event.data.encode(), event.event, into)
+            if not self.ended:
+                self._conclude(into, broken=broken, done=False)
+        except ProviderError as error:
+            self._fail(error)
+        return into
+
+    def whole(self, body: bytes) -> list[Content | Completed]:
+        """The events of a completion that was sent as a whole."""
+        into: list[Content | Completed] = []
+        try:
+            for value in _values(body):
+                self._value(value, "message", into)
+            self._conclude(into, done=self._begun)
+        except ProviderError as error:
+            self._fail(error)
+        return into
+
+    # What comes in
+
+    def _block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
+        """One event of the stream."""
+        text = self._template.text_of(data)
+        if text is not None and name == "message" and not self._halves:
+            if text:
+                into.append(Delta(text))
+                self._pieces += 1
+            return
+        if data.startswith(DONE):
+            self._conclude(into, done=True)
+        elif data and not data.isspace():
+            try:
+                values = list(_values(data))
+            except UpstreamMalformed:
+                if name == "error":
+                    raise self._refused(data.decode("utf-8", "replace")) from None
+                raise
+            for value in values:
+                self._value(value, name, into)
+            if b"\n" in data and DONE in data.splitlines():
+                self._conclude(into, done=True)
+            elif len(values) == 1:
+                self._learn(data, into)
+
+    def _last_block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
+        """The last event; one that has no end of its own may have been cut anywhere."""
+        try:
+            self._block(data, name, into)
+        except UpstreamMalformed:
+            return
+
+    def _value(self, value: object, name: str, into: list[Content | Completed]) -> None:
+        for each in as_list(value):
+            self._value(each, name, into)
+        fields = as_object(value)
+        if name == "error" or is_error(fields):
+            raise self._refused(value)
+        if is_chunk(fields):
+            chunk = read_chunk(fields, self._choice)
+            if error := chunk.choice.get("error"):
+                raise self._refused({"error": error})
+            self._take(chunk, into)
 
     def _take(self, chunk: Chunk, into: list[Content | Completed]) -> None:
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        for choice in chunk.choices or ():
-            # One answer is one stream; a second choice (`n` above 1) has no place in it.
-            if choice.index != 0:
-                continue
-            if choice.delta is not None:
-                before = len(into)
-                into.extend(pieces(choice.delta))
-                self._pieces += len(into) - before
-            if choice.finish_reason:
-                self.finish_reason = FINISH_REASONS.get(choice.finish_reason, "stop")
+        self._choice = chunk.index if self._choice is None else self._choice
+        for usage in chunk.usages:
+            self._count.take(usage)
+        pieces = [*self._texts(chunk), *self._calls.take(chunk.calls)]
+        if (said := ending(chunk.finish)) is not None:
+            self._finish(said, chunk.finish)
+        self._begun = self._begun or bool(pieces) or self._ending is not None or self._count.known
+        self._pieces += len(pieces)
+        into.extend(self._beside(chunk, pieces))
 
-    def _chunk(self, event: ServerSentEvent) -> Chunk:
+    def _finish(self, said: Ending, reason: object) -> None:
+        # Calls are calls, whatever a server says once they are made.
+        if not (self._ending == "tool_calls" and said == "stop"):
+            self._ending, self._reason = said, reason
+
+    def _texts(self, chunk: Chunk) -> Iterator[Content]:
+        for kind, sent in chunk.texts:
+            text, half = lenient_json.whole_characters(self._halves.pop(kind, "") + sent)
+            if half:
+                self._halves[kind] = half
+            if text:
+                yield _piece(kind, text)
+
+    def _beside(self, chunk: Chunk, pieces: Sequence[Content]) -> Sequence[Content]:
+        """The pieces, the first with what else the chunk has said; that of the whole answer waits for a piece."""
+        self._unsaid |= self._news(chunk.chunk)
+        choice = {**chunk.choice}
+        for name in LASTING & choice.keys():
+            if not self._news({name: choice[name]}):
+                del choice[name]
+        if not (choice or chunk.delta or (self._unsaid and pieces)):
+            return pieces
+        first, *more = pieces or [Delta("")]
+        known = Extra() if first.extra is UNSET else first.extra
+        extra = msgspec.structs.replace(known, chunk=_raw(self._unsaid), choice=_raw(choice), delta=_raw(chunk.delta))
+        self._unsaid = {}
+        return [msgspec.structs.replace(first, extra=extra), *more]
+
+    def _news(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        news = {name: value for name, value in fields.items() if self._lasting.get(name) != value}
+        if news:
+            self._lasting |= news
+            self._template.forget()
+        return news
+
+    # How a chunk that says a text and nothing new is read the next time
+
+    def _learn(self, data: bytes, into: Sequence[Content | Completed]) -> None:
+        if into and type(last := into[-1]) is Delta and last.extra is UNSET:
+            self._template.learn(data, last.text, self._only_text)
+
+    def _only_text(self, data: bytes) -> str | None:
+        """The text of a chunk that has no other news."""
         try:
-            chunk = _parse(event.data)
-        except msgspec.DecodeError as error:
-            if event.event == "error":
-                raise self._refused(event.data) from error
-            raise UpstreamMalformed("The upstream sent a chunk that is not a chat completion's.") from error
-        if chunk.failed or event.event == "error":
-            raise self._refused(event.data)
-        return chunk
+            value = msgspec.json.decode(data, type=dict[str, Any])
+            chunk = read_chunk(value, self._choice)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProviderError):
+            return None
+        plain = chunk.is_plain and not is_error(value) and chunk.index is not None
+        known = all(name in self._lasting and self._lasting[name] == chunk.chunk[name] for name in chunk.chunk)
+        kind, text = chunk.texts[0] if plain and known else ("", None)
+        return text if kind == "text" else None
 
-    def _completed(self) -> Completed:
-        return Completed(self.finish_reason or "stop", self._settle(self._counted(self._usage)))
+    # The end
 
-    def _counted(self, usage: ChunkUsage | None) -> Usage:
-        if usage is None or usage.completion_tokens is None:
-            prompt = self._estimate()
-            return Usage(prompt, self._pieces, prompt + self._pieces, estimated=True)
-        prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens
-        total = prompt + completion if usage.total_tokens is None else usage.total_tokens
-        return Usage(prompt, completion, total)
+    def _conclude(self, into: list[Content | Completed], *, broken: bool = False, done: bool) -> None:
+        self._check_end(broken=broken, done=done)
+        self.ended = True
+        into.extend(_piece(kind, "\ufffd") for kind in self._halves)
+        into.extend(self._calls.end())
+        if self._unsaid:
+            into.append(Delta("", Extra(chunk=_raw(self._unsaid))))
+        into.append(Completed(cast("Any", self._ending or "stop"), self._usage()))
+
+    def _check_end(self, *, broken: bool, done: bool) -> None:
+        """Raises what the end comes to where it is no success."""
+        if self._ending == "failed":
+            shown = lenient_json.mended(str(self._reason))[:64]
+            raise UpstreamAborted(f"The upstream gave the answer up: its finish reason is {shown!r}.")
+        if not self._begun and not broken:
+            raise UpstreamEmpty("The upstream's answer was empty.")
+        if self._ending is None and not done:
+            raise UpstreamInterrupted("The upstream's answer broke off before its end.")
+
+    def _fail(self, error: ProviderError) -> None:
+        self.error = error
+        self.ended = True
+
+    def _usage(self) -> Usage:
+        return self._settle(self._count.usage(self._pieces, self._estimate))
 
 
-def _parsed(data: bytes) -> Chunk | None:
-    """The chunk, if there is nothing wrong with it."""
+def begins_as_json(body: bytes | bytearray) -> bool:
+    """Whether a body is no event stream: no field of one begins like this."""
+    return body.lstrip().removeprefix(b"\xef\xbb\xbf").lstrip().startswith(JSON_BEGINS)
+
+
+def _values(data: bytes) -> Iterator[object]:
+    """The JSON of one event; lines of it, where a server has left out the blank ones between its events."""
     try:
-        return _parse(data)
-    except msgspec.DecodeError:
-        return None
+        yield lenient_json.loads(data)
+    except (ValueError, RecursionError):
+        lines = [line for line in data.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise _not_json(data) from None
+        yield from (value for line in lines if not line.startswith(DONE) for value in _values(line))
 
 
-def pieces(delta: ChunkDelta) -> list[Content]:
-    """What one delta brings; nothing for the empty ones that only keep the connection alive."""
-    found: list[Content] = []
-    if reasoning := delta.reasoning_content or delta.reasoning:
-        found.append(Reasoning(reasoning))
-    if text := delta.content or delta.refusal:
-        found.append(Delta(text))
-    if delta.tool_calls or delta.function_call:
-        found.extend(_calls(delta))
-    return found
+def _not_json(data: bytes) -> UpstreamMalformed:
+    return UpstreamMalformed("The upstream sent a chunk that is not JSON.", field="data", value=data[:SHOWN_BYTES])
 
 
-def _calls(delta: ChunkDelta) -> Iterator[ToolCall]:
-    for position, fragment in enumerate(delta.tool_calls or ()):
-        function = fragment.function or FunctionFragment()
-        index = position if fragment.index is None else fragment.index
-        yield ToolCall(index, fragment.id, function.name, function.arguments or "")
-    if delta.function_call is not None:
-        yield ToolCall(0, None, delta.function_call.name, delta.function_call.arguments or "")
+def _piece(kind: Kind, text: str) -> Content:
+    if kind == "reasoning":
+        return Reasoning(text)
+    return Delta(text, Extra(refusal=True)) if kind == "refusal" else Delta(text)
+
+
+def _raw(fields: Mapping[str, Any]) -> Any:
+    return msgspec.Raw(lenient_json.dumps(fields)) if fields else UNSET

@@ -1,32 +1,68 @@
 """What an upstream's refusal becomes. Pure: status, headers and body in, the error out.
 
 The body is OpenAI's `{"error": {"message", "type", "code", "param"}}`, or what others make of it: FastAPI's
-`{"detail"}`, a bare `{"message"}`, `{"error": "text"}`.
+`{"detail"}`, a bare `{"message"}`, `{"error": "text"}`, a list of errors, plain text.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-import msgspec
-
+from tidegate.core import lenient_json
+from tidegate.core.lenient_json import as_list, as_object
 from tidegate.errors import UpstreamRefused
 
-KEPT_STATUSES = frozenset({400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 426, 429, 431, 502, 503, 504})
-"""Answered as the upstream did. Its 500 is our 502: it is not tidegate that has the bug."""
+KEPT_STATUSES = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429, 502, 503, 504})
+"""Answered as the upstream did: they are the client's business. Its 500 is our 502: it is not tidegate that has the
+bug."""
 
-OVERLOADED = frozenset({420, 529})
-"""Some servers' own words for "too busy"."""
+STAND_INS = {529: 503, 408: 504, 522: 504, 524: 504}
+"""Anthropic's "overloaded"; time-outs, of which the last two are Cloudflare's."""
 
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+STATUS_WORDS = {
+    "insufficient_quota": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "resource_exhausted": 429,
+    "context_length_exceeded": 400,
+    "invalid_request_error": 400,
+    "badrequesterror": 400,
+    "invalid_argument": 400,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "notfounderror": 404,
+    "not_found": 404,
+    "overloaded_error": 503,
+    "unavailable": 503,
+    "timeout_error": 504,
+    "deadline_exceeded": 504,
+}
+"""What an error in a 200 body says in place of a status: OpenAI's, Anthropic's, Google's and vLLM's own words."""
+
+HOPELESS = frozenset({"insufficient_quota"})
+"""Codes of a 429 that no waiting heals."""
 
 MAX_MESSAGE_CHARACTERS = 2_000
 """Enough for a validation message; an HTML page does not fit."""
 
+MAX_UNKNOWN_BYTES = 300
+"""Of an error in a shape that nobody knows."""
+
 MAX_NAME_CHARACTERS = 128
+
+MAX_WORDS = 8
+"""Of a list of errors; the others say the same again."""
+
+MAX_DEPTH = 4
+"""Of objects within objects: Mistral's list of details stands in the third."""
 
 MIN_SECRET_CHARACTERS = 4
 """Shorter ones (`x`, `no`) are placeholders; cutting them out would only mangle the message."""
@@ -38,55 +74,93 @@ CODE = re.compile(r"[\w.:-]+", re.ASCII)
 KEY_LIKE = re.compile(r"\bsk-[^\s\"',;]++|(?<![\w-])[\w-]++\*{3,}[\w*-]*")
 """OpenAI's keys, and the half-masked ones that some servers show: `abcd****89`."""
 
+WORDS = (
+    *("message", "detail", "msg", "error", "errors", "error_message", "error_msg", "error_description", "description"),
+    *("Message", "reason", "title"),
+)
+"""Where the words of an error stand, the likeliest first."""
+
+PLAIN_TEXT = re.compile(r"(?![<{\[\"])[^\x00-\x08\x0e-\x1f]*[A-Za-z]{2}[^\x00-\x08\x0e-\x1f]*")
+
+Fields = Mapping[str, Any]
+
 
 def status_for(status: int) -> int:
     """Which of the statuses that tidegate answers stands for the upstream's."""
     if status in KEPT_STATUSES:
         return status
-    if status in OVERLOADED:
-        return 503
-    return 400 if 400 <= status < 500 else 502
+    return STAND_INS.get(status, 400 if 400 <= status < 500 else 502)
 
 
-def refusal(status: int, body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> UpstreamRefused:
-    """The error of an answer that is not 2xx. `secrets` are cut out of what it says."""
-    return _refused(status, _fields(body), secrets, retry_after(headers))
+def is_error(fields: Fields) -> bool:
+    """Whether an object in a 200 body is an error, not a chunk: `{"error": …}`, vLLM's `{"object": "error", …}`."""
+    if fields.get("error") or fields.get("object") == "error" or fields.get("type") == "error":
+        return True
+    if "choices" in fields or "usage" in fields:
+        return False
+    # A keep-alive may have a message, too.
+    named = any(fields.get(name) for name in ("code", "status", "status_code", "type", "object"))
+    return bool(fields.get("detail") or fields.get("errors") or (named and fields.get("message")))
 
 
-def refusal_in_stream(data: str, secrets: Sequence[str]) -> UpstreamRefused:
-    """The error of an `error` object within a stream; its `code` may be a status."""
-    fields = _fields(data)
-    code = fields.get("code")
-    status = code if isinstance(code, int) and 400 <= code < 600 else 502
-    return _refused(status, fields, secrets, None)
+def refusal(
+    status: int, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now: float = 0.0
+) -> UpstreamRefused:
+    """The error of an answer that is not 2xx. `secrets` are cut out of what it says; `now` is in Unix seconds."""
+    should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+    return _refused(status, _decoded(body), secrets, retry_after(headers, now), should_retry)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds to wait: `retry-after-ms`, or `retry-after` as a number or as a date beside `date`."""
+def refusal_in_body(value: object, secrets: Sequence[str]) -> UpstreamRefused:
+    """The error within a 200 body, from its decoded JSON or its text; its `code` may be a status."""
+    return _refused(_status_in(_error_in(value)), value, secrets, None, None)
+
+
+def retry_after(headers: Mapping[str, str], now: float = 0.0) -> float | None:
+    """The seconds to wait: `retry-after-ms`, or `retry-after` as a number or as a date.
+
+    The date is counted from the upstream's own `date`, or from `now` where it sends none.
+    """
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
     value = headers.get("retry-after", "")
     seconds = _number(value)
-    return _until(value, headers.get("date", "")) if seconds is None else seconds
+    if seconds is not None:
+        return seconds
+    then, theirs = _date(value), _date(headers.get("date", ""))
+    return None if then is None else max(0.0, then - (now if theirs is None else theirs))
 
 
-def _refused(status: int, fields: Mapping[str, Any], secrets: Sequence[str], wait: float | None) -> UpstreamRefused:
-    def text(key: str, limit: int) -> str | None:
+def _refused(
+    status: int, said: object, secrets: Sequence[str], wait: float | None, should_retry: bool | None
+) -> UpstreamRefused:
+    fields = _error_in(said)
+
+    def text(key: str) -> str | None:
         value = fields.get(key)
-        return redacted(value, secrets)[:limit] if isinstance(value, str) and value else None
+        return redacted(lenient_json.mended(value), secrets)[:MAX_NAME_CHARACTERS] if isinstance(value, str) else None
 
     mapped = status_for(status)
-    code = text("code", MAX_NAME_CHARACTERS)
+    code = text("code")
     default = "invalid_request_error" if mapped < 500 else "upstream_error"
     return UpstreamRefused(
-        text("message", MAX_MESSAGE_CHARACTERS) or f"The upstream answered {status}.",
-        type=text("type", MAX_NAME_CHARACTERS) or TYPES.get(mapped, default),
+        redacted(_message(status, said), secrets)[:MAX_MESSAGE_CHARACTERS],
+        type=text("type") or TYPES.get(mapped, default),
         status=mapped,
         code=code if code and CODE.fullmatch(code) else None,
-        param=text("param", MAX_NAME_CHARACTERS),
+        param=text("param") or None,
         retry_after=wait,
+        retryable=False if should_retry is None and code in HOPELESS else should_retry,
     )
+
+
+def _message(status: int, said: object) -> str:
+    if words := lenient_json.mended("; ".join(_words(said))):
+        return words
+    if not said:
+        return f"The upstream answered {status}."
+    return f"The upstream answered {status}: {lenient_json.dumps(said)[:MAX_UNKNOWN_BYTES].decode('utf-8', 'ignore')}"
 
 
 def redacted(text: str, secrets: Sequence[str]) -> str:
@@ -97,20 +171,65 @@ def redacted(text: str, secrets: Sequence[str]) -> str:
     return KEY_LIKE.sub("[redacted]", text)
 
 
-def _fields(body: bytes | str) -> Mapping[str, Any]:
+def _decoded(body: bytes) -> object:
+    """The JSON, or the text of a body that is none; a page is not one to show, nor is what broke off."""
+    text = _as_text(body).strip()
     try:
-        decoded: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    if not isinstance(decoded, dict):
-        return {}
-    fields = cast("dict[str, Any]", decoded)
-    error = fields.get("error")
-    if isinstance(error, dict):
-        return cast("dict[str, Any]", error)
-    if isinstance(error, str):
-        return {"message": error}
-    return fields if "message" in fields else {"message": fields.get("detail")}
+        return lenient_json.loads(text.encode())
+    except (ValueError, RecursionError):
+        return text if PLAIN_TEXT.fullmatch(text) else None
+
+
+def _as_text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
+def _error_in(said: object) -> Fields:
+    """The object that has the error's type, code and param."""
+    for each in as_list(said):
+        if found := _error_in(each):
+            return found
+    fields = as_object(said)
+    return as_object(fields.get("error")) or fields
+
+
+def _words(said: object, depth: int = 0) -> list[str]:
+    """What an error says, in whatever shape: the texts at its likeliest names, with FastAPI's `loc` before them."""
+    if isinstance(said, str):
+        return [said.strip()] if said.strip() else []
+    if depth > MAX_DEPTH:
+        return []
+    words = [word for each in as_list(said)[:MAX_WORDS] for word in _words(each, depth + 1)]
+    fields = as_object(said)
+    for name in WORDS:
+        words = words or _words(fields.get(name), depth + 1)
+    place = ".".join(str(part)[:MAX_NAME_CHARACTERS] for part in as_list(fields.get("loc"))[:MAX_WORDS])
+    if place and words:
+        words = [f"{place}: {words[0]}", *words[1:]]
+    return [*words, *_relayed(fields.get("metadata"))]
+
+
+def _relayed(metadata: object) -> list[str]:
+    """What a gateway's own upstream has said, where it stands beside the gateway's words (OpenRouter)."""
+    raw = as_object(metadata).get("raw")
+    return [raw] if isinstance(raw, str) and raw else []
+
+
+def _status_in(fields: Fields) -> int:
+    return next(_statuses(fields), 502)
+
+
+def _statuses(fields: Fields) -> Iterator[int]:
+    for name in ("code", "status", "status_code", "http_status", "type"):
+        value = fields.get(name)
+        number = lenient_json.count(value)
+        if number is not None and 400 <= number < 600:
+            yield number
+        elif isinstance(value, str) and value.lower() in STATUS_WORDS:
+            yield STATUS_WORDS[value.lower()]
 
 
 def _number(value: str) -> float | None:
@@ -121,10 +240,21 @@ def _number(value: str) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _until(then: str, now: str) -> float | None:
-    from email.utils import parsedate_to_datetime
+def _date(value: str) -> float | None:
+    """Unix seconds. The parser of the standard library raises much on dates that are none."""
+    from email.utils import parsedate_tz
 
+    parts = _tried(parsedate_tz, value)
+    if parts is None:
+        return None
+    from calendar import timegm
+
+    seconds = _tried(timegm, parts[:9])
+    return None if seconds is None else seconds - (parts[9] or 0)
+
+
+def _tried(parse: Callable[[Any], Any], value: object) -> Any:
     try:
-        return max(0.0, (parsedate_to_datetime(then) - parsedate_to_datetime(now)).total_seconds())
-    except (ValueError, TypeError):
+        return parse(value)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None

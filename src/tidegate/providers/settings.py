@@ -56,7 +56,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class OpenAIModel(ModelBase, frozen=True, kw_only=True, tag="openai"):
     """Any OpenAI-compatible server: either `base_url` or `upstreams`.
 
+    `first_token_timeout` is that of each attempt: reasoning models are known to think for a minute and more.
     `stall_timeout` is the silence between tokens; keep-alive comments of the upstream do not count as tokens.
+    `stream_options` is false for an upstream that refuses them; it is not asked for usage then.
     """
 
     base_url: str = ""
@@ -64,8 +66,9 @@ class OpenAIModel(ModelBase, frozen=True, kw_only=True, tag="openai"):
     upstreams: tuple[Upstream, ...] = ()
     upstream_model: str = ""
     connect_timeout: Seconds = 5.0
-    first_token_timeout: Seconds = 60.0
+    first_token_timeout: Seconds = 120.0
     stall_timeout: Seconds = 30.0
+    stream_options: bool = True
 
 
 class ReplayModel(ModelBase, frozen=True, kw_only=True, tag="replay"):

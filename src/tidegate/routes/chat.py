@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidegate.core.batching import BatchPolicy
 from tidegate.dialects import openai_chat
+from tidegate.dialects.openai_chat_chunks import ChatChunks
+from tidegate.dialects.openai_chat_whole import WholeAnswer
 from tidegate.errors import TidegateError
 from tidegate.routes.call import Call
 from tidegate.routes.streams import stream_headers
@@ -54,7 +58,7 @@ async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: 
         call.send,
         call.wire,
         reader,
-        openai_chat.ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage),
+        ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage),
         call.delivered(stream_headers(call, handle.stream), reader),
     )
 
@@ -66,8 +70,16 @@ async def _whole(call: Call, handle: Handle, reader: Reader) -> None:
             return
         if failure := await call.service.failure(handle):
             raise failure
-        answer = openai_chat.whole(await call.service.snapshot(handle.stream, call.principal))
+        answer = await _read(call, handle.stream)
     except TidegateError as error:
         await call.answer_error(error, headers=headers)
     else:
         await call.answer_json(answer, headers=headers)
+
+
+async def _read(call: Call, stream: str) -> dict[str, Any]:
+    record = await call.service.record(stream, call.principal)
+    whole = WholeAnswer()
+    async for page in call.service.history(stream, call.principal):
+        whole.add(page)
+    return whole.answer(record.id, record.model, record.created_at, record.end)

@@ -6,7 +6,7 @@ from typing import get_args
 
 from tidegate.core.fold import Snapshot, Status
 from tidegate.core.topic import NAME
-from tidegate.dialects import native, native_producer, native_share, native_topic, openai_chat
+from tidegate.dialects import native, native_producer, native_share, native_topic, openai_chat, openai_chat_whole
 from tidegate.routes import admin, chat, models, pages, probes, session, shares, socket, streams, topics
 from tidegate.routes.route import EVENTS, HTML, JSON, TEXT, Answer, Parameter, Route
 from tidegate.transports.registry import Transport
@@ -264,7 +264,7 @@ ROUTES: tuple[Route, ...] = (
         scope="generate",
         parameters=(ON_DISCONNECT,),
         bodies=(openai_chat.ChatCompletion,),
-        answers=(Answer(status=200, about="The answer.", content={JSON: openai_chat.Answer, EVENTS: None}),),
+        answers=(Answer(status=200, about="The answer.", content={JSON: openai_chat_whole.Answer, EVENTS: None}),),
         failures=STARTING,
     ),
     Route(

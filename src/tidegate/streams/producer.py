@@ -10,6 +10,7 @@ from tidegate.core.events import (
     TERMINAL_TYPES,
     Completed,
     Content,
+    Delta,
     ErrorInfo,
     Event,
     Failed,
@@ -23,6 +24,7 @@ from tidegate.errors import (
     StoreUnavailable,
     TidegateError,
     TooLong,
+    UpstreamEmpty,
     UpstreamRefused,
     UpstreamUnreachable,
 )
@@ -77,6 +79,7 @@ class Producer:
         self._tail = tail
         self._request = request
         self._read = self._carried > 0
+        self._counted: Usage | None = None
         self._observer = observer
         self._clock = clock
         self._pending: list[Event] = []
@@ -121,7 +124,7 @@ class Producer:
             # Ours, after `end`; or the loop's, or the provider's own: then the stream must still have an end.
             self.fail(Interrupted("the provider was stopped before the answer was complete"))
         except TidegateError as error:
-            if isinstance(error, UNREAD) and not self.answered.done():
+            if isinstance(error, UpstreamEmpty) or (isinstance(error, UNREAD) and not self.answered.done()):
                 self._read = self._carried > 0
             self.fail(error)
         except BaseException as error:
@@ -152,7 +155,9 @@ class Producer:
         self._stop_provider()
 
     def usage_so_far(self) -> Usage:
-        """An estimate: a piece is a token. The prompt counts once a model has been given it."""
+        """What the provider has counted, or an estimate: a piece is a token, and the prompt counts once it was read."""
+        if self._counted is not None:
+            return self._counted
         prompt = self._request.prompt_tokens if self._read else 0
         return Usage(prompt, self.pieces, prompt + self.pieces, estimated=True)
 
@@ -171,13 +176,17 @@ class Producer:
                 completed = completed or event
             else:
                 self._pending.append(event)
-                self.pieces += 1
+                # A piece without text has only carried what was said beside it.
+                self.pieces += not isinstance(event, Delta) or event.text != ""
         if self.first_piece_at is None and self.pieces > self._carried:
             self.first_piece_at = self._clock()
         if completed is not None:
             self._ending = True
             self._pending.append(completed)
         self._flush()
+
+    def counted(self, usage: Usage) -> None:
+        self._counted = usage
 
     async def room(self) -> None:
         await self._room.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import Context
 from secrets import randbits
@@ -26,6 +26,7 @@ from tidegate.core.events import (
     Terminal,
 )
 from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
+from tidegate.core.log import Entry
 from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.errors import (
@@ -249,6 +250,12 @@ class Service:
             reasoning=folded.reasoning,
             tool_calls=folded.tool_calls,
         )
+
+    async def history(self, stream: str, viewer: Principal) -> AsyncGenerator[Sequence[Entry]]:
+        """The log so far, page by page. Raises `StreamNotFound`."""
+        await self.record(stream, viewer)
+        async for page in pages(self._store, stream):
+            yield page
 
     async def list(
         self, viewer: Principal, *, status: Status | None, before: str | None, limit: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tidegate.core.events import Completed, Content, Delta
+from tidegate.core.events import Completed, Content, Delta, Usage
 from tidegate.streams.inbox import Inbox
 
 # As small as that, a test whose threads put more than a few pieces also sees them wait.
@@ -17,13 +17,15 @@ class RecordingSink:
 
     `events` are those emitted before the end, `batches` how many each `emit` brought, and `is_open` says whether the
     provider has accepted the request. The stream ends with a `Completed`, or by `end()` as a cancel would end it;
-    what is emitted after that is dropped and counted in `dropped`. Made on the loop's thread.
+    what is emitted after that is dropped and counted in `dropped`. `usage` is what was counted last. Made on the loop's
+    thread.
     """
 
     def __init__(self) -> None:
         self.events: list[Content | Completed] = []
         self.batches: list[int] = []
         self.dropped = 0
+        self.usage: Usage | None = None
         self.is_open = False
         self.ended = False
         self._inbox: Inbox[Content | Completed] = Inbox(INBOX_CAPACITY, self.emit, asyncio.get_running_loop())
@@ -69,6 +71,9 @@ class RecordingSink:
         self._changed.set()
         if any(isinstance(event, Completed) for event in events):
             self.end()
+
+    def counted(self, usage: Usage) -> None:
+        self.usage = usage
 
     async def room(self) -> None:
         pass

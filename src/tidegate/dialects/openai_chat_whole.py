@@ -1,0 +1,163 @@
+"""The dialect of OpenAI's chat completions: a whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, cast
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tidegate.core.events import Completed, Delta, Extra, Failed, Reasoning, Terminal, ToolCall
+from tidegate.core.fold import Fold
+from tidegate.core.lenient_json import as_list, as_object
+from tidegate.core.log import Entry
+from tidegate.dialects.openai_chat_parts import LEGACY, call, completion_id, fields_of, finish_reason, usage
+from tidegate.errors import GenerationCancelled, recall
+
+REPLACED = frozenset({"id", "index", "type", "name", "role", "format"})
+"""Texts that are said again, not in pieces."""
+
+NOTHING = Extra()
+
+
+class ChatUsage(msgspec.Struct, frozen=True):
+    """`estimated` is there where nobody has counted; what else the upstream has counted stands beside them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    estimated: bool | UnsetType = UNSET
+
+
+class ChatMessage(msgspec.Struct, frozen=True, kw_only=True):
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[dict[str, Any]] | UnsetType = UNSET
+    function_call: dict[str, Any] | UnsetType = UNSET
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    index: int = 0
+    message: ChatMessage
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer. Its message, choice and itself may have more fields: what the upstream has said beside them."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: tuple[Choice, ...]
+    usage: ChatUsage
+
+
+class WholeAnswer:
+    """Takes the log of one stream, a page at a time, and makes the answer of it."""
+
+    def __init__(self) -> None:
+        self._fold = Fold()
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._head: dict[str, Any] = {}
+        self._choice: dict[str, Any] = {}
+        self._message: dict[str, Any] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Takes the next entries."""
+        for entry in entries:
+            self._fold.add((entry,))
+            if isinstance(event := entry.event, Delta | Reasoning | ToolCall):
+                self._add(event, event.extra or NOTHING)
+
+    def answer(self, stream: str, model: str, created_at: float, end: Terminal | None) -> dict[str, Any]:
+        """The JSON of an `Answer`. Raises the failure of a stream that failed, or `GenerationCancelled`."""
+        if isinstance(end, Failed):
+            raise recall(end.error.type, end.error.code, end.error.message)
+        if not isinstance(end, Completed):
+            raise GenerationCancelled("the answer was cancelled before its end")
+        return {
+            "id": completion_id(stream),
+            "object": "chat.completion",
+            "created": int(created_at),
+            "model": model,
+            **self._head,
+            "choices": [self._chosen(end)],
+            "usage": usage(end.usage),
+        }
+
+    def _add(self, event: Delta | Reasoning | ToolCall, extra: Extra) -> None:
+        if isinstance(event, Delta):
+            (self._refusal if extra.refusal else self._text).append(event.text)
+        if extra is NOTHING:
+            return
+        if isinstance(event, ToolCall):
+            known = self._calls.get(event.index, {})
+            self._calls[event.index] = cast("dict[str, Any]", accumulated(known, fields_of(extra.call)))
+        self._head |= fields_of(extra.chunk)
+        for name, value in fields_of(extra.choice).items():
+            self._choice[name] = accumulated(self._choice.get(name), value) if name == "logprobs" else value
+        self._message = cast("dict[str, Any]", accumulated(self._message, fields_of(extra.delta)))
+
+    def _chosen(self, end: Completed) -> dict[str, Any]:
+        legacy = any(extra.get("type") == LEGACY for extra in self._calls.values())
+        return {
+            "index": 0,
+            "message": self._chosen_message(),
+            "logprobs": None,
+            **self._choice,
+            "finish_reason": finish_reason(end, legacy=legacy),
+        }
+
+    def _chosen_message(self) -> dict[str, Any]:
+        extras = self._calls
+        calls = [call(each.id, each.name, each.arguments, extras.get(each.index, {})) for each in self._fold.tool_calls]
+        made = [each for each in calls if each.get("type") != LEGACY]
+        legacy = [each["function"] for each in calls if each.get("type") == LEGACY]
+        refusal = "".join(self._refusal)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(self._text) or (None if calls or refusal else ""),
+            "refusal": refusal or None,
+            **self._message,
+        }
+        if reasoning := self._fold.reasoning:
+            message["reasoning_content"] = reasoning
+        if made:
+            message["tool_calls"] = made
+        if legacy:
+            message["function_call"] = legacy[0]
+        return message
+
+
+def accumulated(known: object, more: object) -> object:
+    """What a field that comes in pieces adds up to, as OpenAI's own SDKs add it up."""
+    if isinstance(known, dict) and isinstance(more, dict):
+        sums = dict(as_object(cast("object", known)))
+        for name, value in as_object(cast("object", more)).items():
+            sums[name] = value if name in REPLACED else accumulated(sums.get(name), value)
+        return sums
+    if isinstance(known, list) and isinstance(more, list):
+        items = list(as_list(cast("object", known)))
+        for item in as_list(cast("object", more)):
+            _accumulate(items, item)
+        return items
+    if isinstance(known, str) and isinstance(more, str):
+        return known + more
+    return cast("object", known if more is None else more)
+
+
+def _accumulate(items: list[object], item: object) -> None:
+    """An item with the index of one that is known goes on with that one."""
+    number = as_object(item).get("index")
+    for place, known in enumerate(items):
+        if number is not None and as_object(known).get("index") == number:
+            items[place] = accumulated(known, item)
+            return
+    items.append(item)

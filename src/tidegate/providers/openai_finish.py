@@ -1,0 +1,65 @@
+"""Why an upstream says that its answer has ended, in the words of many servers. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tidegate.core.events import FinishReason
+
+Ending = FinishReason | Literal["failed"]
+
+GOING_ON = frozenset(
+    {"", "null", "none", "unspecified", "unknown", "in_progress", "running", "generating", "continue", "not_finished"}
+)
+"""What some servers write while the answer goes on."""
+
+LENGTH = frozenset(
+    {
+        *(
+            "length",
+            "limit",
+            "max_tokens",
+            "max_length",
+            "max_new_tokens",
+            "max_output_tokens",
+            "max_completion_tokens",
+        ),
+        *("model_length", "token_limit", "context_length", "context_window", "context_length_exceeded", "truncated"),
+        *("model_context_window_exceeded", "context_window_exceeded", "token_limit_reached", "incomplete"),
+        *("length_limit", "max_context_length"),
+    }
+)
+
+TOOL_CALLS = frozenset({"tool_calls", "tool_call", "tool_use", "function_call", "function_calls", "tools"})
+
+FILTERED = frozenset(
+    {
+        *("content_filter", "content_filtered", "content_policy", "content_policy_violation", "filter", "filtered"),
+        *("safety", "image_safety", "refusal", "recitation", "language", "blocklist", "prohibited_content", "spii"),
+        *("image_prohibited_content", "image_recitation", "sensitive", "moderation", "flagged", "guardrail"),
+        *("guardrail_intervened", "error_toxic", "user_safety", "safety_filter", "blocked", "policy_violation"),
+    }
+)
+
+FAILED = ("abort", "error", "cancel", "fail", "timeout", "timed_out", "interrupt", "malformed", "insufficient")
+"""Parts of the words for an answer that was given up: `abort`, `user_cancelled`, `network_error`, `ERROR_LIMIT`,
+`MALFORMED_FUNCTION_CALL`, DeepSeek's `insufficient_system_resource`."""
+
+UNEXPECTED = frozenset({"unexpected_tool_call", "too_many_tool_calls", "no_image", "image_other", "load", "unload"})
+"""More of them, whose parts say nothing: Gemini's, and Ollama's for a model that was loaded and not asked."""
+
+
+def ending(reason: object) -> Ending | None:
+    """What a finish reason means; None while the answer goes on. Any other word that ends an answer is `stop`."""
+    if not isinstance(reason, str):
+        return None
+    word = reason.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+    if word in GOING_ON:
+        return None
+    if word in FILTERED:
+        return "content_filter"
+    if word in UNEXPECTED or any(part in word for part in FAILED):
+        return "failed"
+    if word in LENGTH:
+        return "length"
+    return "tool_calls" if word in TOOL_CALLS else "stop"

@@ -1,0 +1,81 @@
+"""What an OpenAI-compatible upstream is asked, and what it is asked again without when it refuses that. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from tidegate.core.events import GenerationRequest
+from tidegate.errors import UpstreamRefused
+
+STREAMING = re.compile(r"\bstream(?:s|ed|ing)?\b(?!_)", re.IGNORECASE)
+"""Streaming in the words of a refusal; neither `upstream` nor `stream_options`."""
+
+ANSWERABLE = frozenset({400, 422, 502})
+"""The statuses, as tidegate answers them, of a refusal for what was asked: 405 and 415 are 400, 501 is 502."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A request's body on its way to an upstream. Sampling parameters that are None are left to it."""
+
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, request: GenerationRequest, model: str, body: Mapping[str, object], *, stream_options: bool
+    ) -> Question:
+        """`body` is the operator's, and wins over what the request brings; `model` is the upstream's name for it."""
+        sampling: dict[str, Any] = {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            # Newer upstreams refuse `max_tokens` beside, or in place of, the name that the client has used.
+            "max_tokens": None if "max_completion_tokens" in request.extra else request.max_tokens,
+            "stop": request.stop or None,
+            "seed": request.seed,
+        }
+        options = request.extra.get("stream_options")
+        theirs = cast("dict[str, Any]", options) if isinstance(options, dict) else {}
+        fields = {
+            **request.extra,
+            **{name: value for name, value in sampling.items() if value is not None},
+            **body,
+            "model": model,
+            "messages": request.raw_messages or request.messages,
+            "stream": True,
+            "stream_options": {**theirs, "include_usage": True},
+        }
+        if not stream_options:
+            del fields["stream_options"]
+        return cls(fields)
+
+    @property
+    def streamed(self) -> bool:
+        return bool(self.fields["stream"])
+
+    @property
+    def has_options(self) -> bool:
+        return "stream_options" in self.fields
+
+    def encode(self) -> bytes:
+        """The JSON that is sent."""
+        return msgspec.json.encode(self.fields)
+
+    def without(self, refused: UpstreamRefused) -> Question | None:
+        """The same without what the refusal names, `stream_options` or streaming at all; None where it names neither.
+
+        A refused request has done no work, so that it may be asked again.
+        """
+        if refused.status not in ANSWERABLE:
+            return None
+        fields = dict(self.fields)
+        said = f"{refused.param} {refused.message}"
+        if "stream_options" in fields and "stream_options" in said:
+            del fields["stream_options"]
+            return Question(fields)
+        if fields["stream"] and STREAMING.search(said):
+            fields.pop("stream_options", None)
+            return Question({**fields, "stream": False})
+        return None
