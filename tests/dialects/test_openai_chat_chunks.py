@@ -100,7 +100,7 @@ def raw(fields: dict[str, Any]) -> msgspec.Raw:
 
 
 def test_what_stands_beside_a_piece_is_told_where_it_stood() -> None:
-    """Log probabilities stand in the choice, annotations in the delta, a fingerprint in this chunk and all later ones."""
+    """Log probabilities stand in the choice, annotations in the delta, a fingerprint here and in all later chunks."""
     extra = Extra(raw({"system_fingerprint": "fp"}), raw({"logprobs": {"content": []}}), raw({"annotations": [1]}))
     first, second, *_ = data(Delta("a", extra), Delta("b"), Completed("stop", USAGE))
     assert first["choices"][0]["logprobs"] == {"content": []}

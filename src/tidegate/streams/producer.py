@@ -42,7 +42,7 @@ RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
 STOP_SECONDS = 5.0
 """For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""
 
-UNREAD = (UpstreamUnreachable, UpstreamRefused)
+UNREAD = (UpstreamUnreachable, UpstreamRefused, UpstreamEmpty)
 """Before the first token they say that no model has looked at the prompt: its tokens cost nothing."""
 
 INBOX_CAPACITY = 256
@@ -124,7 +124,7 @@ class Producer:
             # Ours, after `end`; or the loop's, or the provider's own: then the stream must still have an end.
             self.fail(Interrupted("the provider was stopped before the answer was complete"))
         except TidegateError as error:
-            if isinstance(error, UpstreamEmpty) or (isinstance(error, UNREAD) and not self.answered.done()):
+            if isinstance(error, UNREAD) and self.pieces == self._carried:
                 self._read = self._carried > 0
             self.fail(error)
         except BaseException as error:
