@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tidegate.dialects.openai_chat import parse, parse_on_disconnect
@@ -67,3 +68,36 @@ def test_an_abandoned_answer_is_cancelled_unless_the_header_says_otherwise() -> 
     for header in ("", "maybe", "-1", "1e3", "١", "9" * 9):
         with pytest.raises(InvalidValue):
             parse_on_disconnect(header)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "audio": {"id": "audio_1"}},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {}}]},
+        {"role": "assistant", "content": None},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+        {"role": "function", "name": "f", "content": None},
+        {"role": "function", "name": "f", "content": "4"},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "4"}]},
+        {"role": "developer", "content": "be brief", "name": "dev"},
+        {
+            "role": "user",
+            "content": [{"type": "file", "file": {"file_id": "x"}}, {"type": "input_audio", "input_audio": {}}],
+        },
+    ],
+)
+def test_legal_messages_are_taken_as_they_are(message: dict[str, object]) -> None:
+    """What OpenAI's schema allows goes upstream, nulls included."""
+    messages = [message, {"role": "user", "content": "hi"}]
+    _, request = parse(json.dumps({**GOOD, "messages": messages}).encode())
+    assert msgspec.to_builtins(request.raw_messages or request.messages) == (*messages,)
+
+
+def test_metadata_and_stream_options_go_upstream() -> None:
+    """Both are ours to read, and the client's to send."""
+    body = {**GOOD, "metadata": {"k": "v"}, "stream": True, "stream_options": {"include_usage": True}}
+    _, request = parse(json.dumps(body).encode())
+    assert request.extra == {"metadata": {"k": "v"}, "stream_options": {"include_usage": True}}
+    assert request.metadata == {"k": "v"}

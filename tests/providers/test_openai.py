@@ -128,6 +128,55 @@ async def test_the_token_limit_goes_upstream_under_one_name() -> None:
     assert "max_tokens" not in upstream.requests[0].json
 
 
+async def test_what_the_client_sent_goes_upstream_as_it_was_sent() -> None:
+    """Messages keep their nulls and unknown fields; `metadata` and the client's own `stream_options` go along."""
+    messages = ({"role": "assistant", "content": None, "audio": {"id": "a"}}, {"role": "user", "content": "hi", "x": 1})
+    extra = {"metadata": {"k": "v"}, "stream_options": {"include_usage": False, "x": 1}, "logprobs": True}
+    request = GenerationRequest(model="m", messages=(), raw_messages=messages, extra=extra)
+    async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url) as provider:
+        await provider.generate(request, RecordingSink())
+    sent = upstream.requests[0].json
+    assert sent["messages"] == list(messages)
+    assert (sent["metadata"], sent["logprobs"]) == ({"k": "v"}, True)
+    assert sent["stream_options"] == {"include_usage": True, "x": 1}
+
+
+async def test_stream_options_can_be_turned_off() -> None:
+    """An upstream that refuses them is never sent any."""
+    async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url, stream_options=False) as provider:
+        await provider.generate(REQUEST, RecordingSink())
+    assert "stream_options" not in upstream.requests[0].json
+
+
+NO_OPTIONS = Reply(400, {"error": {"message": "Unknown field: stream_options"}})
+
+
+async def test_an_upstream_that_refuses_stream_options_is_remembered(caplog: pytest.LogCaptureFixture) -> None:
+    """The second request is asked without them at once, and the log says which setting spares the first try."""
+    async with FakeUpstream([NO_OPTIONS], chat("a")) as upstream, provider_of(upstream.url) as provider:
+        await provider.generate(REQUEST, RecordingSink())
+        await provider.generate(REQUEST, RecordingSink())
+    assert ["stream_options" in request.json for request in upstream.requests] == [True, False, False]
+    assert "stream_options = false" in caplog.text
+
+
+async def test_a_clients_own_stream_options_do_not_turn_them_off_for_others() -> None:
+    """Whoever sends options that are refused pays for the second try, and nobody else."""
+    own = GenerationRequest(model="m", messages=(), extra={"stream_options": {"x": 1}})
+    async with FakeUpstream([NO_OPTIONS], chat("a")) as upstream, provider_of(upstream.url) as provider:
+        await provider.generate(own, RecordingSink())
+        await provider.generate(REQUEST, RecordingSink())
+    assert ["stream_options" in request.json for request in upstream.requests] == [True, False, True]
+
+
+async def test_a_refusal_for_another_reason_is_not_asked_again() -> None:
+    """A refused prompt is refused once, whatever the word `stream` has to do with it."""
+    for status, message in ((429, "streams are busy"), (400, "upstream is bad"), (401, "no stream_options for you")):
+        sink, error = await relayed([Reply(status, {"error": {"message": message}})])
+        assert isinstance(error, UpstreamRefused)
+        assert not sink.is_open
+
+
 async def test_the_operators_body_wins_over_the_requests() -> None:
     """What the server adds to every request cannot be changed by a client."""
     async with FakeUpstream(chat("a")) as upstream:
@@ -262,6 +311,48 @@ async def test_usage_that_never_comes_is_estimated_soon() -> None:
     assert loop.time() - began < 5
 
 
+async def test_late_usage_is_waited_for_while_the_connection_shows_that_it_comes() -> None:
+    """Each keep-alive starts the wait anew, and so does each piece of text."""
+    waiting = [step for _ in range(4) for step in (Pause(0.12), KEEP_ALIVE)]
+    pieces = [step for text in "cd" for step in (Pause(0.12), Send(chunk({"content": text}, "stop")))]
+    script = [Head(), Tokens(["a"]), *TAIL, *pieces, *waiting, Send(usage(7, 2)), DONE, End()]
+    sink, error = await relayed(script, stall_timeout=0.5)
+    assert error is None
+    assert sink.events[-1] == Completed("stop", Usage(7, 2, 9))
+    assert sink.text == "abcd"
+
+
+async def test_keep_alives_after_the_end_do_not_hold_it_up_for_ever() -> None:
+    """An upstream that has finished, and counts nothing, is not waited for as long as it breathes."""
+    breathing = [step for _ in range(100) for step in (KEEP_ALIVE, Pause(0.05))]
+    sink, error = await relayed([Head(), Tokens(["a"]), *TAIL, *breathing], stall_timeout=0.3)
+    assert error is None
+    assert sink.completed == Completed("stop", Usage(2, 2, 4, estimated=True))
+
+
+async def test_what_was_counted_before_a_failure_is_told() -> None:
+    """Usage that the upstream has sent stands, whatever becomes of the answer."""
+    counting = Send(event({"choices": [{"index": 0, "delta": {"content": "a"}}], "usage": {"completion_tokens": 1}}))
+    sink, error = await relayed([Head(), counting, Send(event({"error": "out of memory"})), Hang()])
+    assert isinstance(error, UpstreamRefused)
+    assert sink.usage == Usage(2, 1, 3, estimated=True)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(400, b'{"error":{"message":"mod\xe8le"}}'),
+        Reply(429, {}, {"retry-after": "Mon, 01 Jan 99999999999 00:00:00 GMT"}),
+        Reply(500, b"[" * 60_000),
+        Reply(503, b'{"error": ' + b"9" * 5000 + b"}"),
+    ],
+)
+async def test_no_refusal_leaves_an_answer_without_an_end(reply: Reply) -> None:
+    """Bytes that nobody expects, in body and headers, are a refusal all the same."""
+    _, error = await relayed([reply])
+    assert isinstance(error, UpstreamRefused)
+
+
 # What goes wrong
 
 
@@ -351,11 +442,14 @@ async def test_an_error_in_the_stream_is_the_upstreams() -> None:
     assert sink.text == "a"
 
 
-async def test_a_chunk_that_is_none_is_malformed() -> None:
-    """Broken JSON ends the answer, after the tokens before it."""
-    sink, error = await relayed([Head(), Tokens(["a"]), Send(b"data: {oops\n\n"), Hang()])
+async def test_a_chunk_that_is_none_is_malformed(caplog: pytest.LogCaptureFixture) -> None:
+    """Broken JSON ends the answer, after the tokens before it; the log has its beginning, the client its kind."""
+    sink, error = await relayed([Head(), Tokens(["a"]), Send(b"data: {oops" + b"x" * 999 + b"\n\n"), Hang()])
     assert isinstance(error, UpstreamMalformed)
+    assert "oops" not in error.message
     assert sink.text == "a"
+    fields = vars(caplog.records[-1])["fields"]
+    assert (fields["field"], fields["value"]) == ("data", "{oops" + "x" * 95)
 
 
 async def test_an_upstream_that_does_not_answer_times_out() -> None:
