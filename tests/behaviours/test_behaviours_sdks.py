@@ -17,7 +17,7 @@ from behaviour_tools import MADE
 from behaviour_upstream import upstream
 
 from tidegate import Tidegate
-from tidegate.config import Settings
+from tidegate.config import LimitSettings, Settings
 from tidegate.providers.settings import OpenAIModel
 from tidegate.testing.server import serving
 
@@ -36,7 +36,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def url() -> AsyncIterator[str]:
     async with upstream({row.name: row for row in MAIN}) as model:
-        app = Tidegate(Settings(models=tuple(OpenAIModel(name=row.name, base_url=model.url) for row in MAIN)))
+        models = tuple(OpenAIModel(name=row.name, base_url=model.url) for row in MAIN)
+        app = Tidegate(Settings(models=models, limits=LimitSettings(requests_per_minute=0)))
         async with serving(app) as url:
             yield f"{url}/v1"
             await app.close()

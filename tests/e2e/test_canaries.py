@@ -286,7 +286,10 @@ async def test_serve(tmp_path: Path, planted: Planted, auth: str, log_format: st
     assert len(upstream.requests) == len(scripts)
     written = [f"row-{number:03}" for number, _ in enumerate(rows(auth))]
     assert [each for each in (*written, "was interrupted", "draining") if each not in log] == []
-    leaks += [f"{name} in the log: {line}" for line in log.splitlines() for name in planted.found_in(line) - LOGGED]
+    for line in log.splitlines():
+        # An upstream's chunk that cannot be read is shown by its first 100 bytes, which may be of an answer.
+        known = LOGGED | ({"answer"} if "upstream_malformed" in line else set())
+        leaks += [f"{name} in the log: {line}" for name in planted.found_in(line) - known]
     assert not leaks, "\n".join(leaks)
 
 

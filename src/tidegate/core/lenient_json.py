@@ -7,7 +7,6 @@ send all of them, and most often in a field that nobody needs.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -35,7 +34,7 @@ def loads(data: bytes) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """The JSON of what `loads` has read; what is left of a broken character becomes U+FFFD."""
+    """The JSON of what `loads` has read; halves of characters become U+FFFD."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -56,9 +55,9 @@ def count(value: object) -> int | None:
     """A count, however it was written: `7`, `7.0`, `"7"`. None where it is none."""
     if isinstance(value, str) and len(value) <= LONGEST_INTEGER and value.isascii() and value.isdigit():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < BIGGEST:
         return None
-    return int(value) if 0 <= value < BIGGEST else None
+    return int(value)
 
 
 def whole_characters(text: str) -> tuple[str, str]:

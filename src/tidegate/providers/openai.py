@@ -24,7 +24,7 @@ from tidegate.providers.base import Sink
 from tidegate.providers.openai_answer import Answer
 from tidegate.providers.openai_chunks import ChunkReader
 from tidegate.providers.openai_continue import carried_on, nothing_left, whole_usage
-from tidegate.providers.openai_errors import refusal_in_body
+from tidegate.providers.openai_errors import redacted, refusal_in_body
 from tidegate.providers.openai_request import Question
 from tidegate.providers.settings import OpenAIModel, Upstream
 from tidegate.providers.upstream import Endpoint, connect, tracing_lines
@@ -172,7 +172,8 @@ class OpenAIProvider:
             "cause": None if error.__cause__ is None else repr(error.__cause__),
         }
         if isinstance(error, UpstreamMalformed) and error.field is not None:
-            fields |= {"field": error.field, "value": error.value.decode("utf-8", "replace")}
+            value = error.value.decode("utf-8", "replace")
+            fields |= {"field": error.field, "value": redacted(value, target.secrets)}
         logger.warning("upstream failed", extra={"fields": fields})
 
     def _target(self, upstream: Upstream) -> Target:
