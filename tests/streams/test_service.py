@@ -12,6 +12,7 @@ from tidegate.core.bucket import Buckets
 from tidegate.core.events import (
     Cancelled,
     Completed,
+    Content,
     Delta,
     ErrorInfo,
     Event,
@@ -208,6 +209,23 @@ async def test_a_store_that_breaks_ends_what_it_can(engine: Engine) -> None:
     assert end.error.code == "internal_error"
     assert str(engine.failures()["streams"]) == "disk on fire"
     await engine.start()
+
+
+@pytest.mark.parametrize("events", [[Delta("\ud83d")], [Completed("stop", Usage(1, 10**4300, 1))]], ids=["text", "end"])
+async def test_events_that_no_store_can_keep_end_the_stream(engine: Engine, events: list[Content | Completed]) -> None:
+    """Half a character, a number too long to be written: the stream fails with what was kept, and frees its place."""
+
+    async def play(request: GenerationRequest, sink: Sink) -> None:
+        sink.emit([Delta("kept")])
+        sink.emit(events)
+
+    engine.add(Scripted(play), max_concurrency=1)
+    first, second = await engine.start(), await engine.start()
+    for stream in (first, second):
+        _, kept, end = await engine.events(stream)
+        assert kept == Delta("kept")
+        assert isinstance(end, Failed)
+        assert end.error.code == "provider_error"
 
 
 async def test_a_failure_before_the_first_token_keeps_its_status(engine: Engine) -> None:

@@ -86,6 +86,7 @@ class Producer:
         self._in_flight: Future[int] | None = None
         self._again: asyncio.TimerHandle | None = None
         self._tries = 0
+        self._unkept = False
         self._ending = False
         self.full = False
         self._room = asyncio.Event()
@@ -207,7 +208,7 @@ class Producer:
             batch, self._pending = self._pending, []
             try:
                 answer = self._store.append(batch, fence=self._fence, expected=self._tail)
-            except TidegateError as error:
+            except Exception as error:
                 self._refused(error)
                 continue
             if isinstance(answer, Future):
@@ -220,10 +221,8 @@ class Producer:
     def _answered(self, done: Future[int], batch: list[Event]) -> None:
         self._in_flight = None
         error = done.exception()
-        if isinstance(error, TidegateError):
+        if error is not None:
             self._refused(error)
-        elif error is not None:
-            self._lost(error)
         else:
             self._appended(batch, done.result())
         self._flush()
@@ -233,20 +232,26 @@ class Producer:
         if isinstance(end := batch[-1], TERMINAL_TYPES):
             self._finish(end)
 
-    def _refused(self, error: TidegateError) -> None:
+    def _refused(self, error: BaseException) -> None:
         """The store has not taken the append: the stream ends with what it has.
 
         A store that cannot write is asked again until it takes that end: nobody else would write it, and until then
-        readers wait. Any other refusal means that the stream is not ours.
+        readers wait. Events that cannot be kept are the provider's fault; an end without them can. Any other refusal
+        means that the stream is not ours.
         """
-        if not isinstance(error, TooLong | StoreUnavailable):
-            self._lost(error)
-            return
         if isinstance(error, StoreUnavailable):
             if self._tries == 0:
                 self._observer.observe(Failure("store", error, stream=self._fence.stream))
             self._again = self._loop.call_later(RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS) - 1)], self._retry)
             self._tries += 1
+        elif not isinstance(error, TidegateError) and not self._unkept:
+            self._observer.observe(Failure("store", error, stream=self._fence.stream))
+            self._unkept = True
+            self._counted = None
+            error = ProviderError("the provider's events cannot be kept")
+        elif not isinstance(error, TooLong):
+            self._lost(error)
+            return
         self.failure = self.failure or error
         self._ending = True
         why = ErrorInfo(self.failure.type, self.failure.code, self.failure.message)
