@@ -10,6 +10,8 @@ from msgspec import Meta
 
 from tidegate.core import events, sse
 from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
@@ -146,6 +148,12 @@ def parse_cancel(body: bytes) -> CancelStream:
     return parse_body(_cancel, body) if body.strip() else CancelStream()
 
 
+def rest_of(snapshot: Snapshot) -> Cursor:
+    """The position from which events follow a snapshot: its end, which it has folded in, is sent all the same."""
+    cursor = parse_cursor(snapshot.cursor)
+    return cursor if snapshot.ended_at is None else Cursor(cursor.epoch, cursor.offset - 1)
+
+
 class NativeEvents:
     """Encodes for any number of readers; `as_message` puts every event under the default name, its type in the data.
 
@@ -182,8 +190,8 @@ class NativeEvents:
                 return self._block("presence", {"joined": joined, "left": left})
 
     def snapshot(self, snapshot: Snapshot) -> bytes:
-        """The stream so far, in place of its events."""
-        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=snapshot.cursor)
+        """The stream so far, in place of its events; whoever comes back with its id gets what follows."""
+        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=str(rest_of(snapshot)))
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:

@@ -28,6 +28,18 @@ class OpenStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     metadata: Metadata = {}
 
 
+class Lease(msgspec.Struct, frozen=True):
+    """The right to append: an append renews it, and after so many seconds without one the stream ends."""
+
+    token: str
+    seconds: float
+
+    @classmethod
+    def of(cls, token: str | None, seconds: float) -> Lease | None:
+        """None where an idempotency key led to a stream that has ended."""
+        return None if token is None else cls(token, seconds)
+
+
 class AppendedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One event, in the shape in which readers get it. An end may leave out its `usage`."""
 

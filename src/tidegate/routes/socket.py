@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from tidegate.core.json_text import fault
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.dialects import native_socket as dialect
@@ -247,8 +248,9 @@ class Session:
     def _decoded(self, message: bytes) -> object:
         try:
             return self.codec.decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise MalformedMessage(f"this message is no valid {self.codec.form}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            why = "" if self.codec.binary else f": {fault(error, message)}"
+            raise MalformedMessage(f"this message is no valid {self.codec.form}{why}") from None
 
     def _check(self, op: str) -> None:
         """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""

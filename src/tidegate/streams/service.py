@@ -25,7 +25,7 @@ from tidegate.core.events import (
     Started,
     Terminal,
 )
-from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
+from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.errors import (
@@ -45,7 +45,7 @@ from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, pages
+from tidegate.streams.history import beginning, fold
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
@@ -232,13 +232,10 @@ class Service:
         end = (await self._store.get(handle.stream)).end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
-    async def snapshot(self, stream: str, viewer: Principal, *, before_end: bool = False) -> Snapshot:
-        """The stream as a whole so far; `before_end` leaves its terminal event out, for readers yet to be sent it."""
+    async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
+        """The stream as a whole so far."""
         await self.record(stream, viewer)
-        folded = Fold()
-        async for page in pages(self._store, stream):
-            at_end = isinstance(page[-1].event, TERMINAL_TYPES)
-            folded.add(page[:-1] if before_end and at_end else page)
+        folded = await fold(self._store, stream)
         last = folded.last
         assert last is not None, "a stream begins with `started`"
         end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
