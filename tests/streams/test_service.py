@@ -21,6 +21,7 @@ from tidegate.core.events import (
     Started,
     Usage,
 )
+from tidegate.core.principal import Principal
 from tidegate.errors import (
     Draining,
     IdempotencyMismatch,
@@ -234,6 +235,22 @@ async def test_a_cancel_ends_the_stream_and_stops_the_provider(engine: Engine) -
     assert events[1:] == [Delta("Well, "), Cancelled("client", "enough", Usage(1, 1, 2, estimated=True))]
     assert (status, cursor.offset) == ("cancelled", 3)
     await eventually(lambda: provider.cancelled == 1)
+
+
+@pytest.mark.parametrize(("viewer", "by"), [(ANNA, "client"), (ADMIN, "server")])
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_cancelled_by_server_is_an_admins_doing(
+    engine: Engine, viewer: Principal, by: str, forgotten: bool
+) -> None:
+    """`cancelled.by` is `client` where the owner cancels or deletes, `server` where an admin does."""
+    engine.add(Scripted(hang))
+    stream = await engine.start()
+    events = asyncio.create_task(engine.events(stream))
+    await eventually(lambda: engine.service.audience.of(stream))
+    await (engine.service.forget(stream, viewer) if forgotten else engine.service.cancel(stream, viewer, None))
+    end = (await events)[-1]
+    assert isinstance(end, Cancelled)
+    assert end.by == by
 
 
 async def test_a_cancel_after_the_end_answers_with_that_end(engine: Engine) -> None:

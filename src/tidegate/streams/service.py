@@ -273,16 +273,14 @@ class Service:
 
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
-        await self.record(stream, viewer)
-        await self._end(stream, "client", reason)
+        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), reason)
         record = await self._store.get(stream)
         check_taken_over(record)
         return status_of(record.end, running=record.running), await self._store.tail(stream)
 
     async def forget(self, stream: str, viewer: Principal) -> None:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
-        await self.record(stream, viewer)
-        await self._end(stream, "client", "deleted")
+        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), "deleted")
         await self.audience.parted(self.audience.of(stream))
         await self._store.forget(stream)
 
@@ -467,6 +465,11 @@ class Service:
             ended_at=record.ended_at if end is not None else None,
             metadata=record.metadata,
         )
+
+
+def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
+    """Who ends a stream that is another's does so as an admin or operator of the server."""
+    return "client" if viewer.name == record.owner else "server"
 
 
 def _entered(model: Model | None) -> Ticket | None:
