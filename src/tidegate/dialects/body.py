@@ -78,9 +78,10 @@ def invalid(error: msgspec.ValidationError) -> InvalidRequest:
     message = message.replace("Object contains unknown field", "unknown field")
     kind = UnknownField if field and "unknown" in message else InvalidValue
     # A name is the client's own, and may be a megabyte long.
-    message, param = _cut(message), _cut(param) if param is not None else None
+    message, param = shortened(message), shortened(param) if param is not None else None
     return kind(f"{message} at `{param}`" if param and not field else message, param=param)
 
 
-def _cut(text: str) -> str:
+def shortened(text: str) -> str:
+    """What a client has sent, as far as it is said again."""
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
