@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +30,8 @@ MetadataValue = Annotated[str, Meta(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)]
 # A conversation; reading more of them would hold up the loop for everybody.
 Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
+# A model is told of all of them with every request; more than some hundred it cannot tell apart.
+Tools = Annotated[list[dict[str, Any]], Meta(max_length=1024)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 RETRY_MS = 1000
@@ -46,6 +48,8 @@ ON_DISCONNECT = (
     "after `grace_seconds`. Default: 60 seconds of grace for a streamed answer, `cancel` for a whole one, `keep` in "
     "the background."
 )
+EXTRA = "What only an upstream understands: passed on as it is, so no name of this schema may be in it."
+PASSED_ON = ("tools", "tool_choice", "response_format")
 OnDisconnect = Literal["keep", "cancel"] | Grace
 
 
@@ -79,12 +83,17 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_tokens: MaxTokens | None = None
     stop: Annotated[Stop, Meta(description="Texts at which the answer ends, themselves left out.")] = ()
     seed: Annotated[Seed | None, Meta(description="The same seed and model give the same answer.")] = None
+    tools: Annotated[Tools | None, Meta(description="In OpenAI's shape, as the next two.")] = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    extra: Annotated[dict[str, Any], Meta(description=EXTRA)] = {}
     on_disconnect: Annotated[OnDisconnect | None, Meta(description=ON_DISCONNECT)] = None
     batch: Batch | None = None
     metadata: Annotated[Metadata, Meta(description="Kept with the stream and given back with its snapshot.")] = {}
 
     def request(self) -> GenerationRequest:
         """What the provider is asked for."""
+        named = {name: getattr(self, name) for name in PASSED_ON}
         return GenerationRequest(
             model=self.model,
             messages=self.messages or (Message(role="user", content=self.prompt),),
@@ -94,6 +103,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             stop=self.stop,
             seed=self.seed,
             metadata=self.metadata,
+            extra={**self.extra, **{name: value for name, value in named.items() if value is not None}},
         )
 
     def grace(self) -> float | None:
@@ -121,6 +131,7 @@ class CancelStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1024)] | None = None
 
 
+RESERVED = frozenset({*CreateStream.__struct_fields__, "producer", "stream_options"})
 _create = msgspec.json.Decoder(CreateStream)
 _cancel = msgspec.json.Decoder(CancelStream)
 
@@ -134,6 +145,7 @@ def parse(body: bytes) -> CreateStream:
 
 def check_conversation(wanted: CreateStream) -> None:
     """It has exactly one of `prompt` and `messages`, which say something. Raises `InvalidValue`."""
+    _check_extra(wanted.extra)
     if (wanted.prompt is None) == (wanted.messages is None):
         both = wanted.prompt is not None
         raise InvalidValue(
@@ -141,6 +153,13 @@ def check_conversation(wanted: CreateStream) -> None:
             param="prompt" if both else "messages",
         )
     check_messages(wanted.messages or ())
+
+
+def _check_extra(extra: Iterable[str]) -> None:
+    # What this schema says of it, or what the answer's being a stream does, would be said twice, or got round.
+    for name in extra:
+        if name in RESERVED:
+            raise InvalidValue(f"`{name}` is a name of this schema: it stands beside `extra`", param=f"extra.{name}")
 
 
 def parse_cancel(body: bytes) -> CancelStream:
