@@ -61,7 +61,8 @@ def document(routes: Sequence[Route]) -> bytes:
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+        # A path parameter that takes slashes is none of OpenAPI's business.
+        paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(route, by_type)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",

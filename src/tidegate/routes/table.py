@@ -278,6 +278,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="GET",
+        path="/v1/models/{id:path}",
+        name="getModel",
+        about="One model, in OpenAI's shape.",
+        handler=models.get_model,
+        scope="generate",
+        parameters=(Parameter(name="id", place="path", about="The model's name."),),
+        answers=(Answer(status=200, about="The model.", content={JSON: models.ModelEntry}),),
+        failures=(404,),
+    ),
+    Route(
+        method="GET",
         path="/v1/admin/connections",
         name="listConnections",
         about="Who is connected, newest first: what each carries, and how far behind it is.",

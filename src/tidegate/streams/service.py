@@ -41,7 +41,7 @@ from tidegate.errors import (
     recall,
 )
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord, asked_only
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
@@ -57,6 +57,9 @@ from tidegate.streams.topics import Topics
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
+
+MOST_NAMES = 10
+"""Of models, to whoever has asked for one that is not there: enough to see a typo, and no catalogue."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -108,9 +111,7 @@ class Service:
 
         Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
         """
-        model = self.models.get(request.model)
-        if model is None:
-            raise ModelNotFound(f"there is no model {request.model[:64]!r}", param="model")
+        model = self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
             return Handle(earlier.stream, self._live.get(earlier.stream))
         if self.draining:
@@ -121,7 +122,7 @@ class Service:
             model=request.model,
             created_at=round(self._now(), 3),
             metadata=request.metadata,
-            request=request if self._store.durable else None,
+            request=request if self._store.durable else asked_only(request),
             grace=grace,
         )
         started = Started(record.id, record.model, record.created_at)
@@ -136,6 +137,13 @@ class Service:
             undone.pop_all()
         order = Order(request, owner.name, grace)
         return Handle(record.id, self._launch(fence, order, ticket, model, allowance, tail=1))
+
+    def model(self, name: str) -> Model:
+        """The model of that name. Raises `ModelNotFound`, which says what there is."""
+        model = self.models.get(name)
+        if model is None:
+            raise ModelNotFound(f"there is no model {name[:64]!r}; {_offer(tuple(self.models))}", param="model")
+        return model
 
     def seat(self, viewer: Principal) -> Place:
         """A place for a reader, to be had before a stream is started for it. Raises `TooManyReaders`."""
@@ -239,9 +247,10 @@ class Service:
         last = folded.last
         assert last is not None, "a stream begins with `started`"
         end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
-        summary = self._summary(await self._store.get(stream), end, last.cursor)
+        record = await self._store.get(stream)
         return Snapshot(
-            **msgspec.structs.asdict(summary),
+            **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
+            question=None if record.request is None else record.request.question,
             text=folded.text,
             reasoning=folded.reasoning,
             tool_calls=folded.tool_calls,
@@ -465,6 +474,12 @@ class Service:
             ended_at=record.ended_at if end is not None else None,
             metadata=record.metadata,
         )
+
+
+def _offer(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:64] for name in names[:MOST_NAMES])
+    more = len(names) - MOST_NAMES
+    return f"there are {shown}" + (f" and {more} more" if more > 0 else "") if names else "there are none"
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
