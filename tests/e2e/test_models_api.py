@@ -17,7 +17,7 @@ NAMES = ("org/model-1", "a b", "ü", *(f"m{number}" for number in range(9)))
 
 
 async def test_models() -> None:
-    """`GET /v1/models/{id}` has OpenAI's shape, slashes in names or not; an unknown model's 404 lists up to ten names."""
+    """A model is had by its name, in OpenAI's shape; the 404 of one that is not there lists ten that are."""
     models = tuple(ReplayModel(name=name) for name in NAMES)
     app = Tidegate(Settings(store=EMBEDDED.store, models=models, limits=LimitSettings(requests_per_minute=0)))
     async with serving(app) as url:
