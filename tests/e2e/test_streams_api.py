@@ -115,7 +115,7 @@ async def test_the_first_bytes_go_out_before_the_provider_has_answered() -> None
             assert a.status == 200
             chunks = a.chunks()
             first = await anext(chunks)
-            assert first.startswith(b"retry: 1000\n:")
+            assert first == b"retry: 1000\n: heartbeat=15\n\n"
             assert b"event: started" in await anext(chunks)
 
 

@@ -167,6 +167,11 @@ def parse_cancel(body: bytes) -> CancelStream:
     return parse_body(_cancel, body) if body.strip() else CancelStream()
 
 
+def interval(heartbeat_seconds: float) -> bytes:
+    """The comment that goes first, and says after how much silence a client may take the connection for dead."""
+    return sse.comment(f"heartbeat={heartbeat_seconds:g}")
+
+
 def rest_of(snapshot: Snapshot) -> Cursor:
     """The position from which events follow a snapshot: its end, which it has folded in, is sent all the same."""
     cursor = parse_cursor(snapshot.cursor)
@@ -179,7 +184,7 @@ class NativeEvents:
     What was encoded last is kept: the readers at the tail of a stream all ask for the same, one after the other.
     """
 
-    preamble = b"retry: %d\n" % RETRY_MS + sse.comment("tidegate")
+    preamble = b"retry: %d\n" % RETRY_MS
     heartbeat = sse.comment("heartbeat")
 
     def __init__(self, *, as_message: bool = False) -> None:

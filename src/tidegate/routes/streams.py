@@ -211,10 +211,10 @@ async def _attach(
     batch: BatchPolicy,
     seat: Place | None,
 ) -> tuple[Reader, Delivered]:
-    first, after = b"", begin
+    first, after = native.interval(call.context.heartbeat_seconds), begin
     if after == SNAPSHOT:
         so_far = await call.service.snapshot(stream, call.principal)
-        first, after = encoder.snapshot(so_far), native.rest_of(so_far)
+        first, after = first + encoder.snapshot(so_far), native.rest_of(so_far)
     sharing = (stream, encoder is native.MESSAGES)
     # Batches are each reader's own.
     together = encoder if batch.max_tokens == 1 else None

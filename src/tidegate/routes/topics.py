@@ -33,7 +33,8 @@ async def follow(call: Call) -> None:
     query = call.query()
     check_flag(query, "events", "message")
     encoder = native.MESSAGES if "events" in query else native.EVENTS
-    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder)
+    first = native.interval(call.context.heartbeat_seconds)
+    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder, first=first)
     try:
         reader, subscribed = await call.service.topics.subscribe(
             call.params["name"],
