@@ -21,7 +21,7 @@ from tidegate.core.events import (
     Started,
     Usage,
 )
-from tidegate.core.principal import Principal
+from tidegate.core.principal import Principal, Scope
 from tidegate.errors import (
     Draining,
     IdempotencyMismatch,
@@ -366,12 +366,13 @@ async def test_a_reader_that_returns_in_time_saves_the_answer(engine: Engine) ->
     await eventually(lambda: provider.cancelled == 2)
 
 
-async def test_viewers_do_not_keep_an_answer_alive(engine: Engine) -> None:
-    """Only owner readers count: an admin who watches neither keeps nor cancels."""
+@pytest.mark.parametrize("scopes", [("admin",), ("admin", "read", "cancel")])
+async def test_viewers_do_not_keep_an_answer_alive(engine: Engine, scopes: tuple[Scope, ...]) -> None:
+    """Only owner readers count: an admin who looks on neither keeps nor cancels, whatever else it may do."""
     provider = Scripted(hang)
     engine.add(provider)
     stream = await engine.start(grace=0)
-    viewer = await engine.follow(stream, viewer=ADMIN)
+    viewer = await engine.follow(stream, viewer=Principal("key:root", frozenset(scopes)))
     owner = await engine.follow(stream)
     await eventually(lambda: provider.running == 1)
     owner.close()

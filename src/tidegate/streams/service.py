@@ -204,7 +204,7 @@ class Service:
             record = await self.record(stream, viewer)
             tail = await self._store.tail(stream)
             live = self._live.get(stream)
-            owns = record.owner == viewer.name or viewer.has("cancel")
+            owns = record.owner == viewer.name
             attendance = live.attendance if live is not None and owns else None
             stay = Stay(viewer, transport, place, attendance, returns=returns)
             reader = self.audience.attach(
