@@ -29,6 +29,7 @@
     │   ├── StreamEnded              stream_ended           409
     │   └── TooManyShares            too_many_shares        409
     ├── BodyTooLarge                 body_too_large         413
+    ├── TooLong                      too_long               413
     ├── UnsupportedMediaType         unsupported_media_type 415
     ├── UpgradeRequired              upgrade_required       426
     ├── RateLimited                  rate_limit_exceeded    429     yes
@@ -36,7 +37,6 @@
     │   ├── TooManyGenerations       too_many_generations   429     yes
     │   └── TooManyReaders           too_many_readers       429     yes
     ├── HeadersTooLarge              headers_too_large      431
-    ├── TooLong                      too_long               500
     ├── InternalError                internal_error         500
     ├── ProviderError                provider_error         502     yes
     │   ├── UpstreamRefused          upstream_refused       the upstream's own
@@ -259,6 +259,14 @@ class BodyTooLarge(TidegateError):
     status = 413
 
 
+class TooLong(TidegateError):
+    """The generation grew past `limits.max_generation_bytes`: what was asked for has a longer answer than is kept."""
+
+    type = "invalid_request_error"
+    code = "too_long"
+    status = 413
+
+
 class UnsupportedMediaType(TidegateError):
     type = "invalid_request_error"
     code = "unsupported_media_type"
@@ -308,12 +316,6 @@ class HeadersTooLarge(TidegateError):
     type = "invalid_request_error"
     code = "headers_too_large"
     status = 431
-
-
-class TooLong(TidegateError):
-    """The generation grew past `limits.max_generation_bytes`."""
-
-    code = "too_long"
 
 
 class InternalError(TidegateError):

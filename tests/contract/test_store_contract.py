@@ -581,3 +581,21 @@ async def test_nothing_is_taken_after_the_close(store: Store) -> None:
         await events_of(store)
     await store.open()
     assert len(await events_of(store)) == 2
+
+
+async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:
+    """Once the stream has ended the question is left of its request, in the file too; its system prompt is not."""
+    messages = (Message(role="system", content="secret"), Message(role="user", content="why?"))
+    request = GenerationRequest(model="m", messages=messages, extra={"tools": [1]})
+    record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0, request=request)
+    fence = await store.create(record, [Started("gen_1", "m", 1.0)])
+    assert isinstance(fence, Fence)
+    await appended(store, [END], fence, 1)
+    left = GenerationRequest(model="m", messages=messages[1:])
+    assert (await store.get("gen_1")).request == left
+    if store.durable:
+        await store.close()
+        again = sqlite(Clock(), tmp_path)
+        await again.open()
+        assert (await again.get("gen_1")).request == left
+        await again.close()

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.topic import MAX_DEPTH, SERVER_EVENTS, check_type, is_topic, json_data, topic_id, topic_name
+from tidegate.core.json_text import MAX_DEPTH
+from tidegate.core.topic import SERVER_EVENTS, check_type, is_topic, json_data, topic_id, topic_name
 from tidegate.errors import InvalidValue
 
 

@@ -59,6 +59,18 @@ def test_a_prompt_is_one_message_of_the_user() -> None:
         ({"batch": {"max_tokens": 0}}, "batch.max_tokens"),
         ({"metadata": {"k": 1}}, "metadata"),
         ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+        ({"metadata": {"k" * 65: "v"}}, "metadata"),
+        ({"metadata": {"k": "v" * 513}}, "metadata"),
+        ({"tools": [5]}, "tools.0"),
+        ({"tools": {}}, "tools"),
+        ({"tool_choice": 5}, "tool_choice"),
+        ({"response_format": "json"}, "response_format"),
+        ({"extra": []}, "extra"),
+        ({"extra": {"top_k": 5, "seed": 1}}, "extra.seed"),
+        ({"extra": {"tools": []}}, "extra.tools"),
+        ({"extra": {"extra": {}}}, "extra.extra"),
+        ({"extra": {"producer": "client"}}, "extra.producer"),
+        ({"extra": {"stream_options": {}}}, "extra.stream_options"),
     ],
 )
 def test_a_bad_field_is_named(changes: dict[str, object], param: str) -> None:
@@ -66,6 +78,17 @@ def test_a_bad_field_is_named(changes: dict[str, object], param: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         parsed(**changes)
     assert caught.value.param == param
+
+
+def test_what_only_an_upstream_understands_is_passed_on() -> None:
+    """Tools, and what stands in `extra`, reach the provider as they are; what is not given does not."""
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    request = parsed(tools=tools, tool_choice="auto", extra={"top_k": 5, "x": None}).request()
+    assert request.extra == {"tools": tools, "tool_choice": "auto", "top_k": 5, "x": None}
+    assert parsed(response_format={"type": "json_object"}).request().extra == {
+        "response_format": {"type": "json_object"}
+    }
+    assert parsed().request().extra == {}
 
 
 @pytest.mark.parametrize(("changes", "param"), [({"promt": "x"}, "promt"), ({"batch": {"size": 1}}, "batch.size")])

@@ -106,7 +106,7 @@ LEASE = {"lease": "<lease>", "expected_offset": 1, "events": [{"type": "delta", 
 
 # Status, method, target, body, further headers, and what the caller may be told again of what it has sent.
 CONTENT: list[tuple[int, str, str, object, str, str]] = [
-    (200, "POST", "/v1/streams", ASK, "idempotency-key: <idem>", "answer metadata metadata-key"),
+    (200, "POST", "/v1/streams", ASK, "idempotency-key: <idem>", "prompt answer metadata metadata-key"),
     (409, "POST", "/v1/streams", {"model": "says", "prompt": "<other>"}, "idempotency-key: <idem>", ""),
     (400, "POST", "/v1/streams", {**ASK, "<field>": "<value>"}, "", "field"),
     (400, "POST", "/v1/streams", '{"model": "says", "prompt": "<malformed>', "", ""),
@@ -114,9 +114,9 @@ CONTENT: list[tuple[int, str, str, object, str, str]] = [
     (413, "POST", "/v1/streams", {"model": "says", "prompt": "<long>" * 200}, "", ""),
     (400, "POST", "/v1/streams", {**ASK, "messages": [{"role": "<role>", "content": "<prompt>"}]}, "", "role"),
     (200, "POST", CHAT, {"model": "says", "messages": [{"role": "user", "content": "<prompt>"}]}, "", "answer"),
-    (502, "POST", "/v1/streams", {"model": "raises", "prompt": "<prompt>"}, "", "answer"),
-    (502, "POST", "/v1/streams", {"model": "away", "prompt": "<prompt>"}, "", ""),
-    (200, "POST", "/v1/streams", {"model": "smollm2", "prompt": "<prompt>", "max_tokens": 2}, "", ""),
+    (502, "POST", "/v1/streams", {"model": "raises", "prompt": "<prompt>"}, "", "prompt answer"),
+    (502, "POST", "/v1/streams", {"model": "away", "prompt": "<prompt>"}, "", "prompt"),
+    (200, "POST", "/v1/streams", {"model": "smollm2", "prompt": "<prompt>", "max_tokens": 2}, "", "prompt"),
     (200, "POST", "/v1/streams/<STREAM>/cancel", {"reason": "<reason>"}, "", ""),
     (200, "POST", "/v1/streams/<LEASED>/append", LEASE, "", ""),
     (404, "POST", "/v1/streams/<lease>/append", LEASE, "", ""),

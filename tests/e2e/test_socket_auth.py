@@ -87,6 +87,24 @@ async def test_bad_credentials(monkeypatch: pytest.MonkeyPatch, credential: str)
             assert await client.closed() == 4401
 
 
+async def test_before_auth_a_socket_takes_three_messages_of_4_kb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is served who does not say who it is: not for long, and not with much."""
+    async with served(monkeypatch) as url:
+        async with socket(url) as client:
+            for _ in range(2):
+                await client.call("ping")
+            assert await client.call("auth", token="tg_ci") == {"principal": "key:ci"}
+            for _ in range(5):
+                await client.call("ping")
+        async with socket(url) as client:
+            for _ in range(3):
+                await client.call("ping")
+            assert await client.closed() == 4401
+        async with socket(url) as client:
+            await client.send({"id": "x" * 4097, "op": "ping"})
+            assert await client.closed() == 1009
+
+
 async def test_nobody_says_who(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not say who it is in time is sent away."""
     monkeypatch.setattr(session, "AUTH_SECONDS", 0.2)

@@ -44,7 +44,11 @@ async def broken(request: Any) -> AsyncIterator[str]:
     raise ProviderError("it broke")
 
 
-MODELS = tuple(PythonModel(name=f.__name__, target=f) for f in (hello, hang, silent, broken))
+async def flood(request: Any) -> AsyncIterator[str]:
+    yield "x" * 2000
+
+
+MODELS = tuple(PythonModel(name=f.__name__, target=f) for f in (hello, hang, silent, broken, flood))
 
 
 @asynccontextmanager
@@ -111,7 +115,7 @@ async def test_the_first_bytes_go_out_before_the_provider_has_answered() -> None
             assert a.status == 200
             chunks = a.chunks()
             first = await anext(chunks)
-            assert first.startswith(b"retry: 1000\n:")
+            assert first == b"retry: 1000\n: heartbeat=15\n\n"
             assert b"event: started" in await anext(chunks)
 
 
@@ -370,3 +374,20 @@ async def test_a_client_keeps_its_request_id() -> None:
         assert (await fetch(f"{url}/healthz", headers={"x-request-id": "no spaces"}))[1]["x-request-id"].startswith(
             "req_"
         )
+
+
+@pytest.mark.parametrize("path", ["/v1/streams", "/v1/chat/completions"])
+async def test_too_long(path: str) -> None:
+    """An answer beyond `max_generation_bytes` is the request's own fault: 413, and nothing to be repeated."""
+    body = {"model": "flood", "messages": [{"role": "user", "content": "x"}]}
+    async with served(limits=LimitSettings(max_generation_bytes=1000)) as url:
+        status, headers, answer = await fetch(url + path, "POST", body)
+        assert (status, headers["x-should-retry"]) == (413, "false")
+        assert (answer["error"]["type"], answer["error"]["code"]) == ("invalid_request_error", "too_long")
+        _, _, made = await fetch(f"{url}/v1/streams", "POST", {"producer": "client"})
+        events = [{"type": "delta", "data": {"text": "x" * 2000}}]
+        appended = {"lease": made["lease"]["token"], "expected_offset": 1, "events": events}
+        status, _, answer = await fetch(f"{url}/v1/streams/{made['id']}/append", "POST", appended)
+        assert (status, answer["error"]["type"], answer["error"]["code"]) == (413, "invalid_request_error", "too_long")
+        ended = (await fetch(f"{url}/v1/streams/{made['id']}"))[2]
+        assert (ended["status"], ended["error"]["type"]) == ("failed", "invalid_request_error")

@@ -43,6 +43,7 @@ POST /v1/session                 401  401 401     401     401   401   401   401 
 DELETE /v1/session               204  204 204     204     204   204   204   204   204          204     204   204
 POST /v1/chat/completions        401  401 401     200     200   403   403   404   404          401     401   200
 GET /v1/models                   401  401 401     200     200   403   403   404   404          401     401   200
+GET /v1/models/{id:path}         401  401 401     200     200   403   403   404   404          401     401   200
 GET /v1/admin/connections        401  401 401     403     200   403   200   404   404          401     401   200
 POST /v1/admin/connections/{id}/close 401 401 401 403     404   403   404   403   404          401     401   404
 GET /v1/admin/streams            401  401 401     403     200   403   200   404   404          401     401   200
@@ -179,7 +180,10 @@ async def test_route(url: str, route: str, credential: str, status: int) -> None
     method, path = route.split(" ")
     stream = await started(url)
     headers, query, share = await headers_and_query(url, route, stream, credential)
-    target = path.replace("{id}", stream).replace("{token}", share).replace("{file}", "chat.js").replace("{name}", "a")
+    values = {"{id}": stream, "{id:path}": "replay", "{token}": share, "{file}": "chat.js", "{name}": "a"}
+    target = path
+    for placeholder, value in values.items():
+        target = target.replace(placeholder, value)
     async with call(url + target + query, method, BODIES.get(route), headers) as answer:
         assert answer.status == status
         assert answer.headers["x-request-id"]

@@ -4,9 +4,10 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tidegate.core.events import Completed, Content, Delta, GenerationRequest, Message, Usage
+from tidegate.core.events import Carried, Completed, Content, Delta, GenerationRequest, Message, Usage
 from tidegate.errors import ConfigError
 from tidegate.providers.replay import BURST, TEXT, ReplayProvider
 from tidegate.providers.settings import ReplayModel
@@ -248,3 +249,46 @@ async def test_text_without_words_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no words") as refused:
         await ReplayProvider(model(file=str(path))).start()
     assert_names(refused.value, "file", str(path))
+
+
+TIDES = model(text="one two three four", tokens=8, rate=0)
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [
+        (("three",), ["one", " two", " "]),
+        ((" three",), ["one", " two"]),
+        (("o th", "zzz"), ["one", " tw"]),
+        (("four", "wo"), ["one", " t"]),
+        (("o",), []),
+        (("four one",), ["one", " two", " three", " "]),
+        (("four two",), ["one", " two", " three", " four", " one", " two", " three", " four"]),
+        (("",), ["one", " two", " three", " four", " one", " two", " three", " four"]),
+    ],
+)
+async def test_stop(stop: tuple[str, ...], said: list[str]) -> None:
+    """The answer ends before the first stop text that comes, however many tokens that spans."""
+    sink = await played(TIDES, msgspec.structs.replace(REQUEST, stop=stop))
+    *deltas, end = sink.events
+    assert [delta.text for delta in deltas if isinstance(delta, Delta)] == said
+    assert end == Completed("stop", Usage(5, len(said), 5 + len(said)))
+
+
+async def test_stop_and_max_tokens() -> None:
+    """Whichever comes first ends the answer, and says so; a text that is only begun within the limit is no stop."""
+    for limit, said, reason in ((2, "one two", "length"), (3, "one two", "stop"), (8, "one two", "stop")):
+        sink = await played(TIDES, msgspec.structs.replace(REQUEST, stop=(" three",), max_tokens=limit))
+        end = sink.events[-1]
+        assert "".join(delta.text for delta in sink.events if isinstance(delta, Delta)) == said
+        assert isinstance(end, Completed)
+        assert end.finish_reason == reason
+
+
+async def test_carried_on_to_its_stop() -> None:
+    """An answer that is carried on ends where it would have ended, also in the middle of a token."""
+    whole = await played(TIDES, msgspec.structs.replace(REQUEST, stop=("hree",)))
+    for pieces in range(4):
+        said = "".join(delta.text for delta in whole.events[:pieces] if isinstance(delta, Delta))
+        request = msgspec.structs.replace(REQUEST, stop=("hree",), carried=Carried(said, pieces))
+        assert (await played(TIDES, request)).events == whole.events[pieces:]

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from tidegate.routes.openapi import document
+from tidegate.routes.pages import MEDIA_TYPES
 from tidegate.routes.route import Route
 from tidegate.routes.table import ROUTES
 
-PATHS = msgspec.json.decode(document(ROUTES))["paths"]
+DOCUMENT = msgspec.json.decode(document(ROUTES))
+PATHS = DOCUMENT["paths"]
 
 
 def statuses(route: Route) -> set[int]:
-    return {int(status) for status in PATHS[route.path][route.method.lower()]["responses"]}
+    return {int(status) for status in PATHS[route.path.replace(":path", "")][route.method.lower()]["responses"]}
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.scope is not None], ids=lambda route: route.name)
@@ -33,3 +37,59 @@ def test_limited(name: str) -> None:
     """What counts as a request, or only where it fails, may be one too many."""
     (route,) = (route for route in ROUTES if route.name == name)
     assert 429 in statuses(route)
+
+
+def operation(path: str, method: str) -> dict[str, Any]:
+    return PATHS[path][method]
+
+
+def schema_of(described: dict[str, Any]) -> Any:
+    return described["content"]["application/json"]["schema"]
+
+
+def named(reference: dict[str, str]) -> dict[str, Any]:
+    return DOCUMENT["components"]["schemas"][reference["$ref"].rpartition("/")[2]]
+
+
+@pytest.mark.parametrize("status", ["409", "413", "502", "504"])
+def test_a_failed_whole_answer_has_the_snapshot_beside_its_error(status: str) -> None:
+    """Failures of `POST /v1/streams` are described with the snapshot's fields beside `error`."""
+    failed, plain = schema_of(operation("/v1/streams", "post")["responses"][status])["anyOf"]
+    snapshot = named(schema_of(operation("/v1/streams/{id}", "get")["responses"]["200"]))
+    assert named(failed)["properties"].keys() == snapshot["properties"].keys()
+    assert named(failed)["properties"]["error"] == named(plain)["properties"]["error"]
+
+
+def test_the_right_offset_is_described() -> None:
+    """`error.offset` of a mismatch is there, and not required of other errors."""
+    error = named(
+        named(schema_of(operation("/v1/streams/{id}/append", "post")["responses"]["409"]))["properties"]["error"]
+    )
+    assert error["properties"]["offset"]["type"] == "integer"
+    assert "offset" not in error["required"]
+
+
+def test_what_answers_there_are_besides() -> None:
+    """A repeated POST may be answered by 204, a handshake by 101 or 403, and a file has one of the pages' types."""
+    assert {"200", "201", "202", "204"} <= operation("/v1/streams", "post")["responses"].keys()
+    assert {"101", "403", "426"} <= operation("/v1/ws", "get")["responses"].keys()
+    assert operation("/web/{file}", "get")["responses"]["200"]["content"].keys() == set(MEDIA_TYPES.values())
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_every_operation(route: Route) -> None:
+    """405 is everywhere, each answer names its headers, and event streams take `access_token` in the query."""
+    described = operation(route.path.replace(":path", ""), route.method.lower())
+    assert "allow" in described["responses"]["405"]["headers"]
+    assert all("x-request-id" in answer["headers"] for answer in described["responses"].values())
+    for status in {"429", "503"} & described["responses"].keys():
+        assert {"retry-after", "retry-after-ms"} <= described["responses"][status]["headers"].keys()
+    asked = {(parameter["in"], parameter["name"]) for parameter in described["parameters"]}
+    assert (("query", "access_token") in asked) is route.events
+
+
+def test_where_a_stream_is_found() -> None:
+    """Whatever is answered for a stream says its id and its place."""
+    for path, method in (("/v1/streams", "post"), ("/v1/streams/{id}/events", "get"), ("/v1/chat/completions", "post")):
+        for status, answer in operation(path, method)["responses"].items():
+            assert ({"location", "tidegate-stream"} <= answer["headers"].keys()) is status.startswith("2")

@@ -22,6 +22,7 @@ from tidegate.core.events import (
     Started,
     Usage,
 )
+from tidegate.core.principal import Principal, Scope
 from tidegate.errors import (
     Draining,
     IdempotencyMismatch,
@@ -254,6 +255,22 @@ async def test_a_cancel_ends_the_stream_and_stops_the_provider(engine: Engine) -
     await eventually(lambda: provider.cancelled == 1)
 
 
+@pytest.mark.parametrize(("viewer", "by"), [(ANNA, "client"), (ADMIN, "server")])
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_cancelled_by_server_is_an_admins_doing(
+    engine: Engine, viewer: Principal, by: str, forgotten: bool
+) -> None:
+    """`cancelled.by` is `client` where the owner cancels or deletes, `server` where an admin does."""
+    engine.add(Scripted(hang))
+    stream = await engine.start()
+    events = asyncio.create_task(engine.events(stream))
+    await eventually(lambda: engine.service.audience.of(stream))
+    await (engine.service.forget(stream, viewer) if forgotten else engine.service.cancel(stream, viewer, None))
+    end = (await events)[-1]
+    assert isinstance(end, Cancelled)
+    assert end.by == by
+
+
 async def test_a_cancel_after_the_end_answers_with_that_end(engine: Engine) -> None:
     """Cancelling is idempotent, and never takes back a completion."""
     engine.add(Scripted(say_hello))
@@ -367,12 +384,13 @@ async def test_a_reader_that_returns_in_time_saves_the_answer(engine: Engine) ->
     await eventually(lambda: provider.cancelled == 2)
 
 
-async def test_viewers_do_not_keep_an_answer_alive(engine: Engine) -> None:
-    """Only owner readers count: an admin who watches neither keeps nor cancels."""
+@pytest.mark.parametrize("scopes", [("admin",), ("admin", "read", "cancel")])
+async def test_viewers_do_not_keep_an_answer_alive(engine: Engine, scopes: tuple[Scope, ...]) -> None:
+    """Only owner readers count: an admin who looks on neither keeps nor cancels, whatever else it may do."""
     provider = Scripted(hang)
     engine.add(provider)
     stream = await engine.start(grace=0)
-    viewer = await engine.follow(stream, viewer=ADMIN)
+    viewer = await engine.follow(stream, viewer=Principal("key:root", frozenset(scopes)))
     owner = await engine.follow(stream)
     await eventually(lambda: provider.running == 1)
     owner.close()

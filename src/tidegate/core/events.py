@@ -230,7 +230,12 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def prompt(self) -> str:
         """The text of the last message by the user."""
-        return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
+        return self.question or ""
+
+    @property
+    def question(self) -> str | None:
+        """The same; None where no message is the user's."""
+        return next((m.text for m in reversed(self.messages) if m.role == "user"), None)
 
     @property
     def prompt_tokens(self) -> int:

@@ -53,7 +53,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Summary, frozen=True, kw_only=True):
-    """A stream with its content so far."""
+    """A stream with its content so far. `question` is the text of the last message by the user, if there is one."""
+
+    question: str | None = None
 
     text: str
     reasoning: str

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
+from tidegate.core.json_text import MAX_DEPTH, fault, has_long_number, is_deep
 from tidegate.errors import InvalidValue
 
 PREFIX = "topic:"
 """No id of a generation begins like this."""
-
-MAX_DEPTH = 100
-"""Lists and objects within each other: what cannot be read by all who may have to read it is not kept."""
 
 SERVER_EVENTS = frozenset(
     {
@@ -69,25 +66,13 @@ def json_data(text: bytes | msgspec.Raw) -> msgspec.Raw:
     """The JSON on one line, its numbers as they were written. Raises `InvalidValue` where not everybody can read it."""
     text = bytes(text)
     try:
-        value = msgspec.json.decode(text)
-        # Few brackets cannot be deep.
-        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        msgspec.json.decode(text)
+        if is_deep(text):
             raise RecursionError
+        if has_long_number(text):
+            raise msgspec.DecodeError("Number out of range")
         return msgspec.Raw(msgspec.json.format(text, indent=-1))
     except RecursionError:
         raise InvalidValue(f"`data` is nested more than {MAX_DEPTH} deep", param="data") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"`data` is not JSON that everybody can read: {error}", param="data") from None
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(depth):
-        level = [inner for outer in level for inner in _inner(outer) if isinstance(inner, list | dict)]
-    return bool(level)
-
-
-def _inner(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.values()  # type: ignore[reportUnknownVariableType]
-    return value if isinstance(value, list) else ()  # type: ignore[reportUnknownVariableType]
+        raise InvalidValue(f"`data` is not JSON that everybody can read: {fault(error, text)}", param="data") from None

@@ -9,24 +9,34 @@ from typing import Any, TypeVar
 import msgspec
 
 from tidegate.core.events import Message
+from tidegate.core.json_text import MAX_DEPTH, fault, is_deep
 from tidegate.errors import InvalidJson, InvalidRequest, InvalidValue, UnknownField
 
 T = TypeVar("T")
 
 MAX_TEXT = 256
 
-_PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 
 
-def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def parse_body(decoder: msgspec.json.Decoder[T], body: bytes, *, depth: int = MAX_DEPTH) -> T:
     """The typed content of a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
     try:
-        return decoder.decode(body)
+        parsed = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {fault(error, body)}") from None
+    except RecursionError:
+        raise _too_deep(depth) from None
+    if is_deep(body, depth):
+        raise _too_deep(depth)
+    return parsed
+
+
+def _too_deep(depth: int) -> InvalidJson:
+    return InvalidJson(f"the body is nested more than {depth} deep")
 
 
 def convert(value: object, kind: type[T]) -> T:
@@ -68,9 +78,10 @@ def invalid(error: msgspec.ValidationError) -> InvalidRequest:
     message = message.replace("Object contains unknown field", "unknown field")
     kind = UnknownField if field and "unknown" in message else InvalidValue
     # A name is the client's own, and may be a megabyte long.
-    message, param = _cut(message), _cut(param) if param is not None else None
+    message, param = shortened(message), shortened(param) if param is not None else None
     return kind(f"{message} at `{param}`" if param and not field else message, param=param)
 
 
-def _cut(text: str) -> str:
+def shortened(text: str) -> str:
+    """What a client has sent, as far as it is said again."""
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from tidegate.core import events, sse
 from tidegate.core.batching import BatchPolicy
+from tidegate.core.cursor import Cursor
+from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
@@ -28,6 +30,8 @@ MetadataValue = Annotated[str, Meta(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)]
 # A conversation; reading more of them would hold up the loop for everybody.
 Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
+# A model is told of all of them with every request; more than some hundred it cannot tell apart.
+Tools = Annotated[list[dict[str, Any]], Meta(max_length=1024)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 RETRY_MS = 1000
@@ -44,6 +48,8 @@ ON_DISCONNECT = (
     "after `grace_seconds`. Default: 60 seconds of grace for a streamed answer, `cancel` for a whole one, `keep` in "
     "the background."
 )
+EXTRA = "What only an upstream understands: passed on as it is, so no name of this schema may be in it."
+PASSED_ON = ("tools", "tool_choice", "response_format")
 OnDisconnect = Literal["keep", "cancel"] | Grace
 
 
@@ -77,12 +83,17 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_tokens: MaxTokens | None = None
     stop: Annotated[Stop, Meta(description="Texts at which the answer ends, themselves left out.")] = ()
     seed: Annotated[Seed | None, Meta(description="The same seed and model give the same answer.")] = None
+    tools: Annotated[Tools | None, Meta(description="In OpenAI's shape, as the next two.")] = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    extra: Annotated[dict[str, Any], Meta(description=EXTRA)] = {}
     on_disconnect: Annotated[OnDisconnect | None, Meta(description=ON_DISCONNECT)] = None
     batch: Batch | None = None
     metadata: Annotated[Metadata, Meta(description="Kept with the stream and given back with its snapshot.")] = {}
 
     def request(self) -> GenerationRequest:
         """What the provider is asked for."""
+        named = {name: getattr(self, name) for name in PASSED_ON}
         return GenerationRequest(
             model=self.model,
             messages=self.messages or (Message(role="user", content=self.prompt),),
@@ -92,6 +103,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             stop=self.stop,
             seed=self.seed,
             metadata=self.metadata,
+            extra={**self.extra, **{name: value for name, value in named.items() if value is not None}},
         )
 
     def grace(self) -> float | None:
@@ -119,6 +131,7 @@ class CancelStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1024)] | None = None
 
 
+RESERVED = frozenset({*CreateStream.__struct_fields__, "producer", "stream_options"})
 _create = msgspec.json.Decoder(CreateStream)
 _cancel = msgspec.json.Decoder(CancelStream)
 
@@ -132,6 +145,7 @@ def parse(body: bytes) -> CreateStream:
 
 def check_conversation(wanted: CreateStream) -> None:
     """It has exactly one of `prompt` and `messages`, which say something. Raises `InvalidValue`."""
+    _check_extra(wanted.extra)
     if (wanted.prompt is None) == (wanted.messages is None):
         both = wanted.prompt is not None
         raise InvalidValue(
@@ -141,9 +155,27 @@ def check_conversation(wanted: CreateStream) -> None:
     check_messages(wanted.messages or ())
 
 
+def _check_extra(extra: Iterable[str]) -> None:
+    # What this schema says of it, or what the answer's being a stream does, would be said twice, or got round.
+    for name in extra:
+        if name in RESERVED:
+            raise InvalidValue(f"`{name}` is a name of this schema: it stands beside `extra`", param=f"extra.{name}")
+
+
 def parse_cancel(body: bytes) -> CancelStream:
     """The reason of a cancel; no body is no reason."""
     return parse_body(_cancel, body) if body.strip() else CancelStream()
+
+
+def interval(heartbeat_seconds: float) -> bytes:
+    """The comment that goes first, and says after how much silence a client may take the connection for dead."""
+    return sse.comment(f"heartbeat={heartbeat_seconds:g}")
+
+
+def rest_of(snapshot: Snapshot) -> Cursor:
+    """The position from which events follow a snapshot: its end, which it has folded in, is sent all the same."""
+    cursor = parse_cursor(snapshot.cursor)
+    return cursor if snapshot.ended_at is None else Cursor(cursor.epoch, cursor.offset - 1)
 
 
 class NativeEvents:
@@ -152,7 +184,7 @@ class NativeEvents:
     What was encoded last is kept: the readers at the tail of a stream all ask for the same, one after the other.
     """
 
-    preamble = b"retry: %d\n" % RETRY_MS + sse.comment("tidegate")
+    preamble = b"retry: %d\n" % RETRY_MS
     heartbeat = sse.comment("heartbeat")
 
     def __init__(self, *, as_message: bool = False) -> None:
@@ -182,8 +214,8 @@ class NativeEvents:
                 return self._block("presence", {"joined": joined, "left": left})
 
     def snapshot(self, snapshot: Snapshot) -> bytes:
-        """The stream so far, in place of its events."""
-        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=snapshot.cursor)
+        """The stream so far, in place of its events; whoever comes back with its id gets what follows."""
+        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=str(rest_of(snapshot)))
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:

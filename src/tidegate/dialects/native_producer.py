@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
 
 from tidegate.core.events import TERMINAL_TYPES, Content, Event, Terminal, ToolCall
-from tidegate.dialects.body import invalid, parse_body
+from tidegate.dialects.body import invalid, parse_body, shortened
 from tidegate.dialects.native import Metadata
-from tidegate.errors import InvalidRequest, InvalidValue
+from tidegate.errors import InvalidRequest, InvalidValue, UnknownField
 
 EventType = Literal["delta", "reasoning", "tool_call", "completed", "cancelled", "failed"]
 
 MAX_CALLS = 10_000
 """Tool calls of one answer; models make a handful."""
+
+_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "estimated"})
+_FIELDS: dict[EventType, Mapping[str, Container[str]]] = {
+    "delta": {"text": ()},
+    "reasoning": {"text": ()},
+    "tool_call": {"index": (), "id": (), "name": (), "arguments": ()},
+    "completed": {"finish_reason": (), "usage": _USAGE},
+    "cancelled": {"by": (), "reason": (), "usage": _USAGE},
+    "failed": {"error": frozenset({"type", "code", "message"}), "usage": _USAGE},
+}
+"""What the data of each event may have, and what those of it that are objects may have: what readers get of it."""
 
 NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "estimated": True}
 """Of an end that does not say what was paid."""
@@ -26,6 +38,18 @@ class OpenStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     producer: Literal["client"]
     metadata: Metadata = {}
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to append: an append renews it, and after so many seconds without one the stream ends."""
+
+    token: str
+    seconds: float
+
+    @classmethod
+    def of(cls, token: str | None, seconds: float) -> Lease | None:
+        """None where an idempotency key led to a stream that has ended."""
+        return None if token is None else cls(token, seconds)
 
 
 class AppendedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +95,7 @@ def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
     data = {"usage": NO_USAGE, **sent.data} if sent.type in ("completed", "cancelled", "failed") else sent.data
     if "type" in data:
         raise InvalidValue("an event's type stands beside its data", param=f"events.{index}.data.type")
+    _check_fields(sent, f"events.{index}.data")
     try:
         event = cast("Content | Terminal", msgspec.convert({"type": sent.type, **data}, Event))
     except msgspec.ValidationError as error:
@@ -78,6 +103,17 @@ def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
         raise _placed(found, f"events.{index}.data") from None
     _check_numbers(event, f"events.{index}.data")
     return event
+
+
+def _check_fields(sent: AppendedEvent, place: str) -> None:
+    """A log may have fields that only a later version knows; a producer may not. Raises `UnknownField`."""
+    known = _FIELDS[sent.type]
+    for name, value in sent.data.items():
+        inner: Iterable[str] = cast("dict[str, Any]", value) if isinstance(value, dict) and known.get(name) else ()
+        unknown = [name] if name not in known else [f"{name}.{each}" for each in inner if each not in known[name]]
+        if unknown:
+            where = shortened(f"{place}.{unknown[0]}")
+            raise UnknownField(f"an event of type {sent.type!r} has no field `{where}`", param=where)
 
 
 def _check_numbers(event: Content | Terminal, place: str) -> None:

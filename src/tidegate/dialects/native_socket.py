@@ -12,13 +12,18 @@ from typing import Annotated, Any, Protocol, cast
 import msgspec
 from msgspec import Meta
 
+from tidegate.core.json_text import MAX_DEPTH, is_deep
+from tidegate.core.topic import json_data
 from tidegate.dialects.body import invalid
 from tidegate.dialects.native import CreateStream, check_conversation
+from tidegate.dialects.native_producer import OpenStream
 from tidegate.errors import InvalidValue, MalformedMessage, TidegateError
 
 MOST = int(sys.float_info.max)
 
-CallId = int | Annotated[str, Meta(max_length=128)]
+CallId = str | int | float | None
+"""Any string, number or null of JSON's; the answer has the same."""
+
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Key = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -45,6 +50,18 @@ class Create(CreateStream, frozen=True, kw_only=True, tag_field="op", tag="creat
     def plain(self) -> CreateStream:
         """What is asked for, without how."""
         return CreateStream(**{name: getattr(self, name) for name in CreateStream.__struct_fields__})
+
+
+class Open(OpenStream, frozen=True, kw_only=True, tag_field="op", tag="create", forbid_unknown_fields=True):
+    """Opens a stream that the caller itself fills; `key` makes a repeated call lead to the same one."""
+
+    id: CallId
+    attach: bool = True
+    key: Key | None = None
+
+    def plain(self) -> OpenStream:
+        """What is asked for, without how."""
+        return OpenStream(producer=self.producer, metadata=self.metadata)
 
 
 class Attach(Call, frozen=True, kw_only=True, tag="attach"):
@@ -107,7 +124,7 @@ class Ping(Call, frozen=True, kw_only=True, tag="ping"):
     """Asks for an answer."""
 
 
-Request = Create | Attach | Detach | Cancel | Subscribe | Unsubscribe | Publish | Presence | Auth | Ping
+Request = Create | Open | Attach | Detach | Cancel | Subscribe | Unsubscribe | Publish | Presence | Auth | Ping
 OPS: dict[str, type[Request]] = {
     kind.__struct_config__.tag: kind  # type: ignore[misc]
     for kind in (Create, Attach, Detach, Cancel, Subscribe, Unsubscribe, Publish, Presence, Auth, Ping)
@@ -172,6 +189,8 @@ def parse(value: object) -> tuple[CallId, str, dict[str, Any]]:
         head = msgspec.convert(value, _Head)
     except msgspec.ValidationError as error:
         raise MalformedMessage(f"a message is a map with `id` and `op`: {error}") from None
+    if isinstance(head.id, float) and not math.isfinite(head.id):
+        raise MalformedMessage("an `id` is a string, a number or null: JSON has no other")
     return head.id, head.op, value  # type: ignore[return-value]
 
 
@@ -180,6 +199,10 @@ def request(op: str, message: dict[str, Any]) -> Request:
     kind = OPS.get(op)
     if kind is None:
         raise InvalidValue(f"there is no op {op[:64]!r}; there are {', '.join(OPS)}", param="op")
+    if kind is Create:
+        if is_deep(_as_json(message)):
+            raise InvalidValue(f"the message is nested more than {MAX_DEPTH} deep")
+        kind = Create if message.get("producer") is None else Open
     try:
         made = msgspec.convert(message, kind)
     except msgspec.ValidationError as error:
@@ -187,6 +210,11 @@ def request(op: str, message: dict[str, Any]) -> Request:
     if isinstance(made, Create):
         check_conversation(made)
     return made
+
+
+def published(wanted: Publish) -> msgspec.Raw:
+    """The data of a `publish`. Raises `InvalidValue` where not everybody could read it."""
+    return json_data(_as_json(wanted.data, param="data"))
 
 
 def ok(id: CallId, result: object) -> dict[str, object]:
@@ -200,6 +228,17 @@ def refusal(id: CallId | None, error: TidegateError, request_id: str | None) -> 
     if error.retry_after is not None:
         body["retry_after_ms"] = round(error.retry_after * 1000)
     return {"id": id, "error": body}
+
+
+def _as_json(value: object, *, param: str | None = None) -> bytes:
+    """MessagePack has more than JSON has, and msgspec would make something else of it: null of NaN, say."""
+    try:
+        encoded = msgspec.json.encode(value)
+        if msgspec.json.decode(encoded) == value:
+            return encoded
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass
+    raise InvalidValue(f"{f'`{param}`' if param else 'the message'} is nothing that JSON can hold", param=param)
 
 
 class _Head(msgspec.Struct):

@@ -13,6 +13,7 @@ from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.core.ws_frame import BINARY, TEXT, frame
+from tidegate.dialects.native import rest_of
 from tidegate.dialects.native_socket import Codec
 
 
@@ -71,7 +72,7 @@ class SocketEvents:
 
     def snapshot(self, snapshot: Snapshot) -> bytes:
         """The message that stands for the events so far."""
-        return self._other("snapshot", msgspec.to_builtins(snapshot), snapshot.cursor)
+        return self._other("snapshot", msgspec.to_builtins(snapshot), str(rest_of(snapshot)))
 
     def _json(self, entry: Entry) -> bytes:
         event = entry.event

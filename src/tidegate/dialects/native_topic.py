@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
+from tidegate.core.json_text import MAX_DEPTH
 from tidegate.dialects.body import parse_body
 
 Place = Cursor | Literal["earliest", "latest"]
@@ -40,7 +41,8 @@ _publish = msgspec.json.Decoder(Publish)
 
 def parse(body: bytes) -> Publish:
     """The message in a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
-    return parse_body(_publish, body)
+    # What is published may be as deep as any body, and stands in one.
+    return parse_body(_publish, body, depth=MAX_DEPTH + 1)
 
 
 def parse_place(text: str | None, *, param: str = "after") -> Place:

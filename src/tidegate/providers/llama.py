@@ -94,13 +94,9 @@ class LlamaProvider:
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Relays one answer; see `Provider.generate`. Raises `ProviderCrashed` when the child dies in mid-answer."""
-        asked = msgspec.structs.replace(
-            request,
-            max_tokens=request.max_tokens or MAX_TOKENS,
-            extra={"repeat_penalty": REPEAT_PENALTY, **{k: v for k, v in request.extra.items() if k in PASSED_ON}},
-        )
+        ours = asked(request)
         async with self._slots.turn() as turn:
-            while not await self._asked(asked, sink, turn):
+            while not await self._asked(ours, sink, turn):
                 pass
 
     async def close(self) -> None:
@@ -140,6 +136,15 @@ class LlamaProvider:
 
     def _wrong(self, what: str) -> ConfigError:
         return ConfigError(f"model {self._model.name!r}: {what}")
+
+
+def asked(request: GenerationRequest) -> GenerationRequest:
+    """The request as llama.cpp gets it."""
+    return msgspec.structs.replace(
+        request,
+        max_tokens=request.max_tokens or MAX_TOKENS,
+        extra={"repeat_penalty": REPEAT_PENALTY, **{k: v for k, v in request.extra.items() if k in PASSED_ON}},
+    )
 
 
 class AnsweringSink:

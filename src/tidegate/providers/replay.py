@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from tidegate.core.events import Completed, Delta, GenerationRequest, Usage
@@ -65,26 +67,45 @@ class ReplayProvider:
         sink.opened()
         tokens = self._model.tokens
         count = tokens if request.max_tokens is None else min(tokens, request.max_tokens)
-        completed = Completed("stop" if count == tokens else "length", _usage(request, count))
-        sent = self._carried(request)
+        last, stopped = None, self._stopped(request.stop, count)
+        if stopped is not None:
+            count, last = stopped
+        reason = "stop" if stopped is not None or count == tokens else "length"
+        sent = self._carried(request, count, last)
         # As if it had played all the time.
         start = self._clock() - (sent / self._model.rate if self._model.rate else 0)
         while sent < count:
             await self._sleep(self._delay(start, sent))
             await sink.room()
             due = min(self._due(start, sent), count)
-            sink.emit([self._token(i) for i in range(sent, due)])
+            sink.emit([last if last is not None and i == count - 1 else self._token(i) for i in range(sent, due)])
             sent = due
-        sink.emit([completed])
+        sink.emit([Completed(reason, _usage(request, count))])
 
     async def close(self) -> None:
         """Has nothing to free."""
 
-    def _carried(self, request: GenerationRequest) -> int:
+    def _stopped(self, stops: Sequence[str], count: int) -> tuple[int, Delta | None] | None:
+        """Where the first stop text in so many tokens leaves off: the tokens before it, and the last where it is cut.
+
+        None where none is in them. The text repeats itself: what is not in it twice, and a stop text more, never comes.
+        """
+        longest = max(map(len, stops), default=0)
+        texts = [self._token(i).text for i in range(min(count, 2 * len(self._once) + longest) if stops else 0)]
+        whole = "".join(texts)
+        end = min((at for stop in stops if stop and (at := whole.find(stop)) >= 0), default=None)
+        if end is None:
+            return None
+        ends = list(accumulate(map(len, texts)))
+        tokens = bisect_left(ends, end) + 1 if end else 0
+        cut = whole[ends[tokens - 1] - len(texts[tokens - 1]) : end]
+        return tokens, Delta(cut) if tokens else None
+
+    def _carried(self, request: GenerationRequest, count: int, last: Delta | None) -> int:
         """How many tokens the log has; a text that is not a beginning of this one is not gone on with."""
         text, sent = request.carried.text if request.carried is not None else "", 0
         while text:
-            token = self._token(sent).text
+            token = last.text if last is not None and sent == count - 1 else self._token(sent).text
             if sent == self._model.tokens or not text.startswith(token):
                 raise ProviderError("the text of this model is another one now: the answer cannot be carried on")
             text, sent = text[len(token) :], sent + 1

@@ -33,6 +33,8 @@ from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
 from tidegate.transports.wire import wire_of
 
+LAST_EVENT_ID = "Last-Event-ID"
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What handlers work with besides the call itself.
@@ -100,6 +102,20 @@ class Call:
     def header(self, name: bytes) -> str | None:
         """The value of a request header, its name in lower case."""
         return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), None)
+
+    def position(self, query: Mapping[str, str]) -> tuple[str, str] | None:
+        """What the caller says of where it stands, and the parameter that says it; None where nothing does.
+
+        `Last-Event-ID` goes before `after`; polyfills of `EventSource` send `lastEventId` in the query. Raises
+        `InvalidValue` where one of them is given twice.
+        """
+        headers = [value for name, value in self._scope["headers"] if name == b"last-event-id" and value]
+        given = [(query[name], name) for name in ("after", "lastEventId") if name in query]
+        if len(headers) > 1 or len(given) > 1:
+            raise InvalidValue("the position is given twice", param=LAST_EVENT_ID if len(headers) > 1 else "after")
+        if headers:
+            return headers[0].decode("latin-1"), LAST_EVENT_ID
+        return given[0] if given else None
 
     def query(self) -> dict[str, str]:
         """The query's parameters. Raises `InvalidValue` for one that is given twice."""

@@ -23,6 +23,13 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[ModelEntry]
 
 
+async def get_model(call: Call) -> None:
+    """Answers with one model; a name may have slashes in it."""
+    name = call.params["id"]
+    call.service.model(name)
+    await call.answer_json(ModelEntry(id=name))
+
+
 async def list_models(call: Call) -> None:
     """Answers with the names that requests may use, in the order of the configuration."""
     await call.answer_json(ModelList(data=[ModelEntry(id=name) for name in call.service.models]))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
+from tidegate.core.fold import Snapshot
 from tidegate.routes.route import EVENTS, JSON, Answer, Parameter, Route
 
 REF = "#/components/schemas/{name}"
@@ -17,10 +19,38 @@ as its data: `started` {id, model, created_at}; `delta` {text}; `reasoning` {tex
 arguments}; then exactly one of `completed` {finish_reason, usage}, `cancelled` {by, reason, usage} and `failed` {error,
 usage}. Beside them: `gap` {from, to}, what was asked for is not kept and what follows is after `to`; `snapshot`, in
 place of the events so far; `reconnect` {after_ms, reason}, come back. `/v1/chat/completions` sends OpenAI's chunks."""
+RATE_LIMITS = tuple(
+    f"x-ratelimit-{what}-{of}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")
+)
+HEADERS = {
+    "x-request-id": "What the log knows the request by; the client's own, if it sent one.",
+    "location": "Where the stream is to be found.",
+    "tidegate-stream": "The stream's id.",
+    "set-cookie": "The cookie of the server's own pages.",
+    "allow": "The methods that the path takes.",
+    "retry-after": "Seconds to wait.",
+    "retry-after-ms": "The same in milliseconds.",
+    "upgrade": "`websocket`.",
+    "sec-websocket-protocol": "The subprotocol that is spoken, where one was offered.",
+    "www-authenticate": "`Bearer`.",
+    "x-should-retry": "`false` on what must not be repeated.",
+    **dict.fromkeys(RATE_LIMITS, "Where the caller's requests, or tokens, are limited."),
+}
+OF_ERRORS = {
+    401: ("www-authenticate",),
+    405: ("allow",),
+    426: ("upgrade",),
+    429: ("retry-after", "retry-after-ms"),
+    503: ("retry-after", "retry-after-ms"),
+}
+ACCESS_TOKEN = Parameter(
+    name="access_token", place="query", about="The credential, for an `EventSource`, which cannot set headers."
+)
 EVERYWHERE = (400, 405, 408, 431, 500)
 ERRORS = {
     400: "The request is not valid; `param` names the field.",
     401: "Credentials are missing or not valid.",
+    402: "The upstream wants to be paid.",
     403: "The credentials lack the scope.",
     404: "There is nothing there, or it is another's.",
     405: "The path does not take this method.",
@@ -29,6 +59,7 @@ ERRORS = {
     410: "The upstream has it no longer.",
     413: "The body is too large.",
     415: "The body is not application/json.",
+    422: "The upstream cannot process the request.",
     426: "The upstream wants another protocol.",
     429: "Too many requests; see `retry-after`.",
     431: "The headers are too large.",
@@ -45,6 +76,9 @@ class ErrorDetail(msgspec.Struct, frozen=True):
     message: str
     param: str | None
     request_id: str | None
+    offset: Annotated[
+        int | UnsetType, Meta(description="Of an `offset_mismatch`: that of the last event, the right one.")
+    ] = UNSET
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -53,15 +87,23 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
+class FailedStream(Snapshot, frozen=True, kw_only=True):
+    """The body of a whole answer that has failed: the snapshot, with the error in the shape of all errors."""
+
+    error: ErrorDetail  # type: ignore[reportIncompatibleVariableOverride]
+
+
 def document(routes: Sequence[Route]) -> bytes:
     """The document as JSON."""
     types = [ErrorBody, *(body for route in routes for body in route.bodies)]
+    types += [route.failed for route in routes if route.failed]
     types += [kind for route in routes for answer in route.answers for kind in answer.content.values() if kind]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+        # A path parameter that takes slashes is none of OpenAPI's business.
+        paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(route, by_type)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -79,11 +121,13 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.about,
-        "parameters": [_parameter(parameter) for parameter in route.parameters],
-        "responses": {str(answer.status): _answer(answer, by_type) for answer in route.answers},
+        "parameters": [
+            _parameter(parameter) for parameter in (*route.parameters, *([ACCESS_TOKEN] if route.events else []))
+        ],
+        "responses": {str(answer.status): _answer(answer, route, by_type) for answer in route.answers},
     }
     for status in _failures(route):
-        operation["responses"][str(status)] = _error(status, by_type)
+        operation["responses"][str(status)] = _error(status, route, by_type)
     if route.scope is not None:
         operation["security"] = [{"key": [route.scope]}, {}]
     if route.bodies:
@@ -115,9 +159,18 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _answer(answer: Answer, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _answer(answer: Answer, route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     content = {media: _content(media, kind, by_type) for media, kind in answer.content.items()}
-    return {"description": answer.about, "content": content} if content else {"description": answer.about}
+    described = {"description": answer.about, "headers": _headers((*answer.headers, *_limits(route)))}
+    return {**described, "content": content} if content else described
+
+
+def _limits(route: Route) -> tuple[str, ...]:
+    return RATE_LIMITS if route.scope is not None and route.limited else ()
+
+
+def _headers(names: Sequence[str]) -> dict[str, Any]:
+    return {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in ("x-request-id", *names)}
 
 
 def _content(media: str, kind: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -126,5 +179,9 @@ def _content(media: str, kind: Any, by_type: dict[Any, dict[str, Any]]) -> dict[
     return {"schema": {"description": SERVER_SENT_EVENTS}} if media == EVENTS else {}
 
 
-def _error(status: int, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    return {"description": ERRORS[status], "content": {JSON: {"schema": by_type[ErrorBody]}}}
+def _error(status: int, route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    schema = by_type[ErrorBody]
+    if route.failed is not None:
+        schema = {"anyOf": [by_type[route.failed], schema]}
+    names = ("x-should-retry", *OF_ERRORS.get(status, ()), *_limits(route))
+    return {"description": ERRORS[status], "headers": _headers(names), "content": {JSON: {"schema": schema}}}

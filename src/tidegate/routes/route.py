@@ -15,7 +15,6 @@ Handler = Callable[[Call], Awaitable[None]]
 EVENTS = "text/event-stream"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
-TEXT = "text/plain; charset=utf-8"
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +27,15 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One successful status: its media types with the type of their content (None: not described further)."""
+    """One successful status: its media types with the type of their content (None: not described further).
+
+    `headers` are those of its own, besides what every answer has.
+    """
 
     status: int
     about: str
     content: dict[str, Any] = {}
+    headers: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `bodies`: the types of which its body is one. `events`: answers may be streams of events, for whose sake GET also
     takes `?access_token=`. `shared`: a share token of the stream opens it, too. `limited`: it counts as a request.
+    `failed`: the body of a failure that has more than its error.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -53,6 +57,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     answers: tuple[Answer, ...]
     failures: tuple[int, ...] = ()
+    failed: Any = None
     events: bool = False
     shared: bool = False
     limited: bool = True

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from tidegate.core.json_text import fault
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.dialects import native_socket as dialect
@@ -36,6 +37,7 @@ from tidegate.transports.socket import (
     GOING_AWAY,
     MALFORMED,
     NOT_ALLOWED,
+    TOO_LARGE,
     TOO_MANY,
     UNAUTHENTICATED,
     Socket,
@@ -48,6 +50,12 @@ SOCKET = "/v1/ws"
 
 AUTH_SECONDS = 10.0
 """For the first message to say who is calling; the contract's number."""
+
+BEFORE_AUTH = 3
+"""Messages that a socket takes from somebody unknown, one of them `auth`."""
+
+BEFORE_AUTH_BYTES = 4096
+"""Of each of them; a longer token comes with the handshake."""
 
 MOST_REFUSED = 100
 """Calls in a row beyond the limit: a client that does not listen is not to be listened to."""
@@ -210,10 +218,19 @@ class Session:
             await self._leave(GOING_AWAY, error.code)
         try:
             async with asyncio.timeout(AUTH_SECONDS):
-                while self.principal is None:
-                    await self._answer(await self.socket.receive())
+                await self._hear_who()
         except TimeoutError:
             await self._leave(UNAUTHENTICATED, "no credentials in time")
+
+    async def _hear_who(self) -> None:
+        for _ in range(BEFORE_AUTH):
+            message = await self.socket.receive()
+            if len(message) > BEFORE_AUTH_BYTES:
+                await self._leave(TOO_LARGE, "a message that is too large before auth")
+            await self._answer(message)
+            if self.principal is not None:
+                return
+        await self._leave(UNAUTHENTICATED, "no credentials in the first messages")
 
     def _charged(self, error: Unauthenticated) -> tuple[int, str]:
         """The close of a failed attempt, which counts against the address that it came from."""
@@ -247,8 +264,9 @@ class Session:
     def _decoded(self, message: bytes) -> object:
         try:
             return self.codec.decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise MalformedMessage(f"this message is no valid {self.codec.form}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            why = "" if self.codec.binary else f": {fault(error, message)}"
+            raise MalformedMessage(f"this message is no valid {self.codec.form}{why}") from None
 
     def _check(self, op: str) -> None:
         """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""

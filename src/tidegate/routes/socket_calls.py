@@ -14,9 +14,11 @@ from tidegate.core.notices import CAPACITY, DRAINING, Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
+from tidegate.dialects.native import rest_of
+from tidegate.dialects.native_producer import Lease
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
-from tidegate.errors import AlreadyAttached, AnotherPrincipal, InvalidValue, TidegateError
+from tidegate.errors import AlreadyAttached, AnotherPrincipal, TidegateError
 from tidegate.routes.call import Context, claim
 from tidegate.streams.reader import Reader
 from tidegate.transports.attachment import Attachment, Key
@@ -84,6 +86,7 @@ class Calls:
         """Does what is asked and sends the answer, before any event that follows from it. Raises `TidegateError`."""
         handlers: dict[type[dialect.Request], Callable[[Any], Awaitable[None]]] = {
             dialect.Create: self._create,
+            dialect.Open: self._create,
             dialect.Attach: self._attach,
             dialect.Detach: self._detach,
             dialect.Cancel: self._cancel,
@@ -102,45 +105,57 @@ class Calls:
             attachment.close()
             attachment.source.close()
 
-    async def _create(self, wanted: dialect.Create) -> None:
-        viewer = self._viewer
-        made = None
-        if wanted.key is not None:
-            body = msgspec.json.encode(wanted.plain(), order="deterministic")
-            made = claim(viewer, "streams", wanted.key, body, param="key")
-        grace = wanted.grace()
+    async def _create(self, wanted: dialect.Create | dialect.Open) -> None:
         if not wanted.attach:
-            handle = await self._service.start(wanted.request(), owner=viewer, grace=grace, claim=made)
-            cursor = await self._service.beginning(handle.stream, viewer)
-            await self._ok(wanted.id, {"stream": handle.stream, "cursor": str(cursor)})
+            await self._ok(wanted.id, await self._made(wanted))
             return
-        with self._service.seat(viewer) as seat:
-            handle = await self._service.start(wanted.request(), owner=viewer, grace=grace, claim=made)
-            batch = wanted.batch_policy(self._desk.context.batch)
-            cursor = await self._service.beginning(handle.stream, viewer)
-            if ("stream", handle.stream) in self._attached:
+        batch = self._desk.context.batch
+        if isinstance(wanted, dialect.Create):
+            batch = wanted.batch_policy(batch)
+        with self._service.seat(self._viewer) as seat:
+            made = await self._made(wanted)
+            key: Key = ("stream", made["stream"])
+            if key in self._attached:
                 # A repeated call has led to what it has led to before.
-                await self._ok(wanted.id, {"stream": handle.stream, "cursor": str(cursor)})
+                await self._ok(wanted.id, made)
                 return
             reader = await self._service.follow(
-                handle.stream,
-                viewer,
+                made["stream"],
+                self._viewer,
                 after=None,
                 batch=batch,
                 transport="websocket",
                 seat=seat,
                 max_seconds=self._max_seconds,
             )
-        await self._begin(wanted.id, ("stream", handle.stream), reader, {"cursor": str(cursor)}, batch)
+        await self._begin(wanted.id, key, reader, made, batch)
+
+    async def _made(self, wanted: dialect.Create | dialect.Open) -> dict[str, Any]:
+        """The stream and its beginning; its lease and its tail, too, where the caller fills it."""
+        viewer, service, made = self._viewer, self._service, None
+        if wanted.key is not None:
+            body = msgspec.json.encode(wanted.plain(), order="deterministic")
+            made = claim(viewer, "streams", wanted.key, body, param="key")
+        if isinstance(wanted, dialect.Create):
+            stream = (await service.start(wanted.request(), owner=viewer, grace=wanted.grace(), claim=made)).stream
+            return {"stream": stream, "cursor": str(await service.beginning(stream, viewer))}
+        stream, token = await service.open_leased(wanted.metadata, owner=viewer, claim=made)
+        lease = Lease.of(token, service.lease_seconds)
+        offset = (await service.tail(stream)).offset
+        cursor = await service.beginning(stream, viewer)
+        return {"stream": stream, "cursor": str(cursor), "lease": lease, "offset": offset}
 
     async def _attach(self, wanted: dialect.Attach) -> None:
         viewer, stream, batch = self._viewer, wanted.stream, self._desk.context.batch
         self._check_free(("stream", stream))
         after = parse_cursor(wanted.after) if wanted.after is not None else None
         first: list[bytes] = []
-        if wanted.snapshot and after is None:
-            so_far = await self._service.snapshot(stream, viewer, before_end=True)
-            first, after = [self._events(("stream", stream)).snapshot(so_far)], parse_cursor(so_far.cursor)
+        if wanted.snapshot:
+            so_far = await self._service.snapshot(stream, viewer)
+            first, after = [self._events(("stream", stream)).snapshot(so_far)], rest_of(so_far)
+        elif await self._service.at_end(stream, viewer, after):
+            await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
+            return
         begin = after or await self._service.beginning(stream, viewer)
         reader = await self._service.follow(
             stream, viewer, after=after, batch=batch, transport="websocket", max_seconds=self._max_seconds
@@ -193,11 +208,7 @@ class Calls:
         await self._ok(wanted.id, {})
 
     async def _publish(self, wanted: dialect.Publish) -> None:
-        try:
-            data = msgspec.Raw(msgspec.json.encode(wanted.data))
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            raise InvalidValue("`data` is nothing that JSON can hold", param="data") from None
-        made = None
+        data, made = dialect.published(wanted), None
         if wanted.key is not None:
             body = native_topic.digest_of(wanted.type, wanted.state, wanted.data)
             made = claim(self._viewer, f"topics {wanted.topic}", wanted.key, body, param="key")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -12,14 +12,19 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.dialects import native, native_producer
+from tidegate.dialects.native_producer import Lease
 from tidegate.errors import TidegateError, TooManyReaders
-from tidegate.routes.call import Call, check_flag, claim_of, parse_choice, parse_number
+from tidegate.routes.call import LAST_EVENT_ID, Call, check_flag, claim_of, parse_choice, parse_number
 from tidegate.stores.base import Claim
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
 from tidegate.transports.whole import wait_for_end
+
+SNAPSHOT = "snapshot"
+Begin = Cursor | Literal["snapshot"] | None
+"""Where a reader of a stream begins: after a cursor, with a snapshot, or (None) at the beginning."""
 
 PAGE = 20
 MAX_PAGE = 100
@@ -37,13 +42,6 @@ class Cancellation(msgspec.Struct, frozen=True):
 
     status: Status
     cursor: str
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """The right to append: an append renews it, and after so many seconds without one the stream ends."""
-
-    token: str
-    seconds: float
 
 
 class Opened(Snapshot, frozen=True, kw_only=True):
@@ -71,7 +69,7 @@ async def create(call: Call) -> None:
         return
     wanted = native.parse(body)
     query = call.query()
-    after = _position(call, query)
+    begin = _begin(call, query)
     if wanted.background:
         handle = await _start(call, wanted)
         snapshot = await call.service.snapshot(handle.stream, call.principal)
@@ -80,7 +78,7 @@ async def create(call: Call) -> None:
     with call.service.seat(call.principal) as seat:
         handle = await _start(call, wanted)
         if wanted.stream:
-            await _send(call, handle.stream, after, query, wanted.batch_policy(call.context.batch), seat)
+            await _send(call, handle.stream, begin, query, wanted.batch_policy(call.context.batch), seat)
         else:
             await _answer_whole(call, handle, seat)
 
@@ -114,7 +112,7 @@ async def append(call: Call) -> None:
 async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
     stream, token = await call.service.open_leased(wanted.metadata, owner=call.principal, claim=_claim(call, wanted))
     snapshot = await call.service.snapshot(stream, call.principal)
-    lease = None if token is None else Lease(token, call.service.lease_seconds)
+    lease = Lease.of(token, call.service.lease_seconds)
     offset = parse_cursor(snapshot.cursor).offset
     opened = Opened(**msgspec.structs.asdict(snapshot), lease=lease, offset=offset)
     await call.answer_json(opened, status=201, headers=stream_headers(call, stream))
@@ -129,8 +127,7 @@ async def look(call: Call) -> None:
 def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
-    after = _position(call, query)
-    return _send(call, call.stream(), after, query, call.context.batch)
+    return _send(call, call.stream(), _begin(call, query), query, call.context.batch)
 
 
 async def cancel(call: Call) -> None:
@@ -187,18 +184,17 @@ async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
 async def _send(
     call: Call,
     stream: str,
-    after: Cursor | None,
+    begin: Begin,
     query: dict[str, str],
     batch: BatchPolicy,
     seat: Place | None = None,
 ) -> None:
-    if await call.service.at_end(stream, call.principal, after):
+    if begin != SNAPSHOT and await call.service.at_end(stream, call.principal, begin):
         await call.answer_empty(headers=stream_headers(call, stream))
         return
     encoder = native.MESSAGES if "events" in query else native.EVENTS
-    with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
     try:
-        reader, how = await _attach(call, stream, after, encoder, batch, seat, with_snapshot=with_snapshot)
+        reader, how = await _attach(call, stream, begin, encoder, batch, seat)
     except TooManyReaders as error:
         await call.answer_reconnect(error)
         return
@@ -210,17 +206,15 @@ async def _send(
 async def _attach(
     call: Call,
     stream: str,
-    after: Cursor | None,
+    begin: Begin,
     encoder: native.NativeEvents,
     batch: BatchPolicy,
     seat: Place | None,
-    *,
-    with_snapshot: bool,
 ) -> tuple[Reader, Delivered]:
-    first = b""
-    if with_snapshot:
-        so_far = await call.service.snapshot(stream, call.principal, before_end=True)
-        first, after = encoder.snapshot(so_far), parse_cursor(so_far.cursor)
+    first, after = native.interval(call.context.heartbeat_seconds), begin
+    if after == SNAPSHOT:
+        so_far = await call.service.snapshot(stream, call.principal)
+        first, after = first + encoder.snapshot(so_far), native.rest_of(so_far)
     sharing = (stream, encoder is native.MESSAGES)
     # Batches are each reader's own.
     together = encoder if batch.max_tokens == 1 else None
@@ -238,12 +232,13 @@ async def _attach(
     return reader, how
 
 
-def _position(call: Call, query: dict[str, str]) -> Cursor | None:
+def _begin(call: Call, query: dict[str, str]) -> Begin:
+    """`Last-Event-ID` goes before `snapshot`, and that before `after`: who has come back wants the rest."""
     check_flag(query, "snapshot", "1")
     check_flag(query, "events", "message")
-    if header := call.header(b"last-event-id"):
-        return parse_cursor(header, param="Last-Event-ID")
-    return parse_cursor(query["after"]) if "after" in query else None
+    text, param = call.position(query) or (None, "")
+    after = None if text is None else parse_cursor(text, param=param)
+    return SNAPSHOT if "snapshot" in query and param != LAST_EVENT_ID else after
 
 
 def _claim(call: Call, wanted: native.CreateStream | native_producer.OpenStream) -> Claim | None:

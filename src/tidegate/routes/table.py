@@ -8,7 +8,8 @@ from tidegate.core.fold import Snapshot, Status
 from tidegate.core.topic import NAME
 from tidegate.dialects import native, native_producer, native_share, native_topic, openai_chat, openai_chat_whole
 from tidegate.routes import admin, chat, models, pages, probes, session, shares, socket, streams, topics
-from tidegate.routes.route import EVENTS, HTML, JSON, TEXT, Answer, Parameter, Route
+from tidegate.routes.openapi import FailedStream
+from tidegate.routes.route import EVENTS, HTML, JSON, Answer, Parameter, Route
 from tidegate.transports.registry import Transport
 
 CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
@@ -63,8 +64,10 @@ ADMIN_LIMIT = Parameter(
     about="How many at the most.",
     schema={"type": "integer", "minimum": 1, "maximum": admin.MAX_PAGE, "default": admin.PAGE},
 )
-ALL_EVENTS = (LAST_EVENT_ID, AFTER, SNAPSHOT, EVENTS_AS)
-STARTING = (401, 403, 404, 409, 410, 413, 415, 426, 429, 502, 503, 504)
+AS_POLYFILLS = Parameter(name="lastEventId", place="query", about="The same as `after`; not both.", schema=CURSOR)
+ALL_EVENTS = (LAST_EVENT_ID, AFTER, AS_POLYFILLS, SNAPSHOT, EVENTS_AS)
+FOUND_AGAIN = ("location", "tidegate-stream")
+STARTING = (401, 402, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -77,11 +80,25 @@ ROUTES: tuple[Route, ...] = (
         parameters=(IDEMPOTENCY_KEY, *ALL_EVENTS),
         bodies=(native.CreateStream, native_producer.OpenStream),
         answers=(
-            Answer(status=200, about="The events, or the ended stream.", content={JSON: Snapshot, EVENTS: None}),
-            Answer(status=201, about="A stream that the caller fills is open.", content={JSON: streams.Opened}),
-            Answer(status=202, about="The stream has been started.", content={JSON: Snapshot}),
+            Answer(
+                status=200,
+                about="The events, or the ended stream.",
+                content={JSON: Snapshot, EVENTS: None},
+                headers=FOUND_AGAIN,
+            ),
+            Answer(
+                status=201,
+                about="A stream that the caller fills is open.",
+                content={JSON: streams.Opened},
+                headers=FOUND_AGAIN,
+            ),
+            Answer(status=202, about="The stream has been started.", content={JSON: Snapshot}, headers=FOUND_AGAIN),
+            Answer(
+                status=204, about="The key led to a stream that has ended, and nothing follows.", headers=FOUND_AGAIN
+            ),
         ),
         failures=STARTING,
+        failed=FailedStream,
     ),
     Route(
         method="GET",
@@ -135,8 +152,8 @@ ROUTES: tuple[Route, ...] = (
         scope="read",
         parameters=(STREAM, *ALL_EVENTS),
         answers=(
-            Answer(status=200, about="The events.", content={EVENTS: None}),
-            Answer(status=204, about="The stream has ended and nothing follows."),
+            Answer(status=200, about="The events.", content={EVENTS: None}, headers=FOUND_AGAIN),
+            Answer(status=204, about="The stream has ended and nothing follows.", headers=FOUND_AGAIN),
         ),
         failures=(404,),
         events=True,
@@ -213,7 +230,7 @@ ROUTES: tuple[Route, ...] = (
         about="The topic's messages after the caller's position, and those to come.",
         handler=topics.follow,
         scope="subscribe",
-        parameters=(TOPIC, LAST_EVENT_ID, PLACE, EVENTS_AS),
+        parameters=(TOPIC, LAST_EVENT_ID, PLACE, AS_POLYFILLS, EVENTS_AS),
         answers=(Answer(status=200, about="The messages.", content={EVENTS: None}),),
         failures=(503,),
         events=True,
@@ -234,8 +251,8 @@ ROUTES: tuple[Route, ...] = (
         name="connect",
         about="A WebSocket for any number of streams and topics, with the subprotocol `tidegate.v1`.",
         handler=socket.refuse_http,
-        answers=(),
-        failures=(426,),
+        answers=(Answer(status=101, about="It is one.", headers=("upgrade", "sec-websocket-protocol")),),
+        failures=(403, 426),
     ),
     Route(
         method="POST",
@@ -244,7 +261,7 @@ ROUTES: tuple[Route, ...] = (
         about="Sets the cookie of the server's own pages to an API key or JWT.",
         handler=session.begin,
         bodies=(session.OpenSession,),
-        answers=(Answer(status=204, about="The cookie is set."),),
+        answers=(Answer(status=204, about="The cookie is set.", headers=("set-cookie",)),),
         failures=(401, 413, 415, 429, 503),
     ),
     Route(
@@ -253,7 +270,7 @@ ROUTES: tuple[Route, ...] = (
         name="endSession",
         about="Takes the cookie back.",
         handler=session.end,
-        answers=(Answer(status=204, about="The cookie is gone."),),
+        answers=(Answer(status=204, about="The cookie is gone.", headers=("set-cookie",)),),
     ),
     Route(
         method="POST",
@@ -264,7 +281,14 @@ ROUTES: tuple[Route, ...] = (
         scope="generate",
         parameters=(ON_DISCONNECT,),
         bodies=(openai_chat.ChatCompletion,),
-        answers=(Answer(status=200, about="The answer.", content={JSON: openai_chat_whole.Answer, EVENTS: None}),),
+        answers=(
+            Answer(
+                status=200,
+                about="The answer.",
+                content={JSON: openai_chat_whole.Answer, EVENTS: None},
+                headers=FOUND_AGAIN,
+            ),
+        ),
         failures=STARTING,
     ),
     Route(
@@ -275,6 +299,17 @@ ROUTES: tuple[Route, ...] = (
         handler=models.list_models,
         scope="generate",
         answers=(Answer(status=200, about="The models.", content={JSON: models.ModelList}),),
+    ),
+    Route(
+        method="GET",
+        path="/v1/models/{id:path}",
+        name="getModel",
+        about="One model, in OpenAI's shape.",
+        handler=models.get_model,
+        scope="generate",
+        parameters=(Parameter(name="id", place="path", about="The model's name."),),
+        answers=(Answer(status=200, about="The model.", content={JSON: models.ModelEntry}),),
+        failures=(404,),
     ),
     Route(
         method="GET",
@@ -387,7 +422,7 @@ ROUTES: tuple[Route, ...] = (
         about="What the pages are made of.",
         handler=pages.file,
         parameters=(Parameter(name="file", place="path", about="The file's name."),),
-        answers=(Answer(status=200, about="The file.", content={TEXT: None}),),
+        answers=(Answer(status=200, about="The file.", content=dict.fromkeys(pages.MEDIA_TYPES.values())),),
         failures=(404,),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.core.topic import json_data
 from tidegate.dialects import native, native_topic
 from tidegate.errors import TooManyReaders
 from tidegate.routes.call import Call, check_flag, claim_of
@@ -14,13 +15,15 @@ async def publish(call: Call) -> None:
     """Appends a message to the topic."""
     name = call.params["name"]
     wanted = native_topic.parse(await call.body())
+    data = json_data(wanted.data)
+    digest = native_topic.digest_of(wanted.type, wanted.state, msgspec.json.decode(data))
     cursor = await call.service.topics.publish(
         name,
-        wanted.data,
+        data,
         call.principal,
         type=wanted.type,
         state=wanted.state,
-        claim=claim_of(call, f"topics {name}", native_topic.digest_of(wanted.type, wanted.state, _value(wanted.data))),
+        claim=claim_of(call, f"topics {name}", digest),
     )
     await call.answer_json(native_topic.Published(str(cursor)))
 
@@ -30,7 +33,8 @@ async def follow(call: Call) -> None:
     query = call.query()
     check_flag(query, "events", "message")
     encoder = native.MESSAGES if "events" in query else native.EVENTS
-    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder)
+    first = native.interval(call.context.heartbeat_seconds)
+    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder, first=first)
     try:
         reader, subscribed = await call.service.topics.subscribe(
             call.params["name"],
@@ -55,14 +59,5 @@ async def presence(call: Call) -> None:
 
 
 def _position(call: Call, query: dict[str, str]) -> native_topic.Place:
-    if header := call.header(b"last-event-id"):
-        return native_topic.parse_place(header, param="Last-Event-ID")
-    return native_topic.parse_place(query.get("after"))
-
-
-def _value(data: msgspec.Raw) -> object:
-    # Nested too deeply it is refused further in, with its reason.
-    try:
-        return msgspec.json.decode(data)
-    except RecursionError:
-        return None
+    text, param = call.position(query) or (None, "after")
+    return native_topic.parse_place(text, param=param)

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, GenerationRequest, Published, Terminal
+from tidegate.core.events import Event, GenerationRequest, Message, Published, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
@@ -37,7 +37,8 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `running` says that a provider has been asked; `end` is the terminal event once there is one. `request` and
     `grace` (as in `Attendance`) are for a process that carries the generation on; where a client fills the stream
-    itself there is no request, and `lease` is the SHA-256 of its lease's token. Neither need be kept after the end.
+    itself there is no request, and `lease` is the SHA-256 of its lease's token. After the end grace and lease need not
+    be kept, and of the request what `asked_only` leaves.
     """
 
     id: str
@@ -226,6 +227,13 @@ class Store(Protocol):
     async def close(self) -> None:
         """Frees what the store holds."""
         ...
+
+
+def asked_only(request: GenerationRequest | None) -> GenerationRequest | None:
+    """What snapshots show of the request: its question. The rest is only for the model."""
+    if request is None or (question := request.question) is None:
+        return None
+    return GenerationRequest(model=request.model, messages=(Message(role="user", content=question),))
 
 
 def check_room(shares: int) -> None:

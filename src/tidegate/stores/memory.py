@@ -27,6 +27,7 @@ from tidegate.stores.base import (
     StreamRecord,
     TopicRecord,
     Unwatch,
+    asked_only,
     check_body,
     check_room,
 )
@@ -62,7 +63,9 @@ class _Stream:
     @property
     def size(self) -> int:
         """Bytes, as JSON; final once the stream has ended."""
-        return STREAM_BYTES + self.log.size + len(msgspec.json.encode(self.record.metadata))
+        question = self.record.request.question if self.record.request is not None else ""
+        kept = len(msgspec.json.encode(self.record.metadata)) + len(msgspec.json.encode(question))
+        return STREAM_BYTES + self.log.size + kept
 
     def wake(self) -> None:
         wake_all(self.record.id, self.watchers)
@@ -133,7 +136,8 @@ class MemoryStore:
             raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
         tail = log.append(events)
         if events and isinstance(end := events[-1], TERMINAL_TYPES):
-            held.record = msgspec.structs.replace(held.record, end=end, ended_at=round(self._now(), 3))
+            asked, at = asked_only(held.record.request), round(self._now(), 3)
+            held.record = msgspec.structs.replace(held.record, request=asked, end=end, ended_at=at)
             self._keep(held)
         held.wake()
         return tail

@@ -39,6 +39,7 @@ from tidegate.stores.base import (
     StreamRecord,
     TopicRecord,
     Unwatch,
+    asked_only,
 )
 from tidegate.stores.held_topics import HeldTopic
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
@@ -181,7 +182,10 @@ class SqliteStore:
         end = events[-1]
         if isinstance(end, TERMINAL_TYPES):
             at = round(self._now(), 3)
-            write.change = partial(changes.end, key=held.key, end=end, ended_at=at, tail=queued.tail, size=queued.size)
+            asked = asked_only(held.record.request)
+            write.change = partial(
+                changes.end, key=held.key, end=end, ended_at=at, tail=queued.tail, size=queued.size, asked=asked
+            )
             write.apply = partial(self._appended_end, held, queued, entries, end, at)
         else:
             write.apply = partial(self._appended, held, queued, entries)
@@ -349,7 +353,8 @@ class SqliteStore:
     def _appended_end(
         self, held: Held, queued: Queued, entries: Sequence[Entry], end: Terminal, at: float, _: object
     ) -> int:
-        held.record = msgspec.structs.replace(held.record, end=end, ended_at=at, request=None, grace=None, lease=b"")
+        asked = asked_only(held.record.request)
+        held.record = msgspec.structs.replace(held.record, end=end, ended_at=at, request=asked, grace=None, lease=b"")
         tail = self._appended(held, queued, entries, None)
         self._streams.end(held)
         return tail

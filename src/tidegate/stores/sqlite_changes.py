@@ -7,11 +7,11 @@ from sqlite3 import Connection
 
 import msgspec
 
-from tidegate.core.events import Terminal
+from tidegate.core.events import GenerationRequest, Terminal
 from tidegate.core.fold import status_of
 from tidegate.stores.base import Claim, Claimed, Share, StreamRecord, check_room
 from tidegate.stores.sqlite_reader import claimed
-from tidegate.stores.sqlite_rows import Epochs, insert, not_found
+from tidegate.stores.sqlite_rows import Epochs, insert, not_found, request_json
 
 EXPIRED_STREAMS = 100
 EXPIRED_BYTES = 1 << 20
@@ -62,15 +62,23 @@ def mark_running(connection: Connection, key: int) -> None:
     )
 
 
-def end(connection: Connection, key: int, end: Terminal, ended_at: float, tail: int, size: int) -> None:
+def end(
+    connection: Connection,
+    key: int,
+    end: Terminal,
+    ended_at: float,
+    tail: int,
+    size: int,
+    asked: GenerationRequest | None,
+) -> None:
     """Ends a stream whose last batch has been written, and makes one batch of all: it takes less room, and one read.
 
-    What is for carrying it on is dropped.
+    What is for carrying it on is dropped; of the request `asked` is left.
     """
     connection.execute(
-        'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = NULL, grace = NULL, '
+        'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = ?, grace = NULL, '
         "lease = x'' WHERE key = ?",
-        (status_of(end, running=True), msgspec.json.encode(end), ended_at, tail, size, key),
+        (status_of(end, running=True), msgspec.json.encode(end), ended_at, tail, size, request_json(asked), key),
     )
     connection.execute(_COMPACT, (key, tail))
     connection.execute("DELETE FROM batches WHERE stream = ? AND last < ?", (key, tail))

@@ -65,9 +65,14 @@ def insert(connection: Connection, key: int, record: StreamRecord, epochs: Epoch
             claim.digest if claim is not None else None,
             msgspec.json.encode(epochs),
             msgspec.json.encode(record.metadata),
-            msgspec.json.encode(record.request) if record.request is not None else None,
+            request_json(record.request),
         ),
     )
+
+
+def request_json(request: GenerationRequest | None) -> bytes | None:
+    """As the column has it."""
+    return None if request is None else msgspec.json.encode(request)
 
 
 def to_row(values: Sequence[Any]) -> Row:

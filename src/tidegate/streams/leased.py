@@ -134,7 +134,6 @@ class Leased:
             return await answer if isinstance(answer, Future) else answer
         except TooLong as error:
             self.fail(error)
-            error.status = 413
             raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:

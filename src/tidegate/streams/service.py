@@ -25,7 +25,7 @@ from tidegate.core.events import (
     Started,
     Terminal,
 )
-from tidegate.core.fold import Fold, Snapshot, Status, Summary, status_of
+from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
 from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
@@ -42,11 +42,11 @@ from tidegate.errors import (
     recall,
 )
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord, asked_only
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, pages
+from tidegate.streams.history import beginning, fold, pages
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
@@ -58,6 +58,9 @@ from tidegate.streams.topics import Topics
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
+
+MOST_NAMES = 10
+"""Of models, to whoever has asked for one that is not there: enough to see a typo, and no catalogue."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -109,9 +112,7 @@ class Service:
 
         Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
         """
-        model = self.models.get(request.model)
-        if model is None:
-            raise ModelNotFound(f"there is no model {request.model[:64]!r}", param="model")
+        model = self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
             return Handle(earlier.stream, self._live.get(earlier.stream))
         if self.draining:
@@ -122,7 +123,7 @@ class Service:
             model=request.model,
             created_at=round(self._now(), 3),
             metadata=request.metadata,
-            request=request if self._store.durable else None,
+            request=request if self._store.durable else asked_only(request),
             grace=grace,
         )
         started = Started(record.id, record.model, record.created_at)
@@ -137,6 +138,13 @@ class Service:
             undone.pop_all()
         order = Order(request, owner.name, grace)
         return Handle(record.id, self._launch(fence, order, ticket, model, allowance, tail=1))
+
+    def model(self, name: str) -> Model:
+        """The model of that name. Raises `ModelNotFound`, which says what there is."""
+        model = self.models.get(name)
+        if model is None:
+            raise ModelNotFound(f"there is no model {name[:64]!r}; {_offer(tuple(self.models))}", param="model")
+        return model
 
     def seat(self, viewer: Principal) -> Place:
         """A place for a reader, to be had before a stream is started for it. Raises `TooManyReaders`."""
@@ -197,7 +205,7 @@ class Service:
             record = await self.record(stream, viewer)
             tail = await self._store.tail(stream)
             live = self._live.get(stream)
-            owns = record.owner == viewer.name or viewer.has("cancel")
+            owns = record.owner == viewer.name
             attendance = live.attendance if live is not None and owns else None
             stay = Stay(viewer, transport, place, attendance, returns=returns)
             reader = self.audience.attach(
@@ -233,19 +241,17 @@ class Service:
         end = (await self._store.get(handle.stream)).end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
-    async def snapshot(self, stream: str, viewer: Principal, *, before_end: bool = False) -> Snapshot:
-        """The stream as a whole so far; `before_end` leaves its terminal event out, for readers yet to be sent it."""
+    async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
+        """The stream as a whole so far."""
         await self.record(stream, viewer)
-        folded = Fold()
-        async for page in pages(self._store, stream):
-            at_end = isinstance(page[-1].event, TERMINAL_TYPES)
-            folded.add(page[:-1] if before_end and at_end else page)
+        folded = await fold(self._store, stream)
         last = folded.last
         assert last is not None, "a stream begins with `started`"
         end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
-        summary = self._summary(await self._store.get(stream), end, last.cursor)
+        record = await self._store.get(stream)
         return Snapshot(
-            **msgspec.structs.asdict(summary),
+            **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
+            question=None if record.request is None else record.request.question,
             text=folded.text,
             reasoning=folded.reasoning,
             tool_calls=folded.tool_calls,
@@ -283,16 +289,14 @@ class Service:
 
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
-        await self.record(stream, viewer)
-        await self._end(stream, "client", reason)
+        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), reason)
         record = await self._store.get(stream)
         check_taken_over(record)
         return status_of(record.end, running=record.running), await self._store.tail(stream)
 
     async def forget(self, stream: str, viewer: Principal) -> None:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
-        await self.record(stream, viewer)
-        await self._end(stream, "client", "deleted")
+        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), "deleted")
         await self.audience.parted(self.audience.of(stream))
         await self._store.forget(stream)
 
@@ -477,6 +481,17 @@ class Service:
             ended_at=record.ended_at if end is not None else None,
             metadata=record.metadata,
         )
+
+
+def _offer(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:64] for name in names[:MOST_NAMES])
+    more = len(names) - MOST_NAMES
+    return f"there are {shown}" + (f" and {more} more" if more > 0 else "") if names else "there are none"
+
+
+def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
+    """Who ends a stream that is another's does so as an admin or operator of the server."""
+    return "client" if viewer.name == record.owner else "server"
 
 
 def _entered(model: Model | None) -> Ticket | None:

@@ -14,7 +14,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published
 from tidegate.core.notices import Presence, Subscribed
 from tidegate.core.principal import Principal
-from tidegate.core.topic import check_type, json_data, topic_id
+from tidegate.core.topic import check_type, topic_id
 from tidegate.errors import TopicForbidden
 from tidegate.stores.base import Claim, Store, TopicRecord
 from tidegate.streams.audience import Audience, Stay
@@ -40,12 +40,14 @@ class Topics:
     ) -> Cursor:
         """Appends a message, and answers with its position; a claim that was made before with the earlier one.
 
+        `data` is what `json_data` makes.
+
         Raises `InvalidValue`, `TopicForbidden`, `IdempotencyMismatch` or `StoreUnavailable`.
         """
         topic = topic_id(name)
         check_type(type)
         check_rights(name, sender.topics_write)
-        event = Published(name=type, data=json_data(data), sender=sender.name, at=round(self._now(), 3), state=state)
+        event = Published(name=type, data=data, sender=sender.name, at=round(self._now(), 3), state=state)
         answer = self._store.publish(topic, event, claim=claim)
         return await answer if isinstance(answer, Future) else answer
 
