@@ -90,9 +90,14 @@ def test_the_ready_line_names_the_page_and_comes_when_it_can_be_asked(replay: Pa
 
 
 def test_the_ready_line_follows_the_public_url(replay: Path) -> None:
-    """Behind a proxy the page is where people see it."""
+    """Behind a proxy the page is where people see it; the proxy is told where to find the server."""
     with running("--config", str(replay), environ={"TIDEGATE_SERVER__PUBLIC_URL": "https://x.example/llm/"}) as server:
-        assert server.ready.startswith("tidegate: chat at https://x.example/llm/ ")
+        found = re.match(
+            r"tidegate: chat at https://x\.example/llm/ \(listening on (http://127\.0\.0\.1:\d+), logs in ",
+            server.ready,
+        )
+        assert found is not None
+        assert httpx.get(found[1] + "/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(

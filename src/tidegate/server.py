@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import TidegateError
 from tidegate.observe.logging import configure
+from tidegate.routes.socket import SOCKET
 from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
 from tidegate.transports.ws_heart import HeartRates
@@ -138,13 +139,24 @@ def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
     if settings.public_url:
         return settings.public_url + "/"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
+    return f"http://{_netloc(host, sockets[0].getsockname()[1])}/"
 
 
 def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
     """The one line on stdout: who reads it knows that connections are accepted."""
-    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({_kept(settings.store)})\n")
+    about = [f"listening on {_listening(sockets)}"] if settings.server.public_url else []
+    about.append(_kept(settings.store))
+    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({', '.join(about)})\n")
     sys.stdout.flush()
+
+
+def _listening(sockets: list[socket.socket]) -> str:
+    """Every address, with the port that was chosen where none was given."""
+    return " and ".join(f"http://{_netloc(*each.getsockname()[:2])}" for each in sockets)
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _kept(store: StoreSettings) -> str:
@@ -183,7 +195,9 @@ class _Signals:
 async def listen(app: ASGIApp, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http=http_protocol(settings.limits.max_header_bytes, settings.limits.request_timeout_seconds),
+        http=http_protocol(
+            settings.limits.max_header_bytes, settings.limits.request_timeout_seconds, socket_path=SOCKET
+        ),
         ws=ws_protocol(
             max_message_bytes=settings.limits.max_message_bytes,
             send_buffer_bytes=settings.delivery.send_buffer_bytes,
