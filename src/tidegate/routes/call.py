@@ -134,7 +134,7 @@ class Call:
             headers = {**headers, "vary": "accept-encoding"}
             if accepts_gzip(self.header(b"accept-encoding")):
                 gzip = Gzip(self.context.deflates.of(sharing))
-        if encoder is not None:
+        if encoder is not None and (self.wire is None or self.wire.chunked):
             broadcast = self.context.broadcasts.of(sharing, encoder, compressed=gzip is not None)
         return Delivered(
             headers=raw_headers(headers),
