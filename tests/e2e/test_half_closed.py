@@ -58,10 +58,10 @@ class Tap:
 
 
 @asynccontextmanager
-async def tapped() -> AsyncIterator[tuple[Tap, str]]:
+async def tapped(*, wire: bool = True) -> AsyncIterator[tuple[Tap, str]]:
     tap = Tap()
     app = Tidegate(Settings(models=(PythonModel(name="tap", target=tap.answer),)))
-    async with serving(app) as url:
+    async with serving(app, wire=wire) as url:
         yield tap, url
         await app.close()
 
@@ -126,6 +126,22 @@ async def test_who_has_shut_down_its_side_has_the_whole_answer(name: str, looked
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"connection: close\r\n" in answer
     assert "last" in text_of(answer)
+
+
+@pytest.mark.parametrize("close", [False, True])
+async def test_events_may_go_through_other_middleware(looked: asyncio.Event, close: bool) -> None:
+    """What is sent to ask is part of the next chunk's size, and of no event."""
+    async with tapped(wire=False) as (tap, url):
+        with await connected(url) as client:
+            await asyncio.get_running_loop().sock_sendall(client, request_of(*CALLS["events"]))
+            await tap.began.wait()
+            await drained(client) if close else client.shutdown(socket.SHUT_WR)
+            if not close:
+                await looked.wait()
+                tap.go.set()
+                assert "event: completed" in text_of(await all_of(client))
+        async with asyncio.timeout(1):
+            await tap.stopped.wait()
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -111,6 +111,19 @@ class Call:
             found[name] = value
         return found
 
+    def last_event_id(self, query: dict[str, str]) -> tuple[str, str] | None:
+        """What the caller had last, and the parameter that says so: empty, it had nothing yet.
+
+        `lastEventId` is for those that cannot set a header, as many a polyfill of `EventSource`: they add it to the
+        address that they began with. Raises `InvalidValue` where the header is there twice.
+        """
+        values = [value for name, value in self._scope["headers"] if name == b"last-event-id"]
+        if len(values) > 1:
+            raise InvalidValue("the header 'Last-Event-ID' is given twice", param="Last-Event-ID")
+        if values and values[0]:
+            return values[0].decode("latin-1"), "Last-Event-ID"
+        return (query["lastEventId"], "lastEventId") if query.get("lastEventId") else None
+
     async def body(self, *, max_bytes: int | None = None) -> bytes:
         """The request's body, within its limits; `max_bytes` where the usual one is far too much."""
         limit = self.context.max_body_bytes

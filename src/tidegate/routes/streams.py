@@ -196,7 +196,7 @@ async def _send(
         await call.answer_empty(headers=stream_headers(call, stream))
         return
     encoder = native.MESSAGES if "events" in query else native.EVENTS
-    with_snapshot = "snapshot" in query and not call.header(b"last-event-id")
+    with_snapshot = "snapshot" in query and call.last_event_id(query) is None
     try:
         reader, how = await _attach(call, stream, after, encoder, batch, seat, with_snapshot=with_snapshot)
     except TooManyReaders as error:
@@ -241,8 +241,8 @@ async def _attach(
 def _position(call: Call, query: dict[str, str]) -> Cursor | None:
     check_flag(query, "snapshot", "1")
     check_flag(query, "events", "message")
-    if header := call.header(b"last-event-id"):
-        return parse_cursor(header, param="Last-Event-ID")
+    if last := call.last_event_id(query):
+        return parse_cursor(last[0], param=last[1])
     return parse_cursor(query["after"]) if "after" in query else None
 
 

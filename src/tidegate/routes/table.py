@@ -17,6 +17,12 @@ AFTER = Parameter(name="after", place="query", about="Go on after this cursor; d
 LAST_EVENT_ID = Parameter(
     name="Last-Event-ID", place="header", about="The same as `after`, which it wins over.", schema=CURSOR
 )
+LAST_EVENT_ID_IN_QUERY = Parameter(
+    name="lastEventId",
+    place="query",
+    about="The same for clients that cannot set the header, which wins over it.",
+    schema=CURSOR,
+)
 SNAPSHOT = Parameter(
     name="snapshot",
     place="query",
@@ -63,7 +69,7 @@ ADMIN_LIMIT = Parameter(
     about="How many at the most.",
     schema={"type": "integer", "minimum": 1, "maximum": admin.MAX_PAGE, "default": admin.PAGE},
 )
-ALL_EVENTS = (LAST_EVENT_ID, AFTER, SNAPSHOT, EVENTS_AS)
+ALL_EVENTS = (LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, AFTER, SNAPSHOT, EVENTS_AS)
 STARTING = (401, 403, 404, 409, 410, 413, 415, 426, 429, 502, 503, 504)
 
 ROUTES: tuple[Route, ...] = (
@@ -213,7 +219,7 @@ ROUTES: tuple[Route, ...] = (
         about="The topic's messages after the caller's position, and those to come.",
         handler=topics.follow,
         scope="subscribe",
-        parameters=(TOPIC, LAST_EVENT_ID, PLACE, EVENTS_AS),
+        parameters=(TOPIC, LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, PLACE, EVENTS_AS),
         answers=(Answer(status=200, about="The messages.", content={EVENTS: None}),),
         failures=(503,),
         events=True,

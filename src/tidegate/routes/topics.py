@@ -55,8 +55,8 @@ async def presence(call: Call) -> None:
 
 
 def _position(call: Call, query: dict[str, str]) -> native_topic.Place:
-    if header := call.header(b"last-event-id"):
-        return native_topic.parse_place(header, param="Last-Event-ID")
+    if last := call.last_event_id(query):
+        return native_topic.parse_place(last[0], param=last[1])
     return native_topic.parse_place(query.get("after"))
 
 

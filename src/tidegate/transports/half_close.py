@@ -12,8 +12,8 @@ from collections.abc import Callable
 START = b"HTTP/1.1 "
 """How every answer begins, whatever it is going to be: so many times its client can be probed before it is known."""
 
-FIRST_SECONDS = 0.05
-"""Until the first probe: nearly every call has been answered by then, in one piece."""
+FIRST_SECONDS = 0.01
+"""Until the first probe: nearly every plain call has been answered by then, in one piece. And until the first look."""
 
 AGAIN_SECONDS = 1.0
 """Looks for a reset are twice as far apart each time. From here on each of them probes, too."""

@@ -325,13 +325,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _probe(self) -> None:
         """Sends something that does no harm, to learn whether the client is still there."""
-        cycle = self._running
-        if cycle is None or cycle.response_started:
-            self._wire.probe()
+        cycle = cast("RequestResponseCycle", self._running)
+        if cycle.response_complete or self._wire.probe():
             return
-        if not isinstance(cycle.transport, BegunAnswer):
-            cycle.transport = cast("asyncio.Transport", BegunAnswer(self.transport))
-        cast("BegunAnswer", cycle.transport).probe()
+        if not cycle.response_started:
+            if not isinstance(cycle.transport, BegunAnswer):
+                cycle.transport = cast("asyncio.Transport", BegunAnswer(self.transport))
+            cast("BegunAnswer", cycle.transport).probe()
+        elif cycle.chunked_encoding:
+            # The next chunk's size may begin with zeros (RFC 9112, 7.1), of which a heartbeat is the next but few.
+            self.transport.write(b"0")
 
     # Refusals
 

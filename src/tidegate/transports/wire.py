@@ -138,10 +138,12 @@ class Wire:
         """Tells nobody any more."""
         self._on_change = self._on_probe = None
 
-    def probe(self) -> None:
-        """Has something written, if only a comment: a client that is gone shows it then."""
-        if self._on_probe is not None:
-            self._on_probe()
+    def probe(self) -> bool:
+        """Has something written, if only a comment: a client that is gone shows it then. False where nobody can."""
+        if self._on_probe is None:
+            return False
+        self._on_probe()
+        return True
 
     def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
         """What the protocol says of its connection."""
