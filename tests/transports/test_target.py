@@ -19,6 +19,7 @@ HOST = [(b"host", b"other.example"), (b"accept", b"*/*")]
         (b"http://localhost", b"/", b"localhost"),
         (b"http://localhost?a=b", b"/?a=b", b"localhost"),
         (b"http://localhost/a#b", b"/a", b"localhost"),
+        (b"http://ann:secret@localhost:80/a@b", b"/a@b", b"localhost:80"),
     ],
 )
 def test_an_absolute_target_is_a_path_on_the_host_that_it_names(target: bytes, path: bytes, host: bytes) -> None:

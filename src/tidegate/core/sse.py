@@ -60,15 +60,11 @@ def escaped(blocks: bytes) -> bytes:
     The standard splits at CR and LF alone, but many a reader at these, too, as Python's `str.splitlines` does. JSON may
     hold them as they are, and as escapes, which mean the same (RFC 8259, 7). They are nowhere but within its strings.
     """
-    if blocks.isascii():
+    # Nearly always there is nothing to be done, and `find` knows so faster than anything else.
+    if blocks.isascii() or (blocks.find(b"\xe2\x80") < 0 and blocks.find(b"\xc2\x85") < 0):
         return blocks
-    for separator, escape in _SEPARATORS:
-        if separator in blocks:
-            blocks = blocks.replace(separator, escape)
-    return blocks
-
-
-_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+    blocks = blocks.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return blocks.replace(b"\xc2\x85", b"\\u0085")
 
 
 def comment(text: str = "") -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 Field = tuple[bytes, bytes]
 
-_ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]+)([^#]*)", re.IGNORECASE)
+# What stands before the host, a name and a password, means nothing here (RFC 9110, 4.2.4).
+_ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?([^/?#@]+)([^#]*)", re.IGNORECASE)
 
 
 def origin_form(target: bytes, headers: Sequence[Field]) -> tuple[bytes, Sequence[Field]]:
