@@ -330,3 +330,19 @@ def test_a_python_model_is_found_beside_its_configuration(tmp_path: Path) -> Non
     installed = Path(sys.executable).with_name("tidegate")
     with running(command=(str(installed), "serve", "--port", "0"), cwd=tmp_path) as server:
         assert server.ready, server.stderr()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", b"200"), ("/v1/streams/gen_1/events", b"404"), ("/v1/ws", b"101")]
+)
+def test_only_the_path_of_websockets_hears_an_upgrade(replay: Path, path: str, status: bytes) -> None:
+    """Elsewhere a proxy, or a client that always asks for one, is answered as anybody else (RFC 9110, 7.8)."""
+    with running("--config", str(replay)) as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(
+                f"GET http://localhost{path} HTTP/1.1\r\nHost: elsewhere\r\nConnection: keep-alive, Upgrade\r\n"
+                "Upgrade: WebSocket, foo\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            assert client.recv(12) == b"HTTP/1.1 " + status

@@ -27,6 +27,7 @@ SECRETS = {
     "access_token=abc": "abc",
     "a;api_key=abc&b=c": "=abc",
     "q7Xk" * 8: "q7Xk",
+    "c" + HEX[:23]: HEX[:8],
     "http://ann:hunter2@example.com": "hunter2",
 }
 
@@ -62,6 +63,8 @@ def test_what_looks_like_a_credential_is_not_told(text: str, times: int) -> None
         "/v1/topics/3e5a1f6c-0b7d-4c7e-9b51-1f2e3d4c5b6a/events",
         "/room/the-quarterly-planning-meeting-of-the-platform-team",
         "conn_9b1c04f2a7d35e68",
+        "chatcmpl-0123456789abcdef0123456789abcdef",
+        "claude-3-5-sonnet-20241022",
         "/v1/topics/a%20b/messages",
         "there is no model 'meta-llama/Llama-3.1-8B-Instruct'",
         "tg_ci",

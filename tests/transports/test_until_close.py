@@ -41,6 +41,13 @@ async def test_a_client_of_http_1_0_is_sent_no_chunks(path: bytes, more: bytes) 
     assert body == b"abcd"
 
 
+async def test_a_version_that_is_none_of_ours_is_answered_as_the_oldest() -> None:
+    """Whatever it says of itself, its connection ends with the answer."""
+    head, body = await asked(pieces, b"GET / HTTP/2.0\r\nConnection: keep-alive\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert body == b"abcd"
+
+
 async def test_head_of_http_1_0_has_no_body() -> None:
     """And no chunks either."""
     head, body = await asked(pieces, b"HEAD / HTTP/1.0\r\n\r\n")

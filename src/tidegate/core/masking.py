@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 MASK = "***"
 
+_NO_ID = "".join(f"(?<!{prefix})" for prefix in ("gen_", "req_", "resp_", "msg_", "call_", "chatcmpl-"))
+
 _PATTERNS = tuple(
     re.compile(pattern, flags)
     for pattern, flags in (
@@ -20,11 +22,8 @@ _PATTERNS = tuple(
         (r"\b((?:\w*token|api[_-]?key|secret|password|authorization|sig(?:nature)?)=)[^&;/\s'\"]+", re.IGNORECASE),
         (r"\b(bearer[ .+])[^/\s'\"]+", re.IGNORECASE),
         (r"(://)[^/@\s]+@", re.ASCII),
-        # Random letters and digits, as no name has them; ids of ours are none. First without, then with `-` and `_`.
-        (
-            r"(?<![A-Za-z0-9])(?<!gen_)(?<!req_)(?<!resp_)()(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{32,}",
-            re.ASCII | re.IGNORECASE,
-        ),
+        # Letters and digits mixed as no name has them; ids are no secrets. First without, then with `-` and `_`.
+        (rf"(?<![A-Za-z0-9]){_NO_ID}()(?=(?:[A-Za-z]*\d){{2}})(?=\d*[A-Za-z])[A-Za-z\d]{{20,}}", re.ASCII),
         (r"(?<![\w-])()(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{32,}", re.ASCII),
     )
 )

@@ -9,13 +9,14 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class UntilClose:
-    """ASGI's `send` of such an answer (RFC 9112, 6.1 and 6.3). uvicorn closes the connection after each of them.
+    """ASGI's `send` of such an answer (RFC 9112, 6.1 and 6.3). After each of them the connection is closed.
 
     `unbounded`: its head is out, and did not say how long its body is.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
+        cycle.keep_alive = False
         self.unbounded = False
 
     async def __call__(self, message: ASGISendEvent) -> None:
