@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import TidegateError
 from tidegate.observe.logging import configure
-from tidegate.routes.socket import SOCKET
 from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
 from tidegate.transports.ws_heart import HeartRates
@@ -69,19 +68,21 @@ class Application(Protocol):
 def run(settings: Settings) -> int:
     """Serves until told to stop, and returns the exit code. Raises `TidegateError` where it cannot begin."""
     from tidegate.app import Tidegate
+    from tidegate.routes.socket import SOCKET
 
     configure(settings.observability.log_level, settings.observability.log_format)
     raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(Tidegate(settings), settings))
+        return runner.run(serve(Tidegate(settings), settings, socket_path=SOCKET))
 
 
-async def serve(app: Application, settings: Settings) -> int:
+async def serve(app: Application, settings: Settings, *, socket_path: str | None = None) -> int:
     """Serves `app` on the settings' address: 0 after draining, 1 where a second signal cut that short.
 
     SIGTERM and SIGINT drain; the second of them stops at once. The address is taken first, so that a second server
-    fails before it loads a model, but connections are accepted only when the application has started.
+    fails before it loads a model, but connections are accepted only when the application has started. `socket_path` is
+    where it takes WebSockets; None: anywhere.
     """
     signals = _Signals()
     sockets = bind(settings.server.host, settings.server.port)
@@ -89,7 +90,7 @@ async def serve(app: Application, settings: Settings) -> int:
         if not await _before(signals.first, app.start()):
             return 0
         give_up_on_the_lost(sockets, settings.delivery.heartbeat_seconds)
-        server = await listen(app, settings, sockets)
+        server = await listen(app, settings, sockets, socket_path=socket_path)
         print_ready(settings, sockets)
         return await _until_stopped(app, server, signals)
     finally:
@@ -192,11 +193,13 @@ class _Signals:
             loop.remove_signal_handler(each)
 
 
-async def listen(app: ASGIApp, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
+async def listen(
+    app: ASGIApp, settings: Settings, sockets: list[socket.socket], *, socket_path: str | None = None
+) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=http_protocol(
-            settings.limits.max_header_bytes, settings.limits.request_timeout_seconds, socket_path=SOCKET
+            settings.limits.max_header_bytes, settings.limits.request_timeout_seconds, socket_path=socket_path
         ),
         ws=ws_protocol(
             max_message_bytes=settings.limits.max_message_bytes,
