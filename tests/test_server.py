@@ -90,9 +90,14 @@ def test_the_ready_line_names_the_page_and_comes_when_it_can_be_asked(replay: Pa
 
 
 def test_the_ready_line_follows_the_public_url(replay: Path) -> None:
-    """Behind a proxy the page is where people see it."""
+    """Behind a proxy the page is where people see it; the proxy is told where to find the server."""
     with running("--config", str(replay), environ={"TIDEGATE_SERVER__PUBLIC_URL": "https://x.example/llm/"}) as server:
-        assert server.ready.startswith("tidegate: chat at https://x.example/llm/ ")
+        found = re.match(
+            r"tidegate: chat at https://x\.example/llm/ \(listening on (http://127\.0\.0\.1:\d+), logs in ",
+            server.ready,
+        )
+        assert found is not None
+        assert httpx.get(found[1] + "/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -173,6 +178,23 @@ def _until_refused(url: str) -> httpx.Response:
         if answer.status_code == 503:
             return answer
     raise AssertionError("never refused")
+
+
+def test_an_idle_reader_of_a_topic_does_not_delay_the_exit(replay: Path) -> None:
+    """It is told to come back at once: there is no end that it could wait for."""
+    with (
+        running("--config", str(replay)) as server,
+        httpx.stream("GET", server.url + "/v1/topics/room/events", timeout=20) as reader,
+    ):
+        lines = reader.iter_lines()
+        assert any(line == "event: subscribed" for line in lines)
+        began = time.monotonic()
+        server.signal()
+        assert any(line == "event: reconnect" for line in lines)
+        assert time.monotonic() - began < 1
+        list(lines)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 1.5
 
 
 def test_after_drain_seconds_what_is_left_ends_as_interrupted(replay: Path) -> None:
@@ -308,3 +330,19 @@ def test_a_python_model_is_found_beside_its_configuration(tmp_path: Path) -> Non
     installed = Path(sys.executable).with_name("tidegate")
     with running(command=(str(installed), "serve", "--port", "0"), cwd=tmp_path) as server:
         assert server.ready, server.stderr()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", b"200"), ("/v1/streams/gen_1/events", b"404"), ("/v1/ws", b"101")]
+)
+def test_only_the_path_of_websockets_hears_an_upgrade(replay: Path, path: str, status: bytes) -> None:
+    """Elsewhere a proxy, or a client that always asks for one, is answered as anybody else (RFC 9110, 7.8)."""
+    with running("--config", str(replay)) as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(
+                f"GET http://localhost{path} HTTP/1.1\r\nHost: elsewhere\r\nConnection: keep-alive, Upgrade\r\n"
+                "Upgrade: WebSocket, foo\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            assert client.recv(12) == b"HTTP/1.1 " + status

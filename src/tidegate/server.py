@@ -68,19 +68,21 @@ class Application(Protocol):
 def run(settings: Settings) -> int:
     """Serves until told to stop, and returns the exit code. Raises `TidegateError` where it cannot begin."""
     from tidegate.app import Tidegate
+    from tidegate.routes.socket import SOCKET
 
     configure(settings.observability.log_level, settings.observability.log_format)
     raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(Tidegate(settings), settings))
+        return runner.run(serve(Tidegate(settings), settings, socket_path=SOCKET))
 
 
-async def serve(app: Application, settings: Settings) -> int:
+async def serve(app: Application, settings: Settings, *, socket_path: str | None = None) -> int:
     """Serves `app` on the settings' address: 0 after draining, 1 where a second signal cut that short.
 
     SIGTERM and SIGINT drain; the second of them stops at once. The address is taken first, so that a second server
-    fails before it loads a model, but connections are accepted only when the application has started.
+    fails before it loads a model, but connections are accepted only when the application has started. `socket_path` is
+    where it takes WebSockets; None: anywhere.
     """
     signals = _Signals()
     sockets = bind(settings.server.host, settings.server.port)
@@ -88,7 +90,7 @@ async def serve(app: Application, settings: Settings) -> int:
         if not await _before(signals.first, app.start()):
             return 0
         give_up_on_the_lost(sockets, settings.delivery.heartbeat_seconds)
-        server = await listen(app, settings, sockets)
+        server = await listen(app, settings, sockets, socket_path=socket_path)
         print_ready(settings, sockets)
         return await _until_stopped(app, server, signals)
     finally:
@@ -138,13 +140,24 @@ def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
     if settings.public_url:
         return settings.public_url + "/"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
+    return f"http://{_netloc(host, sockets[0].getsockname()[1])}/"
 
 
 def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
     """The one line on stdout: who reads it knows that connections are accepted."""
-    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({_kept(settings.store)})\n")
+    about = [f"listening on {_listening(sockets)}"] if settings.server.public_url else []
+    about.append(_kept(settings.store))
+    sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({', '.join(about)})\n")
     sys.stdout.flush()
+
+
+def _listening(sockets: list[socket.socket]) -> str:
+    """Every address, with the port that was chosen where none was given."""
+    return " and ".join(f"http://{_netloc(*each.getsockname()[:2])}" for each in sockets)
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _kept(store: StoreSettings) -> str:
@@ -180,10 +193,14 @@ class _Signals:
             loop.remove_signal_handler(each)
 
 
-async def listen(app: ASGIApp, settings: Settings, sockets: list[socket.socket]) -> uvicorn.Server:
+async def listen(
+    app: ASGIApp, settings: Settings, sockets: list[socket.socket], *, socket_path: str | None = None
+) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http=http_protocol(settings.limits.max_header_bytes, settings.limits.request_timeout_seconds),
+        http=http_protocol(
+            settings.limits.max_header_bytes, settings.limits.request_timeout_seconds, socket_path=socket_path
+        ),
         ws=ws_protocol(
             max_message_bytes=settings.limits.max_message_bytes,
             send_buffer_bytes=settings.delivery.send_buffer_bytes,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.sse import Decoder, ServerSentEvent, comment, encode
+from tidegate.core.sse import Decoder, ServerSentEvent, comment, encode, escaped
 from tidegate.errors import UpstreamMalformed
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "conformance/sse.json").read_text("utf-8"))
@@ -194,3 +194,15 @@ def test_a_chunk_that_is_one_block_may_go_without_being_fed(chunks: list[bytes])
             assert short.feed(chunk) == fed
         else:
             assert [(event.event, event.data) for event in fed] == [("message", data.decode("utf-8", "replace"))]
+
+
+LINE_ENDS = ["\u2028", "\u2029", "\x85", "\\\u2028", '"\u2029"', "’\u2028…"]
+
+
+@given(st.text() | st.lists(st.sampled_from(LINE_ENDS)).map("".join))
+def test_json_has_no_line_ends_that_only_unicode_knows(text: str) -> None:
+    """Readers that split at them, too, get whole lines; what the JSON says is the same."""
+    block = escaped(encode(json.dumps({text: text}, ensure_ascii=False).encode(), event="delta", id="a-1"))
+    _, _, data, empty = block.decode().splitlines()
+    assert empty == ""
+    assert json.loads(data.removeprefix("data: ")) == {text: text}

@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import Raw
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Completed, Delta, Event, Usage
+from tidegate.core.events import Completed, Delta, Event, Published, Usage
 from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Reconnect
+from tidegate.core.notices import Gap, Reconnect, Subscribed
 from tidegate.core.sse import Decoder
 from tidegate.dialects.native import NativeEvents, parse, parse_cancel
 from tidegate.errors import InvalidJson, InvalidValue, TidegateError, UnknownField
@@ -179,3 +180,31 @@ def test_the_preamble_carries_the_retry_and_is_no_event() -> None:
     decoder = Decoder()
     assert decoder.feed(NativeEvents.preamble + NativeEvents.heartbeat) == []
     assert decoder.retry_ms == 1000
+
+
+SEPARATED = "a\u2028b\u2029c\x85d"
+
+
+@pytest.mark.parametrize("as_message", [False, True])
+@pytest.mark.parametrize(
+    "event",
+    [
+        Delta(SEPARATED),
+        Published(name="note", data=Raw(f'["{SEPARATED}"]'.encode()), sender="anna", at=1.0),
+    ],
+)
+def test_no_line_of_an_event_is_broken_by_what_it_says(event: Event, as_message: bool) -> None:
+    """Also where published JSON is sent as it came: many readers split at separators that only Unicode knows."""
+    block = NativeEvents(as_message=as_message).entries([entry(event)]).decode()
+    assert block.splitlines() == block.split("\n")[:-1]
+    (decoded,) = Decoder().feed(block.encode())
+    said = json.loads(decoded.data)
+    assert said.get("text", said.get("data")) in (SEPARATED, [SEPARATED])
+
+
+def test_no_line_of_a_notice_is_broken_either() -> None:
+    """A topic's state is whatever was published."""
+    state = json.dumps(SEPARATED, ensure_ascii=False).encode()
+    block = NativeEvents().notice(Subscribed(Cursor("a", 1), state)).decode()
+    assert block.splitlines() == block.split("\n")[:-1]
+    assert json.loads(Decoder().feed(block.encode())[0].data)["state"] == SEPARATED

@@ -59,6 +59,13 @@ def test_a_delta_is_a_chunk_whatever_the_model_is_called(model: str, include_usa
     assert chunk["choices"] == [{"index": 0, "delta": {"content": 'say "hé"\n'}, "finish_reason": None}]
 
 
+def test_no_line_of_a_chunk_is_broken_by_what_it_says() -> None:
+    """Readers that split lines at separators that only Unicode knows get whole ones."""
+    said = encoded(Delta("a\u2028b\u2029c\x85d"), Completed("stop", USAGE)).decode()
+    assert said.splitlines() == said.split("\n")[:-1]
+    assert json.loads(said.splitlines()[0][6:])["choices"][0]["delta"]["content"] == "a\u2028b\u2029c\x85d"
+
+
 def test_usage_comes_last_where_it_was_asked_for() -> None:
     """`include_usage` adds one chunk without choices, and a null to every other."""
     piece, _, usage, _ = data(Delta("Hi"), Completed("stop", USAGE), include_usage=True)

@@ -82,6 +82,16 @@ CREDENTIALS = """
 401 404 GET /v1/streams/<STREAM>%3Faccess_token=<query-in-path>
 404 404 GET /v1/streams/<STREAM>%3Faccess_token=<query-in-path>  authorization: Bearer <key>
 200 200 GET /v1/streams/<STREAM>/events?access_token=<share>
+404 404 GET /v1/streams/<key>  authorization: Bearer <key>
+404 404 GET /v1/streams/<percent|key>/events  authorization: Bearer <key>
+404 404 GET /v1/streams/<jwt>  authorization: Bearer <key>
+404 404 GET /v1/streams/%2562earer%2520<wrong-key>  authorization: Bearer <key>
+404 404 GET /<key>/v1/models
+404 404 DELETE /v1/streams/gen_1;access_token=<key>  authorization: Bearer <key>
+200 200 GET /v1/topics/<key>/presence  authorization: Bearer <key>
+200 200 GET /v1/topics/<second-query>/events?after=earliest  authorization: Bearer <key>
+400 400 GET /v1/streams?limit=<key>  authorization: Bearer <key>
+400 400 GET /v1/streams?<key>=1&<key>=2  authorization: Bearer <key>
 403 403 POST /v1/streams/<STREAM>/cancel  authorization: Bearer <share>
 401 401 GET /v1/streams/<STREAM>/events?access_token=<revoked>
 200 200 GET /s/<share>

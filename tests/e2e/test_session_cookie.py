@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from api_kit import fetch
 from tidegate.app import EMBEDDED, Tidegate
 from tidegate.config import AuthSettings, LimitSettings, ServerSettings
 from tidegate.gate.api_keys import ApiKey, key_sha256
+from tidegate.gate.tokens import mint
 from tidegate.testing.server import serving
 
 pytestmark = pytest.mark.anyio
@@ -101,3 +103,37 @@ async def test_failures() -> None:
         assert (await fetch(f"{url}/v1/models"))[0] == 429
         assert (await begin(url, KEY))[0] == 204
         assert (await fetch(f"{url}/v1/models", headers={"authorization": f"Bearer {KEY}"}))[0] == 200
+
+
+SECRET = "a secret of at least thirty-two bytes"
+
+
+@asynccontextmanager
+async def guarded_by_tokens(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    monkeypatch.setenv("SECRET", SECRET)
+    app = Tidegate(msgspec.structs.replace(EMBEDDED, auth=AuthSettings(jwt_secret_env="SECRET")))
+    async with serving(app) as url:
+        yield url
+    await app.close()
+
+
+def token_for(seconds: int) -> str:
+    named = {"sub": "ann", "scopes": ["read"], "issuer": "", "audience": ""}
+    return mint(SECRET.encode(), ttl_seconds=seconds, now=time.time(), **named)
+
+
+async def test_the_cookie_ends_with_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server grants to clocks that differ is nothing that a browser is to count on."""
+    async with guarded_by_tokens(monkeypatch) as url:
+        status, headers, _ = await begin(url, token_for(60))
+    age = int(headers["set-cookie"].rpartition("Max-Age=")[2])
+    assert status == 204
+    assert 55 < age <= 60
+
+
+async def test_a_token_that_is_over_makes_no_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser would drop it at once, and the page would not know why it is not known."""
+    async with guarded_by_tokens(monkeypatch) as url:
+        status, headers, body = await begin(url, token_for(-5))
+    assert (status, body["error"]["code"]) == (401, "token_expired")
+    assert "set-cookie" not in headers

@@ -259,6 +259,7 @@ async def test_bad_calls(codec: str) -> None:
         ("attach", {"stream": 3}, "invalid_value", "stream"),
         ("attach", {}, "invalid_value", "stream"),
         ("attach", {"stream": "gen_x"}, "stream_not_found", None),
+        ("attach", {"stream": "tg_AbCdEf0123456789"}, "stream_not_found", None),
         ("attach", {"stream": "gen_x", "after": "?"}, "malformed_cursor", "after"),
         ("attach", {"stream": "gen_x", "more": 1}, "unknown_field", "more"),
         ("create", {"model": "nope", "prompt": "x"}, "model_not_found", "model"),
@@ -276,6 +277,7 @@ async def test_bad_calls(codec: str) -> None:
                 await client.call(op, **fields)
             assert (failed.value.code, failed.value.error["param"]) == (code, param), (op, fields)
             assert failed.value.error["request_id"]
+            assert "AbCdEf" not in failed.value.error["message"]
         assert await client.call("ping") == {}
         assert (await fetch(f"{url}/v1/streams"))[2]["data"] == []
 

@@ -141,20 +141,3 @@ async def test_last_event_id_goes_before_both() -> None:
         async with call(path, headers={"last-event-id": f"{epoch}-3"}) as answer:
             assert [event.event async for event in answer.events()] == ["delta", "completed"]
         assert (await fetch(path, headers={"last-event-id": stream["cursor"]}))[0] == 204
-
-
-@pytest.mark.parametrize("path", ["/v1/streams/{id}/events", "/v1/topics/room/events"])
-async def test_a_position_is_given_once(path: str) -> None:
-    """`?lastEventId=` is read like `?after=`; a position that is given twice is refused, in the query or the header."""
-    async with served() as url:
-        stream = await ended(url)
-        base, cursor = url + path.format(id=stream["id"]), stream["cursor"]
-        for query in (f"after={cursor}&lastEventId={cursor}", f"lastEventId={cursor}&lastEventId={cursor}"):
-            assert (await fetch(f"{base}?{query}"))[0] == 400
-        twice = {"last-event-id": cursor, "Last-Event-ID": cursor}
-        status, _, body = await fetch(base, headers=twice)
-        assert (status, body["error"]["param"]) == (400, "Last-Event-ID")
-        status, _, body = await fetch(f"{base}?lastEventId=x")
-        assert (status, body["error"]["code"], body["error"]["param"]) == (400, "malformed_cursor", "lastEventId")
-        if "streams" in path:
-            assert (await fetch(f"{base}?lastEventId={cursor}"))[0] == 204

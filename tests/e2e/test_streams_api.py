@@ -142,6 +142,34 @@ async def test_the_header_is_stronger_than_the_query() -> None:
         assert [event.id for event in await events_of(stream, f"?after={ids[0]}&snapshot=1", header)] == ids[3:]
 
 
+async def test_polyfills_say_in_the_query_what_they_had_last() -> None:
+    """`?lastEventId=` is for those that cannot set the header: newer than the `?after=` that they began with."""
+    async with served() as url:
+        stream = await started(url)
+        ids = [event.id for event in await events_of(stream)]
+        assert [event.id for event in await events_of(stream, f"?lastEventId={ids[1]}")] == ids[2:]
+        assert [event.id for event in await events_of(stream, "?lastEventId=")] == ids
+        both = f"?after={ids[0]}&lastEventId={ids[1]}"
+        assert [event.id for event in await events_of(stream, both)] == ids[2:]
+        assert [event.id for event in await events_of(stream, both, {"last-event-id": ids[2]})] == ids[3:]
+        assert (await fetch(f"{stream}/events?lastEventId={ids[-1]}"))[0] == 204
+
+
+@pytest.mark.parametrize("path", ["/v1/streams/{id}/events", "/v1/topics/room/events"])
+async def test_a_position_is_said_once(path: str) -> None:
+    """Two headers, or two parameters, are a mistake as any other malformed position."""
+    async with served() as url:
+        stream = await started(url)
+        cursor = (await events_of(stream))[0].id
+        target = url + path.format(id=stream.rpartition("/")[2])
+        twice = {"last-event-id": f"{cursor}\r\nLast-Event-ID: {cursor}"}
+        status, _, body = await fetch(target, headers=twice)
+        assert (status, body["error"]["param"]) == (400, "Last-Event-ID")
+        for query in (f"?lastEventId={cursor}&lastEventId={cursor}", "?lastEventId=x"):
+            status, _, body = await fetch(target + query)
+            assert (status, body["error"]["param"]) == (400, "lastEventId")
+
+
 async def test_after_the_end_there_is_nothing() -> None:
     """Asking again with the last cursor answers 204, which makes `EventSource` stop."""
     async with served() as url:

@@ -82,7 +82,7 @@ async def test_unanswered(exchange: Any, recorder: Any) -> None:
         (f"/S/{SHARE}", "/S/share_***"),
         (f"/s/./{SHARE}", "/s/***"),
         (f"/{SHARE[:-20]}", "/share_***"),
-        (f"/{SHARE.upper()}", "/share_***"),
+        (f"/{SHARE.upper()}", "/SHARE_***"),
         ("/v1/topics/share_feed/events", "/v1/topics/share_feed/events"),
         ("/", "/"),
     ],

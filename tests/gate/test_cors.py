@@ -103,6 +103,7 @@ async def test_preflight(exchange: Any, gate: Any) -> None:
         (b"idempotency-key,last-event-id,accept", b"idempotency-key, last-event-id, accept"),
         (b"traceparent, tracestate, x-request-id", b"traceparent, tracestate, x-request-id"),
         (b"tidegate-on-disconnect,user-agent", b"tidegate-on-disconnect, user-agent"),
+        (b"Cache-Control,X-Requested-With", b"cache-control, x-requested-with"),
         (b"x-stainless-lang,openai-beta,x-stainless-", b"x-stainless-lang, openai-beta"),
         (b"cookie,x-evil,authorization", b"authorization"),
         (b"x-evil, ,openai-a b", None),

@@ -221,6 +221,14 @@ def test_an_empty_body_ends_at_once() -> None:
     assert (collector.body, collector.ends) == (b"", [None])
 
 
+def test_white_space_around_values_is_no_part_of_them() -> None:
+    """A status or a media type is what it is, however it was padded (RFC 9112, 5.1)."""
+    head = b"HTTP/1.1 429 No\r\nretry-after:\t 7 \t\r\ncontent-type: application/json \r\ncontent-length: 0 \r\n\r\n"
+    collector = exchange(head)
+    assert collector.head is not None
+    assert collector.head.headers == {"retry-after": "7", "content-type": "application/json", "content-length": "0"}
+
+
 @pytest.mark.parametrize("cut", [b"", HEAD, CHUNKED[:-3], SIZED[:-1]])
 def test_a_response_that_breaks_off_is_interrupted(cut: bytes) -> None:
     """The end of the connection is the end of the body only where nothing else marks it."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 
 import pytest
 from engine_kit import ANNA, BERT, Engine
@@ -92,6 +94,27 @@ async def test_a_producer_that_dies_is_found_out() -> None:
     assert events[-1].usage.completion_tokens == 1
     with pytest.raises(Fenced):
         await engine.service.append(stream, ANNA, token, 2, [Delta("b")])
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.4])
+async def test_a_pause_of_this_process_is_not_the_producers_silence(seconds: float) -> None:
+    """What it has sent meanwhile waits in its socket, and is read before the lease is judged."""
+    engine = Engine(lease_seconds=0.1)
+    stream, token = await opened(engine)
+    ours, its = socket.socketpair()
+
+    async def renew() -> None:
+        await asyncio.get_running_loop().sock_recv(ours, 1)
+        await engine.service.append(stream, ANNA, token, 1, [Delta("a")])
+
+    with ours, its:
+        ours.setblocking(False)
+        renewing = asyncio.create_task(renew())
+        await asyncio.sleep(0)
+        its.send(b"x")
+        time.sleep(seconds)  # noqa: ASYNC251
+        await renewing
+    assert (await engine.service.snapshot(stream, ANNA)).status == "running"
 
 
 async def test_an_append_without_events_renews(engine: Engine) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import time
 import zlib
 from typing import Any
 
@@ -164,3 +166,25 @@ async def test_client_leaves() -> None:
     """A client that leaves in the middle has sent nothing."""
     with pytest.raises(ClientDisconnected):
         await read(Client(b"{", then="leave"), JSON)
+
+
+async def test_a_pause_of_the_server_is_not_the_clients_fault() -> None:
+    """What has arrived while the process was stopped counts as in time."""
+    ours, its = socket.socketpair()
+    arrived = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await arrived.wait()
+        return {"type": "http.request", "body": ours.recv(10), "more_body": False}
+
+    async def read_on() -> bytes:
+        return await read_body({"headers": [JSON]}, receive, max_bytes=LIMIT, timeout_seconds=0.1)
+
+    with ours, its:
+        asyncio.get_running_loop().add_reader(ours, arrived.set)
+        reading = asyncio.create_task(read_on())
+        await asyncio.sleep(0)
+        its.send(b"1")
+        time.sleep(0.5)  # noqa: ASYNC251
+        assert await reading == b"1"
+        asyncio.get_running_loop().remove_reader(ours)

@@ -193,6 +193,30 @@ async def test_head() -> None:
         assert (await client.ask(GET)).status == 200
 
 
+async def test_white_space_around_values() -> None:
+    """It is no part of them, in any field (RFC 9112, 5.1); within them it stays."""
+
+    async def values(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, b"|".join(value for _, value in scope["headers"]))
+
+    request = b"GET / HTTP/1.1\r\nhost: \tlocalhost \r\nx-a:b \t c\t \r\nx-b:\t \r\n\r\n"
+    async with serving(values) as server, server.connection() as client:
+        assert (await client.ask(request)).body == b"localhost|b \t c|"
+
+
+@pytest.mark.parametrize("host", [b"a.example", b"a.example, b.example"])
+async def test_absolute_targets(host: bytes) -> None:
+    """They name the host; what Host says is not looked at (RFC 9112, 3.2.2)."""
+
+    async def told(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, json.dumps([scope["path"], str(scope["query_string"]), str(scope["headers"])]).encode())
+
+    request = b"GET http://b.example:81/a%%20b?c=d HTTP/1.1\r\nHost: %b\r\n\r\n" % host
+    async with serving(told) as server, server.connection() as client:
+        seen = json.loads((await client.ask(request)).body)
+        assert seen == ["/a b", "b'c=d'", "[(b'host', b'b.example:81')]"]
+
+
 async def test_chunked_body_in_single_bytes() -> None:
     """A request may arrive in any pieces; the fields of its trailer are not taken for headers."""
     request = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n1\r\nd\r\n0\r\nx-late: 1\r\n\r\n"

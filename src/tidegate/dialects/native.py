@@ -196,7 +196,7 @@ class NativeEvents:
         # Read and written in one step: loops of several threads may share it, and one page's bytes are never another's.
         known, encoded = self._last
         if entries is not known:
-            encoded = b"".join(self._entry(entry) for entry in entries)
+            encoded = sse.escaped(b"".join(self._entry(entry) for entry in entries))
             self._last = (entries, encoded)
         return encoded
 
@@ -231,8 +231,8 @@ class NativeEvents:
 
     def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:
         if self._as_message:
-            return sse.encode(msgspec.json.encode({"type": name, **data}), id=id)
-        return sse.encode(msgspec.json.encode(data), event=name, id=id)
+            return sse.escaped(sse.encode(msgspec.json.encode({"type": name, **data}), id=id))
+        return sse.escaped(sse.encode(msgspec.json.encode(data), event=name, id=id))
 
 
 EVENTS = NativeEvents()

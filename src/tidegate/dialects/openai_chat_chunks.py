@@ -54,7 +54,7 @@ class ChatChunks:
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
         """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that SDKs raise on."""
-        return b"".join(self._event(entry.event) for entry in entries)
+        return sse.escaped(b"".join(self._event(entry.event) for entry in entries))
 
     def notice(self, notice: Notice) -> bytes:
         """A client of this API cannot come back to its stream: it is told that the answer broke off."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
-from tidegate.gate.masking import masked_path
 from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Observer, RequestDone
 

@@ -15,11 +15,13 @@ from tidegate.gate.response_headers import HEADERS
 
 METHODS = b"GET, HEAD, POST, DELETE"
 
-# What our own clients and OpenAI's SDKs send from a page; browsers that let a page name itself ask for `user-agent`.
+# What our own clients, OpenAI's SDKs and polyfills of `EventSource` send from a page; browsers that let a page name
+# itself ask for `user-agent`.
 REQUEST_HEADERS = frozenset(
     {
         "accept",
         "authorization",
+        "cache-control",
         "content-type",
         "idempotency-key",
         "last-event-id",
@@ -28,6 +30,7 @@ REQUEST_HEADERS = frozenset(
         "tracestate",
         "user-agent",
         "x-request-id",
+        "x-requested-with",
     }
 )
 

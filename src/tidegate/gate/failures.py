@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import ClientDisconnected, ResponseAborted
 from tidegate.core.error_response import error_response
+from tidegate.core.masking import masked, masked_path
 from tidegate.errors import (
     Forbidden,
     InternalError,
@@ -17,7 +18,6 @@ from tidegate.errors import (
     TidegateError,
     Unauthenticated,
 )
-from tidegate.gate.masking import masked, masked_path
 from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Failure, Observer
 
@@ -51,6 +51,7 @@ class FailureMiddleware:
             error = typed(exc)
             # It may name what is not there.
             error.message = masked(error.message)
+            error.param = error.param and masked(error.param)
             if watched.started or error.status == 500:
                 self._observe(scope, exc)
             if watched.started:

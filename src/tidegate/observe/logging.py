@@ -10,6 +10,7 @@ from typing import Any, Literal, TextIO
 
 import msgspec
 
+from tidegate.core.masking import masked
 from tidegate.core.request_id import current_request_id
 from tidegate.core.trace_context import current_trace
 from tidegate.observe.base import (
@@ -56,6 +57,9 @@ class LoggingObserver(Observer):
             message, exception = f"failure in {occurrence.where}", occurrence.exception
         else:
             fields = {name: value for name, value in msgspec.structs.asdict(occurrence).items() if name != "quiet"}
+            if fields.get("stream"):
+                # Topics are named by clients.
+                fields["stream"] = masked(fields["stream"])
             message, exception = _NAMES[type(occurrence)], None
         self._log.log(level, message, exc_info=exception, extra={"fields": fields})
 

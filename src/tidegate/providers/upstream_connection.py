@@ -190,7 +190,8 @@ class UpstreamConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is not None:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        # The white space around a value is no part of it (RFC 9112, 5.1).
+        key, text = name.decode("latin-1").lower(), value.strip(b" \t").decode("latin-1")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known}, {text}"
 

@@ -106,16 +106,17 @@ class Call:
     def position(self, query: Mapping[str, str]) -> tuple[str, str] | None:
         """What the caller says of where it stands, and the parameter that says it; None where nothing does.
 
-        `Last-Event-ID` goes before `after`; polyfills of `EventSource` send `lastEventId` in the query. Raises
-        `InvalidValue` where one of them is given twice.
+        `Last-Event-ID` goes first. Polyfills of `EventSource` cannot set it: they add `lastEventId` to the address that
+        they began with, which may have an older `after`. Raises `InvalidValue` where the header is given twice.
         """
-        headers = [value for name, value in self._scope["headers"] if name == b"last-event-id" and value]
-        given = [(query[name], name) for name in ("after", "lastEventId") if name in query]
-        if len(headers) > 1 or len(given) > 1:
-            raise InvalidValue("the position is given twice", param=LAST_EVENT_ID if len(headers) > 1 else "after")
-        if headers:
+        headers = [value for name, value in self._scope["headers"] if name == b"last-event-id"]
+        if len(headers) > 1:
+            raise InvalidValue("the header `Last-Event-ID` is given twice", param=LAST_EVENT_ID)
+        if headers and headers[0]:
             return headers[0].decode("latin-1"), LAST_EVENT_ID
-        return given[0] if given else None
+        if query.get("lastEventId"):
+            return query["lastEventId"], "lastEventId"
+        return (query["after"], "after") if "after" in query else None
 
     def query(self) -> dict[str, str]:
         """The query's parameters. Raises `InvalidValue` for one that is given twice."""
@@ -150,7 +151,7 @@ class Call:
             headers = {**headers, "vary": "accept-encoding"}
             if accepts_gzip(self.header(b"accept-encoding")):
                 gzip = Gzip(self.context.deflates.of(sharing))
-        if encoder is not None:
+        if encoder is not None and (self.wire is None or self.wire.chunked):
             broadcast = self.context.broadcasts.of(sharing, encoder, compressed=gzip is not None)
         return Delivered(
             headers=raw_headers(headers),

@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from tidegate.core.principal import Principal
 from tidegate.dialects.body import parse_body
-from tidegate.errors import InvalidValue, Unauthenticated
+from tidegate.errors import InvalidValue, TokenExpired, Unauthenticated
+from tidegate.gate.claims import LEEWAY_SECONDS
 from tidegate.gate.credentials import COOKIE
 from tidegate.routes.call import Call
 
@@ -77,5 +78,13 @@ def _cookie(call: Call, token: str, max_age: int | None) -> str:
 
 
 def _max_age(principal: Principal) -> int | None:
-    """Seconds; without any the browser forgets the cookie when it is closed."""
-    return None if principal.expires_at is None else max(0, int(principal.expires_at - time.time()))
+    """Seconds until the token's own end; without any the browser forgets the cookie when it is closed.
+
+    That clocks may differ is the server's allowance, and no longer life. Raises `TokenExpired` where nothing is left.
+    """
+    if principal.expires_at is None:
+        return None
+    left = int(principal.expires_at - LEEWAY_SECONDS - time.time())
+    if left <= 0:
+        raise TokenExpired("The token has expired: get a new one.")
+    return left

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from tidegate.core.json_text import fault
+from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.dialects import native_socket as dialect
@@ -196,6 +197,8 @@ class Session:
         if known is None:
             self.failed(error)
             known = InternalError("The server failed to answer this call. Its log has the details.")
+        # It may name what is not there.
+        known.message = masked(known.message)
         await self.send(dialect.refusal(id, known, self.scope.get("tidegate.request_id")))
         if isinstance(known, RateLimited):
             self._refused += 1

@@ -18,6 +18,12 @@ AFTER = Parameter(name="after", place="query", about="Go on after this cursor; d
 LAST_EVENT_ID = Parameter(
     name="Last-Event-ID", place="header", about="The same as `after`, which it wins over.", schema=CURSOR
 )
+LAST_EVENT_ID_IN_QUERY = Parameter(
+    name="lastEventId",
+    place="query",
+    about="The same for clients that cannot set the header, which wins over it.",
+    schema=CURSOR,
+)
 SNAPSHOT = Parameter(
     name="snapshot",
     place="query",
@@ -64,8 +70,7 @@ ADMIN_LIMIT = Parameter(
     about="How many at the most.",
     schema={"type": "integer", "minimum": 1, "maximum": admin.MAX_PAGE, "default": admin.PAGE},
 )
-AS_POLYFILLS = Parameter(name="lastEventId", place="query", about="The same as `after`; not both.", schema=CURSOR)
-ALL_EVENTS = (LAST_EVENT_ID, AFTER, AS_POLYFILLS, SNAPSHOT, EVENTS_AS)
+ALL_EVENTS = (LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, AFTER, SNAPSHOT, EVENTS_AS)
 FOUND_AGAIN = ("location", "tidegate-stream")
 STARTING = (401, 402, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
 
@@ -230,7 +235,7 @@ ROUTES: tuple[Route, ...] = (
         about="The topic's messages after the caller's position, and those to come.",
         handler=topics.follow,
         scope="subscribe",
-        parameters=(TOPIC, LAST_EVENT_ID, PLACE, AS_POLYFILLS, EVENTS_AS),
+        parameters=(TOPIC, LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, PLACE, EVENTS_AS),
         answers=(Answer(status=200, about="The messages.", content={EVENTS: None}),),
         failures=(503,),
         events=True,

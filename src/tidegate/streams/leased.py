@@ -20,6 +20,7 @@ from tidegate.core.events import (
     Terminal,
     Usage,
 )
+from tidegate.core.pause import READ_SECONDS, was_paused
 from tidegate.errors import (
     Fenced,
     Interrupted,
@@ -46,8 +47,9 @@ def digest(token: str) -> bytes:
 class Leased:
     """What the service holds of such a stream, as it holds a `Generation`: readers that leave stop nothing.
 
-    The timer is lazy: a renewal only moves the deadline. `over` is called once the store has the end,
-    or nobody waits for it here any more.
+    The timer is lazy: a renewal only moves the deadline. It fires once more before the lease is over, since what a
+    producer sent while this process was paused has to be read first. `over` is called once the store has the end, or
+    nobody waits for it here any more.
     """
 
     def __init__(
@@ -175,11 +177,14 @@ class Leased:
         return Usage(0, self._pieces, self._pieces, estimated=True)
 
     def _on_timer(self) -> None:
-        if self._loop.time() < self._deadline:
+        now = self._loop.time()
+        if now < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         elif self._turn.locked():
             # An append, or a new opening, is under way: it shows that the producer lives.
             self._timer = self._loop.call_later(self._seconds, self._on_timer)
+        elif now < self._deadline + READ_SECONDS or was_paused(self._timer.when(), now):
+            self._timer = self._loop.call_later(READ_SECONDS, self._on_timer)
         else:
             self.fail(Interrupted("the producer has not renewed its lease"))
 

@@ -29,6 +29,7 @@ from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
 from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
+from tidegate.core.topic import is_topic
 from tidegate.errors import (
     CancelTimeout,
     Draining,
@@ -332,10 +333,14 @@ class Service:
             logger.info("draining: %d generations may finish for %g s", len(working), seconds)
             await asyncio.wait(working, timeout=seconds)
         await self._interrupt()
-        await self.audience.parted(self.audience.readers)
+        # Those of ended streams leave once they have had the end; nothing else makes the others go.
+        await self.audience.parted([reader for reader in self.audience.readers if self._has_ended(reader.stream)])
         for reader in self.audience.readers:
             self.audience.send_away(reader, DRAINING)
         await self.audience.parted(self.audience.readers)
+
+    def _has_ended(self, stream: str) -> bool:
+        return stream not in self._live and not is_topic(stream)
 
     @property
     def is_open(self) -> bool:

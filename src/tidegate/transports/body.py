@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from tidegate.core.connection import ClientDisconnected
+from tidegate.core.pause import READ_SECONDS, was_paused
 from tidegate.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -32,19 +33,27 @@ async def read_body(
         raise _too_large(max_bytes)
     if _declares_body(headers):
         _check_media_type(headers)
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            body = await _receive_all(receive, max_bytes)
-    except TimeoutError:
-        raise RequestTimeout(f"The body did not arrive within {timeout_seconds:g} seconds.") from None
+    body = await _receive_in_time(receive, max_bytes, timeout_seconds)
     if not body:
         return b""
     _check_media_type(headers)
     return _decoded(body, _value(headers, b"content-encoding"), max_bytes)
 
 
-async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
-    body = bytearray()
+async def _receive_in_time(receive: Receive, max_bytes: int, seconds: float) -> bytes:
+    loop, body = asyncio.get_running_loop(), bytearray()
+    due = loop.time() + seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(due):
+                return await _receive_all(receive, max_bytes, body)
+        except TimeoutError:
+            if not was_paused(due, loop.time()):
+                raise RequestTimeout(f"The body did not arrive within {seconds:g} seconds.") from None
+            due = loop.time() + READ_SECONDS
+
+
+async def _receive_all(receive: Receive, max_bytes: int, body: bytearray) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

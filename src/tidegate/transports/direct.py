@@ -51,7 +51,7 @@ class Delivery:
         self._drains = 0
         self._later: asyncio.Handle | None = None
         source.on_news(self._pump)
-        wire.attach(limit, self._pump)
+        wire.attach(limit, self._pump, self._probe)
         self._start_heartbeat()
 
     def begin(self, body: bytes) -> None:
@@ -110,6 +110,14 @@ class Delivery:
                 self._go_on(over=source.at_end)
             else:
                 self._join()
+
+    def _probe(self) -> None:
+        """Writes what says nothing, so that a client that is gone shows it."""
+        if self.over.done() or self._wire.full or self._wire.check():
+            return
+        self._leave()
+        self._write(self._encoder.heartbeat, self._loop.time())
+        self._pump()
 
     def _fail(self, error: Exception) -> None:
         if self.over.done():

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -18,7 +19,10 @@ from tidegate.core.connection import ResponseAborted
 from tidegate.core.error_response import error_response
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, RequestTimeout, TidegateError
+from tidegate.transports.half_close import BegunAnswer, HalfClosed
 from tidegate.transports.light import lighten
+from tidegate.transports.target import origin_form
+from tidegate.transports.until_close import UntilClose
 from tidegate.transports.wire import EXTENSION, Wire
 from tidegate.transports.ws_handshake import asks_for_websocket, refusal_of, request_of
 from tidegate.transports.ws_protocol import SocketProtocol
@@ -37,15 +41,21 @@ log = logging.getLogger("tidegate.http")
 
 
 def http_protocol(
-    max_header_bytes: int, request_timeout_seconds: float, *, random_bytes: Callable[[int], bytes] = os.urandom
+    max_header_bytes: int,
+    request_timeout_seconds: float,
+    *,
+    socket_path: str | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> type[LimitedHttpProtocol]:
     """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits.
 
-    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none.
+    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. `socket_path` is the only
+    path that speaks it: others answer as if no upgrade had been asked for. None: any may.
     """
     limits = {
         "max_header_bytes": max_header_bytes,
         "request_timeout_seconds": request_timeout_seconds,
+        "socket_path": socket_path,
         "random_bytes": staticmethod(random_bytes),
     }
     return type("LimitedHttpProtocol", (LimitedHttpProtocol,), limits)
@@ -61,11 +71,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     max_header_bytes: int = MAX_HEADER_BYTES
     request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    socket_path: str | None = None
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # With them uvicorn's attributes stay below the thirty of which CPython keeps the names only once.
     __slots__ = (
         "_fields_bytes",
+        "_half_closed",
         "_head_complete",
         "_receiving",
         "_refused",
@@ -87,7 +99,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._reported = False
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
-        self._running: RequestResponseCycle | None = None
+        self._running: RequestResponseCycle | None = None  # is being answered
+        self._half_closed: HalfClosed | None = None  # by its client
         self._socket: SocketProtocol | None = None  # has taken over
 
     # What asyncio calls
@@ -100,11 +113,27 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._half_closed is not None:
+            self._half_closed.stop()
         super().connection_lost(exc)
         if self._running is not None:
             # uvicorn tells only the newest request, which may be waiting behind this one.
             self._disconnect(self._running)
         self._wire.changed(gone=True)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection stays open: what has arrived whole is answered (RFC 9112, 9.6).
+
+        Where TLS is ended here it is not: asyncio's transports of it know no halves.
+        """
+        if self.scheme == "https" or self._refused or not self._awaits_answers():
+            return False
+        self._stop_timer()
+        # After its answer the connection is closed.
+        self.cycle.keep_alive = False
+        if self._half_closed is None:
+            self._half_closed = HalfClosed(self.transport, self._probe)
+        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -148,12 +177,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value) + 4)
         # A trailer must not be taken for part of the head (RFC 9110, 6.5.1).
         if not self._head_complete:
-            super().on_header(name, value)
+            # The white space around a value is no part of it (RFC 9112, 5.1).
+            super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         self._reported = True
+        if not self.url.startswith(b"/"):
+            self.url, self.headers[:] = origin_form(self.url, self.headers)
         if self.parser.should_upgrade():
             return
+        if self.parser.get_http_version() != "1.1":
+            # Clients before HTTP/1.1 know nothing of it (RFC 9110, 10.1.1 and 15.2).
+            self.expect_100_continue = False
         super().on_headers_complete()
         if 0 < len(self.pipeline) < MOST_WAITING:
             self.flow.resume_reading()
@@ -214,6 +249,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.ws_protocol_class is not None
             and not self.pipeline
             and not self._answering()
+            and self.socket_path in (None, unquote(self.url.partition(b"?")[0].decode("latin-1")))
             and asks_for_websocket(self.parser.get_method(), self.parser.get_http_version(), self.headers)
         )
 
@@ -275,6 +311,31 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    # Clients that have ended their side
+
+    def _awaits_answers(self) -> bool:
+        """Whether requests that have arrived whole are still to be answered; half of one that follows is dropped."""
+        if self._receiving and self._head_complete:
+            if not self.pipeline:
+                return False
+            del self.pipeline[0]
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._running)
+        self._receiving = False
+        return self._answering()
+
+    def _probe(self) -> None:
+        """Sends something that does no harm, to learn whether the client is still there."""
+        cycle = cast("RequestResponseCycle", self._running)
+        if cycle.response_complete or self._wire.probe():
+            return
+        if not cycle.response_started:
+            if not isinstance(cycle.transport, BegunAnswer):
+                cycle.transport = cast("asyncio.Transport", BegunAnswer(self.transport))
+            cast("BegunAnswer", cycle.transport).probe()
+        elif cycle.chunked_encoding:
+            # The next chunk's size may begin with zeros (RFC 9112, 7.1), of which a heartbeat is the next but few.
+            self.transport.write(b"0")
+
     # Refusals
 
     def _answering(self) -> bool:
@@ -319,10 +380,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # Answers that break
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        until_close = None if cycle.scope["http_version"] == "1.1" else UntilClose(cycle)
+        self._running = cycle
+
         async def run(scope: Any, receive: Any, send: Any) -> None:
-            self._running = self._wire.response = cycle
+            self._wire.begin(cycle, until_close)
             try:
-                await app(scope, receive, send)
+                await app(scope, receive, until_close or send)
                 if self.transport.is_closing():
                     # Its client is gone: that the answer has no end is nobody's mistake.
                     cycle.disconnected = True
@@ -331,8 +395,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._disconnect(cycle)
                 self.transport.close()
             finally:
-                if self._wire.response is cycle:
-                    self._wire.response = None
+                self._wire.end(cycle)
 
         super()._start_asgi_task(cycle, run)
 

@@ -12,22 +12,35 @@ from websockets.http11 import Request, Response
 from tidegate.core.error_response import error_response
 from tidegate.errors import InvalidRequest, TidegateError, UpgradeRequired
 
+Field = tuple[bytes, bytes]
 
-def asks_for_websocket(method: bytes, http_version: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+WEBSOCKET = b"websocket"
+
+
+def asks_for_websocket(method: bytes, http_version: str, headers: Sequence[Field]) -> bool:
     """Whether a request that asks for an upgrade asks for this one: a GET of HTTP/1.1 without a body."""
     if method != b"GET" or http_version != "1.1":
         return False
-    upgrades = [value.strip().lower() for name, value in headers if name == b"upgrade"]
-    return upgrades == [b"websocket"] and not any(_announces_body(*field) for field in headers)
+    return WEBSOCKET in _upgrades(headers) and not any(_announces_body(*field) for field in headers)
+
+
+def _upgrades(headers: Iterable[Field]) -> list[bytes]:
+    """The protocols that a client would like, in lower case: a list, be it in several fields (RFC 9110, 7.8)."""
+    values = b",".join(value for name, value in headers if name == b"upgrade")
+    return [protocol.strip(b" \t").lower() for protocol in values.split(b",")]
 
 
 def _announces_body(name: bytes, value: bytes) -> bool:
     return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
 
 
-def request_of(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Request:
-    """The request as the sans-I/O core takes it. That core's own limits on heads, which ours replace, do not apply."""
-    return Request(target.decode("ascii"), _fields(headers))
+def request_of(target: bytes, headers: Iterable[Field]) -> Request:
+    """The request as the sans-I/O core takes it, which knows of one protocol to upgrade to.
+
+    That core's own limits on heads, which ours replace, do not apply.
+    """
+    others = [field for field in headers if field[0] != b"upgrade"]
+    return Request(target.decode("ascii"), _fields([*others, (b"upgrade", WEBSOCKET)]))
 
 
 def refusal_of(cause: Exception) -> TidegateError:
@@ -37,12 +50,12 @@ def refusal_of(cause: Exception) -> TidegateError:
     return InvalidRequest(f"This is no valid WebSocket handshake: {cause}.")
 
 
-def answer_of(error: TidegateError, request_id: str, default_headers: list[tuple[bytes, bytes]]) -> Response:
+def answer_of(error: TidegateError, request_id: str, default_headers: list[Field]) -> Response:
     """The answer to a right handshake that is refused all the same."""
     status, headers, body = error_response(error, request_id)
     headers = [*default_headers, *headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
     return Response(status, HTTPStatus(status).phrase, _fields(headers), body)
 
 
-def _fields(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def _fields(headers: Iterable[Field]) -> Headers:
     return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])

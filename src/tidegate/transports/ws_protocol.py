@@ -14,7 +14,6 @@ from typing import Any, Literal, cast
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected as ServerClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
@@ -41,9 +40,6 @@ meanwhile is read and dropped: closing with bytes unread would send a reset, whi
 SLICE_BYTES = 16384
 """Parsed at a time: a read of 256 KB may hold 40,000 messages, during which nobody else would be served."""
 
-WINDOW_BITS = 12
-"""Of permessage-deflate: 4 KB each way. Its default, 15, costs some 300 KB a connection."""
-
 ABNORMAL = 1006
 INVALID_DATA = 1007
 INTERNAL_ERROR = 1011
@@ -61,18 +57,16 @@ def ws_protocol(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     send_buffer_bytes: int = SEND_BUFFER_BYTES,
     rates: HeartRates | None = None,
-    compression: bool = False,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> type[SocketProtocol]:
     """The protocol class for `uvicorn.Config(http=http_protocol(…), ws=…)`, with these limits.
 
-    `max_message_bytes` is the size of one message, decompressed.
+    `max_message_bytes` is the size of one message.
     """
     limits = {
         "max_message_bytes": max_message_bytes,
         "send_buffer_bytes": send_buffer_bytes,
         "rates": rates or HeartRates(),
-        "compression": compression,
         "random_bytes": staticmethod(random_bytes),
     }
     return type("SocketProtocol", (SocketProtocol,), limits)
@@ -89,7 +83,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     max_message_bytes: int = MAX_MESSAGE_BYTES
     send_buffer_bytes: int = SEND_BUFFER_BYTES
     rates: HeartRates = HeartRates()
-    compression: bool = False
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # uvicorn's, of which some are never used here, are among them: beyond thirty attributes an instance keeps their
@@ -117,9 +110,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _quiet
-        # Beyond the handshake from the start: its parser has no business with heads, which have been parsed.
+        # Beyond the handshake from the start: its parser has no business with heads, which have been parsed. It has no
+        # extensions: a compressor for each socket would take memory, and keep readers from being written to as one.
         self.conn = ServerProtocol(
-            extensions=[_small_deflate()] if self.compression else None,
             max_size=self.max_message_bytes,
             logger=_quiet,
             state=State.OPEN,
@@ -384,9 +377,3 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _heard(self, heart: Heart) -> None:
         heart.heard(self.loop.time())
         self._wire.lives(heart.liveness)
-
-
-def _small_deflate() -> ServerPerMessageDeflateFactory:
-    return ServerPerMessageDeflateFactory(
-        server_max_window_bits=WINDOW_BITS, client_max_window_bits=WINDOW_BITS, compress_settings={"memLevel": 5}
-    )

@@ -112,7 +112,8 @@ class Lane:
     def drains(self) -> int:
         return self._socket.drains
 
-    def attach(self, limit: int, on_change: Callable[[], None]) -> None:
+    def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
+        # A WebSocket has pings of its own.
         self._socket.attach(self, limit, on_change)
 
     def detach(self) -> None:
