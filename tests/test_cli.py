@@ -127,8 +127,11 @@ def test_config_prints_the_effective_configuration(tidegate: Run) -> None:
         (("serve", "--config", "bad.toml"), "server.port = 70000 (bad.toml): expected `int` <= 65535"),
         (("serve", "--port", "70000"), "server.port = 70000 (--port): expected `int` <= 65535"),
         (("serve", "--log-level", "loud"), "observability.log_level = 'loud' (--log-level): expected one of debug, "),
-        (("serve", "--store", "redis://h/0"), "store.url asks for a store that this version does not have yet"),
-        (("serve", "--host", "0.0.0.0"), "server.host = '0.0.0.0' can be reached from other machines"),
+        (
+            ("serve", "--store", "redis://h/0"),
+            "store.url = 'redis://h/0' (--store): this version has no such store yet, only memory:// and sqlite://",
+        ),
+        (("serve", "--host", "0.0.0.0"), "server.host = '0.0.0.0' (--host): it can be reached from other machines"),
         (("serve", "--model", "gpt-9"), "--model gpt-9: there is no model of this name, only smollm2"),
         (("serve", "--upstream", "localhost:1"), "--upstream localhost:1: expected an http or https URL"),
         (("serve", "--upstream", "http://u:hunter2@h/v1"), "--upstream http://***@h/v1: expected"),
@@ -248,7 +251,6 @@ def test_an_upstream_that_is_not_there_is_said(tidegate: Run) -> None:
     [
         (401, b"{}", "answered 401"),
         (200, b"<html>", "did not answer with a list of models"),
-        (200, b'{"data": [{"name": "a"}]}', "did not answer with a list of models"),
         (200, b'{"data": []}', "lists no models"),
     ],
 )
@@ -464,7 +466,10 @@ def test_tail_of_something_else_than_tidegate_fails(tidegate: Run, answer: bytes
     assert re.fullmatch(r"tidegate: [^\n]+\n", outcome.err)
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://x:y", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x", "tide.example:8000", "http://x:y", "http://", "http://u:p@x", "http://x/?a", "localhost:x", "http://é"],
+)
 def test_tail_of_an_address_that_is_none_fails(tidegate: Run, url: str) -> None:
     """Waiting would not make it one."""
     began = time.monotonic()

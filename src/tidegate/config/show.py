@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -12,6 +13,9 @@ from tidegate.config.settings import Settings
 from tidegate.core.url import MASK, shown_url
 
 _SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
+# A name that could be a key by mistake is not shown: keys have small letters and digits, or are long.
+_VARIABLE = re.compile(r"(?=.{1,64}$)(?:[A-Z][A-Z0-9_]*|[A-Za-z_]+)")
+_PATH = re.compile(r"[/.~].*", re.DOTALL)
 _URL_KEYS = ("url", "base_url", "jwks_url", "otlp_endpoint")
 _LONGEST = 200
 
@@ -35,10 +39,16 @@ def shown(key: Sequence[str], value: object) -> str:
     if _is_table(value) or _is_tables(value):
         return "a table" if _is_table(value) else "tables"
     name = next((part for part in reversed(key) if not part.isdecimal()), "")
-    if _SECRET_WORDS.intersection(name.split("_")):
+    if value and _SECRET_WORDS.intersection(name.split("_")) and not _names_a_secret(name, value):
         return MASK
     text = repr(shown_url(value)) if isinstance(value, str) else shown_url(repr(value))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def _names_a_secret(name: str, value: object) -> bool:
+    """Whether the value says where a secret is, and looks like it."""
+    pattern = {"env": _VARIABLE, "file": _PATH}.get(name.rpartition("_")[2])
+    return pattern is not None and isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _mask_urls(values: dict[str, Any]) -> None:
