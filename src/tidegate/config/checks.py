@@ -32,6 +32,8 @@ STORE_SCHEMES = (*ONE_HOST, *MANY_HOSTS)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:\*\.)?[^/?#\s*]+")
+# What Python makes of such bytes (PEP 383).
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,17 +52,19 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _auth(settings)
 
 
-def not_finite(values: object, key: str = "") -> Iterator[Problem]:
-    """Infinities and NaN, which TOML can write and no setting can mean."""
+def unreadable(values: object, key: str = "") -> Iterator[Problem]:
+    """Infinities and NaN, which TOML can write and no setting can mean, and bytes that are no text."""
     if isinstance(values, float) and not math.isfinite(values):
         yield key, "expected a finite number"
+    if isinstance(values, str) and _SURROGATE.search(values):
+        yield key, "expected text in UTF-8"
     children: Any = ()
     if isinstance(values, dict):
         children = cast("dict[str, object]", values).items()
     elif isinstance(values, list):
         children = enumerate(cast("list[object]", values))
     for part, value in children:
-        yield from not_finite(value, f"{key}.{part}" if key else str(part))
+        yield from unreadable(value, f"{key}.{part}" if key else str(part))
 
 
 def _server(settings: Settings) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
@@ -82,4 +83,5 @@ def _indices(settings: Settings, name: str) -> Iterator[str]:
 
 
 def _plain(settings: Settings) -> object:
-    return msgspec.json.decode(msgspec.json.encode(settings, enc_hook=repr))
+    # Not msgspec: the path of a flag may have bytes that are no UTF-8.
+    return json.loads(json.dumps(msgspec.to_builtins(settings, enc_hook=repr)))

@@ -11,6 +11,7 @@ import msgspec
 
 from tidegate.config.settings import Settings
 from tidegate.core.url import MASK, shown_url
+from tidegate.core.visible import UNSAFE
 
 _SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
 # A name that could be a key by mistake is not shown: keys have small letters and digits, or are long.
@@ -89,5 +90,5 @@ def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in cast("Sequence[object]", value)) + "]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     return json.dumps(value)

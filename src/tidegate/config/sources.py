@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import msgspec
 
-from tidegate.config.checks import normalised, not_finite, problems
-from tidegate.config.kinds import choices, is_structured, key_names, kind_of
+from tidegate.config.checks import normalised, problems, unreadable
+from tidegate.config.kinds import choices, is_index, is_structured, key_names, kind_of
 from tidegate.config.origins import Key, Origins, message, value_at
 from tidegate.config.settings import Settings
+from tidegate.config.words import in_words
 from tidegate.core.url import MASK
 from tidegate.errors import ConfigError
 
@@ -83,7 +84,7 @@ class _Draft:
         try:
             value = _from_text(text, kind)
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
-            raise self.error(key, _lowered(str(error)), source=name, value=text) from error
+            raise self.error(key, in_words(str(error)), source=name, value=text) from error
         self.put(key, value, name)
 
     def put(self, key: Key, value: object, source: str) -> None:
@@ -96,7 +97,7 @@ class _Draft:
 
     def settled(self) -> Settings:
         """The settings, once all sources are in. Raises `ConfigError` for the first problem."""
-        for key, problem in not_finite(self.values):
+        for key, problem in unreadable(self.values):
             raise self.error(tuple(key.split(".")), problem)
         try:
             settings = normalised(msgspec.convert(self.values, Settings))
@@ -128,14 +129,14 @@ class _Draft:
         if problem.startswith("Invalid"):
             allowed = choices(kind_of(key[:-1] if key[-1] == "provider" else key, self.values))
             return self.error(key, "expected one of " + ", ".join(allowed))
-        return self.error(key, _lowered(problem).replace("`object`", "a table").replace("`array`", "a list"))
+        return self.error(key, in_words(problem))
 
     def _slot(self, node: object, part: str, empty: object, key: Key, source: str) -> str | int:
         """The index under which `part` stands in a table or list, once there is something."""
         if isinstance(node, dict):
             cast("dict[str, object]", node).setdefault(part, empty)
             return part
-        if not isinstance(node, list):
+        if not (isinstance(node, list) and is_index(part)):
             raise self.error(key[:-1], "expected a table")
         entries = cast("list[object]", node)
         if int(part) > len(entries):
@@ -152,7 +153,7 @@ def _variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(LEVEL)]
+    return [(int(part), "") if is_index(part) else (-1, part) for part in name.split(LEVEL)]
 
 
 def _from_text(text: str, kind: Any) -> object:
@@ -177,7 +178,3 @@ def _missing(key: Key, values: object) -> str:
 def _from_path(path: str) -> Key:
     """`.models[1].rate` as a key."""
     return tuple(part for part in re.sub(r"\[(\d+)\]", r".\1", path).split(".") if part)
-
-
-def _lowered(problem: str) -> str:
-    return problem[:1].lower() + problem[1:]

@@ -27,8 +27,9 @@ def with_state_store(settings: Settings, environ: Mapping[str, str]) -> Settings
         folder = Path(base).absolute() / "tidegate"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"the user's state directory, which $XDG_STATE_HOME may name, cannot be made ({error}): name another place "
+            f"the user's state directory, which $XDG_STATE_HOME may name, cannot be made ({reason}): name another place "
             "by --store sqlite:////PATH, or --store memory:// to keep nothing",
             key=("store", "url"),
         ) from error

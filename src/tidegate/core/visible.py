@@ -7,7 +7,7 @@ import re
 # A terminal obeys C0 but tab and newline, DEL, and C1, which is what ECMA-48 writes `ESC [` as in one character.
 # Bidi embeddings, overrides and isolates (UAX 9, 2) make the order of what is read another than that of what is there;
 # U+2028 and U+2029 begin a line for many readers of logs; a lone surrogate is no text at all.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
@@ -15,7 +15,7 @@ def visible(text: str) -> str:
 
     Each is replaced by itself, so a sequence cut in two is as harmless as a whole one. Newlines and tabs stay.
     """
-    return _UNSAFE.sub(_escape, text)
+    return UNSAFE.sub(_escape, text)
 
 
 def visible_line(text: str) -> str:

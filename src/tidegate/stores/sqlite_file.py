@@ -118,6 +118,8 @@ class DatabaseFile:
         Raises `ConfigError` where it cannot be used, `InUse` where another process has it.
         """
         try:
+            if self.path.is_dir():
+                raise IsADirectoryError
             if self._create_parents:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -203,6 +205,8 @@ class DatabaseFile:
         if isinstance(error, FileNotFoundError):
             missing = f"there is no directory {self.path.parent} for the store (No such file or directory): make it"
             return ConfigError(f"{missing}, or {_ANOTHER}", key=_KEY)
+        if isinstance(error, IsADirectoryError):
+            return ConfigError(f"{self.path} is a directory: name a file in it", key=_KEY)
         return ConfigError(f"the store {self.path} cannot be written ({error.strerror}): {_REMEDY}", key=_KEY)
 
 
