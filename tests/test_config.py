@@ -323,7 +323,7 @@ def test_without_a_store_logs_live_in_the_users_state_directory(tmp_path: Path) 
 def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """With the two ways out."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"--store sqlite:////PATH, or --store memory://"):
+    with pytest.raises(ConfigError, match=r"another place by --store sqlite:////PATH, or --store memory://"):
         with_state_store(Settings(), {"XDG_STATE_HOME": str(tmp_path / "file")})
 
 

@@ -29,8 +29,8 @@ def with_state_store(settings: Settings, environ: Mapping[str, str]) -> Settings
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"the user's state directory, which $XDG_STATE_HOME may name, cannot be made ({reason}): name another place "
-            "by --store sqlite:////PATH, or --store memory:// to keep nothing",
+            f"the user's state directory, which $XDG_STATE_HOME may name, cannot be made ({reason}): name another "
+            "place by --store sqlite:////PATH, or --store memory:// to keep nothing",
             key=("store", "url"),
         ) from error
     store = msgspec.structs.replace(settings.store, url=sqlite_url(folder / FILE))
