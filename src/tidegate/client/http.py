@@ -27,10 +27,14 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
         # As bytes: an id that a server gave, and wants back, may have characters beyond Latin-1.
         fields = {name: value.encode("utf-8", "replace") for name, value in headers.items()}
         connection.request("GET", target, headers={**fields, "connection": "close"})
-        return connection.getresponse()
+        response = connection.getresponse()
     except FAILURES as error:
         connection.close()
         raise UpstreamUnreachable(f"{shown_url(url)} does not answer: {reason(error)}") from error
+    if connection.sock is not None:
+        # The server would keep the connection. The response has it open for as long as it is read.
+        connection.sock.close()
+    return response
 
 
 def connect(url: str, timeout: float) -> http.client.HTTPConnection:
