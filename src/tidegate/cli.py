@@ -98,7 +98,10 @@ def commands() -> None:
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")
 def serve(file: Path | None, model: str | None, upstream: str | None, insecure_no_auth: bool, **flags: Any) -> int:
-    """Serve models, until SIGTERM or Ctrl-C."""
+    """Serve models, until SIGTERM or Ctrl-C.
+
+    UPSTREAM_API_KEY holds the key for --upstream, if one is needed.
+    """
     from tidegate import config
 
     settings, origins = config.read(file, os.environ, _overrides(flags))
@@ -191,7 +194,8 @@ def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> Non
 def tail(stream: str, url: str, after: str | None) -> int:
     """Follow a stream or a topic, across broken connections and restarts of the server.
 
-    TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory only (memory://) has
+    TIDEGATE_API_KEY holds the key, if one is needed. Control characters of what others wrote are shown as escapes,
+    in a pipe too. A server that keeps its logs in memory only (memory://) has
     forgotten them after a restart.
     """
     from tidegate.client.tail import follow
