@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from scripted_kit import Scripted, head
 
 from tidegate.cli import main
 from tidegate.config import Settings, behind, load, only
@@ -127,8 +127,11 @@ def test_config_prints_the_effective_configuration(tidegate: Run) -> None:
         (("serve", "--config", "bad.toml"), "server.port = 70000 (bad.toml): expected `int` <= 65535"),
         (("serve", "--port", "70000"), "server.port = 70000 (--port): expected `int` <= 65535"),
         (("serve", "--log-level", "loud"), "observability.log_level = 'loud' (--log-level): expected one of debug, "),
-        (("serve", "--store", "redis://h/0"), "store.url asks for a store that this version does not have yet"),
-        (("serve", "--host", "0.0.0.0"), "server.host = '0.0.0.0' can be reached from other machines"),
+        (
+            ("serve", "--store", "redis://h/0"),
+            "store.url = 'redis://h/0' (--store): this version has no such store yet, only memory:// and sqlite://",
+        ),
+        (("serve", "--host", "0.0.0.0"), "server.host = '0.0.0.0' (--host): it can be reached from other machines"),
         (("serve", "--model", "gpt-9"), "--model gpt-9: there is no model of this name, only smollm2"),
         (("serve", "--upstream", "localhost:1"), "--upstream localhost:1: expected an http or https URL"),
         (("serve", "--upstream", "http://u:hunter2@h/v1"), "--upstream http://***@h/v1: expected"),
@@ -248,7 +251,6 @@ def test_an_upstream_that_is_not_there_is_said(tidegate: Run) -> None:
     [
         (401, b"{}", "answered 401"),
         (200, b"<html>", "did not answer with a list of models"),
-        (200, b'{"data": [{"name": "a"}]}', "did not answer with a list of models"),
         (200, b'{"data": []}', "lists no models"),
     ],
 )
@@ -355,47 +357,11 @@ def test_tail_into_a_pipe_that_closes_ends_quietly(server: Process) -> None:
         assert tail.stderr.read() == b""
 
 
-def head(status: int = 200, kind: str = "text/event-stream", **fields: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} Answer", f"content-type: {kind}", "connection: close"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
 def delta(position: int, text: str) -> bytes:
     return f"id: ab-{position}\nevent: delta\ndata: {json.dumps({'text': text})}\n\n".encode()
 
 
 END = b'id: ab-9\nevent: completed\ndata: {"finish_reason":"stop"}\n\n'
-
-
-class Scripted:
-    """A server whose n-th connection is answered with the n-th of these bytes, and then closed."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self._answers = answers
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._listening.settimeout(30)
-        self._thread = threading.Thread(target=self._run)
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self.requests: list[str] = []
-
-    def __enter__(self) -> Scripted:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
-        self._listening.close()
-
-    def _run(self) -> None:
-        for answer in self._answers:
-            connection, _ = self._listening.accept()
-            with connection:
-                request = b""
-                while b"\r\n\r\n" not in request:
-                    request += connection.recv(65536)
-                self.requests.append(request.decode())
-                connection.sendall(answer)
 
 
 def test_tail_survives_a_restart_of_the_server(tidegate: Run) -> None:
@@ -464,7 +430,10 @@ def test_tail_of_something_else_than_tidegate_fails(tidegate: Run, answer: bytes
     assert re.fullmatch(r"tidegate: [^\n]+\n", outcome.err)
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://x:y", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x", "tide.example:8000", "http://x:y", "http://", "http://u:p@x", "http://x/?a", "localhost:x", "http://é"],
+)
 def test_tail_of_an_address_that_is_none_fails(tidegate: Run, url: str) -> None:
     """Waiting would not make it one."""
     began = time.monotonic()

@@ -59,9 +59,13 @@ def test_the_configured_issuer_and_audience_are_in_it(tidegate: Run, ttl: str, s
 @pytest.mark.parametrize(
     ("config", "secret", "message"),
     [
-        ("", SECRET, "auth.jwt_secret_env is not set"),
-        (CONFIGURED, "", "auth.jwt_secret_env = 'JWT_SECRET': the environment has no such variable"),
-        (CONFIGURED, "short", "auth.jwt_secret_env = 'JWT_SECRET': the secret must have at least 32 bytes"),
+        ("", SECRET, "auth.jwt_secret_env = '' (default): it is not set"),
+        (CONFIGURED, "", "auth.jwt_secret_env = 'JWT_SECRET' (tidegate.toml): the environment has no such variable"),
+        (
+            CONFIGURED,
+            "short",
+            "auth.jwt_secret_env = 'JWT_SECRET' (tidegate.toml): the secret must have at least 32 bytes",
+        ),
     ],
 )
 def test_without_a_secret(

@@ -166,7 +166,7 @@ KEY = "[[auth.keys]]\nname = '{}'\nsha256 = '{}'\nscopes = {}\n"
         ("[server]\nport = 70000", "server.port = 70000", "expected `int` <= 65535"),
         ("[server]\nport = '8000'", "server.port = '8000'", "expected `int`, got `str`"),
         ("[server]\nport = true", "server.port = True", "expected `int`, got `bool`"),
-        ("[server]\nprt = 1", "server.prt = 1", "trusted_proxies"),
+        ("[server]\nprt = 1", "server.prt = 1", "workers"),
         ("[server]\nhost = ''", "server.host = ''", ">= 1"),
         ("[server]\npublic_url = 'app.example.com'", "server.public_url = 'app.example.com'", "fragment"),
         ("[server]\npublic_url = 'https://x/?a=b'", "server.public_url = ", "fragment"),
@@ -186,18 +186,18 @@ KEY = "[[auth.keys]]\nname = '{}'\nsha256 = '{}'\nscopes = {}\n"
         ("[observability]\nlog_level = 'x'", "observability.log_level = 'x'", "debug, info, warning, error"),
         ("models = []", "models = []", "at least one model"),
         ("models = [5]", "models.0 = 5", "expected a table, got `int`"),
-        ("[[models]]\nname = 'a'", "models.0.provider", "one of llama, openai, replay, python"),
+        ("[[models]]\nname = 'a'", "models.0.provider", "one of llama, openai, anthropic, replay, python"),
         ("[[models]]\nprovider = 'llama'", "models.0.name", "missing"),
-        ("[[models]]\nname = 'a'\nprovider = 'anthropic'", "models.0.provider = 'anthropic'", "replay, python"),
+        ("[[models]]\nname = 'a'\nprovider = 'gemini'", "models.0.provider = 'gemini'", "anthropic, replay, python"),
         (REPLAY + REPLAY.replace("'a'", "'b'") + "rate = -1", "models.1.rate = -1", ">= 0.0"),
         (REPLAY + "rate = inf", "models.0.rate = inf", "finite number"),
         (REPLAY + "parallel = 4", "models.0.parallel = 4", "rate"),
         (REPLAY + "text = 'a'\nfile = 'b'", "models.0.file = 'b'", "either text or file"),
         (REPLAY + REPLAY, "models.1.name = 'a'", "is also that of models.0"),
         (OPENAI, "models.0.base_url", "either base_url or upstreams"),
-        (OPENAI + "base_url = 'upstream:80'", "models.0.base_url = 'upstream:80'", "https URL"),
-        (OPENAI + "upstreams = [{base_url = 'x'}]", "models.0.upstreams.0.base_url = 'x'", "https URL"),
-        (OPENAI + "base_url = 'http://x:99999'", "models.0.base_url = 'http://x:99999'", "https URL"),
+        (OPENAI + "base_url = 'upstream:80'", "models.0.base_url = 'upstream:80'", "https URL in ASCII"),
+        (OPENAI + "upstreams = [{base_url = 'x'}]", "models.0.upstreams.0.base_url = 'x'", "https URL in ASCII"),
+        (OPENAI + "base_url = 'http://x:99999'", "models.0.base_url = 'http://x:99999'", "https URL in ASCII"),
         ("[[models]]\nname = 'a'\nprovider = 'python'\ntarget = 'x'", "models.0.target = 'x'", "module:attribute"),
         ("[[models]]\nname = 'a'\nprovider = 'python'\ntarget = 5", "models.0.target = 5", "expected `str`"),
         (KEY.format("a", DIGEST, "['reed']"), "auth.keys.0.scopes.0 = 'reed'", "subscribe, admin"),
@@ -323,7 +323,7 @@ def test_without_a_store_logs_live_in_the_users_state_directory(tmp_path: Path) 
 def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """With the two ways out."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"--store sqlite:////PATH, or --store memory://"):
+    with pytest.raises(ConfigError, match=r"another place by --store sqlite:////PATH, or --store memory://"):
         with_state_store(Settings(), {"XDG_STATE_HOME": str(tmp_path / "file")})
 
 
@@ -424,7 +424,7 @@ def test_every_key_is_documented_with_its_default_and_every_documented_key_is_pa
     written = dict(documented())
     assert set(written) == set(keys)
     for key, default in written.items():
-        if keys[key] is msgspec.NODEFAULT:
-            assert default == "required", key
+        if keys[key] in (msgspec.NODEFAULT, None):
+            assert default == ("required" if keys[key] is msgspec.NODEFAULT else "the model's"), key
         else:
             assert tomllib.loads(f"x = {default}") == msgspec.json.decode(msgspec.json.encode({"x": keys[key]})), key

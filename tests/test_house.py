@@ -23,7 +23,7 @@ MAX_RECORD_LINES = 40
 
 DRAWN = re.compile(
     r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+) +(?P<code>[a-z_]+) +"
-    r"(?P<status>\d{3}|the upstream's own|never answered: exit code 2)(?P<retryable> +yes)?$",
+    r"(?P<status>\d{3}|the upstream's own|never answered: exit code [12])(?P<retryable> +yes)?$",
     re.MULTILINE,
 )
 PIN = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+")
@@ -81,7 +81,11 @@ def test_every_error_is_drawn_in_the_tree() -> None:
         ancestors[depth:] = [line["name"]]
         drawn[line["name"]] = (ancestors[depth - 1], line["code"], line["status"], line["retryable"] is not None)
 
-    unlike = {"UpstreamRefused": "the upstream's own", "ConfigError": "never answered: exit code 2"}
+    unlike = {
+        "UpstreamRefused": "the upstream's own",
+        "ConfigError": "never answered: exit code 2",
+        "InUse": "never answered: exit code 1",
+    }
     _, *classes = errors_below(TidegateError)
     assert drawn == {
         kind.__name__: (

@@ -150,7 +150,8 @@ def test_a_port_in_use_is_said_in_one_line(replay: Path) -> None:
             assert second.wait() == 1
             assert second.ready == ""
             assert second.stderr() == (
-                f"tidegate: port {port} on 127.0.0.1 is in use: stop the other server, or choose another by --port\n"
+                f"tidegate: server.port = {port} (--port): port {port} on 127.0.0.1 is in use: stop the other server, "
+                "or choose another by --port\n"
             )
         assert httpx.get(first.url + "/readyz").status_code == 200
 

@@ -218,7 +218,9 @@ def _store(settings: Settings) -> Store:
 
 
 def _model(model: ModelSettings) -> Model:
-    name: str = model.__struct_config__.tag  # type: ignore[assignment]
+    name = str(model.__struct_config__.tag)
+    if name not in PROVIDERS:
+        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
     provider = _load(PROVIDERS[name])(model)
     return Model(
         model.name,

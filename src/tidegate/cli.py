@@ -7,13 +7,16 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from tidegate.core.api_key import key_in
 from tidegate.core.principal import Scope
-from tidegate.errors import ConfigError, TidegateError
+from tidegate.core.visible import visible_line
+from tidegate.errors import ConfigError, InUse, TidegateError
 
 if TYPE_CHECKING:
     from tidegate.config import Settings
@@ -24,6 +27,9 @@ INTERRUPTED = 130
 
 UPSTREAM_KEY = "UPSTREAM_API_KEY"
 """The environment variable with the key for `--upstream`, as in the documentation's example."""
+
+CLIENT_KEY = "TIDEGATE_API_KEY"
+"""And that with the key of a client."""
 
 _TTL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -45,13 +51,14 @@ _SCOPES = click.option(
 
 def main() -> None:
     """The program's entry: every expected failure is one line on stderr and an exit code."""
+    _write_anything()
     try:
         code = commands.main(prog_name="tidegate", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except ConfigError as error:
-        code = _complain(error, MISUSED)
+        code = _complain(error, FAILED if isinstance(error, InUse) else MISUSED)
     except TidegateError as error:
         code = _complain(error, FAILED)
     except click.Abort:
@@ -63,8 +70,15 @@ def main() -> None:
     sys.exit(code)
 
 
+def _write_anything() -> None:
+    """What the terminal's encoding lacks is shown as its escape: a character must not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _complain(error: TidegateError, code: int) -> int:
-    click.echo(f"tidegate: {error.message}", err=True)
+    click.echo(f"tidegate: {visible_line(error.message)}", err=True)
     return code
 
 
@@ -84,21 +98,34 @@ def commands() -> None:
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")
 def serve(file: Path | None, model: str | None, upstream: str | None, insecure_no_auth: bool, **flags: Any) -> int:
-    """Serve models, until SIGTERM or Ctrl-C."""
+    """Serve models, until SIGTERM or Ctrl-C.
+
+    UPSTREAM_API_KEY holds the key for --upstream, if one is needed.
+    """
     from tidegate import config
 
-    settings = config.load(file, os.environ, _overrides(flags))
-    config.refuse_unavailable(settings)
-    config.refuse_exposed(settings, insecure=insecure_no_auth)
-    if upstream is not None:
-        settings = _behind(settings, upstream, model)
-    elif model is not None:
-        settings = config.only(settings, model)
+    settings, origins = config.read(file, os.environ, _overrides(flags))
+    try:
+        config.refuse_unavailable(settings)
+        config.refuse_exposed(settings, insecure=insecure_no_auth)
+        if upstream is not None:
+            origins.models_flag, origins.only_flag = "--upstream", True
+            settings = _behind(settings, upstream, model)
+        elif model is not None:
+            origins.models_flag = "--model"
+            settings = config.only(settings, model)
+        settings = config.with_state_store(settings, os.environ)
+        return _serve(settings)
+    except ConfigError as error:
+        raise origins.located(error, settings) from error
 
-    settings = config.with_state_store(settings, os.environ)
+
+def _serve(settings: Settings) -> int:
+    from tidegate import config
 
     # An installed command imports from its own folder; `python` models stand where the user does.
     sys.path.insert(0, str(Path.cwd()))
+    config.refuse_unusable(settings, os.environ)
 
     from tidegate import server
 
@@ -142,8 +169,12 @@ def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> Non
     from tidegate import config
     from tidegate.gate.tokens import mint, secret_of
 
-    auth = config.load(file, os.environ, {}).auth
-    secret = secret_of(auth.jwt_secret_env, os.environ)
+    settings, origins = config.read(file, os.environ, {})
+    auth = settings.auth
+    try:
+        secret = secret_of(auth.jwt_secret_env, os.environ)
+    except ConfigError as error:
+        raise origins.located(error, settings) from error
     minted = mint(
         secret,
         sub=sub,
@@ -163,13 +194,14 @@ def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> Non
 def tail(stream: str, url: str, after: str | None) -> int:
     """Follow a stream or a topic, across broken connections and restarts of the server.
 
-    TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory only (memory://) has
+    TIDEGATE_API_KEY holds the key, if one is needed. Control characters of what others wrote are shown as escapes,
+    in a pipe too. A server that keeps its logs in memory only (memory://) has
     forgotten them after a restart.
     """
     from tidegate.client.tail import follow
 
     try:
-        return follow(url, stream, after=after, api_key=os.environ.get("TIDEGATE_API_KEY", "").strip())
+        return follow(url, stream, after=after, api_key=key_in(CLIENT_KEY, os.environ))
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -222,10 +254,10 @@ def bench(
 
 def _behind(settings: Settings, upstream: str, model: str | None) -> Settings:
     from tidegate import config
-    from tidegate.client.http import list_models
+    from tidegate.client.models import list_models
 
     url = config.upstream_url(upstream)
-    api_key = os.environ.get(UPSTREAM_KEY, "").strip()
+    api_key = key_in(UPSTREAM_KEY, os.environ)
     names = list_models(url, api_key)
     return config.behind(settings, url, names, wanted=model, api_key_env=UPSTREAM_KEY if api_key else "")
 

@@ -55,6 +55,7 @@
     │   └── Interrupted              interrupted            503     yes
     ├── CancelTimeout                cancel_timeout         504     yes
     └── ConfigError                  config_error           never answered: exit code 2
+        └── InUse                    in_use                 never answered: exit code 1
 
 On the wire they have OpenAI's shape, so that its SDKs raise the matching class:
 `{"error": {"type", "code", "message", "param", "request_id"}}`.
@@ -453,10 +454,27 @@ class CancelTimeout(TidegateError):
 
 
 class ConfigError(TidegateError):
-    """The configuration cannot be used: the message names the key, the value and where it stands."""
+    """The configuration cannot be used: the message names the key, the value and where it stands.
+
+    What shows only when it is used does not know where it stands. It has the `key`, in parts, a model's with its name
+    in place of its index, and the `problem` without them: `config.Origins` makes the message of these.
+    """
 
     type = "configuration_error"
     code = "config_error"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, key: tuple[str, ...] = (), problem: str | None = None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.key = key
+        self.problem = message if problem is None else problem
+
+
+class InUse(ConfigError):
+    """Another process has the port or the store: right for one server, and one too many."""
+
+    code = "in_use"
 
 
 def recall(type: str, code: str, message: str) -> TidegateError:

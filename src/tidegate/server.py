@@ -18,7 +18,7 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
-from tidegate.errors import TidegateError
+from tidegate.errors import ConfigError, InUse
 from tidegate.observe.logging import configure
 from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
@@ -102,7 +102,7 @@ async def serve(app: Application, settings: Settings, *, socket_path: str | None
 def bind(host: str, port: int) -> list[socket.socket]:
     """Sockets bound to every address of `host`, not listening yet; port 0 takes one free port for all of them.
 
-    Raises `TidegateError` where the port is taken, or no address is one of this machine.
+    Raises `InUse` where the port is taken, `ConfigError` where no address is one of this machine.
     """
     sockets: list[socket.socket] = []
     try:
@@ -111,7 +111,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
             sockets += _bound(family, (address[0], taken, *address[2:]))
         if not sockets:
             raise OSError(errno.EADDRNOTAVAIL, "not an address of this machine")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         for each in sockets:
             each.close()
         raise _cannot_listen(host, port, error) from error
@@ -293,7 +293,12 @@ def _bound(family: int, address: tuple[Any, ...]) -> list[socket.socket]:
     return [sock]
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> TidegateError:
-    if error.errno == errno.EADDRINUSE:
-        return TidegateError(f"port {port} on {host} is in use: stop the other server, or choose another by --port")
-    return TidegateError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+def _cannot_listen(host: str, port: int, error: OSError | ValueError) -> ConfigError:
+    """The resolver raises `ValueError` for what no host name can be."""
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        problem = f"port {port} on {host} is in use: stop the other server, or choose another by --port"
+        return InUse(problem, key=("server", "port"))
+    key = ("server", "port" if number == errno.EACCES else "host")
+    reason = (isinstance(error, OSError) and error.strerror) or "it is no host name"
+    return ConfigError(f"cannot listen on {host}, port {port}: {reason}", key=key)

@@ -152,3 +152,64 @@ def test_a_reconnect_that_cannot_be_read_is_an_error() -> None:
     """A server that breaks the protocol is not guessed at."""
     with pytest.raises(UpstreamMalformed):
         connected().feed(b"event: reconnect\ndata: soon\n\n")
+
+
+@pytest.mark.parametrize("header", ["-5", "1e9", "soon", "", "Fri, 31 Dec 99999 23:59:59 GMT", "NaN", "٣", "9" * 5000])
+def test_a_retry_after_that_is_no_number_counts_for_nothing(header: str) -> None:
+    """Negative, text, a date of any year: it comes back when it would have anyway."""
+    reader = session()
+    answer(reader, 503, retry_after=header)
+    assert reader.lost() == 1
+
+
+def test_a_retry_after_of_years_is_cut() -> None:
+    """No server silences a reader for longer than five minutes."""
+    reader = session()
+    answer(reader, 503, retry_after="999999999")
+    assert reader.lost() == 300
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": {"message": "caf\xe9"}}', "caf\ufffd (400)"),
+        (b'{"error": {"message": "x", "code": NaN}}', "x (400)"),
+        (b'{"error": "text"}', "text (400)"),
+        (b'{"detail": "text"}', "text (400)"),
+        (b'{"error": {"message": null}}', "the server answered 400"),
+        (b'{"error": {"message": {"a": 1}}}', "the server answered 400"),
+        (b"[" * 100_000, "the server answered 400"),
+        (b"\xff\xfe", "the server answered 400"),
+        (b"", "the server answered 400"),
+    ],
+)
+def test_an_error_is_told_as_well_as_it_can_be_read(body: bytes, said: str) -> None:
+    """Bytes that are not UTF-8, NaN, other shapes, nesting without end, nothing at all."""
+    with pytest.raises(UpstreamRefused) as caught:
+        answer(session(), 400, body)
+    assert caught.value.message == said
+
+
+def test_a_redirect_is_told_with_its_place() -> None:
+    """It is not followed, since the key would go along; its user and query may be secret."""
+    with pytest.raises(UpstreamRefused, match=r"redirects to https://\*\*\*@x/y\?\*\*\*: give that .* \(308\)"):
+        answer(session(), 308, location="https://u:p@x/y?key=p")
+
+
+def test_an_event_stream_that_was_compressed_unasked_is_refused() -> None:
+    """Its bytes would be taken for events that are not there."""
+    with pytest.raises(UpstreamMalformed, match="compressed although nobody asked"):
+        answer(session(), content_encoding="gzip")
+
+
+@pytest.mark.parametrize("data", ['{"after_ms":NaN}', '{"after_ms":"5"}', "[" * 100_000, '"\\ud800"', "{}"])
+def test_a_reconnect_of_any_kind_is_no_traceback(data: str) -> None:
+    """What cannot be read is a typed error."""
+    with pytest.raises(UpstreamMalformed, match="a reconnect event without after_ms"):
+        connected().feed(f"event: reconnect\ndata: {data}\n\n".encode())
+
+
+def test_names_and_positions_of_any_bytes_make_a_path() -> None:
+    """What a shell hands over need not be UTF-8."""
+    reader = Session("\udcff", after="\udcff", random=lambda: 0.0)
+    assert reader.request()[0] == "/v1/topics/%3F/events?after=%3F"

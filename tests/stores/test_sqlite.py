@@ -16,7 +16,7 @@ import pytest
 
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
-from tidegate.errors import ConfigError, IdempotencyMismatch, StoreUnavailable, StreamNotFound, TidegateError
+from tidegate.errors import ConfigError, IdempotencyMismatch, InUse, StoreUnavailable, StreamNotFound
 from tidegate.stores.base import Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
@@ -294,9 +294,9 @@ async def test_what_cannot_be_written_stops_nobody_else(store: SqliteStore, path
 async def test_a_second_process_is_refused(store: SqliteStore, path: Path) -> None:
     """Two processes never fill one file: the second is told who has it."""
     said = await asyncio.to_thread(opened_elsewhere, path)
-    assert "TidegateError" in said
+    assert "InUse" in said
     assert f"the store {path} is in use by process {os.getpid()}" in said
-    with pytest.raises(TidegateError, match="in use by process"):
+    with pytest.raises(InUse, match="in use by process"):
         await a_store(path).open()
     await store.close()
     assert await asyncio.to_thread(opened_elsewhere, path) == ""

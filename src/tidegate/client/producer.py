@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Meta
 
-from tidegate.client.http import bearer, connect
+from tidegate.client.http import FAILURES, bearer, connect
 from tidegate.client.session import TRANSIENT_STATUSES
+from tidegate.client.words import error_fields, quoted, reason
 from tidegate.core.backoff import Backoff
-from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamUnreachable, recall
+from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamMalformed, UpstreamUnreachable, recall
 
 PATIENCE_SECONDS = 60.0
 """How long an append is repeated: a server that restarts is back in a few; a stream's lease has long run out then."""
@@ -35,7 +36,7 @@ KINDS: dict[str, type[TidegateError]] = {kind.code: kind for kind in (Fenced, St
 
 class _Lease(msgspec.Struct):
     token: str
-    seconds: float
+    seconds: Annotated[float, Meta(gt=0)]
 
 
 class _Opened(msgspec.Struct):
@@ -43,16 +44,6 @@ class _Opened(msgspec.Struct):
     offset: int
     text: str
     lease: _Lease | None
-
-
-class _Error(msgspec.Struct):
-    type: str
-    code: str
-    message: str
-
-
-class _Refused(msgspec.Struct):
-    error: _Error
 
 
 class Producer:
@@ -87,9 +78,8 @@ class Producer:
         self._sleep = sleep
         self._clock = clock
         self.lease_seconds = LEASE_SECONDS
-        opened = msgspec.json.decode(
-            self._call("/v1/streams", {"producer": "client", "metadata": metadata}, {"idempotency-key": key}),
-            type=_Opened,
+        opened = _opened(
+            self._call("/v1/streams", {"producer": "client", "metadata": metadata}, {"idempotency-key": key})
         )
         self.id = opened.id
         self.text = opened.text
@@ -166,25 +156,32 @@ class Producer:
             self._connection.request("POST", self._prefix + path, msgspec.json.encode(body), fields)
             response = self._connection.getresponse()
             answer = response.read(MAX_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
+        except FAILURES as error:
             self._connection.close()
             if self._in_use:
                 # One that was kept open may have been closed meanwhile; it says nothing of the server.
                 self._in_use = False
                 return self._post(path, body, headers)
-            raise UpstreamUnreachable(f"the server cannot be reached: {error or type(error).__name__}") from error
+            raise UpstreamUnreachable(f"the server cannot be reached: {reason(error)}") from error
         self._in_use = True
         if response.status in TRANSIENT_STATUSES:
             raise UpstreamUnreachable(f"the server answered {response.status}")
-        if response.status >= 400:
+        if not 200 <= response.status < 300:
             raise _refusal(response.status, answer)
         return answer
 
 
-def _refusal(status: int, answer: bytes) -> TidegateError:
+def _opened(answer: bytes) -> _Opened:
     try:
-        error = msgspec.json.decode(answer, type=_Refused).error
-    except msgspec.DecodeError:
-        return TidegateError(f"the server answered {status}")
-    kind = KINDS.get(error.code)
-    return kind(error.message) if kind is not None else recall(error.type, error.code, error.message)
+        return msgspec.json.decode(answer, type=_Opened)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise UpstreamMalformed(f"the server did not answer with a stream: {quoted(answer)}") from error
+
+
+def _refusal(status: int, answer: bytes) -> TidegateError:
+    error = error_fields(answer)
+    code, message = error.get("code"), error.get("message") or f"the server answered {status}"
+    if code is None:
+        return TidegateError(message)
+    kind = KINDS.get(code)
+    return kind(message) if kind is not None else recall(error.get("type", TidegateError.type), code, message)

@@ -10,8 +10,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from tidegate.client.words import error_message, quoted
 from tidegate.core.backoff import JITTER, MAX_FLOOR, Backoff
 from tidegate.core.sse import Decoder, ServerSentEvent
+from tidegate.core.url import shown_url
 from tidegate.errors import UpstreamMalformed, UpstreamRefused
 
 TERMINAL_EVENTS = frozenset({"completed", "cancelled", "failed"})
@@ -25,18 +27,10 @@ class _Reconnect(msgspec.Struct):
     after_ms: float
 
 
-class _Error(msgspec.Struct):
-    message: str
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _Error
-
-
 def events_path(name: str) -> str:
     """Where the events of a stream (`gen_…`) or else of a topic are, below the server's URL."""
     kind = "streams" if name.startswith(STREAM_PREFIX) else "topics"
-    return f"/v1/{kind}/{quote(name, safe='')}/events"
+    return f"/v1/{kind}/{quote(name, safe='', errors='replace')}/events"
 
 
 class Session:
@@ -68,7 +62,7 @@ class Session:
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if self._last_event_id:
             return self._path, {**headers, "last-event-id": self._last_event_id}
-        return self._path + (f"?{urlencode({'after': self._after})}" if self._after else ""), headers
+        return self._path + (f"?{urlencode({'after': self._after}, errors='replace')}" if self._after else ""), headers
 
     def answered(self, status: int, headers: Callable[[str], str | None], body: Callable[[], bytes]) -> bool:
         """Whether events follow; if not, the answer is done with. `headers` looks one up by its name in lower case.
@@ -83,9 +77,13 @@ class Session:
             self._asked_to_wait = _seconds(headers("retry-after"))
             return False
         if status != 200:
-            raise UpstreamRefused(_message(body(), status), type="upstream_error", status=status)
+            said = _moved(headers("location")) or error_message(body())
+            message = f"{said} ({status})" if said else f"the server answered {status}"
+            raise UpstreamRefused(message, type="upstream_error", status=status)
         if (headers("content-type") or "").partition(";")[0].strip().lower() != "text/event-stream":
-            raise UpstreamMalformed("the server answered with something else than an event stream")
+            raise UpstreamMalformed(f"the server answered with something else than an event stream: {quoted(body())}")
+        if (headers("content-encoding") or "identity").strip().lower() != "identity":
+            raise UpstreamMalformed("the event stream is compressed although nobody asked for it, by a proxy perhaps")
         self._backoff.reset()
         return True
 
@@ -112,7 +110,7 @@ class Session:
         elif event.event == "reconnect":
             try:
                 after_ms = msgspec.json.decode(event.data, type=_Reconnect).after_ms
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 raise UpstreamMalformed(f"a reconnect event without after_ms: {error}") from error
             self._asked_to_wait = min(max(after_ms / 1000, 0.0), MAX_FLOOR)
 
@@ -124,8 +122,6 @@ def _seconds(retry_after: str | None) -> float | None:
     return min(float(retry_after), MAX_FLOOR)
 
 
-def _message(body: bytes, status: int) -> str:
-    try:
-        return f"{msgspec.json.decode(body, type=_ErrorBody).error.message} ({status})"
-    except msgspec.DecodeError:
-        return f"the server answered {status}"
+def _moved(location: str | None) -> str:
+    """A redirect is not followed: the key would go where nobody meant to send it."""
+    return f"the server redirects to {shown_url(location)}: give that place as its URL" if location else ""

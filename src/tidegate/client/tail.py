@@ -1,19 +1,19 @@
-"""Following a stream or a topic in a terminal: its text, or messages, on stdout, what happens to it on stderr."""
+"""Following a stream or a topic in a terminal, across lost connections."""
 
 from __future__ import annotations
 
 import http.client
 import random
-import sys
 import time
 from collections.abc import Iterator
 
-import msgspec
-
-from tidegate.client.http import bearer, get
+from tidegate.client.http import FAILURES, bearer, get
+from tidegate.client.printer import Printer
 from tidegate.client.session import Session
+from tidegate.client.words import reason
 from tidegate.core.sse import ServerSentEvent
-from tidegate.errors import UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
+from tidegate.core.url import is_plain_http, shown_url
+from tidegate.errors import ConfigError, UpstreamRefused, UpstreamUnreachable
 
 SILENCE_SECONDS = 60.0
 """Four of the server's default heartbeats: a connection that is silent for longer is dead."""
@@ -25,32 +25,27 @@ CHUNK_BYTES = 65536
 MAX_ERROR_BYTES = 65536
 
 
-class _Data(msgspec.Struct):
-    """What `tail` looks at in the data of any event."""
-
-    text: str = ""
-    reason: str | None = None
-    error: _Data | None = None
-    message: str = ""
-    to: str = ""
-    by: str = ""
-    data: msgspec.Raw = msgspec.Raw()
-
-
 def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
     """Prints the text of a stream as it comes, until its end: 0 if it completed, 1 if not. A topic has no end.
 
-    Raises `UpstreamRefused` where the server will not have it, `UpstreamMalformed` where it does not make sense.
+    Raises `UpstreamRefused` where the server will not have it, `UpstreamMalformed` where it does not make sense, and
+    `ConfigError` where `url` or `api_key` cannot be used.
     """
-    printer = _Printer()
+    url, headers = server_url(url), bearer(api_key)
+    printer = Printer()
     session = Session(name, after=after, random=random.random)
+    said = ""
     try:
         while not session.ended:
             try:
-                for event in _connection(session, url.rstrip("/"), bearer(api_key)):
+                for event in _connection(session, url, headers):
+                    said = ""
                     printer.show(event)
             except UpstreamUnreachable as error:
-                printer.say(error.message)
+                # A server that is away is away for the same reason at each try.
+                if error.message != said:
+                    printer.say(error.message)
+                said = error.message
             if not session.ended:
                 _wait(session, printer)
     finally:
@@ -58,7 +53,21 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
     return printer.code
 
 
-def _wait(session: Session, printer: _Printer) -> None:
+def server_url(text: str) -> str:
+    """The URL of `--url` without its last slash; a place on this machine may be written without a scheme.
+
+    Others may not: whether a key travels in clear is for the user to say. Raises `ConfigError`.
+    """
+    local = text.startswith(("127.", "localhost", "[::1]"))
+    url = f"http://{text}" if local else text
+    if not is_plain_http(url):
+        raise ConfigError(
+            f"--url {shown_url(text)}: expected http://HOST:PORT or https://HOST, in ASCII and without user and query"
+        )
+    return url.rstrip("/")
+
+
+def _wait(session: Session, printer: Printer) -> None:
     delay = session.lost()
     printer.say(f"{'still no answer' if session.offline else 'not connected'}; again in {delay:.1f} s")
     time.sleep(delay)
@@ -72,59 +81,17 @@ def _connection(session: Session, url: str, headers: dict[str, str]) -> Iterator
         with response:
             if response.status == UNAUTHENTICATED and "authorization" not in headers:
                 raise UpstreamRefused(NO_KEY, type="authentication_error", status=response.status)
-            if not session.answered(response.status, response.getheader, lambda: response.read(MAX_ERROR_BYTES)):
+            if not session.answered(response.status, response.getheader, lambda: _body(response)):
                 return
             while not session.ended and (chunk := response.read1(CHUNK_BYTES)):
                 yield from session.feed(chunk)
-    except (OSError, http.client.HTTPException) as error:
-        raise UpstreamUnreachable(f"the connection broke: {error or type(error).__name__}") from error
+    except FAILURES as error:
+        raise UpstreamUnreachable(f"the connection broke: {reason(error)}") from error
 
 
-class _Printer:
-    """Shows events. `code` is the exit code so far."""
-
-    def __init__(self) -> None:
-        self.code = 0
-        self._in_line = False
-
-    def show(self, event: ServerSentEvent) -> None:
-        try:
-            data = msgspec.json.decode(event.data, type=_Data)
-        except msgspec.DecodeError as error:
-            raise UpstreamMalformed(f"the server sent an event {event.event!r} that cannot be read: {error}") from error
-        if event.event == "delta":
-            self._print(data.text)
-        elif event.event == "gap":
-            self.say(f"what came before {data.to} is no longer kept")
-        elif event.event == "failed":
-            self._end(f"failed: {data.error.message if data.error else 'no reason given'}")
-        elif event.event == "cancelled":
-            self._end(f"cancelled by {data.by}" + (f": {data.reason}" if data.reason else ""))
-        elif bytes(data.data):
-            self._print(_line(data.data))
-
-    def say(self, message: str) -> None:
-        # Not on stdout: what stands there is the stream's text and nothing else.
-        sys.stderr.write("\n" * self._in_line + f"tidegate: {message}\n")
-        sys.stderr.flush()
-
-    def end_line(self) -> None:
-        """Ends the line of text that was begun on stdout."""
-        if self._in_line:
-            self._print("\n")
-
-    def _print(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        if text:
-            self._in_line = not text.endswith("\n")
-
-    def _end(self, message: str) -> None:
-        self.code = 1
-        self.say(message)
-
-
-def _line(message: msgspec.Raw) -> str:
-    """A message of a topic: a text as it is, all else as JSON."""
-    value = msgspec.json.decode(message)
-    return f"{value if isinstance(value, str) else bytes(message).decode()}\n"
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """The beginning of an answer that is no event stream: the status stands, whether or not its words arrive."""
+    try:
+        return response.read1(MAX_ERROR_BYTES)
+    except FAILURES:
+        return b""

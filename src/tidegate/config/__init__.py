@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tidegate.config.checks import is_loopback, refuse_exposed, refuse_unavailable
 from tidegate.config.keys import new_key
 from tidegate.config.models import behind, only, upstream_url
+from tidegate.config.origins import Origins
+from tidegate.config.refusals import is_loopback, refuse_exposed, refuse_unavailable, refuse_unusable
 from tidegate.config.settings import (
     AuthSettings,
     DeliverySettings,
@@ -15,7 +16,7 @@ from tidegate.config.settings import (
     StoreSettings,
 )
 from tidegate.config.show import masked, toml
-from tidegate.config.sources import FLAGS, load
+from tidegate.config.sources import FLAGS, load, read
 from tidegate.config.store_url import sqlite_path, sqlite_url, with_state_store
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DeliverySettings",
     "LimitSettings",
     "ObservabilitySettings",
+    "Origins",
     "ServerSettings",
     "Settings",
     "StoreSettings",
@@ -33,8 +35,10 @@ __all__ = [
     "masked",
     "new_key",
     "only",
+    "read",
     "refuse_exposed",
     "refuse_unavailable",
+    "refuse_unusable",
     "sqlite_path",
     "sqlite_url",
     "toml",

@@ -6,24 +6,34 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from tidegate.config.settings import Settings
 from tidegate.config.store_url import sqlite_path
 from tidegate.core.principal import Scope
-from tidegate.errors import ConfigError
-from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel, ReplayModel
+from tidegate.core.url import is_http, is_plain_http, split_url
+from tidegate.providers.settings import (
+    AnthropicModel,
+    ModelSettings,
+    OpenAIModel,
+    PythonModel,
+    RemoteModel,
+    ReplayModel,
+    Upstream,
+)
 
 Problem = tuple[str, str]
 
-STORE_SCHEMES = ("memory", "sqlite", "redis", "rediss")
+ONE_HOST = ("memory", "sqlite", "redis", "rediss")
+MANY_HOSTS = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+STORE_SCHEMES = (*ONE_HOST, *MANY_HOSTS)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:\*\.)?[^/?#\s*]+")
-# It stands in headers: ASCII, which is all that a URL has (RFC 3986, 2).
-_PLAIN_URL = re.compile(r"(?:(?![@?#])[!-~])+")
+# What Python makes of such bytes (PEP 383).
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,57 +52,19 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _auth(settings)
 
 
-def not_finite(values: object, key: str = "") -> Iterator[Problem]:
-    """Infinities and NaN, which TOML can write and no setting can mean."""
+def unreadable(values: object, key: str = "") -> Iterator[Problem]:
+    """Infinities and NaN, which TOML can write and no setting can mean, and bytes that are no text."""
     if isinstance(values, float) and not math.isfinite(values):
         yield key, "expected a finite number"
+    if isinstance(values, str) and _SURROGATE.search(values):
+        yield key, "expected text in UTF-8"
     children: Any = ()
     if isinstance(values, dict):
         children = cast("dict[str, object]", values).items()
     elif isinstance(values, list):
         children = enumerate(cast("list[object]", values))
     for part, value in children:
-        yield from not_finite(value, f"{key}.{part}" if key else str(part))
-
-
-def refuse_unavailable(settings: Settings) -> None:
-    """Refuses what this version parses but cannot do, where going on without it would be unsafe.
-
-    Raises `ConfigError`.
-    """
-    if urlsplit(settings.store.url).scheme not in ("", "memory", "sqlite"):
-        raise ConfigError("store.url asks for a store that this version does not have yet: it has sqlite and memory")
-    if settings.observability.otlp_endpoint:
-        raise ConfigError("observability.otlp_endpoint is set, but this version exports no telemetry yet")
-
-
-def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
-    """Refuses to be reachable from other machines without authentication, unless told that this is meant.
-
-    Raises `ConfigError`.
-    """
-    host, auth = settings.server.host, settings.auth
-    if not (insecure or auth.keys or auth.jwt_secret_env or auth.jwks_url or is_loopback(host)):
-        raise ConfigError(
-            f"server.host = {host!r} can be reached from other machines, and there is no authentication: add "
-            "[[auth.keys]] (tidegate key NAME makes one), auth.jwt_secret_env or auth.jwks_url, or give "
-            "--insecure-no-auth"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it. Names other than `localhost` are not looked up."""
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_plain_http(url: str) -> bool:
-    """Whether it is an absolute http or https URL in ASCII, without user, query and fragment."""
-    return _is_http(url) and _PLAIN_URL.fullmatch(url) is not None
+        yield from unreadable(value, f"{key}.{part}" if key else str(part))
 
 
 def _server(settings: Settings) -> Iterator[Problem]:
@@ -108,9 +80,11 @@ def _server(settings: Settings) -> Iterator[Problem]:
 
 def _store(settings: Settings) -> Iterator[Problem]:
     url = settings.store.url
-    if url and (_split(url) is None or "://" not in url or urlsplit(url).scheme not in STORE_SCHEMES):
-        yield "store.url", "expected " + ", ".join(f"{scheme}://" for scheme in STORE_SCHEMES) + " or nothing"
-    elif urlsplit(url).scheme == "sqlite":
+    scheme, found, _ = url.partition("://")
+    # A list of hosts is no host with a port.
+    if url and not (found and (scheme in MANY_HOSTS or (scheme in ONE_HOST and split_url(url) is not None))):
+        yield "store.url", "expected " + ", ".join(f"{each}://" for each in STORE_SCHEMES) + " or nothing"
+    elif scheme == "sqlite":
         try:
             sqlite_path(url)
         except ValueError as error:
@@ -129,6 +103,8 @@ def _models(settings: Settings) -> Iterator[Problem]:
 def _model(model: ModelSettings) -> Iterator[Problem]:
     if isinstance(model, OpenAIModel):
         yield from _openai(model)
+    elif isinstance(model, AnthropicModel):
+        yield from _upstream("", model)
     elif isinstance(model, ReplayModel) and model.text and model.file:
         yield "file", "give either text or file"
     elif isinstance(model, PythonModel) and isinstance(model.target, str) and ":" not in model.target:
@@ -140,13 +116,19 @@ def _model(model: ModelSettings) -> Iterator[Problem]:
 def _openai(model: OpenAIModel) -> Iterator[Problem]:
     if bool(model.base_url) == bool(model.upstreams):
         yield "base_url", "give either base_url or upstreams"
-    upstreams = [("", model.base_url, model.api_key_env)] if model.base_url else []
-    upstreams += [(f"upstreams.{n}.", each.base_url, each.api_key_env) for n, each in enumerate(model.upstreams)]
-    for prefix, base_url, api_key_env in upstreams:
-        if not _is_http(base_url):
-            yield f"{prefix}base_url", "expected an absolute http or https URL"
-        if api_key_env and not _ENV_NAME.fullmatch(api_key_env):
-            yield f"{prefix}api_key_env", "expected the name of an environment variable that holds the key"
+    if model.base_url:
+        yield from _upstream("", model)
+    for index, upstream in enumerate(model.upstreams):
+        yield from _upstream(f"upstreams.{index}.", upstream)
+
+
+def _upstream(prefix: str, place: RemoteModel | Upstream) -> Iterator[Problem]:
+    if not is_http(place.base_url):
+        yield f"{prefix}base_url", "expected an absolute http or https URL in ASCII"
+    if place.api_key_env and not _ENV_NAME.fullmatch(place.api_key_env):
+        yield f"{prefix}api_key_env", "expected the name of an environment variable that holds the key"
+    if place.api_key_env and place.api_key_file:
+        yield f"{prefix}api_key_file", "give either api_key_env or api_key_file"
 
 
 def _auth(settings: Settings) -> Iterator[Problem]:
@@ -159,8 +141,8 @@ def _auth(settings: Settings) -> Iterator[Problem]:
             yield f"auth.keys.{index}.scopes", "expected at least one of " + ", ".join(get_args(Scope))
     if auth.jwt_secret_env and not _ENV_NAME.fullmatch(auth.jwt_secret_env):
         yield "auth.jwt_secret_env", "expected the name of an environment variable that holds the secret"
-    if auth.jwks_url and not _is_http(auth.jwks_url):
-        yield "auth.jwks_url", "expected an absolute http or https URL"
+    if auth.jwks_url and (not is_http(auth.jwks_url) or "@" in urlsplit(auth.jwks_url).netloc):
+        yield "auth.jwks_url", "expected an absolute http or https URL without a user"
 
 
 def _each(key: str, values: Sequence[str], pattern: re.Pattern[str], problem: str) -> Iterator[Problem]:
@@ -173,20 +155,6 @@ def _unique(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:
     for index, value in enumerate(values):
         if value in values[:index]:
             yield f"{table}.{index}.{name}", f"is also that of {table}.{values.index(value)}"
-
-
-def _is_http(url: str) -> bool:
-    parts = _split(url)
-    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises where it is not a number up to 65535
-    except ValueError:
-        return None
-    return parts
 
 
 def _is_network(text: str) -> bool:

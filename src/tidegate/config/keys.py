@@ -8,6 +8,7 @@ from secrets import token_urlsafe
 import msgspec
 
 from tidegate.config.show import toml
+from tidegate.config.words import in_words
 from tidegate.errors import ConfigError
 from tidegate.gate.api_keys import ApiKey, key_sha256
 
@@ -27,5 +28,5 @@ def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
     try:
         msgspec.convert(entry, ApiKey)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"a key cannot have the name {name!r} or these scopes: {error}") from error
+        raise ConfigError(f"a key cannot have the name {name!r} or these scopes: {in_words(str(error))}") from error
     return key, toml({"auth": {"keys": [entry]}})

@@ -11,6 +11,9 @@ import msgspec
 
 from tidegate.config.settings import Settings
 
+MAX_INDEX_DIGITS = 6
+"""No list has a million entries, and Python refuses to read numbers of any length."""
+
 
 def kind_of(key: Sequence[str], values: object) -> Any:
     """The declared type at `key`, or None if there is no such key.
@@ -49,9 +52,14 @@ def choices(kind: Any) -> tuple[str, ...]:
     return tuple(_tag(member) for member in typing.get_args(bare)) if typing.get_origin(bare) is UnionType else ()
 
 
+def is_index(part: str) -> bool:
+    """Whether a part of a key is the index of a list's entry."""
+    return part.isdecimal() and len(part) <= MAX_INDEX_DIGITS
+
+
 def _child(kind: Any, part: str, value: object) -> Any:
     if typing.get_origin(_bare(kind)) is tuple:
-        return typing.get_args(_bare(kind))[0] if part.isdecimal() else None
+        return typing.get_args(_bare(kind))[0] if is_index(part) else None
     if typing.get_origin(_bare(kind)) is UnionType and (part == "provider" or _struct(kind, value) is None):
         return str
     struct = _struct(kind, value)
@@ -84,6 +92,6 @@ def value_in(values: object, part: str) -> object:
     """What `part` leads to inside a table or list, or None."""
     if isinstance(values, dict):
         return cast("dict[str, object]", values).get(part)
-    if isinstance(values, list) and part.isdecimal():
+    if isinstance(values, list) and is_index(part):
         return next(iter(cast("list[object]", values)[int(part) : int(part) + 1]), None)
     return None

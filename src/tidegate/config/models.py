@@ -7,9 +7,8 @@ from pathlib import PurePath
 
 import msgspec
 
-from tidegate.config.checks import is_plain_http
 from tidegate.config.settings import Settings
-from tidegate.core.url import shown_url
+from tidegate.core.url import is_plain_http, shown_url
 from tidegate.errors import ConfigError
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel
 
@@ -28,7 +27,10 @@ def only(settings: Settings, wanted: str) -> Settings:
 def upstream_url(url: str) -> str:
     """The URL of `--upstream`, once it is one that may be shown. Raises `ConfigError`."""
     if not is_plain_http(url):
-        raise ConfigError(f"--upstream {shown_url(url)}: expected an http or https URL without user and query")
+        raise ConfigError(
+            f"--upstream {shown_url(url)}: expected an http or https URL without user and query, such as "
+            "http://127.0.0.1:8080/v1"
+        )
     return url.rstrip("/")
 
 

@@ -11,12 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from tidegate.gate.api_keys import ApiKey
-from tidegate.providers.settings import LlamaModel, ModelSettings
+from tidegate.providers.settings import MAX_SECONDS, Count, LlamaModel, ModelSettings, Positive, Seconds
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
-SecondsOrZero = Annotated[float, Meta(ge=0)]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,16 +26,22 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    workers: Positive = 1
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[store]`: where logs live and for how long."""
 
     url: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tidegate"
+    max_bytes: Count = 0
     synchronous: Literal["normal", "full"] = "normal"
     retention_seconds: SecondsOrZero = 86400
     topic_history: Positive = 1000
     lease_seconds: Seconds = 5
+    patience_seconds: SecondsOrZero = 30
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +62,10 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tokens_per_minute: Count = 0
     concurrent_generations: Count = 100
     readers_per_principal: Count = 100
+    connections: Count = 0
+    connections_per_principal: Count = 200
+    max_buffered_bytes: Positive = 268435456
+    max_stored_bytes_per_principal: Positive = 1073741824
     max_generation_bytes: Positive = 16777216
     max_body_bytes: Positive = 16777216
     max_message_bytes: Positive = 1048576

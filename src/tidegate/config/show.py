@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -10,8 +11,12 @@ import msgspec
 
 from tidegate.config.settings import Settings
 from tidegate.core.url import MASK, shown_url
+from tidegate.core.visible import UNSAFE
 
 _SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
+# A name that could be a key by mistake is not shown: keys have small letters and digits, or are long.
+_VARIABLE = re.compile(r"(?=.{1,64}$)(?:[A-Z][A-Z0-9_]*|[A-Za-z_]+)")
+_PATH = re.compile(r"[/.~].*", re.DOTALL)
 _URL_KEYS = ("url", "base_url", "jwks_url", "otlp_endpoint")
 _LONGEST = 200
 
@@ -35,10 +40,16 @@ def shown(key: Sequence[str], value: object) -> str:
     if _is_table(value) or _is_tables(value):
         return "a table" if _is_table(value) else "tables"
     name = next((part for part in reversed(key) if not part.isdecimal()), "")
-    if _SECRET_WORDS.intersection(name.split("_")):
+    if value and _SECRET_WORDS.intersection(name.split("_")) and not _names_a_secret(name, value):
         return MASK
     text = repr(shown_url(value)) if isinstance(value, str) else shown_url(repr(value))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def _names_a_secret(name: str, value: object) -> bool:
+    """Whether the value says where a secret is, and looks like it."""
+    pattern = {"env": _VARIABLE, "file": _PATH}.get(name.rpartition("_")[2])
+    return pattern is not None and isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _mask_urls(values: dict[str, Any]) -> None:
@@ -79,5 +90,5 @@ def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in cast("Sequence[object]", value)) + "]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     return json.dumps(value)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
-from tidegate.config.checks import normalised, not_finite, problems
-from tidegate.config.kinds import choices, is_structured, key_names, kind_of, value_in
+from tidegate.config.checks import normalised, problems, unreadable
+from tidegate.config.kinds import choices, is_index, is_structured, key_names, kind_of
+from tidegate.config.origins import Key, Origins, message, value_at
 from tidegate.config.settings import Settings
-from tidegate.config.show import shown
+from tidegate.config.words import in_words
 from tidegate.core.url import MASK
 from tidegate.errors import ConfigError
 
@@ -28,8 +28,6 @@ FLAGS = {
     "observability.log_level": "--log-level",
 }
 
-Key = tuple[str, ...]
-
 _AT = re.compile(r"(?P<problem>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _FIELD = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 
@@ -40,6 +38,11 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     `path` None means `tidegate.toml` in the working directory, if it exists; a file that was named must.
     `overrides` maps dotted keys to values, those of flags that were not given to None. Raises `ConfigError`.
     """
+    return read(path, environ, overrides)[0]
+
+
+def read(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> tuple[Settings, Origins]:
+    """The same settings, and where each of them stands."""
     draft = _Draft()
     if path is not None or DEFAULT_FILE.exists():
         draft.add_file(path or DEFAULT_FILE)
@@ -48,24 +51,26 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     for key, value in overrides.items():
         if value is not None:
             draft.put(tuple(key.split(".")), value, FLAGS.get(key, key))
-    return draft.settled()
+    return draft.settled(), draft.origins
 
 
 class _Draft:
     """The configuration while it is put together: plain values, and the source of each."""
 
     def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self.file = ""
-        self.sources: dict[Key, str] = {}
+        self.origins = Origins()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self.origins.values
 
     def add_file(self, path: Path) -> None:
-        self.file = str(path)
+        self.origins.file = str(path)
         try:
-            self.values = tomllib.loads(path.read_text("utf-8-sig"))
+            self.origins.values = tomllib.loads(path.read_text("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror or error}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path} is not TOML: {error}") from error
 
     def add_variable(self, name: str, text: str) -> None:
@@ -78,8 +83,8 @@ class _Draft:
             raise self.error(key, _unknown(key, self.values), source=name, value=MASK)
         try:
             value = _from_text(text, kind)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise self.error(key, _lowered(str(error)), source=name, value=text) from error
+        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+            raise self.error(key, in_words(str(error)), source=name, value=text) from error
         self.put(key, value, name)
 
     def put(self, key: Key, value: object, source: str) -> None:
@@ -88,11 +93,11 @@ class _Draft:
             empty: object = [] if key[depth].isdecimal() else {}
             node = node[self._slot(node, part, empty, key[:depth], source)]
         node[self._slot(node, key[-1], value, key, source)] = value
-        self.sources[key] = source
+        self.origins.sources[key] = source
 
     def settled(self) -> Settings:
         """The settings, once all sources are in. Raises `ConfigError` for the first problem."""
-        for key, problem in not_finite(self.values):
+        for key, problem in unreadable(self.values):
             raise self.error(tuple(key.split(".")), problem)
         try:
             settings = normalised(msgspec.convert(self.values, Settings))
@@ -104,14 +109,12 @@ class _Draft:
 
     def error(self, key: Key, problem: str, *, source: str = "", value: object = None) -> ConfigError:
         """Names the key, the value and where it stands."""
-        value = _value_at(key, self.values) if value is None else value
-        dotted = ".".join(key)
-        what = dotted if value is None else f"{dotted} = {shown(key, value)}"
-        return ConfigError(f"{what} ({source or self._source(key)}): {problem}", param=dotted)
+        value = value_at(key, self.values) if value is None else value
+        return ConfigError(message(key, value, source or self.origins.of(key), problem), param=".".join(key))
 
-    def _explained(self, message: str) -> ConfigError:
+    def _explained(self, said: str) -> ConfigError:
         """msgspec's message, with the key in dotted form and what would have been right."""
-        found = _AT.fullmatch(message)
+        found = _AT.fullmatch(said)
         assert found is not None
         problem, key = found["problem"], _from_path(found["path"] or "")
         field = _FIELD.fullmatch(problem)
@@ -121,19 +124,19 @@ class _Draft:
             if not unknown:
                 return self.error(key, _missing(key, self.values))
             # Nobody knows what it was meant to hold: `apikey`, `pass`.
-            text = isinstance(_value_at(key, self.values), str)
+            text = isinstance(value_at(key, self.values), str)
             return self.error(key, _unknown(key, self.values), value=MASK if text else None)
         if problem.startswith("Invalid"):
             allowed = choices(kind_of(key[:-1] if key[-1] == "provider" else key, self.values))
             return self.error(key, "expected one of " + ", ".join(allowed))
-        return self.error(key, _lowered(problem).replace("`object`", "a table").replace("`array`", "a list"))
+        return self.error(key, in_words(problem))
 
     def _slot(self, node: object, part: str, empty: object, key: Key, source: str) -> str | int:
         """The index under which `part` stands in a table or list, once there is something."""
         if isinstance(node, dict):
             cast("dict[str, object]", node).setdefault(part, empty)
             return part
-        if not isinstance(node, list):
+        if not (isinstance(node, list) and is_index(part)):
             raise self.error(key[:-1], "expected a table")
         entries = cast("list[object]", node)
         if int(part) > len(entries):
@@ -141,11 +144,6 @@ class _Draft:
         if int(part) == len(entries):
             entries.append(empty)
         return int(part)
-
-    def _source(self, key: Key) -> str:
-        """The source of the key, or of what encloses it; else the file, which has everything not overridden."""
-        depths = range(len(key), 0, -1)
-        return next((self.sources[key[:n]] for n in depths if key[:n] in self.sources), self.file or "default")
 
 
 def _variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -155,7 +153,7 @@ def _variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(LEVEL)]
+    return [(int(part), "") if is_index(part) else (-1, part) for part in name.split(LEVEL)]
 
 
 def _from_text(text: str, kind: Any) -> object:
@@ -168,7 +166,7 @@ def _from_text(text: str, kind: Any) -> object:
 
 
 def _unknown(key: Key, values: object) -> str:
-    names = key_names(kind_of(key[:-1], values), _value_at(key[:-1], values))
+    names = key_names(kind_of(key[:-1], values), value_at(key[:-1], values))
     return "unknown key" + (f"; there are {', '.join(names)}" if names else "")
 
 
@@ -177,14 +175,6 @@ def _missing(key: Key, values: object) -> str:
     return "missing" + (f"; expected one of {', '.join(allowed)}" if allowed else "")
 
 
-def _value_at(key: Key, values: object) -> object:
-    return reduce(value_in, key, values)
-
-
 def _from_path(path: str) -> Key:
     """`.models[1].rate` as a key."""
     return tuple(part for part in re.sub(r"\[(\d+)\]", r".\1", path).split(".") if part)
-
-
-def _lowered(problem: str) -> str:
-    return problem[:1].lower() + problem[1:]

@@ -27,9 +27,11 @@ def with_state_store(settings: Settings, environ: Mapping[str, str]) -> Settings
         folder = Path(base).absolute() / "tidegate"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"the user's state directory cannot be made ({error}): name another place by --store sqlite:////PATH, "
-            "or --store memory:// to keep nothing"
+            f"the user's state directory, which $XDG_STATE_HOME may name, cannot be made ({reason}): name another "
+            "place by --store sqlite:////PATH, or --store memory:// to keep nothing",
+            key=("store", "url"),
         ) from error
     store = msgspec.structs.replace(settings.store, url=sqlite_url(folder / FILE))
     return msgspec.structs.replace(settings, store=store)
@@ -43,6 +45,7 @@ def sqlite_url(path: Path) -> str:
 def sqlite_path(url: str) -> Path:
     """The file of a `sqlite` URL. Raises `ValueError` where it names none."""
     parts = urlsplit(url)
-    if parts.netloc or parts.query or parts.fragment or len(parts.path) < 2 or parts.path.endswith("/"):
+    path = unquote(parts.path[1:])
+    if parts.netloc or parts.query or parts.fragment or not path or path.endswith("/") or "\0" in path:
         raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
-    return Path(unquote(parts.path[1:]))
+    return Path(path)

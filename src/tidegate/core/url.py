@@ -1,8 +1,9 @@
-"""URLs as they may be shown."""
+"""URLs: what they may be, and how they may be shown."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import SplitResult, urlsplit
 
 MASK = "***"
 
@@ -10,7 +11,36 @@ MASK = "***"
 _USER = re.compile(r"^(?!sqlite:)([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(r"(?<=[?#]).+", re.DOTALL)
 
+# It stands in headers and request lines: ASCII, which is all that a URL has (RFC 3986, 2).
+_ASCII = re.compile(r"[!-~]+")
+
 
 def shown_url(text: str) -> str:
     """The URL without its user, password, query and fragment, whether or not it has a scheme."""
     return _QUERY.sub(MASK, _USER.sub(rf"\1{MASK}@", text))
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of a URL, or None where it makes no sense."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is not a number up to 65535
+    except ValueError:
+        return None
+    return parts
+
+
+def is_http(url: str) -> bool:
+    """Whether it is an absolute http or https URL in ASCII."""
+    parts = split_url(url)
+    return (
+        parts is not None
+        and parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and _ASCII.fullmatch(url) is not None
+    )
+
+
+def is_plain_http(url: str) -> bool:
+    """Whether it is one without user, query and fragment."""
+    return is_http(url) and not set("@?#").intersection(url)

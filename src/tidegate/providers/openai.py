@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import quote, unquote
 
+from tidegate.core.api_key import key_in
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import (
     ConfigError,
@@ -189,8 +190,10 @@ class OpenAIProvider:
     def _key(self, upstream: Upstream) -> str:
         if self._api_key is not None or not upstream.api_key_env:
             return self._api_key or ""
-        # Secrets that come from files often end in a line break.
-        key = os.environ.get(upstream.api_key_env, "").strip()
+        try:
+            key = key_in(upstream.api_key_env, os.environ)
+        except ConfigError as error:
+            self._wrong(error.message)
         if not key:
             self._wrong(f"has api_key_env = {upstream.api_key_env!r}, which is not set in the environment")
         return key

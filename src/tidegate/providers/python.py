@@ -15,7 +15,7 @@ from tidegate.core.events import Completed, Content, Delta, GenerationRequest, R
 from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.answer_thread import AnswerThread
 from tidegate.providers.base import Sink
-from tidegate.providers.settings import PythonModel
+from tidegate.providers.settings import PythonModel, unusable
 
 # A generator that never waits for anything would keep the loop to itself: after so many pieces others have a turn.
 BURST = 64
@@ -36,12 +36,7 @@ class PythonProvider:
 
     async def start(self) -> None:
         """Imports the target. Raises `ConfigError` where that fails, or where it cannot be called."""
-        target: object = self._model.target
-        if isinstance(target, str):
-            target = _imported(self._model, target)
-        if not callable(target):
-            raise _refused(self._model, f"it is of type {type(target).__name__}, which cannot be called")
-        self._target = target
+        self._target = target(self._model)
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Emits what the target gives, up to its `Completed` or its end."""
@@ -109,8 +104,16 @@ class PythonProvider:
         return ProviderError(f"the function of model {self._model.name!r} {problem}")
 
 
-def _imported(model: PythonModel, target: str) -> object:
-    module, _, attribute = target.partition(":")
+def target(model: PythonModel) -> Callable[[GenerationRequest], Any]:
+    """The function that the model's target names, imported, or is. Raises `ConfigError`."""
+    found: object = _imported(model, model.target) if isinstance(model.target, str) else model.target
+    if not callable(found):
+        raise _refused(model, f"it is of type {type(found).__name__}, which cannot be called")
+    return found
+
+
+def _imported(model: PythonModel, path: str) -> object:
+    module, _, attribute = path.partition(":")
     if not module or not attribute:
         raise _refused(model, "expected module:attribute")
     try:
@@ -126,4 +129,4 @@ def _imported(model: PythonModel, target: str) -> object:
 
 
 def _refused(model: PythonModel, problem: str) -> ConfigError:
-    return ConfigError(f"model {model.name!r}: target = {model.target!r}: {problem}", param="target")
+    return unusable(model, "target", model.target, problem)

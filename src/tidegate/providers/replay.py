@@ -11,9 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 
 from tidegate.core.events import Completed, Delta, GenerationRequest, Usage
-from tidegate.errors import ConfigError, ProviderError
+from tidegate.errors import ProviderError
 from tidegate.providers.base import Sink
-from tidegate.providers.settings import ReplayModel
+from tidegate.providers.settings import ReplayModel, unusable
 
 # Tokens emitted together before the loop and the store get their turn: about what one read of a fast upstream
 # brings, and under a millisecond of work.
@@ -46,7 +46,7 @@ class ReplayProvider:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if model.text and model.file:
-            raise _refused(model, "file", model.file, "it cannot be given together with text")
+            raise unusable(model, "file", model.file, "it cannot be given together with text")
         self._model = model
         self._clock = clock
         self._sleep = sleep
@@ -55,12 +55,9 @@ class ReplayProvider:
 
     async def start(self) -> None:
         """Reads and splits the text. Raises `ConfigError` where there is none to read."""
-        words = _TOKEN.findall(_text(self._model).strip())[: self._model.tokens]
-        if not words:
-            key = "file" if self._model.file else "text"
-            raise _refused(self._model, key, getattr(self._model, key), "it has no words")
-        self._once = [Delta(word) for word in words]
-        self._again = [Delta(f" {words[0]}"), *self._once[1:]]
+        found = words(self._model)
+        self._once = [Delta(word) for word in found]
+        self._again = [Delta(f" {found[0]}"), *self._once[1:]]
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Emits the tokens as they fall due."""
@@ -126,23 +123,28 @@ class ReplayProvider:
         return self._once[index] if index < size else self._again[index % size]
 
 
+def words(model: ReplayModel) -> list[str]:
+    """What it plays before it repeats itself. Raises `ConfigError` where there is nothing, or it cannot be read."""
+    found = _TOKEN.findall(_text(model).strip())[: model.tokens]
+    if not found:
+        key = "file" if model.file else "text"
+        raise unusable(model, key, getattr(model, key), "it has no words")
+    return found
+
+
 def _text(model: ReplayModel) -> str:
     if not model.file:
         return model.text or TEXT
     try:
         return Path(model.file).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _refused(model, "file", model.file, f"it is not UTF-8: {error}") from error
+        raise unusable(model, "file", model.file, f"it is not UTF-8: {error}") from error
     except OSError as error:
-        raise _refused(model, "file", model.file, f"it cannot be read: {error.strerror or error}") from error
+        raise unusable(model, "file", model.file, f"it cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # what no path can hold
-        raise _refused(model, "file", model.file, f"it cannot be read: {error}") from error
+        raise unusable(model, "file", model.file, f"it cannot be read: {error}") from error
 
 
 def _usage(request: GenerationRequest, completion: int) -> Usage:
     prompt = sum(len(message.text.split()) for message in request.messages)
     return Usage(prompt, completion, prompt + completion)
-
-
-def _refused(model: ReplayModel, key: str, value: str, problem: str) -> ConfigError:
-    return ConfigError(f"model {model.name!r}: {key} = {value!r}: {problem}", param=key)

@@ -1,18 +1,27 @@
 """One entry of `[[models]]`: the keys each provider takes. `provider` is the tag.
 
-Times are in seconds, rates in tokens per second.
+Times are in seconds, rates in tokens per second. What has no effect yet is refused by `config.refuse_unavailable`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+from tidegate.errors import ConfigError
+
+MAX_SECONDS = 1e9
+"""31 years: no timer of any system overflows."""
+
+MAX_COUNT = 2**53 - 1
+"""What every JSON parser and every column of SQLite can hold."""
+
+Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Api = Literal["chat", "responses"]
 
 
 class ModelBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="provider"):
@@ -36,8 +45,8 @@ class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
     """
 
     path: str = ""
-    parallel: Positive = 4
-    context: Annotated[int, Meta(ge=256)] = 8192
+    parallel: Annotated[int, Meta(ge=1, le=1024)] = 4
+    context: Annotated[int, Meta(ge=256, le=1 << 24)] = 8192
 
     @property
     def concurrency(self) -> int:
@@ -45,30 +54,61 @@ class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
         return min(self.max_concurrency or self.parallel, self.parallel)
 
 
-class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of several servers behind a model, drawn by `weight`."""
+class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of several servers behind a model, drawn by `weight`. What is None is as the model has it."""
 
     base_url: str
     api_key_env: str = ""
+    api_key_file: str = ""
     weight: Positive = 1
+    upstream_model: str | None = None
+    connect_timeout: Seconds | None = None
+    first_token_timeout: Seconds | None = None
+    attempts_timeout: Seconds | None = None
+    stall_timeout: Seconds | None = None
+    max_concurrency: Count | None = None
+    max_queue: Count | None = None
+    can_continue: bool | None = None
+    stream_options: bool | None = None
+    api: Api | None = None
 
 
-class OpenAIModel(ModelBase, frozen=True, kw_only=True, tag="openai"):
-    """Any OpenAI-compatible server: either `base_url` or `upstreams`.
+class RemoteModel(ModelBase, frozen=True, kw_only=True):
+    """What models on other servers have in common.
 
-    `first_token_timeout` is that of each attempt: reasoning models are known to think for a minute and more.
-    `stall_timeout` is the silence between tokens; keep-alive comments of the upstream do not count as tokens.
-    `stream_options` is false for an upstream that refuses them; it is not asked for usage then.
+    `first_token_timeout` is of each attempt, `attempts_timeout` of all of them together; `stall_timeout` is the silence
+    between tokens: keep-alive comments of the upstream do not count as tokens.
     """
 
     base_url: str = ""
     api_key_env: str = ""
-    upstreams: tuple[Upstream, ...] = ()
+    api_key_file: str = ""
     upstream_model: str = ""
     connect_timeout: Seconds = 5.0
     first_token_timeout: Seconds = 120.0
+    attempts_timeout: Seconds = 300.0
     stall_timeout: Seconds = 30.0
+
+
+class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
+    """Any OpenAI-compatible server: either `base_url` or `upstreams`.
+
+    `stream_options` is false for an upstream that refuses them, and is not asked for usage then; `api` says which of
+    its two it is asked by.
+    """
+
+    upstreams: tuple[Upstream, ...] = ()
     stream_options: bool = True
+    api: Api = "chat"
+
+
+class AnthropicModel(RemoteModel, frozen=True, kw_only=True, tag="anthropic"):
+    """Any server that speaks Anthropic's messages: `base_url` is without `/v1`.
+
+    `max_tokens` stands in where the request says nothing: it is required there.
+    """
+
+    max_tokens: Positive = 4096
 
 
 class ReplayModel(ModelBase, frozen=True, kw_only=True, tag="replay"):
@@ -92,4 +132,10 @@ class PythonModel(ModelBase, frozen=True, kw_only=True, tag="python"):
     target: Any
 
 
-ModelSettings = LlamaModel | OpenAIModel | ReplayModel | PythonModel
+ModelSettings = LlamaModel | OpenAIModel | AnthropicModel | ReplayModel | PythonModel
+
+
+def unusable(model: ModelBase, key: str, value: object, problem: str) -> ConfigError:
+    """The error of a value that shows only when it is used."""
+    message = f"model {model.name!r}: {key} = {value!r}: {problem}"
+    return ConfigError(message, param=key, key=("models", model.name, *key.split(".")), problem=problem)

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Literal
 
-from tidegate.errors import ConfigError, StoreUnavailable, TidegateError
+from tidegate.errors import ConfigError, InUse, StoreUnavailable
 
 Synchronous = Literal["normal", "full"]
 
@@ -115,9 +115,11 @@ class DatabaseFile:
     def open(self) -> None:
         """Locks the file, and makes it where there is none.
 
-        Raises `ConfigError` where it cannot be used, `TidegateError` where another process has it.
+        Raises `ConfigError` where it cannot be used, `InUse` where another process has it.
         """
         try:
+            if self.path.is_dir():
+                raise IsADirectoryError
             if self._create_parents:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -127,7 +129,7 @@ class DatabaseFile:
                 self._prepare(connection)
         except OSError as error:
             self.close()
-            raise ConfigError(f"the store {self.path} cannot be written ({error.strerror}): {_REMEDY}") from None
+            raise self._unwritable(error) from None
         except sqlite3.Error as error:
             self.close()
             raise self._unusable(error) from None
@@ -159,8 +161,8 @@ class DatabaseFile:
         except BlockingIOError:
             pid = os.read(lock, 20).decode().strip() or "unknown"
             os.close(lock)
-            raise TidegateError(
-                f"the store {self.path} is in use by process {pid}: stop that, or name another file as store.url"
+            raise InUse(
+                f"the store {self.path} is in use by process {pid}: stop that, or {_ANOTHER}", key=_KEY
             ) from None
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
@@ -173,11 +175,12 @@ class DatabaseFile:
             _make(connection)
             return
         if application != APPLICATION:
-            raise ConfigError(f"{self.path} is a database of another program: name another file as store.url")
+            raise ConfigError(f"{self.path} is a database of another program: {_ANOTHER}", key=_KEY)
         if version != VERSION:
             raise ConfigError(
                 f"the store {self.path} was written by another version of tidegate (its format is {version}, "
-                f"this one writes {VERSION}): use that version, or name another file as store.url"
+                f"this one writes {VERSION}): use that version, or {_ANOTHER}",
+                key=_KEY,
             )
         if self.path.stat().st_size <= CHECKED_BYTES:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -187,18 +190,29 @@ class DatabaseFile:
 
     def _unusable(self, error: sqlite3.Error) -> ConfigError:
         if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            return ConfigError(f"the store {self.path} cannot be written ({error}): {_REMEDY}")
+            return ConfigError(f"the store {self.path} cannot be written ({error}): {_REMEDY}", key=_KEY)
         return self.damaged(str(error))
 
     def damaged(self, found: str) -> ConfigError:
         """The error of a file that makes no sense."""
         return ConfigError(
             f"{self.path} is no SQLite database, or damaged ({found}): "
-            "restore it from a backup, move it away, or name another file as store.url"
+            f"restore it from a backup, move it away, or {_ANOTHER}",
+            key=_KEY,
         )
 
+    def _unwritable(self, error: OSError) -> ConfigError:
+        if isinstance(error, FileNotFoundError):
+            missing = f"there is no directory {self.path.parent} for the store (No such file or directory): make it"
+            return ConfigError(f"{missing}, or {_ANOTHER}", key=_KEY)
+        if isinstance(error, IsADirectoryError):
+            return ConfigError(f"{self.path} is a directory: name a file in it", key=_KEY)
+        return ConfigError(f"the store {self.path} cannot be written ({error.strerror}): {_REMEDY}", key=_KEY)
 
-_REMEDY = "make its directory writable, or name another file as store.url"
+
+_KEY = ("store", "url")
+_ANOTHER = "name another file as store.url, or by --store sqlite:////PATH"
+_REMEDY = f"make its directory writable, or {_ANOTHER}"
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:

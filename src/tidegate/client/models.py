@@ -1,0 +1,103 @@
+"""The models that a server behind `--upstream` says it has."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from http.client import HTTPResponse
+
+from tidegate.client.http import FAILURES, bearer, get
+from tidegate.client.words import as_list, as_table, error_message, parsed, quoted, reason
+from tidegate.core.url import shown_url
+from tidegate.errors import UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
+
+MAX_LIST_BYTES = 4 * 1024 * 1024
+"""A list of ten thousand models has less; a server that sends more sends something else."""
+
+CHUNK_BYTES = 65536
+
+MAX_NAME = 256
+"""As in `[[models]]`."""
+
+NAMED = ("id", "model", "name")
+"""Where a model's name stands, in the order of preference: OpenAI's, Ollama's, and that of Gemini and Cohere."""
+
+LISTED = ("data", "models")
+"""Where the list stands, in the same order."""
+
+
+def list_models(base_url: str, api_key: str, *, timeout: float = 10.0) -> list[str]:
+    """The names of the models that a server has, from `base_url/models`, each once. `timeout` in seconds is for all.
+
+    OpenAI's object is read, and what others answer in its place: a bare list, of objects or of names, and `models`.
+    Raises `UpstreamUnreachable`, `UpstreamRefused` where the answer is not 200, and `UpstreamMalformed` where no model
+    can be read from it.
+    """
+    url = base_url.rstrip("/") + "/models"
+    status, headers, body = _answer(url, {"accept": "application/json", **bearer(api_key)}, timeout)
+    if status != 200:
+        said = _refusal(status, headers, body, has_key=bool(api_key))
+        raise UpstreamRefused(f"{url} answered {status}: {said}", type="upstream_error", status=status)
+    value = parsed(body)
+    if value is None:
+        raise UpstreamMalformed(f"{url} did not answer with a list of models, but 200 with {quoted(body)}")
+    names = list(dict.fromkeys(_names(value)))
+    if not names:
+        raise UpstreamMalformed(f"{url} lists no models: it answered 200 with {quoted(body)}")
+    return names
+
+
+def _answer(url: str, headers: Mapping[str, str], timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, header fields with names in lower case, and decompressed body."""
+    response = get(url, headers, timeout=timeout)
+    try:
+        with response:
+            body = _read(response, timeout)
+    except FAILURES as error:
+        raise UpstreamUnreachable(f"{url} answered {response.status}, and broke off: {reason(error)}") from error
+    fields = {name.lower(): value for name, value in response.getheaders()}
+    return response.status, fields, _plain(body, fields.get("content-encoding", ""))
+
+
+def _read(response: HTTPResponse, seconds: float) -> bytes:
+    """The body. A server that sends a byte now and then meets the time-out of every read, but not this one."""
+    give_up = time.monotonic() + seconds
+    body = b""
+    while len(body) < MAX_LIST_BYTES and (chunk := response.read1(CHUNK_BYTES)):
+        body += chunk
+        if time.monotonic() > give_up:
+            raise TimeoutError
+    return body
+
+
+def _plain(body: bytes, encoding: str) -> bytes:
+    """Some compress although they were asked not to."""
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    with suppress(zlib.error):
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_LIST_BYTES)
+    return body
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, *, has_key: bool) -> str:
+    if status in (401, 403):
+        said = "it refuses the key in" if has_key else "it asks for a key: put it into"
+        return f"{said} UPSTREAM_API_KEY ({error_message(body) or quoted(body)})"
+    if 300 <= status < 400 and (location := headers.get("location")):
+        return f"it redirects to {shown_url(location)}: give that place, without /models, as --upstream"
+    return error_message(body) or quoted(body)
+
+
+def _names(value: object) -> Iterator[str]:
+    """The names in a list of models, whatever it is wrapped in; what has none that could be asked for is left out."""
+    wrapped = (as_table(value).get(key) for key in LISTED)
+    entries = next((found for each in (value, *wrapped) if (found := as_list(each))), ())
+    return (name for entry in entries if (name := next(_candidates(entry), "")))
+
+
+def _candidates(entry: object) -> Iterator[str]:
+    for name in (entry, *(as_table(entry).get(key) for key in NAMED)):
+        if isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable() and "\ufffd" not in name:
+            yield name

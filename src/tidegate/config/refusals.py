@@ -1,0 +1,138 @@
+"""What cannot be served with, although it is well written: refused before anything is begun.
+
+All of these raise `ConfigError` with a key, for `Origins.located`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tidegate.config.origins import Key, wrong
+from tidegate.config.settings import Settings
+from tidegate.core.api_key import key_in
+from tidegate.errors import ConfigError
+from tidegate.gate.tokens import secret_of
+from tidegate.providers import PROVIDERS
+from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
+from tidegate.stores import STORES
+
+NOT_YET = (
+    ("server", "workers"),
+    ("store", "password_file"),
+    ("store", "ca_file"),
+    ("store", "max_bytes"),
+    ("limits", "connections"),
+    ("limits", "connections_per_principal"),
+    ("limits", "max_buffered_bytes"),
+    ("limits", "max_stored_bytes_per_principal"),
+    ("observability", "otlp_endpoint"),
+)
+"""Whoever sets one of these relies on it: a limit that nobody keeps, telemetry that goes nowhere."""
+
+MODEL_NOT_YET = ("api_key_file", "api")
+UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
+
+
+def refuse_unavailable(settings: Settings) -> None:
+    """Refuses what this version parses but cannot do, where going on without it would be unsafe."""
+    if (urlsplit(settings.store.url).scheme or "memory") not in STORES:
+        there_are = " and ".join(f"{scheme}://" for scheme in STORES)
+        raise wrong(("store", "url"), settings.store.url, f"this version has no such store yet, only {there_are}")
+    for section, name in NOT_YET:
+        _refuse_set(getattr(settings, section), (section, name))
+    for model in settings.models:
+        _refuse_unavailable_model(model)
+
+
+def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
+    """Refuses to be reachable from other machines without authentication, unless told that this is meant."""
+    host, auth = settings.server.host, settings.auth
+    if not (insecure or auth.keys or auth.jwt_secret_env or auth.jwks_url or is_loopback(host)):
+        raise wrong(
+            ("server", "host"),
+            host,
+            "it can be reached from other machines, and there is no authentication: add [[auth.keys]] (tidegate key "
+            "NAME makes one), auth.jwt_secret_env or auth.jwks_url, or give --insecure-no-auth",
+        )
+
+
+def refuse_unusable(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Refuses what names something that is not there, or unfit: a variable, a file, a function.
+
+    Whatever uses it would say so as well, but only once it has the port, the store and the models before it.
+    """
+    if settings.auth.jwt_secret_env:
+        secret_of(settings.auth.jwt_secret_env, environ)
+    for model in settings.models:
+        _refuse_unusable_model(model, environ)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it. Names other than `localhost` are not looked up."""
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_unavailable_model(model: ModelSettings) -> None:
+    key = ("models", model.name)
+    provider = str(model.__struct_config__.tag)
+    if provider not in PROVIDERS:
+        raise wrong((*key, "provider"), provider, f"not in this version yet; it has {', '.join(PROVIDERS)}")
+    if isinstance(model, OpenAIModel):
+        for name in MODEL_NOT_YET:
+            _refuse_set(model, (*key, name))
+        for index, upstream in enumerate(model.upstreams):
+            for name in set(Upstream.__struct_fields__).difference(UPSTREAM_NOW):
+                _refuse_set(upstream, (*key, "upstreams", str(index), name))
+
+
+def _refuse_set(section: msgspec.Struct, key: Key) -> None:
+    value = getattr(section, key[-1])
+    default = next(field.default for field in msgspec.structs.fields(section) if field.name == key[-1])
+    if value != default:
+        left = "leave it out" if default in ("", None) else f"leave it at {default!r}"
+        raise wrong(key, value, f"this version does not have this yet: {left}")
+
+
+def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> None:
+    # What a provider needs is imported only where there is such a model.
+    if isinstance(model, LlamaModel):
+        from tidegate.providers.llama import weights
+
+        weights(model)
+    elif isinstance(model, ReplayModel):
+        from tidegate.providers.replay import words
+
+        words(model)
+    elif isinstance(model, PythonModel):
+        from tidegate.providers.python import target
+
+        target(model)
+    elif isinstance(model, OpenAIModel):
+        for key, variable in _variables(model):
+            _refuse_no_key(key, variable, environ)
+
+
+def _variables(model: OpenAIModel) -> Iterator[tuple[Key, str]]:
+    key = ("models", model.name)
+    yield (*key, "api_key_env"), model.api_key_env
+    for index, upstream in enumerate(model.upstreams):
+        yield (*key, "upstreams", str(index), "api_key_env"), upstream.api_key_env
+
+
+def _refuse_no_key(key: Key, variable: str, environ: Mapping[str, str]) -> None:
+    if not variable:
+        return
+    try:
+        found = key_in(variable, environ)
+    except ConfigError as error:
+        raise wrong(key, variable, error.message) from None
+    if not found:
+        raise wrong(key, variable, "the environment has no such variable, or an empty one")

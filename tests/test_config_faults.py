@@ -1,0 +1,256 @@
+"""Faults of the configuration that no file shows: what is named is not there, or not fit."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tidegate.cli import main
+
+FAST = '[[models]]\nname = "fast"\nprovider = "replay"\n'
+OPENAI = '[[models]]\nname = "o"\nprovider = "openai"\n'
+ONE = f'{OPENAI}base_url = "http://127.0.0.1:9/v1"\n'
+LLAMA = '[[models]]\nname = "l"\nprovider = "llama"\n'
+PYTHON = '[[models]]\nname = "p"\nprovider = "python"\n'
+CANARY = "canary-hunter2"
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs `tidegate serve` in this process, in a folder with this `tidegate.toml`: exit code and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # The command puts the user's folder before the others.
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+    def run(text: str, *flags: str, environ: Mapping[str, str] = {}) -> tuple[int, str]:
+        Path("tidegate.toml").write_text(text)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["tidegate", "serve", *flags])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capfd.readouterr()
+        assert captured.out == ""
+        return int(caught.value.code or 0), captured.err
+
+    return run
+
+
+def assert_named(outcome: tuple[int, str], key: str, source: str, problem: str) -> None:
+    """One line: the key, its value, where it stands, and what is wrong with it."""
+    code, err = outcome
+    assert err.startswith(f"tidegate: {key} ({source}): "), err
+    assert problem in err
+    assert err.count("\n") == 1
+    assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "problem"),
+    [
+        (f'{FAST}file = "/nope"', "models.0.file = '/nope'", "No such file or directory"),
+        (f'{FAST}file = "/"', "models.0.file = '/'", "Is a directory"),
+        (f'{FAST}file = "/dev/null"', "models.0.file = '/dev/null'", "no words"),
+        (f'{FAST}file = "a\\u0000"', r"models.0.file = 'a\x00'", "cannot be read"),
+        (f'{FAST}text = " "', "models.0.text = ' '", "no words"),
+        (f'{FAST}{LLAMA}path = "/nope.gguf"', "models.1.path = '/nope.gguf'", "No such file or directory"),
+        (f'{LLAMA}path = "/"', "models.0.path = '/'", "Is a directory"),
+        (f'{LLAMA}path = "tidegate.toml"', "models.0.path = 'tidegate.toml'", "not a .gguf file"),
+        (f'{LLAMA}path = "a\\u0000"', r"models.0.path = 'a\x00'", "cannot be read"),
+        (f'{PYTHON}target = "nomodule.x:y"', "models.0.target = 'nomodule.x:y'", "no module 'nomodule'"),
+        (f'{PYTHON}target = "os:nope"', "models.0.target = 'os:nope'", "no attribute 'nope'"),
+        (f'{PYTHON}target = "os:sep"', "models.0.target = 'os:sep'", "cannot be called"),
+        (f'{PYTHON}target = ":x"', "models.0.target = ':x'", "module:attribute"),
+        (f'{ONE}api_key_env = "NOT_SET"', "models.0.api_key_env = 'NOT_SET'", "no such variable"),
+        (f'{ONE}api_key_env = "BLANK"', "models.0.api_key_env = 'BLANK'", "or an empty one"),
+        (
+            f'{ONE}api_key_env = "BROKEN"',
+            "models.0.api_key_env = 'BROKEN'",
+            "the key in BROKEN cannot stand in a header",
+        ),
+        (
+            f'{OPENAI}upstreams = [{{base_url = "http://x"}}, {{base_url = "http://y", api_key_env = "NOT_SET"}}]',
+            "models.0.upstreams.1.api_key_env = 'NOT_SET'",
+            "no such variable",
+        ),
+        (f'{FAST}[auth]\njwt_secret_env = "NOT_SET"', "auth.jwt_secret_env = 'NOT_SET'", "no such variable"),
+        (f'{FAST}[auth]\njwt_secret_env = "BROKEN"', "auth.jwt_secret_env = 'BROKEN'", "at least 32 bytes"),
+        (f'{FAST}[server]\nhost = "0.0.0.0"', "server.host = '0.0.0.0'", "no authentication"),
+        (f'{FAST}[store]\nurl = "sqlite:////no/x.db"', "store.url = 'sqlite:////no/x.db'", "no directory /no"),
+        (f'{FAST}[store]\nurl = "sqlite:////"', "store.url = 'sqlite:////'", "expected sqlite:///relative.db"),
+        (f'{FAST}[store]\nurl = "sqlite:////dev"', "store.url = 'sqlite:////dev'", "is a directory"),
+        (
+            f'{FAST}[store]\nurl = "sqlite:///tidegate.toml"',
+            "store.url = 'sqlite:///tidegate.toml'",
+            "no SQLite database",
+        ),
+    ],
+)
+def test_what_shows_only_in_use_is_named_like_the_rest(serve: Run, text: str, key: str, problem: str) -> None:
+    """Key, value and file, exit code 2, and no secret: as for what is plainly wrong."""
+    outcome = serve(text, "--port", "0", environ={"BLANK": " \n", "BROKEN": f"{CANARY}\nx"})
+    assert_named(outcome, key, "tidegate.toml", problem)
+    assert CANARY not in outcome[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("models.0.file", "/nope", "No such file"),
+        ("auth.jwt_secret_env", "NOT_SET", "no such variable"),
+        ("server.host", "192.0.2.1", "not an address of this machine"),
+        ("server.host", "a" * 70, "it is no host name"),
+        ("store.url", "sqlite:////no/x.db", "no directory /no"),
+        ("store.url", "redis://u:hunter2@h/0", "no such store yet"),
+        ("observability.otlp_endpoint", "http://u:hunter2@h", "does not have this yet"),
+        ("server.workers", "2", "leave it at 1"),
+        ("limits.connections", "5", "leave it at 0"),
+        ("limits.connections_per_principal", "5", "leave it at 200"),
+        ("limits.max_buffered_bytes", "5", "leave it at 268435456"),
+        ("limits.max_stored_bytes_per_principal", "5", "leave it at 1073741824"),
+        ("store.max_bytes", "5", "leave it at 0"),
+        ("store.password_file", "/etc/hostname", "leave it out"),
+        ("store.ca_file", "/etc/hostname", "leave it out"),
+    ],
+)
+def test_what_the_environment_sets_is_named_with_its_variable(serve: Run, key: str, value: str, problem: str) -> None:
+    """Whether it is unfit, or not in this version, where going on without it would be unsafe."""
+    variable = "TIDEGATE_" + key.upper().replace(".", "__")
+    code, err = serve(FAST, "--port", "0", "--insecure-no-auth", environ={variable: value})
+    assert code == 2
+    assert err.startswith(f"tidegate: {key} = ")
+    assert f" ({variable}): " in err
+    assert problem in err
+    assert "hunter2" not in err
+    assert value in err or "hunter2" in value
+
+
+@pytest.mark.parametrize(
+    ("flags", "key", "problem"),
+    [
+        (("--model", "/nope.gguf"), "models.0.path = '/nope.gguf' (--model)", "No such file"),
+        (("--host", "192.0.2.1", "--insecure-no-auth"), "server.host = '192.0.2.1' (--host)", "not an address of this"),
+        (("--store", "sqlite:////no/x.db"), "store.url = 'sqlite:////no/x.db' (--store)", "make it, or name another"),
+        (("--store", "sqlite:///a%00b"), "store.url = 'sqlite:///a%00b' (--store)", "expected sqlite:///relative.db"),
+        (
+            ("--store", "redis+sentinel://a:1,b:2/s/0"),
+            "store.url = 'redis+sentinel://a:1,b:2/s/0' (--store)",
+            "only memory",
+        ),
+        (("--host", "\udcff", "--insecure-no-auth"), r"server.host = '\udcff' (--host)", "expected text in UTF-8"),
+    ],
+)
+def test_what_a_flag_sets_is_named_with_the_flag(serve: Run, flags: tuple[str, ...], key: str, problem: str) -> None:
+    """The file is not blamed for it."""
+    code, err = serve("", "--port", "0", *flags)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"tidegate: {key}: ")
+    assert problem in err
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody else has."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def test_a_port_in_use_is_named_with_where_it_stands(serve: Run, taken: int) -> None:
+    """Exit code 1: it would be right for one server, so it is not wrong configuration."""
+    code, err = serve(f"{FAST}[server]\nport = {taken}")
+    assert code == 1
+    assert err.startswith(f"tidegate: server.port = {taken} (tidegate.toml): port {taken} on 127.0.0.1 is in use: ")
+
+
+def test_a_mistyped_model_is_told_before_the_port_and_the_store_are(serve: Run, taken: int) -> None:
+    """Whoever starts a second server with a typing error learns of that first."""
+    _, err = serve("", "--port", str(taken), "--store", "sqlite:////no/x.db", "--model", "/nope.gguf")
+    assert "/nope.gguf" in err
+
+
+def test_a_module_that_cannot_be_imported_is_named_with_its_error(serve: Run) -> None:
+    """The words of its exception come along, on the same line and without control characters."""
+    Path("broken_module.py").write_text(r'raise ValueError("first\x1b[31m\nsecond")')
+    code, err = serve(f'{PYTHON}target = "broken_module:x"', "--port", "0")
+    assert code == 2
+    assert err == (
+        "tidegate: models.0.target = 'broken_module:x' (tidegate.toml): "
+        r"importing broken_module raised ValueError: first\x1b[31m\nsecond" + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ('[[server]]\nhost = "x"', "server = tables (tidegate.toml): expected a table"),
+        (f"a = {'[' * 3000}{']' * 3000}", "tidegate.toml is not TOML: "),
+        (f"[limits]\nburst = {'9' * 5000}", "tidegate.toml is not TOML: "),
+        (
+            f"[limits]\nburst = {'9' * 40}",
+            f"limits.burst = {'9' * 40} (tidegate.toml): expected `int` <= 9007199254740991",
+        ),
+        (
+            "[store]\nretention_seconds = 1e300",
+            "store.retention_seconds = 1e+300 (tidegate.toml): expected `float` <= ",
+        ),
+        ("[limits]\nburst = 1979-05-27", "limits.burst = datetime.date(1979, 5, 27) (tidegate.toml): expected `int`"),
+        (
+            '[[auth.keys]]\nname = "a b"\nsha256 = ""',
+            "auth.keys.0.name = 'a b' (tidegate.toml): expected 1 to 64 letters, ",
+        ),
+        (
+            '[[auth.keys]]\nname = "a"\nsha256 = "0a"',
+            "auth.keys.0.sha256 = *** (tidegate.toml): expected 64 hex digits",
+        ),
+        (
+            f'{OPENAI}base_url = "http://é/v1"',
+            "models.0.base_url = 'http://é/v1' (tidegate.toml): expected an absolute",
+        ),
+        (f'{ONE}api = "responses"', "models.0.api = 'responses' (tidegate.toml): this version does not have this yet"),
+        (f'{ONE}api_key_file = "/k"', "models.0.api_key_file = '/k' (tidegate.toml): this version does not have this"),
+        (
+            f'{OPENAI}upstreams = [{{base_url = "http://x", upstream_model = "y"}}]',
+            "models.0.upstreams.0.upstream_model = 'y' (tidegate.toml): this version does not have this yet",
+        ),
+        (
+            '[[models]]\nname = "c"\nprovider = "anthropic"\nbase_url = "https://api.example.com"\nmax_tokens = 5',
+            "models.0.provider = 'anthropic' (tidegate.toml): not in this version yet",
+        ),
+        (
+            '[[models]]\nname = "c"\nprovider = "anthropic"',
+            "models.0.base_url (tidegate.toml): expected an absolute http",
+        ),
+    ],
+)
+def test_what_no_setting_can_be_is_one_line(serve: Run, text: str, begins: str) -> None:
+    """Structures, sizes and kinds that a parser stumbles over are no tracebacks."""
+    code, err = serve(text, "--port", "0")
+    assert err.startswith(f"tidegate: {begins}"), err
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TIDEGATE_MODELS__" + "9" * 5000 + "__NAME", "x", "unknown key"),
+        ("TIDEGATE_MODELS__0__0", "x", "unknown key"),
+        ("TIDEGATE_SERVER__ALLOWED_HOSTS", "[" * 10_000, "recursion"),
+        ("TIDEGATE_SERVER__ALLOWED_HOSTS", "[\udcff", "utf-8"),
+        ("TIDEGATE_AUTH__ISSUER", "\udcff", "expected text in UTF-8"),
+        ("TIDEGATE_SERVER__PORT", "", "expected `int`"),
+        ("TIDEGATE_SERVER__HOST", "", "length >= 1"),
+    ],
+)
+def test_variables_that_no_setting_can_be_are_one_line(serve: Run, name: str, value: str, said: str) -> None:
+    """Bytes that are not UTF-8, nesting without end, and indices of any length are errors that name the variable."""
+    code, err = serve(FAST, environ={name: value})
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"({name}): " in err
+    assert said in err

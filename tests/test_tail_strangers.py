@@ -1,0 +1,215 @@
+"""What strangers write, in the terminal of whoever follows it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from scripted_kit import Scripted, head
+
+from tidegate.cli import main
+from tidegate.testing.process import TIDEGATE
+
+END = b'event: completed\ndata: {"finish_reason":"stop"}\n\n'
+EVIL = "\x1b]0;t\x07\r\x08\x9b\x7f\u202e\u2066\u2028"
+SHOWN = r"\x1b]0;t\x07\r\x08\x9b\x7f\u202e\u2066\u2028"
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs `tidegate tail` in this process, against a server that answers so."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(answer: bytes, name: str = "gen_1") -> Outcome:
+        with Scripted(answer) as server:
+            monkeypatch.setattr(sys, "argv", ["tidegate", "tail", name, "--url", server.url])
+            with pytest.raises(SystemExit) as caught:
+                main()
+        captured = capfd.readouterr()
+        return Outcome(int(caught.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def event(kind: str, data: object) -> bytes:
+    return f"id: ab-1\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def failed(message: object) -> bytes:
+    return event("failed", {"error": {"message": message}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "out", "err"),
+    [
+        (event("delta", {"text": EVIL}) + END, f"{SHOWN}\n", ""),
+        (event("delta", {"text": "a\x1b"}) + event("delta", {"text": "[31mb"}) + END, "a\\x1b[31mb\n", ""),
+        (event("delta", {"text": "safe\rEVIL"}) + END, "safe\\rEVIL\n", ""),
+        (event("delta", {"text": "\ud83d"}) + END, "\\ud83d\n", ""),
+        (event("delta", {"text": "tab\tline\n日本"}) + END, "tab\tline\n日本\n", ""),
+        (event("message", {"data": EVIL, "sender": EVIL, "type": EVIL}) + END, f"{SHOWN}\n", ""),
+        (event("message", {"data": {"k\x9b": ["\x9b\u202e"]}}) + END, '{"k\\x9b":["\\x9b\\u202e"]}\n', ""),
+        (failed(EVIL), "", f"tidegate: failed: {SHOWN}\n"),
+        (failed("one\ntidegate: two"), "", "tidegate: failed: one\\ntidegate: two\n"),
+        (event("cancelled", {"by": EVIL, "reason": "\x1bc"}), "", f"tidegate: cancelled by {SHOWN}: \\x1bc\n"),
+        (event("gap", {"to": EVIL}) + END, "", f"tidegate: what came before {SHOWN} is no longer kept\n"),
+    ],
+)
+def test_what_steers_a_terminal_is_shown_as_escapes(tail: Run, answer: bytes, out: str, err: str) -> None:
+    """Texts, messages, senders, reasons and errors; in a pipe as in a terminal, and split over events."""
+    outcome = tail(head() + answer)
+    assert (outcome.out, outcome.err) == (out, err)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head(404, kind="application/json") + json.dumps({"error": {"message": EVIL}}).encode(),
+        head(302, location="http://x/\x1b[31m"),
+        head(kind="text/html") + EVIL.encode(),
+        head() + b"event: \x1b[31m\ndata: {\n\n",
+        head() + b"event: reconnect\ndata: \x1b[31m\n\n",
+    ],
+)
+def test_errors_that_quote_a_server_are_one_line_without_control_characters(tail: Run, answer: bytes) -> None:
+    """Whatever part of an answer they repeat."""
+    outcome = tail(answer)
+    assert outcome.code == 1
+    assert re.fullmatch(r"tidegate: [^\n]+\n", outcome.err)
+    assert outcome.err.rstrip("\n").isprintable()
+
+
+def test_nothing_raw_reaches_a_real_terminal(tmp_path: Path) -> None:
+    """Seen on the other side of a pseudo-terminal."""
+    ours, theirs = pty.openpty()
+    with Scripted(head() + event("delta", {"text": EVIL}) + failed(EVIL)) as server:
+        command = [*TIDEGATE, "tail", "gen_1", "--url", server.url]
+        subprocess.run(command, stdout=theirs, stderr=theirs, cwd=tmp_path, check=False, timeout=30)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert SHOWN in shown.decode()
+    assert set(shown) & {0x1B, 0x07, 0x08, 0x7F, 0x9B} == set()
+
+
+def test_a_terminal_that_cannot_show_a_character_is_no_end(tmp_path: Path) -> None:
+    """In ASCII an emoji is its escape."""
+    with Scripted(head() + event("delta", {"text": "é😀"}) + failed("ü")) as server:
+        done = subprocess.run(
+            [*TIDEGATE, "tail", "gen_1", "--url", server.url],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+            cwd=tmp_path,
+            check=False,
+            timeout=30,
+        )
+    assert done.stdout == b"\\xe9\\U0001f600\n"
+    assert done.stderr == b"\ntidegate: failed: \\xfc\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "out", "code"),
+    [
+        (b'event: delta\ndata: {"text":"caf\xe9"}\n\n' + END, "caf\ufffd\n", 0),
+        (b'event: delta\ndata: {"text":"a","p":NaN,"q":-Infinity,"r":1e999}\n\n' + END, "a\n", 0),
+        (
+            b'event: delta\ndata: {"text":null}\n\nevent: delta\ndata: {"text":5}\n\nevent: delta\ndata: []\n\n' + END,
+            "",
+            0,
+        ),
+        (b'event: delta\ndata: {"text":"a","deep":' + b"[" * 500 + b"]" * 500 + b"}\n\n" + END, "a\n", 0),
+        (b'event: delta\ndata: {"text":"a","deep":' + b"[" * 100_000 + b"\n\n", "", 1),
+        (b'event: note\ndata: {"data":[NaN,1e999]}\n\n' + END, "[NaN,Infinity]\n", 0),
+        (b'event: unheard-of\ndata: {"x":1}\n\n' + END, "", 0),
+        (b'event: failed\ndata: {"error":"text"}\n\n', "", 1),
+        (b"event: failed\ndata: null\n\n", "", 1),
+    ],
+)
+def test_events_are_read_patiently(tail: Run, answer: bytes, out: str, code: int) -> None:
+    """Bad bytes, numbers that JSON does not have, other types and deep nesting are no traceback."""
+    outcome = tail(head() + answer)
+    assert (outcome.code, outcome.out) == (code, out)
+    assert "Traceback" not in outcome.err
+
+
+def test_an_id_of_any_characters_is_sent_back(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A server that gives such ids gets them back as UTF-8, and no error of the HTTP library."""
+    first = head() + 'retry: 0\nid: 位置-1\nevent: delta\ndata: {"text":"a"}\n\n'.encode()
+    with Scripted(first, head() + END) as server:
+        monkeypatch.setattr(sys, "argv", ["tidegate", "tail", "gen_1", "--url", server.url])
+        monkeypatch.setattr("tidegate.client.tail.time.sleep", lambda seconds: None)
+        with pytest.raises(SystemExit):
+            main()
+    assert "last-event-id: 位置-1\r\n" in server.requests[1].lower()
+    assert capfd.readouterr().out == "a\n"
+
+
+def test_a_server_that_is_away_is_told_once_in_words(tmp_path: Path) -> None:
+    """Not as a number of the system at each try; a place on this machine needs no scheme."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with subprocess.Popen(
+            [*TIDEGATE, "tail", "gen_1", "--url", place], stderr=subprocess.PIPE, cwd=tmp_path, text=True
+        ) as process:
+            assert process.stderr is not None
+            lines = [process.stderr.readline() for _ in range(3)]
+            process.terminate()
+    assert lines[0] == (
+        f"tidegate: http://{place}/v1/streams/gen_1/events does not answer: the connection was refused; "
+        "is the server running?\n"
+    )
+    assert [bool(re.fullmatch(r"tidegate: not connected; again in \d\.\d s\n", line)) for line in lines[1:]] == [
+        True,
+        True,
+    ]
+
+
+def test_an_address_elsewhere_says_how_to_write_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whether its key travels in clear is for the user to say."""
+    monkeypatch.setattr(sys, "argv", ["tidegate", "tail", "gen_1", "--url", "tide.example:8000"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capfd.readouterr().err.startswith("tidegate: --url tide.example:8000: expected http://HOST:PORT or https://")
+
+
+@pytest.mark.parametrize("variable", ["UPSTREAM_API_KEY", "TIDEGATE_API_KEY"])
+def test_a_key_that_cannot_be_sent_names_its_variable(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And not its value: exit code 2, in one line."""
+    monkeypatch.setenv(variable, "hunter2\u201d")
+    place = ["--upstream", "http://127.0.0.1:9"] if variable == "UPSTREAM_API_KEY" else ["gen_1"]
+    monkeypatch.setattr(sys, "argv", ["tidegate", "serve" if "--upstream" in place else "tail", *place])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    err = capfd.readouterr().err
+    assert err.startswith(f"tidegate: the key in {variable} cannot stand in a header")
+    assert "hunter2" not in err
+    assert err.count("\n") == 1
