@@ -18,7 +18,6 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
     TERMINAL_TYPES,
     CancelledBy,
-    Completed,
     Event,
     Failed,
     GenerationRequest,
@@ -54,6 +53,7 @@ from tidegate.streams.models import Model, has_failed
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
+from tidegate.streams.summaries import summary_of
 from tidegate.streams.takeover import end_interrupted, order_of
 from tidegate.streams.topics import Topics
 
@@ -473,19 +473,7 @@ class Service:
 
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
-        return Summary(
-            id=record.id,
-            model=record.model,
-            status=status_of(end, running=record.running),
-            queue_position=generation.position if generation is not None else None,
-            finish_reason=end.finish_reason if isinstance(end, Completed) else None,
-            usage=end.usage if end is not None else None,
-            error=end.error if isinstance(end, Failed) else None,
-            cursor=str(cursor),
-            created_at=record.created_at,
-            ended_at=record.ended_at if end is not None else None,
-            metadata=record.metadata,
-        )
+        return summary_of(record, end, cursor, None if generation is None else generation.position)
 
 
 def _offer(names: Sequence[str]) -> str:
