@@ -53,6 +53,7 @@ class Guarded(msgspec.Struct, frozen=True):
     events: bool = False
     shared: bool = False
     limited: bool = True
+    or_scopes: tuple[Scope, ...] = ()
 
 
 class Clock:
@@ -155,6 +156,7 @@ READ = Principal("key:a", frozenset({"read"}), "key:a")
         (READ, Guarded("read"), "gen_1", None),
         (READ, Guarded("read"), None, None),
         (READ, Guarded("generate"), None, Forbidden),
+        (READ, Guarded("generate", or_scopes=("read",)), None, None),
         (GUEST, Guarded("read", shared=True), "gen_1", None),
         (GUEST, Guarded("read"), "gen_1", Forbidden),
         (GUEST, Guarded("cancel"), "gen_1", Forbidden),

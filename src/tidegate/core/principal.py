@@ -9,6 +9,9 @@ import msgspec
 Scope = Literal["generate", "read", "cancel", "publish", "subscribe", "admin"]
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
+OF_ADMIN: frozenset[Scope] = frozenset({"read", "cancel"})
+"""What `admin` includes: whoever looks after everybody's streams has to see and to stop them."""
+
 
 LONGEST_SECONDS = 366 * 86400.0
 """A timer needs some end; credentials may name any."""
@@ -31,7 +34,7 @@ class Principal(msgspec.Struct, frozen=True):
     topics_write: tuple[str, ...] | None = None
 
     def has(self, scope: Scope) -> bool:
-        return scope in self.scopes
+        return scope in self.scopes or (scope in OF_ADMIN and "admin" in self.scopes)
 
     def valid_for(self, now: float) -> float | None:
         """Seconds until its credentials expire, at the most a year; None where they never do."""

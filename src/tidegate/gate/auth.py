@@ -183,7 +183,7 @@ def require(principal: Principal, route: Guarded, stream: str | None) -> None:
         raise StreamNotFound("this share token is for one stream, and that is not here")
     if principal.stream is not None and not route.shared:
         raise Forbidden("A share token only reads its stream.")
-    if route.scope is not None and not principal.has(route.scope):
+    if route.scope is not None and not any(map(principal.has, (route.scope, *route.or_scopes))):
         raise Forbidden(f"These credentials lack the scope {route.scope!r}.")
 
 

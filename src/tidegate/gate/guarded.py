@@ -14,13 +14,16 @@ PRINCIPAL = "tidegate.principal"
 
 
 class Guarded(Protocol):
-    """`scope` None: open to all, and never limited. `events`: a GET that answers with events.
+    """`scope` None: open to all, and never limited; `or_scopes` open it, too. `events`: a GET that answers with events.
 
     `shared`: a share token of the stream in its path opens it, too. `limited`: it counts as a request.
     """
 
     @property
     def scope(self) -> Scope | None: ...
+
+    @property
+    def or_scopes(self) -> tuple[Scope, ...]: ...
 
     @property
     def events(self) -> bool: ...

@@ -129,7 +129,7 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
     for status in _failures(route):
         operation["responses"][str(status)] = _error(status, route, by_type)
     if route.scope is not None:
-        operation["security"] = [{"key": [route.scope]}, {}]
+        operation["security"] = [*({"key": [scope]} for scope in (route.scope, *route.or_scopes)), {}]
     if route.bodies:
         schemas = [by_type[body] for body in route.bodies]
         operation["requestBody"] = {

@@ -39,7 +39,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """`scope` None: anyone may call it. `failures`: the statuses that are its own, besides those of every route.
+    """`scope` None: anyone may call it; `or_scopes` open it as well. `failures`: the statuses that are its own, besides
+    those of every route.
 
     `bodies`: the types of which its body is one. `events`: answers may be streams of events, for whose sake GET also
     takes `?access_token=`. `shared`: a share token of the stream opens it, too. `limited`: it counts as a request.
@@ -52,6 +53,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     handler: Handler
     scope: Scope | None = None
+    or_scopes: tuple[Scope, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     bodies: tuple[Any, ...] = ()
     body_optional: bool = False

@@ -303,6 +303,7 @@ ROUTES: tuple[Route, ...] = (
         about="The models there are, in OpenAI's shape.",
         handler=models.list_models,
         scope="generate",
+        or_scopes=("read",),
         answers=(Answer(status=200, about="The models.", content={JSON: models.ModelList}),),
     ),
     Route(
@@ -312,6 +313,7 @@ ROUTES: tuple[Route, ...] = (
         about="One model, in OpenAI's shape.",
         handler=models.get_model,
         scope="generate",
+        or_scopes=("read",),
         parameters=(Parameter(name="id", place="path", about="The model's name."),),
         answers=(Answer(status=200, about="The model.", content={JSON: models.ModelEntry}),),
         failures=(404,),
