@@ -41,7 +41,7 @@ class HeldTopic:
         self.pending = 0
         self.watchers: dict[object, Callable[[], None]] = {}
         self._claims: dict[str, tuple[bytes, Cursor]] = {}
-        self._history = history
+        self.history = history
 
     @property
     def record(self) -> TopicRecord:
@@ -52,20 +52,27 @@ class HeldTopic:
         """Bytes, as JSON."""
         return OVERHEAD_BYTES + self.log.size + (self.state.size if self.state is not None else 0)
 
-    def claimed(self, claim: Claim) -> Cursor | None:
-        """The position of what was published with the claim, while that is kept. Raises `IdempotencyMismatch`."""
+    def claimed(self, claim: Claim, *, tail: int = 0) -> Cursor | None:
+        """The position of what was published with the claim, while that is kept. Raises `IdempotencyMismatch`.
+
+        `tail` is where the topic will be once what is on its way has arrived: what is too old by then is not kept.
+        """
         digest, cursor = self._claims.get(claim.key, (claim.digest, None))
+        if cursor is None or cursor.offset <= tail - self.history:
+            return None
         check_body(claim, digest)
         return cursor
 
     def add(self, entry: Entry, event: Published, claim: Claim | None) -> None:
         """Takes what follows the tail, and forgets what is too old for the history."""
         self.log.extend((entry,))
-        self.log.keep(entries=self._history, size=TOPIC_BYTES)
+        self.log.keep(entries=self.history, size=TOPIC_BYTES)
         self.published_at = event.at
         if event.state:
             self.state = entry
         if claim is not None:
+            # In the order of their positions, also where a key is used again.
+            self._claims.pop(claim.key, None)
             self._claims[claim.key] = (claim.digest, entry.cursor)
         self._forget_claims()
 

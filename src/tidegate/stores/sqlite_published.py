@@ -95,7 +95,7 @@ def topic_of(connection: Connection, topic: str) -> TopicRows | None:
         if [entry.offset for entry, _, _ in kept] != list(range(tail - len(kept) + 1, tail + 1)) or not kept:
             raise sqlite3.DatabaseError(f"the history of {topic} is not whole")
         last = _state(*state) if state[0] is not None else None
-    except (msgspec.DecodeError, TypeError, StopIteration) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, StopIteration) as error:
         raise sqlite3.DatabaseError(f"the rows of {topic} are damaged: {error}") from None
     return TopicRows(key, filler, since, published_at, last, kept)
 

@@ -93,7 +93,7 @@ def to_row(values: Sequence[Any]) -> Row:
             ended_at=ended_at,
         )
         return Row(key, record, _epochs.decode(epochs), tail)
-    except (msgspec.DecodeError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
         raise sqlite3.DatabaseError(f"the row of stream {id} is damaged: {error}") from None
 
 
@@ -113,7 +113,7 @@ def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
                 entries.append(Entry(epoch_at(row.epochs, offset), offset, event, len(raw)))  # type: ignore[arg-type]
             if last != len(entries):
                 raise sqlite3.DatabaseError(f"the log of stream {row.record.id} is not whole before {last}")
-    except (msgspec.DecodeError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
         raise sqlite3.DatabaseError(f"the log of stream {row.record.id} is damaged: {error}") from None
     if not entries or row.tail not in (None, len(entries)):
         raise sqlite3.DatabaseError(f"the log of stream {row.record.id} is not whole at its end")

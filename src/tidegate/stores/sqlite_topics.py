@@ -37,13 +37,16 @@ class QueuedTopic(Line):
         super().__init__()
         self.held = held
         self._tail = held.log.tail
+        self._history = held.history
         self._claims: dict[str, tuple[bytes, Cursor]] = {}
 
     def claimed(self, claim: Claim) -> Cursor | None:
         """As `HeldTopic.claimed`, with what is on its way."""
         digest, cursor = self._claims.get(claim.key, (claim.digest, None))
+        if cursor is None or cursor.offset <= self._tail - self._history:
+            return self.held.claimed(claim, tail=self._tail)
         check_body(claim, digest)
-        return cursor if cursor is not None else self.held.claimed(claim)
+        return cursor
 
     def take(self, event: Published, size: int, claim: Claim | None) -> Entry:
         """What the event, of so many bytes, becomes at the tail."""
@@ -56,8 +59,9 @@ class QueuedTopic(Line):
     def committed(self, row: PublishedRow) -> None:
         """The topic itself has it now."""
         self.held.add(row.entry, row.event, row.claim)
-        if row.claim is not None:
-            del self._claims[row.claim.key]
+        claim = row.claim
+        if claim is not None and self._claims[claim.key][1] == row.entry.cursor:
+            del self._claims[claim.key]
 
 
 class Topics:
