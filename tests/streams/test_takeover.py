@@ -88,6 +88,19 @@ async def test_what_was_live_ends_as_interrupted(store: Surviving) -> None:
     assert entries[-1].epoch != entries[0].epoch
 
 
+async def test_a_snapshot_is_at_a_position_that_the_log_has(store: Surviving) -> None:
+    """Also where the end alone was written by another process: whoever has the snapshot goes on before it."""
+    play = Play()
+    stream = await running(process(store, Scripted(play)), play)
+    second = process(store, Scripted(finish))
+    await second.service.open()
+    entries = await second.entries(stream)
+    assert entries[-1].epoch != entries[-2].epoch
+    snapshot, rest = await second.service.snapshot_and_rest(stream, ANNA)
+    assert (snapshot.cursor, rest) == (str(entries[-1].cursor), entries[-2].cursor)
+    assert [entry.event for entry in await second.entries(stream, after=rest)] == [entries[-1].event]
+
+
 async def test_a_process_that_wakes_up_again_cannot_append(store: Surviving) -> None:
     """Whoever was only paused is fenced: what it says afterwards reaches nobody, and changes nothing."""
     play = Play()

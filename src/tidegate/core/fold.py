@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
+    TERMINAL_TYPES,
     Cancelled,
     Completed,
     Delta,
@@ -67,6 +69,7 @@ class Fold:
 
     def __init__(self) -> None:
         self.last: Entry | None = None
+        self._rest: Entry | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, list[ToolCall]] = {}
@@ -95,6 +98,14 @@ class Fold:
             elif isinstance(event, ToolCall):
                 self._calls.setdefault(event.index, []).append(event)
             self.last = entry
+            if not isinstance(event, TERMINAL_TYPES):
+                self._rest = entry
+
+    @property
+    def rest(self) -> Cursor:
+        """The position after the last entry but for the end: from there a reader is sent the end all the same."""
+        assert self._rest is not None, "a stream begins with `started`"
+        return self._rest.cursor
 
 
 def status_of(end: Terminal | None, *, running: bool) -> Status:

@@ -11,7 +11,6 @@ from msgspec import Meta
 from tidegate.core import events, sse
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
-from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
@@ -172,12 +171,6 @@ def interval(heartbeat_seconds: float) -> bytes:
     return sse.comment(f"heartbeat={heartbeat_seconds:g}")
 
 
-def rest_of(snapshot: Snapshot) -> Cursor:
-    """The position from which events follow a snapshot: its end, which it has folded in, is sent all the same."""
-    cursor = parse_cursor(snapshot.cursor)
-    return cursor if snapshot.ended_at is None else Cursor(cursor.epoch, cursor.offset - 1)
-
-
 class NativeEvents:
     """Encodes for any number of readers; `as_message` puts every event under the default name, its type in the data.
 
@@ -213,9 +206,9 @@ class NativeEvents:
             case Presence(joined, left):
                 return self._block("presence", {"joined": joined, "left": left})
 
-    def snapshot(self, snapshot: Snapshot) -> bytes:
-        """The stream so far, in place of its events; whoever comes back with its id gets what follows."""
-        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=str(rest_of(snapshot)))
+    def snapshot(self, snapshot: Snapshot, rest: Cursor) -> bytes:
+        """The stream so far, in place of its events; whoever comes back with its id, `rest`, gets what follows."""
+        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=str(rest))
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:

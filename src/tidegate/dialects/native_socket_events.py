@@ -9,11 +9,11 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from tidegate.core import events
+from tidegate.core.cursor import Cursor
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.core.ws_frame import BINARY, TEXT, frame
-from tidegate.dialects.native import rest_of
 from tidegate.dialects.native_socket import Codec
 
 
@@ -70,9 +70,9 @@ class SocketEvents:
             case Presence(joined, left):
                 return self._other("presence", {"joined": joined, "left": left})
 
-    def snapshot(self, snapshot: Snapshot) -> bytes:
-        """The message that stands for the events so far."""
-        return self._other("snapshot", msgspec.to_builtins(snapshot), str(rest_of(snapshot)))
+    def snapshot(self, snapshot: Snapshot, rest: Cursor) -> bytes:
+        """The message that stands for the events so far; they go on after `rest`."""
+        return self._other("snapshot", msgspec.to_builtins(snapshot), str(rest))
 
     def _json(self, entry: Entry) -> bytes:
         event = entry.event

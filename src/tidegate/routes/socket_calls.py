@@ -14,7 +14,6 @@ from tidegate.core.notices import CAPACITY, DRAINING, Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
-from tidegate.dialects.native import rest_of
 from tidegate.dialects.native_producer import Lease
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
@@ -151,8 +150,8 @@ class Calls:
         after = parse_cursor(wanted.after) if wanted.after is not None else None
         first: list[bytes] = []
         if wanted.snapshot:
-            so_far = await self._service.snapshot(stream, viewer)
-            first, after = [self._events(("stream", stream)).snapshot(so_far)], rest_of(so_far)
+            so_far, after = await self._service.snapshot_and_rest(stream, viewer)
+            first = [self._events(("stream", stream)).snapshot(so_far, after)]
         elif await self._service.at_end(stream, viewer, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
             return

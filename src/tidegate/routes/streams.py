@@ -213,8 +213,8 @@ async def _attach(
 ) -> tuple[Reader, Delivered]:
     first, after = native.interval(call.context.heartbeat_seconds), begin
     if after == SNAPSHOT:
-        so_far = await call.service.snapshot(stream, call.principal)
-        first, after = first + encoder.snapshot(so_far), native.rest_of(so_far)
+        so_far, after = await call.service.snapshot_and_rest(stream, call.principal)
+        first += encoder.snapshot(so_far, after)
     sharing = (stream, encoder is native.MESSAGES)
     # Batches are each reader's own.
     together = encoder if batch.max_tokens == 1 else None

@@ -244,19 +244,24 @@ class Service:
 
     async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
         """The stream as a whole so far."""
+        return (await self.snapshot_and_rest(stream, viewer))[0]
+
+    async def snapshot_and_rest(self, stream: str, viewer: Principal) -> tuple[Snapshot, Cursor]:
+        """The same, and the position from which a reader that has it goes on: its end is sent all the same."""
         await self.record(stream, viewer)
         folded = await fold(self._store, stream)
         last = folded.last
         assert last is not None, "a stream begins with `started`"
         end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
         record = await self._store.get(stream)
-        return Snapshot(
+        snapshot = Snapshot(
             **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
             question=None if record.request is None else record.request.question,
             text=folded.text,
             reasoning=folded.reasoning,
             tool_calls=folded.tool_calls,
         )
+        return snapshot, folded.rest
 
     async def history(self, stream: str, viewer: Principal) -> AsyncGenerator[Sequence[Entry]]:
         """The log so far, page by page. Raises `StreamNotFound`."""

@@ -39,8 +39,10 @@ class Process:
         deadline = time.monotonic() + within
         stdout = self._popen.stdout
         assert stdout is not None
+        poll = select.poll()
+        poll.register(stdout, select.POLLIN)
         while not line.endswith(b"\n"):
-            if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not poll.poll(1000 * max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(f"no line within {within} s; stderr: {self.stderr()}")
             byte = os.read(stdout.fileno(), 1)
             if not byte:
