@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -320,6 +321,27 @@ async def test_late_usage_is_waited_for_while_the_connection_shows_that_it_comes
     assert error is None
     assert sink.events[-1] == Completed("stop", Usage(7, 2, 9))
     assert sink.text == "abcd"
+
+
+async def test_a_pause_of_the_server_is_no_silence_of_the_upstream() -> None:
+    """What came while our own process slept is read before the stall timer's verdict."""
+    sent, go_on = asyncio.Event(), asyncio.Event()
+
+    class Watching(RecordingSink):
+        def emit(self, events: Sequence[Content | Completed]) -> None:
+            super().emit(events)
+            sent.set()
+
+    sink = Watching()
+    script = [Head(), Tokens(["a"]), Wait(go_on), *chat("b")[2:]]
+    async with FakeUpstream(script) as upstream, provider_of(upstream.url, stall_timeout=0.3) as provider:
+        task = asyncio.create_task(provider.generate(REQUEST, sink))
+        await sent.wait()
+        # The loop sleeps, as the whole process would: past the deadline, with what the upstream sends due right after.
+        time.sleep(0.8)  # noqa: ASYNC251
+        go_on.set()
+        await task
+    assert sink.text == "ab"
 
 
 async def test_keep_alives_after_the_end_do_not_hold_it_up_for_ever() -> None:

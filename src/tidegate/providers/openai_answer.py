@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import time
 
 from tidegate.core.events import Completed, Content
+from tidegate.core.pause import READ_SECONDS, was_paused
 from tidegate.core.sse import MAX_EVENT_BYTES
 from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout
 from tidegate.providers.base import Sink
@@ -23,9 +24,6 @@ ERROR_SECONDS = 5.0
 USAGE_SECONDS = 10.0
 """Usage comes in a chunk after the finish reason, from some gateways seconds later. A server that stays silent for
 longer, or for `stall_timeout`, sends none."""
-
-PAUSE_SECONDS = 0.25
-"""A timer that is so late has slept with the whole process: what has come meanwhile is read before its verdict."""
 
 
 class Answer:
@@ -200,11 +198,11 @@ class Answer:
             self._timer.cancel()
 
     def _on_timer(self) -> None:
-        late = self._loop.time() - self._deadline
-        if late < 0:
+        now = self._loop.time()
+        if now < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
-        elif late > PAUSE_SECONDS:
-            self._set_timer(PAUSE_SECONDS)
+        elif was_paused(self._deadline, now):
+            self._set_timer(READ_SECONDS)
         else:
             self._try(self._give_up)
 
