@@ -70,13 +70,15 @@ class TidegateError(Exception):
     """An error with a stable `code`, an HTTP `status` and a message fit to be shown to a client.
 
     `param` names the offending input in dotted form (`messages.0.content`), where there is one.
-    `retry_after` is in seconds; it becomes the `retry-after` headers.
+    `retry_after` is in seconds; it becomes the `retry-after` headers. `retry_told`: that it may be repeated is said,
+    where its status does not say so.
     """
 
     type: str = "server_error"
     code: str = "internal_error"
     status: int = 500
     retryable: bool = False
+    retry_told: bool = False
     retry_after: float | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
@@ -333,7 +335,7 @@ class ProviderError(TidegateError):
 
 
 class UpstreamRefused(ProviderError):
-    """The upstream answered with an error of its own before the first token."""
+    """The upstream answered with an error of its own. `theirs` is its status, where it said one."""
 
     code = "upstream_refused"
     retryable = False
@@ -348,12 +350,15 @@ class UpstreamRefused(ProviderError):
         param: str | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        theirs: int | None = None,
     ) -> None:
         super().__init__(message, param=param)
         self.type = type
         self.status = status
         self.code = code or "upstream_refused"
         self.retryable = status == 429 or status >= 500 if retryable is None else retryable
+        self.retry_told = retryable is True
+        self.theirs = theirs
         self.retry_after = retry_after
 
 

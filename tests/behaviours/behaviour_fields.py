@@ -220,4 +220,31 @@ FIELDS = [
         text="aab",
         head={"x": {"content": "b"}},
     ),
+    Behaviour(
+        "pings that are no JSON",
+        stream(text("Hel"), b"event: ping\ndata: ping\n\n", text("lo"), STOP, b"data: bye\n\n"),
+        text="Hello",
+    ),
+    Behaviour(
+        "pings with a message",
+        stream(
+            data({"type": "ping", "message": "working"}), data({"object": "status", "message": "loading"}), HELLO, STOP
+        ),
+        text="Hello",
+    ),
+    Behaviour("content is false", stream(chunk({"content": False}), HELLO, STOP), text="Hello"),
+    Behaviour("choices is a text", stream(HELLO, STOP, data({"choices": "", "usage": None})), text="Hello"),
+    Behaviour(
+        "progress before the text",
+        stream(*(data({**said(), "prompt_progress": {"n": n}}) for n in (1, 2)), HELLO, STOP),
+        text="Hello",
+        head={"prompt_progress": {"n": 2}},
+    ),
+    Behaviour(
+        "only an image",
+        bare(chunk({"images": [{"url": "x"}]}), DONE),
+        message={"images": [{"url": "x"}]},
+        usage=None,
+        pieces=0,
+    ),
 ]

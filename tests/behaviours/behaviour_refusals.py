@@ -131,4 +131,25 @@ REFUSALS = [
     Behaviour("they are refused in a 200", refusing_options_in_a_200, text="Hello", usage=None, pieces=2, asked=2),
     Behaviour("streaming is refused", without_streaming, text="Hello", asked=2, main=True),
     Behaviour("both are refused", without_either, text="Hello", asked=3),
+    refused(
+        "a 500 that names streams",
+        answer({"error": {"message": "the stream broke"}}, "500 No"),
+        "upstream_refused",
+        502,
+        "stream",
+    ),
+    refused(
+        "an event stream of an error",
+        answer(b'data: {"error": {"message": "NEEDLE"}}\n\n', "400 No", "text/event-stream"),
+        "upstream_refused",
+        400,
+        "NEEDLE",
+    ),
+    refused(
+        "a key in a 200",
+        answer({"error": {"message": "NEEDLE", "code": "invalid_api_key"}}),
+        "invalid_api_key",
+        401,
+        "NEEDLE",
+    ),
 ]

@@ -146,4 +146,48 @@ TOOLS = [
             "tool_calls is null": {"tool_calls": None},
         }.items()
     ],
+    called(
+        "the same id for all",
+        calls(function("f", '{"a":1}', index=0, id="null")),
+        calls(function("g", '{"b":2}', index=1, id="null")),
+        found=((MADE, "f", '{"a":1}'), (MADE, "g", '{"b":2}')),
+    ),
+    called(
+        "one id for two",
+        calls(function("f", '{"a":1}', index=0, id="call_1")),
+        calls(function("g", '{"b":2}', index=1, id="call_1")),
+        found=(("call_1", "f", '{"a":1}'), (MADE, "g", '{"b":2}')),
+    ),
+    called(
+        "numbers only at first",
+        calls(function("f", '{"a"', index=0, id="call_1")),
+        calls({"function": {"arguments": ":1}"}}),
+        calls(function("g", '{"b"', index=1, id="call_2")),
+        calls({"function": {"arguments": ":2}"}}),
+    ),
+    called(
+        "both forms of one call",
+        chunk(
+            {
+                "tool_calls": [function("f", '{"a":1}', index=0, id="call_1")],
+                "function_call": {"name": "f", "arguments": '{"a":1}'},
+            }
+        ),
+        found=TWO[:1],
+    ),
+    called(
+        "the whole call again at the end",
+        calls(function("f", '{"a":1}', index=0, id="call_1")),
+        chunk({}, "tool_calls", message={"tool_calls": [function("f", '{"a":1}', index=0, id="call_1")]}),
+        found=TWO[:1],
+    ),
+    *[
+        Behaviour(f"a stub: {name}", stream(HELLO, chunk(delta), STOP), text="Hello")
+        for name, delta in {
+            "tool_calls is a text": {"tool_calls": ""},
+            "tool_calls of texts": {"tool_calls": [""]},
+            "tool_calls is false": {"tool_calls": False},
+            "a call of an empty object": {"tool_calls": [{"index": 0, "function": {"name": None, "arguments": {}}}]},
+        }.items()
+    ],
 ]

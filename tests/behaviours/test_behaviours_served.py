@@ -50,6 +50,9 @@ async def test_log_client_and_usage_say_what_the_upstream_said(row: Behaviour, s
     assert model.asked[row.name] == row.asked
     await check_streamed(row, url)
     await check_native(row, url)
+    if row.error is not None:
+        # What failed was asked for once each time.
+        assert model.asked[row.name] == 3 * row.asked
 
 
 def chat(row: Behaviour, **more: Any) -> dict[str, Any]:

@@ -66,6 +66,16 @@ async def test_a_streamed_answer_ends_with_done() -> None:
     assert chunks[-1]["usage"]["prompt_tokens"] == 7
 
 
+@pytest.mark.parametrize("told", ["true", "false"])
+async def test_what_the_upstream_says_of_asking_again_is_handed_on(told: str) -> None:
+    """Its `x-should-retry` is the client's to know, whichever way its status points."""
+    async with relaying(
+        [Reply(400 if told == "true" else 500, {"error": {"message": "no"}}, {"x-should-retry": told})]
+    ) as (url, _):
+        _, headers, _ = await post(url)
+    assert headers["x-should-retry"] == told
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("theirs", "ours"), [(400, 400), (401, 401), (429, 429), (500, 502), (503, 503)])
 async def test_an_upstream_that_refuses_is_an_http_error(theirs: int, ours: int, *, stream: bool) -> None:

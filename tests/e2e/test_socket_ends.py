@@ -13,11 +13,13 @@ from socket_kit import JSON, MSGPACK, CallFailed, SocketClient, socket
 
 from tidegate.app import EMBEDDED, Tidegate
 from tidegate.config import LimitSettings
-from tidegate.providers.settings import ReplayModel
+from tidegate.providers.settings import OpenAIModel, ReplayModel
 from tidegate.testing.server import serving
+from tidegate.testing.upstream import DONE, End, FakeUpstream, Send, chat, event
 
 pytestmark = pytest.mark.anyio
 
+USAGE = {"prompt_tokens": 7, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}
 WAYS = [(True, JSON), (True, MSGPACK), (False, JSON)]
 WAYS_AND_CODECS = pytest.mark.parametrize(
     ("wire", "codec"), WAYS, ids=[f"{'direct' if wire else 'fallback'}-{codec}" for wire, codec in WAYS]
@@ -141,3 +143,19 @@ async def test_last_event_id_goes_before_both() -> None:
         async with call(path, headers={"last-event-id": f"{epoch}-3"}) as answer:
             assert [event.event async for event in answer.events()] == ["delta", "completed"]
         assert (await fetch(path, headers={"last-event-id": stream["cursor"]}))[0] == 204
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK])
+async def test_a_snapshot_has_what_the_upstream_has_counted(codec: str) -> None:
+    """Details of the usage come over the socket, too, as they come over HTTP."""
+    script = [*chat("a")[:-3], Send(event({"choices": [], "usage": USAGE})), DONE, End()]
+    async with FakeUpstream(script) as upstream:
+        model = OpenAIModel(name="replay", base_url=upstream.url)
+        app = Tidegate(msgspec.structs.replace(EMBEDDED, models=(model,)))
+        async with serving(app) as url, socket(url, codec) as client:
+            stream = await ended(url)
+            await client.call("attach", stream=stream["id"], snapshot=True)
+            message = await client.event()
+            assert message["data"]["usage"] == stream["usage"]
+            assert message["data"]["usage"]["details"] == {"prompt_tokens_details": {"cached_tokens": 2}}
+        await app.close()

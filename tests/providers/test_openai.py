@@ -161,6 +161,15 @@ async def test_an_upstream_that_refuses_stream_options_is_remembered(caplog: pyt
     assert "stream_options = false" in caplog.text
 
 
+async def test_asking_for_usage_is_what_we_ask_for_ourselves() -> None:
+    """A client that sends `include_usage` alone is no reason to ask the next one twice."""
+    own = GenerationRequest(model="m", messages=(), extra={"stream_options": {"include_usage": True}})
+    async with FakeUpstream([NO_OPTIONS], chat("a")) as upstream, provider_of(upstream.url) as provider:
+        await provider.generate(own, RecordingSink())
+        await provider.generate(own, RecordingSink())
+    assert ["stream_options" in request.json for request in upstream.requests] == [True, False, False]
+
+
 async def test_a_clients_own_stream_options_do_not_turn_them_off_for_others() -> None:
     """Whoever sends options that are refused pays for the second try, and nobody else."""
     own = GenerationRequest(model="m", messages=(), extra={"stream_options": {"x": 1}})
@@ -342,6 +351,14 @@ async def test_a_pause_of_the_server_is_no_silence_of_the_upstream() -> None:
         go_on.set()
         await task
     assert sink.text == "ab"
+
+
+async def test_a_model_that_only_says_that_it_is_busy_has_stalled() -> None:
+    """Fields beside no text are no tokens."""
+    busy = [step for _ in range(40) for step in (Send(chunk({"status": "busy"})), Pause(0.05))]
+    sink, error = await relayed([Head(), Tokens(["a"]), *busy], stall_timeout=0.3)
+    assert isinstance(error, UpstreamTimeout)
+    assert sink.text == "a"
 
 
 async def test_keep_alives_after_the_end_do_not_hold_it_up_for_ever() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tidegate.providers import openai_errors
+from tidegate.providers.openai import secrets
 from tidegate.providers.openai_errors import MAX_MESSAGE_CHARACTERS, refusal, refusal_in_body, retry_after, status_for
+from tidegate.providers.upstream import Endpoint
 
 ANSWERED = {400, 401, 402, 403, 404, 409, 413, 422, 429, 502, 503, 504}
 
@@ -76,6 +79,33 @@ def test_other_shapes_are_read_as_far_as_they_go(body: bytes, message: str) -> N
         "upstream_refused",
         404,
     )
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"error": {"message": null}}', b'{"error": {"message": "x"}}', b"[[[[[]]]]]"]
+)
+def test_a_refusal_costs_next_to_nothing(body: bytes) -> None:
+    """The words are looked for where there are any: an upstream that refuses everybody does not hold up the others."""
+    looked = 0
+    known = openai_errors.words_of
+
+    def counting(said: object, depth: int = 0) -> list[str]:
+        nonlocal looked
+        looked += 1
+        return known(said, depth)
+
+    openai_errors.words_of = counting
+    try:
+        refusal(503, body, {}, ())
+    finally:
+        openai_errors.words_of = known
+    assert looked < 10
+
+
+def test_placeholders_are_no_secrets() -> None:
+    """Words that a local server's errors are full of, and versions in a URL, are not cut out; keys in a URL are."""
+    endpoint = Endpoint.parse("http://a/v1?api-version=2024-10-21&api-key=k3y-for-azure")
+    assert secrets("ollama", endpoint) == ("k3y-for-azure",)
 
 
 def test_messages_are_limited() -> None:

@@ -35,6 +35,8 @@ def error_response(error: TidegateError, request_id: str | None) -> ErrorRespons
     if not error.retryable:
         # OpenAI's SDKs repeat every 409 and 5xx but those: a cancelled answer would be generated, and paid, again.
         headers.append((b"x-should-retry", b"false"))
+    elif error.retry_told:
+        headers.append((b"x-should-retry", b"true"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode("ascii")))
     if isinstance(error, UpgradeRequired):

@@ -65,10 +65,14 @@ class Snapshot(Summary, frozen=True, kw_only=True):
 
 
 class Fold:
-    """What the entries of a log add up to, taken in order, a page at a time."""
+    """What the entries of a log add up to, taken in order, a page at a time.
+
+    `pieces` counts those that say anything.
+    """
 
     def __init__(self) -> None:
         self.last: Entry | None = None
+        self.pieces = 0
         self._rest: Entry | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -91,6 +95,7 @@ class Fold:
         """Takes the next entries."""
         for entry in entries:
             event = entry.event
+            self.pieces += isinstance(event, Reasoning | ToolCall) or (isinstance(event, Delta) and event.text != "")
             if isinstance(event, Delta):
                 self._text.append(event.text)
             elif isinstance(event, Reasoning):

@@ -24,7 +24,8 @@ _PATTERNS = tuple(
         (r"(://)[^/@\s]+@", re.ASCII),
         # Letters and digits mixed as no name has them; ids are no secrets. First without, then with `-` and `_`.
         (rf"(?<![A-Za-z0-9]){_NO_ID}()(?=(?:[A-Za-z]*\d){{2}})(?=\d*[A-Za-z])[A-Za-z\d]{{20,}}", re.ASCII),
-        (r"(?<![\w-])()(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{32,}", re.ASCII),
+        # A name of as many words has none of sixteen letters and digits.
+        (r"(?<![\w-])()(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)(?=[\w-]*[A-Za-z\d]{16})[\w-]{32,}", re.ASCII),
     )
 )
 

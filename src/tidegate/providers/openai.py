@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -13,6 +14,7 @@ from urllib.parse import quote, unquote
 
 from tidegate.core.api_key import key_in
 from tidegate.core.events import GenerationRequest
+from tidegate.core.lenient_json import as_object
 from tidegate.errors import (
     ConfigError,
     ProviderError,
@@ -31,6 +33,14 @@ from tidegate.providers.settings import OpenAIModel, Upstream
 from tidegate.providers.upstream import Endpoint, connect, tracing_lines
 from tidegate.providers.upstream_connection import UpstreamConnection
 from tidegate.providers.upstream_pool import UpstreamPool
+
+SECRET_NAME = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.IGNORECASE)
+"""Parameters of a URL that are secrets; an `api-version` is none, and stands in many an error's words."""
+
+PLACEHOLDERS = frozenset(
+    {"ollama", "lm-studio", "unused", "none", "None", "dummy", "test", "empty", "EMPTY", "sk-none"}
+)
+"""Keys for servers that ask for none: words that their errors are full of."""
 
 logger = logging.getLogger("tidegate.providers")
 
@@ -89,25 +99,20 @@ class OpenAIProvider:
             return
         target, connection = await self._connect()
         question = self._question(request, target)
-        while True:
-            try:
-                await self._ask(target, connection, question, request, sink)
-            except UpstreamRefused as refused:
-                again = question.without(refused)
-                if again is None:
-                    raise
-                connection = await target.pool.take()
-                question = again
-            else:
-                break
+        while (again := await self._ask(target, connection, question, request, sink)) is not None:
+            question, connection = again, await target.pool.take()
         self._learn(target, request, question)
         target.pool.give_back(connection)
 
     async def _ask(
         self, target: Target, connection: UpstreamConnection, question: Question, request: GenerationRequest, sink: Sink
-    ) -> None:
-        """Sends the question over the connection and relays its answer. Raises `ProviderError`."""
+    ) -> Question | None:
+        """Sends the question over the connection and relays its answer; what is to be asked in its place, if anything.
+
+        Raises `ProviderError`.
+        """
         payload = question.encode()
+        answer = None
         try:
             answer = Answer(
                 connection,
@@ -130,7 +135,12 @@ class OpenAIProvider:
             connection.abort()
             if isinstance(error, ProviderError):
                 self._note(target, error)
+            # What has begun is not begun again: it would stand in the log twice, and be paid for twice.
+            fresh = answer is not None and not answer.begun
+            if fresh and isinstance(error, UpstreamRefused) and (again := question.without(error)) is not None:
+                return again
             raise
+        return None
 
     def _question(self, request: GenerationRequest, target: Target) -> Question:
         model = self._model.upstream_model or self._model.name
@@ -140,7 +150,8 @@ class OpenAIProvider:
 
     def _learn(self, target: Target, request: GenerationRequest, asked: Question) -> None:
         """Remembers an upstream that takes no `stream_options`, unless it was the client's own that it did not take."""
-        if asked.streamed and not asked.has_options and "stream_options" not in request.extra:
+        own = as_object(request.extra.get("stream_options")).keys() - {"include_usage"}
+        if asked.streamed and not asked.has_options and not own:
             if self._model.stream_options and not target.refuses_options:
                 logger.warning(
                     "model %r: its upstream takes no stream_options; set stream_options = false", self._model.name
@@ -217,6 +228,7 @@ def drawn(targets: Sequence[Target], random: Callable[[], float]) -> Iterator[Ta
 def secrets(key: str, endpoint: Endpoint) -> tuple[str, ...]:
     """What must not appear in any message, in the forms an upstream may echo; the longest first."""
     password = endpoint.credentials.partition(":")[2]
-    values = [part.partition("=")[2] for part in endpoint.query.split("&")]
+    fields = (part.partition("=") for part in endpoint.query.split("&"))
+    values = [value for name, _, value in fields if SECRET_NAME.search(name)]
     found = {key, endpoint.credentials, endpoint.basic, password, quote(password), *values, *map(unquote, values)}
-    return tuple(sorted((secret for secret in found if secret), key=len, reverse=True))
+    return tuple(sorted((secret for secret in found if secret and secret not in PLACEHOLDERS), key=len, reverse=True))

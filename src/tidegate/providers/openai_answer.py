@@ -54,7 +54,9 @@ class Answer:
         self._body = bytearray()
         self._is_whole: bool | None = None
         self._streaming = False
+        self._pieces = 0
         self._patience_ends: float | None = None
+        self._emitted = False
         self._done = False
         self._error: Exception | None = None
         self._news = asyncio.Event()
@@ -62,6 +64,11 @@ class Answer:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._set_timer(first_token_timeout)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of the answer is told, or paid for."""
+        return self._emitted or self._chunks.counted is not None
 
     async def relay(self) -> None:
         """Returns when the answer is in the sink, up to its `Completed`. Raises `ProviderError`."""
@@ -136,6 +143,8 @@ class Answer:
             if self._body.isspace():
                 return
             self._is_whole = begins_as_json(self._body)
+            if self._body.lstrip().startswith(b"<"):
+                raise UpstreamMalformed("The upstream answered with a page: check base_url.")
         if self._is_whole:
             self._collect(b"", MAX_EVENT_BYTES)
             self._postpone(self._stall_timeout)
@@ -145,14 +154,15 @@ class Answer:
             self._take(self._chunks.feed(body))
 
     def _take(self, events: Sequence[Content | Completed]) -> None:
-        if events:
-            self._emit(events)
+        self._emit(events)
         if self._chunks.ended:
             self._finish(self._chunks.error)
             return
+        # What stands beside no text is no token: a model that only says that it is busy has stalled.
+        told, self._pieces = self._chunks.pieces > self._pieces, self._chunks.pieces
         if self._chunks.finishing:
-            self._wait_for_usage(anew=bool(events))
-        elif events:
+            self._wait_for_usage(anew=told)
+        elif told:
             self._postpone(self._stall_timeout)
         if self._sink.full:
             self._connection.pause()
@@ -168,6 +178,7 @@ class Answer:
         if (counted := self._chunks.counted) is not None:
             self._sink.counted(counted)
         if events:
+            self._emitted = True
             self._sink.emit(events)
 
     # What ends it.
@@ -238,14 +249,11 @@ class Answer:
 
 
 def is_event_stream(head: Head) -> bool:
-    """Whether a 2xx head promises an event stream; one that does not leaves it to the body.
+    """Whether a 2xx head promises an event stream. What another is, its body says: many call it HTML or JSON.
 
     Raises `UpstreamMalformed` where it promises what cannot be read.
     """
     for name, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
         if head.headers.get(name, plain).strip().lower() != plain:
             raise UpstreamMalformed(f"The upstream's answer has a {name} that was not asked for.")
-    content_type = head.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
-    if content_type == "text/html":
-        raise UpstreamMalformed(f"The upstream answered {head.status} with a page: check base_url.")
-    return content_type == "text/event-stream"
+    return head.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/event-stream"

@@ -39,33 +39,44 @@ class Calls:
     def take(self, fragments: Iterable[Fragment]) -> list[ToolCall]:
         """The fragments as they are told to readers; nothing for stubs that say nothing."""
         told: list[ToolCall] = []
-        for position, fragment in enumerate(fragments):
+        sent = tuple(fragments)
+        for position, fragment in enumerate(sent):
             if fragment.id or fragment.name or fragment.arguments or fragment.extra:
-                call = self._call_of(fragment, position)
+                call = self._call_of(fragment, position if len(sent) > 1 else None)
                 self._last = call
                 if (piece := self._told(call, fragment)) is not None:
                     told.append(piece)
         return told
 
     def end(self) -> list[ToolCall]:
-        """What is left: halves of characters whose other half never came."""
-        waiting = {call.index: call for call in self._by_place.values() if call.half and call.index >= 0}
-        return [ToolCall(index, arguments="\ufffd") for index in waiting]
+        """What is left: halves of characters whose other half never came, and arguments of nobody."""
+        told: list[ToolCall] = []
+        for call in dict.fromkeys((*self._by_place.values(), *self._by_id.values())):
+            left, call.half = "\ufffd" if call.half else "", ""
+            if call.index >= 0 and left:
+                told.append(ToolCall(call.index, arguments=left))
+            elif call.index < 0 and (arguments := call.waiting + left) not in ("", "{}"):
+                told.append(self._announced(call, arguments))
+        return told
 
-    def _call_of(self, fragment: Fragment, position: int) -> _Call:
-        if fragment.id in self._by_id:
-            return self._by_id[fragment.id]
+    def _call_of(self, fragment: Fragment, position: int | None) -> _Call:
+        call = self._by_id.get(fragment.id)
+        if call is not None and call.is_that_of(fragment):
+            return call
         # Several in one list without a number are numbered by their place; one alone goes on with the last.
-        place: Hashable = fragment.number if fragment.number is not None else ("place", position)
-        call = self._by_place.get(place)
-        if call is None and fragment.number is None and position == 0:
-            call = self._last
+        place: Hashable = fragment.number
+        if place is None and position is not None:
+            place = ("place", position)
+        call = self._last if place is None else self._by_place.get(place)
         if call is None or call.differs(fragment):
-            call = _Call()
-        self._by_place[place] = call
+            call = _Call(fragment.number)
+        if place is not None:
+            self._by_place[place] = call
         if fragment.id:
-            self._by_id[fragment.id] = call
-            call.id = call.id or fragment.id
+            call.theirs.add(fragment.id)
+            # An id that is another call's would not tell them apart.
+            if self._by_id.setdefault(fragment.id, call) is call:
+                call.id = call.id or fragment.id
         return call
 
     def _told(self, call: _Call, fragment: Fragment) -> ToolCall | None:
@@ -77,8 +88,11 @@ class Calls:
             told = new_name or arguments or extra
             return ToolCall(call.index, None, new_name or None, arguments, _raw(extra)) if told else None
         call.held |= extra
-        if not (call.name or arguments):
-            return None
+        call.waiting += arguments
+        # A call without a name is none, or not yet: many servers begin with a stub.
+        return self._announced(call, call.waiting) if call.name else None
+
+    def _announced(self, call: _Call, arguments: str) -> ToolCall:
         call.index, self._count = self._count, self._count + 1
         call.id = call.id or self._make_id()
         return ToolCall(call.index, call.id, call.name or None, arguments, _raw(call.held))
@@ -87,12 +101,15 @@ class Calls:
 class _Call:
     """What is known of a call; `index` is below 0 until readers are told of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int | None) -> None:
         self.index = -1
         self.id = ""
+        self.theirs: set[str] = set()
+        self.waiting = ""
         self.name = ""
         self.half = ""
         self.held: dict[str, Any] = {}
+        self._number = number
         self._arguments: list[str] = []
         self._extra: dict[str, Any] = {}
 
@@ -102,9 +119,14 @@ class _Call:
         self._arguments.append(whole)
         return whole
 
+    def is_that_of(self, fragment: Fragment) -> bool:
+        """Whether a fragment with the id of this call is one of it: a server may give all of them the same."""
+        alike = fragment.number is None or self._number is None or fragment.number == self._number
+        return alike and (not self.name or fragment.name in ("", self.name))
+
     def differs(self, fragment: Fragment) -> bool:
         """Whether a fragment of an unknown id, at the place of this call, begins another one."""
-        if fragment.id and self.id:
+        if fragment.id and self.theirs and fragment.id not in self.theirs:
             # A server that makes up a new id for every fragment names the call in the first one only.
             return bool(fragment.name) or not fragment.arguments
         if not fragment.name or not self.name:

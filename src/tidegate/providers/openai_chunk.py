@@ -23,8 +23,9 @@ SHOWN_BYTES = 100
 CHUNK_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
 """Ours, or used. `obfuscation` is padding to the length of OpenAI's own chunks, which ours do not have."""
 
-CHOICE_FIELDS = frozenset({"index", "delta", "message", "text", "finish_reason", "finishReason", "usage"})
+CHOICE_FIELDS = frozenset({"index", "delta", "message", "text", "finish_reason", "finishReason", "usage", "error"})
 DELTA_FIELDS = frozenset({"role", "content", "tool_calls", "function_call", "finish_reason"})
+NO_IDS = ("null", "None", "")
 CALL_FIELDS = frozenset({"index", "id", "function", "custom", "name", "arguments", "input"})
 FINISH_FIELDS = ("finish_reason", "finishReason", "stop_reason", "done_reason")
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
@@ -34,10 +35,11 @@ REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary
 class Chunk:
     """What one chunk says: `texts` in order, `calls`, and `finish`, the finish reason as it was sent.
 
-    `usages` are objects that may count tokens. `chunk`, `choice` and `delta` hold the fields that are none of these.
+    `usages` are objects that may count tokens, `errors` say that there will be no more. `chunk`, `choice` and `delta`
+    hold the fields that are none of these.
     """
 
-    __slots__ = ("calls", "choice", "chunk", "delta", "finish", "index", "texts", "usages")
+    __slots__ = ("calls", "choice", "chunk", "delta", "errors", "finish", "index", "texts", "usages")
 
     def __init__(self, fields: Fields) -> None:
         self.index: int | None = None
@@ -48,8 +50,9 @@ class Chunk:
         self.chunk = rest(fields, CHUNK_FIELDS)
         self.choice: dict[str, Any] = {}
         self.delta: dict[str, Any] = {}
-        if groq := as_object(fields.get("x_groq")):
-            self.usages.append(groq.get("usage"))
+        groq = as_object(fields.get("x_groq"))
+        self.usages.append(groq.get("usage"))
+        self.errors: list[object] = [fields.get("error"), groq.get("error")]
 
     @property
     def is_plain(self) -> bool:
@@ -57,8 +60,10 @@ class Chunk:
         return len(self.texts) == 1 and not (self.calls or self.finish or self.choice or self.delta or any(self.usages))
 
 
-def read_chunk(fields: Fields, wanted: int | None) -> Chunk:
+def read_chunk(fields: Fields, wanted: int | None, *, first: bool = False) -> Chunk:
     """The parts of a chunk's choice number `wanted`, of its first one where that is None.
+
+    Some servers end with the whole message beside an empty delta: it is one only where it comes `first`.
 
     One answer is one stream; a second choice (`n` above 1) has no place in it. Raises `UpstreamMalformed` where what
     is needed is there and cannot be read.
@@ -70,7 +75,7 @@ def read_chunk(fields: Fields, wanted: int | None) -> Chunk:
     for index, choice in choices:
         if index == wanted:
             chunk.index = index
-            _read_choice(choice, chunk)
+            _read_choice(choice, chunk, first=first)
     return chunk
 
 
@@ -105,17 +110,18 @@ def _choices(value: object) -> Iterator[tuple[int, Fields]]:
 
 
 def _objects(value: object, field: str) -> Iterator[Fields]:
-    """The objects of an array; of one that stands alone, itself."""
+    """The objects of an array; of one that stands alone, itself. Texts and empty values stand for none."""
     for each in as_list(cast("object", value)) if isinstance(value, list) else (value,):
         if isinstance(each, dict):
             yield as_object(cast("object", each))
-        elif each is not None:
+        elif each and not isinstance(each, str):
             unreadable(field, cast("object", value))
 
 
-def _read_choice(choice: Fields, chunk: Chunk) -> None:
-    delta = _delta(choice)
+def _read_choice(choice: Fields, chunk: Chunk, *, first: bool) -> None:
+    delta = _delta(choice, first=first)
     chunk.usages.append(choice.get("usage"))
+    chunk.errors.append(choice.get("error"))
     chunk.choice = rest(choice, CHOICE_FIELDS)
     chunk.delta = rest(delta, DELTA_FIELDS)
     chunk.finish = next((found for place in (choice, delta) if (found := _finish(place)) is not None), None)
@@ -126,8 +132,10 @@ def _read_choice(choice: Fields, chunk: Chunk) -> None:
     chunk.calls.extend(_fragments(delta))
 
 
-def _delta(choice: Fields) -> Fields:
-    delta = choice.get("delta") or choice.get("message")
+def _delta(choice: Fields, *, first: bool) -> Fields:
+    delta: object = choice.get("delta")
+    if not delta and (first or delta is None):
+        delta = choice.get("message")
     if delta is None or delta == {} or delta == [] or delta == "":
         return {"content": choice.get("text")}
     if isinstance(delta, str):
@@ -139,7 +147,7 @@ def _delta(choice: Fields) -> Fields:
 
 def _finish(fields: Fields) -> object:
     # vLLM's `stop_reason` stands beside `finish_reason`, and is the text that stopped it.
-    return next((fields[name] for name in FINISH_FIELDS if isinstance(fields.get(name), str)), None)
+    return next((found for name in FINISH_FIELDS if (found := fields.get(name)) or found == 0), None)
 
 
 def _read_reasoning(delta: Fields, chunk: Chunk) -> None:
@@ -155,7 +163,7 @@ def _read_reasoning(delta: Fields, chunk: Chunk) -> None:
 
 
 def _read_content(content: object, chunk: Chunk) -> None:
-    if content in (None, "", {}, []):
+    if content in (None, "", {}, []) or content is False:
         return
     if isinstance(content, str):
         chunk.texts.append(("text", content))
@@ -195,10 +203,11 @@ def _text(value: object) -> str | None:
 
 
 def _fragments(delta: Fields) -> Iterator[Fragment]:
-    for call in _objects(delta.get("tool_calls"), "choices.delta.tool_calls"):
-        yield _fragment(call)
+    calls = [_fragment(call) for call in _objects(delta.get("tool_calls"), "choices.delta.tool_calls")]
+    yield from calls
     name, arguments = _named(as_object(delta.get("function_call")))
-    if name or arguments:
+    # The same in the older form, where a server sends both.
+    if (name or arguments) and not calls:
         yield Fragment(0, "", name, arguments, {"type": "function_call"})
 
 
@@ -207,7 +216,7 @@ def _fragment(call: Fields) -> Fragment:
     extra = rest(call, CALL_FIELDS)
     if extra.get("type") == "function":
         del extra["type"]
-    id = call.get("id")
+    id = call.get("id") if call.get("id") not in NO_IDS else None
     known = lenient_json.mended(str(id)) if isinstance(id, str | int) and not isinstance(id, bool) else ""
     return Fragment(lenient_json.count(call.get("index")), known, name, arguments, extra)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,13 +16,19 @@ from tidegate.core.sse import Decoder
 from tidegate.errors import ProviderError, UpstreamAborted, UpstreamEmpty, UpstreamInterrupted, UpstreamMalformed
 from tidegate.providers.openai_calls import Calls
 from tidegate.providers.openai_chunk import SHOWN_BYTES, Chunk, Kind, is_chunk, read_chunk
-from tidegate.providers.openai_errors import is_error
+from tidegate.providers.openai_errors import PLAIN_TEXT, is_error, says_something, words_of
 from tidegate.providers.openai_finish import Ending, ending
 from tidegate.providers.openai_template import Template
 from tidegate.providers.openai_usage import UsageCount
 
 LASTING = frozenset({"content_filter_results"})
 """Of a choice; Azure says it again in every chunk. It is kept where it changes."""
+
+MAX_HEAD_BYTES = 1024
+"""Of a body that may turn out to be a sentence in place of an event stream."""
+
+FIELD = re.compile(r"^(?:data|event|id|retry)?:", re.MULTILINE)
+"""A line of an event stream."""
 
 JSON_BEGINS = (b"{", b"[")
 DONE = b"[DONE]"
@@ -55,7 +62,9 @@ class ChunkReader:
         self._halves: dict[Kind, str] = {}
         self._lasting: dict[str, Any] = {}
         self._unsaid: dict[str, Any] = {}
-        self._pieces = 0
+        self._ignored: object = None
+        self._head = b""
+        self.pieces = 0
         self._begun = False
         self._reason: object = None
         self._ending: Ending | None = None
@@ -82,6 +91,8 @@ class ChunkReader:
             if (sole := self._decoder.sole(data)) is not None:
                 self._block(sole, "message", into)
                 return into
+            if not self._begun:
+                self._head = (self._head + data)[:MAX_HEAD_BYTES]
             for event in self._decoder.feed(data):
                 self._block(event.data.encode(), event.event, into)
                 if self.ended:
@@ -123,23 +134,29 @@ class ChunkReader:
         if text is not None and name == "message" and not self._halves:
             if text:
                 into.append(Delta(text))
-                self._pieces += 1
+                self.pieces += 1
             return
         if data.startswith(DONE):
             self._conclude(into, done=True)
         elif data and not data.isspace():
-            try:
-                values = list(_values(data))
-            except UpstreamMalformed:
-                if name == "error":
-                    raise self._refused(data.decode("utf-8", "replace")) from None
-                raise
+            values = self._values_of(data, name)
             for value in values:
                 self._value(value, name, into)
             if b"\n" in data and DONE in data.splitlines():
                 self._conclude(into, done=True)
             elif len(values) == 1:
                 self._learn(data, into)
+
+    def _values_of(self, data: bytes, name: str) -> Sequence[object]:
+        try:
+            return list(_values(data))
+        except UpstreamMalformed:
+            if name == "error":
+                raise self._refused(data.decode("utf-8", "replace")) from None
+            # A server's own keep-alive, or its own word for the end.
+            if name != "message" or self.finishing:
+                return ()
+            raise
 
     def _last_block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
         """The last event; one that has no end of its own may have been cut anywhere."""
@@ -152,13 +169,15 @@ class ChunkReader:
         for each in as_list(value):
             self._value(each, name, into)
         fields = as_object(value)
+        if is_chunk(fields):
+            chunk = read_chunk(fields, self._choice, first=not self._begun)
+            self._take(chunk, into)
+            if (error := next(filter(says_something, chunk.errors), None)) is not None:
+                raise self._refused({"error": error})
         if name == "error" or is_error(fields):
             raise self._refused(value)
-        if is_chunk(fields):
-            chunk = read_chunk(fields, self._choice)
-            if error := chunk.choice.get("error"):
-                raise self._refused({"error": error})
-            self._take(chunk, into)
+        if not is_chunk(fields) and self._ignored is None and words_of(value):
+            self._ignored = value
 
     def _take(self, chunk: Chunk, into: list[Content | Completed]) -> None:
         self._choice = chunk.index if self._choice is None else self._choice
@@ -167,8 +186,9 @@ class ChunkReader:
         pieces = [*self._texts(chunk), *self._calls.take(chunk.calls)]
         if (said := ending(chunk.finish)) is not None:
             self._finish(said, chunk.finish)
-        self._begun = self._begun or bool(pieces) or self._ending is not None or self._count.known
-        self._pieces += len(pieces)
+        said_more = bool(pieces or chunk.delta)
+        self._begun = self._begun or said_more or self._ending is not None or self._count.known
+        self.pieces += len(pieces)
         into.extend(self._beside(chunk, pieces))
 
     def _finish(self, said: Ending, reason: object) -> None:
@@ -186,18 +206,25 @@ class ChunkReader:
 
     def _beside(self, chunk: Chunk, pieces: Sequence[Content]) -> Sequence[Content]:
         """The pieces, the first with what else the chunk has said; that of the whole answer waits for a piece."""
-        self._unsaid |= self._news(chunk.chunk)
+        news = self._news(chunk.chunk)
+        said = [self._carrier()] if self._unsaid.keys() & news.keys() else []
+        self._unsaid |= news
         choice = {**chunk.choice}
         for name in LASTING & choice.keys():
             if not self._news({name: choice[name]}):
                 del choice[name]
         if not (choice or chunk.delta or (self._unsaid and pieces)):
-            return pieces
+            return [*said, *pieces]
         first, *more = pieces or [Delta("")]
         known = Extra() if first.extra is UNSET else first.extra
         extra = msgspec.structs.replace(known, chunk=_raw(self._unsaid), choice=_raw(choice), delta=_raw(chunk.delta))
         self._unsaid = {}
-        return [msgspec.structs.replace(first, extra=extra), *more]
+        return [*said, msgspec.structs.replace(first, extra=extra), *more]
+
+    def _carrier(self) -> Delta:
+        """What has not been said yet of the whole answer, without a piece."""
+        carrier, self._unsaid = Delta("", Extra(chunk=_raw(self._unsaid))), {}
+        return carrier
 
     def _news(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         news = {name: value for name, value in fields.items() if self._lasting.get(name) != value}
@@ -219,7 +246,7 @@ class ChunkReader:
             chunk = read_chunk(value, self._choice)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProviderError):
             return None
-        plain = chunk.is_plain and not is_error(value) and chunk.index is not None
+        plain = chunk.is_plain and not is_error(value) and chunk.index is not None and not any(chunk.errors)
         known = all(name in self._lasting and self._lasting[name] == chunk.chunk[name] for name in chunk.chunk)
         kind, text = chunk.texts[0] if plain and known else ("", None)
         return text if kind == "text" else None
@@ -232,7 +259,7 @@ class ChunkReader:
         into.extend(_piece(kind, "\ufffd") for kind in self._halves)
         into.extend(self._calls.end())
         if self._unsaid:
-            into.append(Delta("", Extra(chunk=_raw(self._unsaid))))
+            into.append(self._carrier())
         into.append(Completed(cast("Any", self._ending or "stop"), self._usage()))
 
     def _check_end(self, *, broken: bool, done: bool) -> None:
@@ -241,16 +268,23 @@ class ChunkReader:
             shown = lenient_json.mended(str(self._reason))[:64]
             raise UpstreamAborted(f"The upstream gave the answer up: its finish reason is {shown!r}.")
         if not self._begun and not broken:
+            if said := self._ignored or self._plain_text() or (self._unsaid if words_of(self._unsaid) else None):
+                raise self._refused(said)
             raise UpstreamEmpty("The upstream's answer was empty.")
         if self._ending is None and not done:
             raise UpstreamInterrupted("The upstream's answer broke off before its end.")
+
+    def _plain_text(self) -> str | None:
+        """What an answer says that is no event stream at all."""
+        text = self._head.decode("utf-8", "replace").strip()
+        return text if PLAIN_TEXT.fullmatch(text) and not FIELD.search(text) else None
 
     def _fail(self, error: ProviderError) -> None:
         self.error = error
         self.ended = True
 
     def _usage(self) -> Usage:
-        return self._settle(self._count.usage(self._pieces, self._estimate))
+        return self._settle(self._count.usage(self.pieces, self._estimate))
 
 
 def begins_as_json(body: bytes | bytearray) -> bool:

@@ -49,4 +49,4 @@ def whole_usage(request: GenerationRequest, usage: Usage) -> Usage:
         return usage
     pieces = request.carried.pieces
     prompt, completion = max(0, usage.prompt_tokens - pieces), usage.completion_tokens + pieces
-    return Usage(prompt, completion, prompt + completion, estimated=True)
+    return Usage(prompt, completion, prompt + completion, estimated=True, details=usage.details)

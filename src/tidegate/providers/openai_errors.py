@@ -25,6 +25,8 @@ STAND_INS = {529: 503, 408: 504, 522: 504, 524: 504}
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 STATUS_WORDS = {
+    "invalid_api_key": 401,
+    "model_not_found": 404,
     "insufficient_quota": 429,
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -71,16 +73,19 @@ CODE = re.compile(r"[\w.:-]+", re.ASCII)
 """Codes are logged. A sentence is none, and may quote the prompt."""
 
 # Linear in any text: a word is tried at its beginning only, and taken whole.
-KEY_LIKE = re.compile(r"\bsk-[^\s\"',;]++|(?<![\w-])[\w-]++\*{3,}[\w*-]*")
+KEY_LIKE = re.compile(r"\bsk-[^\s\"',;]{8,}+|(?<![\w-])[\w-]++\*{3,}[\w*-]*")
 """OpenAI's keys, and the half-masked ones that some servers show: `abcd****89`."""
 
 WORDS = (
     *("message", "detail", "msg", "error", "errors", "error_message", "error_msg", "error_description", "description"),
-    *("Message", "reason", "title"),
+    *("Message", "reason", "title", "base_resp", "status_msg"),
 )
 """Where the words of an error stand, the likeliest first."""
 
 PLAIN_TEXT = re.compile(r"(?![<{\[\"])[^\x00-\x08\x0e-\x1f]*[A-Za-z]{2}[^\x00-\x08\x0e-\x1f]*")
+
+NO_CODES: tuple[object, ...] = (None, "", 0, "0", 200, "200", "ok", "OK", [], {})
+"""What stands where no error has its code."""
 
 Fields = Mapping[str, Any]
 
@@ -94,13 +99,21 @@ def status_for(status: int) -> int:
 
 def is_error(fields: Fields) -> bool:
     """Whether an object in a 200 body is an error, not a chunk: `{"error": …}`, vLLM's `{"object": "error", …}`."""
-    if fields.get("error") or fields.get("object") == "error" or fields.get("type") == "error":
+    if says_something(fields.get("error")) or "error" in (fields.get("object"), fields.get("type")):
         return True
     if "choices" in fields or "usage" in fields:
         return False
+    if any(fields.get(name) for name in ("detail", "errors", "error_code", "error_msg", "error_message")):
+        return True
     # A keep-alive may have a message, too.
-    named = any(fields.get(name) for name in ("code", "status", "status_code", "type", "object"))
-    return bool(fields.get("detail") or fields.get("errors") or (named and fields.get("message")))
+    codes = (fields.get(name) for name in ("code", "status", "status_code", "statusCode"))
+    return bool(fields.get("message")) and any(code not in NO_CODES for code in codes)
+
+
+def says_something(error: object) -> bool:
+    """Whether an error is more than the empty shape of one."""
+    fields = as_object(error)
+    return any(each not in NO_CODES for each in fields.values()) or (bool(error) and not fields)
 
 
 def refusal(
@@ -113,7 +126,7 @@ def refusal(
 
 def refusal_in_body(value: object, secrets: Sequence[str]) -> UpstreamRefused:
     """The error within a 200 body, from its decoded JSON or its text; its `code` may be a status."""
-    return _refused(_status_in(_error_in(value)), value, secrets, None, None)
+    return _refused(next(_statuses(_error_in(value)), None), value, secrets, None, None)
 
 
 def retry_after(headers: Mapping[str, str], now: float = 0.0) -> float | None:
@@ -133,9 +146,10 @@ def retry_after(headers: Mapping[str, str], now: float = 0.0) -> float | None:
 
 
 def _refused(
-    status: int, said: object, secrets: Sequence[str], wait: float | None, should_retry: bool | None
+    theirs: int | None, said: object, secrets: Sequence[str], wait: float | None, should_retry: bool | None
 ) -> UpstreamRefused:
     fields = _error_in(said)
+    status = 502 if theirs is None else theirs
 
     def text(key: str) -> str | None:
         value = fields.get(key)
@@ -152,11 +166,12 @@ def _refused(
         param=text("param") or None,
         retry_after=wait,
         retryable=False if should_retry is None and code in HOPELESS else should_retry,
+        theirs=theirs,
     )
 
 
 def _message(status: int, said: object) -> str:
-    if words := lenient_json.mended("; ".join(_words(said))):
+    if words := lenient_json.mended("; ".join(words_of(said))):
         return words
     if not said:
         return f"The upstream answered {status}."
@@ -174,6 +189,8 @@ def redacted(text: str, secrets: Sequence[str]) -> str:
 def _decoded(body: bytes) -> object:
     """The JSON, or the text of a body that is none; a page is not one to show, nor is what broke off."""
     text = _as_text(body).strip()
+    if text.startswith(("data:", "event:")):
+        text = "\n".join(line[5:].strip() for line in text.splitlines() if line.startswith("data:"))
     try:
         return lenient_json.loads(text.encode())
     except (ValueError, RecursionError):
@@ -196,16 +213,17 @@ def _error_in(said: object) -> Fields:
     return as_object(fields.get("error")) or fields
 
 
-def _words(said: object, depth: int = 0) -> list[str]:
+def words_of(said: object, depth: int = 0) -> list[str]:
     """What an error says, in whatever shape: the texts at its likeliest names, with FastAPI's `loc` before them."""
     if isinstance(said, str):
         return [said.strip()] if said.strip() else []
     if depth > MAX_DEPTH:
         return []
-    words = [word for each in as_list(said)[:MAX_WORDS] for word in _words(each, depth + 1)]
+    words = [word for each in as_list(said)[:MAX_WORDS] for word in words_of(each, depth + 1)]
     fields = as_object(said)
-    for name in WORDS:
-        words = words or _words(fields.get(name), depth + 1)
+    for name in WORDS if fields else ():
+        if not words and name in fields:
+            words = words_of(fields[name], depth + 1)
     place = ".".join(str(part)[:MAX_NAME_CHARACTERS] for part in as_list(fields.get("loc"))[:MAX_WORDS])
     if place and words:
         words = [f"{place}: {words[0]}", *words[1:]]
@@ -218,12 +236,8 @@ def _relayed(metadata: object) -> list[str]:
     return [raw] if isinstance(raw, str) and raw else []
 
 
-def _status_in(fields: Fields) -> int:
-    return next(_statuses(fields), 502)
-
-
 def _statuses(fields: Fields) -> Iterator[int]:
-    for name in ("code", "status", "status_code", "http_status", "type"):
+    for name in ("code", "status", "status_code", "statusCode", "http_status", "type"):
         value = fields.get(name)
         number = lenient_json.count(value)
         if number is not None and 400 <= number < 600:

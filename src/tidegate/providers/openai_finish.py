@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from tidegate.core.events import FinishReason
+from tidegate.core.lenient_json import as_object
 
 Ending = FinishReason | Literal["failed"]
 
@@ -26,7 +27,7 @@ LENGTH = frozenset(
         ),
         *("model_length", "token_limit", "context_length", "context_window", "context_length_exceeded", "truncated"),
         *("model_context_window_exceeded", "context_window_exceeded", "token_limit_reached", "incomplete"),
-        *("length_limit", "max_context_length"),
+        *("length_limit", "max_context_length", "error_limit"),
     }
 )
 
@@ -49,8 +50,16 @@ UNEXPECTED = frozenset({"unexpected_tool_call", "too_many_tool_calls", "no_image
 """More of them, whose parts say nothing: Gemini's, and Ollama's for a model that was loaded and not asked."""
 
 
+NUMBERS: dict[int, Ending] = {1: "stop", 2: "length", 3: "content_filter", 4: "content_filter"}
+"""Gemini's enumeration, where a gateway hands its numbers on."""
+
+
 def ending(reason: object) -> Ending | None:
     """What a finish reason means; None while the answer goes on. Any other word that ends an answer is `stop`."""
+    if isinstance(reason, dict):
+        reason = as_object(cast("object", reason)).get("type", as_object(cast("object", reason)).get("reason"))
+    if isinstance(reason, int) and not isinstance(reason, bool):
+        return NUMBERS.get(reason)
     if not isinstance(reason, str):
         return None
     word = reason.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
@@ -58,8 +67,8 @@ def ending(reason: object) -> Ending | None:
         return None
     if word in FILTERED:
         return "content_filter"
-    if word in UNEXPECTED or any(part in word for part in FAILED):
-        return "failed"
     if word in LENGTH:
         return "length"
+    if word in UNEXPECTED or any(part in word for part in FAILED):
+        return "failed"
     return "tool_calls" if word in TOOL_CALLS else "stop"

@@ -11,11 +11,14 @@ import msgspec
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import UpstreamRefused
 
-STREAMING = re.compile(r"\bstream(?:s|ed|ing)?\b(?!_)", re.IGNORECASE)
-"""Streaming in the words of a refusal; neither `upstream` nor `stream_options`."""
+STREAMING = re.compile(r"(?<!up)(?<!down)stream(?!_)", re.IGNORECASE)
+"""Streaming in the words of a refusal, `InvokeModelWithResponseStream` among them; neither `upstream` nor
+`stream_options`."""
 
-ANSWERABLE = frozenset({400, 422, 502})
-"""The statuses, as tidegate answers them, of a refusal for what was asked: 405 and 415 are 400, 501 is 502."""
+OPTIONS = re.compile(r"stream_options|include_usage")
+
+ANSWERABLE = frozenset({400, 405, 406, 415, 422, 501})
+"""An upstream's statuses for a request that it has not begun to work on, because of what was asked."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -68,11 +71,11 @@ class Question(msgspec.Struct, frozen=True):
 
         A refused request has done no work, so that it may be asked again.
         """
-        if refused.status not in ANSWERABLE:
+        if refused.theirs not in ANSWERABLE:
             return None
         fields = dict(self.fields)
         said = f"{refused.param} {refused.message}"
-        if "stream_options" in fields and "stream_options" in said:
+        if "stream_options" in fields and OPTIONS.search(said):
             del fields["stream_options"]
             return Question(fields)
         if fields["stream"] and STREAMING.search(said):

@@ -47,8 +47,8 @@ class UsageCount:
         }
         if not (prompt or completion or total):
             return False
-        self._prompt = self._prompt if prompt is None else prompt
-        self._completion = self._completion if completion is None else completion
+        self._prompt = prompt or self._prompt or prompt
+        self._completion = completion or self._completion or completion
         self._total = total
         return True
 

@@ -30,7 +30,7 @@ async def order_of(store: Store, record: StreamRecord, model: Model | None) -> O
     if folded.reasoning or folded.tool_calls or folded.last is None:
         # No model goes on in the middle of a thought or of a call.
         return None
-    carried = Carried(folded.text, folded.last.offset - 1)
+    carried = Carried(folded.text, folded.pieces)
     return Order(msgspec.structs.replace(record.request, carried=carried), record.owner, record.grace)
 
 
