@@ -418,7 +418,8 @@ class Draining(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """The model runs `max_concurrency` generations and `max_queue` more are waiting."""
+    """The model runs `max_concurrency` generations and `max_queue` more are waiting: among them as many of this caller's
+    as of any other, or one that gave way to somebody with fewer."""
 
     code = "queue_full"
 

@@ -129,7 +129,7 @@ class Service:
         with ExitStack() as undone:
             allowance = self._quotas.admit(owner.account, request)
             undone.callback(allowance.settle, 0)
-            ticket = model.admission.enter()
+            ticket = model.admission.enter(owner.account)
             undone.callback(ticket.release)
             fence = await self._store.create(record, [started], claim=claim)
             if isinstance(fence, Claimed):
@@ -425,7 +425,7 @@ class Service:
             return
         model = self.models.get(record.model)
         order = await order_of(self._store, record, model)
-        ticket = _entered(model) if order is not None else None
+        ticket = _entered(model, record.owner) if order is not None else None
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
             await end_interrupted(self._store, fence, tail)
@@ -479,8 +479,8 @@ class Service:
         )
 
 
-def _entered(model: Model | None) -> Ticket | None:
+def _entered(model: Model | None, account: str) -> Ticket | None:
     try:
-        return model.admission.enter() if model is not None else None
+        return model.admission.enter(account) if model is not None else None
     except QueueFull:
         return None
