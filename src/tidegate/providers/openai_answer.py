@@ -25,7 +25,14 @@ USAGE_SECONDS = 10.0
 longer, or for `stall_timeout`, sends none."""
 
 PAUSE_SECONDS = 0.25
-"""A timer that is so late has slept with the whole process: what has come meanwhile is read before its verdict."""
+"""A timer that is so late has slept with the whole process: what has come meanwhile is read before its verdict. Once:
+a loop that is busy all the time is no excuse."""
+
+MAX_IDLE_BYTES = MAX_EVENT_BYTES + 1024 * 1024
+"""Without a token: as much as one event may have, and some comments. A keep-alive a second has 1 MiB in a day."""
+
+MAX_BLANK_BYTES = 65_536
+"""Of white space before a body begins; some servers send a line of it to keep the connection alive."""
 
 
 class Answer:
@@ -62,6 +69,8 @@ class Answer:
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
+        self._excused = 0.0
+        self._idle_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._set_timer(first_token_timeout)
 
@@ -104,7 +113,7 @@ class Answer:
         if self._refused is not None:
             self._collect(data, MAX_ERROR_BYTES)
         elif self._is_whole is False:
-            self._take(self._chunks.feed(data))
+            self._take(self._chunks.feed(data), len(data))
         else:
             self._begin(data)
 
@@ -136,6 +145,7 @@ class Answer:
         self._body += data
         if self._is_whole is None:
             if self._body.isspace():
+                self._check_blank()
                 return
             self._is_whole = begins_as_json(self._body)
         if self._is_whole:
@@ -144,11 +154,20 @@ class Answer:
         else:
             self._sink.opened()
             body, self._body = bytes(self._body), bytearray()
-            self._take(self._chunks.feed(body))
+            self._take(self._chunks.feed(body), len(body))
 
-    def _take(self, events: Sequence[Content | Completed]) -> None:
+    def _check_blank(self) -> None:
+        if len(self._body) > MAX_BLANK_BYTES:
+            raise UpstreamMalformed(f"The upstream's answer begins with more than {MAX_BLANK_BYTES} blanks.")
+
+    def _take(self, events: Sequence[Content | Completed], size: int) -> None:
         if events:
+            self._idle_bytes = 0
             self._emit(events)
+        else:
+            self._idle_bytes += size
+            if self._idle_bytes > MAX_IDLE_BYTES:
+                raise UpstreamMalformed(f"The upstream sent {MAX_IDLE_BYTES} bytes without a token.")
         if self._chunks.ended:
             self._finish(self._chunks.error)
             return
@@ -203,8 +222,9 @@ class Answer:
         late = self._loop.time() - self._deadline
         if late < 0:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
-        elif late > PAUSE_SECONDS:
+        elif late > PAUSE_SECONDS and self._deadline != self._excused:
             self._set_timer(PAUSE_SECONDS)
+            self._excused = self._deadline
         else:
             self._try(self._give_up)
 

@@ -23,6 +23,9 @@ from tidegate.providers.openai_usage import UsageCount
 LASTING = frozenset({"content_filter_results"})
 """Of a choice; Azure says it again in every chunk. It is kept where it changes."""
 
+MAX_LINES = 1000
+"""Of JSON in one event, where a server has left out the blank lines between its events."""
+
 JSON_BEGINS = (b"{", b"[")
 DONE = b"[DONE]"
 
@@ -264,7 +267,7 @@ def _values(data: bytes) -> Iterator[object]:
         yield lenient_json.loads(data)
     except (ValueError, RecursionError):
         lines = [line for line in data.splitlines() if line.strip()]
-        if len(lines) < 2:
+        if not 2 <= len(lines) <= MAX_LINES:
             raise _not_json(data) from None
         yield from (value for line in lines if not line.startswith(DONE) for value in _values(line))
 
