@@ -134,8 +134,8 @@ export function messageIn({ data: { data, from, at } }) {
  * @param {string[]} models
  */
 export function addressee(words, models) {
-  const mention = /^@(\S+)/.exec(words)?.[1].replace(/[,:;.!?]+$/, '');
-  return models.find((model) => model === mention);
+  const mention = /^@(\S+)/.exec(words)?.[1] ?? '';
+  return models.find((model) => mention.startsWith(model) && /^[,:;.!?]*$/.test(mention.slice(model.length)));
 }
 
 /** @param {Message} message @returns {Said} */
