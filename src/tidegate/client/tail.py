@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -54,8 +55,14 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
             if not session.ended:
                 _wait(session, printer)
     finally:
-        printer.end_line()
+        if is_read():
+            printer.end_line()
     return printer.code
+
+
+def is_read() -> bool:
+    """Whether somebody takes what is printed. A terminal may be stopped, and who leaves must not wait for it."""
+    return bool(select.select([], [sys.stdout], [], 0)[1])
 
 
 def _wait(session: Session, printer: _Printer) -> None:
