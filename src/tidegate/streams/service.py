@@ -56,6 +56,9 @@ from tidegate.streams.shares import Shares
 from tidegate.streams.takeover import end_interrupted, order_of
 from tidegate.streams.topics import Topics
 
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
+
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
 
@@ -80,6 +83,7 @@ class Service:
         observer: Observer,
         lease_seconds: float,
         quotas: Quotas | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         now: Callable[[], float] = time,
         clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
@@ -95,7 +99,7 @@ class Service:
         self._quotas = quotas or Quotas(clock=clock)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(store, self.audience, self._quotas, now=now)
+        self.topics = Topics(store, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self._live: dict[str, Live] = {}
         self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
         self._opening: asyncio.Task[None] | None = None
