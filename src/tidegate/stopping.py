@@ -105,7 +105,7 @@ class Stopping:
         log.error("the process did not end in time, and is ended; it waited for:\n%s", "\n".join(self._waits()))
 
     def _waits(self) -> Iterator[str]:
-        frames = sys._current_frames()
+        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
         for thread in threading.enumerate():
             if thread.ident in frames and not thread.daemon:
                 stack = traceback.format_stack(frames[thread.ident])[-FRAMES:]
