@@ -319,13 +319,15 @@ def test_tail_of_a_topic(server: Process) -> None:
 
 def test_a_terminal_that_nobody_reads_does_not_keep_tail(server: Process) -> None:
     """Ctrl-C ends it also while it waits for its own output to be read."""
-    for _ in range(3):
-        httpx.post(f"{server.url}/v1/topics/full/messages", json={"data": "x" * 60_000}).raise_for_status()
-    command = [*TIDEGATE, "tail", "full", "--after", "earliest", "--url", server.url]
+    made = httpx.post(f"{server.url}/v1/streams", json={"producer": "client"}).json()
+    events = [{"type": "delta", "data": {"text": "x" * 10_000}}] * 10
+    body = {"lease": made["lease"]["token"], "expected_offset": 1, "events": events}
+    httpx.post(f"{server.url}/v1/streams/{made['id']}/append", json=body).raise_for_status()
+    command = [*TIDEGATE, "tail", made["id"], "--url", server.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as tail:
         assert tail.stdout is not None
         waiting = array.array("i", [0])
-        while waiting[0] <= 60_001:  # A pipe has 64 KiB: now the second message waits.
+        while waiting[0] <= 60_000:  # Whoever has begun with the seventh waits: a pipe has 64 KiB.
             fcntl.ioctl(tail.stdout.fileno(), termios.FIONREAD, waiting)
         tail.send_signal(signal.SIGINT)
         assert tail.wait(5) == 130

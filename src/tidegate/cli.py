@@ -166,14 +166,11 @@ def tail(stream: str, url: str, after: str | None) -> int:
     TIDEGATE_API_KEY holds the key, if one is needed. A server that keeps its logs in memory only (memory://) has
     forgotten them after a restart.
     """
-    from tidegate.client.tail import follow, is_read
+    from tidegate.client.tail import follow
 
     try:
         return follow(url, stream, after=after, api_key=os.environ.get("TIDEGATE_API_KEY", "").strip())
     except KeyboardInterrupt:
-        if not is_read():
-            # What is still buffered would be waited for at exit.
-            os._exit(INTERRUPTED)
         return INTERRUPTED
 
 

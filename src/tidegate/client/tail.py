@@ -55,12 +55,12 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
             if not session.ended:
                 _wait(session, printer)
     finally:
-        if is_read():
+        if _is_read():
             printer.end_line()
     return printer.code
 
 
-def is_read() -> bool:
+def _is_read() -> bool:
     """Whether somebody takes what is printed. A terminal may be stopped, and who leaves must not wait for it."""
     return bool(select.select([], [sys.stdout], [], 0)[1])
 
