@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import array
+import fcntl
 import hashlib
 import json
 import re
@@ -7,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -314,6 +317,22 @@ def test_tail_of_a_topic(server: Process) -> None:
         httpx.post(f"{server.url}/v1/topics/room/messages", json={"data": "live", "type": "note"})
         assert tail.stdout.readline() == b"live\n"
         tail.terminate()
+
+
+def test_a_terminal_that_nobody_reads_does_not_keep_tail(server: Process) -> None:
+    """Ctrl-C ends it also while it waits for its own output to be read."""
+    made = httpx.post(f"{server.url}/v1/streams", json={"producer": "client"}).json()
+    events = [{"type": "delta", "data": {"text": "x" * 10_000}}] * 10
+    body = {"lease": made["lease"]["token"], "expected_offset": 1, "events": events}
+    httpx.post(f"{server.url}/v1/streams/{made['id']}/append", json=body).raise_for_status()
+    command = [*TIDEGATE, "tail", made["id"], "--url", server.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as tail:
+        assert tail.stdout is not None
+        waiting = array.array("i", [0])
+        while waiting[0] <= 60_000:  # Whoever has begun with the seventh waits: a pipe has 64 KiB.
+            fcntl.ioctl(tail.stdout.fileno(), termios.FIONREAD, waiting)
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(5) == 130
 
 
 def test_tail_says_why_a_stream_was_cancelled(server: Process, tidegate: Run) -> None:

@@ -289,6 +289,93 @@ def test_a_third_signal_ends_even_a_close_that_hangs() -> None:
         assert server.wait(within=4) == -signal.SIGTERM
 
 
+HANGS = {
+    "the loop": "async def start(self): print('starting', flush=True); time.sleep(3600)",
+    "the log": "async def start(self): print('starting', flush=True); fill()",
+    "a task": "async def start(self): print('starting', flush=True); tasks.append(asyncio.create_task(cling()))",
+    "a thread": "async def start(self): print('starting', flush=True); threading.Thread(target=wait).start()",
+    "C at exit": "async def start(self): print('starting', flush=True); atexit.register(regex_for_ever)",
+}
+"""Ways of an application to hold up the end of its process."""
+
+HANGING = """
+import asyncio, atexit, os, re, sys, threading, time
+from tidegate import server, stopping
+from tidegate.config import ServerSettings, Settings
+from tidegate.observe.logging import configure
+
+tasks, (_, full) = [], os.pipe()
+stopping.LAST_SECONDS, stopping.AT_ONCE_SECONDS = 0.7, 0.3
+configure("info", "text")
+
+async def cling():
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            print("clung", flush=True)
+
+def fill():
+    os.write(full, b"x" * 65536)
+    os.write(full, b"x")
+
+def wait():
+    time.sleep(3600)
+
+def regex_for_ever():
+    re.match("(a|a)*b", "a" * 60)
+
+class App:
+    HANG
+    async def drain(self): ...
+    async def close(self): ...
+
+sys.exit(asyncio.run(server.serve(App(), Settings(server=ServerSettings(port=0, drain_seconds=0)))))
+"""
+
+
+@pytest.mark.parametrize("hang", HANGS)
+def test_nothing_holds_up_the_end_of_the_process(hang: str) -> None:
+    """SIGTERM ends it in the time that was promised, whatever hangs in it; where it can it says what that was."""
+    with running(command=(sys.executable, "-c", HANGING.replace("HANG", HANGS[hang]))) as server:
+        assert server.ready == "starting"
+        if hang not in ("the loop", "the log"):
+            assert server.line().startswith("tidegate: chat at")
+        asked = time.monotonic()
+        server.signal()
+        code = server.wait(within=4)
+        assert time.monotonic() - asked < 3
+        if hang == "C at exit":
+            assert code == -signal.SIGALRM
+        else:
+            assert code == 1
+            assert "did not end in time" in server.stderr()
+        if hang == "the loop":
+            assert "time.sleep(3600)" in server.stderr() or "in start" in server.stderr()
+
+
+def test_a_second_signal_ends_even_a_loop_that_hangs() -> None:
+    """At once means at once."""
+    script = HANGING.replace("HANG", HANGS["the loop"]).replace("= 0.7, 0.3", "= 3600, 0.3")
+    with running(command=(sys.executable, "-c", script)) as server:
+        assert server.ready == "starting"
+        server.signal()
+        time.sleep(0.05)
+        server.signal()
+        assert server.wait(within=4) == 1
+
+
+def test_a_hang_up_is_no_end(replay: Path) -> None:
+    """SIGHUP changes nothing, and the log says so; the server answers on."""
+    with running("--config", str(replay)) as server:
+        server.signal(signal.SIGHUP)
+        assert httpx.get(server.url + "/readyz").status_code == 200
+        while "SIGHUP" not in server.stderr():
+            assert httpx.get(server.url + "/healthz").status_code == 200
+        server.signal()
+        assert server.wait() == 0
+
+
 def test_the_descriptor_limit_is_raised_and_a_low_one_is_said(replay: Path) -> None:
     """A soft limit is raised to the hard one; where that is under 20,000 the log says so."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

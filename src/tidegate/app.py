@@ -196,7 +196,12 @@ def _service(
         clock=monotonic,
     )
     return Service(
-        _store(settings), opened, observer=observer, lease_seconds=settings.store.lease_seconds, quotas=quotas
+        _store(settings),
+        opened,
+        observer=observer,
+        lease_seconds=settings.store.lease_seconds,
+        quotas=quotas,
+        max_message_bytes=settings.limits.max_message_bytes,
     )
 
 

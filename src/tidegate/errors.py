@@ -426,7 +426,8 @@ class Draining(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """The model runs `max_concurrency` generations and `max_queue` more are waiting."""
+    """The model runs `max_concurrency` generations and `max_queue` more are waiting, and who asks holds as many of them
+    as anybody; or this one had waited, and gave way to somebody who holds fewer."""
 
     code = "queue_full"
 

@@ -7,7 +7,6 @@ import errno
 import logging
 import math
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Awaitable
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import ConfigError, InUse
 from tidegate.observe.logging import configure
+from tidegate.stopping import Stopping
 from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
 from tidegate.transports.ws_heart import HeartRates
@@ -28,7 +28,7 @@ from tidegate.transports.ws_protocol import ws_protocol
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept longer than the 60 s of common proxies, so that they close first, not on a request."""
 
-LEAVE_SECONDS = 2
+LEAVE_SECONDS = 1
 """After draining, which has waited already: for clients that do not read, and once more for providers to stop."""
 
 FEW_DESCRIPTORS = 20_000
@@ -82,9 +82,10 @@ async def serve(app: Application, settings: Settings, *, socket_path: str | None
 
     SIGTERM and SIGINT drain; the second of them stops at once. The address is taken first, so that a second server
     fails before it loads a model, but connections are accepted only when the application has started. `socket_path` is
-    where it takes WebSockets; None: anywhere.
+    where it takes WebSockets; None: anywhere. The process ends with it: `drain_seconds` and 5 s after the first signal
+    at the latest, whatever hangs. SIGHUP changes nothing.
     """
-    signals = _Signals()
+    signals = Stopping(settings.server.drain_seconds)
     sockets = bind(settings.server.host, settings.server.port)
     try:
         if not await _before(signals.first, app.start()):
@@ -95,6 +96,7 @@ async def serve(app: Application, settings: Settings, *, socket_path: str | None
         return await _until_stopped(app, server, signals)
     finally:
         await _close(app)
+        signals.over()
         for each in sockets:
             each.close()
 
@@ -173,26 +175,6 @@ def raise_descriptor_limit() -> None:
         log.warning("this process may open only %d files: that many connections at the most", hard)
 
 
-class _Signals:
-    """SIGTERM and SIGINT, counted. After the second they have their usual effect again."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, self._received)
-
-    def _received(self) -> None:
-        if not self.first.is_set():
-            self.first.set()
-            return
-        self.second.set()
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
-
-
 async def listen(
     app: ASGIApp, settings: Settings, sockets: list[socket.socket], *, socket_path: str | None = None
 ) -> uvicorn.Server:
@@ -234,7 +216,7 @@ def _rates(delivery: DeliverySettings) -> HeartRates:
     )
 
 
-async def _until_stopped(app: Application, server: uvicorn.Server, signals: _Signals) -> int:
+async def _until_stopped(app: Application, server: uvicorn.Server, signals: Stopping) -> int:
     ticking = asyncio.create_task(server.main_loop())
     await signals.first.wait()
     log.info("draining: new generations are refused; a second signal stops at once")

@@ -78,3 +78,12 @@ def test_the_halves_of_a_character_find_each_other() -> None:
 def test_other_types_are_empty_ones() -> None:
     """What is no object has no fields, what is no array no items."""
     assert (as_object([1]), as_object({"a": 1}), as_list({"a": 1}), as_list([1])) == ({}, {"a": 1}, (), [1])
+
+
+def test_texts_of_too_many_values_are_not_read() -> None:
+    """Objects take a hundred times the bytes that they are written in; prose of any size is one value."""
+    for value in (b"[],", b'"",', b"{},", b"1,", b'[",",'):
+        with pytest.raises(ValueError, match="more than 50000 values"):
+            loads(b"[" + value * 60_000 + b"1]")
+    prose = 'she said: "well, {[yes]}, \\ " ' * 60_000
+    assert loads(dumps({"text": prose})) == {"text": prose}

@@ -6,8 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.json_text import MAX_DEPTH
-from tidegate.core.topic import SERVER_EVENTS, check_type, is_topic, json_data, topic_id, topic_name
-from tidegate.errors import InvalidValue
+from tidegate.core.topic import (
+    AROUND_BYTES,
+    SERVER_EVENTS,
+    check_size,
+    check_type,
+    is_topic,
+    json_data,
+    topic_id,
+    topic_name,
+)
+from tidegate.errors import BodyTooLarge, InvalidValue
 
 
 @pytest.mark.parametrize("name", ["a", "_", "room-1.b:c", "0" * 128])
@@ -91,3 +100,13 @@ def test_data_is_refused_or_on_one_line(text: bytes) -> None:
     assert b"\n" not in kept
     assert b"\r" not in kept
     assert msgspec.json.decode(kept) == msgspec.json.decode(text)
+
+
+@pytest.mark.parametrize("data", [b'"' + b"x" * 998 + b'"', b"[" + b"0.5," * 100 + b"0]", b"[" + b"9," * 490 + b"9]"])
+def test_no_message_is_larger_than_a_websocket_takes(data: bytes) -> None:
+    """As JSON or as MessagePack, whichever is the larger one; what just fits is taken."""
+    packed = max(len(data), len(msgspec.msgpack.encode(msgspec.json.decode(data))))
+    check_size(msgspec.Raw(data), 100, packed + 100 + AROUND_BYTES)
+    with pytest.raises(BodyTooLarge) as refused:
+        check_size(msgspec.Raw(data), 100, packed + 99 + AROUND_BYTES)
+    assert refused.value.param == "data"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -335,6 +336,91 @@ def test_people_with_keys_read_each_others_answers(
     expect(ben.get_by_role("dialog")).to_be_visible()
     expect(ben.locator("#log li")).to_have_count(0)
     expect(presence(ada)).to_have_text("1 here: Ada", timeout=20_000)
+
+
+def published(url: str, **headers: str) -> list[dict[str, Any]]:
+    """What the topic holds, by whoever may read it."""
+    found: list[dict[str, Any]] = []
+    events = f"{url}/v1/topics/lobby/events?after=earliest"
+    with suppress(httpx.ReadTimeout), httpx.stream("GET", events, headers=headers, timeout=0.3) as answer:
+        for line in answer.iter_lines():
+            data = json.loads(line[6:]) if line.startswith("data: ") else {}
+            if isinstance(data.get("data"), dict):
+                found.append(data["data"])
+    return found
+
+
+def publish(url: str, data: dict[str, Any], **headers: str) -> None:
+    httpx.post(f"{url}/v1/topics/lobby/messages", json={"data": data}, headers=headers).raise_for_status()
+
+
+def test_a_message_lends_nobody_the_credentials_of_a_page(
+    enter: Enter, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """A stream that a message names is not read as the page's user, nor told to the room, whatever it copies."""
+    complaints += [refused(401, "Unauthorized")]
+    url = server(IN_MEMORY.replace("rate = 30", "rate = 0") + KEYS)
+    as_ada, as_ben = ({"authorization": f"Bearer {key}"} for key in ("foo", "bar"))
+    private = httpx.post(
+        f"{url}/v1/streams", json={"model": "replay", "prompt": "x"}, headers=as_ada, timeout=20
+    ).json()
+    ada = enter(url, "Ada", key="foo")
+    member = published(url, **as_ben)[0]["member"]
+    for token in ("", "foo", " ", f"share_{'0' * 64}"):
+        forged = {"kind": "answer", "stream": private["id"], "model": "replay", "token": token}
+        publish(url, {**forged, "member": member, "name": "Ada"}, **as_ben)
+    expect(ada.locator(".answered .status")).to_contain_text(["not shared"] * 3 + ["no longer knows"])
+    publish(url, {"kind": "answered", "stream": private["id"], "turn": {"status": "live"}}, **as_ben)
+    say(ada, "after all")
+    expect_said(ada, "after all")
+    assert ada.get_by_role("button", name="Stop").count() == 0
+    assert ada.locator(".answer", has_text="w1").count() == 0
+    assert not [each for each in published(url, **as_ben) if each["kind"] == "answered" and "member" in each]
+
+
+def test_who_copies_a_member_is_not_that_member(
+    enter: Enter, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """Another one's words stand under a line of their own, and another one's goodbye sends nobody away."""
+    complaints += [refused(401, "Unauthorized"), refused(403, "Forbidden")]
+    url = server(IN_MEMORY + KEYS)
+    as_ben = {"authorization": "Bearer bar"}
+    ada, ben = enter(url, "Ada", key="foo"), enter(url, "Ben", key="bar")
+    say(ada, "mine")
+    expect_said(ben, "mine")
+    (own,) = [each for each in published(url, **as_ben) if each["kind"] == "text"]
+    publish(url, {**own, "text": "forged"}, **as_ben)
+    publish(url, {"kind": "bye", "member": own["member"], "name": "Ada"}, **as_ben)
+    for page in (ada, ben):
+        expect_said(page, "mine", "forged")
+        assert page.locator("#log .byline").evaluate_all("lines => lines.map((line) => line.title)") == [
+            "key:ada",
+            "key:ben",
+        ]
+        assert page.locator("#log .own").count() == (1 if page is ada else 0)
+    say(ben, "still here")
+    expect_said(ada, "mine", "forged", "still here")
+    expect(presence(ben)).to_have_text("2 here: Ada, Ben")
+
+
+def test_where_all_are_anonymous_only_the_tab_knows_what_is_its_own(enter: Enter, server: Callable[[str], str]) -> None:
+    """There a message can copy everything: nothing is asked, told or stopped on its word, also after a refresh."""
+    url = server(IN_MEMORY.replace("rate = 30", "rate = 0"))
+    ada = enter(url, "Ada")
+    say(ada, "@replay go on")
+    expect_whole(ada)
+    (own,) = [each for each in published(url) if each["kind"] == "text"]
+    other = httpx.post(f"{url}/v1/streams", json={"model": "replay", "prompt": "x"}).json()["id"]
+    forged = {"kind": "answer", "stream": other, "model": "replay", "token": "", "member": own["member"], "name": "Ada"}
+    publish(url, {**own, "text": "@replay forged"})
+    publish(url, forged)
+    expect(ada.locator(".status")).to_have_count(2)
+    for _ in range(2):
+        expect(ada.locator("#log .own")).to_have_text([re.compile("go on$")])
+        expect(ada.locator(".answered .byline").last).to_contain_text("asked by Ada")
+        ada.reload()
+    assert [each["stream"] for each in published(url) if each["kind"] == "answered"] != [other]
+    assert len(httpx.get(f"{url}/v1/streams").json()["data"]) == 2
 
 
 def test_words_bring_no_markup_of_their_own(enter: Enter, server: Callable[[str], str]) -> None:

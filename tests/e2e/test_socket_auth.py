@@ -166,6 +166,42 @@ async def test_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await client.until("cancelled"))[-1]["data"]["by"] == "client"
 
 
+async def test_a_narrower_token_ends_what_it_does_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A right that is withdrawn is withdrawn at once, presence too; what is still covered goes on."""
+    async with served(monkeypatch) as url, socket(url, token=token()) as client, socket(url, token=token("ben")) as ben:
+        made = await client.call("create", model="slow", prompt="x")
+        other = await ben.call("create", model="slow", prompt="x", attach=False)
+        for topic in ("news", "secret"):
+            await client.call("subscribe", topic=topic)
+        await client.call("auth", token=token(scope="generate subscribe cancel", topics_read=["news"]))
+        sent_away = (await client.until("reconnect"))[-1]
+        assert (sent_away["topic"], sent_away["data"]["reason"]) == ("secret", "token_expired")
+        assert await ben.call("presence", topic="secret") == {"present": []}
+        for topic in ("secret", "news"):
+            await ben.call("publish", topic=topic, data=topic)
+        seen = await client.until("message")
+        assert seen[-1]["data"]["data"] == "news"
+        # Whoever may generate still follows what it started.
+        await client.call("cancel", stream=made["stream"])
+        assert (await client.until("cancelled"))[-1]["stream"] == made["stream"]
+        with pytest.raises(CallFailed, match="missing_scope"):
+            await client.call("attach", stream=other["stream"])
+
+
+async def test_a_narrower_token_ends_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `read` what was attached to ends, and without `admin` what is another's."""
+    async with served(monkeypatch) as url, socket(url, token=token("ben")) as ben:
+        theirs = await ben.call("create", model="slow", prompt="x", attach=False)
+        async with socket(url, token=token("root", scope=f"{ALL} admin")) as client:
+            own = await client.call("create", model="slow", prompt="x", attach=False)
+            for stream in (own, theirs):
+                await client.call("attach", stream=stream["stream"])
+            await client.call("auth", token=token("root"))
+            assert (await client.until("reconnect"))[-1]["stream"] == theirs["stream"]
+            await client.call("auth", token=token("root", scope="publish"))
+            assert (await client.until("reconnect"))[-1]["stream"] == own["stream"]
+
+
 async def test_renewal_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection stays its principal's: the credentials of another close it with 4403."""
     async with served(monkeypatch) as url, socket(url, token=token("ann")) as client:

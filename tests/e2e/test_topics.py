@@ -265,3 +265,15 @@ async def _present(url: str, expected: list[dict[str, Any]]) -> None:
     async with asyncio.timeout(5):
         while (await fetch(f"{url}/v1/topics/room/presence"))[2] != expected:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("protocol", [JSON, MSGPACK])
+async def test_what_can_be_published_can_be_followed(protocol: str) -> None:
+    """A message that a request may bring, and no WebSocket's client would take, is refused with 413."""
+    async with served() as url, socket(url, protocol) as client:
+        await client.call("subscribe", topic="room")
+        status, _, refused = await fetch(url + MESSAGES, "POST", {"data": "x" * 1024 * 1024})
+        assert (status, refused["error"]["code"], refused["error"]["param"]) == (413, "body_too_large", "data")
+        largest = "x" * (1024 * 1024 - 512)
+        await publish(url, largest)
+        assert (await client.until("message"))[-1]["data"]["data"] == largest

@@ -50,6 +50,9 @@ def test_usable(key: dict[str, Any], algorithms: set[str]) -> None:
         jwk(private_key("RS256", "small")),
         jwk(RSA, e="AQ"),
         jwk(RSA, n="!"),
+        jwk(RSA, n="_" * 2740),
+        jwk(RSA, n="_" * 500_000),
+        jwk(RSA, e="_" * 20),
         {"kty": "RSA"},
         jwk(EC, crv="P-384"),
         jwk(EC, crv="secp256k1"),
@@ -111,3 +114,28 @@ def test_fitting() -> None:
     assert found.fitting(Header("ES256", "c")) is None
     assert found.fitting(Header("EdDSA")) == (found.keys[2],)
     assert len(found.fitting(Header("ES256")) or ()) == MAX_TRIED
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"null",
+        b"7",
+        b"[]",
+        b'"a"',
+        b'{"kty": "RSA", "n": "\\ud800"}',
+        b'{"kty": "RSA", "n": "\xff", "e": "AQAB"}',
+        b'{"kty": "RSA", "n": "", "e": ""}',
+        b'{"kty": "RSA", "n": "AA", "e": "AA"}',
+        b'{"kty": "EC", "crv": "P-256", "x": "", "y": ""}',
+        b'{"kty": "EC", "crv": "P-256", "x": "' + b"A" * 43 + b'", "y": "' + b"A" * 43 + b'"}',
+        b'{"kty": "OKP", "crv": "Ed448", "x": "\\u0000"}',
+        b'{"kty": "RSA", "x": 1e999}',
+        b'{"kty": "RSA", "x": ' + b"[" * 500 + b"]" * 500 + b"}",
+    ],
+)
+def test_one_bad_key_takes_no_other_along(bad: bytes) -> None:
+    """Whatever is wrong with it: who signs with the key beside it is let in."""
+    good = json.dumps(jwk(EC, kid="good")).encode()
+    for document in (b'{"keys": [%b, %b]}' % (bad, good), b'{"keys": [%b, %b]}' % (good, bad)):
+        assert [key.kid for key in parse_keys(document).keys] == ["good"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             "/broken": lambda: self.answer(500, b"oops"),
             "/silent": self.hang,
             "/slow": self.drip,
+            "/slow-head": self.drip_head,
         }
         with suppress(OSError):
             answers[self.path.partition("#")[0]]()
@@ -67,6 +69,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         while not self.server.over.wait(0.01):
             self.wfile.write(b" ")
+
+    def drip_head(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+        while not self.server.over.wait(0.01):
+            self.wfile.write(b"a")
 
     def log_message(self, format: str, *args: object) -> None:
         return
@@ -108,6 +115,7 @@ async def test_full(issuer: Issuer) -> None:
         ("/https", "redirects to another scheme"),
         ("/silent", "timed out"),
         ("/slow", "timed out"),
+        ("/slow-head", "timed out"),
     ],
 )
 async def test_failures(issuer: Issuer, path: str, reason: str) -> None:
@@ -115,6 +123,16 @@ async def test_failures(issuer: Issuer, path: str, reason: str) -> None:
     with pytest.raises(IssuerUnavailable) as failed:
         await JwksUrl(issuer.url(path), timeout=0.2).fetch()
     assert failed.value.message == reason
+
+
+@pytest.mark.parametrize("path", ["/silent", "/slow", "/slow-head"])
+async def test_no_thread_outlives_its_fetch(issuer: Issuer, path: str) -> None:
+    """Whatever the issuer goes on sending: its connection is cut at the time limit."""
+    with pytest.raises(IssuerUnavailable):
+        await JwksUrl(issuer.url(path), timeout=0.1).fetch()
+    async with asyncio.timeout(2):
+        while any(thread.name == "tidegate-jwks" for thread in threading.enumerate()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -516,6 +516,73 @@ async def test_signs_of_life_are_no_tokens() -> None:
     assert sink.text == "ab"
 
 
+FLOODS = {
+    "comments": b": ka\n\n",
+    "blank lines": b"\n",
+    "empty events": b"data:\n\n",
+    "no events": b"data: {}\n\n",
+    "empty chunks": b'data: {"choices":[]}\n\n',
+    "one endless line": b"x",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+async def test_a_flood_holds_up_nobody_and_ends_on_time(flood: bytes) -> None:
+    """However fast an upstream sends what is no token, others have their turns, and the stall timeout its way."""
+    steps = [Send(flood * (200_000 // len(flood))) for _ in range(1000)]
+    loop, gaps, over = asyncio.get_running_loop(), list[float](), asyncio.Event()
+
+    async def look() -> None:
+        while not over.is_set():
+            begun = loop.time()
+            await asyncio.sleep(0.001)
+            gaps.append(loop.time() - begun)
+
+    looking = asyncio.create_task(look())
+    begun = loop.time()
+    sink, error = await relayed([Head(), Tokens(["a"]), *steps], stall_timeout=0.3)
+    over.set()
+    await looking
+    assert isinstance(error, UpstreamTimeout | UpstreamMalformed)
+    assert sink.text == "a"
+    assert loop.time() - begun < 1.5
+    assert sorted(gaps)[len(gaps) // 2] < 0.05
+
+
+async def test_bytes_without_a_token_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an upstream may send of comments is bounded, however much time it has."""
+    monkeypatch.setattr("tidegate.providers.openai_answer.MAX_IDLE_BYTES", 1000)
+    alive = [KEEP_ALIVE] * 50
+    sink, error = await relayed(
+        [Head(), *alive, Tokens(["a"]), *alive, Tokens(["b"]), Pause(0.05), *alive, *alive, Hang()]
+    )
+    assert isinstance(error, UpstreamMalformed)
+    assert sink.text == "ab"
+
+
+async def test_an_answer_of_blanks_is_malformed() -> None:
+    """What may still become JSON or an event stream is not waited for for ever."""
+    _, error = await relayed([Head(), *[Send(b" " * 1000)] * 100, Hang()], first_token_timeout=5)
+    assert isinstance(error, UpstreamMalformed)
+
+
+async def test_a_loop_that_is_always_late_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer that came late once looks again; it does not do so for ever."""
+    monkeypatch.setattr("tidegate.providers.openai_answer.PAUSE_SECONDS", 0.01)
+    over = asyncio.Event()
+
+    async def hog() -> None:
+        while not over.is_set():
+            time.sleep(0.03)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+
+    hogging = asyncio.create_task(hog())
+    _, error = await relayed([Head(), Tokens(["a"]), Hang()], stall_timeout=0.05)
+    over.set()
+    await hogging
+    assert isinstance(error, UpstreamTimeout)
+
+
 async def test_tokens_put_the_timeout_off() -> None:
     """A long answer is no stalled one: only the silence counts."""
     sink, error = await relayed(chat(*["a"] * 20, delay=0.02), stall_timeout=0.2, first_token_timeout=0.2)

@@ -18,7 +18,7 @@ from tidegate.core.request_id import current_request_id
 from tidegate.core.trace_context import TraceContext, current_trace
 from tidegate.errors import ConfigError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
 from tidegate.providers.upstream import Endpoint, connect, tls, tracing_lines
-from tidegate.providers.upstream_connection import MAX_OVERHEAD_BYTES, Head, UpstreamConnection
+from tidegate.providers.upstream_connection import MAX_OVERHEAD_BYTES, TURN_BYTES, Head, UpstreamConnection
 from tidegate.testing.upstream import FakeUpstream, NeverRead, Reply
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
@@ -455,3 +455,93 @@ async def test_https_reaches_a_host_with_a_trusted_certificate(
     tls.cache_clear()
     assert (collector.body, collector.ends) == (b"hello", [None])
     assert server_names == ["localhost"]
+
+
+# How much of it at a time
+
+LONG = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (4 * TURN_BYTES)
+
+
+class Stopping(Collector):
+    """Stops reading with its first piece."""
+
+    connection: UpstreamConnection
+
+    def receive(self, data: bytes) -> None:
+        super().receive(data)
+        if len(self.reads) == 1:
+            self.connection.pause()
+
+
+def begun(collector: Collector) -> UpstreamConnection:
+    connection = UpstreamConnection()
+    connection.connection_made(Wire())
+    connection.send(b"request", collector)
+    return connection
+
+
+@pytest.mark.anyio
+async def test_a_long_read_is_taken_a_turn_at_a_time() -> None:
+    """Everybody else has a turn between two pieces of what one read has brought; nothing is lost or out of order."""
+    collector, turns = Collector(), 0
+    begun(collector).data_received(LONG)
+    while len(collector.body) < 4 * TURN_BYTES:
+        await asyncio.sleep(0)
+        turns += 1
+        assert len(collector.body) <= turns * TURN_BYTES
+    assert turns >= 4
+
+
+@pytest.mark.anyio
+async def test_a_loss_comes_after_what_was_read() -> None:
+    """TLS tells of the end while the connection is not read from: the answer is whole all the same."""
+    collector = Collector()
+    connection = begun(collector)
+    connection.data_received(LONG)
+    connection.connection_lost(None)
+    await collector.over.wait()
+    assert len(collector.body) == 4 * TURN_BYTES
+    assert collector.ends == [None]
+
+
+@pytest.mark.anyio
+async def test_what_was_read_waits_for_a_receiver_that_has_stopped() -> None:
+    """Until it goes on, whatever has become of the connection."""
+    collector = Stopping()
+    collector.connection = connection = begun(collector)
+    connection.data_received(LONG)
+    connection.connection_lost(None)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(collector.reads) == 1
+    connection.resume()
+    await collector.over.wait()
+    assert len(collector.body) == 4 * TURN_BYTES
+
+
+@pytest.mark.anyio
+async def test_what_is_given_up_is_read_no_further() -> None:
+    """Neither is anything delivered after that, nor kept."""
+    collector, lost = Collector(), list[UpstreamConnection]()
+    connection = begun(collector)
+    connection.over = lost.append
+    connection.data_received(LONG)
+    connection.connection_lost(None)
+    connection.abort()
+    await asyncio.sleep(0)
+    assert (collector.reads, collector.ends, lost) == ([], [], [connection])
+
+
+@pytest.mark.anyio
+async def test_more_than_was_asked_for_ends_the_connection() -> None:
+    """It would be taken for the answer to the next request."""
+    collector, wire = Collector(), Wire()
+    connection = UpstreamConnection()
+    connection.connection_made(wire)
+    connection.send(b"request", collector)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + b"x" * (2 * TURN_BYTES))
+    await collector.over.wait()
+    assert not connection.persistent
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert wire.aborted

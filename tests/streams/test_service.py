@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from time import monotonic
 
+import msgspec
 import pytest
 from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, eventually, request
 
@@ -453,6 +454,22 @@ async def test_what_waits_can_be_cancelled_without_ever_being_asked(engine: Engi
     await engine.service.cancel(running, ANNA, None)
     await eventually(lambda: provider.asked == 2)
     assert (await engine.service.snapshot(again, ANNA)).status == "running"
+
+
+async def test_one_caller_cannot_have_the_whole_queue(engine: Engine) -> None:
+    """Who comes to a queue that somebody else has filled is let in, and their newest fails as if it had come later."""
+    provider = Scripted(hang)
+    engine.add(provider, max_concurrency=1, max_queue=2)
+    anna, bert = (msgspec.structs.replace(who, account=who.name) for who in (ANNA, BERT))
+    _, second, third = [await engine.start(owner=anna) for _ in range(3)]
+    fourth = await engine.start(owner=bert)
+    assert (await engine.service.snapshot(second, anna)).queue_position == 1
+    assert (await engine.service.snapshot(fourth, bert)).queue_position == 2
+    (end,) = ends(await engine.events(third))
+    assert isinstance(end, Failed)
+    assert end.error.code == "queue_full"
+    with pytest.raises(QueueFull):
+        await engine.start(owner=anna)
 
 
 async def test_another_ones_stream_is_not_there(engine: Engine) -> None:

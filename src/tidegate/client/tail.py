@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import random
+import select
+import sys
 import time
 from collections.abc import Iterator
 
@@ -49,7 +51,8 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
             if not session.ended:
                 _wait(session, printer)
     finally:
-        printer.end_line()
+        if _is_read():
+            printer.end_line()
     return printer.code
 
 
@@ -65,6 +68,11 @@ def server_url(text: str) -> str:
             f"--url {shown_url(text)}: expected http://HOST:PORT or https://HOST, in ASCII and without user and query"
         )
     return url.rstrip("/")
+
+
+def _is_read() -> bool:
+    """Whether somebody takes what is printed. A terminal may be stopped, and who leaves must not wait for it."""
+    return bool(select.select([], [sys.stdout], [], 0)[1])
 
 
 def _wait(session: Session, printer: Printer) -> None:

@@ -7,6 +7,7 @@ send all of them, and most often in a field that nobody needs.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -18,6 +19,13 @@ CONSTANTS = {"NaN": None, "Infinity": None, "-Infinity": -9999.0}
 LONGEST_INTEGER = 19
 """Digits. No count is longer, and int() takes a time that is quadratic in them."""
 
+MAX_VALUES = 50_000
+"""In one text: objects take a hundred times the bytes that they are written in, and a busy decoder holds up everybody.
+The largest whole answers, with the log probabilities of all of their tokens, come near to it."""
+
+SMALL_BYTES = 65_536
+"""Too small a text for so many values that it would matter."""
+
 BIGGEST = 2**53
 """Counts from here on are mistakes: not every reader of JSON could tell them apart (RFC 8259, 6)."""
 
@@ -25,8 +33,11 @@ BIGGEST = 2**53
 def loads(data: bytes) -> Any:
     """The value. Malformed UTF-8 becomes U+FFFD; a lone surrogate stays one, its other half may come in another text.
 
-    Raises `ValueError` or `RecursionError` where it cannot be told what was meant.
+    Raises `ValueError` where it has more than `MAX_VALUES`, and that or `RecursionError` where it cannot be told what
+    was meant.
     """
+    if len(data) > SMALL_BYTES:
+        _check_values(data)
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -83,8 +94,22 @@ def _mended(value: object) -> object:
     return value
 
 
+def _check_values(data: bytes) -> None:
+    if _marks(data) <= MAX_VALUES:
+        return
+    # Prose is full of commas. More strings than this would be values, too, however many marks are in them.
+    if data.count(b'"') - data.count(b'\\"') > 4 * MAX_VALUES or _marks(_STRING.sub(b"", data)) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")
+
+
+def _marks(data: bytes) -> int:
+    """No text has more values than these."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
 def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
 
 
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _patient = json.JSONDecoder(strict=False, parse_int=_integer, parse_constant=CONSTANTS.__getitem__)

@@ -7,10 +7,16 @@ import re
 import msgspec
 
 from tidegate.core.json_text import MAX_DEPTH, fault, has_long_number, is_deep
-from tidegate.errors import InvalidValue
+from tidegate.errors import BodyTooLarge, InvalidValue
 
 PREFIX = "topic:"
 """No id of a generation begins like this."""
+
+AROUND_BYTES = 256
+"""Of a message beside its data, its sender, and the names of its topic and type: cursor, time, and the keys."""
+
+GROWTH = 9 / 4
+"""From JSON to MessagePack at the most: `0.5,` has four bytes there, and nine here."""
 
 SERVER_EVENTS = frozenset(
     {
@@ -60,6 +66,20 @@ def check_type(type: str) -> None:
         raise InvalidValue(f"{type[:64]!r} is not an event's type; {_TYPE.pattern} is", param="type")
     if type in SERVER_EVENTS:
         raise InvalidValue(f"{type!r} is an event that only the server sends: choose another type", param="type")
+
+
+def check_size(data: msgspec.Raw, around: int, most: int) -> None:
+    """Raises `BodyTooLarge` where a WebSocket's message of `most` bytes cannot carry the data and `around` bytes more.
+
+    Whoever may publish by a request may have the larger body; whoever follows would have its connection closed by it,
+    and again after each return.
+    """
+    left = most - around - AROUND_BYTES
+    size = len(bytes(data))
+    if left < size * GROWTH:
+        size = max(size, len(msgspec.msgpack.encode(msgspec.json.decode(data))))
+    if size > left:
+        raise BodyTooLarge(f"`data` is larger than a message of a topic may be: {max(left, 0)} bytes", param="data")
 
 
 def json_data(text: bytes | msgspec.Raw) -> msgspec.Raw:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 
+from tidegate.core import lenient_json
 from tidegate.errors import IssuerUnavailable
 from tidegate.gate.jws import Header
 
 MIN_RSA_BITS = 2048
 """RFC 7518, 3.3."""
+
+MAX_RSA_BITS = 16384
+"""OpenSSL's limit, too. A check takes a time that grows with the square of it."""
+
+MAX_EXPONENT_BITS = 64
+"""Usually 17; a check takes a time that grows with it."""
 
 MAX_KEYS = 200
 """Issuers have a handful, the largest some dozens. To load a key takes up to 0.1 ms of the loop."""
@@ -75,19 +83,34 @@ def parse_keys(document: bytes) -> KeySet:
 
     Raises `IssuerUnavailable` where it is no JWK Set, or has more than `MAX_KEYS`.
     """
-    try:
-        found = msgspec.json.decode(document, type=_Document).keys
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise IssuerUnavailable("the answer is not a JWK Set") from None
+    found = _keys_in(document)
     if len(found) > MAX_KEYS:
         raise IssuerUnavailable(f"the answer has more than {MAX_KEYS} keys")
     return KeySet(tuple(key for key in map(_key, found) if key is not None))
 
 
+def _keys_in(document: bytes) -> Sequence[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(document, type=_Document).keys
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _keys_that_can_be_read(document)
+
+
+def _keys_that_can_be_read(document: bytes) -> Sequence[msgspec.Raw]:
+    """Half a character in one of the keys is no reason to have none."""
+    try:
+        found = lenient_json.as_object(lenient_json.loads(document)).get("keys")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list):
+        raise IssuerUnavailable("the answer is not a JWK Set")
+    return [msgspec.Raw(lenient_json.dumps(key)) for key in lenient_json.as_list(cast("object", found))]
+
+
 def _key(raw: msgspec.Raw) -> Key | None:
     try:
         jwk = msgspec.json.decode(raw, type=_Jwk)
-    except (msgspec.ValidationError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     algorithms = _algorithms(jwk)
     material = _material(jwk, next(iter(algorithms))) if algorithms else None
@@ -102,12 +125,20 @@ def _algorithms(jwk: _Jwk) -> frozenset[str]:
 
 
 def _material(jwk: _Jwk, alg: str) -> Any:
-    from jwt import PyJWTError, get_algorithm_by_name
+    from jwt import get_algorithm_by_name
 
     # Of a private key that was published by mistake, only the public half is looked at.
     public = {name: value for name in _PUBLIC if (value := getattr(jwk, name)) is not None}
+    if _is_longer(jwk.n, MAX_RSA_BITS) or _is_longer(jwk.e, MAX_EXPONENT_BITS):
+        return None
     try:
         key: Any = get_algorithm_by_name(alg).from_jwk(public)
-    except (PyJWTError, ValueError, TypeError):
+    except Exception:
+        # Whatever a library has against this key, it takes no other with it.
         return None
     return None if jwk.kty == "RSA" and key.key_size < MIN_RSA_BITS else key
+
+
+def _is_longer(number: str | None, bits: int) -> bool:
+    """Whether a number in Base64 has more bits, to a byte, than these."""
+    return number is not None and len(number.rstrip("=")) * 6 >= bits + 14

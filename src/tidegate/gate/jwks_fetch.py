@@ -1,13 +1,20 @@
-"""Fetches the key set of an issuer over HTTP."""
+"""Fetches the key set of an issuer over HTTP.
+
+Each fetch has a thread of its own, which ends with it: at its time limit its connection is shut down, whatever the
+issuer is sending, and a resolver that does not answer keeps neither other fetches from starting nor the process from
+ending.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import socket
+import threading
 import urllib.request
+from contextlib import suppress
 from email.message import Message
-from http.client import HTTPException, HTTPResponse
-from typing import IO
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -35,38 +42,128 @@ class JwksUrl:
 
     async def fetch(self) -> bytes:
         """The document. Raises `IssuerUnavailable`, with the reason and nothing of the URL."""
+        flight = _Flight(self._url, self._timeout)
         try:
             async with asyncio.timeout(self._timeout):
-                return await asyncio.to_thread(self._get)
+                return await flight.land()
         except TimeoutError:
             raise IssuerUnavailable("timed out") from None
+        finally:
+            flight.abandon()
+
+
+class _Flight:
+    """One fetch, in a daemon thread."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._landed: asyncio.Future[bytes] = self._loop.create_future()
+        # A duplicate of each connection: the thread's own is wrapped, handed on and closed by others.
+        self._lines: list[socket.socket] = []
+        self._abandoned = False
+        self._lock = threading.Lock()
+
+    async def land(self) -> bytes:
+        """The document. Raises `IssuerUnavailable`."""
+        threading.Thread(target=self._work, name="tidegate-jwks", daemon=True).start()
+        return await self._landed
+
+    def abandon(self) -> None:
+        """Cuts its connections: what the thread waits for fails now."""
+        with self._lock:
+            self._abandoned = True
+            for line in self._lines:
+                with suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
+                line.close()
+
+    def connected(self, *arguments: Any) -> socket.socket:
+        """In place of `socket.create_connection`."""
+        sock = socket.create_connection(*arguments)
+        with self._lock:
+            if self._abandoned:
+                sock.close()
+                raise TimeoutError("timed out")
+            self._lines.append(sock.dup())
+        return sock
+
+    def _work(self) -> None:
+        try:
+            document: bytes | IssuerUnavailable = self._get()
+        except IssuerUnavailable as error:
+            document = error
+        except Exception as error:
+            document = IssuerUnavailable(type(error).__name__)
+        with suppress(RuntimeError):  # the loop is closed: nobody is waiting
+            self._loop.call_soon_threadsafe(self._land, document)
+
+    def _land(self, document: bytes | IssuerUnavailable) -> None:
+        if self._landed.done():
+            return
+        if isinstance(document, bytes):
+            self._landed.set_result(document)
+        else:
+            self._landed.set_exception(document)
 
     def _get(self) -> bytes:
         # It takes the system's proxies with it.
-        opener = urllib.request.build_opener(_SameScheme)
+        opener = urllib.request.build_opener(_SameScheme, _Http(self), _Https(self))
         request = urllib.request.Request(self._url, headers={"accept": "application/json", "user-agent": "tidegate"})
         try:
             with opener.open(request, timeout=self._timeout) as response:
-                return self._body(response)
+                return _body(response)
         except HTTPError as error:
             error.close()
             raise IssuerUnavailable(f"answers {error.code}") from None
         except (OSError, HTTPException, ValueError) as error:
             raise IssuerUnavailable(_reason(error)) from None
 
-    def _body(self, response: HTTPResponse) -> bytes:
-        if response.status != 200:
-            raise IssuerUnavailable(f"answers {response.status}")
-        # Nobody waits any longer after that: the thread must end too, however slowly the bytes come.
-        deadline = time.monotonic() + self._timeout
-        body = bytearray()
-        while chunk := response.read1(_CHUNK):
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise IssuerUnavailable(f"answers with more than {MAX_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError("timed out")
-        return bytes(body)
+
+def _body(response: HTTPResponse) -> bytes:
+    if response.status != 200:
+        raise IssuerUnavailable(f"answers {response.status}")
+    body = bytearray()
+    while chunk := response.read1(_CHUNK):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise IssuerUnavailable(f"answers with more than {MAX_BYTES} bytes")
+    return bytes(body)
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Opens connections that can be cut."""
+
+    def __init__(self, flight: _Flight) -> None:
+        super().__init__()
+        self._flight = flight
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._connection, req)
+
+    def _connection(self, host: str, /, **options: Any) -> HTTPConnection:
+        return _cuttable(HTTPConnection(host, **options), self._flight)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """The same over TLS; certificates and names are checked as always."""
+
+    def __init__(self, flight: _Flight) -> None:
+        super().__init__()
+        self._flight = flight
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._connection, req)
+
+    def _connection(self, host: str, /, **options: Any) -> HTTPConnection:
+        return _cuttable(HTTPSConnection(host, **options), self._flight)
+
+
+def _cuttable(connection: HTTPConnection, flight: _Flight) -> HTTPConnection:
+    # The one place where http.client lets others connect for it; its name has been the same since Python 3.5.
+    connection._create_connection = flight.connected  # type: ignore[attr-defined]
+    return connection
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):

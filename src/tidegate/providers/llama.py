@@ -5,8 +5,10 @@ A child, because neither its crash nor its hold on the interpreter may touch del
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,7 +22,9 @@ from tidegate.errors import (
     UpstreamUnreachable,
 )
 from tidegate.providers.base import Sink, ThreadInbox
+from tidegate.providers.llama_limits import extra_of, is_shaped, too_slow
 from tidegate.providers.llama_process import LlamaProcess
+from tidegate.providers.llama_shaped import ShapedLane
 from tidegate.providers.llama_slots import Slots, Turn
 from tidegate.providers.llama_supervisor import Supervisor
 from tidegate.providers.openai import OpenAIProvider
@@ -49,38 +53,19 @@ MAX_TOKENS = 1024
 REPEAT_PENALTY = 1.1
 """Unless the request has its own: without one SmolLM2 falls into repeating a phrase."""
 
-PASSED_ON = frozenset(
-    {
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "max_completion_tokens",
-        "frequency_penalty",
-        "presence_penalty",
-        "logit_bias",
-        "top_k",
-        "min_p",
-        "repeat_penalty",
-        "reasoning_format",
-        "chat_template_kwargs",
-    }
-)
-"""Of what a request brings beyond the common parameters. llama.cpp knows many more, down to which slot to use."""
-
 
 class LlamaProvider:
     """A .gguf, or the packaged weights, with `parallel` generations at once; more of them wait here.
 
-    `supervisor` has the child, for whoever wants to look at it.
+    `supervisor` has the child, for whoever wants to look at it. What has to keep to a grammar has one of its own.
     """
 
     def __init__(self, model: LlamaModel) -> None:
         self._model = model
         self._slots = Slots(model.parallel)
-        self.supervisor = Supervisor(self._launch)
+        self.supervisor = Supervisor(partial(self._launch, model.parallel))
+        self._shaped = ShapedLane(partial(self._launch, 1))
         self._weights = ""
-        self._upstream: OpenAIProvider
 
     async def start(self) -> None:
         """Loads the model. Raises `ConfigError` where llama.cpp or the weights are missing or damaged."""
@@ -93,8 +78,16 @@ class LlamaProvider:
             raise unusable(self._model, "path", self._model.path, error.message) from error
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
-        """Relays one answer; see `Provider.generate`. Raises `ProviderCrashed` when the child dies in mid-answer."""
+        """Relays one answer; see `Provider.generate`. Raises `ProviderCrashed` when the child dies in mid-answer.
+
+        Raises `UpstreamRefused`, a 400, where the request asks for more than llama.cpp can do in a bounded time.
+        """
+        extra = extra_of(request)
         ours = asked(request)
+        if is_shaped(extra):
+            if not await self._shaped.run(partial(_relay, ours, sink)):
+                raise too_slow(extra)
+            return
         async with self._slots.turn() as turn:
             while not await self._asked(ours, sink, turn):
                 pass
@@ -102,36 +95,29 @@ class LlamaProvider:
     async def close(self) -> None:
         """Ends the child and waits for its end."""
         await self._slots.close()
-        await self.supervisor.close()
+        await asyncio.gather(self.supervisor.close(), self._shaped.close())
 
     async def _asked(self, request: GenerationRequest, sink: Sink, turn: Turn) -> bool:
         """Whether a child took the request: one that had just died has not, and the next one is asked."""
         turn.process = process = await self.supervisor.running()
         try:
-            await self._upstream.generate(request, AnsweringSink(sink, turn.answers))
-        except UpstreamRefused as error:
-            raise explained(error) from error
+            await _relay(request, AnsweringSink(sink, turn.answers), process)
         except UpstreamUnreachable:
             if await process.died_within(DEATH_SECONDS):
                 return False
             raise
-        except UpstreamInterrupted as error:
-            if await process.died_within(DEATH_SECONDS):
-                raise ProviderCrashed(f"The model's process died in mid-answer with {process.death}.") from error
-            raise
         return True
 
-    async def _launch(self) -> LlamaProcess:
-        model = self._model
-        process = await LlamaProcess.launch(self._weights, parallel=model.parallel, context=model.context)
+    async def _launch(self, parallel: int) -> LlamaProcess:
+        process = await LlamaProcess.launch(self._weights, parallel=parallel, context=self._model.context)
         settings = OpenAIModel(
-            name=model.name,
+            name=self._model.name,
             base_url=f"{process.address}/v1",
             first_token_timeout=FIRST_TOKEN_SECONDS,
             stall_timeout=STALL_SECONDS,
         )
-        self._upstream = OpenAIProvider(settings, api_key=process.api_key, body=BODY)
-        await self._upstream.start()
+        process.upstream = OpenAIProvider(settings, api_key=process.api_key, body=BODY)
+        await process.upstream.start()
         return process
 
 
@@ -140,8 +126,20 @@ def asked(request: GenerationRequest) -> GenerationRequest:
     return msgspec.structs.replace(
         request,
         max_tokens=request.max_tokens or MAX_TOKENS,
-        extra={"repeat_penalty": REPEAT_PENALTY, **{k: v for k, v in request.extra.items() if k in PASSED_ON}},
+        extra={"repeat_penalty": REPEAT_PENALTY, **extra_of(request)},
     )
+
+
+async def _relay(request: GenerationRequest, sink: Sink, process: LlamaProcess) -> None:
+    """One answer of the child. Raises `ProviderCrashed` where it dies in the middle."""
+    try:
+        await process.upstream.generate(request, sink)
+    except UpstreamRefused as error:
+        raise explained(error) from error
+    except UpstreamInterrupted as error:
+        if await process.died_within(DEATH_SECONDS):
+            raise ProviderCrashed(f"The model's process died in mid-answer with {process.death}.") from error
+        raise
 
 
 class AnsweringSink:

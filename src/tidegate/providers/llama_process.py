@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tidegate.errors import ConfigError
+from tidegate.providers.base import Provider
 from tidegate.providers.llama_child import ChildSettings, Ready
 
 logger = logging.getLogger("tidegate.llama")
@@ -39,7 +40,12 @@ class Slot(msgspec.Struct):
 
 
 class LlamaProcess:
-    """A child that has loaded its model. `death` says how it ended; None while it lives."""
+    """A child that has loaded its model. `death` says how it ended; None while it lives.
+
+    `upstream` asks it, and is its launcher's to set.
+    """
+
+    upstream: Provider
 
     def __init__(self, process: Process) -> None:
         self._process = process

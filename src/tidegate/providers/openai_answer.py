@@ -25,6 +25,12 @@ USAGE_SECONDS = 10.0
 """Usage comes in a chunk after the finish reason, from some gateways seconds later. A server that stays silent for
 longer, or for `stall_timeout`, sends none."""
 
+MAX_IDLE_BYTES = MAX_EVENT_BYTES + 1024 * 1024
+"""Without a token: as much as one event may have, and some comments. A keep-alive a second has 1 MiB in a day."""
+
+MAX_BLANK_BYTES = 65_536
+"""Of white space before a body begins; some servers send a line of it to keep the connection alive."""
+
 
 class Answer:
     """Takes a response (it is the connection's `Receiver`) and fills the sink; `relay` waits for the end of it.
@@ -62,6 +68,8 @@ class Answer:
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
+        self._excused = 0.0
+        self._idle_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._set_timer(first_token_timeout)
 
@@ -109,7 +117,7 @@ class Answer:
         if self._refused is not None:
             self._collect(data, MAX_ERROR_BYTES)
         elif self._is_whole is False:
-            self._take(self._chunks.feed(data))
+            self._take(self._chunks.feed(data), len(data))
         else:
             self._begin(data)
 
@@ -141,6 +149,7 @@ class Answer:
         self._body += data
         if self._is_whole is None:
             if self._body.isspace():
+                self._check_blank()
                 return
             self._is_whole = begins_as_json(self._body)
             if self._body.lstrip().startswith(b"<"):
@@ -151,15 +160,22 @@ class Answer:
         else:
             self._sink.opened()
             body, self._body = bytes(self._body), bytearray()
-            self._take(self._chunks.feed(body))
+            self._take(self._chunks.feed(body), len(body))
 
-    def _take(self, events: Sequence[Content | Completed]) -> None:
+    def _check_blank(self) -> None:
+        if len(self._body) > MAX_BLANK_BYTES:
+            raise UpstreamMalformed(f"The upstream's answer begins with more than {MAX_BLANK_BYTES} blanks.")
+
+    def _take(self, events: Sequence[Content | Completed], size: int) -> None:
         self._emit(events)
         if self._chunks.ended:
             self._finish(self._chunks.error)
             return
         # What stands beside no text is no token: a model that only says that it is busy has stalled.
         told, self._pieces = self._chunks.pieces > self._pieces, self._chunks.pieces
+        self._idle_bytes = 0 if told else self._idle_bytes + size
+        if self._idle_bytes > MAX_IDLE_BYTES:
+            raise UpstreamMalformed(f"The upstream sent {MAX_IDLE_BYTES} bytes without a token.")
         if self._chunks.finishing:
             self._wait_for_usage(anew=told)
         elif told:
@@ -212,8 +228,10 @@ class Answer:
         now = self._loop.time()
         if now < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
-        elif was_paused(self._deadline, now):
+        elif was_paused(self._deadline, now) and self._deadline != self._excused:
+            # Once: a loop that is busy all the time is no excuse.
             self._set_timer(READ_SECONDS)
+            self._excused = self._deadline
         else:
             self._try(self._give_up)
 

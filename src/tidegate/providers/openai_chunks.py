@@ -29,6 +29,8 @@ MAX_HEAD_BYTES = 1024
 
 FIELD = re.compile(r"^(?:data|event|id|retry)?:", re.MULTILINE)
 """A line of an event stream."""
+MAX_LINES = 1000
+"""Of JSON in one event, where a server has left out the blank lines between its events."""
 
 JSON_BEGINS = (b"{", b"[")
 DONE = b"[DONE]"
@@ -298,7 +300,7 @@ def _values(data: bytes) -> Iterator[object]:
         yield lenient_json.loads(data)
     except (ValueError, RecursionError):
         lines = [line for line in data.splitlines() if line.strip()]
-        if len(lines) < 2:
+        if not 2 <= len(lines) <= MAX_LINES:
             raise _not_json(data) from None
         yield from (value for line in lines if not line.startswith(DONE) for value in _values(line))
 

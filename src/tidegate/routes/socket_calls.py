@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.notices import CAPACITY, DRAINING, Reconnect
+from tidegate.core.notices import CAPACITY, DRAINING, TOKEN_EXPIRED, Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
@@ -19,6 +19,7 @@ from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import AlreadyAttached, AnotherPrincipal, TidegateError
 from tidegate.routes.call import Context, claim
+from tidegate.routes.socket_rights import FOUND, STARTED, TOPIC, covers
 from tidegate.streams.reader import Reader
 from tidegate.transports.attachment import Attachment, Key
 from tidegate.transports.registry import Connection
@@ -73,13 +74,20 @@ class Desk(Protocol):
         ...
 
 
+class Followed(NamedTuple):
+    """What a session follows, for as long as its caller has one of the scopes that are `enough`."""
+
+    attachment: Attachment
+    enough: frozenset[Scope]
+
+
 class Calls:
     """Answers the calls of one session, and holds what it follows."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._service = desk.context.service
-        self._attached: dict[Key, Attachment] = {}
+        self._attached: dict[Key, Followed] = {}
 
     async def answer(self, request: dialect.Request) -> None:
         """Does what is asked and sends the answer, before any event that follows from it. Raises `TidegateError`."""
@@ -100,7 +108,7 @@ class Calls:
 
     def close(self) -> None:
         """Follows nothing any more."""
-        for attachment in tuple(self._attached.values()):
+        for attachment, _ in tuple(self._attached.values()):
             attachment.close()
             attachment.source.close()
 
@@ -127,7 +135,7 @@ class Calls:
                 seat=seat,
                 max_seconds=self._max_seconds,
             )
-        await self._begin(wanted.id, key, reader, made, batch)
+        await self._begin(wanted.id, key, reader, made, batch, STARTED)
 
     async def _made(self, wanted: dialect.Create | dialect.Open) -> dict[str, Any]:
         """The stream and its beginning; its lease and its tail, too, where the caller fills it."""
@@ -159,7 +167,7 @@ class Calls:
         reader = await self._service.follow(
             stream, viewer, after=after, batch=batch, transport="websocket", max_seconds=self._max_seconds
         )
-        await self._begin(wanted.id, ("stream", stream), reader, {"cursor": str(begin)}, batch, first)
+        await self._begin(wanted.id, ("stream", stream), reader, {"cursor": str(begin)}, batch, FOUND, first)
 
     async def _subscribe(self, wanted: dialect.Subscribe) -> None:
         key: Key = ("topic", wanted.topic)
@@ -169,7 +177,7 @@ class Calls:
             wanted.topic, self._viewer, after=after, transport="websocket", max_seconds=self._max_seconds
         )
         found = {"cursor": str(begin.at), "state": msgspec.json.decode(begin.state)}
-        await self._begin(wanted.id, key, reader, found, BatchPolicy())
+        await self._begin(wanted.id, key, reader, found, BatchPolicy(), TOPIC)
 
     async def _detach(self, wanted: dialect.Detach) -> None:
         await self._leave(wanted.id, ("stream", wanted.stream))
@@ -178,12 +186,15 @@ class Calls:
         await self._leave(wanted.id, ("topic", wanted.topic))
 
     async def _leave(self, id: dialect.CallId, key: Key) -> None:
-        attachment = self._attached.pop(key, None)
-        if attachment is not None:
-            self._desk.connection.detach(key)
-            attachment.close()
-            attachment.source.close()
+        if key in self._attached:
+            self._let_go(key)
         await self._ok(id, {})
+
+    def _let_go(self, key: Key) -> None:
+        attachment, _ = self._attached.pop(key)
+        self._desk.connection.detach(key)
+        attachment.close()
+        attachment.source.close()
 
     async def _cancel(self, wanted: dialect.Cancel) -> None:
         # The end may take its time, and other calls must not wait for it.
@@ -223,7 +234,26 @@ class Calls:
         if known is not None and known.name != principal.name:
             raise AnotherPrincipal("An open connection stays its principal's: open another one.")
         self._desk.admit(principal)
+        lost = [key for key in tuple(self._attached) if not await self._may_follow(principal, key)]
+        for key in lost:
+            self._withdraw(key)
         await self._ok(wanted.id, {"principal": principal.name})
+        for key in lost:
+            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, TOKEN_EXPIRED)))
+
+    async def _may_follow(self, principal: Principal, key: Key) -> bool:
+        followed = self._attached.get(key)
+        return followed is None or await covers(self._service, principal, key, followed.enough)
+
+    def _withdraw(self, key: Key) -> None:
+        """Follows it no more, although its client would: that one may come back by other credentials."""
+        if key not in self._attached:
+            return
+        reader = self._attached[key].attachment.source
+        if isinstance(reader, Reader):
+            self._service.audience.excuse(reader, TOKEN_EXPIRED)
+            reader.told = True
+        self._let_go(key)
 
     async def _begin(
         self,
@@ -232,9 +262,10 @@ class Calls:
         reader: Reader,
         found: dict[str, Any],
         batch: BatchPolicy,
+        enough: frozenset[Scope],
         first: list[bytes] | None = None,
     ) -> None:
-        """Answers, and then delivers."""
+        """Answers, and then delivers, for as long as the caller has one of the scopes that are `enough`."""
         kind, name = key
         try:
             await self._ok(id, {kind: name, **found})
@@ -244,7 +275,7 @@ class Calls:
             reader.close()
             raise
         attachment = Attachment(key, reader, self._ended)
-        self._attached[key] = attachment
+        self._attached[key] = Followed(attachment, enough)
         self._desk.connection.attach(key, reader)
         self._deliver(attachment, key, batch)
 
@@ -266,7 +297,8 @@ class Calls:
 
     def _ended(self, attachment: Attachment, error: BaseException | None) -> None:
         key = attachment.key
-        if self._attached.get(key) is attachment:
+        followed = self._attached.get(key)
+        if followed is not None and followed.attachment is attachment:
             del self._attached[key]
             self._desk.connection.detach(key)
         reader = attachment.source

@@ -1,19 +1,26 @@
-"""How many generations of one model run at once, and how many may wait."""
+"""How many generations of one model run at once, how many may wait, and whose turn it is."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter
 
 from tidegate.errors import QueueFull
+from tidegate.streams.rounds import Rounds
 
 
 class Ticket:
-    """One generation's place: waiting, running, or given back."""
+    """One generation's place: waiting, running, or given back.
 
-    def __init__(self, admission: Admission) -> None:
+    `turn` is set when it runs, or when its place in the queue was taken from it: `refusal` says so then.
+    """
+
+    def __init__(self, admission: Admission, account: str, number: int) -> None:
         self._admission = admission
+        self.account = account
+        self.number = number
         self.turn = asyncio.Event()
+        self.refusal: QueueFull | None = None
 
     @property
     def position(self) -> int | None:
@@ -26,44 +33,76 @@ class Ticket:
 
 
 class Admission:
-    """First come, first served; 0 for `max_concurrency` is no limit."""
+    """The accounts that wait take turns; 0 for `max_concurrency` is no limit.
+
+    A full queue makes room for who holds less: the newest ticket of who holds the most gives way (decision 16).
+    """
 
     def __init__(self, model: str, *, max_concurrency: int, max_queue: int) -> None:
         self._model = model
         self._max_concurrency = max_concurrency
         self._max_queue = max_queue
         self._running: set[Ticket] = set()
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: dict[int, Ticket] = {}
+        self._rounds = Rounds()
+        self._held: Counter[str] = Counter()
+        self._issued = 0
 
     @property
     def waiting(self) -> int:
         """How many generations wait for their turn."""
         return len(self._waiting)
 
-    def enter(self) -> Ticket:
+    def enter(self, account: str) -> Ticket:
         """Takes a place; its `turn` comes at once if one is free. Raises `QueueFull`."""
-        ticket = Ticket(self)
+        ticket = Ticket(self, account, self._issued)
         if not self._max_concurrency or len(self._running) < self._max_concurrency:
             self._admit(ticket)
-        elif len(self._waiting) < self._max_queue:
-            self._waiting.append(ticket)
         else:
-            raise QueueFull(
-                f"model {self._model!r} is busy: {len(self._running)} generations run and {len(self._waiting)} wait"
-            )
+            if len(self._waiting) >= self._max_queue:
+                self._make_room(account)
+            self._waiting[ticket.number] = ticket
+            self._rounds.join(account, ticket.number)
+        self._issued += 1
+        self._held[account] += 1
         return ticket
 
     def position(self, ticket: Ticket) -> int | None:
-        return self._waiting.index(ticket) + 1 if ticket in self._waiting else None
+        return self._rounds.position(ticket.account, ticket.number) if ticket.number in self._waiting else None
 
     def release(self, ticket: Ticket) -> None:
         if ticket in self._running:
             self._running.remove(ticket)
+            self._let_go(ticket)
             if self._waiting:
-                self._admit(self._waiting.popleft())
-        elif ticket in self._waiting:
-            self._waiting.remove(ticket)
+                self._admit(self._waiting.pop(self._rounds.next()))
+        elif ticket.number in self._waiting:
+            self._leave(ticket)
 
     def _admit(self, ticket: Ticket) -> None:
         self._running.add(ticket)
         ticket.turn.set()
+
+    def _make_room(self, account: str) -> None:
+        greediest = max(self._rounds.accounts, key=self._held.__getitem__, default=account)
+        # Where they would only change places, who came first stays.
+        if self._held[account] + 1 >= self._held[greediest]:
+            raise self._full()
+        ticket = self._waiting[self._rounds.newest(greediest)]
+        ticket.refusal = self._full()
+        ticket.turn.set()
+        self._leave(ticket)
+
+    def _leave(self, ticket: Ticket) -> None:
+        del self._waiting[ticket.number]
+        self._rounds.leave(ticket.account, ticket.number)
+        self._let_go(ticket)
+
+    def _let_go(self, ticket: Ticket) -> None:
+        self._held[ticket.account] -= 1
+        if not self._held[ticket.account]:
+            del self._held[ticket.account]
+
+    def _full(self) -> QueueFull:
+        running, waiting = len(self._running), len(self._waiting)
+        return QueueFull(f"model {self._model!r} is busy: {running} generations run and {waiting} wait")

@@ -16,8 +16,9 @@ from tidegate.stores.base import Store
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 
-PARTING_SECONDS = 2.0
-"""How long readers are waited for after their stream has ended or they were asked to reconnect."""
+PARTING_SECONDS = 1.0
+"""How long readers are waited for after their stream has ended or they were asked to reconnect. A stop waits for it
+three times, and has five seconds in all."""
 
 RECONNECT_MS = (500, 3000)
 """When readers that are sent away come back: spread, so that they do not come together."""

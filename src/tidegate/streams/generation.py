@@ -95,6 +95,8 @@ class Generation:
     async def _take_turn(self, provider: Provider) -> None:
         try:
             await self.ticket.turn.wait()
+            if self.ticket.refusal is not None:
+                raise self.ticket.refusal
             if not self.producer.ending:
                 await self._begin(provider)
         except TidegateError as error:

@@ -57,6 +57,9 @@ from tidegate.streams.summaries import summary_of
 from tidegate.streams.takeover import end_interrupted, order_of
 from tidegate.streams.topics import Topics
 
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
+
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
 
@@ -84,6 +87,7 @@ class Service:
         observer: Observer,
         lease_seconds: float,
         quotas: Quotas | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         now: Callable[[], float] = time,
         clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
@@ -99,7 +103,7 @@ class Service:
         self._quotas = quotas or Quotas(clock=clock)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(store, self.audience, self._quotas, now=now)
+        self.topics = Topics(store, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self._live: dict[str, Live] = {}
         self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
         self._opening: asyncio.Task[None] | None = None
@@ -131,7 +135,7 @@ class Service:
         with ExitStack() as undone:
             allowance = self._quotas.admit(owner.account, request)
             undone.callback(allowance.settle, 0)
-            ticket = model.admission.enter()
+            ticket = model.admission.enter(owner.account)
             undone.callback(ticket.release)
             fence = await self._store.create(record, [started], claim=claim)
             if isinstance(fence, Claimed):
@@ -439,7 +443,7 @@ class Service:
             return
         model = self.models.get(record.model)
         order = await order_of(self._store, record, model)
-        ticket = _entered(model) if order is not None else None
+        ticket = _entered(model, record.owner) if order is not None else None
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
             await end_interrupted(self._store, fence, tail)
@@ -492,8 +496,8 @@ def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
     return "client" if viewer.name == record.owner else "server"
 
 
-def _entered(model: Model | None) -> Ticket | None:
+def _entered(model: Model | None, account: str) -> Ticket | None:
     try:
-        return model.admission.enter() if model is not None else None
+        return model.admission.enter(account) if model is not None else None
     except QueueFull:
         return None

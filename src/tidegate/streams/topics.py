@@ -14,7 +14,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published
 from tidegate.core.notices import Presence, Subscribed
 from tidegate.core.principal import Principal
-from tidegate.core.topic import check_type, topic_id
+from tidegate.core.topic import check_size, check_type, topic_id
 from tidegate.errors import TopicForbidden
 from tidegate.stores.base import Claim, Store, TopicRecord
 from tidegate.streams.audience import Audience, Stay
@@ -26,10 +26,13 @@ Begin = Cursor | Literal["earliest", "latest"]
 
 
 class Topics:
-    """The topics of one store. `now` is in Unix seconds."""
+    """The topics of one store. A message may have `max_message_bytes` on a WebSocket. `now` is in Unix seconds."""
 
-    def __init__(self, store: Store, audience: Audience, quotas: Quotas, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, audience: Audience, quotas: Quotas, *, max_message_bytes: int, now: Callable[[], float]
+    ) -> None:
         self._store = store
+        self._max_message_bytes = max_message_bytes
         self._audience = audience
         self._quotas = quotas
         self._now = now
@@ -42,11 +45,13 @@ class Topics:
 
         `data` is what `json_data` makes.
 
-        Raises `InvalidValue`, `TopicForbidden`, `IdempotencyMismatch` or `StoreUnavailable`.
+        Raises `InvalidValue`, `BodyTooLarge`, `TopicForbidden`, `IdempotencyMismatch` or `StoreUnavailable`.
         """
         topic = topic_id(name)
         check_type(type)
         check_rights(name, sender.topics_write)
+        names = len(name) + len(type) + len(msgspec.json.encode(sender.name))
+        check_size(data, names, self._max_message_bytes)
         event = Published(name=type, data=data, sender=sender.name, at=round(self._now(), 3), state=state)
         answer = self._store.publish(topic, event, claim=claim)
         return await answer if isinstance(answer, Future) else answer

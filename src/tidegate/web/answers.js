@@ -1,15 +1,16 @@
 /**
  * The answers in a room: asked for, followed by everybody, stopped by whoever asked.
  *
- * They come over the room's WebSocket, but for those to others where people have credentials of their own: a stream is
- * its owner's, so whoever asked shares it, and the others read it by that token over SSE.
+ * A stream is its owner's, so whoever asked shares it where people have credentials of their own, and the others read it
+ * by that token, over SSE. With its own credentials, over the room's WebSocket, a tab reads only what it has started
+ * itself: a message may name any stream, and what is read for it is shown, and told to the room.
  *
  * @typedef {import('./talk.js').Answer} Answer
  *
  * @typedef {object} Room
  * @property {import('./socket.js').Socket} socket
  * @property {(data: object, key: string) => Promise<unknown>} tell Publishes to the room.
- * @property {string} member This tab.
+ * @property {import('./own.js').Own} own What this tab has started.
  * @property {(node: HTMLElement) => void} add Puts it at the end of the page.
  * @property {() => string} principal Who the server takes this tab for; empty until the history has been read.
  */
@@ -20,7 +21,7 @@ import { base, keepAtEnd, sentence, showNotice } from './page.js';
 import { TERMINAL } from './session.js';
 import { followStream, newKey, shareStream, TidegateError } from './tidegate.js';
 
-/** Where everybody is the same principal, everybody may read every stream. */
+/** Where nobody has credentials, everybody may read every stream: nothing is lent to whoever names one. */
 const ANYBODY = 'anonymous';
 
 export class Answers {
@@ -38,9 +39,10 @@ export class Answers {
    * @param {{role: string, content: string}[]} messages
    */
   async ask(model, messages) {
-    const { socket, tell, principal } = this._room;
+    const { socket, tell, own, principal } = this._room;
     try {
       const { stream } = await socket.call('create', { model, messages, attach: false, key: newKey() });
+      own.ask(stream);
       const token = principal() === ANYBODY ? '' : (await shareStream(stream, { base })).token;
       await tell({ kind: 'answer', stream, model, token }, stream);
     } catch (error) {
@@ -54,7 +56,7 @@ export class Answers {
 
   /** @param {Answer} answer */
   show(answer) {
-    const own = answer.member === this._room.member;
+    const own = this._isOwn(answer);
     const view = new AnswerView(answer, own ? 'you' : answer.name, own ? () => this._stop(answer) : undefined);
     this._views.set(answer, view);
     this._room.add(view.node);
@@ -78,7 +80,7 @@ export class Answers {
 
   /** @param {import('./tidegate.js').State} state @param {import('./tidegate.js').StateDetail} detail Of the socket. */
   showConnection(state, detail) {
-    for (const [answer, live] of this._lives) if (!this._isOthers(answer)) live.show(state, detail);
+    for (const [answer, live] of this._lives) if (this._isOnSocket(answer)) live.show(state, detail);
   }
 
   /** @param {Answer} answer @param {boolean} whole Whether somebody who comes late reads it. */
@@ -94,19 +96,26 @@ export class Answers {
       Object.assign(turn, answer.end ?? { status: 'lost', error: lostText(error) });
       this._over(answer, live);
     };
-    if (this._isOthers(answer)) {
+    if (this._isOnSocket(answer)) {
+      live.show('connecting', {});
+      live.show('streaming', {});
+      this._room.socket.attach(stream, { whole, onEvent, onRefused });
+    } else if (token) {
       const onState = live.show.bind(live);
       followStream(stream, { base, token, whole, onEvent, onState }).catch(onRefused);
-      return;
+    } else {
+      onRefused(new Error('It was not shared with this room.'));
     }
-    live.show('connecting', {});
-    live.show('streaming', {});
-    this._room.socket.attach(stream, { whole, onEvent, onRefused });
   }
 
-  /** @param {Answer} answer */
-  _isOthers({ token, from }) {
-    return Boolean(token) && from !== this._room.principal();
+  /** @param {Answer} answer Whether this tab has asked for it. */
+  _isOwn({ stream }) {
+    return this._room.own.hasAsked(stream);
+  }
+
+  /** @param {Answer} answer Whether it is read as the page's user. */
+  _isOnSocket(answer) {
+    return this._isOwn(answer) || (!answer.token && this._room.principal() === ANYBODY);
   }
 
   /** @param {Answer} answer @param {Live} live The stream has no more to give. */
@@ -114,8 +123,8 @@ export class Answers {
     live.end();
     this._lives.delete(answer);
     this._views.get(answer)?.showEnd();
-    const { stream, member, turn } = answer;
-    if (member !== this._room.member || answer.end || turn.status === 'lost') return;
+    const { stream, turn } = answer;
+    if (!this._isOwn(answer) || answer.end || turn.status === 'lost') return;
     const { status, text, error, reason, usage } = turn;
     // Should it fail, those who come later read the stream itself, while that is kept.
     const end = { kind: 'answered', stream, turn: { status, text, error, reason, usage } };

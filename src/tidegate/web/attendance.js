@@ -14,6 +14,9 @@ const LOOK_EVERY_MS = 15_000;
 /** A connection that ends takes a moment to be counted out. */
 const LOOK_AFTER_MS = 300;
 
+/** Each look counts as a request of the page's user, and anybody in the room can bring one about. */
+const LOOK_AGAIN_MS = 2000;
+
 export class Attendance {
   /** @param {Socket} socket @param {string} topic @param {Talk} talk */
   constructor(socket, topic, talk) {
@@ -24,12 +27,14 @@ export class Attendance {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._timer = undefined;
     this._heard = '';
+    this._lookedAt = 0;
     setInterval(() => this._look(), LOOK_EVERY_MS);
   }
 
   /** Somebody has come or gone, or may have. */
   lookSoon() {
-    this._timer ??= setTimeout(() => this._look(), LOOK_AFTER_MS);
+    const wait = Math.max(LOOK_AFTER_MS, this._lookedAt + LOOK_AGAIN_MS - Date.now());
+    this._timer ??= setTimeout(() => this._look(), wait);
   }
 
   /** @param {string} state Of the connection. */
@@ -44,6 +49,7 @@ export class Attendance {
     this._timer = undefined;
     if (this._looking || document.visibilityState !== 'visible') return;
     this._looking = true;
+    this._lookedAt = Date.now();
     try {
       const { present } = await this._socket.call('presence', { topic: this._topic });
       this._show(present);

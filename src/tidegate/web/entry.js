@@ -13,7 +13,9 @@ const TOGETHER_SECONDS = 300;
 /** @param {Said} said @param {boolean} own @param {Said | Answer | undefined} before What stands above it. */
 export function saidView(said, own, before) {
   const { name, from, text, at, member } = said;
-  const goesOn = before?.kind === 'text' && before.member === member && at - before.at < TOGETHER_SECONDS;
+  // Under somebody's line stands only what has the same sender, for the server, too.
+  const isSame = before?.kind === 'text' && before.member === member && before.from === from && before.name === name;
+  const goesOn = isSame && at - before.at < TOGETHER_SECONDS;
   const node = make('li', `entry said${own ? ' own' : ''}${goesOn ? ' goes-on' : ''}`);
   node.append(byline(own ? 'You' : name, from, at), make('p', 'words', text));
   return node;

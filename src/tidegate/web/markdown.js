@@ -12,14 +12,15 @@
  *   | {kind: 'rule'}} Block
  */
 
-const FENCE = /^(\s*)(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/;
-const HEADING = /^(#{1,6})\s+(.*?)\s*#*$/;
+import { scan } from './spans.js';
+
+// No mark is looked for by a pattern that could read a line more than once: a line may be a whole answer.
+const FENCE = /^(\s*)(`{3,}|~{3,})/;
+const HEADING = /^(#{1,6})\s+/;
 // In mid-answer the last item may have its mark and no text yet.
 const ITEM = /^(\s*)(?:(?:[-*+]|(\d{1,9})[.)])\s+(\S.*)|(?:-|(\d{1,3})[.)])\s*)$/;
-const RULE = /^\s*(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})$/;
-
-// Spans are bounded, so that an answer full of opening marks costs no quadratic search.
-const SPAN = /(`{1,3})(?!`)([^]{1,2000}?)(?<!`)\1(?!`)|\*\*(?=\S)([^]{1,2000}?\S)\*\*|(?<![\w*])\*(?=[^\s*])([^*\n]{1,500})(?<!\s)\*(?!\w)/g;
+const RULE = /^(?:-{3,}|\*{3,}|_{3,})$/;
+const BLANKS = /\s+/g;
 
 /**
  * @param {string} source
@@ -32,16 +33,17 @@ export function parse(source) {
   let at = 0;
   while (at < lines.length) {
     const line = lines[at];
-    const fence = FENCE.exec(line);
+    const fence = fenceIn(line);
     const heading = HEADING.exec(line);
     if (!line.trim()) {
       at += 1;
     } else if (fence) {
       at = takeCode(lines, at, fence, blocks);
     } else if (heading) {
-      blocks.push({ kind: 'heading', level: heading[1].length, text: heading[2] });
+      const [mark, { length: level }] = heading;
+      blocks.push({ kind: 'heading', level, text: withoutEndMark(line.slice(mark.length)) });
       at += 1;
-    } else if (RULE.test(line)) {
+    } else if (isRule(line)) {
       blocks.push({ kind: 'rule' });
       at += 1;
     } else if (ITEM.test(line)) {
@@ -53,8 +55,34 @@ export function parse(source) {
   return blocks;
 }
 
-/** @param {string[]} lines @param {number} at @param {RegExpExecArray} fence @param {Block[]} blocks */
-function takeCode(lines, at, [, indent, mark, language], blocks) {
+/**
+ * @typedef {{indent: string, mark: string, language: string}} Fence
+ *
+ * @param {string} line
+ * @returns {Fence | undefined}
+ */
+function fenceIn(line) {
+  const found = FENCE.exec(line);
+  const rest = line.slice(found?.[0].length);
+  if (!found || rest.includes('`')) return undefined;
+  const [language] = rest.trimStart().split(/\s/, 1);
+  return { indent: found[1], mark: found[2], language };
+}
+
+/** @param {string} text A heading may end with its mark, too. */
+function withoutEndMark(text) {
+  let end = text.length;
+  while (text[end - 1] === '#') end -= 1;
+  return text.slice(0, end).trimEnd();
+}
+
+/** @param {string} line */
+function isRule(line) {
+  return /^\s*[-*_]/.test(line) && RULE.test(line.replace(BLANKS, ''));
+}
+
+/** @param {string[]} lines @param {number} at @param {Fence} fence @param {Block[]} blocks */
+function takeCode(lines, at, { indent, mark, language }, blocks) {
   const code = [];
   for (at += 1; at < lines.length; at += 1) {
     const line = lines[at].startsWith(indent) ? lines[at].slice(indent.length) : lines[at].trimStart();
@@ -75,7 +103,7 @@ function takeList(lines, at, blocks) {
   for (; at < lines.length; at += 1) {
     const line = lines[at];
     const item = ITEM.exec(line);
-    if (item && !RULE.test(line)) {
+    if (item && !isRule(line)) {
       const [, indent, filled, text = '', empty] = item;
       const number = filled ?? empty;
       const ordered = number !== undefined;
@@ -84,7 +112,7 @@ function takeList(lines, at, blocks) {
       items.push({ indent: indent.length, ordered, start: Number(number ?? 1), text });
     } else if (!line.trim()) {
       if (!ITEM.test(lines[at + 1] ?? '')) break;
-    } else if (/^\s/.test(line) && !FENCE.test(line) && lines[at - 1].trim()) {
+    } else if (/^\s/.test(line) && !fenceIn(line) && lines[at - 1].trim()) {
       items[items.length - 1].text += `\n${line.trim()}`;
     } else {
       break;
@@ -98,9 +126,14 @@ function takeList(lines, at, blocks) {
 function takeParagraph(lines, at, blocks) {
   const begin = at;
   do at += 1;
-  while (at < lines.length && lines[at].trim() && ![FENCE, HEADING, ITEM, RULE].some((mark) => mark.test(lines[at])));
+  while (at < lines.length && lines[at].trim() && !beginsBlock(lines[at]));
   blocks.push({ kind: 'paragraph', text: lines.slice(begin, at).join('\n') });
   return at;
+}
+
+/** @param {string} line */
+function beginsBlock(line) {
+  return Boolean(fenceIn(line)) || HEADING.test(line) || ITEM.test(line) || isRule(line);
 }
 
 /**
@@ -156,18 +189,11 @@ function list(items) {
  * @returns {(string | Node)[]}
  */
 export function spans(text) {
-  const nodes = [];
-  let at = 0;
-  for (const match of text.matchAll(SPAN)) {
-    const [whole, , verbatim, strong, emphasis] = match;
-    nodes.push(text.slice(at, match.index));
-    if (verbatim !== undefined) nodes.push(element('code', [verbatim]));
-    else if (strong !== undefined) nodes.push(element('strong', spans(strong)));
-    else nodes.push(element('em', spans(emphasis)));
-    at = match.index + whole.length;
-  }
-  nodes.push(text.slice(at));
-  return nodes;
+  return scan(text).map(({ kind, text: words }) => {
+    if (kind === 'text') return words;
+    if (kind === 'code') return element('code', [words]);
+    return kind === 'strong' ? element('strong', spans(words)) : element('em', spans(words));
+  });
 }
 
 /** @param {string} name @param {(string | Node)[]} children */

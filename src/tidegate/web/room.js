@@ -12,6 +12,7 @@ import { Attendance } from './attendance.js';
 import { Outgoing, saidView } from './entry.js';
 import { askForKey, noteKey, showSignOut, wantsKey } from './key.js';
 import { askForName, ownName } from './naming.js';
+import { Own } from './own.js';
 import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, sentence, showNotice } from './page.js';
 import { Socket } from './socket.js';
 import { addressee, messageIn, Talk } from './talk.js';
@@ -26,6 +27,7 @@ const AGAIN_MS = 5000;
 const topic = decodeURIComponent(location.pathname.split('/').at(-1) ?? '');
 const tabs = new BroadcastChannel(`tidegate:${place}`);
 const talk = new Talk();
+const own = new Own();
 const socket = new Socket({ base, onState: showConnection });
 
 /** This tab, for the others, also after a refresh; and this page, to know its own arrival among all of them. */
@@ -47,7 +49,7 @@ const questions = new Map();
 const answers = new Answers({
   socket,
   tell,
-  member,
+  own,
   add: append,
   principal: () => principal,
 });
@@ -130,6 +132,7 @@ function take(event) {
  */
 function arrived(from) {
   principal = from;
+  if (from !== NOBODY) own.arrive(from);
   $('welcome').hidden = talk.entries.length > 0;
   answers.followAll();
   scrollToEnd();
@@ -137,10 +140,10 @@ function arrived(from) {
 
 /** @param {import('./talk.js').Said} said @param {import('./talk.js').Said | Answer | undefined} before */
 function showSaid(said, before) {
-  const own = said.member === member;
-  append(saidView(said, own, before));
-  if (principal && !own) announce(`${said.name}: ${said.text}`);
-  if (!own) return;
+  const isOwn = own.shows(said);
+  append(saidView(said, isOwn, before));
+  if (principal && !isOwn) announce(`${said.name}: ${said.text}`);
+  if (!isOwn) return;
   outbox.get(said.id)?.node.remove();
   outbox.delete(said.id);
   const model = questions.get(said.id);
@@ -173,6 +176,7 @@ function say(model) {
     return;
   }
   const id = newKey();
+  own.say(id);
   const asked = model || addressee(text, models);
   if (asked) questions.set(id, asked);
   const outgoing = new Outgoing(text);

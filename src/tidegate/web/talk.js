@@ -18,9 +18,9 @@
  * @property {'answer'} kind
  * @property {string} stream
  * @property {string} model
- * @property {string} member Whoever asked.
+ * @property {string} member Whoever says to have asked.
  * @property {string} name
- * @property {string} token Reads the stream, where it is another principal's.
+ * @property {string} token Of a share: reads the stream, and nothing else.
  * @property {string} from
  * @property {number} at
  * @property {import('./conversation.js').Turn} turn
@@ -41,6 +41,9 @@ const TOLD_CHARACTERS = 16_000;
 
 const MAX_NAME = 40;
 
+/** A share token. Nothing else is taken for one: it is sent in place of the credentials that the page's user has. */
+const TOKEN = /^share_[0-9a-f]{64}$/;
+
 /** Pure: no connection, no clock, no page. */
 export class Talk {
   constructor() {
@@ -56,8 +59,10 @@ export class Talk {
    */
   take(message) {
     const { kind, member, name, from, at } = message;
-    if (kind === 'bye') this._members.delete(member);
-    else if (member) this._members.set(member, { name, from, at });
+    // Another one may copy the member, but not who it comes from.
+    const who = `${from} ${member}`;
+    if (kind === 'bye') this._members.delete(who);
+    else if (member) this._members.set(who, { name, from, at });
     if (kind === 'answered') return this._end(message);
     if (kind !== 'text' && kind !== 'answer') return undefined;
     const entry = kind === 'text' ? said(message) : answer(message);
@@ -129,8 +134,8 @@ export function messageIn({ data: { data, from, at } }) {
  * @param {string[]} models
  */
 export function addressee(words, models) {
-  const mention = /^@(\S+)/.exec(words)?.[1].replace(/[,:;.!?]+$/, '');
-  return models.find((model) => model === mention);
+  const mention = /^@(\S+)/.exec(words)?.[1] ?? '';
+  return models.find((model) => mention.startsWith(model) && /^[,:;.!?]*$/.test(mention.slice(model.length)));
 }
 
 /** @param {Message} message @returns {Said} */
@@ -141,13 +146,18 @@ function said({ id, member, name, text: words, from, at }) {
 /** @param {Message} message @returns {Answer} */
 function answer({ stream, model, member, name, token, from, at }) {
   const turn = newTurn({ id: text(stream), model: text(model), unbroken: false });
-  return { kind: 'answer', stream: turn.id, model: turn.model, member, name, token: text(token), from, at, turn };
+  return { kind: 'answer', stream: turn.id, model: turn.model, member, name, token: shareToken(token), from, at, turn };
 }
 
 /** @param {Said | Answer} entry */
 function told(entry) {
   if (entry.kind === 'answer') return { role: 'assistant', content: entry.turn.text };
   return { role: 'user', content: `${entry.name}: ${entry.text}` };
+}
+
+/** @param {unknown} value */
+function shareToken(value) {
+  return TOKEN.test(text(value)) ? text(value) : '';
 }
 
 /** @param {unknown} value */

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { parse } from '../../../src/tidegate/web/markdown.js';
+import { scan } from '../../../src/tidegate/web/spans.js';
 
 const kinds = (text) => parse(text).map(({ kind }) => kind);
 const item = (indent, ordered, start, text) => ({ indent, ordered, start, text });
@@ -38,5 +39,38 @@ assert.deepEqual(kinds('#hashtag\n-5 degrees\n*not* an item\n2.5 litres'), ['par
 assert.deepEqual(parse('# A # B #'), [{ kind: 'heading', level: 1, text: 'A # B' }]);
 assert.deepEqual(kinds('a\n\n---\n* * *\n\nb'), ['paragraph', 'rule', 'rule', 'paragraph']);
 
-// It takes linear time, whatever the text is made of.
-for (const piece of ['`', '*', '**', '- ', '#', '\n', '1. ', '* ', '~~~\n']) parse(piece.repeat(50_000));
+// Within a line: code, bold and emphasis; marks that open or close nothing are text.
+const text = (words) => ({ kind: 'text', text: words });
+const lines = [
+  ['a `b` c', [text('a '), { kind: 'code', text: 'b' }, text(' c')]],
+  ['``a`b``', [{ kind: 'code', text: 'a`b' }]],
+  ['**a** *b*', [{ kind: 'strong', text: 'a' }, text(' '), { kind: 'emphasis', text: 'b' }]],
+  ['**a *b* `c`**', [{ kind: 'strong', text: 'a *b* `c`' }]],
+  ...['2 * 3 * 4', 'a*b*c', '** a**', '**a **', '*a\nb*', '`a', '``a`', '* a*', '*a', '****', '**'].map((words) => [words, [text(words)]]),
+];
+for (const [line, spans] of lines) assert.deepEqual(scan(line), spans, line);
+
+// It takes linear time, whatever a line is made of: 40 KB of any mark, and of any two.
+const marks = ['*', '`', '~', '#', '-', ' ', '1', '.', '\t'];
+const pieces = ['**a', '`` ` ', '**`', '_ _ ', '- - ', '[](', '\n- ', '\n  - a', '~~~\n', '1. ', '> ', '<a '];
+const long = [...marks, ...pieces].map((piece) => piece.repeat(40_000 / piece.length));
+for (const one of marks) {
+  for (const other of marks) {
+    long.push((one + other).repeat(20_000), one.repeat(20_000) + other.repeat(20_000), `${one}${other.repeat(40_000)}x`);
+  }
+}
+for (const source of long) {
+  const took = Math.min(...timed(source));
+  assert.ok(took < 250, `${took} ms for ${JSON.stringify(source.slice(0, 10))} … ${JSON.stringify(source.slice(-10))}`);
+}
+
+// A busy machine may be slow once, but not each time.
+function* timed(source) {
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const begun = performance.now();
+    for (const block of parse(source)) for (const { text: words } of block.items ?? [block]) if (words) scan(words);
+    const took = performance.now() - begun;
+    yield took;
+    if (took < 100) return;
+  }
+}

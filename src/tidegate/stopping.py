@@ -1,0 +1,122 @@
+"""What tells a server to stop, and the end of a process that does not: a stop takes no longer than was promised.
+
+A loop that somebody's code keeps, a thread that is joined at exit and waits for a dead disk, a resolver that does not
+answer, a terminal that nobody reads: none of them is waited for beyond the deadline. So a thread of their own takes the
+signals. Python's handlers run in the main thread, which may just have begun to wait for something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from math import inf
+from time import monotonic
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+LAST_SECONDS = 4.5
+"""From the end of `drain_seconds` to the end of the process: the contract's five, less what that takes."""
+
+AT_ONCE_SECONDS = 2.5
+"""From the second signal to the end: for what is closed in good order within a moment."""
+
+KERNEL_SECONDS = 0.3
+"""Later the kernel ends what cannot even run this thread: native code that holds the interpreter, or C's own clean-up
+at exit, which waits for the threads of the resolver."""
+
+LOG_SECONDS = 0.15
+"""For the last words: the log may be what hangs."""
+
+FRAMES = 6
+"""Of each stack, the innermost: where it waits, and for whom."""
+
+log = logging.getLogger("tidegate.server")
+
+
+class Stopping:
+    """SIGTERM and SIGINT, counted; after the second they have their usual effect again. SIGHUP is only logged.
+
+    The process ends `drain_seconds` and `LAST_SECONDS` after the first signal, and `AT_ONCE_SECONDS` after the second,
+    at the latest; with exit code 1, if it did not end by itself. Made once, on the main thread's loop.
+    """
+
+    def __init__(self, drain_seconds: float) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        self._drain_seconds = drain_seconds
+        self._count = 0
+        self._deadline = inf
+        self._loop = asyncio.get_running_loop()
+        self._taken, told = os.pipe()
+        os.set_blocking(told, False)
+        for each in (*STOPPING, signal.SIGHUP):
+            signal.signal(each, _nothing)
+        # A loop may have had its own here, for the signals of others.
+        self._before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, name="tidegate-stopping", daemon=True).start()
+
+    def over(self) -> None:
+        """There is no loop any more to be told of signals; the deadline stays."""
+        signal.set_wakeup_fd(self._before)
+        _let_end()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._taken, select.POLLIN)
+        while (left := self._deadline - monotonic()) > 0:
+            if poll.poll(None if left == inf else left * 1000):
+                for number in os.read(self._taken, 64):
+                    self._received(number)
+        telling = threading.Thread(target=self._tell, daemon=True)
+        telling.start()
+        telling.join(LOG_SECONDS)
+        os._exit(1)
+
+    def _received(self, number: int) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            if number in STOPPING:
+                self._count += 1
+                self._stop(*((self._drain_seconds + LAST_SECONDS, self.first) if self._count == 1 else self._at_once()))
+            elif number == signal.SIGHUP:
+                self._loop.call_soon_threadsafe(log.warning, "SIGHUP: this version reads nothing again, and goes on")
+        if self._before >= 0:
+            with suppress(OSError):
+                os.write(self._before, bytes((number,)))
+
+    def _at_once(self) -> tuple[float, asyncio.Event]:
+        self._loop.call_soon_threadsafe(_let_end)
+        return AT_ONCE_SECONDS, self.second
+
+    def _stop(self, seconds: float, event: asyncio.Event) -> None:
+        self._deadline = min(self._deadline, monotonic() + seconds)
+        signal.setitimer(signal.ITIMER_REAL, self._deadline - monotonic() + KERNEL_SECONDS)
+        self._loop.call_soon_threadsafe(event.set)
+
+    def _tell(self) -> None:
+        log.error("the process did not end in time, and is ended; it waited for:\n%s", "\n".join(self._waits()))
+
+    def _waits(self) -> Iterator[str]:
+        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
+        for thread in threading.enumerate():
+            if thread.ident in frames and not thread.daemon:
+                stack = traceback.format_stack(frames[thread.ident])[-FRAMES:]
+                yield f"thread {thread.name}:\n{''.join(stack)}"
+        yield from (f"task {task!r}" for task in asyncio.all_tasks(self._loop))
+
+
+def _nothing(number: int, frame: object) -> None:
+    """What stands in the place of a handler, so that the signal is told to the thread and does nothing else."""
+
+
+def _let_end() -> None:
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_DFL)
