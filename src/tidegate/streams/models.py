@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextvars import Context
 
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.base import Provider, Sink
 from tidegate.streams.admission import Admission
+
+MOST_NAMES = 10
+"""Of models, to whoever has asked for one that is not there: enough to see a typo, and no catalogue."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -56,3 +60,10 @@ class Model:
 def has_failed(task: asyncio.Task[None]) -> bool:
     """Whether it has ended in any way but by returning."""
     return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def offer(names: Sequence[str]) -> str:
+    """Which models there are, in words."""
+    shown = ", ".join(name[:64] for name in names[:MOST_NAMES])
+    more = len(names) - MOST_NAMES
+    return f"there are {shown}" + (f" and {more} more" if more > 0 else "") if names else "there are none"

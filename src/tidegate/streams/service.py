@@ -49,7 +49,7 @@ from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import beginning, fold, pages
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Leases, Live, check_taken_over
-from tidegate.streams.models import Model, has_failed
+from tidegate.streams.models import Model, has_failed, offer
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
@@ -62,9 +62,6 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
-
-MOST_NAMES = 10
-"""Of models, to whoever has asked for one that is not there: enough to see a typo, and no catalogue."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -148,7 +145,7 @@ class Service:
         """The model of that name. Raises `ModelNotFound`, which says what there is."""
         model = self.models.get(name)
         if model is None:
-            raise ModelNotFound(f"there is no model {name[:64]!r}; {_offer(tuple(self.models))}", param="model")
+            raise ModelNotFound(f"there is no model {name[:64]!r}; {offer(tuple(self.models))}", param="model")
         return model
 
     def seat(self, viewer: Principal) -> Place:
@@ -483,12 +480,6 @@ class Service:
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
         return summary_of(record, end, cursor, None if generation is None else generation.position)
-
-
-def _offer(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:64] for name in names[:MOST_NAMES])
-    more = len(names) - MOST_NAMES
-    return f"there are {shown}" + (f" and {more} more" if more > 0 else "") if names else "there are none"
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
