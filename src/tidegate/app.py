@@ -202,19 +202,29 @@ def _service(
 
 def _store(settings: Settings) -> Store:
     """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
-    store, limit = settings.store, settings.limits.max_generation_bytes
+    store, limits = settings.store, settings.limits
     scheme = urlsplit(store.url).scheme or "memory"
     if scheme not in STORES:
         raise ConfigError(f"store.url: this version has no store {scheme}://, only {', '.join(STORES)}")
+    common: dict[str, Any] = {
+        "max_generation_bytes": limits.max_generation_bytes,
+        "topic_history": store.topic_history,
+        **_bounds(settings),
+    }
     if scheme == "memory":
-        return _load(STORES[scheme])(max_generation_bytes=limit, topic_history=store.topic_history)
+        return _load(STORES[scheme])(**common)
     try:
         path = sqlite_path(store.url)
     except ValueError as error:
         raise ConfigError(f"store.url: {error}") from None
-    return _load(STORES[scheme])(
-        path, synchronous=store.synchronous, max_generation_bytes=limit, topic_history=store.topic_history
-    )
+    return _load(STORES[scheme])(path, synchronous=store.synchronous, **common)
+
+
+def _bounds(settings: Settings) -> dict[str, int]:
+    """What the store may keep, where that is set: each has a default that suits it."""
+    total, each = settings.store.max_bytes, settings.limits.max_stored_bytes_per_principal
+    set_each = each != LimitSettings().max_stored_bytes_per_principal
+    return ({"max_stored_bytes": total} if total else {}) | ({"max_stored_bytes_each": each} if set_each else {})
 
 
 def _model(model: ModelSettings) -> Model:

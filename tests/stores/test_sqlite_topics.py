@@ -20,10 +20,12 @@ from tidegate.core.events import Published
 from tidegate.core.log import Page
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable
 from tidegate.stores.base import Claim
+from tidegate.stores.ledger import Ledger
 from tidegate.stores.sqlite import SqliteStore
 from tidegate.stores.sqlite_published import insert
 from tidegate.stores.sqlite_topics import Topics
 from tidegate.stores.sqlite_writer import Write
+from tidegate.stores.topic_charges import TopicCharges
 
 pytestmark = pytest.mark.anyio
 
@@ -274,7 +276,13 @@ class Small:
         self.queued = asyncio.Event()
         self.epochs = iter(f"e{n}" for n in range(100))
         self.topics = Topics(
-            self.ask, self.put, history=5, now=lambda: 1.0, new_epoch=lambda: next(self.epochs), max_topics=1
+            self.ask,
+            self.put,
+            TopicCharges(Ledger(each=0, total=0, evict=lambda account, size: None)),
+            history=5,
+            now=lambda: 1.0,
+            new_epoch=lambda: next(self.epochs),
+            max_topics=1,
         )
         self.topics.open(0)
 

@@ -15,10 +15,17 @@ from tidegate.core.fold import status_of
 from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Claim, StreamRecord
+from tidegate.stores.ledger import SHARE_BYTES, STREAM_BYTES
 
 Epochs = Sequence[tuple[str, int]]
 
 COLUMNS = 'key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, "end", request'
+
+CHARGE = (
+    f"{STREAM_BYTES} + coalesce(size, 0) + length(metadata) + coalesce(length(request), 0) + coalesce(length(claim), 0) "
+    f"+ {SHARE_BYTES} * (SELECT count(*) FROM shares WHERE shares.stream = streams.key)"
+)
+"""What a stream that has ended is charged to its owner; of a live one, without its log."""
 
 _INSERT = """
 INSERT INTO streams (key, id, owner, model, status, running, created_at, grace, lease, claim, digest, epochs, metadata,
@@ -31,6 +38,14 @@ _metadata: msgspec.json.Decoder[dict[str, str]] = msgspec.json.Decoder(dict[str,
 _end: msgspec.json.Decoder[Terminal] = msgspec.json.Decoder(Terminal)
 _request: msgspec.json.Decoder[GenerationRequest] = msgspec.json.Decoder(GenerationRequest)
 _events: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """A stream that is not in the file any more. `size` is what was charged for it: 0 where it was live."""
+
+    stream: str
+    owner: str
+    size: int
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -97,9 +112,29 @@ def to_row(values: Sequence[Any]) -> Row:
         raise sqlite3.DatabaseError(f"the row of stream {id} is damaged: {error}") from None
 
 
+def to_epochs(column: bytes) -> Epochs:
+    """Reads the column."""
+    return _epochs.decode(column)
+
+
 def to_json(encoded: Iterable[bytes]) -> bytes:
     """The events of one batch."""
     return b"[" + b",".join(encoded) + b"]"
+
+
+def decoded(batch: bytes, epochs: Epochs, last: int) -> list[Entry]:
+    """The entries of one batch. Raises `sqlite3.DatabaseError` where it makes no sense."""
+    try:
+        found = _events.decode(batch)
+        first = last - len(found) + 1
+        return [_entry(raw, epochs, first + n) for n, raw in enumerate(found)]
+    except (msgspec.DecodeError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"a batch of events before {last} is damaged: {error}") from None
+
+
+def _entry(raw: msgspec.Raw, epochs: Epochs, offset: int) -> Entry:
+    event: Event = decode(raw)  # type: ignore[arg-type]
+    return Entry(epoch_at(epochs, offset), offset, event, len(raw))  # type: ignore[arg-type]
 
 
 def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
@@ -108,9 +143,7 @@ def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
     try:
         for last, events in batches:
             for raw in _events.decode(events):
-                event: Event = decode(raw)  # type: ignore[arg-type]
-                offset = len(entries) + 1
-                entries.append(Entry(epoch_at(row.epochs, offset), offset, event, len(raw)))  # type: ignore[arg-type]
+                entries.append(_entry(raw, row.epochs, len(entries) + 1))
             if last != len(entries):
                 raise sqlite3.DatabaseError(f"the log of stream {row.record.id} is not whole before {last}")
     except (msgspec.DecodeError, TypeError) as error:

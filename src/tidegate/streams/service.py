@@ -42,7 +42,7 @@ from tidegate.errors import (
     recall,
 )
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord, asked_only
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
@@ -111,7 +111,8 @@ class Service:
     ) -> Handle:
         """Starts a generation that lives on its own; `grace` as in `Attendance`.
 
-        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
+        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` (`StorageFull` among it) or `IdempotencyMismatch`:
+        none was started then.
         """
         model = self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
@@ -124,7 +125,7 @@ class Service:
             model=request.model,
             created_at=round(self._now(), 3),
             metadata=request.metadata,
-            request=request if self._store.durable else asked_only(request),
+            request=request,
             grace=grace,
         )
         started = Started(record.id, record.model, record.created_at)
@@ -157,7 +158,7 @@ class Service:
         """Opens a stream that its caller fills by `append`: its id, and the token of its lease.
 
         Opened once more, by the same idempotency key, a live one gets a new lease, and the old one is fenced; of one
-        that has ended there is none. Raises `Draining` or `IdempotencyMismatch`.
+        that has ended there is none. Raises `Draining`, `RateLimited` or `IdempotencyMismatch`.
         """
         if self.draining:
             raise Draining("this server is about to stop and takes no new streams")
@@ -168,7 +169,8 @@ class Service:
     ) -> Cursor:
         """Appends to a stream that its caller fills, and answers with the position after it.
 
-        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` or `StoreUnavailable`; then nothing has changed.
+        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong`, `StorageFull` or `StoreUnavailable`; then nothing has
+        changed.
         """
         return await self._leases.append(await self.record(stream, viewer), token, expected, events)
 
