@@ -297,7 +297,7 @@ class RateLimited(TidegateError):
 
 
 class StorageFull(RateLimited):
-    """What a caller has live and published fills `limits.max_stored_bytes_per_principal`, or all callers' `max_bytes`."""
+    """`limits.max_stored_bytes_per_principal`, filled with what is live or published; or `store.max_bytes`, by all."""
 
     code = "storage_full"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -120,7 +121,8 @@ async def test_an_owners_own_oldest_give_way(store: Ours, caplog: pytest.LogCapt
         await ended(store, f"gen_{n}")
     assert await kept(store, ["gen_other", *(f"gen_{n}" for n in range(5))]) == ["gen_other", "gen_3", "gen_4"]
     said = [record.message for record in caplog.records if "before their time" in record.message]
-    assert said and all("1 streams" in each and "of anna" in each for each in said)
+    assert len(said) == 3
+    assert all("1 streams" in each and "of anna" in each for each in said)
 
 
 async def test_what_is_live_is_kept_and_what_is_to_come_is_refused(store: Ours) -> None:
@@ -132,9 +134,9 @@ async def test_what_is_live_is_kept_and_what_is_to_come_is_refused(store: Ours) 
         await appended(store, [Delta("x" * 60_000)], fence, tail)
     assert (await store.tail("gen_live")).offset == tail
     assert await kept(store, ["gen_ended"]) == ["gen_ended"], "nothing is forgotten in vain"
+    await opened(store, "gen_more_live")
     with pytest.raises(StorageFull):
-        for n in range(20):
-            await opened(store, f"gen_{n}")
+        await asyncio.gather(*(opened(store, f"gen_{n}") for n in range(4)))
     await appended(store, [END], fence, tail)
     await ended(store, "gen_more")
     assert await kept(store, ["gen_live", "gen_more"]) == ["gen_more"]
@@ -178,9 +180,10 @@ async def test_a_publisher_that_has_nothing_to_give_is_refused(store: Ours) -> N
     for n in range(20):
         await store.open_topic(topic_id(f"t{n}"))
         store.watch(topic_id(f"t{n}"), lambda: None)
+    for n in range(8):
+        await published(store, f"t{n}", "mallory")
     with pytest.raises(StorageFull):
-        for n in range(20):
-            await published(store, f"t{n}", "mallory")
+        await published(store, "t8", "mallory")
     await published(store, "t0", "ben")
 
 
@@ -226,10 +229,8 @@ class Caller:
 
     async def step(self, what: str, owner: str, n: int, size: int) -> None:
         stream = f"gen_{owner}_{n}"
-        try:
+        with suppress(StorageFull, StreamNotFound):
             await getattr(self, what)(stream, owner, size)
-        except (StorageFull, StreamNotFound):
-            pass
 
     async def create(self, stream: str, owner: str, size: int) -> None:
         if stream not in self.fences and not await kept(self.store, [stream]):
@@ -279,7 +280,7 @@ def test_accounts_add_up_after_anything(steps: list[tuple[str, str, int, int]]) 
         for step in steps:
             await caller.step(*step)
             assert store.ledger.sum == store.ledger.of("anna") + store.ledger.of("ben")
-            assert store.ledger.of("anna") <= EACH + 20_000 and store.ledger.of("ben") <= EACH + 20_000
+            assert max(store.ledger.of("anna"), store.ledger.of("ben")) <= EACH + 20_000
         for stream in [f"gen_{owner}_{n}" for owner in ("anna", "ben") for n in range(4)]:
             await caller.step("forget", *stream.split("_")[1:2], int(stream[-1]), 0)
         await store.expire(now() + 1)

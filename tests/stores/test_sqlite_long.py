@@ -70,7 +70,7 @@ async def test_a_long_log_is_read_by_the_page(long: tuple[SqliteStore, Fence]) -
 
 async def test_a_position_that_never_was_in_a_long_log_is_a_gap(long: tuple[SqliteStore, Fence]) -> None:
     """Foreign and future positions lead to the beginning, as they do in a short one."""
-    store, fence = long
+    store, _ = long
     tail = await store.tail("gen_1")
     for asked in (Cursor("zzzz", 3), Cursor(tail.epoch, tail.offset + 1), Cursor(tail.epoch, 0)):
         found = await page(store, asked)

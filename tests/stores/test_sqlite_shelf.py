@@ -5,7 +5,6 @@ from tidegate.core.log import EVENT_BYTES, Log
 from tidegate.stores.base import StreamRecord
 from tidegate.stores.sqlite_shelf import RECORD_BYTES, Held, Shelf
 
-
 SIZE = RECORD_BYTES + EVENT_BYTES + 1000
 
 

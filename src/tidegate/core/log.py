@@ -14,10 +14,9 @@ from sys import getsizeof
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES, Delta, Event, Reasoning, Terminal, ToolCall, encode
+from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, encode, text_of
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
-
 
 EVENT_BYTES = 160
 """What an event takes in memory besides its JSON: its objects and its place (measured: 143 for a token of 6 bytes)."""
@@ -66,8 +65,14 @@ def excess(event: Event, size: int) -> int:
     """What the text of an event takes in memory beyond its JSON, of so many bytes."""
     if size < WIDE_BYTES:
         return 0
-    text = event.arguments if isinstance(event, ToolCall) else event.text if isinstance(event, Delta | Reasoning) else ""
-    return max(0, getsizeof(text) - size)
+    return max(0, getsizeof(text_of(event)) - size)
+
+
+def begin_epoch(epochs: list[tuple[str, int]], epoch: str, tail: int) -> None:
+    """Adds an epoch at the tail. One in which nothing was appended has left no position, and is not kept."""
+    if epochs[-1][1] == tail > 0:
+        del epochs[-1]
+    epochs.append((epoch, tail))
 
 
 def knows(epochs: Sequence[tuple[str, int]], cursor: Cursor, *, first: int, tail: int) -> bool:
@@ -86,7 +91,9 @@ class Log:
     log weighs more than `covered` bytes of memory, `cover` is asked.
     """
 
-    def __init__(self, epoch: str, *, max_bytes: int | None = None, covered: int = NO_LIMIT, cover: Cover = int) -> None:
+    def __init__(
+        self, epoch: str, *, max_bytes: int | None = None, covered: int = NO_LIMIT, cover: Cover = int
+    ) -> None:
         self._entries: list[Entry] = []
         self._dropped = 0
         self._bytes = 0
@@ -131,12 +138,12 @@ class Log:
     @property
     def cursor(self) -> Cursor:
         """The position after the last event."""
-        return self._at(self.tail)
+        return self.at(self.tail)
 
     @property
     def earliest(self) -> Cursor:
         """The position just before the earliest event that is kept."""
-        return self._at(self._dropped)
+        return self.at(self._dropped)
 
     @property
     def end(self) -> Terminal | None:
@@ -145,11 +152,15 @@ class Log:
             return last
         return None
 
+    def at(self, offset: int) -> Cursor:
+        """The position after the event at the offset."""
+        return Cursor(epoch_at(self._epochs, offset), offset)
+
     def begin_epoch(self, epoch: str) -> None:
         """From here on another process fills the log: what follows belongs to `epoch`."""
         if self.end is not None:
             raise StreamEnded("the stream has ended")
-        self._epochs.append((epoch, self.tail))
+        begin_epoch(self._epochs, epoch, self.tail)
 
     def append(self, events: Sequence[Event]) -> int:
         """Adds the events together, or none of them, and returns the new tail.
@@ -245,9 +256,6 @@ class Log:
         if cursor.epoch == current and since <= cursor.offset <= self.tail and cursor.offset >= self._dropped:
             return True
         return knows(self._epochs, cursor, first=self._dropped, tail=self.tail)
-
-    def _at(self, offset: int) -> Cursor:
-        return Cursor(epoch_at(self._epochs, offset), offset)
 
     def _forget_epochs(self) -> None:
         """Those of which no position is valid any more."""

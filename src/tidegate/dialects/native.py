@@ -13,7 +13,7 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.events import GenerationRequest, Message
-from tidegate.core.fold import Snapshot
+from tidegate.core.fold import Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.dialects.body import check_messages, parse_body
@@ -35,6 +35,8 @@ Tools = Annotated[list[dict[str, Any]], Meta(max_length=1024)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 RETRY_MS = 1000
+
+SNAPSHOT_END = b"\n\n"
 
 
 class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +174,7 @@ def interval(heartbeat_seconds: float) -> bytes:
     return sse.comment(f"heartbeat={heartbeat_seconds:g}")
 
 
-def rest_of(snapshot: Snapshot) -> Cursor:
+def rest_of(snapshot: Summary) -> Cursor:
     """The position from which events follow a snapshot: its end, which it has folded in, is sent all the same."""
     cursor = parse_cursor(snapshot.cursor)
     return cursor if snapshot.ended_at is None else Cursor(cursor.epoch, cursor.offset - 1)
@@ -213,9 +215,14 @@ class NativeEvents:
             case Presence(joined, left):
                 return self._block("presence", {"joined": joined, "left": left})
 
-    def snapshot(self, snapshot: Snapshot) -> bytes:
-        """The stream so far, in place of its events; whoever comes back with its id gets what follows."""
-        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=str(rest_of(snapshot)))
+    def snapshot(self, summary: Summary) -> tuple[bytes, dict[str, object]]:
+        """What stands before the JSON of the stream so far, in place of its events, and what that begins with.
+
+        `SNAPSHOT_END` follows it. Whoever comes back with its id gets what follows.
+        """
+        fields = msgspec.structs.asdict(summary)
+        before = f"id: {rest_of(summary)}\n" + ("" if self._as_message else "event: snapshot\n") + "data: "
+        return before.encode(), {"type": "snapshot", **fields} if self._as_message else fields
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:

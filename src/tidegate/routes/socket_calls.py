@@ -37,6 +37,10 @@ NEEDS: dict[str, Scope] = {
 """The scope of each op; those that are not here take none, and do not count as requests."""
 
 
+SNAPSHOT_BYTES = 1 << 20
+"""Of the log: what a snapshot of a longer one would take waits whole, and is more than many a client takes as one
+message. It is taken at the beginning then, and the rest follows as events."""
+
 AGAIN_MS = 1000
 """When to attach anew what broke: a store that could not read may be able to by then."""
 
@@ -151,7 +155,7 @@ class Calls:
         after = parse_cursor(wanted.after) if wanted.after is not None else None
         first: list[bytes] = []
         if wanted.snapshot:
-            so_far = await self._service.snapshot(stream, viewer)
+            so_far = await self._service.snapshot(stream, viewer, most=SNAPSHOT_BYTES)
             first, after = [self._events(("stream", stream)).snapshot(so_far)], rest_of(so_far)
         elif await self._service.at_end(stream, viewer, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})

@@ -162,6 +162,10 @@ class Store(Protocol):
         """The position after the stream's last event."""
         ...
 
+    async def position(self, stream: str, offset: int) -> Cursor:
+        """The position after the event at the offset, which is at the most that of the tail; 0 is before the first."""
+        ...
+
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         """At most `limit` entries and, but for the first, `max_bytes` after the cursor; None: from the earliest kept.
 

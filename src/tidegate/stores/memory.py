@@ -155,6 +155,9 @@ class MemoryStore:
     async def tail(self, stream: str) -> Cursor:
         return self._log(stream).cursor
 
+    async def position(self, stream: str, offset: int) -> Cursor:
+        return self._log(stream).at(offset)
+
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
         return self._log(stream).read(after, limit=limit, max_bytes=max_bytes)
 
@@ -176,11 +179,7 @@ class MemoryStore:
             for record in newest_first:
                 if record.id == before:
                     break
-        wanted = (
-            record
-            for record in newest_first
-            if status in (None, status_of(record.end, running=record.running))
-        )
+        wanted = (record for record in newest_first if status in (None, status_of(record.end, running=record.running)))
         return list(islice(wanted, limit))
 
     async def share(self, share: Share) -> None:
@@ -259,9 +258,7 @@ class MemoryStore:
         held = self._topics.get(topic)
         if held is None:
             log = Log(self._new_epoch())
-            held = HeldTopic(
-                topic, log, history=self._topic_history, opened_at=self._now(), charges=self._charges
-            )
+            held = HeldTopic(topic, log, history=self._topic_history, opened_at=self._now(), charges=self._charges)
         return held
 
     def _reserve(self, held: HeldTopic, sender: str, size: int) -> None:

@@ -23,7 +23,7 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import TERMINAL_TYPES, Event, Published, Terminal
 from tidegate.core.fold import Status
-from tidegate.core.log import Entry, Log
+from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.core.topic import is_topic
 from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
@@ -236,6 +236,15 @@ class SqliteStore:
             return (await self._topics.found(stream)).log.cursor
         return (await self._streams.found(stream)).cursor
 
+    async def position(self, stream: str, offset: int) -> Cursor:
+        if is_topic(stream):
+            return (await self._topics.found(stream)).log.at(offset)
+        held = await self._streams.found(stream)
+        if held.log is not None:
+            return held.log.at(offset)
+        _, epochs, _ = await self._ask(partial(reader.position_of, stream=stream))
+        return Cursor(epoch_at(epochs, offset), offset)
+
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         threads = self._open_threads()
         topics = is_topic(stream)
@@ -274,7 +283,9 @@ class SqliteStore:
         return [row.record for row in rows]
 
     async def share(self, share: Share) -> None:
-        await self._change(Line(), partial(changes.share, share=share, now=self._now()), partial(self._share, share.stream))
+        await self._change(
+            Line(), partial(changes.share, share=share, now=self._now()), partial(self._share, share.stream)
+        )
 
     async def shared(self, digest: bytes) -> Share | None:
         return await self._shares.found(digest)

@@ -74,9 +74,10 @@ def end(
     size: int,
     asked: GenerationRequest | None,
 ) -> int:
-    """Ends a stream whose last batch has been written, and makes few batches of all: they take less room, and fewer reads.
+    """Ends a stream whose last batch has been written, and makes few batches of all: less room, fewer reads.
 
-    What is for carrying it on is dropped; of the request `asked` is left. Answers what its owner is charged from here on.
+    What is for carrying it on is dropped; of the request `asked` is left. Answers what its owner is charged from here
+    on.
     """
     connection.execute(
         'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = ?, grace = NULL, '

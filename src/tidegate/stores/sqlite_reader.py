@@ -90,7 +90,9 @@ def window(
 ) -> Sequence[Entry]:
     """At most so many entries and, but for the first, bytes, that follow the offset."""
     found: list[Entry] = []
-    batches = connection.execute("SELECT last, events FROM batches WHERE stream = ? AND last > ? ORDER BY last", (key, after))
+    batches = connection.execute(
+        "SELECT last, events FROM batches WHERE stream = ? AND last > ? ORDER BY last", (key, after)
+    )
     for last, batch in batches:
         for entry in decoded(batch, epochs, last):
             if entry.offset <= after:

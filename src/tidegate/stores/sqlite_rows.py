@@ -22,8 +22,8 @@ Epochs = Sequence[tuple[str, int]]
 COLUMNS = 'key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, "end", request'
 
 CHARGE = (
-    f"{STREAM_BYTES} + coalesce(size, 0) + length(metadata) + coalesce(length(request), 0) + coalesce(length(claim), 0) "
-    f"+ {SHARE_BYTES} * (SELECT count(*) FROM shares WHERE shares.stream = streams.key)"
+    f"{STREAM_BYTES} + coalesce(size, 0) + length(metadata) + coalesce(length(request), 0) "
+    f"+ coalesce(length(claim), 0) + {SHARE_BYTES} * (SELECT count(*) FROM shares WHERE shares.stream = streams.key)"
 )
 """What a stream that has ended is charged to its owner; of a live one, without its log."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES, Event, encode
-from tidegate.core.log import EVENT_BYTES, Entry, Log, excess
+from tidegate.core.log import EVENT_BYTES, Entry, Log, begin_epoch, excess
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
 from tidegate.stores.base import StreamRecord
 from tidegate.stores.sqlite_accounts import LiveCharge
@@ -91,7 +91,7 @@ class Queued(Line):
             raise not_found(self.stream)
         if self.ended:
             raise StreamEnded("the stream has ended")
-        self.epochs.append((epoch, self.tail))
+        begin_epoch(self.epochs, epoch, self.tail)
 
     def check(self, epoch: str) -> None:
         """Raises `Fenced` for any epoch but the last, `StreamNotFound` where the stream is being forgotten."""

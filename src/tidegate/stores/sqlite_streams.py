@@ -48,7 +48,7 @@ class Streams:
         return held
 
     async def loaded(self, stream: str) -> Held:
-        """The stream with its log, unless it is `long`; all who ask for it at once share it. Raises `StreamNotFound`."""
+        """The stream with its log, unless it is `long`; who ask for it at once share it. Raises `StreamNotFound`."""
         while (held := await self.found(stream)).log is None and not held.long:
             if (load := self._loads.get(stream)) is None:
                 self._loads[stream] = load = heard(asyncio.ensure_future(self._load(stream)))

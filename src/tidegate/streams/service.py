@@ -48,11 +48,12 @@ from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import beginning, fold, pages
 from tidegate.streams.leased import Leased
-from tidegate.streams.leases import Leases, Live, check_taken_over
+from tidegate.streams.leases import Appended, Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
+from tidegate.streams.snapshots import Whole
 from tidegate.streams.summaries import summary_of
 from tidegate.streams.takeover import end_interrupted, order_of
 from tidegate.streams.topics import Topics
@@ -111,8 +112,7 @@ class Service:
     ) -> Handle:
         """Starts a generation that lives on its own; `grace` as in `Attendance`.
 
-        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` (`StorageFull` among it) or `IdempotencyMismatch`:
-        none was started then.
+        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
         """
         model = self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
@@ -166,11 +166,11 @@ class Service:
 
     async def append(
         self, stream: str, viewer: Principal, token: str, expected: int, events: Sequence[Event]
-    ) -> Cursor:
+    ) -> Appended:
         """Appends to a stream that its caller fills, and answers with the position after it.
 
-        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong`, `StorageFull` or `StoreUnavailable`; then nothing has
-        changed.
+        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong`, `StorageFull` or `StoreUnavailable`; then nothing
+        has changed.
         """
         return await self._leases.append(await self.record(stream, viewer), token, expected, events)
 
@@ -244,17 +244,28 @@ class Service:
         end = (await self._store.get(handle.stream)).end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
-    async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
-        """The stream as a whole so far."""
+    async def whole(self, stream: str, viewer: Principal) -> Whole:
+        """The stream as a whole so far, to be read in pieces."""
+        record = await self.record(stream, viewer)
+        while True:
+            tail = await self._store.tail(stream)
+            record, before = await self._store.get(stream), record
+            if (record.end is None) == (before.end is None):
+                break
+        question = None if record.request is None else record.request.question
+        return Whole(self._store, tail.offset, self._summary(record, record.end, tail), question)
+
+    async def snapshot(self, stream: str, viewer: Principal, *, most: int | None = None) -> Snapshot:
+        """The stream as a whole so far; as it was at its beginning where its log has more than `most` bytes."""
         await self.record(stream, viewer)
-        folded = await fold(self._store, stream)
+        folded = await fold(self._store, stream, most=most)
         last = folded.last
         assert last is not None, "a stream begins with `started`"
         end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
         record = await self._store.get(stream)
         return Snapshot(
             **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
-            question=None if record.request is None else record.request.question,
+            question=_short(None if record.request is None else record.request.question, most),
             text=folded.text,
             reasoning=folded.reasoning,
             tool_calls=folded.tool_calls,
@@ -476,6 +487,10 @@ class Service:
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
         return summary_of(record, end, cursor, None if generation is None else generation.position)
+
+
+def _short(text: str | None, most: int | None) -> str | None:
+    return None if text is None or (most is not None and len(text) > most) else text
 
 
 def _offer(names: Sequence[str]) -> str:
