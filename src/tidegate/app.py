@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
 from secrets import randbits
-from time import monotonic, time
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings, sqlite_path
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
+from tidegate.core.steady import SteadyClock
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -195,12 +197,24 @@ def _service(
         tokens=tokens,
         clock=monotonic,
     )
+    now = SteadyClock(time, _elapsed)
     return Service(
-        _store(settings), opened, observer=observer, lease_seconds=settings.store.lease_seconds, quotas=quotas
+        _store(settings, now),
+        opened,
+        observer=observer,
+        lease_seconds=settings.store.lease_seconds,
+        quotas=quotas,
+        max_message_bytes=settings.limits.max_message_bytes,
+        now=now,
     )
 
 
-def _store(settings: Settings) -> Store:
+def _elapsed() -> float:
+    """Seconds since the machine has started, sleep included where that is known."""
+    return clock_gettime(CLOCK_BOOTTIME) if sys.platform == "linux" else monotonic()
+
+
+def _store(settings: Settings, now: Callable[[], float]) -> Store:
     """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
     store, limits = settings.store, settings.limits
     scheme = urlsplit(store.url).scheme or "memory"
@@ -209,6 +223,7 @@ def _store(settings: Settings) -> Store:
     common: dict[str, Any] = {
         "max_generation_bytes": limits.max_generation_bytes,
         "topic_history": store.topic_history,
+        "now": now,
         **_bounds(settings),
     }
     if scheme == "memory":

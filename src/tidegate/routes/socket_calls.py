@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ from tidegate.dialects.native_producer import Lease
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import AlreadyAttached, AnotherPrincipal, TidegateError
+from tidegate.gate.limits import take_request
 from tidegate.routes.call import Context, claim
 from tidegate.streams.reader import Reader
 from tidegate.transports.attachment import Attachment, Key
@@ -34,7 +36,8 @@ NEEDS: dict[str, Scope] = {
     "publish": "publish",
     "presence": "subscribe",
 }
-"""The scope of each op; those that are not here take none, and do not count as requests."""
+"""The scope of each op; those that are not here take none. They count as requests where they change nothing: a ping,
+new credentials, leaving what is not followed."""
 
 
 SNAPSHOT_BYTES = 1 << 20
@@ -188,7 +191,14 @@ class Calls:
             self._desk.connection.detach(key)
             attachment.close()
             attachment.source.close()
+        else:
+            self._count()
         await self._ok(id, {})
+
+    def _count(self) -> None:
+        """Counts a call that takes no scope, and does nothing for whoever repeats it. Raises `RateLimited`."""
+        if self._desk.principal is not None:
+            take_request(self._desk.context.requests, self._desk.principal.account, monotonic())
 
     async def _cancel(self, wanted: dialect.Cancel) -> None:
         # The end may take its time, and other calls must not wait for it.
@@ -209,6 +219,7 @@ class Calls:
         await self._ok(wanted.id, {"present": [native_topic.Present(*each) for each in present]})
 
     async def _ping(self, wanted: dialect.Ping) -> None:
+        self._count()
         await self._ok(wanted.id, {})
 
     async def _publish(self, wanted: dialect.Publish) -> None:
@@ -222,6 +233,7 @@ class Calls:
         await self._ok(wanted.id, {"cursor": str(cursor)})
 
     async def _auth(self, wanted: dialect.Auth) -> None:
+        self._count()
         found = self._desk.context.authenticator.bearer(wanted.token, self._desk.scope)
         principal = await found if isinstance(found, Awaitable) else found
         known = self._desk.principal

@@ -112,6 +112,11 @@ class Store(Protocol):
     durable: bool
     """Whether what it has acknowledged outlives the process."""
 
+    @property
+    def fault(self) -> str | None:
+        """Why nothing it takes would ever be found again, for its operator; None where that is not so."""
+        ...
+
     async def open(self) -> Sequence[StreamRecord]:
         """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
 

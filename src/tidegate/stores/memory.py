@@ -73,6 +73,7 @@ class MemoryStore:
     """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread."""
 
     durable = False
+    fault = None
 
     def __init__(
         self,

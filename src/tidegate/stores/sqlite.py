@@ -51,6 +51,7 @@ from tidegate.stores.sqlite_shares import Shares
 from tidegate.stores.sqlite_shelf import Held, Queued
 from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_topics import QueuedTopic, Topics
+from tidegate.stores.sqlite_witness import Witness
 from tidegate.stores.sqlite_writer import Line, Write, Writer
 from tidegate.stores.topic_charges import TopicCharges
 
@@ -67,6 +68,7 @@ class _Threads(msgspec.Struct, frozen=True):
     loop: AbstractEventLoop
     writer: Writer
     reader: ReadThread
+    witness: Witness
 
 
 class SqliteStore:
@@ -124,13 +126,15 @@ class SqliteStore:
             await read.close()
             self._file.close()
             raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
-        writer = Writer(name, self._file.connect(), loop, self._committed)
+        witness = Witness(self._file.path)
+        writer = Writer(name, self._file.connect(), loop, self._committed, witness)
         writer.start()
-        self._threads = _Threads(loop, writer, read)
+        self._threads = _Threads(loop, writer, read, witness)
         self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
         self._topics.open(last_topic, topics)
         for row, log in unfinished:
             self._streams.fill(Held(row.key, row.record, log=log, charge=self._accounts.live(row.record, None, log)))
+        await self._change(Line(), partial(changes.come_back, now=self._now()), bool)
         return [row.record for row, _ in unfinished]
 
     async def create(
@@ -335,11 +339,16 @@ class SqliteStore:
         if threads is not None:
             await asyncio.to_thread(threads.writer.stop)
             await threads.reader.close()
+            threads.witness.close()
             self._file.close()
             self._streams.close()
             self._topics.close()
             self._shares.clear()
             self._accounts.close()
+
+    @property
+    def fault(self) -> str | None:
+        return None if self._threads is None else self._threads.writer.fault
 
     @property
     def ledger(self) -> Ledger:

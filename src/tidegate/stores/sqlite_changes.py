@@ -165,6 +165,12 @@ def _dropped(connection: Connection, streams: Iterable[tuple[int, str]], size: i
     return dropped
 
 
+def come_back(connection: Connection, now: float) -> None:
+    """What was written by a clock that was ahead is not kept until then."""
+    connection.execute("UPDATE streams SET ended_at = ? WHERE ended_at > ?", (now, now))
+    connection.execute("UPDATE topics SET published_at = ? WHERE published_at > ?", (now, now))
+
+
 def expire_topics(connection: Connection, topics: Sequence[str]) -> None:
     """Drops the topics, with their histories."""
     for topic in topics:

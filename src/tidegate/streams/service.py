@@ -56,7 +56,7 @@ from tidegate.streams.shares import Shares
 from tidegate.streams.snapshots import Whole
 from tidegate.streams.summaries import summary_of
 from tidegate.streams.takeover import end_interrupted, order_of
-from tidegate.streams.topics import Topics
+from tidegate.streams.topics import MESSAGE_BYTES, Topics
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
@@ -85,6 +85,7 @@ class Service:
         observer: Observer,
         lease_seconds: float,
         quotas: Quotas | None = None,
+        max_message_bytes: int = MESSAGE_BYTES,
         now: Callable[[], float] = time,
         clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
@@ -100,7 +101,7 @@ class Service:
         self._quotas = quotas or Quotas(clock=clock)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(store, self.audience, self._quotas, now=now)
+        self.topics = Topics(store, self.audience, self._quotas, now=now, max_message_bytes=max_message_bytes)
         self._live: dict[str, Live] = {}
         self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
         self._opening: asyncio.Task[None] | None = None
@@ -354,6 +355,11 @@ class Service:
 
     def _has_ended(self, stream: str) -> bool:
         return stream not in self._live and not is_topic(stream)
+
+    @property
+    def store_fault(self) -> str | None:
+        """Why the store is of no use, for its operator; None where it is."""
+        return self._store.fault
 
     @property
     def is_open(self) -> bool:

@@ -15,12 +15,18 @@ from tidegate.core.events import Published
 from tidegate.core.notices import Presence, Subscribed
 from tidegate.core.principal import Principal
 from tidegate.core.topic import check_type, topic_id
-from tidegate.errors import TopicForbidden
+from tidegate.errors import BodyTooLarge, TopicForbidden
 from tidegate.stores.base import Claim, Store, TopicRecord
 from tidegate.streams.audience import Audience, Stay
 from tidegate.streams.presence import Attender, Roll
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
+
+MESSAGE_BYTES = 1 << 20
+"""What one WebSocket message may have, unless the settings say otherwise: what many a client takes at the most."""
+
+ENVELOPE_BYTES = 512
+"""Of such a message, for what stands around the data: names and a position."""
 
 Begin = Cursor | Literal["earliest", "latest"]
 
@@ -28,8 +34,17 @@ Begin = Cursor | Literal["earliest", "latest"]
 class Topics:
     """The topics of one store. `now` is in Unix seconds."""
 
-    def __init__(self, store: Store, audience: Audience, quotas: Quotas, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        audience: Audience,
+        quotas: Quotas,
+        *,
+        now: Callable[[], float],
+        max_message_bytes: int = MESSAGE_BYTES,
+    ) -> None:
         self._store = store
+        self._max_message_bytes = max_message_bytes
         self._audience = audience
         self._quotas = quotas
         self._now = now
@@ -42,10 +57,12 @@ class Topics:
 
         `data` is what `json_data` makes.
 
-        Raises `InvalidValue`, `TopicForbidden`, `IdempotencyMismatch` or `StoreUnavailable`.
+        Raises `InvalidValue`, `TopicForbidden`, `BodyTooLarge`, `IdempotencyMismatch`, `StorageFull` or
+        `StoreUnavailable`.
         """
         topic = topic_id(name)
         check_type(type)
+        self._check_size(bytes(data), sender)
         check_rights(name, sender.topics_write)
         event = Published(name=type, data=data, sender=sender.name, at=round(self._now(), 3), state=state)
         answer = self._store.publish(topic, event, claim=claim)
@@ -87,6 +104,12 @@ class Topics:
         check_rights(name, viewer.topics_read)
         roll = self._rolls.get(topic)
         return () if roll is None else roll.present()
+
+    def _check_size(self, data: bytes, sender: Principal) -> None:
+        """Whoever follows the topic has to be able to take it, over any transport."""
+        most = self._max_message_bytes - ENVELOPE_BYTES - len(sender.name.encode())
+        if len(data) > most:
+            raise BodyTooLarge(f"a message's data has {most} bytes at the most, not {len(data)}", param="data")
 
     @property
     def known(self) -> int:
