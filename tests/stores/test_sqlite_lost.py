@@ -23,6 +23,7 @@ FILES = ("store.db", "store.db-wal", "store.db-shm")
 @pytest.fixture
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStore]:
     monkeypatch.setattr(sqlite_writer, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(sqlite_writer, "LOOK_SECONDS", 0.0)
     store = SqliteStore(tmp_path / "store.db", max_generation_bytes=1 << 20)
     await store.open()
     yield store

@@ -98,7 +98,7 @@ class Log:
         self._dropped = 0
         self._bytes = 0
         self._excess = 0
-        self._covered = covered
+        self._room = covered
         self._cover = cover
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
         self._max_bytes = max_bytes
@@ -184,11 +184,13 @@ class Log:
                     wide += excess(event, length)
         if size and self._max_bytes is not None and self._bytes + size > self._max_bytes:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
-        weight = self._bytes + size + self._excess + wide + EVENT_BYTES * (tail - self._dropped)
-        if weight > self._covered and size:
-            self._covered = self._cover(weight)
+        cost = size + wide + EVENT_BYTES * len(added)
+        if cost > self._room and size:
+            self._room = self._cover(self.weight + cost) - self.weight
+        self._room -= cost
         self._bytes += size
-        self._excess += wide
+        if wide:
+            self._excess += wide
         entries.extend(added)
         return tail
 

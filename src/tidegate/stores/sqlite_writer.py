@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from sqlite3 import Connection
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from tidegate.errors import TidegateError
@@ -36,6 +36,9 @@ Row = tuple[int, int, bytes]
 CHECK_SECONDS = 2.0
 """How often the file is looked at while nothing is written."""
 
+
+LOOK_SECONDS = 0.05
+"""How old a look may be for something to be acknowledged on it: looking anew takes as long as a small commit, 20 us."""
 
 AGAIN_SECONDS = 0.05
 """Before a file is taken for lost."""
@@ -101,6 +104,7 @@ class Writer:
         self._name = name
         self._witness = witness
         self._failing = False
+        self._looked = 0.0
         self._connection = connection
         self._loop = loop
         self._committed = committed
@@ -134,17 +138,24 @@ class Writer:
             except Empty:
                 self._look()
 
-    def _look(self) -> str | None:
+    def _check(self) -> None:
+        """Raises `Vanished`."""
+        if monotonic() >= self._looked + LOOK_SECONDS:
+            self._look()
+        if self.fault is not None:
+            raise Vanished(self.fault)
+
+    def _look(self) -> None:
         before, self.fault = self.fault, self._witness.fault()
         if self.fault is not None and before is None:
             # Whoever else writes the log back, a backup say, makes the file look cut off for a moment.
             sleep(AGAIN_SECONDS)
             self.fault = self._witness.fault()
+        self._looked = monotonic()
         if self.fault is not None and before is None:
             logger.error("the store %s is lost: %s; put it back, or restart", self._name, self.fault)
         elif self.fault is None and before is not None:
             logger.warning("the store %s is back", self._name)
-        return self.fault
 
     def _group(self) -> tuple[list[Write], bool]:
         group: list[Write] = []
@@ -201,8 +212,7 @@ class Writer:
                     self._change(write, write.change)
             self._insert(rows)
             insert(connection, published)
-            if (fault := self._look()) is not None:
-                raise Vanished(fault)
+            self._check()
             connection.execute("COMMIT")
             self._witness.wrote()
         except BaseException:
