@@ -29,7 +29,7 @@ from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
-from tidegate.transports.pieces import beginning, send_pieces
+from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
 from tidegate.transports.registry import Connection, Registry, Transport
 from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
@@ -244,6 +244,9 @@ class Call:
         """Answers with a whole body; to HEAD without it."""
         fields = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
         await self._start(status, fields)
+        if len(body) > KNOWN_BYTES and not self.is_head:
+            await send_pieces(self.receive, self.send, _cut(body), self.wire)
+            body = b""
         await self.send({"type": "http.response.body", "body": b"" if self.is_head else body})
 
     async def answer_empty(self, *, headers: dict[str, str] | None = None) -> None:
@@ -259,6 +262,11 @@ def error_headers(error: TidegateError, request_id: str) -> dict[str, str]:
     """Those that say what kind of an error it is."""
     fields = {name.decode(): value.decode() for name, value in error_response(error, request_id).headers}
     return {name: value for name, value in fields.items() if name not in ("content-length", "content-type")}
+
+
+async def _cut(body: bytes) -> AsyncGenerator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
 
 
 async def _after(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

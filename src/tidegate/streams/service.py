@@ -16,7 +16,6 @@ import msgspec
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
-    TERMINAL_TYPES,
     CancelledBy,
     Event,
     Failed,
@@ -46,17 +45,18 @@ from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, fold, pages
+from tidegate.streams.history import beginning, pages
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Appended, Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
-from tidegate.streams.snapshots import Whole
+from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
 from tidegate.streams.summaries import summary_of
 from tidegate.streams.takeover import end_interrupted, order_of
 from tidegate.streams.topics import MESSAGE_BYTES, Topics
+from tidegate.streams.turns import Turns
 
 AGAIN_SECONDS = 1.0
 """Between attempts to take a stream over while the store cannot write."""
@@ -99,6 +99,7 @@ class Service:
         self._clock = clock
         self._random_bits = random_bits
         self._quotas = quotas or Quotas(clock=clock)
+        self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
         self.topics = Topics(store, self.audience, self._quotas, now=now, max_message_bytes=max_message_bytes)
@@ -247,30 +248,12 @@ class Service:
 
     async def whole(self, stream: str, viewer: Principal) -> Whole:
         """The stream as a whole so far, to be read in pieces."""
-        record = await self.record(stream, viewer)
-        while True:
-            tail = await self._store.tail(stream)
-            record, before = await self._store.get(stream), record
-            if (record.end is None) == (before.end is None):
-                break
-        question = None if record.request is None else record.request.question
-        return Whole(self._store, tail.offset, self._summary(record, record.end, tail), question)
+        return await whole_of(self._store, await self.record(stream, viewer), self._summary)
 
     async def snapshot(self, stream: str, viewer: Principal, *, most: int | None = None) -> Snapshot:
         """The stream as a whole so far; as it was at its beginning where its log has more than `most` bytes."""
         await self.record(stream, viewer)
-        folded = await fold(self._store, stream, most=most)
-        last = folded.last
-        assert last is not None, "a stream begins with `started`"
-        end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
-        record = await self._store.get(stream)
-        return Snapshot(
-            **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
-            question=_short(None if record.request is None else record.request.question, most),
-            text=folded.text,
-            reasoning=folded.reasoning,
-            tool_calls=folded.tool_calls,
-        )
+        return await snapshot_of(self._store, stream, self._summary, most)
 
     async def history(self, stream: str, viewer: Principal) -> AsyncGenerator[Sequence[Entry]]:
         """The log so far, page by page. Raises `StreamNotFound`."""
@@ -493,10 +476,6 @@ class Service:
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
         return summary_of(record, end, cursor, None if generation is None else generation.position)
-
-
-def _short(text: str | None, most: int | None) -> str | None:
-    return None if text is None or (most is not None and len(text) > most) else text
 
 
 def _offer(names: Sequence[str]) -> str:

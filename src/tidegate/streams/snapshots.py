@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from array import array
 from asyncio import Future
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Delta, Event, Reasoning, ToolCall, text_of
-from tidegate.core.fold import Summary
+from tidegate.core.events import TERMINAL_TYPES, Delta, Event, Reasoning, Terminal, ToolCall, text_of
+from tidegate.core.fold import Snapshot, Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Store
+from tidegate.stores.base import Store, StreamRecord
+from tidegate.streams.history import fold
 
 PAGE_ENTRIES = 512
 PAGE_BYTES = 65536
@@ -24,6 +25,10 @@ PAGE_BYTES = 65536
 
 PIECE_CHARACTERS = 65536
 """Of one long text at a time, for the same reason."""
+
+
+Summarise = Callable[[StreamRecord, Terminal | None, Cursor], Summary]
+"""Makes the summary of a record at a cursor, with the end that has been read."""
 
 
 class Whole:
@@ -108,6 +113,34 @@ class Whole:
             at, offset = found.after, found.after.offset
             yield found.entries
             await asyncio.sleep(0)
+
+
+async def whole_of(store: Store, record: StreamRecord, summarise: Summarise) -> Whole:
+    """The stream of the record, as it is now."""
+    while True:
+        tail = await store.tail(record.id)
+        record, before = await store.get(record.id), record
+        if (record.end is None) == (before.end is None):
+            break
+    question = None if record.request is None else record.request.question
+    return Whole(store, tail.offset, summarise(record, record.end, tail), question)
+
+
+async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int | None) -> Snapshot:
+    """The same at once; as it was at its beginning where its log has more than `most` bytes."""
+    folded = await fold(store, stream, most=most)
+    last = folded.last
+    assert last is not None, "a stream begins with `started`"
+    end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
+    record = await store.get(stream)
+    question = None if record.request is None else record.request.question
+    return Snapshot(
+        **msgspec.structs.asdict(summarise(record, end, last.cursor)),
+        question=None if most is not None and len(question or "") > most else question,
+        text=folded.text,
+        reasoning=folded.reasoning,
+        tool_calls=folded.tool_calls,
+    )
 
 
 def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
