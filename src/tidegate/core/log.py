@@ -219,6 +219,13 @@ class Log:
             self._forget_epochs()
         return forgotten
 
+    def swap(self, count: int, other: Callable[[Event], Event]) -> None:
+        """Puts other events in place of the first so many that are kept: their positions, and sizes, stay."""
+        for index, entry in enumerate(self._entries[:count]):
+            self._entries[index] = Entry(entry.epoch, entry.offset, other(entry.event), entry.size)
+        self._asked = None
+        self._page = Page((), self.earliest, more=False)
+
     def holds(self, after: int, events: Sequence[Event]) -> bool:
         """Whether exactly these events stand right after the offset."""
         start = after - self._dropped

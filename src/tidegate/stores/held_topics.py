@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import takewhile
+from itertools import accumulate, takewhile
+
+import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Published
-from tidegate.core.log import Entry, Log, Page
+from tidegate.core.events import Event, Published
+from tidegate.core.log import NO_LIMIT, Entry, Log, Page
 from tidegate.core.topic import topic_name
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Claim, TopicRecord, Unwatch, check_body
+from tidegate.stores.base import Claim, Found, TopicRecord, Unwatch, check_body
 from tidegate.stores.topic_charges import TOPIC_BYTES as OVERHEAD_BYTES
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all
@@ -24,6 +26,13 @@ PUBLISHED_BYTES = 256
 
 CLAIM_BYTES = 256
 """What an idempotency key takes besides itself."""
+
+
+TAIL_BYTES = 64 << 10
+"""Of a history that can be read again: what is kept in memory all the same, for those who are nearly there."""
+
+AWAY = msgspec.Raw(b"null")
+"""The data of an event that is in the file alone."""
 
 
 def no_topic(topic: str) -> StreamNotFound:
@@ -56,6 +65,8 @@ class HeldTopic:
         self._claims: dict[str, tuple[bytes, Cursor, str]] = {}
         self._history = history
         self._charges = charges
+        self._away = 0
+        self._away_to = 0
 
     @property
     def record(self) -> TopicRecord:
@@ -64,8 +75,26 @@ class HeldTopic:
     @property
     def size(self) -> int:
         """Bytes of memory, about."""
-        aside = self.state is not None and self.state.offset <= self.log.earliest.offset
-        return OVERHEAD_BYTES + self.log.weight + (self.state.size if self.state is not None and aside else 0)
+        return OVERHEAD_BYTES + self.log.weight - self._away + (self.state.size if self.state is not None else 0)
+
+    @property
+    def can_let_go(self) -> bool:
+        """Whether there is much in memory that is not the end of its history."""
+        return self.log.size - self._away > 2 * TAIL_BYTES
+
+    def let_go(self) -> None:
+        """Keeps the data of its last events alone: the others' have to be read from elsewhere, see `is_away`."""
+        found = self.log.read(None, limit=self._history, max_bytes=NO_LIMIT)
+        entries = found.entries if isinstance(found, Page) else ()
+        sizes = accumulate(entry.size for entry in reversed(entries))
+        count = len(entries) - max(1, sum(size <= TAIL_BYTES for size in sizes))
+        self._away = sum(entry.size for entry in entries[:count])
+        self._away_to = self.log.earliest.offset + count
+        self.log.swap(count, _without_data)
+
+    def is_away(self, found: Found) -> bool:
+        """Whether the data of some of what was found is not in memory."""
+        return isinstance(found, Page) and bool(found.entries) and found.entries[0].offset <= self._away_to
 
     def claimed(self, claim: Claim) -> Cursor | None:
         """The position of what was published with the claim, while that is kept. Raises `IdempotencyMismatch`."""
@@ -128,6 +157,8 @@ class HeldTopic:
 
     def _keep(self, entries: int, size: int) -> None:
         for entry in self.log.keep(entries=entries, size=size):
+            if entry.offset <= self._away_to:
+                self._away -= entry.size
             if not self._is_state(entry):
                 self._give_back(entry)
         self._forget_claims()
@@ -150,7 +181,7 @@ class HeldTopic:
 
 class HeldTopics:
     """Those in memory. Past its limits those that were used least lately go first; those that are watched stay, and
-    those that `may_go` does not let go."""
+    those that `may_go` does not let go. What is `again` can be read again: then it is enough that histories go."""
 
     def __init__(
         self,
@@ -159,11 +190,14 @@ class HeldTopics:
         crowded_out: Callable[[HeldTopic], None],
         *,
         may_go: Callable[[HeldTopic], bool] = lambda _: True,
+        again: bool = False,
     ) -> None:
         self._max_topics = max_topics
         self._max_bytes = max_bytes
         self._crowded_out = crowded_out
         self._may_go = may_go
+        self._again = again
+        self._whole: dict[str, HeldTopic] = {}
         self._held: dict[str, HeldTopic] = {}
         self._sizes: dict[str, int] = {}
         self._bytes = 0
@@ -186,6 +220,8 @@ class HeldTopics:
         self._unwatched.pop(topic, None)
         if not held.watchers and self._may_go(held):
             self._unwatched[topic] = held
+        if self._again and held.can_let_go:
+            self._whole[topic] = held
         if self._is_full():
             self._make_room(held)
 
@@ -201,6 +237,7 @@ class HeldTopics:
             del self._held[held.topic]
             self._bytes -= self._sizes.pop(held.topic)
             self._unwatched.pop(held.topic, None)
+            self._whole.pop(held.topic, None)
             held.wake()
 
     def _leave(self, held: HeldTopic, key: object) -> None:
@@ -210,13 +247,25 @@ class HeldTopics:
     def _make_room(self, newest: HeldTopic) -> None:
         while self._is_full():
             idle = (held for held in self._unwatched.values() if held is not newest and not held.pending)
-            if (oldest := next(idle, None)) is None:
+            if (oldest := next(idle, None)) is not None:
+                self.drop(oldest)
+                self._crowded_out(oldest)
+            elif self._bytes > self._max_bytes and self._whole:
+                self._let_go(self._whole.pop(next(iter(self._whole))))
+            else:
                 return
-            self.drop(oldest)
-            self._crowded_out(oldest)
+
+    def _let_go(self, held: HeldTopic) -> None:
+        held.let_go()
+        self._bytes += held.size - self._sizes[held.topic]
+        self._sizes[held.topic] = held.size
 
     def _is_full(self) -> bool:
         return self._bytes > self._max_bytes or len(self._unwatched) > self._max_topics
+
+
+def _without_data(event: Event) -> Event:
+    return msgspec.structs.replace(event, data=AWAY) if isinstance(event, Published) else event
 
 
 def _sender(entry: Entry) -> str:

@@ -251,13 +251,14 @@ class SqliteStore:
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         threads = self._open_threads()
-        topics = is_topic(stream)
-        held = self._topics.held(stream) if topics else self._streams.held(stream)
+        if is_topic(stream):
+            return self._topics.read(stream, after, limit=limit, max_bytes=max_bytes)
+        held = self._streams.held(stream)
         if held is not None and held.log is not None:
             return held.log.read(after, limit=limit, max_bytes=max_bytes)
 
         async def read_later() -> Found:
-            log = (await self._topics.found(stream)).log if topics else (await self._streams.loaded(stream)).log
+            log = (await self._streams.loaded(stream)).log
             if log is None:
                 return await self._ask(
                     partial(reader.page_of, stream=stream, after=after, limit=limit, max_bytes=max_bytes)

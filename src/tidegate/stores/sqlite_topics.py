@@ -11,12 +11,13 @@ from sqlite3 import Connection
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published, encode
-from tidegate.core.log import Entry, Log
+from tidegate.core.log import Entry, Log, Page
+from tidegate.core.notices import Gap
 from tidegate.core.topic import is_topic
 from tidegate.errors import StorageFull, StoreUnavailable, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
-from tidegate.stores.base import Claim, Unwatch, check_body
+from tidegate.stores.base import Claim, Found, Unwatch, check_body
 from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
 from tidegate.stores.ledger import FULL, Ledger
 from tidegate.stores.sqlite_published import PublishedRow
@@ -29,6 +30,9 @@ KEPT_BYTES = 64 << 20
 
 KEPT_TOPICS = 16384
 """For the same reason."""
+
+TRIES = 5
+"""To read what the history loses in the same moment."""
 
 NOBODY = ""
 """The account of what was published before this process, as long as it has not been read."""
@@ -92,7 +96,7 @@ class Topics:
         self._history = history
         self._now = now
         self._new_epoch = new_epoch
-        self._held = HeldTopics(max_topics, max_bytes, lambda _: None)
+        self._held = HeldTopics(max_topics, max_bytes, lambda _: None, again=True)
         self._lines: dict[str, QueuedTopic] = {}
         self._loads: dict[str, Task[bool]] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
@@ -131,6 +135,15 @@ class Topics:
                 break
         self._held.use(held)
         return held
+
+    def read(self, topic: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
+        """As `Store.read`."""
+        held = self._held.get(topic)
+        if held is not None:
+            found = held.log.read(after, limit=limit, max_bytes=max_bytes)
+            if not held.is_away(found):
+                return found
+        return heard(asyncio.get_running_loop().create_task(self._read_later(topic, after, limit, max_bytes)))
 
     def watch(self, topic: str, wake: Callable[[], None]) -> Unwatch:
         """Raises `StreamNotFound` where the topic is not in memory."""
@@ -198,6 +211,21 @@ class Topics:
         for held in self._held:
             self._held.drop(held)
         self._charges.clear()
+
+    async def _read_later(self, topic: str, after: Cursor | None, limit: int, max_bytes: int) -> Found:
+        for _ in range(TRIES):
+            held = await self.found(topic)
+            found = held.log.read(after, limit=limit, max_bytes=max_bytes)
+            if isinstance(found, Gap) or not held.is_away(found):
+                return found
+            first, last = found.entries[0].offset, found.entries[-1].offset
+            epochs = tuple(held.log.epochs)
+            entries: Sequence[Entry] = await self._ask(
+                partial(published.between, key=held.key, epochs=epochs, after=first - 1, last=last)
+            )
+            if [entry.offset for entry in entries] == list(range(first, last + 1)):
+                return Page(entries, found.after, found.more)
+        raise StoreUnavailable("the topic's history cannot be read")
 
     def _made(self, topic: str) -> HeldTopic:
         held = self._held.get(topic)
