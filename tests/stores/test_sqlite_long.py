@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Completed, Delta, Started, Usage
+from tidegate.core.events import Completed, Delta, GenerationRequest, Message, Started, Usage
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
@@ -94,3 +94,23 @@ async def test_an_append_to_a_long_log_can_be_repeated(long: tuple[SqliteStore, 
             await settled(store.append(events, fence=fence, expected=expected))
     with pytest.raises(Fenced):
         await settled(store.append(again, fence=Fence("gen_1", "zzzz"), expected=4))
+
+
+async def test_a_list_reads_no_long_requests(tmp_path: Path) -> None:
+    """A page of streams costs what it shows; each of them by itself still has its question."""
+    store = SqliteStore(tmp_path / "asked.db", max_generation_bytes=1 << 24)
+    await store.open()
+    request = GenerationRequest(model="m", messages=(Message(role="user", content="q" * 100_000),))
+    record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0, request=request)
+    fence = await store.create(record, [Started("gen_1", "m", 1.0)])
+    assert isinstance(fence, Fence)
+    await settled(store.append([END], fence=fence, expected=1))
+    await store.close()
+    await store.open()
+    (listed,) = await store.list(owner="anna", status=None, before=None, limit=10)
+    assert listed.request is None
+    assert (await store.tail("gen_1")).offset == 2
+    found = (await store.get("gen_1")).request
+    assert found is not None
+    assert found.question == "q" * 100_000
+    await store.close()

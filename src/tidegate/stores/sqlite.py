@@ -238,7 +238,10 @@ class SqliteStore:
     async def tail(self, stream: str) -> Cursor:
         if is_topic(stream):
             return (await self._topics.found(stream)).log.cursor
-        return (await self._streams.found(stream)).cursor
+        if (held := self._streams.held(stream)) is not None:
+            return held.cursor
+        _, epochs, tail = await self._ask(partial(reader.position_of, stream=stream))
+        return Cursor(epoch_at(epochs, tail), tail)
 
     async def position(self, stream: str, offset: int) -> Cursor:
         if is_topic(stream):

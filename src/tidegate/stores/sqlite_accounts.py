@@ -18,8 +18,8 @@ from tidegate.stores.sqlite_writer import Line, Write
 LIVE_BYTES = 1 << 30
 """Of memory, for all live streams: they are held whole, each token as an object. As much as a store in memory has."""
 
-LIVE_BYTES_EACH = 64 << 20
-"""The same for one caller: some 330,000 tokens."""
+LIVE_BYTES_EACH = 128 << 20
+"""The same for one caller: some 650,000 tokens, with their prompts."""
 
 logger = logging.getLogger("tidegate.stores")
 

@@ -18,7 +18,18 @@ from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
 from tidegate.stores.base import Claim, Claimed, Found, Share, check_body
 from tidegate.stores.sqlite_file import unavailable
-from tidegate.stores.sqlite_rows import CHARGE, COLUMNS, Epochs, Row, decoded, not_found, to_epochs, to_log, to_row
+from tidegate.stores.sqlite_rows import (
+    CHARGE,
+    COLUMNS,
+    LISTED,
+    Epochs,
+    Row,
+    decoded,
+    not_found,
+    to_epochs,
+    to_log,
+    to_row,
+)
 
 T = TypeVar("T")
 
@@ -174,7 +185,7 @@ def page(connection: Connection, owner: str | None, status: Status | None, befor
         wanted.append(("key < ?", row_of(connection, before).key))
     where = " AND ".join(condition for condition, _ in wanted) or "true"
     found = connection.execute(
-        f"SELECT {COLUMNS} FROM streams WHERE {where} ORDER BY key DESC LIMIT ?", [*(v for _, v in wanted), limit]
+        f"SELECT {LISTED} FROM streams WHERE {where} ORDER BY key DESC LIMIT ?", [*(v for _, v in wanted), limit]
     )
     return [to_row(values) for values in found.fetchall()]
 

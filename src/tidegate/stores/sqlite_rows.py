@@ -21,6 +21,9 @@ Epochs = Sequence[tuple[str, int]]
 
 COLUMNS = 'key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, "end", request'
 
+LISTED = COLUMNS.replace(", request", ", iif(length(request) > 4096, NULL, request), length(request) > 4096")
+"""The same for a list, which is of a hundred streams, say, without their long requests."""
+
 CHARGE = (
     f"{STREAM_BYTES} + coalesce(size, 0) + length(metadata) + coalesce(length(request), 0) "
     f"+ coalesce(length(claim), 0) + {SHARE_BYTES} * (SELECT count(*) FROM shares WHERE shares.stream = streams.key)"
@@ -49,12 +52,16 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A stream without its log, as the file has it; `tail` is None while the stream is live."""
+    """A stream without its log, as the file has it; `tail` is None while the stream is live.
+
+    A `partial` one has no request, which is too long to be read for a list.
+    """
 
     key: int
     record: StreamRecord
     epochs: Epochs
     tail: int | None
+    partial: bool = False
 
     @property
     def cursor(self) -> Cursor | None:
@@ -91,8 +98,9 @@ def request_json(request: GenerationRequest | None) -> bytes | None:
 
 
 def to_row(values: Sequence[Any]) -> Row:
-    """Reads `COLUMNS`. Raises `sqlite3.DatabaseError` where they make no sense."""
-    key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, end, request = values
+    """Reads `COLUMNS`, or `LISTED`. Raises `sqlite3.DatabaseError` where they make no sense."""
+    key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, *rest = values
+    end, request, *partial = rest
     try:
         record = StreamRecord(
             id=id,
@@ -107,7 +115,7 @@ def to_row(values: Sequence[Any]) -> Row:
             end=_end.decode(end) if end is not None else None,
             ended_at=ended_at,
         )
-        return Row(key, record, _epochs.decode(epochs), tail)
+        return Row(key, record, _epochs.decode(epochs), tail, partial=any(partial))
     except (msgspec.DecodeError, TypeError) as error:
         raise sqlite3.DatabaseError(f"the row of stream {id} is damaged: {error}") from None
 

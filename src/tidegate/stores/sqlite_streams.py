@@ -65,7 +65,7 @@ class Streams:
         """Holds what was read from the file while so many had been `forgotten`."""
         for row in rows if forgotten == self._forgotten else ():
             # A row without a tail is of a live stream, which has been created, or has ended, a moment ago.
-            if row.cursor is not None and self.held(row.record.id) is None:
+            if row.cursor is not None and not row.partial and self.held(row.record.id) is None:
                 self._ended.put(Held(row.key, row.record, cursor=row.cursor))
 
     def fill(self, held: Held) -> None:
