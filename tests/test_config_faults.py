@@ -114,8 +114,6 @@ def test_what_shows_only_in_use_is_named_like_the_rest(serve: Run, text: str, ke
         ("limits.connections", "5", "leave it at 0"),
         ("limits.connections_per_principal", "5", "leave it at 200"),
         ("limits.max_buffered_bytes", "5", "leave it at 268435456"),
-        ("limits.max_stored_bytes_per_principal", "5", "leave it at 1073741824"),
-        ("store.max_bytes", "5", "leave it at 0"),
         ("store.password_file", "/etc/hostname", "leave it out"),
         ("store.ca_file", "/etc/hostname", "leave it out"),
     ],

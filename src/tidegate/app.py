@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
 from secrets import randbits
-from time import monotonic, time
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings, sqlite_path
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
+from tidegate.core.steady import SteadyClock
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -195,31 +197,49 @@ def _service(
         tokens=tokens,
         clock=monotonic,
     )
+    now = SteadyClock(time, _elapsed)
     return Service(
-        _store(settings),
+        _store(settings, now),
         opened,
         observer=observer,
         lease_seconds=settings.store.lease_seconds,
         quotas=quotas,
         max_message_bytes=settings.limits.max_message_bytes,
+        now=now,
     )
 
 
-def _store(settings: Settings) -> Store:
+def _elapsed() -> float:
+    """Seconds since the machine has started, sleep included where that is known."""
+    return clock_gettime(CLOCK_BOOTTIME) if sys.platform == "linux" else monotonic()
+
+
+def _store(settings: Settings, now: Callable[[], float]) -> Store:
     """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
-    store, limit = settings.store, settings.limits.max_generation_bytes
+    store, limits = settings.store, settings.limits
     scheme = urlsplit(store.url).scheme or "memory"
     if scheme not in STORES:
         raise ConfigError(f"store.url: this version has no store {scheme}://, only {', '.join(STORES)}")
+    common: dict[str, Any] = {
+        "max_generation_bytes": limits.max_generation_bytes,
+        "topic_history": store.topic_history,
+        "now": now,
+        **_bounds(settings),
+    }
     if scheme == "memory":
-        return _load(STORES[scheme])(max_generation_bytes=limit, topic_history=store.topic_history)
+        return _load(STORES[scheme])(**common)
     try:
         path = sqlite_path(store.url)
     except ValueError as error:
         raise ConfigError(f"store.url: {error}") from None
-    return _load(STORES[scheme])(
-        path, synchronous=store.synchronous, max_generation_bytes=limit, topic_history=store.topic_history
-    )
+    return _load(STORES[scheme])(path, synchronous=store.synchronous, **common)
+
+
+def _bounds(settings: Settings) -> dict[str, int]:
+    """What the store may keep, where that is set: each has a default that suits it."""
+    total, each = settings.store.max_bytes, settings.limits.max_stored_bytes_per_principal
+    set_each = each != LimitSettings().max_stored_bytes_per_principal
+    return ({"max_stored_bytes": total} if total else {}) | ({"max_stored_bytes_each": each} if set_each else {})
 
 
 def _model(model: ModelSettings) -> Model:

@@ -33,6 +33,7 @@
     ├── UnsupportedMediaType         unsupported_media_type 415
     ├── UpgradeRequired              upgrade_required       426
     ├── RateLimited                  rate_limit_exceeded    429     yes
+    │   ├── StorageFull              storage_full           429     yes
     │   ├── TokensExhausted          tokens_exhausted       429     yes
     │   ├── TooManyGenerations       too_many_generations   429     yes
     │   └── TooManyReaders           too_many_readers       429     yes
@@ -295,6 +296,12 @@ class RateLimited(TidegateError):
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class StorageFull(RateLimited):
+    """`limits.max_stored_bytes_per_principal`, filled with what is live or published; or `store.max_bytes`, by all."""
+
+    code = "storage_full"
 
 
 class TokensExhausted(RateLimited):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from tidegate.core.events import Delta
-from tidegate.core.log import Log
+from tidegate.core.log import EVENT_BYTES, Log
 from tidegate.stores.base import StreamRecord
-from tidegate.stores.sqlite_shelf import Held, Shelf
+from tidegate.stores.sqlite_shelf import RECORD_BYTES, Held, Shelf
+
+SIZE = RECORD_BYTES + EVENT_BYTES + 1000
 
 
 def a_log(size: int) -> Log:
@@ -24,7 +26,7 @@ def kept(shelf: Shelf, *streams: str) -> list[str]:
 
 def test_what_was_asked_for_least_lately_goes_first() -> None:
     """Logs that can be read again make room for others once there are too many bytes of them."""
-    shelf = Shelf(max_bytes=2000)
+    shelf = Shelf(max_bytes=2 * SIZE)
     shelf.put(held("a"))
     shelf.put(held("b"))
     assert shelf.get("a") is not None
@@ -34,7 +36,7 @@ def test_what_was_asked_for_least_lately_goes_first() -> None:
 
 def test_what_is_watched_stays() -> None:
     """No reader loses the stream under its hands, however much others read."""
-    shelf = Shelf(max_bytes=2000)
+    shelf = Shelf(max_bytes=2 * SIZE)
     watched = held("a")
     watched.watchers[object()] = lambda: None
     shelf.put(watched)
@@ -43,9 +45,20 @@ def test_what_is_watched_stays() -> None:
     assert kept(shelf, "a", "b", "c", "d") == ["a", "d"]
 
 
+def test_a_watched_log_is_let_go_where_it_can_be_read_again() -> None:
+    """Who watches and does not read holds no log in memory: the stream stays, at its position."""
+    shelf = Shelf(max_bytes=2 * SIZE)
+    watched = held("a", 1800)
+    watched.watchers[object()] = lambda: None
+    shelf.put(watched)
+    shelf.put(held("b", 1800))
+    assert watched.log is None
+    assert watched.cursor.offset == 1
+
+
 def test_one_that_is_longer_than_all_may_be_is_held_while_it_is_the_newest() -> None:
     """A log is held long enough to be read, and its bytes are given back when it goes."""
-    shelf = Shelf(max_bytes=2000)
+    shelf = Shelf(max_bytes=2 * SIZE)
     shelf.put(held("long", 5000))
     assert kept(shelf, "long") == ["long"]
     shelf.put(held("a"))
@@ -63,7 +76,7 @@ def test_streams_without_their_logs_are_bounded_too() -> None:
 
 def test_a_log_that_comes_later_counts() -> None:
     """A stream that was held without its log makes room for it when it is read, and only once."""
-    shelf = Shelf(max_bytes=2000)
+    shelf = Shelf(max_bytes=2 * SIZE)
     shelf.put(held("a"))
     late = held("b")
     log, late.log = late.log, None

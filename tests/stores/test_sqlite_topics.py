@@ -17,13 +17,15 @@ import pytest
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published
-from tidegate.core.log import Page
+from tidegate.core.log import Entry, Page
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable
 from tidegate.stores.base import Claim
+from tidegate.stores.ledger import Ledger
 from tidegate.stores.sqlite import SqliteStore
 from tidegate.stores.sqlite_published import insert
 from tidegate.stores.sqlite_topics import Topics
 from tidegate.stores.sqlite_writer import Write
+from tidegate.stores.topic_charges import TopicCharges
 
 pytestmark = pytest.mark.anyio
 
@@ -274,7 +276,13 @@ class Small:
         self.queued = asyncio.Event()
         self.epochs = iter(f"e{n}" for n in range(100))
         self.topics = Topics(
-            self.ask, self.put, history=5, now=lambda: 1.0, new_epoch=lambda: next(self.epochs), max_topics=1
+            self.ask,
+            self.put,
+            TopicCharges(Ledger(each=0, total=0, evict=lambda account, size: None)),
+            history=5,
+            now=lambda: 1.0,
+            new_epoch=lambda: next(self.epochs),
+            max_topics=1,
         )
         self.topics.open(0)
 
@@ -375,3 +383,33 @@ async def test_a_refused_publication_holds_nothing_up(store: SqliteStore, path: 
         event("second"),
     ]
     small.connection.close()
+
+
+async def test_a_watched_history_is_read_from_the_file_where_memory_is_short(store: SqliteStore, path: Path) -> None:
+    """Who watches and does not read holds no history in memory; a reader from the beginning has each message once, with
+    its data."""
+    topics = store._topics._held  # type: ignore[reportPrivateUsage]
+    topics._max_bytes = 1 << 20  # type: ignore[reportPrivateUsage]
+    rooms = ["topic:0", "topic:1"]
+    for room in rooms:
+        await store.open_topic(room)
+        store.watch(room, lambda: None)
+    for n in range(60):
+        data = msgspec.Raw(b'"%d %b"' % (n, b"x" * 40_000))
+        await asyncio.gather(
+            *(store.publish(room, Published(data=data, sender="key:a", at=1.0, state=n == 3)) for room in rooms)
+        )
+    assert sum(held.size for held in topics) < 1 << 20
+    for room in rooms:
+        entries: list[Entry] = []
+        after, more = (await store.topic(room)).earliest, True
+        while more:
+            answer = store.read(room, after, limit=10, max_bytes=1 << 20)
+            found = await answer if isinstance(answer, Future) else answer
+            assert isinstance(found, Page)
+            entries += found.entries
+            after, more = found.after, found.more
+        texts = [bytes(entry.event.data) for entry in entries if isinstance(entry.event, Published)]
+        assert [text.split()[0] for text in texts] == [b'"%d' % (entry.offset - 1) for entry in entries]
+        assert len(entries) == 60 - (await store.topic(room)).earliest.offset
+        assert min(map(len, texts)) > 40_000

@@ -32,7 +32,7 @@ async def test_its_caller_fills_it_to_the_end(engine: Engine) -> None:
     """Each append answers with the position after it, and readers have it."""
     stream, token = await opened(engine)
     first = await engine.service.append(stream, ANNA, token, 1, [Delta("a"), Delta("b")])
-    assert first.offset == 3
+    assert first.after.offset == 3
     await engine.service.append(stream, ANNA, token, 3, [END])
     assert [type(event) for event in (await engine.events(stream))[1:]] == [Delta, Delta, Completed]
     assert (await engine.service.snapshot(stream, ANNA)).status == "completed"
@@ -42,11 +42,11 @@ async def test_repeating_an_append_is_harmless(engine: Engine) -> None:
     """An answer that was lost on the way is given again, also that to the end."""
     stream, token = await opened(engine)
     for _ in range(2):
-        assert (await engine.service.append(stream, ANNA, token, 1, [Delta("a")])).offset == 2
+        assert (await engine.service.append(stream, ANNA, token, 1, [Delta("a")])).after.offset == 2
     await engine.service.append(stream, ANNA, token, 2, [Delta("b")])
-    assert (await engine.service.append(stream, ANNA, token, 1, [Delta("a")])).offset == 2
+    assert (await engine.service.append(stream, ANNA, token, 1, [Delta("a")])).after.offset == 2
     for _ in range(2):
-        assert (await engine.service.append(stream, ANNA, token, 3, [END])).offset == 4
+        assert (await engine.service.append(stream, ANNA, token, 3, [END])).after.offset == 4
     with pytest.raises(StreamEnded):
         await engine.service.append(stream, ANNA, token, 4, [Delta("c")])
 
@@ -122,7 +122,7 @@ async def test_an_append_without_events_renews(engine: Engine) -> None:
     stream, token = await opened(engine)
     leased = engine.service._live[stream]
     before = leased._deadline  # type: ignore[union-attr]
-    assert (await engine.service.append(stream, ANNA, token, 1, [])).offset == 1
+    assert (await engine.service.append(stream, ANNA, token, 1, [])).after.offset == 1
     assert leased._deadline > before  # type: ignore[union-attr]
 
 

@@ -229,7 +229,7 @@ async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
     assert isinstance(second.service._live[stream], Leased)
     await second.service.append(stream, ANNA, token, 1, [Delta("a")])
     cursor = await second.service.append(stream, ANNA, token, 2, [Delta("b"), Completed("stop", Usage(0, 2, 2))])
-    assert cursor.offset == 4
+    assert cursor.after.offset == 4
     assert [type(event) for event in (await second.events(stream))[1:]] == [Delta, Delta, Completed]
 
 

@@ -23,11 +23,9 @@ NOT_YET = (
     ("server", "workers"),
     ("store", "password_file"),
     ("store", "ca_file"),
-    ("store", "max_bytes"),
     ("limits", "connections"),
     ("limits", "connections_per_principal"),
     ("limits", "max_buffered_bytes"),
-    ("limits", "max_stored_bytes_per_principal"),
     ("observability", "otlp_endpoint"),
 )
 """Whoever sets one of these relies on it: a limit that nobody keeps, telemetry that goes nowhere."""

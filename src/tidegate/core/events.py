@@ -147,6 +147,13 @@ def type_of(event: Event) -> str:
     return event.__struct_config__.tag  # type: ignore[return-value]
 
 
+def text_of(event: Event) -> str:
+    """The piece that it adds to the answer's text, its reasoning or a call's arguments; empty where it adds none."""
+    if isinstance(event, ToolCall):
+        return event.arguments
+    return event.text if isinstance(event, Delta | Reasoning) else ""
+
+
 def encode(event: Event) -> bytes:
     """The JSON form with the tag first: `{"type":"delta","text":"…"}`."""
     return _encoder.encode(event)

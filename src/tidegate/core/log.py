@@ -7,15 +7,27 @@ said by a `Gap`, never skipped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
+from sys import getsizeof
 
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, encode
+from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, encode, text_of
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
+
+EVENT_BYTES = 160
+"""What an event takes in memory besides its JSON: its objects and its place (measured: 143 for a token of 6 bytes)."""
+
+WIDE_BYTES = 1024
+"""Of an event's JSON: from here on its text is looked at, which takes up to four bytes a character, and its UTF-8."""
+
+NO_LIMIT = 1 << 62
+
+Cover = Callable[[int], int]
+"""Asked before a log grows beyond what it may weigh: answers what it may weigh from here on, or raises."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -49,16 +61,45 @@ def epoch_at(epochs: Sequence[tuple[str, int]], offset: int) -> str:
     return next(epoch for epoch, start in reversed(epochs) if start < offset or start == 0)
 
 
+def excess(event: Event, size: int) -> int:
+    """What the text of an event takes in memory beyond its JSON, of so many bytes."""
+    if size < WIDE_BYTES:
+        return 0
+    return max(0, getsizeof(text_of(event)) - size)
+
+
+def begin_epoch(epochs: list[tuple[str, int]], epoch: str, tail: int) -> None:
+    """Adds an epoch at the tail. One in which nothing was appended has left no position, and is not kept."""
+    if epochs[-1][1] == tail > 0:
+        del epochs[-1]
+    epochs.append((epoch, tail))
+
+
+def knows(epochs: Sequence[tuple[str, int]], cursor: Cursor, *, first: int, tail: int) -> bool:
+    """Whether the cursor is a position of a log of these epochs that is kept after the offset `first`, up to `tail`."""
+    for index, (epoch, start) in enumerate(epochs):
+        if epoch == cursor.epoch:
+            end = epochs[index + 1][1] if index + 1 < len(epochs) else tail
+            return max(start, first) <= cursor.offset <= end
+    return False
+
+
 class Log:
     """Entries in order, in one or more epochs, until the terminal event.
 
-    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; it is open where None.
+    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; it is open where None. Before the
+    log weighs more than `covered` bytes of memory, `cover` is asked.
     """
 
-    def __init__(self, epoch: str, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, epoch: str, *, max_bytes: int | None = None, covered: int = NO_LIMIT, cover: Cover = int
+    ) -> None:
         self._entries: list[Entry] = []
         self._dropped = 0
         self._bytes = 0
+        self._excess = 0
+        self._room = covered
+        self._cover = cover
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
         self._max_bytes = max_bytes
         self._asked: Cursor | None = None
@@ -90,14 +131,19 @@ class Log:
         return self._bytes
 
     @property
+    def weight(self) -> int:
+        """What it takes in memory, in bytes: about, and rather more than less."""
+        return self._bytes + self._excess + EVENT_BYTES * len(self._entries)
+
+    @property
     def cursor(self) -> Cursor:
         """The position after the last event."""
-        return self._at(self.tail)
+        return self.at(self.tail)
 
     @property
     def earliest(self) -> Cursor:
         """The position just before the earliest event that is kept."""
-        return self._at(self._dropped)
+        return self.at(self._dropped)
 
     @property
     def end(self) -> Terminal | None:
@@ -106,23 +152,27 @@ class Log:
             return last
         return None
 
+    def at(self, offset: int) -> Cursor:
+        """The position after the event at the offset."""
+        return Cursor(epoch_at(self._epochs, offset), offset)
+
     def begin_epoch(self, epoch: str) -> None:
         """From here on another process fills the log: what follows belongs to `epoch`."""
         if self.end is not None:
             raise StreamEnded("the stream has ended")
-        self._epochs.append((epoch, self.tail))
+        begin_epoch(self._epochs, epoch, self.tail)
 
     def append(self, events: Sequence[Event]) -> int:
         """Adds the events together, or none of them, and returns the new tail.
 
-        Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`.
+        Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`, and what `cover` raises.
         """
         entries = self._entries
         if entries and isinstance(entries[-1].event, TERMINAL_TYPES):
             raise StreamEnded("the stream has ended")
         epoch = self._epochs[-1][0]
         tail = self._dropped + len(entries)
-        size = 0
+        size = wide = 0
         added: list[Entry] = []
         for event in events:
             tail += 1
@@ -130,9 +180,17 @@ class Log:
             added.append(Entry(epoch, tail, event, length))
             if not isinstance(event, TERMINAL_TYPES):
                 size += length
+                if length >= WIDE_BYTES:
+                    wide += excess(event, length)
         if size and self._max_bytes is not None and self._bytes + size > self._max_bytes:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
+        cost = size + wide + EVENT_BYTES * len(added)
+        if cost > self._room and size:
+            self._room = self._cover(self.weight + cost) - self.weight
+        self._room -= cost
         self._bytes += size
+        if wide:
+            self._excess += wide
         entries.extend(added)
         return tail
 
@@ -140,23 +198,33 @@ class Log:
         """Adds entries that were made, and found to follow the tail and to fit, before: nothing is looked at again."""
         self._entries.extend(entries)
         self._bytes += sum(entry.size for entry in entries if not isinstance(entry.event, TERMINAL_TYPES))
+        self._excess += sum(excess(entry.event, entry.size) for entry in entries if entry.size >= WIDE_BYTES)
 
-    def keep(self, *, entries: int, size: int) -> None:
+    def keep(self, *, entries: int, size: int) -> Sequence[Entry]:
         """Forgets the oldest until at most so many, of so many bytes of JSON together, are left, or the newest alone.
 
-        What is left does not depend on how often this was asked in between.
+        What is left does not depend on how often this was asked in between. Answers those that are forgotten.
         """
-        excess = max(0, len(self._entries) - entries)
-        left = self._bytes - sum(entry.size for entry in self._entries[:excess])
-        while left > size and excess < len(self._entries) - 1:
-            left -= self._entries[excess].size
-            excess += 1
-        if excess > 0:
-            del self._entries[:excess]
-            self._dropped += excess
+        surplus = max(0, len(self._entries) - entries)
+        left = self._bytes - sum(entry.size for entry in self._entries[:surplus])
+        while left > size and surplus < len(self._entries) - 1:
+            left -= self._entries[surplus].size
+            surplus += 1
+        forgotten = self._entries[:surplus]
+        if surplus > 0:
+            del self._entries[:surplus]
+            self._dropped += surplus
             self._bytes = left
             self._asked = None
             self._forget_epochs()
+        return forgotten
+
+    def swap(self, count: int, other: Callable[[Event], Event]) -> None:
+        """Puts other events in place of the first so many that are kept: their positions, and sizes, stay."""
+        for index, entry in enumerate(self._entries[:count]):
+            self._entries[index] = Entry(entry.epoch, entry.offset, other(entry.event), entry.size)
+        self._asked = None
+        self._page = Page((), self.earliest, more=False)
 
     def holds(self, after: int, events: Sequence[Event]) -> bool:
         """Whether exactly these events stand right after the offset."""
@@ -196,14 +264,7 @@ class Log:
         current, since = self._epochs[-1]
         if cursor.epoch == current and since <= cursor.offset <= self.tail and cursor.offset >= self._dropped:
             return True
-        for index, (epoch, start) in enumerate(self._epochs):
-            if epoch == cursor.epoch:
-                end = self._epochs[index + 1][1] if index + 1 < len(self._epochs) else self.tail
-                return max(start, self._dropped) <= cursor.offset <= end
-        return False
-
-    def _at(self, offset: int) -> Cursor:
-        return Cursor(epoch_at(self._epochs, offset), offset)
+        return knows(self._epochs, cursor, first=self._dropped, tail=self.tail)
 
     def _forget_epochs(self) -> None:
         """Those of which no position is valid any more."""

@@ -12,7 +12,7 @@ from tidegate.core import events, sse
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import GenerationRequest, Message
-from tidegate.core.fold import Snapshot
+from tidegate.core.fold import Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.dialects.body import check_messages, parse_body
@@ -34,6 +34,8 @@ Tools = Annotated[list[dict[str, Any]], Meta(max_length=1024)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 RETRY_MS = 1000
+
+SNAPSHOT_END = b"\n\n"
 
 
 class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,9 +208,14 @@ class NativeEvents:
             case Presence(joined, left):
                 return self._block("presence", {"joined": joined, "left": left})
 
-    def snapshot(self, snapshot: Snapshot, rest: Cursor) -> bytes:
-        """The stream so far, in place of its events; whoever comes back with its id, `rest`, gets what follows."""
-        return self._block("snapshot", msgspec.structs.asdict(snapshot), id=str(rest))
+    def snapshot(self, summary: Summary, rest: Cursor) -> tuple[bytes, dict[str, object]]:
+        """What stands before the JSON of the stream so far, in place of its events, and what that begins with.
+
+        `SNAPSHOT_END` follows it. Whoever comes back with its id, `rest`, gets what follows.
+        """
+        fields = msgspec.structs.asdict(summary)
+        before = f"id: {rest}\n" + ("" if self._as_message else "event: snapshot\n") + "data: "
+        return before.encode(), {"type": "snapshot", **fields} if self._as_message else fields
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:

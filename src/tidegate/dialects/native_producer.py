@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from tidegate.core.events import TERMINAL_TYPES, Content, Event, Terminal, ToolCall
+from tidegate.core.events import TERMINAL_TYPES, Cancelled, Content, Event, Failed, Terminal, ToolCall
 from tidegate.dialects.body import invalid, parse_body, shortened
 from tidegate.dialects.native import Metadata
 from tidegate.errors import InvalidRequest, InvalidValue, UnknownField
@@ -17,6 +17,9 @@ EventType = Literal["delta", "reasoning", "tool_call", "completed", "cancelled",
 
 MAX_CALLS = 10_000
 """Tool calls of one answer; models make a handful."""
+
+MAX_WORDS = 1024
+"""Characters of each text at an end, as of the `reason` of a cancel."""
 
 _USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "estimated"})
 _FIELDS: dict[EventType, Mapping[str, Container[str]]] = {
@@ -120,9 +123,23 @@ def _check_numbers(event: Content | Terminal, place: str) -> None:
     if isinstance(event, ToolCall) and not 0 <= event.index <= MAX_CALLS:
         raise InvalidValue(f"an index is from 0 to {MAX_CALLS}, at `{place}.index`", param=f"{place}.index")
     if isinstance(event, TERMINAL_TYPES):
+        _check_words(event, place)
         usage = event.usage
         if not all(0 <= n < 2**53 for n in (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)):
             raise InvalidValue(f"tokens are counted from 0, at `{place}.usage`", param=f"{place}.usage")
+
+
+def _check_words(end: Terminal, place: str) -> None:
+    """Lists of streams have the ends of all of them, and must not grow with them."""
+    words: dict[str, str] = {}
+    if isinstance(end, Failed):
+        words = {f"error.{name}": getattr(end.error, name) for name in ("type", "code", "message")}
+    elif isinstance(end, Cancelled):
+        words = {"reason": end.reason or ""}
+    for name, text in words.items():
+        if len(text) > MAX_WORDS:
+            where = f"{place}.{name}"
+            raise InvalidValue(f"a text at an end has {MAX_WORDS} characters at the most, at `{where}`", param=where)
 
 
 def _placed(error: InvalidRequest, place: str) -> InvalidRequest:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from contextlib import aclosing, nullcontext
 from hashlib import sha256
 from time import monotonic
 from typing import Any
@@ -28,12 +29,14 @@ from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
+from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
 from tidegate.transports.registry import Connection, Registry, Transport
 from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
 from tidegate.transports.wire import wire_of
 
 LAST_EVENT_ID = "Last-Event-ID"
+JSON = "application/json"
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +142,13 @@ class Call:
         )
 
     def delivered(
-        self, headers: dict[str, str], sharing: Hashable, *, encoder: Encoder | None = None, first: bytes = b""
+        self,
+        headers: dict[str, str],
+        sharing: Hashable,
+        *,
+        encoder: Encoder | None = None,
+        first: bytes = b"",
+        pieces: AsyncGenerator[bytes] | None = None,
     ) -> Delivered:
         """How events are to be delivered to this caller; those with the same `sharing` are sent the same bytes.
 
@@ -160,6 +169,7 @@ class Call:
             gzip=gzip,
             broadcast=broadcast,
             first=first,
+            pieces=pieces,
         )
 
     def connected(self, reader: Reader, transport: Transport) -> Connection:
@@ -189,18 +199,40 @@ class Call:
 
     async def answer_json(self, value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """Answers with a JSON body."""
-        await self.answer(msgspec.json.encode(value), "application/json", status=status, headers=headers)
+        await self.answer(msgspec.json.encode(value), JSON, status=status, headers=headers)
 
-    async def answer_error(
-        self, error: TidegateError, *, headers: dict[str, str], beside: Mapping[str, object] | None = None
+    async def answer_pieces(
+        self,
+        pieces: AsyncGenerator[bytes],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        seated: bool = False,
     ) -> None:
-        """Answers with an error, its headers added to these; `beside` has what the body holds besides the error."""
-        response = error_response(error, self.request_id)
-        body = msgspec.json.encode({**(beside or {}), **error.body(self.request_id)})
-        fields = {name.decode(): value.decode() for name, value in response.headers}
-        fields["content-length"] = str(len(body))
-        await self._start(error.status, {**headers, **fields})
-        await self.send({"type": "http.response.body", "body": body})
+        """Answers with JSON in pieces; where it is long its client counts as a reader, unless it is `seated` already.
+
+        Raises `TooManyReaders`.
+        """
+        async with aclosing(pieces):
+            body, more = await beginning(pieces)
+            fields = {"content-type": JSON, **(headers or {})}
+            if not more:
+                await self.answer(body, JSON, status=status, headers=dict(headers or {}))
+                return
+            with nullcontext() if seated else self.service.seat(self.principal):
+                await self._start(status, fields)
+                if not self.is_head:
+                    await send_pieces(self.receive, self.send, _after(body, pieces), self.wire)
+                await self.send({"type": "http.response.body", "body": b""})
+
+    async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
+        """Answers with an error, its headers added to these."""
+        await self.answer(
+            msgspec.json.encode(error.body(self.request_id)),
+            JSON,
+            status=error.status,
+            headers={**headers, **error_headers(error, self.request_id)},
+        )
 
     def answer_reconnect(self, error: TooManyReaders) -> Awaitable[None]:
         """Tells an `EventSource`, which would give up on the error, to come back."""
@@ -212,6 +244,9 @@ class Call:
         """Answers with a whole body; to HEAD without it."""
         fields = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
         await self._start(status, fields)
+        if len(body) > KNOWN_BYTES and not self.is_head:
+            await send_pieces(self.receive, self.send, _cut(body), self.wire)
+            body = b""
         await self.send({"type": "http.response.body", "body": b"" if self.is_head else body})
 
     async def answer_empty(self, *, headers: dict[str, str] | None = None) -> None:
@@ -221,6 +256,23 @@ class Call:
 
     async def _start(self, status: int, fields: dict[str, str]) -> None:
         await self.send({"type": "http.response.start", "status": status, "headers": raw_headers(fields)})
+
+
+def error_headers(error: TidegateError, request_id: str) -> dict[str, str]:
+    """Those that say what kind of an error it is."""
+    fields = {name.decode(): value.decode() for name, value in error_response(error, request_id).headers}
+    return {name: value for name, value in fields.items() if name not in ("content-length", "content-type")}
+
+
+async def _cut(body: bytes) -> AsyncGenerator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+
+
+async def _after(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 def raw_headers(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:

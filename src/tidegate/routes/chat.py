@@ -70,11 +70,10 @@ async def _whole(call: Call, handle: Handle, reader: Reader) -> None:
             return
         if failure := await call.service.failure(handle):
             raise failure
-        answer = await _read(call, handle.stream)
+        async with call.service.turns.of(handle.stream, call.principal.account):
+            await call.answer_json(await _read(call, handle.stream), headers=headers)
     except TidegateError as error:
         await call.answer_error(error, headers=headers)
-    else:
-        await call.answer_json(answer, headers=headers)
 
 
 async def _read(call: Call, stream: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tidegate.errors import Draining
+from tidegate.errors import Draining, StoreUnavailable
 from tidegate.routes.call import Call
 
 
@@ -18,7 +18,11 @@ async def alive(call: Call) -> None:
 
 
 async def ready(call: Call) -> None:
-    """Whether new generations are taken: not while the server drains."""
+    """Whether new generations are taken: not while the server drains, or where its store is lost."""
     if call.service.draining:
         raise Draining("this server is about to stop and takes no new generations")
+    if call.service.store_fault is not None:
+        raise StoreUnavailable(
+            "the store's file is gone, cut off or replaced: its operator finds the reason in the log"
+        )
     await call.answer_json(Health("ready"))

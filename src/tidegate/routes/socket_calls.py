@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from tidegate.dialects.native_producer import Lease
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import AlreadyAttached, AnotherPrincipal, TidegateError
+from tidegate.gate.limits import take_request
 from tidegate.routes.call import Context, claim
 from tidegate.routes.socket_rights import FOUND, STARTED, TOPIC, covers
 from tidegate.streams.reader import Reader
@@ -34,8 +36,13 @@ NEEDS: dict[str, Scope] = {
     "publish": "publish",
     "presence": "subscribe",
 }
-"""The scope of each op; those that are not here take none, and do not count as requests."""
+"""The scope of each op; those that are not here take none. They count as requests where they change nothing: a ping,
+new credentials, leaving what is not followed."""
 
+
+SNAPSHOT_BYTES = 1 << 20
+"""Of the log: what a snapshot of a longer one would take waits whole, and is more than many a client takes as one
+message. It is taken at the beginning then, and the rest follows as events."""
 
 AGAIN_MS = 1000
 """When to attach anew what broke: a store that could not read may be able to by then."""
@@ -158,7 +165,7 @@ class Calls:
         after = parse_cursor(wanted.after) if wanted.after is not None else None
         first: list[bytes] = []
         if wanted.snapshot:
-            so_far, after = await self._service.snapshot_and_rest(stream, viewer)
+            so_far, after = await self._service.snapshot_and_rest(stream, viewer, most=SNAPSHOT_BYTES)
             first = [self._events(("stream", stream)).snapshot(so_far, after)]
         elif await self._service.at_end(stream, viewer, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
@@ -188,6 +195,8 @@ class Calls:
     async def _leave(self, id: dialect.CallId, key: Key) -> None:
         if key in self._attached:
             self._let_go(key)
+        else:
+            self._count()
         await self._ok(id, {})
 
     def _let_go(self, key: Key) -> None:
@@ -195,6 +204,11 @@ class Calls:
         self._desk.connection.detach(key)
         attachment.close()
         attachment.source.close()
+
+    def _count(self) -> None:
+        """Counts a call that takes no scope, and does nothing for whoever repeats it. Raises `RateLimited`."""
+        if self._desk.principal is not None:
+            take_request(self._desk.context.requests, self._desk.principal.account, monotonic())
 
     async def _cancel(self, wanted: dialect.Cancel) -> None:
         # The end may take its time, and other calls must not wait for it.
@@ -215,6 +229,7 @@ class Calls:
         await self._ok(wanted.id, {"present": [native_topic.Present(*each) for each in present]})
 
     async def _ping(self, wanted: dialect.Ping) -> None:
+        self._count()
         await self._ok(wanted.id, {})
 
     async def _publish(self, wanted: dialect.Publish) -> None:
@@ -228,6 +243,7 @@ class Calls:
         await self._ok(wanted.id, {"cursor": str(cursor)})
 
     async def _auth(self, wanted: dialect.Auth) -> None:
+        self._count()
         found = self._desk.context.authenticator.bearer(wanted.token, self._desk.scope)
         principal = await found if isinstance(found, Awaitable) else found
         known = self._desk.principal

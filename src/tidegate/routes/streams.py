@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from typing import Literal, get_args
 
 import msgspec
 
+from tidegate.core import sse
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
@@ -14,7 +16,7 @@ from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.dialects import native, native_producer
 from tidegate.dialects.native_producer import Lease
 from tidegate.errors import TidegateError, TooManyReaders
-from tidegate.routes.call import LAST_EVENT_ID, Call, check_flag, claim_of, parse_choice, parse_number
+from tidegate.routes.call import LAST_EVENT_ID, Call, check_flag, claim_of, error_headers, parse_choice, parse_number
 from tidegate.stores.base import Claim
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
@@ -72,8 +74,8 @@ async def create(call: Call) -> None:
     begin = _begin(call, query)
     if wanted.background:
         handle = await _start(call, wanted)
-        snapshot = await call.service.snapshot(handle.stream, call.principal)
-        await call.answer_json(snapshot, status=202, headers=stream_headers(call, handle.stream))
+        whole = await call.service.whole(handle.stream, call.principal)
+        await call.answer_pieces(whole.pieces(), status=202, headers=stream_headers(call, handle.stream))
         return
     with call.service.seat(call.principal) as seat:
         handle = await _start(call, wanted)
@@ -95,33 +97,36 @@ def _start(call: Call, wanted: native.CreateStream) -> Awaitable[Handle]:
 async def append(call: Call) -> None:
     """Appends to a stream that its caller fills, and renews the lease.
 
-    Nothing but its size bounds what brings events; what does not is a request.
+    Nothing but its size bounds what brings new events; what does not is a request.
     """
     stream = call.stream()
     try:
         wanted, events = native_producer.parse_append(await call.body())
-        cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
+        done = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
     except TidegateError:
         call.count()
         raise
-    if not events:
+    if not done.fresh:
         call.count()
-    await call.answer_json(Appended(str(cursor), cursor.offset))
+    await call.answer_json(Appended(str(done.after), done.after.offset))
 
 
 async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
     stream, token = await call.service.open_leased(wanted.metadata, owner=call.principal, claim=_claim(call, wanted))
-    snapshot = await call.service.snapshot(stream, call.principal)
+    whole = await call.service.whole(stream, call.principal)
     lease = Lease.of(token, call.service.lease_seconds)
-    offset = parse_cursor(snapshot.cursor).offset
-    opened = Opened(**msgspec.structs.asdict(snapshot), lease=lease, offset=offset)
-    await call.answer_json(opened, status=201, headers=stream_headers(call, stream))
+    head = {
+        **msgspec.structs.asdict(whole.summary),
+        "lease": lease,
+        "offset": parse_cursor(whole.summary.cursor).offset,
+    }
+    await call.answer_pieces(whole.pieces(head), status=201, headers=stream_headers(call, stream))
 
 
 async def look(call: Call) -> None:
     """Answers with the snapshot so far."""
     stream = call.stream()
-    await call.answer_json(await call.service.snapshot(stream, call.principal))
+    await call.answer_pieces((await call.service.whole(stream, call.principal)).pieces())
 
 
 def follow(call: Call) -> Awaitable[None]:
@@ -169,16 +174,18 @@ async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
         try:
             if not await wait_for_end(call.receive, reader):
                 return
-            snapshot = await call.service.snapshot(handle.stream, call.principal)
+            whole = await call.service.whole(handle.stream, call.principal)
             failure = await call.service.failure(handle)
         except TidegateError as error:
             # Sent away, say: the answer goes on, and is to be found.
             await call.answer_error(error, headers=headers)
             return
-    if failure is None:
-        await call.answer_json(snapshot, headers=headers)
-    else:
-        await call.answer_error(failure, headers=headers, beside=msgspec.structs.asdict(snapshot))
+        if failure is None:
+            await call.answer_pieces(whole.pieces(), headers=headers, seated=True)
+            return
+        head = {**msgspec.structs.asdict(whole.summary), **failure.body(call.request_id)}
+        fields = {**headers, **error_headers(failure, call.request_id)}
+        await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
 
 
 async def _send(
@@ -211,15 +218,16 @@ async def _attach(
     batch: BatchPolicy,
     seat: Place | None,
 ) -> tuple[Reader, Delivered]:
-    first, after = native.interval(call.context.heartbeat_seconds), begin
+    first, pieces, after = native.interval(call.context.heartbeat_seconds), None, begin
     if after == SNAPSHOT:
-        so_far, after = await call.service.snapshot_and_rest(stream, call.principal)
-        first += encoder.snapshot(so_far, after)
+        whole = await call.service.whole(stream, call.principal)
+        before, head = encoder.snapshot(whole.summary, whole.rest)
+        first, pieces, after = first + before, _as_data(whole.pieces(head)), whole.rest
     sharing = (stream, encoder is native.MESSAGES)
     # Batches are each reader's own.
     together = encoder if batch.max_tokens == 1 else None
     # What can fail comes before the reader: nobody would close it.
-    how = call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first)
+    how = call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first, pieces=pieces)
     reader = await call.service.follow(
         stream,
         call.principal,
@@ -230,6 +238,13 @@ async def _attach(
         seat=seat,
     )
     return reader, how
+
+
+async def _as_data(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield sse.escaped(piece)
+    yield native.SNAPSHOT_END
 
 
 def _begin(call: Call, query: dict[str, str]) -> Begin:

@@ -6,6 +6,9 @@ What every store keeps, and the contract suite holds it to:
 - readers are woken, and can read an event, only after the store has it;
 - a stream ends once, and nothing follows its terminal event;
 - what is no longer kept is answered with a `Gap`;
+- what is kept is charged to whoever owns the stream, or published the event (`ledger`): past its own limit an account's
+  oldest ended streams are forgotten early, then topics that only it has published to, and never another's; what is
+  live is kept, and what is to come is refused with `StorageFull`;
 - a topic is read and watched as a stream is, by its id (`core.topic.topic_id`), but is none: it has no end, no owner
   and no record among the streams, and every call of theirs but `read`, `watch` and `tail` raises `StreamNotFound`.
 """
@@ -24,6 +27,7 @@ from tidegate.core.fold import Status
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
 from tidegate.errors import IdempotencyMismatch, TooManyShares
+from tidegate.stores.ledger import STREAM_BYTES
 
 MAX_SHARES = 100
 """Unexpired shares of one stream: a link serves any number of people, and the store is not there to be filled up."""
@@ -108,6 +112,11 @@ class Store(Protocol):
     durable: bool
     """Whether what it has acknowledged outlives the process."""
 
+    @property
+    def fault(self) -> str | None:
+        """Why nothing it takes would ever be found again, for its operator; None where that is not so."""
+        ...
+
     async def open(self) -> Sequence[StreamRecord]:
         """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
 
@@ -121,7 +130,7 @@ class Store(Protocol):
         """Opens a stream with its first events and claims the idempotency key, both or neither.
 
         A key that was claimed before answers `Claimed`, or raises `IdempotencyMismatch` if its body differed.
-        A key is kept as long as its stream.
+        A key is kept as long as its stream. Raises `StorageFull`.
         """
         ...
 
@@ -141,8 +150,8 @@ class Store(Protocol):
 
         A store that needs no I/O answers at once, so that readers are woken in the same callback; others answer
         by a future. Repeating an append that the log has is harmless, also after a takeover. Raises (or the future
-        does) `Fenced`, `OffsetMismatch`, `StreamEnded`, or `TooLong` past `max_generation_bytes`; then nothing has
-        changed.
+        does) `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` past `max_generation_bytes`, or `StorageFull`; then
+        nothing has changed. An end is never refused for want of room.
         """
         ...
 
@@ -156,6 +165,10 @@ class Store(Protocol):
 
     async def tail(self, stream: str) -> Cursor:
         """The position after the stream's last event."""
+        ...
+
+    async def position(self, stream: str, offset: int) -> Cursor:
+        """The position after the event at the offset, which is at the most that of the tail; 0 is before the first."""
         ...
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
@@ -208,8 +221,8 @@ class Store(Protocol):
         What one caller publishes is kept in the order of its calls, whether it waits for the answers or not. Of the
         events the last `topic_history` are kept, or fewer where they are large. A claim that the topic has answers
         the earlier event's position, and the event is not published again; it is kept as long as that event is in
-        the history. Raises `StreamNotFound` where the id is not a topic's; the rest, `IdempotencyMismatch` among it,
-        a store that answers by a future says by that.
+        the history. Raises `StreamNotFound` where the id is not a topic's; the rest, `IdempotencyMismatch` and
+        `StorageFull` among it, a store that answers by a future says by that.
         """
         ...
 
@@ -227,6 +240,12 @@ class Store(Protocol):
     async def close(self) -> None:
         """Frees what the store holds."""
         ...
+
+
+def base_of(record: StreamRecord, claim: Claim | None) -> int:
+    """What a stream is charged to its owner besides its log and its shares, in bytes."""
+    asked = 0 if record.request is None else len(msgspec.json.encode(record.request))
+    return STREAM_BYTES + asked + len(msgspec.json.encode(record.metadata)) + (len(claim.key) if claim else 0)
 
 
 def asked_only(request: GenerationRequest | None) -> GenerationRequest | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from secrets import randbits
 from time import time
 
@@ -14,9 +14,9 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import TERMINAL_TYPES, Event, Published, encode
 from tidegate.core.fold import Status, status_of
-from tidegate.core.log import Entry, Log
-from tidegate.core.topic import is_topic, topic_name
-from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
+from tidegate.core.log import NO_LIMIT, Entry, Log
+from tidegate.core.topic import is_topic
+from tidegate.errors import Fenced, OffsetMismatch, StorageFull, StreamNotFound
 from tidegate.stores.base import (
     TOPIC_HISTORY,
     Claim,
@@ -28,44 +28,42 @@ from tidegate.stores.base import (
     TopicRecord,
     Unwatch,
     asked_only,
+    base_of,
     check_body,
     check_room,
 )
-from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic
+from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
+from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
+from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all
 
-STREAM_BYTES = 2048
-"""What a stream takes besides its events and its metadata."""
+STORED_BYTES = 1 << 30
+"""What all callers' streams and topics may take; what one may, a sixteenth, is `STORED_BYTES_EACH`."""
 
-KEPT_BYTES = 128 * 1024 * 1024
-"""What ended streams may hold, as JSON; some 4 million tokens, which take 700 MB of memory. Past it the oldest go.
-
-Topics may hold as much again.
-"""
+STORED_BYTES_EACH = 64 << 20
 
 KEPT_TOPICS = 10_000
-"""Any subscriber can make one; those that are watched do not go, and have readers that are counted elsewhere."""
+"""Without anything published, and not watched: any subscriber can make one."""
 
 logger = logging.getLogger("tidegate.stores")
 
 
 class _Stream:
-    """One stream as the store keeps it."""
+    """One stream as the store keeps it, and what its owner is charged for it."""
 
-    def __init__(self, record: StreamRecord, log: Log, epoch: str, claim: Claim | None) -> None:
+    def __init__(self, record: StreamRecord, log: Log, epoch: str, claim: Claim | None, charge: Charge) -> None:
         self.record = record
         self.log = log
         self.epoch = epoch
         self.claim = claim
+        self.charge = charge
         self.shares: dict[bytes, Share] = {}
         self.watchers: dict[object, Callable[[], None]] = {}
 
     @property
-    def size(self) -> int:
-        """Bytes, as JSON; final once the stream has ended."""
-        question = self.record.request.question if self.record.request is not None else ""
-        kept = len(msgspec.json.encode(self.record.metadata)) + len(msgspec.json.encode(question))
-        return STREAM_BYTES + self.log.size + kept
+    def base(self) -> int:
+        """Bytes, without its log."""
+        return base_of(self.record, self.claim) + SHARE_BYTES * len(self.shares)
 
     def wake(self) -> None:
         wake_all(self.record.id, self.watchers)
@@ -75,12 +73,14 @@ class MemoryStore:
     """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread."""
 
     durable = False
+    fault = None
 
     def __init__(
         self,
         *,
         max_generation_bytes: int,
-        max_kept_bytes: int = KEPT_BYTES,
+        max_stored_bytes: int = STORED_BYTES,
+        max_stored_bytes_each: int = STORED_BYTES_EACH,
         topic_history: int = TOPIC_HISTORY,
         max_topics: int = KEPT_TOPICS,
         now: Callable[[], float] = time,
@@ -92,11 +92,12 @@ class MemoryStore:
         self._streams: dict[str, _Stream] = {}
         self._claims: dict[str, tuple[Claim, str]] = {}
         self._shares: dict[bytes, Share] = {}
-        self._max_kept_bytes = max_kept_bytes
-        self._kept_bytes = 0
-        self._ended: dict[str, None] = {}
+        self.ledger = Ledger(each=max_stored_bytes_each, total=max_stored_bytes, evict=self._evict)
+        self._ended: dict[str, _Stream] = {}
+        self._owned: dict[str, dict[str, _Stream]] = {}
         self._topic_history = topic_history
-        self._topics = HeldTopics(max_topics, max_kept_bytes, _crowded_out)
+        self._charges = TopicCharges(self.ledger)
+        self._topics = HeldTopics(max_topics, max_stored_bytes or NO_LIMIT, _nothing, may_go=_is_empty)
 
     async def open(self) -> Sequence[StreamRecord]:
         return ()
@@ -107,9 +108,11 @@ class MemoryStore:
         if claim is not None and (earlier := await self.claimed(claim)) is not None:
             return earlier
         epoch = self._new_epoch()
-        log = Log(epoch, max_bytes=self._max_bytes)
+        charge = Charge(self.ledger, record.owner, base_of(record, claim))
+        log = Log(epoch, max_bytes=self._max_bytes, covered=BLOCK_BYTES, cover=charge.cover)
         log.append(events)
-        self._streams[record.id] = _Stream(record, log, epoch, claim)
+        self._streams[record.id] = held = _Stream(record, log, epoch, claim, charge)
+        self._owned.setdefault(record.owner, {})[record.id] = held
         if claim is not None:
             self._claims[claim.key] = (claim, record.id)
         return Fence(record.id, epoch)
@@ -138,7 +141,8 @@ class MemoryStore:
         if events and isinstance(end := events[-1], TERMINAL_TYPES):
             asked, at = asked_only(held.record.request), round(self._now(), 3)
             held.record = msgspec.structs.replace(held.record, request=asked, end=end, ended_at=at)
-            self._keep(held)
+            held.charge.end(held.base, log.weight)
+            self._ended[held.record.id] = held
         held.wake()
         return tail
 
@@ -151,6 +155,9 @@ class MemoryStore:
 
     async def tail(self, stream: str) -> Cursor:
         return self._log(stream).cursor
+
+    async def position(self, stream: str, offset: int) -> Cursor:
+        return self._log(stream).at(offset)
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
         return self._log(stream).read(after, limit=limit, max_bytes=max_bytes)
@@ -166,17 +173,14 @@ class MemoryStore:
     async def list(
         self, *, owner: str | None, status: Status | None, before: str | None, limit: int
     ) -> Sequence[StreamRecord]:
-        newest_first = (held.record for held in reversed(self._streams.values()))
+        streams = self._streams if owner is None else self._owned.get(owner, {})
+        newest_first = (held.record for held in reversed(streams.values()))
         if before is not None:
             self._get(before)
             for record in newest_first:
                 if record.id == before:
                     break
-        wanted = (
-            record
-            for record in newest_first
-            if owner in (None, record.owner) and status in (None, status_of(record.end, running=record.running))
-        )
+        wanted = (record for record in newest_first if status in (None, status_of(record.end, running=record.running)))
         return list(islice(wanted, limit))
 
     async def share(self, share: Share) -> None:
@@ -187,6 +191,7 @@ class MemoryStore:
         self._unshare(held)
         held.shares = {**valid, share.digest: share}
         self._shares |= held.shares
+        held.charge.add(SHARE_BYTES * len(held.shares))
 
     async def shared(self, digest: bytes) -> Share | None:
         return self._shares.get(digest)
@@ -206,9 +211,10 @@ class MemoryStore:
         held = self._open_topic(topic)
         if claim is not None and (earlier := held.claimed(claim)) is not None:
             return earlier
-        log = held.log
-        entry = Entry(log.epochs[-1][0], log.tail + 1, event, len(encode(event)))
-        held.add(entry, event, claim)
+        log, size = held.log, len(encode(event))
+        self._reserve(held, event.sender, weight_of(size, claim))
+        entry = Entry(log.epochs[-1][0], log.tail + 1, event, size)
+        held.add(entry, event, claim, reserved=True)
         self._topics.use(held)
         held.wake()
         return entry.cursor
@@ -217,19 +223,20 @@ class MemoryStore:
         return self._topic(topic).record
 
     async def expire(self, before: float) -> int:
-        expired = [held for held in self._ended_streams() if (held.record.ended_at or 0) < before]
+        # They are in the order of their ends.
+        expired = list(takewhile(lambda held: (held.record.ended_at or 0) < before, self._ended.values()))
         for held in expired:
             self._drop(held)
         unused = [held for held in self._topics if held.unused_since(before)]
         for topic in unused:
-            self._topics.drop(topic)
+            self._drop_topic(topic)
         return len(expired) + sum(topic.published_at is not None for topic in unused)
 
     async def close(self) -> None:
         for held in tuple(self._streams.values()):
             self._drop(held)
         for topic in self._topics:
-            self._topics.drop(topic)
+            self._drop_topic(topic)
 
     def _get(self, stream: str) -> _Stream:
         try:
@@ -252,34 +259,50 @@ class MemoryStore:
         held = self._topics.get(topic)
         if held is None:
             log = Log(self._new_epoch())
-            held = HeldTopic(topic, log, history=self._topic_history, opened_at=self._now())
+            held = HeldTopic(topic, log, history=self._topic_history, opened_at=self._now(), charges=self._charges)
         return held
 
-    def _ended_streams(self) -> list[_Stream]:
-        return [self._streams[stream] for stream in self._ended]
+    def _reserve(self, held: HeldTopic, sender: str, size: int) -> None:
+        """Room for what is published, if need be where the sender's oldest stood in the same topic."""
+        held.pending += 1
+        try:
+            self._charges.reserve(sender, size)
+        except StorageFull:
+            held.give_way(sender, size)
+            self._charges.reserve(sender, size)
+        finally:
+            held.pending -= 1
 
-    def _keep(self, ended: _Stream) -> None:
-        """Makes room for a stream that has just ended, at the cost of those that ended first."""
-        self._ended[ended.record.id] = None
-        self._kept_bytes += ended.size
-        while self._kept_bytes > self._max_kept_bytes and len(self._ended) > 1:
-            unread = (stream for stream in self._ended_streams()[:-1] if not stream.watchers)
-            oldest = next(unread, self._streams[next(iter(self._ended))])
-            logger.info("forgot stream %s before its time: ended streams are too many to keep", oldest.record.id)
-            self._drop(oldest)
+    def _evict(self, account: str, size: int) -> None:
+        """Ended streams first, those that somebody reads last of them; then topics that nobody else is in."""
+        before = self.ledger.of(account)
+        ended = [held for held in self._owned.get(account, {}).values() if held.record.end is not None]
+        own = [*(held for held in ended if not held.watchers), *(held for held in ended if held.watchers)]
+        streams = _count(self._drop(held) for held in own if before - self.ledger.of(account) < size)
+        idle = (held for topic in self._charges.only_of(account) if (held := self._topics.get(topic)) and held.is_idle)
+        topics = _count(self._drop_topic(held) for held in idle if before - self.ledger.of(account) < size)
+        if streams or topics:
+            logger.info("forgot %d streams and %d topics of %s before their time: %s", streams, topics, account, FULL)
 
     def _drop(self, held: _Stream) -> None:
-        stream = held.record.id
+        stream, owner = held.record.id, held.record.owner
         del self._streams[stream]
-        if stream in self._ended:
-            del self._ended[stream]
-            self._kept_bytes -= held.size
+        self._ended.pop(stream, None)
+        del self._owned[owner][stream]
+        if not self._owned[owner]:
+            del self._owned[owner]
         if held.claim is not None:
             del self._claims[held.claim.key]
         self._unshare(held)
+        held.charge.give_back()
         held.wake()
 
+    def _drop_topic(self, held: HeldTopic) -> None:
+        self._charges.drop(held.topic)
+        self._topics.drop(held)
+
     def _unshare(self, held: _Stream) -> None:
+        held.charge.add(-SHARE_BYTES * len(held.shares))
         for digest in held.shares:
             del self._shares[digest]
         held.shares = {}
@@ -294,6 +317,14 @@ class MemoryStore:
         return new_epoch(self._random_bits(64))
 
 
-def _crowded_out(topic: HeldTopic) -> None:
-    if topic.published_at is not None:
-        logger.info("forgot topic %s before its time: topics are too many to keep", topic_name(topic.topic))
+def _is_empty(topic: HeldTopic) -> bool:
+    """What was published is its senders' account's business."""
+    return topic.published_at is None
+
+
+def _nothing(_: HeldTopic) -> None:
+    pass
+
+
+def _count(done: Iterable[None]) -> int:
+    return sum(1 for _ in done)

@@ -23,7 +23,7 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import TERMINAL_TYPES, Event, Published, Terminal
 from tidegate.core.fold import Status
-from tidegate.core.log import Entry, Log
+from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.core.topic import is_topic
 from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
@@ -42,14 +42,21 @@ from tidegate.stores.base import (
     asked_only,
 )
 from tidegate.stores.held_topics import HeldTopic
+from tidegate.stores.ledger import SHARE_BYTES, Ledger
+from tidegate.stores.sqlite_accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite_reader import ReadThread
-from tidegate.stores.sqlite_rows import not_found, to_json
+from tidegate.stores.sqlite_rows import Dropped, not_found, to_json
 from tidegate.stores.sqlite_shares import Shares
 from tidegate.stores.sqlite_shelf import Held, Queued
 from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_topics import QueuedTopic, Topics
+from tidegate.stores.sqlite_witness import Witness
 from tidegate.stores.sqlite_writer import Line, Write, Writer
+from tidegate.stores.topic_charges import TopicCharges
+
+STORED_BYTES_EACH = 1 << 30
+"""What one caller's streams and topics may take in the file: a thousand books."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -61,6 +68,7 @@ class _Threads(msgspec.Struct, frozen=True):
     loop: AbstractEventLoop
     writer: Writer
     reader: ReadThread
+    witness: Witness
 
 
 class SqliteStore:
@@ -79,6 +87,8 @@ class SqliteStore:
         synchronous: Synchronous = "normal",
         create_parents: bool = False,
         topic_history: int = TOPIC_HISTORY,
+        max_stored_bytes: int = 0,
+        max_stored_bytes_each: int = STORED_BYTES_EACH,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
@@ -89,7 +99,15 @@ class SqliteStore:
         self._threads: _Threads | None = None
         self._streams = Streams(self._ask, max_generation_bytes)
         self._shares = Shares(self._ask)
-        self._topics = Topics(self._ask, self._put, history=topic_history, now=now, new_epoch=self._new_epoch)
+        self._accounts = Accounts(each=max_stored_bytes_each, total=max_stored_bytes, more=self._give_way)
+        self._topics = Topics(
+            self._ask,
+            self._put,
+            TopicCharges(self._accounts.ledger),
+            history=topic_history,
+            now=now,
+            new_epoch=self._new_epoch,
+        )
         self._news: dict[Held | HeldTopic, None] = {}
         self._next_key = 1
 
@@ -102,16 +120,21 @@ class SqliteStore:
             unfinished = await read.ask(reader.unfinished)
             self._next_key = 1 + await read.ask(reader.last_key)
             last_topic = await read.ask(published.last_topic)
+            ended = await read.ask(reader.ended_by_owner)
+            topics = await read.ask(published.sizes)
         except BaseException as error:
             await read.close()
             self._file.close()
             raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
-        writer = Writer(name, self._file.connect(), loop, self._committed)
+        witness = Witness(self._file.path)
+        writer = Writer(name, self._file.connect(), loop, self._committed, witness)
         writer.start()
-        self._threads = _Threads(loop, writer, read)
-        self._topics.open(last_topic)
+        self._threads = _Threads(loop, writer, read, witness)
+        self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
+        self._topics.open(last_topic, topics)
         for row, log in unfinished:
-            self._streams.fill(Held(row.key, row.record, log=log))
+            self._streams.fill(Held(row.key, row.record, log=log, charge=self._accounts.live(row.record, None, log)))
+        await self._change(Line(), partial(changes.come_back, now=self._now()), bool)
         return [row.record for row, _ in unfinished]
 
     async def create(
@@ -120,14 +143,16 @@ class SqliteStore:
         epoch = self._new_epoch()
         log = Log(epoch)
         entries, encoded = Queued(record.id, log, self._max_bytes).take(events)
+        line = Opening(self._accounts.live(record, claim))
         key = self._next_key
         self._next_key += 1
 
         def created(earlier: Claimed | None) -> Fence | Claimed:
             if earlier is not None:
+                line.charge.give_back()
                 return earlier
             log.extend(entries)
-            self._streams.fill(Held(key, record, log=log))
+            self._streams.fill(Held(key, record, log=log, charge=line.charge))
             return Fence(record.id, epoch)
 
         create = partial(
@@ -140,11 +165,11 @@ class SqliteStore:
             claim=claim,
         )
         try:
-            return await self._change(Line(), create, created)
+            return await self._change(line, create, created)
         except asyncio.CancelledError:
             # Nobody has its fence: it would never end.
             with suppress(TidegateError):
-                self._start_change(Line(), partial(changes.forget, key=key, stream=record.id), self._dropped(record.id))
+                self._start_change(Line(), partial(changes.forget, key=key, stream=record.id), self._dropped)
             raise
 
     async def claimed(self, claim: Claim) -> Claimed | None:
@@ -196,6 +221,9 @@ class SqliteStore:
         held = await self._streams.found(fence.stream)
         if held.queued is None:
             held = await self._streams.loaded(fence.stream)
+        if held.queued is None and held.log is None:
+            # It is long, and has ended: there is nothing more to note.
+            return
         queued = held.queued or self._streams.settled(held)
         queued.check(fence.epoch)
 
@@ -210,17 +238,34 @@ class SqliteStore:
     async def tail(self, stream: str) -> Cursor:
         if is_topic(stream):
             return (await self._topics.found(stream)).log.cursor
-        return (await self._streams.found(stream)).cursor
+        if (held := self._streams.held(stream)) is not None:
+            return held.cursor
+        _, epochs, tail = await self._ask(partial(reader.position_of, stream=stream))
+        return Cursor(epoch_at(epochs, tail), tail)
+
+    async def position(self, stream: str, offset: int) -> Cursor:
+        if is_topic(stream):
+            return (await self._topics.found(stream)).log.at(offset)
+        held = await self._streams.found(stream)
+        if held.log is not None:
+            return held.log.at(offset)
+        _, epochs, _ = await self._ask(partial(reader.position_of, stream=stream))
+        return Cursor(epoch_at(epochs, offset), offset)
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         threads = self._open_threads()
-        topics = is_topic(stream)
-        held = self._topics.held(stream) if topics else self._streams.held(stream)
+        if is_topic(stream):
+            return self._topics.read(stream, after, limit=limit, max_bytes=max_bytes)
+        held = self._streams.held(stream)
         if held is not None and held.log is not None:
             return held.log.read(after, limit=limit, max_bytes=max_bytes)
 
         async def read_later() -> Found:
-            log = (await self._topics.found(stream)).log if topics else (await self._streams.loaded(stream)).whole
+            log = (await self._streams.loaded(stream)).log
+            if log is None:
+                return await self._ask(
+                    partial(reader.page_of, stream=stream, after=after, limit=limit, max_bytes=max_bytes)
+                )
             return log.read(after, limit=limit, max_bytes=max_bytes)
 
         return heard(threads.loop.create_task(read_later()))
@@ -246,13 +291,19 @@ class SqliteStore:
         return [row.record for row in rows]
 
     async def share(self, share: Share) -> None:
-        await self._change(Line(), partial(changes.share, share=share, now=self._now()), bool)
+        await self._change(
+            Line(), partial(changes.share, share=share, now=self._now()), partial(self._share, share.stream)
+        )
 
     async def shared(self, digest: bytes) -> Share | None:
         return await self._shares.found(digest)
 
     async def unshare(self, stream: str) -> None:
-        await self._change(Line(), partial(changes.unshare, stream=stream), lambda _: self._shares.clear())
+        def unshared(found: tuple[str, int]) -> None:
+            self._share(stream, found)
+            self._shares.clear()
+
+        await self._change(Line(), partial(changes.unshare, stream=stream), unshared)
 
     async def forget(self, stream: str) -> None:
         held = await self._streams.found(stream)
@@ -261,7 +312,7 @@ class SqliteStore:
             queued.forget()
 
         forget = partial(changes.forget, key=held.key, stream=stream)
-        await self._change(queued or Line(), forget, self._dropped(stream))
+        await self._change(queued or Line(), forget, self._dropped)
 
     async def open_topic(self, topic: str) -> Cursor:
         return (await self._topics.opened(topic)).log.cursor
@@ -273,10 +324,10 @@ class SqliteStore:
         return (await self._topics.found(topic)).record
 
     async def expire(self, before: float) -> int:
-        def expired(streams: Sequence[str]) -> int:
-            for stream in streams:
-                self._drop(stream)
-            return len(streams)
+        def expired(dropped: Sequence[Dropped]) -> int:
+            for each in dropped:
+                self._dropped(each)
+            return len(dropped)
 
         expire = partial(changes.expire, ended_before=before)
         count = 0
@@ -292,10 +343,21 @@ class SqliteStore:
         if threads is not None:
             await asyncio.to_thread(threads.writer.stop)
             await threads.reader.close()
+            threads.witness.close()
             self._file.close()
             self._streams.close()
             self._topics.close()
             self._shares.clear()
+            self._accounts.close()
+
+    @property
+    def fault(self) -> str | None:
+        return None if self._threads is None else self._threads.writer.fault
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is kept in the file, by whom."""
+        return self._accounts.ledger
 
     async def _ask(self, question: Callable[[Connection], T]) -> T:
         return await self._open_threads().reader.ask(question)
@@ -313,8 +375,20 @@ class SqliteStore:
     def _put(self, write: Write) -> None:
         self._open_threads().writer.put(write)
 
-    def _dropped(self, stream: str) -> Callable[[None], None]:
-        return lambda _: self._drop(stream)
+    def _dropped(self, dropped: Dropped) -> None:
+        self._accounts.add(dropped.owner, -dropped.size)
+        self._drop(dropped.stream)
+
+    def _share(self, stream: str, found: tuple[str, int]) -> None:
+        owner, shares = found
+        held = self._streams.live(stream)
+        if held is not None and held.charge is not None:
+            held.charge.share(shares)
+        else:
+            self._accounts.add(owner, SHARE_BYTES * shares)
+
+    def _give_way(self, account: str, size: int) -> None:
+        self._topics.give_way(account, size)
 
     def _drop(self, stream: str) -> None:
         self._streams.drop(stream)
@@ -330,7 +404,7 @@ class SqliteStore:
                 if not answer.done():
                     answer.set_result(result)
             else:
-                self._failed(write.line)
+                self._failed(write)
                 if not answer.done():
                     answer.set_exception(write.error)
                     answer.exception()
@@ -338,9 +412,14 @@ class SqliteStore:
         for held in news:
             held.wake()
 
-    def _failed(self, line: Line) -> None:
+    def _failed(self, write: Write) -> None:
+        line = write.line
         if isinstance(line, QueuedTopic):
-            self._topics.arrived(line)
+            self._topics.failed(line, write.published)
+        elif isinstance(line, Opening):
+            line.charge.give_back()
+        elif isinstance(line, Eviction):
+            self._accounts.kept(line)
         elif isinstance(line, Queued) and line.broken:
             self._streams.fall_back(line)
 
@@ -351,11 +430,13 @@ class SqliteStore:
         return entries[-1].offset
 
     def _appended_end(
-        self, held: Held, queued: Queued, entries: Sequence[Entry], end: Terminal, at: float, _: object
+        self, held: Held, queued: Queued, entries: Sequence[Entry], end: Terminal, at: float, charged: int
     ) -> int:
         asked = asked_only(held.record.request)
         held.record = msgspec.structs.replace(held.record, end=end, ended_at=at, request=asked, grace=None, lease=b"")
         tail = self._appended(held, queued, entries, None)
+        if held.charge is not None:
+            self._accounts.end(held.record, held.charge, charged)
         self._streams.end(held)
         return tail
 
@@ -365,7 +446,12 @@ class SqliteStore:
             return self._repeated(held, events, fence, expected)
 
         async def append_later() -> int:
-            return self._repeated(await self._streams.loaded(fence.stream), events, fence, expected)
+            held = await self._streams.loaded(fence.stream)
+            if held.log is not None:
+                return self._repeated(held, events, fence, expected)
+            return await self._ask(
+                partial(reader.repeated, stream=fence.stream, events=events, epoch=fence.epoch, expected=expected)
+            )
 
         return heard(self._open_threads().loop.create_task(append_later()))
 

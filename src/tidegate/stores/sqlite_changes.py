@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from sqlite3 import Connection
 
 import msgspec
@@ -11,7 +11,7 @@ from tidegate.core.events import GenerationRequest, Terminal
 from tidegate.core.fold import status_of
 from tidegate.stores.base import Claim, Claimed, Share, StreamRecord, check_room
 from tidegate.stores.sqlite_reader import claimed
-from tidegate.stores.sqlite_rows import Epochs, insert, not_found, request_json
+from tidegate.stores.sqlite_rows import CHARGE, Dropped, Epochs, insert, not_found, request_json
 
 EXPIRED_STREAMS = 100
 EXPIRED_BYTES = 1 << 20
@@ -23,10 +23,13 @@ VACUUMED_PAGES = 512
 FREE_SHARE = 8
 """An eighth of the file may be free: what comes next needs it, and giving it back means moving what is behind it."""
 
+BATCH_BYTES = 256 << 10
+"""Of a stream that has ended: what is read at once of a long one, but for longer events."""
+
 _COMPACT = """
 INSERT OR REPLACE INTO batches (stream, last, events)
-SELECT ?1, ?2, CAST('[' || group_concat(substr(events, 2, length(events) - 2)) || ']' AS BLOB)
-FROM (SELECT events FROM batches WHERE stream = ?1 ORDER BY last)
+SELECT ?1, ?3, CAST('[' || group_concat(substr(events, 2, length(events) - 2)) || ']' AS BLOB)
+FROM (SELECT events FROM batches WHERE stream = ?1 AND last BETWEEN ?2 AND ?3 ORDER BY last)
 """
 
 
@@ -70,59 +73,102 @@ def end(
     tail: int,
     size: int,
     asked: GenerationRequest | None,
-) -> None:
-    """Ends a stream whose last batch has been written, and makes one batch of all: it takes less room, and one read.
+) -> int:
+    """Ends a stream whose last batch has been written, and makes few batches of all: less room, fewer reads.
 
-    What is for carrying it on is dropped; of the request `asked` is left.
+    What is for carrying it on is dropped; of the request `asked` is left. Answers what its owner is charged from here
+    on.
     """
     connection.execute(
         'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = ?, grace = NULL, '
         "lease = x'' WHERE key = ?",
         (status_of(end, running=True), msgspec.json.encode(end), ended_at, tail, size, request_json(asked), key),
     )
-    connection.execute(_COMPACT, (key, tail))
-    connection.execute("DELETE FROM batches WHERE stream = ? AND last < ?", (key, tail))
+    found = connection.execute("SELECT last, length(events) FROM batches WHERE stream = ? ORDER BY last", (key,))
+    for first, last in _grouped(found.fetchall()):
+        connection.execute(_COMPACT, (key, first, last))
+        connection.execute("DELETE FROM batches WHERE stream = ? AND last >= ? AND last < ?", (key, first, last))
+    return connection.execute(f"SELECT {CHARGE} FROM streams WHERE key = ?", (key,)).fetchone()[0]
 
 
-def share(connection: Connection, share: Share, now: float) -> None:
-    """Keeps a share, in place of those of its stream that have expired. Raises `StreamNotFound` or `TooManyShares`."""
-    key = _key_of(connection, share.stream)
+def _grouped(batches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The first and the last of those that become one batch."""
+    group: list[int] = []
+    room = BATCH_BYTES
+    for last, size in batches:
+        room -= size
+        if group and room < 0:
+            yield group[0], group[-1]
+            group, room = [], BATCH_BYTES - size
+        group.append(last)
+    yield group[0], group[-1]
+
+
+def share(connection: Connection, share: Share, now: float) -> tuple[str, int]:
+    """Keeps a share, in place of those of its stream that have expired. Raises `StreamNotFound` or `TooManyShares`.
+
+    Answers the owner of the stream, and how many more shares it has.
+    """
+    key, owner = _found(connection, share.stream)
     valid = "SELECT count(*) FROM shares WHERE stream = ? AND expires_at > ?"
     check_room(connection.execute(valid, (key, now)).fetchone()[0])
-    connection.execute("DELETE FROM shares WHERE stream = ? AND expires_at <= ?", (key, now))
+    gone = connection.execute("DELETE FROM shares WHERE stream = ? AND expires_at <= ?", (key, now)).rowcount
     connection.execute(
         "INSERT INTO shares (digest, stream, expires_at) VALUES (?, ?, ?)", (share.digest, key, share.expires_at)
     )
+    return owner, 1 - gone
 
 
-def unshare(connection: Connection, stream: str) -> None:
-    """Drops all shares of a stream. Raises `StreamNotFound`."""
-    connection.execute("DELETE FROM shares WHERE stream = ?", (_key_of(connection, stream),))
+def unshare(connection: Connection, stream: str) -> tuple[str, int]:
+    """Drops all shares of a stream, and answers as `share` does. Raises `StreamNotFound`."""
+    key, owner = _found(connection, stream)
+    return owner, -connection.execute("DELETE FROM shares WHERE stream = ?", (key,)).rowcount
 
 
-def forget(connection: Connection, key: int, stream: str) -> None:
+def forget(connection: Connection, key: int, stream: str) -> Dropped:
     """Drops a stream, its log, its claim and its shares. Raises `StreamNotFound`."""
-    if not connection.execute("DELETE FROM streams WHERE key = ? AND id = ?", (key, stream)).rowcount:
+    found = connection.execute(
+        f"SELECT owner, iif(ended_at IS NULL, 0, {CHARGE}) FROM streams WHERE key = ? AND id = ?", (key, stream)
+    ).fetchone()
+    if found is None:
         raise not_found(stream)
+    owner, size = found
+    connection.execute("DELETE FROM streams WHERE key = ?", (key,))
     connection.execute("DELETE FROM batches WHERE stream = ?", (key,))
     connection.execute("DELETE FROM shares WHERE stream = ?", (key,))
+    return Dropped(stream, owner, size)
 
 
-def expire(connection: Connection, ended_before: float) -> Sequence[str]:
+def evict(connection: Connection, owner: str, size: int) -> Sequence[Dropped]:
+    """Drops the owner's oldest streams that have ended, until so many bytes are free, and says which."""
+    found = connection.execute(
+        "SELECT key, id FROM streams WHERE owner = ? AND ended_at IS NOT NULL ORDER BY key", (owner,)
+    )
+    return _dropped(connection, found, size)
+
+
+def expire(connection: Connection, ended_before: float) -> Sequence[Dropped]:
     """Drops some of the streams that ended before then, and says which; none when there are no more."""
     found = connection.execute(
-        "SELECT key, id, size FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
-        (ended_before, EXPIRED_STREAMS),
-    ).fetchall()
-    expired: list[str] = []
-    left = EXPIRED_BYTES
-    for key, stream, size in found:
-        left -= size
-        if expired and left < 0:
+        "SELECT key, id FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (ended_before, EXPIRED_STREAMS)
+    )
+    return _dropped(connection, found.fetchall(), EXPIRED_BYTES)
+
+
+def _dropped(connection: Connection, streams: Iterable[tuple[int, str]], size: int) -> Sequence[Dropped]:
+    dropped: list[Dropped] = []
+    for key, stream in streams:
+        dropped.append(forget(connection, key, stream))
+        size -= dropped[-1].size
+        if size <= 0:
             break
-        forget(connection, key, stream)
-        expired.append(stream)
-    return expired
+    return dropped
+
+
+def come_back(connection: Connection, now: float) -> None:
+    """What was written by a clock that was ahead is not kept until then."""
+    connection.execute("UPDATE streams SET ended_at = ? WHERE ended_at > ?", (now, now))
+    connection.execute("UPDATE topics SET published_at = ? WHERE published_at > ?", (now, now))
 
 
 def expire_topics(connection: Connection, topics: Sequence[str]) -> None:
@@ -143,8 +189,8 @@ def vacuum(connection: Connection) -> bool:
     return True
 
 
-def _key_of(connection: Connection, stream: str) -> int:
-    found = connection.execute("SELECT key FROM streams WHERE id = ?", (stream,)).fetchone()
+def _found(connection: Connection, stream: str) -> tuple[int, str]:
+    found = connection.execute("SELECT key, owner FROM streams WHERE id = ?", (stream,)).fetchone()
     if found is None:
         raise not_found(stream)
-    return found[0]
+    return found

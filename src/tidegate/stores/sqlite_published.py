@@ -107,6 +107,21 @@ def unpublished_since(connection: Connection, before: float, skip: int) -> Seque
     ).fetchall()
 
 
+def between(connection: Connection, key: int, epochs: Epochs, after: int, last: int) -> Sequence[Entry]:
+    """Those of a topic's events that are there, after the one offset and up to the other."""
+    where = "WHERE topic = ? AND offset > ? AND offset <= ? ORDER BY offset"
+    rows = connection.execute(f"SELECT offset, event, NULL, NULL FROM published {where}", (key, after, last))
+    try:
+        return [_entry(epochs, *row)[0] for row in rows]
+    except (msgspec.DecodeError, StopIteration) as error:
+        raise sqlite3.DatabaseError(f"the history of topic {key} is damaged: {error}") from None
+
+
+def sizes(connection: Connection) -> Sequence[tuple[str, int]]:
+    """Each topic, with what its history takes."""
+    return connection.execute("SELECT id, size FROM topics ORDER BY published_at").fetchall()
+
+
 def last_topic(connection: Connection) -> int:
     """The key of the newest topic; 0 where there is none."""
     return connection.execute("SELECT coalesce(max(key), 0) FROM topics").fetchone()[0]

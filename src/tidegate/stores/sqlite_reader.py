@@ -10,13 +10,31 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Event
 from tidegate.core.fold import Status
-from tidegate.core.log import Log
-from tidegate.stores.base import Claim, Claimed, Share, check_body
+from tidegate.core.log import NO_LIMIT, Entry, Log, Page, epoch_at, knows
+from tidegate.core.notices import Gap
+from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
+from tidegate.stores.base import Claim, Claimed, Found, Share, check_body
 from tidegate.stores.sqlite_file import unavailable
-from tidegate.stores.sqlite_rows import COLUMNS, Row, not_found, to_log, to_row
+from tidegate.stores.sqlite_rows import (
+    CHARGE,
+    COLUMNS,
+    LISTED,
+    Epochs,
+    Row,
+    decoded,
+    not_found,
+    to_epochs,
+    to_log,
+    to_row,
+)
 
 T = TypeVar("T")
+
+WHOLE_BYTES = 1 << 20
+"""A log up to this size is read as a whole, and held; a longer one is read by the page, as often as it is asked for."""
 
 logger = logging.getLogger("tidegate.stores")
 
@@ -60,16 +78,77 @@ def row_of(connection: Connection, stream: str) -> Row:
     return to_row(values)
 
 
-def log_of(connection: Connection, stream: str) -> tuple[Row, Log]:
-    """The stream with its log. Raises `StreamNotFound`."""
+def log_of(connection: Connection, stream: str) -> tuple[Row, Log | None]:
+    """The stream with its log, but for a long one, which is read by the page. Raises `StreamNotFound`."""
     row = row_of(connection, stream)
-    return row, _log(connection, row)
+    size = connection.execute("SELECT size FROM streams WHERE key = ?", (row.key,)).fetchone()[0]
+    return row, _log(connection, row) if size is None or size <= WHOLE_BYTES else None
+
+
+def page_of(connection: Connection, stream: str, after: Cursor | None, limit: int, max_bytes: int) -> Found:
+    """As `Store.read`, of a stream that has ended."""
+    key, epochs, tail = position_of(connection, stream)
+    beginning = Cursor(epoch_at(epochs, 0), 0)
+    at = beginning if after is None else after
+    if not knows(epochs, at, first=0, tail=tail):
+        return Gap(at, beginning)
+    found = window(connection, key, epochs, at.offset, limit=limit, max_bytes=max_bytes)
+    return Page(found, found[-1].cursor if found else at, at.offset + len(found) < tail)
+
+
+def window(
+    connection: Connection, key: int, epochs: Epochs, after: int, *, limit: int, max_bytes: int
+) -> Sequence[Entry]:
+    """At most so many entries and, but for the first, bytes, that follow the offset."""
+    found: list[Entry] = []
+    batches = connection.execute(
+        "SELECT last, events FROM batches WHERE stream = ? AND last > ? ORDER BY last", (key, after)
+    )
+    for last, batch in batches:
+        for entry in decoded(batch, epochs, last):
+            if entry.offset <= after:
+                continue
+            max_bytes -= entry.size
+            if found and (max_bytes < 0 or len(found) == limit):
+                return found
+            found.append(entry)
+    return found
+
+
+def position_of(connection: Connection, stream: str) -> tuple[int, Epochs, int]:
+    """The key, the epochs and the tail of a stream that has ended. Raises `StreamNotFound`."""
+    found = connection.execute(
+        "SELECT key, epochs, tail FROM streams WHERE id = ? AND tail IS NOT NULL", (stream,)
+    ).fetchone()
+    if found is None:
+        raise not_found(stream)
+    key, epochs, tail = found
+    return key, to_epochs(epochs), tail
+
+
+def repeated(connection: Connection, stream: str, events: Sequence[Event], epoch: str, expected: int) -> int:
+    """As `Store.append`, to a stream that has ended: what it has already can be repeated."""
+    key, epochs, tail = position_of(connection, stream)
+    if epoch != epochs[-1][0]:
+        raise Fenced("another process fills this stream now")
+    if expected == tail:
+        raise StreamEnded("the stream has ended")
+    found = window(connection, key, epochs, expected, limit=max(1, len(events)), max_bytes=NO_LIMIT)
+    if [entry.event for entry in found][: len(events)] != list(events):
+        raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
+    return expected + len(events)
 
 
 def unfinished(connection: Connection) -> Sequence[tuple[Row, Log]]:
     """The streams without an end, oldest first."""
     found = connection.execute(f"SELECT {COLUMNS} FROM streams WHERE ended_at IS NULL ORDER BY key").fetchall()
     return [(row, _log(connection, row)) for row in map(to_row, found)]
+
+
+def ended_by_owner(connection: Connection) -> Sequence[tuple[str, int]]:
+    """What the streams that have ended are charged to whom."""
+    where = "FROM streams WHERE ended_at IS NOT NULL GROUP BY owner"
+    return connection.execute(f"SELECT owner, sum({CHARGE}) {where}").fetchall()
 
 
 def last_key(connection: Connection) -> int:
@@ -106,7 +185,7 @@ def page(connection: Connection, owner: str | None, status: Status | None, befor
         wanted.append(("key < ?", row_of(connection, before).key))
     where = " AND ".join(condition for condition, _ in wanted) or "true"
     found = connection.execute(
-        f"SELECT {COLUMNS} FROM streams WHERE {where} ORDER BY key DESC LIMIT ?", [*(v for _, v in wanted), limit]
+        f"SELECT {LISTED} FROM streams WHERE {where} ORDER BY key DESC LIMIT ?", [*(v for _, v in wanted), limit]
     )
     return [to_row(values) for values in found.fetchall()]
 

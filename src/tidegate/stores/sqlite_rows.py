@@ -15,10 +15,20 @@ from tidegate.core.fold import status_of
 from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Claim, StreamRecord
+from tidegate.stores.ledger import SHARE_BYTES, STREAM_BYTES
 
 Epochs = Sequence[tuple[str, int]]
 
 COLUMNS = 'key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, "end", request'
+
+LISTED = COLUMNS.replace(", request", ", iif(length(request) > 4096, NULL, request), length(request) > 4096")
+"""The same for a list, which is of a hundred streams, say, without their long requests."""
+
+CHARGE = (
+    f"{STREAM_BYTES} + coalesce(size, 0) + length(metadata) + coalesce(length(request), 0) "
+    f"+ coalesce(length(claim), 0) + {SHARE_BYTES} * (SELECT count(*) FROM shares WHERE shares.stream = streams.key)"
+)
+"""What a stream that has ended is charged to its owner; of a live one, without its log."""
 
 _INSERT = """
 INSERT INTO streams (key, id, owner, model, status, running, created_at, grace, lease, claim, digest, epochs, metadata,
@@ -33,13 +43,25 @@ _request: msgspec.json.Decoder[GenerationRequest] = msgspec.json.Decoder(Generat
 _events: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 
 
+class Dropped(msgspec.Struct, frozen=True):
+    """A stream that is not in the file any more. `size` is what was charged for it: 0 where it was live."""
+
+    stream: str
+    owner: str
+    size: int
+
+
 class Row(msgspec.Struct, frozen=True):
-    """A stream without its log, as the file has it; `tail` is None while the stream is live."""
+    """A stream without its log, as the file has it; `tail` is None while the stream is live.
+
+    A `partial` one has no request, which is too long to be read for a list.
+    """
 
     key: int
     record: StreamRecord
     epochs: Epochs
     tail: int | None
+    partial: bool = False
 
     @property
     def cursor(self) -> Cursor | None:
@@ -76,8 +98,9 @@ def request_json(request: GenerationRequest | None) -> bytes | None:
 
 
 def to_row(values: Sequence[Any]) -> Row:
-    """Reads `COLUMNS`. Raises `sqlite3.DatabaseError` where they make no sense."""
-    key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, end, request = values
+    """Reads `COLUMNS`, or `LISTED`. Raises `sqlite3.DatabaseError` where they make no sense."""
+    key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, *rest = values
+    end, request, *partial = rest
     try:
         record = StreamRecord(
             id=id,
@@ -92,14 +115,34 @@ def to_row(values: Sequence[Any]) -> Row:
             end=_end.decode(end) if end is not None else None,
             ended_at=ended_at,
         )
-        return Row(key, record, _epochs.decode(epochs), tail)
+        return Row(key, record, _epochs.decode(epochs), tail, partial=any(partial))
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
         raise sqlite3.DatabaseError(f"the row of stream {id} is damaged: {error}") from None
+
+
+def to_epochs(column: bytes) -> Epochs:
+    """Reads the column."""
+    return _epochs.decode(column)
 
 
 def to_json(encoded: Iterable[bytes]) -> bytes:
     """The events of one batch."""
     return b"[" + b",".join(encoded) + b"]"
+
+
+def decoded(batch: bytes, epochs: Epochs, last: int) -> list[Entry]:
+    """The entries of one batch. Raises `sqlite3.DatabaseError` where it makes no sense."""
+    try:
+        found = _events.decode(batch)
+        first = last - len(found) + 1
+        return [_entry(raw, epochs, first + n) for n, raw in enumerate(found)]
+    except (msgspec.DecodeError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"a batch of events before {last} is damaged: {error}") from None
+
+
+def _entry(raw: msgspec.Raw, epochs: Epochs, offset: int) -> Entry:
+    event: Event = decode(raw)  # type: ignore[arg-type]
+    return Entry(epoch_at(epochs, offset), offset, event, len(raw))  # type: ignore[arg-type]
 
 
 def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
@@ -108,9 +151,7 @@ def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
     try:
         for last, events in batches:
             for raw in _events.decode(events):
-                event: Event = decode(raw)  # type: ignore[arg-type]
-                offset = len(entries) + 1
-                entries.append(Entry(epoch_at(row.epochs, offset), offset, event, len(raw)))  # type: ignore[arg-type]
+                entries.append(_entry(raw, row.epochs, len(entries) + 1))
             if last != len(entries):
                 raise sqlite3.DatabaseError(f"the log of stream {row.record.id} is not whole before {last}")
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:

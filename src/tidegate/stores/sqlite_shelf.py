@@ -6,24 +6,28 @@ from collections.abc import Callable, Sequence
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES, Event, encode
-from tidegate.core.log import Entry, Log
+from tidegate.core.log import EVENT_BYTES, Entry, Log, begin_epoch, excess
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
 from tidegate.stores.base import StreamRecord
+from tidegate.stores.sqlite_accounts import LiveCharge
 from tidegate.stores.sqlite_rows import not_found
 from tidegate.stores.sqlite_writer import Line
 from tidegate.stores.watchers import wake_all
 
-KEPT_BYTES = 32 << 20
-"""Logs of ended streams, as JSON: some million tokens, which take 180 MB of memory. They can be read again any time."""
+KEPT_BYTES = 64 << 20
+"""Of memory, for ended streams, with or without their logs: some 300,000 tokens. They can be read again any time."""
 
 KEPT_STREAMS = 16384
-"""Ended streams, with or without their logs, some 2 KB each: more than are asked for between a `get` and a `watch`."""
+"""More than are asked for between a `get` and a `watch`."""
+
+RECORD_BYTES = 1024
+"""What a stream takes besides its log and its question."""
 
 
 class Queued(Line):
     """Where a live stream will be once all that is queued for it is committed; what is asked of it is decided here."""
 
-    def __init__(self, stream: str, log: Log, max_bytes: int) -> None:
+    def __init__(self, stream: str, log: Log, max_bytes: int, charge: LiveCharge | None = None) -> None:
         super().__init__()
         self.stream = stream
         self._log = log
@@ -31,6 +35,8 @@ class Queued(Line):
         self.epochs = list(log.epochs)
         self.tail = log.tail
         self.size = log.size
+        self._weight = log.weight
+        self._charge = charge
         self.ended = log.end is not None
         self.forgotten = False
         self.entries: list[Entry] = []
@@ -49,9 +55,9 @@ class Queued(Line):
         return True
 
     def take(self, events: Sequence[Event]) -> tuple[list[Entry], list[bytes]]:
-        """The entries that the events become at the tail, and their JSON. Raises `TooLong`."""
+        """The entries that the events become at the tail, and their JSON. Raises `TooLong` or `StorageFull`."""
         epoch = self.epochs[-1][0]
-        offset, size = self.tail, self.size
+        offset, size, weight = self.tail, self.size, self._weight
         entries: list[Entry] = []
         encoded: list[bytes] = []
         ended = False
@@ -64,9 +70,12 @@ class Queued(Line):
                 ended = True
             else:
                 size += len(data)
+                weight += EVENT_BYTES + len(data) + excess(event, len(data))
         if size > max(self._max_bytes, self.size):
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
-        self.tail, self.size, self.ended = offset, size, ended
+        if self._charge is not None and weight > self._charge.covered:
+            self._charge.cover(size, weight)
+        self.tail, self.size, self._weight, self.ended = offset, size, weight, ended
         self.entries += entries
         return entries, encoded
 
@@ -82,7 +91,7 @@ class Queued(Line):
             raise not_found(self.stream)
         if self.ended:
             raise StreamEnded("the stream has ended")
-        self.epochs.append((epoch, self.tail))
+        begin_epoch(self.epochs, epoch, self.tail)
 
     def check(self, epoch: str) -> None:
         """Raises `Fenced` for any epoch but the last, `StreamNotFound` where the stream is being forgotten."""
@@ -105,14 +114,25 @@ class Queued(Line):
 
 
 class Held:
-    """One stream. `log` is None where it has not been read, `queued` is None once the stream has ended."""
+    """One stream. `log` is None where it has not been read, which is never so where it is `long`. `queued` and `charge`
+    are None once the stream has ended."""
 
-    def __init__(self, key: int, record: StreamRecord, *, log: Log | None = None, cursor: Cursor | None = None) -> None:
+    def __init__(
+        self,
+        key: int,
+        record: StreamRecord,
+        *,
+        log: Log | None = None,
+        cursor: Cursor | None = None,
+        charge: LiveCharge | None = None,
+    ) -> None:
         self.key = key
         self.record = record
         self.log = log
         self.queued: Queued | None = None
         self.watchers: dict[object, Callable[[], None]] = {}
+        self.charge = charge
+        self.long = False
         self._cursor = cursor
 
     @property
@@ -131,15 +151,21 @@ class Held:
 
     @property
     def size(self) -> int:
-        """Bytes of its log, as JSON."""
-        return self.log.size if self.log is not None else 0
+        """Bytes of memory, about."""
+        question = self.record.request.question if self.record.request is not None else None
+        return RECORD_BYTES + len(question or "") + (self.log.weight if self.log is not None else 0)
+
+    def let_go(self) -> None:
+        """Of the log, which can be read again."""
+        self._cursor, self.log = self.cursor, None
 
     def wake(self) -> None:
         wake_all(self.record.id, self.watchers)
 
 
 class Shelf:
-    """Streams that have ended. Those that were asked for least lately go first, those that are watched stay."""
+    """Streams that have ended. Those that were asked for least lately go first; those that are watched lose their logs,
+    and stay."""
 
     def __init__(self, max_bytes: int = KEPT_BYTES, max_streams: int = KEPT_STREAMS) -> None:
         self._held: dict[str, Held] = {}
@@ -159,12 +185,14 @@ class Shelf:
         self._bytes += held.size
         self._make_room(held)
 
-    def load(self, stream: str, log: Log) -> None:
-        """Gives a stream that is kept its log."""
+    def load(self, stream: str, log: Log | None) -> None:
+        """Gives a stream that is kept its log, or notes that it is too long to be held."""
         held = self.get(stream)
-        if held is not None and held.log is None:
+        if held is not None and log is None:
+            held.long = True
+        elif held is not None and held.log is None and log is not None:
             held.log = log
-            self._bytes += held.size
+            self._bytes += log.weight
             self._make_room(held)
 
     def drop(self, stream: str) -> Held | None:
@@ -182,10 +210,18 @@ class Shelf:
 
     def _make_room(self, newest: Held) -> None:
         while self._is_full():
-            unused = (stream for stream, held in self._held.items() if held is not newest and not held.watchers)
+            unused = (held for held in self._held.values() if held is not newest and _can_go(held))
             if (oldest := next(unused, None)) is None:
                 return
-            self.drop(oldest)
+            if not oldest.watchers:
+                self.drop(oldest.record.id)
+            elif oldest.log is not None:
+                self._bytes -= oldest.log.weight
+                oldest.let_go()
 
     def _is_full(self) -> bool:
         return self._bytes > self._max_bytes or len(self._held) > self._max_streams
+
+
+def _can_go(held: Held) -> bool:
+    return not held.watchers or held.log is not None

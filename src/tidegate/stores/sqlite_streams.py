@@ -35,6 +35,10 @@ class Streams:
         """The stream, if it is in memory."""
         return self._live.get(stream) or self._ended.get(stream)
 
+    def live(self, stream: str) -> Held | None:
+        """The stream, if it is live."""
+        return self._live.get(stream)
+
     async def found(self, stream: str) -> Held:
         """The stream; its log has perhaps not been read. Raises `StreamNotFound`."""
         while (held := self.held(stream)) is None:
@@ -44,8 +48,8 @@ class Streams:
         return held
 
     async def loaded(self, stream: str) -> Held:
-        """The stream with its log, which all who ask for it at once share. Raises `StreamNotFound`."""
-        while (held := await self.found(stream)).log is None:
+        """The stream with its log, unless it is `long`; who ask for it at once share it. Raises `StreamNotFound`."""
+        while (held := await self.found(stream)).log is None and not held.long:
             if (load := self._loads.get(stream)) is None:
                 self._loads[stream] = load = heard(asyncio.ensure_future(self._load(stream)))
                 load.add_done_callback(lambda _: self._loads.pop(stream, None))
@@ -61,7 +65,7 @@ class Streams:
         """Holds what was read from the file while so many had been `forgotten`."""
         for row in rows if forgotten == self._forgotten else ():
             # A row without a tail is of a live stream, which has been created, or has ended, a moment ago.
-            if row.cursor is not None and self.held(row.record.id) is None:
+            if row.cursor is not None and not row.partial and self.held(row.record.id) is None:
                 self._ended.put(Held(row.key, row.record, cursor=row.cursor))
 
     def fill(self, held: Held) -> None:
@@ -77,19 +81,21 @@ class Streams:
 
     def end(self, held: Held) -> None:
         """A live stream has its end."""
-        held.queued = None
+        held.queued = held.charge = None
         del self._live[held.record.id]
         self._ended.put(held)
 
     def settled(self, held: Held) -> Queued:
         """What is asked of a stream for which nothing is queued is decided by this."""
-        return Queued(held.record.id, held.whole, self._max_bytes)
+        return Queued(held.record.id, held.whole, self._max_bytes, held.charge)
 
     def drop(self, stream: str) -> None:
         """A stream is forgotten, and whoever waits for it is woken."""
         self._forgotten += 1
         held = self._live.pop(stream, None) or self._ended.drop(stream)
         if held is not None:
+            if held.charge is not None:
+                held.charge.give_back()
             held.wake()
 
     def close(self) -> None:
@@ -102,7 +108,7 @@ class Streams:
 
     async def _load(self, stream: str) -> None:
         forgotten = self._forgotten
-        found: tuple[Row, Log] = await self._ask(partial(reader.log_of, stream=stream))
+        found: tuple[Row, Log | None] = await self._ask(partial(reader.log_of, stream=stream))
         row, log = found
         if forgotten == self._forgotten:
             self.keep([row], forgotten)

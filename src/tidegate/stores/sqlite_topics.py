@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import Future, Task
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from sqlite3 import Connection
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published, encode
-from tidegate.core.log import Entry, Log
+from tidegate.core.log import Entry, Log, Page
+from tidegate.core.notices import Gap
 from tidegate.core.topic import is_topic
-from tidegate.errors import StoreUnavailable, TidegateError
+from tidegate.errors import StorageFull, StoreUnavailable, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
-from tidegate.stores.base import Claim, Unwatch, check_body
-from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic
+from tidegate.stores.base import Claim, Found, Unwatch, check_body
+from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
+from tidegate.stores.ledger import FULL, Ledger
 from tidegate.stores.sqlite_published import PublishedRow
 from tidegate.stores.sqlite_streams import Ask, heard
 from tidegate.stores.sqlite_writer import Line, Write
+from tidegate.stores.topic_charges import TopicCharges
 
-KEPT_BYTES = 32 << 20
-"""Histories, as JSON, but for those that are watched. They can be read again any time."""
+KEPT_BYTES = 64 << 20
+"""Of memory, for histories, but for those that are watched. They can be read again any time."""
 
 KEPT_TOPICS = 16384
 """For the same reason."""
+
+TRIES = 5
+"""To read what the history loses in the same moment."""
+
+NOBODY = ""
+"""The account of what was published before this process, as long as it has not been read."""
+
+logger = logging.getLogger("tidegate.stores")
 
 _Waiting = tuple[Published, Claim | None, Future[Cursor]]
 
@@ -58,7 +70,7 @@ class QueuedTopic(Line):
 
     def committed(self, row: PublishedRow) -> None:
         """The topic itself has it now."""
-        self.held.add(row.entry, row.event, row.claim)
+        self.held.add(row.entry, row.event, row.claim, reserved=True)
         claim = row.claim
         if claim is not None and self._claims[claim.key][1] == row.entry.cursor:
             del self._claims[claim.key]
@@ -74,6 +86,7 @@ class Topics:
         self,
         ask: Ask,
         put: Callable[[Write], None],
+        charges: TopicCharges,
         *,
         history: int,
         now: Callable[[], float],
@@ -83,10 +96,11 @@ class Topics:
     ) -> None:
         self._ask = ask
         self._put = put
+        self._charges = charges
         self._history = history
         self._now = now
         self._new_epoch = new_epoch
-        self._held = HeldTopics(max_topics, max_bytes, lambda _: None)
+        self._held = HeldTopics(max_topics, max_bytes, lambda _: None, again=True)
         self._lines: dict[str, QueuedTopic] = {}
         self._loads: dict[str, Task[bool]] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
@@ -94,10 +108,15 @@ class Topics:
         self._filler = ""
         self._last_key = 0
 
-    def open(self, last_key: int) -> None:
-        """From here on this process fills the topics; `last_key` is the newest one's."""
+    def open(self, last_key: int, sizes: Iterable[tuple[str, int]] = ()) -> None:
+        """From here on this process fills the topics; `last_key` is the newest one's.
+
+        The `sizes` of those that are there are charged to nobody, until it is read who published to them.
+        """
         self._filler = self._new_epoch()
         self._last_key = last_key
+        for topic, size in sizes:
+            self._charges.add(topic, NOBODY, size)
 
     def held(self, topic: str) -> HeldTopic | None:
         """The topic, if it is in memory."""
@@ -121,6 +140,15 @@ class Topics:
         self._held.use(held)
         return held
 
+    def read(self, topic: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
+        """As `Store.read`."""
+        held = self._held.get(topic)
+        if held is not None:
+            found = held.log.read(after, limit=limit, max_bytes=max_bytes)
+            if not held.is_away(found):
+                return found
+        return heard(asyncio.get_running_loop().create_task(self._read_later(topic, after, limit, max_bytes)))
+
     def watch(self, topic: str, wake: Callable[[], None]) -> Unwatch:
         """Raises `StreamNotFound` where the topic is not in memory."""
         held = self._held.get(topic)
@@ -139,6 +167,26 @@ class Topics:
             self._waiting.setdefault(topic, []).append((event, claim, answer))
             self._load(topic)
         return heard(answer)
+
+    def give_way(self, account: str, size: int) -> None:
+        """Forgets topics that hold only what this account published, least lately published to first."""
+        topics: list[str] = []
+        for topic in self._charges.only_of(account):
+            if size <= 0 or not self._filler:
+                break
+            held = self._held.get(topic)
+            if topic not in self._loads and topic not in self._leaving and (held is None or held.is_idle):
+                size -= self._charges.of(topic)[account]
+                topics.append(topic)
+        if topics:
+            logger.info("forgot %d topics of %s before their time: %s", len(topics), account or "unknown senders", FULL)
+            heard(self._forget(topics))
+
+    def failed(self, line: QueuedTopic, row: PublishedRow | None) -> None:
+        """One of the publications of the line could not be written."""
+        if row is not None:
+            self._charges.release(row.event.sender, weight_of(row.entry.size, row.claim))
+        self.arrived(line)
 
     def arrived(self, line: QueuedTopic) -> None:
         """One of the publications of the line is committed, or has failed."""
@@ -166,20 +214,42 @@ class Topics:
         self._filler = ""
         for held in self._held:
             self._held.drop(held)
+        self._charges.clear()
+
+    async def _read_later(self, topic: str, after: Cursor | None, limit: int, max_bytes: int) -> Found:
+        for _ in range(TRIES):
+            held = await self.found(topic)
+            found = held.log.read(after, limit=limit, max_bytes=max_bytes)
+            if isinstance(found, Gap) or not held.is_away(found):
+                return found
+            first, last = found.entries[0].offset, found.entries[-1].offset
+            epochs = tuple(held.log.epochs)
+            entries: Sequence[Entry] = await self._ask(
+                partial(published.between, key=held.key, epochs=epochs, after=first - 1, last=last)
+            )
+            if [entry.offset for entry in entries] == list(range(first, last + 1)):
+                return Page(entries, found.after, found.more)
+        raise StoreUnavailable("the topic's history cannot be read")
 
     def _made(self, topic: str) -> HeldTopic:
         held = self._held.get(topic)
         if held is None:
             self._last_key += 1
             log = Log(self._new_epoch())
-            held = HeldTopic(topic, log, history=self._history, opened_at=self._now(), key=self._last_key)
+            held = self._new(topic, log, self._now(), self._last_key)
             self._held.use(held)
         return held
 
+    def _new(self, topic: str, log: Log, now: float, key: int, charges: TopicCharges | None = None) -> HeldTopic:
+        return HeldTopic(topic, log, history=self._history, opened_at=now, key=key, charges=charges or self._charges)
+
     def _publish(self, held: HeldTopic, event: Published, claim: Claim | None, answer: Future[Cursor]) -> None:
         line = self._lines.get(held.topic) or QueuedTopic(held)
+        encoded = encode(event)
         try:
             earlier = line.claimed(claim) if claim is not None else None
+            if earlier is None:
+                self._reserve(held, event.sender, weight_of(len(encoded), claim))
         except TidegateError as error:
             if not answer.done():
                 answer.set_exception(error)
@@ -189,10 +259,20 @@ class Topics:
         if earlier is not None:
             self._put(Write(answer, line, apply=lambda _: self._repeated(line, earlier)))
             return
-        encoded = encode(event)
         entry = line.take(event, len(encoded), claim)
         row = self._row(held, entry, event, encoded, claim)
         self._put(Write(answer, line, published=row, apply=lambda _: self._published(line, row)))
+
+    def _reserve(self, held: HeldTopic, sender: str, size: int) -> None:
+        """Room for what is published, if need be where the sender's oldest stood in the same topic."""
+        held.pending += 1
+        try:
+            self._charges.reserve(sender, size)
+        except StorageFull:
+            held.give_way(sender, size)
+            self._charges.reserve(sender, size)
+        finally:
+            held.pending -= 1
 
     def _row(
         self, held: HeldTopic, entry: Entry, event: Published, encoded: bytes, claim: Claim | None
@@ -255,6 +335,7 @@ class Topics:
         held, last_filler = found
         if last_filler != filler:
             held.log.begin_epoch(self._new_epoch())
+        held.charge_to(self._charges)
         self._held.use(held)
         return True
 
@@ -264,10 +345,11 @@ class Topics:
         if rows is None:
             return None
         log = Log.restore(rows.epochs, (), dropped=rows.entries[0][0].offset - 1)
-        held = HeldTopic(topic, log, history=self._history, opened_at=now, key=rows.key)
+        # Charged here, on this thread, to nobody's account.
+        held = self._new(topic, log, now, rows.key, TopicCharges(Ledger(each=0, total=0, evict=_nothing)))
         for entry, event, claim in rows.entries:
             held.add(entry, event, claim)
-        held.state = rows.state
+        held.remember(rows.state)
         return held, rows.filler
 
     def _unused(self, page: Sequence[tuple[str, int]], before: float) -> tuple[list[str], int]:
@@ -290,9 +372,14 @@ class Topics:
         gone: Future[None] = asyncio.get_running_loop().create_future()
         gone.add_done_callback(lambda _: [self._leaving.pop(topic, None) for topic in topics])
         for topic in topics:
+            self._charges.drop(topic)
             self._leaving[topic] = gone
             if (held := self._held.get(topic)) is not None:
                 self._held.drop(held)
         change = partial(changes.expire_topics, topics=topics)
         self._put(Write(gone, Line(), change=change, apply=lambda _: None))
         return gone
+
+
+def _nothing(account: str, size: int) -> None:
+    pass

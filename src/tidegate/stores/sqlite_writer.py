@@ -13,11 +13,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from sqlite3 import Connection
 from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
 from tidegate.errors import TidegateError
 from tidegate.stores.sqlite_file import unavailable
 from tidegate.stores.sqlite_published import PublishedRow, insert
+from tidegate.stores.sqlite_witness import Witness
 
 ROWS = (256, 64, 16, 4, 1)
 """Batches per statement: each statement costs the thread its turn at the interpreter, so there should be few."""
@@ -29,6 +31,21 @@ _INSERT = {
 logger = logging.getLogger("tidegate.stores")
 
 Row = tuple[int, int, bytes]
+
+
+CHECK_SECONDS = 2.0
+"""How often the file is looked at while nothing is written."""
+
+
+LOOK_SECONDS = 0.05
+"""How old a look may be for something to be acknowledged on it: looking anew takes as long as a small commit, 20 us."""
+
+AGAIN_SECONDS = 0.05
+"""Before a file is taken for lost."""
+
+
+class Vanished(sqlite3.OperationalError):
+    """The file is not the one that stands at its name any more: nobody would ever read what is written now."""
 
 
 class Broken(Exception):
@@ -76,10 +93,18 @@ class Writer:
     """Owns the connection. `committed` is called on the loop's thread with each group, in order."""
 
     def __init__(
-        self, name: str, connection: Connection, loop: AbstractEventLoop, committed: Callable[[Sequence[Write]], None]
+        self,
+        name: str,
+        connection: Connection,
+        loop: AbstractEventLoop,
+        committed: Callable[[Sequence[Write]], None],
+        witness: Witness,
     ) -> None:
+        self.fault: str | None = None
         self._name = name
+        self._witness = witness
         self._failing = False
+        self._looked = 0.0
         self._connection = connection
         self._loop = loop
         self._committed = committed
@@ -105,9 +130,36 @@ class Writer:
                     self._loop.call_soon_threadsafe(self._committed, group)
         self._connection.close()
 
+    def _first(self) -> Write | None:
+        """Waits for something to write, and looks at the file meanwhile."""
+        while True:
+            try:
+                return self._queue.get(timeout=CHECK_SECONDS)
+            except Empty:
+                self._look()
+
+    def _check(self) -> None:
+        """Raises `Vanished`."""
+        if monotonic() >= self._looked + LOOK_SECONDS:
+            self._look()
+        if self.fault is not None:
+            raise Vanished(self.fault)
+
+    def _look(self) -> None:
+        before, self.fault = self.fault, self._witness.fault()
+        if self.fault is not None and before is None:
+            # Whoever else writes the log back, a backup say, makes the file look cut off for a moment.
+            sleep(AGAIN_SECONDS)
+            self.fault = self._witness.fault()
+        self._looked = monotonic()
+        if self.fault is not None and before is None:
+            logger.error("the store %s is lost: %s; put it back, or restart", self._name, self.fault)
+        elif self.fault is None and before is not None:
+            logger.warning("the store %s is back", self._name)
+
     def _group(self) -> tuple[list[Write], bool]:
         group: list[Write] = []
-        write = self._queue.get()
+        write = self._first()
         while write is not None:
             group.append(write)
             try:
@@ -121,7 +173,7 @@ class Writer:
         try:
             self._transact(whole)
         except Exception as error:
-            if len(whole) > 1 and not _is_busy(error):
+            if len(whole) > 1 and not _is_busy(error) and not isinstance(error, Vanished):
                 # Whose fault it is shows when each is tried by itself: one that cannot be written stops nobody else's.
                 for write in whole:
                     self._write((write,))
@@ -160,7 +212,9 @@ class Writer:
                     self._change(write, write.change)
             self._insert(rows)
             insert(connection, published)
+            self._check()
             connection.execute("COMMIT")
+            self._witness.wrote()
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -32,24 +32,19 @@ async def pages(store: Store, stream: str) -> AsyncGenerator[Sequence[Entry]]:
         await asyncio.sleep(0)
 
 
-async def fold(store: Store, stream: str) -> Fold:
-    """The log so far, folded."""
-    folded = Fold()
+async def fold(store: Store, stream: str, *, most: int | None = None) -> Fold:
+    """The log so far, folded; where it has more than `most` bytes its first event alone."""
+    folded, size = Fold(), 0
+    first: Sequence[Entry] = ()
     async for page in pages(store, stream):
+        first = first or page[:1]
+        size += sum(entry.size for entry in page)
+        if most is not None and size > most:
+            folded = Fold()
+            folded.add(first)
+            break
         folded.add(page)
     return folded
-
-
-async def cursor_at(store: Store, stream: str, offset: int) -> Cursor:
-    """The position after the event at the offset. Raises `StreamNotFound` where there is none."""
-    tail = await store.tail(stream)
-    if offset == tail.offset:
-        return tail
-    async for page in pages(store, stream):
-        for entry in page:
-            if entry.offset == offset:
-                return entry.cursor
-    raise StreamNotFound(f"there is no stream {stream[:64]!r}")
 
 
 async def beginning(store: Store, stream: str) -> Cursor:
@@ -63,7 +58,16 @@ async def beginning(store: Store, stream: str) -> Cursor:
 
 async def holds(store: Store, stream: str, after: int, events: Sequence[Event]) -> bool:
     """Whether exactly these events stand right after the offset: then an append of them has only been repeated."""
-    found: list[Event] = []
-    async for page in pages(store, stream):
-        found += [entry.event for entry in page if after < entry.offset <= after + len(events)]
-    return bool(events) and found == list(events)
+    if not events or after + len(events) > (await store.tail(stream)).offset:
+        return False
+    at, found = await store.position(stream, after), 0
+    while found < len(events):
+        answer = store.read(stream, at, limit=min(PAGE_ENTRIES, len(events) - found), max_bytes=PAGE_BYTES)
+        page = await answer if isinstance(answer, Future) else answer
+        if isinstance(page, Gap) or [entry.event for entry in page.entries] != list(
+            events[found : found + len(page.entries)]
+        ):
+            return False
+        at, found = page.after, found + len(page.entries)
+        await asyncio.sleep(0)
+    return True

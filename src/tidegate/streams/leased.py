@@ -91,15 +91,15 @@ class Leased:
             self._postpone()
             return True
 
-    async def append(self, token: str, expected: int, events: Sequence[Event]) -> int:
-        """Appends and renews the lease; the new tail. Without events it only renews.
+    async def append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
+        """Appends and renews the lease; the position after the events, and whether they were new. None only renew it.
 
-        Raises `Fenced` with any token but the present one's, `OffsetMismatch` or `StoreUnavailable`; and `TooLong`,
-        which ends the stream.
+        Raises `Fenced` with any token but the present one's, `OffsetMismatch`, `StorageFull` or `StoreUnavailable`; and
+        `TooLong`, which ends the stream.
         """
         return await self._unbroken(self._append(token, expected, events))
 
-    async def _append(self, token: str, expected: int, events: Sequence[Event]) -> int:
+    async def _append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
         async with self._turn:
             if self._ending is not None or not compare_digest(digest(token), self._lease):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
@@ -109,11 +109,11 @@ class Leased:
             tail = await self._stored(events, expected)
             # A commit may have taken long; the producer could not renew meanwhile.
             self._postpone()
-            self._tail = max(self._tail, tail)
-            self._pieces += sum(isinstance(event, Content) for event in events)
+            fresh, self._tail = tail > self._tail, max(self._tail, tail)
+            self._pieces += sum(isinstance(event, Content) for event in events) if fresh else 0
             if events and isinstance(end := events[-1], TERMINAL_TYPES):
                 self._finish(end)
-            return tail
+            return tail, fresh
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
         """Ends the stream as `cancelled`, unless it has another end already."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event, Failed, Started
 from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, Interrupted, StoreUnavailable, StreamEnded
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.generation import Generation
-from tidegate.streams.history import cursor_at, holds
+from tidegate.streams.history import holds
 from tidegate.streams.leased import Leased, digest
 from tidegate.streams.quotas import Place, Quotas
 
@@ -18,6 +20,13 @@ CLIENT = "client"
 """Stands where the model's name does."""
 
 Live = Generation | Leased
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The position after the events, and whether they are `fresh`: an append may have been repeated."""
+
+    after: Cursor
+    fresh: bool
 
 
 class Leases:
@@ -61,11 +70,11 @@ class Leases:
             self.adopt(fence, 1, record.lease, place)
         return record.id, token
 
-    async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Cursor:
-        """The position after the events; see `Service.append`."""
-        live = self._live.get(record.id)
+    async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Appended:
+        """See `Service.append`."""
+        live, fresh = self._live.get(record.id), False
         if isinstance(live, Leased):
-            offset = await live.append(token, expected, events)
+            offset, fresh = await live.append(token, expected, events)
         elif live is not None:
             raise Fenced("this stream is filled by its model")
         else:
@@ -73,7 +82,7 @@ class Leases:
             if not await holds(self._store, record.id, expected, events):
                 raise _too_late(record)
             offset = expected + len(events)
-        return await cursor_at(self._store, record.id, offset)
+        return Appended(await self._store.position(record.id, offset), fresh)
 
     def adopt(self, fence: Fence, tail: int, lease: bytes, place: Place) -> None:
         """Waits for the producer of a live stream, whose lease's token has this digest."""

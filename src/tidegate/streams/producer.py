@@ -21,6 +21,7 @@ from tidegate.core.events import (
 from tidegate.errors import (
     Interrupted,
     ProviderError,
+    StorageFull,
     StoreUnavailable,
     TidegateError,
     TooLong,
@@ -249,7 +250,7 @@ class Producer:
             self._unkept = True
             self._counted = None
             error = ProviderError("the provider's events cannot be kept")
-        elif not isinstance(error, TooLong):
+        elif not isinstance(error, TooLong | StorageFull):
             self._lost(error)
             return
         self.failure = self.failure or error

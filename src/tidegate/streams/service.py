@@ -16,7 +16,6 @@ import msgspec
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
-    TERMINAL_TYPES,
     CancelledBy,
     Event,
     Failed,
@@ -42,20 +41,22 @@ from tidegate.errors import (
     recall,
 )
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord, asked_only
+from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, fold, pages
+from tidegate.streams.history import beginning, pages
 from tidegate.streams.leased import Leased
-from tidegate.streams.leases import Leases, Live, check_taken_over
+from tidegate.streams.leases import Appended, Leases, Live, check_taken_over
 from tidegate.streams.models import Model, has_failed, offer
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
+from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
 from tidegate.streams.summaries import summary_of
 from tidegate.streams.takeover import end_interrupted, order_of
 from tidegate.streams.topics import Topics
+from tidegate.streams.turns import Turns
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
@@ -98,6 +99,7 @@ class Service:
         self._clock = clock
         self._random_bits = random_bits
         self._quotas = quotas or Quotas(clock=clock)
+        self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
         self.topics = Topics(store, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
@@ -125,7 +127,7 @@ class Service:
             model=request.model,
             created_at=round(self._now(), 3),
             metadata=request.metadata,
-            request=request if self._store.durable else asked_only(request),
+            request=request,
             grace=grace,
         )
         started = Started(record.id, record.model, record.created_at)
@@ -158,7 +160,7 @@ class Service:
         """Opens a stream that its caller fills by `append`: its id, and the token of its lease.
 
         Opened once more, by the same idempotency key, a live one gets a new lease, and the old one is fenced; of one
-        that has ended there is none. Raises `Draining` or `IdempotencyMismatch`.
+        that has ended there is none. Raises `Draining`, `RateLimited` or `IdempotencyMismatch`.
         """
         if self.draining:
             raise Draining("this server is about to stop and takes no new streams")
@@ -166,10 +168,11 @@ class Service:
 
     async def append(
         self, stream: str, viewer: Principal, token: str, expected: int, events: Sequence[Event]
-    ) -> Cursor:
+    ) -> Appended:
         """Appends to a stream that its caller fills, and answers with the position after it.
 
-        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` or `StoreUnavailable`; then nothing has changed.
+        Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong`, `StorageFull` or `StoreUnavailable`; then nothing
+        has changed.
         """
         return await self._leases.append(await self.record(stream, viewer), token, expected, events)
 
@@ -243,26 +246,23 @@ class Service:
         end = (await self._store.get(handle.stream)).end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
+    async def whole(self, stream: str, viewer: Principal) -> Whole:
+        """The stream as a whole so far, to be read in pieces."""
+        return await whole_of(self._store, await self.record(stream, viewer), self._summary)
+
     async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
         """The stream as a whole so far."""
         return (await self.snapshot_and_rest(stream, viewer))[0]
 
-    async def snapshot_and_rest(self, stream: str, viewer: Principal) -> tuple[Snapshot, Cursor]:
-        """The same, and the position from which a reader that has it goes on: its end is sent all the same."""
+    async def snapshot_and_rest(
+        self, stream: str, viewer: Principal, *, most: int | None = None
+    ) -> tuple[Snapshot, Cursor]:
+        """The same, and the position from which a reader that has it goes on: its end is sent all the same.
+
+        It is as it was at its beginning where its log has more than `most` bytes.
+        """
         await self.record(stream, viewer)
-        folded = await fold(self._store, stream)
-        last = folded.last
-        assert last is not None, "a stream begins with `started`"
-        end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
-        record = await self._store.get(stream)
-        snapshot = Snapshot(
-            **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
-            question=None if record.request is None else record.request.question,
-            text=folded.text,
-            reasoning=folded.reasoning,
-            tool_calls=folded.tool_calls,
-        )
-        return snapshot, folded.rest
+        return await snapshot_of(self._store, stream, self._summary, most)
 
     async def history(self, stream: str, viewer: Principal) -> AsyncGenerator[Sequence[Entry]]:
         """The log so far, page by page. Raises `StreamNotFound`."""
@@ -347,6 +347,11 @@ class Service:
 
     def _has_ended(self, stream: str) -> bool:
         return stream not in self._live and not is_topic(stream)
+
+    @property
+    def store_fault(self) -> str | None:
+        """Why the store is of no use, for its operator; None where it is."""
+        return self._store.fault
 
     @property
     def is_open(self) -> bool:

@@ -45,7 +45,8 @@ class Topics:
 
         `data` is what `json_data` makes.
 
-        Raises `InvalidValue`, `BodyTooLarge`, `TopicForbidden`, `IdempotencyMismatch` or `StoreUnavailable`.
+        Raises `InvalidValue`, `BodyTooLarge`, `TopicForbidden`, `IdempotencyMismatch`, `StorageFull` or
+        `StoreUnavailable`.
         """
         topic = topic_id(name)
         check_type(type)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import msgspec
 from starlette.types import Receive, Send
@@ -14,6 +15,7 @@ from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
 from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
+from tidegate.transports.pieces import send_pieces
 from tidegate.transports.source import Encoder, Source
 from tidegate.transports.wire import Wire
 
@@ -21,7 +23,8 @@ from tidegate.transports.wire import Wire
 class Delivered(msgspec.Struct, kw_only=True):
     """How one response is to be delivered: its headers, what goes first, and the limits.
 
-    The readers of a broadcast, where there is one, are sent the same bytes.
+    The readers of a broadcast, where there is one, are sent the same bytes. `pieces`, a long snapshot say, follow what
+    goes first.
     """
 
     headers: Sequence[tuple[bytes, bytes]]
@@ -30,11 +33,7 @@ class Delivered(msgspec.Struct, kw_only=True):
     gzip: Gzip | None = None
     broadcast: Broadcast | None = None
     first: bytes = b""
-
-    def take_first(self) -> bytes:
-        """What goes first, which may be a long snapshot: it must not be kept for as long as the connection."""
-        first, self.first = self.first, b""
-        return first
+    pieces: AsyncGenerator[bytes] | None = None
 
 
 async def send_events(
@@ -50,10 +49,17 @@ async def send_events(
             {"type": "http.response.start", "status": 200, "headers": [*RESPONSE_HEADERS, *how.headers, *encoding]}
         )
         how.headers = ()
+        first = encoder.preamble + how.first
+        if how.pieces is not None:
+            pieces, how.pieces = how.pieces, None
+            await send_pieces(receive, send, _begun(first, pieces, how.gzip), wire)
+            first = b""
+            if wire is not None and wire.check():
+                return
         if wire is not None and wire.open:
-            await _write(wire, source, encoder, how)
+            await _write(wire, source, encoder, how, first)
         else:
-            await _send(receive, send, source, encoder, how)
+            await _send(receive, send, source, encoder, how, first)
         if not source.left:
             end = b"" if how.gzip is None else how.gzip.end()
             await send({"type": "http.response.body", "body": end, "more_body": False})
@@ -61,12 +67,19 @@ async def send_events(
         source.close()
 
 
-async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered) -> None:
+async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None) -> AsyncGenerator[bytes]:
+    async with aclosing(pieces):
+        yield first if gzip is None else gzip.write(first, live=False)
+        async for piece in pieces:
+            yield piece if gzip is None or not piece else gzip.write(piece, live=False)
+
+
+async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered, first: bytes) -> None:
     delivery = Delivery(
         wire, source, encoder, how.gzip, how.broadcast, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
     )
     try:
-        delivery.begin(encoder.preamble + how.take_first())
+        delivery.begin(first)
         await delivery.over
         if wire.gone:
             source.close()
@@ -74,7 +87,7 @@ async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered) -
         delivery.stop()
 
 
-async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, how: Delivered) -> None:
+async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, how: Delivered, first: bytes) -> None:
     async def send_body(body: bytes, *, live: bool = False) -> None:
         body = body if how.gzip is None or not body else how.gzip.write(body, live=live)
         await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -82,7 +95,7 @@ async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, 
     departure = asyncio.ensure_future(close_when_gone(receive, source))
     try:
         # Empty, it still makes a server that waits for the first piece of the body send the headers.
-        await send_body(encoder.preamble + how.take_first())
+        await send_body(first)
         over = False
         while not over and not source.left:
             found = await source.next(how.heartbeat_seconds)

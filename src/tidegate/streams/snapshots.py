@@ -1,0 +1,189 @@
+"""A stream as a whole, as JSON in pieces: however long it is, no more than a page of its log is looked at at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from asyncio import Future
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import TERMINAL_TYPES, Delta, Event, Reasoning, Terminal, ToolCall, text_of
+from tidegate.core.fold import Snapshot, Summary
+from tidegate.core.log import Entry
+from tidegate.core.notices import Gap
+from tidegate.errors import StreamNotFound
+from tidegate.stores.base import Store, StreamRecord
+from tidegate.streams.history import fold
+
+PAGE_ENTRIES = 512
+PAGE_BYTES = 65536
+"""Of the log at a time: some 60 microseconds of the loop, and as much as may wait in a connection."""
+
+PIECE_CHARACTERS = 65536
+"""Of one long text at a time, for the same reason."""
+
+
+Summarise = Callable[[StreamRecord, Terminal | None, Cursor], Summary]
+"""Makes the summary of a record at a cursor, with the end that has been read."""
+
+
+class Whole:
+    """A stream as it is when it is looked at: its `summary`, and then what its log adds up to, as far as that.
+
+    From `rest` on a reader that has it goes on: the stream's end is sent all the same. `question` is the text of the
+    last message by the user, if there is one. The log is read anew for each field: the text, the reasoning, and then
+    each tool call.
+    """
+
+    def __init__(self, store: Store, until: int, summary: Summary, rest: Cursor, question: str | None) -> None:
+        self.summary = summary
+        self.rest = rest
+        self._store = store
+        self._stream = summary.id
+        self._until = until
+        self._question = question
+        self._thinks = False
+        self._calls: dict[int, array[int]] = {}
+
+    async def pieces(self, head: Mapping[str, object] | None = None) -> AsyncGenerator[bytes]:
+        """The JSON of a `Snapshot`; `head` stands in place of its summary.
+
+        Raises `StreamNotFound` where the stream is forgotten meanwhile.
+        """
+        yield msgspec.json.encode(self.summary if head is None else head)[:-1]
+        for piece in _quoted(b',"question":', self._question):
+            yield piece
+        yield b',"text":"'
+        async for page in self._pages(Cursor("", 0), self._until):
+            self._note(page)
+            for piece in _texts(entry.event for entry in page if isinstance(entry.event, Delta)):
+                yield piece
+        yield b'","reasoning":"'
+        if self._thinks:
+            async for page in self._pages(Cursor("", 0), self._until):
+                for piece in _texts(entry.event for entry in page if isinstance(entry.event, Reasoning)):
+                    yield piece
+        yield b'","tool_calls":['
+        for n, index in enumerate(sorted(self._calls)):
+            async for piece in self._call(index, first=n == 0):
+                yield piece
+        yield b"]}"
+
+    def _note(self, page: Iterable[Entry]) -> None:
+        """Where the rest is to be found."""
+        for entry in page:
+            if isinstance(entry.event, ToolCall):
+                self._calls.setdefault(entry.event.index, array("I")).append(entry.offset)
+            elif isinstance(entry.event, Reasoning):
+                self._thinks = True
+
+    async def _call(self, index: int, *, first: bool) -> AsyncGenerator[bytes]:
+        id = name = None
+        async with aclosing(self._fragments(index)) as fragments:
+            async for event in fragments:
+                id, name = id or event.id or None, name or event.name or None
+                if id and name:
+                    break
+        head = msgspec.json.encode({"index": index, "id": id, "name": name})
+        yield (b"" if first else b",") + head[:-1] + b',"arguments":"'
+        async for event in self._fragments(index):
+            for piece in _texts((event,)):
+                yield piece
+        yield b'"}'
+
+    async def _fragments(self, index: int) -> AsyncGenerator[ToolCall]:
+        for first, last in _runs(self._calls[index]):
+            after = await self._store.position(self._stream, first - 1)
+            async for page in self._pages(after, last):
+                for entry in page:
+                    if isinstance(entry.event, ToolCall):
+                        yield entry.event
+
+    async def _pages(self, after: Cursor, until: int) -> AsyncGenerator[Sequence[Entry]]:
+        at = after if after.offset else None
+        offset = after.offset
+        while offset < until:
+            limit = min(PAGE_ENTRIES, until - offset)
+            answer = self._store.read(self._stream, at, limit=limit, max_bytes=PAGE_BYTES)
+            found = await answer if isinstance(answer, Future) else answer
+            if isinstance(found, Gap) or not found.entries:
+                raise StreamNotFound(f"there is no stream {self._stream[:64]!r}")
+            at, offset = found.after, found.after.offset
+            yield found.entries
+            await asyncio.sleep(0)
+
+
+async def whole_of(store: Store, record: StreamRecord, summarise: Summarise) -> Whole:
+    """The stream of the record, as it is now."""
+    while True:
+        tail = await store.tail(record.id)
+        record, before = await store.get(record.id), record
+        if (record.end is None) == (before.end is None):
+            break
+    question = None if record.request is None else record.request.question
+    rest = tail if record.end is None else await store.position(record.id, tail.offset - 1)
+    return Whole(store, tail.offset, summarise(record, record.end, tail), rest, question)
+
+
+async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int | None) -> tuple[Snapshot, Cursor]:
+    """The same at once, with its rest; as it was at its beginning where its log has more than `most` bytes."""
+    folded = await fold(store, stream, most=most)
+    last = folded.last
+    assert last is not None, "a stream begins with `started`"
+    end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
+    record = await store.get(stream)
+    question = None if record.request is None else record.request.question
+    snapshot = Snapshot(
+        **msgspec.structs.asdict(summarise(record, end, last.cursor)),
+        question=None if most is not None and len(question or "") > most else question,
+        text=folded.text,
+        reasoning=folded.reasoning,
+        tool_calls=folded.tool_calls,
+    )
+    return snapshot, folded.rest
+
+
+def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of each row of neighbours."""
+    first = last = offsets[0]
+    for offset in offsets[1:]:
+        if offset != last + 1:
+            yield first, last
+            first = offset
+        last = offset
+    yield first, last
+
+
+def _texts(events: Iterable[Event]) -> Iterator[bytes]:
+    """What stands between the quotes of the texts together."""
+    short: list[str] = []
+    for text in map(text_of, events):
+        if len(text) <= PIECE_CHARACTERS:
+            short.append(text)
+            continue
+        yield _inner("".join(short))
+        short.clear()
+        yield from _cut(text)
+    yield _inner("".join(short))
+
+
+def _quoted(name: bytes, text: str | None) -> Iterator[bytes]:
+    if text is None:
+        yield name + b"null"
+        return
+    yield name + b'"'
+    yield from _cut(text)
+    yield b'"'
+
+
+def _cut(text: str) -> Iterator[bytes]:
+    for start in range(0, len(text), PIECE_CHARACTERS):
+        yield _inner(text[start : start + PIECE_CHARACTERS])
+
+
+def _inner(text: str) -> bytes:
+    return msgspec.json.encode(text)[1:-1]
