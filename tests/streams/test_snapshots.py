@@ -51,7 +51,7 @@ async def filled(store: MemoryStore, events: list[Event]) -> Fence:
 
 async def whole_of(store: MemoryStore, question: str | None = None) -> Whole:
     tail = await store.tail("gen_1")
-    return Whole(store, tail.offset, summary(str(tail)), question)
+    return Whole(store, tail.offset, summary(str(tail)), tail, question)
 
 
 @settings(max_examples=50, deadline=None)
