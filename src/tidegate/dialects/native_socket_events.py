@@ -72,7 +72,9 @@ class SocketEvents:
 
     def snapshot(self, snapshot: Snapshot) -> bytes:
         """The message that stands for the events so far."""
-        return self._other("snapshot", msgspec.to_builtins(snapshot), str(rest_of(snapshot)))
+        question = None if snapshot.question is None else msgspec.json.decode(snapshot.question)
+        plain = msgspec.structs.replace(snapshot, question=question)
+        return self._other("snapshot", msgspec.to_builtins(plain), str(rest_of(snapshot)))
 
     def _json(self, entry: Entry) -> bytes:
         event = entry.event

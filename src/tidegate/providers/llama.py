@@ -140,7 +140,7 @@ def asked(request: GenerationRequest) -> GenerationRequest:
     return msgspec.structs.replace(
         request,
         max_tokens=request.max_tokens or MAX_TOKENS,
-        extra={"repeat_penalty": REPEAT_PENALTY, **{k: v for k, v in request.extra.items() if k in PASSED_ON}},
+        extra={"repeat_penalty": REPEAT_PENALTY, **{k: v for k, v in request.extra.raw.items() if k in PASSED_ON}},
     )
 
 

@@ -231,7 +231,7 @@ class Store(Protocol):
 
 def asked_only(request: GenerationRequest | None) -> GenerationRequest | None:
     """What snapshots show of the request: its question. The rest is only for the model."""
-    if request is None or (question := request.question) is None:
+    if request is None or (question := request.question_json) is None:
         return None
     return GenerationRequest(model=request.model, messages=(Message(role="user", content=question),))
 

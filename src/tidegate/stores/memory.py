@@ -63,8 +63,8 @@ class _Stream:
     @property
     def size(self) -> int:
         """Bytes, as JSON; final once the stream has ended."""
-        question = self.record.request.question if self.record.request is not None else ""
-        kept = len(msgspec.json.encode(self.record.metadata)) + len(msgspec.json.encode(question))
+        question = self.record.request.question_json if self.record.request is not None else None
+        kept = len(msgspec.json.encode(self.record.metadata)) + len(question or b"")
         return STREAM_BYTES + self.log.size + kept
 
     def wake(self) -> None:

@@ -252,7 +252,7 @@ class Service:
         record = await self._store.get(stream)
         return Snapshot(
             **msgspec.structs.asdict(self._summary(record, end, last.cursor)),
-            question=None if record.request is None else record.request.question,
+            question=None if record.request is None else record.request.question_json,
             text=folded.text,
             reasoning=folded.reasoning,
             tool_calls=folded.tool_calls,
