@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.json_shape import LONGEST_NUMBER, MAX_DIGITS, Shape, scan, shape_of
+from tidegate.core.json_shape import LONGEST_NUMBER, MAX_DIGITS, Shape, has_more_values, scan, shape_of
 from tidegate.core.json_text import MAX_DEPTH
 from tidegate.core.steps import SLICE, finished
 
@@ -67,7 +67,7 @@ def commas_at(value: object, depth: int) -> int:
 def fed(text: bytes, size: int) -> Shape:
     shape = Shape()
     for start in range(0, len(text), size):
-        shape.feed(text[start : start + size], last=start + size >= len(text))
+        shape.feed(text[start : start + size])
     return shape
 
 
@@ -82,14 +82,25 @@ def test_every_value_is_counted_once(value: object, spaced: bool, ascii: bool, s
 
 @given(st.binary(max_size=100) | st.text(alphabet='[]{},:"\\ 1e').map(str.encode), st.integers(1, 10))
 def test_what_is_no_json_does_no_harm(text: bytes, size: int) -> None:
-    """Whatever is fed, there is a shape, or it is no UTF-8."""
-    try:
-        text.decode()
-    except UnicodeDecodeError:
+    """Whatever is fed, there is a shape."""
+    fed(text, size)
+
+
+@given(st.text(), st.integers(0, 10))
+def test_utf8_is_looked_at_across_slices(text: str, cut: int) -> None:
+    """A character that two slices share is whole; one that breaks off is not."""
+    whole = b" " * (SLICE - cut) + text.encode()
+    finished(scan(whole))
+    for broken in (b"\xff" + whole, whole + b"\xc3", whole + b"\xed\xa0\xbd"):
         with pytest.raises(UnicodeDecodeError):
-            fed(text, size)
-    else:
-        fed(text, size)
+            finished(scan(broken))
+
+
+def test_whether_there_are_more_values() -> None:
+    """A list counts, and each of what it holds; what is no UTF-8 is none the less a text."""
+    assert not has_more_values(b"[0,0,0]", 4)
+    assert has_more_values(b"[0,0,0,0]", 4)
+    assert not has_more_values(b'[[],[],"\xff,,,"]', 4)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

@@ -11,6 +11,7 @@ import re
 from itertools import accumulate
 from math import isinf
 
+from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES_IN_ALL
 from tidegate.core.steps import Steps, finished, slices
 
 MAX_DIGITS = 308
@@ -39,7 +40,7 @@ _COMMA = b"\x01\xff"
 
 
 class Shape:
-    """Of JSON in UTF-8, fed a slice at a time: how many `values` it has, and how deep its lists and objects stand.
+    """Of JSON, fed a slice at a time: how many `values` it has, and how deep its lists and objects stand.
 
     `vast` says that it has a number that no double holds. The names of an object's members are no values.
     """
@@ -54,16 +55,13 @@ class Shape:
         self._escape = b""
         self._open = b""
         self._number = b""
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
 
     def commas(self, depth: int) -> int:
         """Those that stand in so many lists and objects, from 1 to `COUNTED_DEPTH`."""
         return self._commas[depth]
 
-    def feed(self, data: bytes, *, last: bool) -> None:
-        """Takes the next slice. Raises `UnicodeDecodeError`."""
-        if last or not data.isascii() or self._utf8.getstate()[0]:
-            self._utf8.decode(data, last)
+    def feed(self, data: bytes) -> None:
+        """Takes the next slice."""
         if outside := self._outside(data):
             self._count(outside)
             self._look_at_numbers(outside)
@@ -115,15 +113,32 @@ class Shape:
             self.vast, self._number = True, b""
 
 
-def scan(text: bytes) -> Steps[Shape]:
-    """The shape of JSON. Raises `UnicodeDecodeError`."""
-    shape, left = Shape(), len(text)
+def scan(text: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Shape]:
+    """The shape of JSON, as far as it has no more than that. Raises `UnicodeDecodeError`."""
+    shape, utf8, left = Shape(), codecs.getincrementaldecoder("utf-8")(), len(text)
     for piece in slices(text):
         left -= len(piece)
-        shape.feed(piece, last=not left)
+        # Nothing is made of what is ASCII, as most of it is.
+        if not left or not piece.isascii() or utf8.getstate()[0]:
+            utf8.decode(piece, not left)
+        shape.feed(piece)
+        if shape.deepest > depth or shape.values > values:
+            break
         if left:
             yield
     return shape
+
+
+def has_more_values(text: bytes, most: int) -> bool:
+    """Whether JSON has more values than that, of which none is without a byte; its UTF-8 is not looked at."""
+    if len(text) <= most:
+        return False
+    shape = Shape()
+    for piece in slices(text):
+        shape.feed(piece)
+        if shape.values > most:
+            return True
+    return False
 
 
 def shape_of(text: bytes) -> Shape:

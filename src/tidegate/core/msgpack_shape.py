@@ -17,17 +17,17 @@ _STRINGS = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xD9: (1, 0), 0xDA: (2, 0)
 _TOLD = {**_STRINGS, 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
 
 
-def values_of(message: bytes, *, most: int) -> int:
-    """How many values a message has, the names in its maps among them; one more than `most` where there are more.
+def has_more_values(message: bytes, most: int) -> bool:
+    """Whether a message has more values than that, the names in its maps among them.
 
-    On what is no MessagePack the number means nothing, but up to the first fault it is right.
+    On what is no MessagePack the answer means nothing, but up to the first fault it is right.
     """
     at, count, size = 0, 0, len(message)
-    while at < size and count <= most:
+    while at < size and count <= most < size:
         head = message[at]
         count += 1
         at += 1 + _LENGTHS[head]
         if head in _TOLD:
             width, beside = _TOLD[head]
             at += width + beside + int.from_bytes(message[at : at + width], "big")
-    return count
+    return count > most

@@ -68,7 +68,7 @@ def json_data(text: bytes | msgspec.Raw) -> Steps[msgspec.Raw]:
     """The JSON on one line, its numbers as they were written. Raises `InvalidValue` where not everybody can read it."""
     text = bytes(text)
     try:
-        shape = yield from scan(text)
+        shape = yield from scan(text, values=MAX_VALUES)
         _check_shape(shape)
         yield
         return msgspec.Raw(msgspec.json.format(text, indent=-1))

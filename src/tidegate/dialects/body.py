@@ -25,20 +25,20 @@ def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
     Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`.
     """
-    check_values(finished(measure(body)).values)
+    finished(measure(body, values=MAX_VALUES))
     return decode(decoder, body)
 
 
-def measure(body: bytes, *, depth: int = MAX_DEPTH) -> Steps[Shape]:
-    """The shape of a body, whatever parts of it are opaque. Raises `InvalidJson`."""
+def measure(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Shape]:
+    """The shape of a body, whatever of it is only passed on. Raises `InvalidJson`."""
     try:
-        shape = yield from scan(body)
+        shape = yield from scan(body, depth=depth, values=values)
     except UnicodeDecodeError as error:
         raise _no_json(error, body) from None
     if shape.deepest > depth:
         raise InvalidJson(f"the body is nested more than {depth} deep")
-    if shape.values > MAX_VALUES_IN_ALL:
-        raise InvalidJson(f"the body has more than {MAX_VALUES_IN_ALL} values")
+    if shape.values > values:
+        raise InvalidJson(f"the body has more than {values} values")
     return shape
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from tidegate.core.json_shape import Shape, scan
-from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES
+from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES, MAX_VALUES_IN_ALL
 from tidegate.core.opaque import begins
 from tidegate.core.steps import Steps
 from tidegate.dialects.body import check_values, decode, measure, shortened
@@ -31,13 +31,13 @@ _elements: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[m
 
 
 class Fields:
-    """The members of a body, which has so many `values`: where they are too many, those of each part are counted."""
+    """The members of a body. Where it has too many values to make objects of, those of its parts are counted."""
 
     def __init__(self, members: dict[str, msgspec.Raw], shape: Shape, size: int) -> None:
         self.members = members
         self._size = size
         self._vast = shape.vast
-        self.values = shape.values
+        self._is_dense = shape.values > MAX_VALUES
         self._counted = 0
 
     def get(self, name: str) -> msgspec.Raw | None:
@@ -61,7 +61,7 @@ class Fields:
         if len(text) > MAX_READ:
             name = shortened(max(kept, key=lambda name: len(name) + len(kept[name])))
             raise InvalidValue(f"`{name}` is longer than what is read of a body", param=name)
-        if self.values > MAX_VALUES:
+        if self._is_dense:
             self.count((yield from scan(text)).values)
         found = decode(decoder, text)
         if self._vast:
@@ -75,13 +75,14 @@ class Fields:
 
     def count_of(self, part: msgspec.Raw, *, depth: int = 1) -> Steps[None]:
         """Counts those of a part that is not opaque down to this depth."""
-        if self.values > MAX_VALUES:
+        if self._is_dense:
             shape = yield from scan(bytes(part))
             self.count(1 + sum(1 + shape.commas(each) for each in range(1, depth + 1)))
 
     def members_of(self, part: msgspec.Raw, place: str) -> Steps[dict[str, msgspec.Raw]]:
         """The members of an object that is a part of the body."""
         yield from self.count_of(part)
+        yield
         return decode(_members, part, place)
 
     def elements_of(
@@ -89,6 +90,7 @@ class Fields:
     ) -> Steps[list[msgspec.Raw]]:
         """The elements of a list that is a part of the body, each `of` this kind; what is `counted` is so deep."""
         yield from self.count_of(part, depth=counted)
+        yield
         found = decode(_elements, part, place)
         if len(found) > most:
             raise InvalidValue(f"Expected `array` of length <= {most} at `{place}`", param=place)
@@ -101,9 +103,9 @@ class Fields:
         return part if 2 * len(part) > self._size else part.copy()
 
 
-def fields_of(body: bytes, *, depth: int = MAX_DEPTH) -> Steps[Fields]:
+def fields_of(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Fields]:
     """The members of a body. Raises `InvalidJson`, or `InvalidValue` where it is no object."""
-    shape = yield from measure(body, depth=depth)
+    shape = yield from measure(body, depth=depth, values=values)
     check_values(shape.commas(1))
     yield
     fields = Fields(decode(_members, body), shape, len(body))

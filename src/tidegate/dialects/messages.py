@@ -100,6 +100,7 @@ def _message(fields: Fields, members: Mapping[str, msgspec.Raw], place: str) -> 
     for name in ("content", "tool_calls"):
         if name in kept and kind_of(kept[name]) == "array":
             yield from _check_objects(fields, kept[name], f"{place}.{name}", parts=name == "content")
+    yield
     owned: dict[str, Any] = {name: fields.own(value) for name, value in kept.items()}
     return Message(**msgspec.structs.asdict(said), **owned)
 

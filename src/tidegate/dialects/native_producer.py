@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from tidegate.core.events import TERMINAL_TYPES, Content, Event, Terminal, ToolCall
+from tidegate.core.json_text import MAX_VALUES
 from tidegate.core.steps import Pace, Steps
-from tidegate.dialects.body import check_values, decode, invalid, placed, shortened
+from tidegate.dialects.body import decode, invalid, placed, shortened
 from tidegate.dialects.fields import Fields, fields_of
 from tidegate.dialects.native import Metadata
 from tidegate.errors import InvalidValue, UnknownField
@@ -92,8 +93,7 @@ def open_in(fields: Fields) -> Steps[OpenStream | None]:
 
 def parse_append(body: bytes) -> Steps[tuple[Place, list[Content | Terminal]]]:
     """The body and its events. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
-    fields = yield from fields_of(body)
-    check_values(fields.values)
+    fields = yield from fields_of(body, values=MAX_VALUES)
     place = yield from fields.read(_place, ("events",))
     elements = yield from fields.elements_of(fields.required("events"), "events", most=MAX_EVENTS)
     found: list[Content | Terminal] = []

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Protocol, cast
 import msgspec
 from msgspec import Meta
 
-from tidegate.core.json_shape import shape_of
+from tidegate.core import msgpack_shape
+from tidegate.core.json_shape import has_more_values
 from tidegate.core.json_text import MAX_VALUES, fault
-from tidegate.core.msgpack_shape import values_of
 from tidegate.core.steps import Steps, finished
 from tidegate.core.topic import json_data
 from tidegate.dialects.body import invalid
@@ -147,8 +147,8 @@ class Codec(Protocol):
     @property
     def binary(self) -> bool: ...
 
-    def values(self, message: bytes, /) -> int:
-        """How many values a message has, or more than `MAX_VALUES`. Raises `UnicodeDecodeError`."""
+    def is_dense(self, message: bytes, /) -> bool:
+        """Whether a message has more than `MAX_VALUES` values."""
         ...
 
     def decode(self, message: bytes, /) -> Any:
@@ -167,8 +167,8 @@ class Json:
     decode = staticmethod(msgspec.json.Decoder().decode)
     encode = staticmethod(msgspec.json.Encoder().encode)
 
-    def values(self, message: bytes, /) -> int:
-        return shape_of(message).values
+    def is_dense(self, message: bytes, /) -> bool:
+        return has_more_values(message, MAX_VALUES)
 
 
 _decoder = msgspec.json.Decoder(Create)
@@ -183,8 +183,8 @@ class MessagePack:
     binary = True
     decode = staticmethod(msgspec.msgpack.Decoder().decode)
 
-    def values(self, message: bytes, /) -> int:
-        return values_of(message, most=MAX_VALUES)
+    def is_dense(self, message: bytes, /) -> bool:
+        return msgpack_shape.has_more_values(message, MAX_VALUES)
 
     def encode(self, value: object, /) -> bytes:
         """JSON's integers have any size: those beyond 64 bits become floats, as JavaScript has them anyway."""
@@ -204,8 +204,7 @@ def decoded(codec: Codec, message: bytes) -> object:
     A part that is only passed on counts, too, here: a message is never long.
     """
     try:
-        # A value takes a byte at the least.
-        if len(message) > MAX_VALUES and codec.values(message) > MAX_VALUES:
+        if codec.is_dense(message):
             raise MalformedMessage(f"this message has more than {MAX_VALUES} values")
         return codec.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -9,10 +9,9 @@ from msgspec import Meta
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.json_text import MAX_DEPTH
+from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES
 from tidegate.core.steps import Steps
 from tidegate.core.topic import json_data
-from tidegate.dialects.body import check_values
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
 
@@ -51,8 +50,7 @@ _said = msgspec.json.Decoder(Said)
 def parse(body: bytes) -> Steps[Publish]:
     """The message in a body, its data as topics keep it. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
     # What is published may be as deep as any body, and stands in one.
-    fields = yield from fields_of(body, depth=MAX_DEPTH + 1)
-    check_values(fields.values)
+    fields = yield from fields_of(body, depth=MAX_DEPTH + 1, values=MAX_VALUES)
     said = yield from fields.read(_said, ("data",))
     data = yield from json_data(fields.required("data"))
     return Publish(data=data, type=said.type, state=said.state)

@@ -10,6 +10,8 @@ from msgspec import UNSET
 
 from tidegate.core import lenient_json
 from tidegate.core.events import Completed, Content, Delta, Extra, Reasoning, Usage
+from tidegate.core.json_shape import has_more_values
+from tidegate.core.json_text import MAX_VALUES
 from tidegate.core.lenient_json import as_list, as_object
 from tidegate.core.sse import Decoder
 from tidegate.errors import ProviderError, UpstreamAborted, UpstreamEmpty, UpstreamInterrupted, UpstreamMalformed
@@ -17,11 +19,18 @@ from tidegate.providers.openai_calls import Calls
 from tidegate.providers.openai_chunk import SHOWN_BYTES, Chunk, Kind, is_chunk, read_chunk
 from tidegate.providers.openai_errors import is_error
 from tidegate.providers.openai_finish import Ending, ending
+from tidegate.providers.openai_lasting import Lasting
 from tidegate.providers.openai_template import Template
 from tidegate.providers.openai_usage import UsageCount
 
 LASTING = frozenset({"content_filter_results"})
 """Of a choice; Azure says it again in every chunk. It is kept where it changes."""
+
+MAX_EXTRA_BYTES = 4 * 1024 * 1024
+"""Of what is said beside one piece, which goes to each reader at once; a picture has some megabytes."""
+
+MAX_LINES = 1000
+"""Of one event, each a chunk of its own: what a server forgets to part comes in one read."""
 
 JSON_BEGINS = (b"{", b"[")
 DONE = b"[DONE]"
@@ -53,7 +62,7 @@ class ChunkReader:
         self._count = UsageCount()
         self._choice: int | None = None
         self._halves: dict[Kind, str] = {}
-        self._lasting: dict[str, Any] = {}
+        self._lasting = Lasting()
         self._unsaid: dict[str, Any] = {}
         self._pieces = 0
         self._begun = False
@@ -200,9 +209,8 @@ class ChunkReader:
         return [msgspec.structs.replace(first, extra=extra), *more]
 
     def _news(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        news = {name: value for name, value in fields.items() if self._lasting.get(name) != value}
+        news = self._lasting.news(fields)
         if news:
-            self._lasting |= news
             self._template.forget()
         return news
 
@@ -220,7 +228,7 @@ class ChunkReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProviderError):
             return None
         plain = chunk.is_plain and not is_error(value) and chunk.index is not None
-        known = all(name in self._lasting and self._lasting[name] == chunk.chunk[name] for name in chunk.chunk)
+        known = self._lasting.holds(chunk.chunk)
         kind, text = chunk.texts[0] if plain and known else ("", None)
         return text if kind == "text" else None
 
@@ -260,11 +268,13 @@ def begins_as_json(body: bytes | bytearray) -> bool:
 
 def _values(data: bytes) -> Iterator[object]:
     """The JSON of one event; lines of it, where a server has left out the blank ones between its events."""
+    if has_more_values(data, MAX_VALUES):
+        raise UpstreamMalformed(f"The upstream sent a chunk of more than {MAX_VALUES} values.", field="data")
     try:
         yield lenient_json.loads(data)
     except (ValueError, RecursionError):
         lines = [line for line in data.splitlines() if line.strip()]
-        if len(lines) < 2:
+        if not 2 <= len(lines) <= MAX_LINES:
             raise _not_json(data) from None
         yield from (value for line in lines if not line.startswith(DONE) for value in _values(line))
 
@@ -280,4 +290,9 @@ def _piece(kind: Kind, text: str) -> Content:
 
 
 def _raw(fields: Mapping[str, Any]) -> Any:
-    return msgspec.Raw(lenient_json.dumps(fields)) if fields else UNSET
+    if not fields:
+        return UNSET
+    said = lenient_json.dumps(fields)
+    if len(said) > MAX_EXTRA_BYTES:
+        raise UpstreamMalformed(f"The upstream said more than {MAX_EXTRA_BYTES} bytes beside a piece of its answer.")
+    return msgspec.Raw(said)
