@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -14,6 +14,7 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
+from tidegate.core.query import parameters
 from tidegate.core.steps import Steps
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
@@ -124,9 +125,8 @@ class Call:
 
     def query(self) -> dict[str, str]:
         """The query's parameters. Raises `InvalidValue` for one that is given twice."""
-        pairs = parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True)
         found: dict[str, str] = {}
-        for name, value in pairs:
+        for name, value in parameters(self._scope["query_string"]):
             if name in found:
                 raise InvalidValue(f"the query parameter {name[:64]!r} is given twice", param=name[:64])
             found[name] = value
