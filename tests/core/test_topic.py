@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.json_text import MAX_DEPTH
+from tidegate.core.steps import finished
 from tidegate.core.topic import (
     AROUND_BYTES,
     SERVER_EVENTS,
@@ -66,8 +67,8 @@ def test_a_client_cannot_speak_for_the_server(type: str) -> None:
 )
 def test_data_is_kept_on_one_line_as_it_was_written(text: bytes, kept: bytes) -> None:
     """Line breaks between tokens would end an SSE field; numbers lose no digit."""
-    assert bytes(json_data(text)) == kept
-    assert bytes(json_data(msgspec.Raw(text))) == kept
+    assert bytes(finished(json_data(text))) == kept
+    assert bytes(finished(json_data(msgspec.Raw(text)))) == kept
 
 
 @pytest.mark.parametrize(
@@ -76,25 +77,25 @@ def test_data_is_kept_on_one_line_as_it_was_written(text: bytes, kept: bytes) ->
 def test_data_that_some_reader_could_not_read_is_refused(text: bytes) -> None:
     """One client's broken value does not break all that read the topic."""
     with pytest.raises(InvalidValue) as caught:
-        json_data(text)
+        finished(json_data(text))
     assert caught.value.param == "data"
 
 
 def test_data_may_be_so_deep_and_no_deeper() -> None:
     """Many brackets side by side are not deep; too many within each other are, lists or objects."""
-    json_data(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
-    json_data(b"[" + b",".join([b"[]"] * 1000) + b"]")
+    finished(json_data(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH))
+    finished(json_data(b"[" + b",".join([b"[]"] * 1000) + b"]"))
     deeper = MAX_DEPTH + 1
     for text in (b"[" * deeper + b"]" * deeper, b'{"a":' * deeper + b"1" + b"}" * deeper):
         with pytest.raises(InvalidValue):
-            json_data(text)
+            finished(json_data(text))
 
 
 @given(st.binary(max_size=30) | st.text().map(str.encode))
 def test_data_is_refused_or_on_one_line(text: bytes) -> None:
     """Whatever is sent, what is kept is JSON without a line break, or nothing."""
     try:
-        kept = bytes(json_data(text))
+        kept = bytes(finished(json_data(text)))
     except InvalidValue:
         return
     assert b"\n" not in kept

@@ -10,6 +10,7 @@ from tidegate.core.events import Completed, Delta, Event, Published, Usage
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Reconnect, Subscribed
 from tidegate.core.sse import Decoder
+from tidegate.core.steps import finished
 from tidegate.dialects.native import NativeEvents, parse, parse_cancel
 from tidegate.errors import InvalidJson, InvalidValue, TidegateError, UnknownField
 
@@ -21,7 +22,7 @@ def entry(event: Event, offset: int = 13) -> Entry:
 
 
 def parsed(**changes: object):
-    return parse(json.dumps({**GOOD, **changes}).encode())
+    return finished(parse(json.dumps({**GOOD, **changes}).encode()))
 
 
 def test_a_prompt_is_one_message_of_the_user() -> None:
@@ -104,7 +105,7 @@ def test_an_unknown_field_is_named(changes: dict[str, object], param: str) -> No
 def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
     """Whatever the bytes are, the answer is a typed 400."""
     with pytest.raises(TidegateError) as caught:
-        parse(body)
+        finished(parse(body))
     assert isinstance(caught.value, InvalidJson | InvalidValue)
 
 

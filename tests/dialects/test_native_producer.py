@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, Reasoning, ToolCall
+from tidegate.core.steps import finished
 from tidegate.dialects.native_producer import parse_append
 from tidegate.errors import InvalidValue, TidegateError, UnknownField
 
@@ -23,7 +24,7 @@ KINDS = (Delta, Reasoning, ToolCall, Completed, Cancelled, Failed)
 
 def appended(type: str, data: dict[str, Any]) -> Any:
     events = [{"type": "delta", "data": {"text": "first"}}, {"type": type, "data": data}]
-    return parse_append(json.dumps({"lease": "l", "expected_offset": 1, "events": events}).encode())[1][1]
+    return finished(parse_append(json.dumps({"lease": "l", "expected_offset": 1, "events": events}).encode()))[1][1]
 
 
 @pytest.mark.parametrize("type", WHOLE)
@@ -64,5 +65,5 @@ def test_an_event_beside_its_data() -> None:
     """An event has a type and data, and nothing else."""
     body = b'{"lease": "l", "expected_offset": 1, "events": [{"type": "delta", "data": {"text": "x"}, "id": 1}]}'
     with pytest.raises(TidegateError) as caught:
-        parse_append(body)
+        finished(parse_append(body))
     assert caught.value.param == "events.0.id"

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from tidegate.core.steps import finished
 from tidegate.dialects.openai_chat import parse, parse_on_disconnect
 from tidegate.errors import InvalidValue
 
@@ -15,28 +16,30 @@ GOOD = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 def test_what_only_upstreams_understand_is_kept_for_them() -> None:
     """Tools and the like are passed on; what tidegate decides itself is not."""
-    _, request = parse(json.dumps({**GOOD, "tools": [{"type": "function"}], "stream": True, "user": "u"}).encode())
+    _, request = finished(
+        parse(json.dumps({**GOOD, "tools": [{"type": "function"}], "stream": True, "user": "u"}).encode())
+    )
     assert request.extra == {"tools": [{"type": "function"}], "user": "u"}
 
 
 def test_an_answer_can_be_sent_back_as_it_came() -> None:
     """Fields of messages that only upstreams understand go upstream, and are no error anywhere."""
     messages = [*GOOD["messages"], {"role": "assistant", "content": "x", "reasoning_content": "hm", "audio": None}]
-    _, request = parse(json.dumps({**GOOD, "messages": messages}).encode())
-    assert request.raw_messages == tuple(messages)
+    _, request = finished(parse(json.dumps({**GOOD, "messages": messages}).encode()))
+    assert [msgspec.json.decode(raw) for raw in request.raw_messages] == messages
     assert [message.content for message in request.messages] == ["hi", "x"]
-    assert parse(json.dumps(GOOD).encode())[1].raw_messages == ()
+    assert finished(parse(json.dumps(GOOD).encode()))[1].raw_messages == ()
 
 
 def test_both_names_of_the_token_limit_are_understood() -> None:
     """`max_completion_tokens` limits here, and goes upstream under its own name."""
-    _, request = parse(json.dumps({**GOOD, "max_completion_tokens": 9}).encode())
+    _, request = finished(parse(json.dumps({**GOOD, "max_completion_tokens": 9}).encode()))
     assert (request.max_tokens, request.extra) == (9, {"max_completion_tokens": 9})
 
 
 def test_one_stop_text_is_a_list_of_one() -> None:
     """`stop` may be a text or a list."""
-    assert parse(json.dumps({**GOOD, "stop": "END"}).encode())[1].stop == ("END",)
+    assert finished(parse(json.dumps({**GOOD, "stop": "END"}).encode()))[1].stop == ("END",)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_one_stop_text_is_a_list_of_one() -> None:
 def test_a_bad_field_is_named_here_too(changes: dict[str, object], param: str) -> None:
     """The same errors as in the native dialect."""
     with pytest.raises(InvalidValue) as caught:
-        parse(json.dumps({**GOOD, **changes}).encode())
+        finished(parse(json.dumps({**GOOD, **changes}).encode()))
     assert caught.value.param == param
 
 
@@ -91,13 +94,14 @@ def test_an_abandoned_answer_is_cancelled_unless_the_header_says_otherwise() -> 
 def test_legal_messages_are_taken_as_they_are(message: dict[str, object]) -> None:
     """What OpenAI's schema allows goes upstream, nulls included."""
     messages = [message, {"role": "user", "content": "hi"}]
-    _, request = parse(json.dumps({**GOOD, "messages": messages}).encode())
-    assert msgspec.to_builtins(request.raw_messages or request.messages) == (*messages,)
+    _, request = finished(parse(json.dumps({**GOOD, "messages": messages}).encode()))
+    sent = msgspec.json.encode(request.raw_messages or request.messages)
+    assert msgspec.json.decode(sent) == messages
 
 
 def test_metadata_and_stream_options_go_upstream() -> None:
     """Both are ours to read, and the client's to send."""
     body = {**GOOD, "metadata": {"k": "v"}, "stream": True, "stream_options": {"include_usage": True}}
-    _, request = parse(json.dumps(body).encode())
+    _, request = finished(parse(json.dumps(body).encode()))
     assert request.extra == {"metadata": {"k": "v"}, "stream_options": {"include_usage": True}}
     assert request.metadata == {"k": "v"}

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.events import Completed, Content, Delta, Extra, Reasoning, ToolCall, Usage
-from tidegate.errors import UpstreamInterrupted, UpstreamMalformed, UpstreamRefused
-from tidegate.providers.openai_chunks import ChunkReader
+from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed, UpstreamRefused
+from tidegate.providers.openai_chunks import MAX_EXTRA_BYTES, MAX_LINES, ChunkReader
 from tidegate.providers.openai_errors import refusal_in_body
+from tidegate.providers.openai_lasting import MAX_LASTING_BYTES
 from tidegate.testing.upstream import chunk, event, usage
 
 DONE = b"data: [DONE]\n\n"
@@ -68,7 +69,7 @@ def test_bytes_of_any_kind_never_raise(data: bytes) -> None:
     """An upstream can send what it likes: it ends the answer with a typed error at the worst."""
     chunks = reader()
     chunks.feed(b"data: " + data + b"\n\n")
-    assert chunks.error is None or isinstance(chunks.error, (UpstreamMalformed, UpstreamRefused))
+    assert chunks.error is None or isinstance(chunks.error, ProviderError)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,40 @@ def test_unknown_fields_are_passed_over() -> None:
     """New fields in the upstream's chunks break nothing."""
     data = {"choices": [{"delta": {"content": "a", "audio": {}}, "logprobs": None}], "object": 7, "error": None}
     assert read(b"data:" + msgspec.json.encode(data) + b"\n\n") == [Delta("a")]
+
+
+BOMBS = {
+    "lists in a field": b'{"choices":[{"delta":{"content":"a"},"x":[%b[]]}]}' % (b"[]," * 60_000),
+    "lists": b"[%b[]]" % (b"[]," * 60_000),
+    "lists that break off": b'{"choices":[%b' % (b"[]," * 60_000),
+    "lines": b"{}\ndata: " * (MAX_LINES + 1) + b"{}",
+    "too much beside a piece": b'{"choices":[{"delta":{"content":"a","x":"%b"}}]}' % (b"x" * MAX_EXTRA_BYTES),
+    "too much that lasts": b'{"choices":[],"x":"%b"}' % (b"x" * MAX_LASTING_BYTES),
+}
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
+def test_a_chunk_that_is_a_bomb_ends_the_answer(data: bytes) -> None:
+    """An upstream is not trusted with memory: what came before is kept, and the end is typed."""
+    chunks = reader()
+    before = chunks.feed(chunk({"content": "so far"}))
+    assert chunks.feed(b"data: " + data + b"\n\n") == []
+    assert isinstance(chunks.error, UpstreamMalformed)
+    assert [each.text for each in before if isinstance(each, Delta)] == ["so far"]
+
+
+def test_what_lasts_is_bounded_over_the_whole_answer() -> None:
+    """A field with another name in every chunk would be kept for as long as the answer is live."""
+    chunks = reader()
+    for number in range(30):
+        chunks.feed(b'data: {"choices":[],"x%d":"%b"}\n\n' % (number, b"x" * (MAX_LASTING_BYTES // 20)))
+    assert isinstance(chunks.error, UpstreamMalformed)
+
+
+def test_what_lasts_and_changes_takes_the_place_of_what_it_was() -> None:
+    """However often it changes."""
+    chunks = reader()
+    for number in range(30):
+        told = chunks.feed(b'data: {"choices":[{"delta":{"content":"a"}}],"x":"%d%b"}\n\n' % (number, b"x" * 100_000))
+        assert len(told) == 1
+    assert chunks.error is None

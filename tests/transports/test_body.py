@@ -5,13 +5,14 @@ import gzip
 import socket
 import time
 import zlib
+from random import Random
 from typing import Any
 
 import pytest
 
 from tidegate.core.connection import ClientDisconnected
 from tidegate.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
-from tidegate.transports.body import read_body
+from tidegate.transports.body import ALWAYS_BYTES, read_body
 
 pytestmark = pytest.mark.anyio
 
@@ -188,3 +189,31 @@ async def test_a_pause_of_the_server_is_not_the_clients_fault() -> None:
         time.sleep(0.5)  # noqa: ASYNC251
         assert await reading == b"1"
         asyncio.get_running_loop().remove_reader(ours)
+
+
+LARGE = 16 * 1024 * 1024
+
+
+async def read_large(body: bytes) -> bytes:
+    headers = [JSON, (b"content-encoding", b"gzip")]
+    return await read_body({"headers": headers}, Client(body).receive, max_bytes=LARGE, timeout_seconds=5)
+
+
+async def test_what_was_sent_bounds_what_comes_of_it() -> None:
+    """A bomb is refused for what it is; the same JSON over and over, and what is small, are none."""
+    repetitive = b"".join(b'{"role": "user", "content": "%d"},' % number for number in range(100_000))
+    for honest in (repetitive, b"0" * ALWAYS_BYTES):
+        assert await read_large(gzip.compress(honest)) == honest
+    assert len(repetitive) > 5 * len(gzip.compress(repetitive))
+    with pytest.raises(BodyTooLarge, match="100 times"):
+        await read_large(gzip.compress(b"0" * LARGE))
+
+
+async def test_a_body_is_decompressed_a_little_at_a_time() -> None:
+    """Others have their turns in between."""
+    body = gzip.compress(Random(0).randbytes(2_000_000), 1)
+    reading, turns = asyncio.ensure_future(read_large(body)), 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 1

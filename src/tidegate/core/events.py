@@ -7,10 +7,12 @@ to a topic has a name of the client's choosing, which takes the tag's place only
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
+
+from tidegate.core.opaque import Decoded, DecodedMembers, Opaque, OpaqueMembers, begins, characters
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 CancelledBy = Literal["client", "disconnect", "server"]
@@ -18,6 +20,14 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's rule of thumb for English, where nobody has counted."""
+
+OBJECT: dict[str, Any] = {"anyOf": [{"type": "object"}, {"type": "null"}], "default": None}
+OBJECTS: dict[str, Any] = {
+    "anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "null"}],
+    "default": None,
+}
+CONTENT: dict[str, Any] = {"anyOf": [{"type": "string"}, *OBJECTS["anyOf"]], "default": None}
+"""What JSON Schema says of fields that are kept as their JSON."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -185,25 +195,52 @@ class _PublishedData(msgspec.Struct, gc=False, omit_defaults=True, rename={"send
     state: bool = False
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One message of a conversation. `content` is text or a list of OpenAI content parts."""
+class MessageFields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a message is made of; what is `Opaque` is kept as its JSON."""
 
     role: Role
-    content: str | list[dict[str, Any]] | None = None
+    content: Annotated[Opaque, Meta(description="Text, or OpenAI's content parts.", extra_json_schema=CONTENT)] = UNSET
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: Annotated[Opaque, Meta(extra_json_schema=OBJECTS)] = UNSET
     tool_call_id: str | None = None
     refusal: str | None = None
-    audio: dict[str, Any] | None = None
-    function_call: dict[str, Any] | None = None
+    audio: Annotated[Opaque, Meta(extra_json_schema=OBJECT)] = UNSET
+    function_call: Annotated[Opaque, Meta(extra_json_schema=OBJECT)] = UNSET
+
+
+class Message(MessageFields, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One message of a conversation. `content` is text or a list of OpenAI content parts, made when it is asked for."""
+
+    content = Decoded(MessageFields.content)
+    tool_calls = Decoded(MessageFields.tool_calls)
+    audio = Decoded(MessageFields.audio)
+    function_call = Decoded(MessageFields.function_call)
+
+    def __post_init__(self) -> None:
+        for field in (Message.content, Message.tool_calls, Message.audio, Message.function_call):
+            field.keep(self)
 
     @property
     def text(self) -> str:
         """The text of the message, its other parts left out."""
-        if isinstance(self.content, str):
-            return self.content
-        texts = (part.get("text") for part in self.content or ())
-        return "".join(text for text in texts if isinstance(text, str))
+        return msgspec.json.decode(self.text_json, type=str)
+
+    @property
+    def text_json(self) -> msgspec.Raw:
+        """The same as it was written: a text of megabytes is neither read nor written anew."""
+        content = Message.content.of(self)
+        if content is None or begins(content) != b"[":
+            return msgspec.Raw(b'""') if content is None else content
+        texts = (part.text for part in _parts.decode(content) if part.text is not UNSET)
+        inner = (memoryview(text)[1:-1] for text in texts if begins(text) == b'"')
+        return msgspec.Raw(b'"%b"' % b"".join(inner))
+
+
+class _Part(msgspec.Struct):
+    text: msgspec.Raw | UnsetType = UNSET
+
+
+_parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
 
 
 class Carried(msgspec.Struct, frozen=True):
@@ -213,26 +250,35 @@ class Carried(msgspec.Struct, frozen=True):
     pieces: int
 
 
-class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider is asked for. Parameters that are None are the provider's own defaults.
-
-    `extra` holds what only some upstreams understand (`tools`, `response_format`, …): a provider
-    that speaks OpenAI's API passes it on, others may look at it. `raw_messages` are the messages as an OpenAI
-    client has sent them, where they have fields of that kind. With `carried` the answer has begun already: only what
-    follows it is emitted.
-    """
+class RequestFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request is made of; `extra` is kept as its members' JSON."""
 
     model: str
     messages: tuple[Message, ...]
-    raw_messages: tuple[dict[str, Any], ...] = ()
+    raw_messages: tuple[msgspec.Raw, ...] = ()
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
     metadata: dict[str, str] = {}
-    extra: dict[str, Any] = {}
+    extra: OpaqueMembers = {}
     carried: Carried | None = None
+
+
+class GenerationRequest(RequestFields, frozen=True, kw_only=True):
+    """What a provider is asked for. Parameters that are None are the provider's own defaults.
+
+    `extra` holds what only some upstreams understand (`tools`, `response_format`, …): a provider that speaks OpenAI's
+    API passes it on as it came (`extra.raw`), others may look at it: a member is decoded when it is asked for.
+    `raw_messages` are the messages as an OpenAI client has sent them, where they have fields of that kind. With
+    `carried` the answer has begun already: only what follows it is emitted.
+    """
+
+    extra = DecodedMembers(RequestFields.extra)
+
+    def __post_init__(self) -> None:
+        GenerationRequest.extra.keep(self)
 
     @property
     def prompt(self) -> str:
@@ -242,9 +288,15 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def question(self) -> str | None:
         """The same; None where no message is the user's."""
-        return next((m.text for m in reversed(self.messages) if m.role == "user"), None)
+        found = self.question_json
+        return None if found is None else msgspec.json.decode(found, type=str)
+
+    @property
+    def question_json(self) -> msgspec.Raw | None:
+        """The same as it was written."""
+        return next((m.text_json for m in reversed(self.messages) if m.role == "user"), None)
 
     @property
     def prompt_tokens(self) -> int:
         """About how many tokens the messages have; never none."""
-        return max(1, sum(len(message.text) for message in self.messages) // CHARACTERS_PER_TOKEN)
+        return max(1, sum(characters(message.text_json) for message in self.messages) // CHARACTERS_PER_TOKEN)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
@@ -22,6 +23,9 @@ from tidegate.core.events import (
     Usage,
 )
 from tidegate.core.log import Entry
+from tidegate.core.opaque import Opaque
+
+QUESTION: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 Status = Literal["queued", "running", "completed", "cancelled", "failed"]
 
@@ -55,9 +59,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Summary, frozen=True, kw_only=True):
-    """A stream with its content so far. `question` is the text of the last message by the user, if there is one."""
+    """A stream with its content so far. `question` is the text of the last message by the user, if there is one.
 
-    question: str | None = None
+    It stands as it was sent: a text of megabytes is not written anew for whoever looks.
+    """
+
+    question: Annotated[Opaque, Meta(extra_json_schema=QUESTION)] = None
 
     text: str
     reasoning: str

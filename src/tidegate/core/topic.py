@@ -6,7 +6,9 @@ import re
 
 import msgspec
 
-from tidegate.core.json_text import MAX_DEPTH, fault, has_long_number, is_deep
+from tidegate.core.json_shape import Shape, scan
+from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES, fault
+from tidegate.core.steps import Steps
 from tidegate.errors import BodyTooLarge, InvalidValue
 
 PREFIX = "topic:"
@@ -82,17 +84,22 @@ def check_size(data: msgspec.Raw, around: int, most: int) -> None:
         raise BodyTooLarge(f"`data` is larger than a message of a topic may be: {max(left, 0)} bytes", param="data")
 
 
-def json_data(text: bytes | msgspec.Raw) -> msgspec.Raw:
+def json_data(text: bytes | msgspec.Raw) -> Steps[msgspec.Raw]:
     """The JSON on one line, its numbers as they were written. Raises `InvalidValue` where not everybody can read it."""
     text = bytes(text)
     try:
-        msgspec.json.decode(text)
-        if is_deep(text):
-            raise RecursionError
-        if has_long_number(text):
-            raise msgspec.DecodeError("Number out of range")
+        shape = yield from scan(text, values=MAX_VALUES)
+        _check_shape(shape)
+        yield
         return msgspec.Raw(msgspec.json.format(text, indent=-1))
-    except RecursionError:
-        raise InvalidValue(f"`data` is nested more than {MAX_DEPTH} deep", param="data") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidValue(f"`data` is not JSON that everybody can read: {fault(error, text)}", param="data") from None
+
+
+def _check_shape(shape: Shape) -> None:
+    if shape.deepest > MAX_DEPTH:
+        raise InvalidValue(f"`data` is nested more than {MAX_DEPTH} deep", param="data")
+    if shape.values > MAX_VALUES:
+        raise InvalidValue(f"`data` has more than {MAX_VALUES} values", param="data")
+    if shape.vast:
+        raise InvalidValue("`data` is not JSON that everybody can read: Number out of range", param="data")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from tidegate.core.events import Message
-from tidegate.core.json_text import MAX_DEPTH, fault, is_deep
+from tidegate.core.json_shape import Shape, scan
+from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES, MAX_VALUES_IN_ALL, fault
+from tidegate.core.steps import Steps, finished
 from tidegate.errors import InvalidJson, InvalidRequest, InvalidValue, UnknownField
 
 T = TypeVar("T")
@@ -20,49 +20,47 @@ _PLACE = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 
 
-def parse_body(decoder: msgspec.json.Decoder[T], body: bytes, *, depth: int = MAX_DEPTH) -> T:
-    """The typed content of a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
+def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The typed content of a body that its route keeps small.
+
+    Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`.
+    """
+    finished(measure(body, values=MAX_VALUES))
+    return decode(decoder, body)
+
+
+def measure(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Shape]:
+    """The shape of a body, whatever of it is only passed on. Raises `InvalidJson`."""
     try:
-        parsed = decoder.decode(body)
+        shape = yield from scan(body, depth=depth, values=values)
+    except UnicodeDecodeError as error:
+        raise _no_json(error, body) from None
+    if shape.deepest > depth:
+        raise InvalidJson(f"the body is nested more than {depth} deep")
+    if shape.values > values:
+        raise InvalidJson(f"the body has more than {values} values")
+    return shape
+
+
+def check_values(values: int) -> None:
+    """Raises `InvalidJson` where objects would be made of more than `MAX_VALUES` values."""
+    if values > MAX_VALUES:
+        raise InvalidJson(f"the body has more than {MAX_VALUES} values besides those that are only passed on")
+
+
+def decode(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw, place: str | None = None) -> T:
+    """The typed content of what was measured before, and stands at that place of the body. Raises as `parse_body`."""
+    try:
+        return decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        found = invalid(error)
+        raise found if place is None else placed(found, place) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidJson(f"the body is not valid JSON: {fault(error, body)}") from None
-    except RecursionError:
-        raise _too_deep(depth) from None
-    if is_deep(body, depth):
-        raise _too_deep(depth)
-    return parsed
+        raise _no_json(error, bytes(text)) from None
 
 
-def _too_deep(depth: int) -> InvalidJson:
-    return InvalidJson(f"the body is nested more than {depth} deep")
-
-
-def convert(value: object, kind: type[T]) -> T:
-    """The same for a body that was decoded before."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise invalid(error) from None
-
-
-def check_messages(messages: Sequence[Message]) -> None:
-    """Every message says something: an assistant may do so beside its `content`. Raises `InvalidValue`."""
-    for index, message in enumerate(messages):
-        place = f"messages.{index}.content"
-        if message.content is None and message.role not in ("assistant", "function"):
-            raise InvalidValue(f"messages.{index} has no content", param=place)
-        if isinstance(message.content, list):
-            for number, part in enumerate(message.content):
-                _check_part(part, f"{place}.{number}")
-
-
-def _check_part(part: dict[str, Any], place: str) -> None:
-    if not isinstance(part.get("type"), str):
-        raise InvalidValue(f"a content part has a `type`, at `{place}`", param=f"{place}.type")
-    if part["type"] == "text" and not isinstance(part.get("text"), str):
-        raise InvalidValue(f"a part of type `text` has a text, at `{place}`", param=f"{place}.text")
+def _no_json(error: Exception, body: bytes) -> InvalidJson:
+    return InvalidJson(f"the body is not valid JSON: {fault(error, body)}")
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidRequest:
@@ -80,6 +78,12 @@ def invalid(error: msgspec.ValidationError) -> InvalidRequest:
     # A name is the client's own, and may be a megabyte long.
     message, param = shortened(message), shortened(param) if param is not None else None
     return kind(f"{message} at `{param}`" if param and not field else message, param=param)
+
+
+def placed(error: InvalidRequest, place: str) -> InvalidRequest:
+    """The same of what stands at that place."""
+    where = f"{place}.{error.param}" if error.param else place
+    return type(error)(f"{error.message.partition(' at `')[0]} at `{where}`", param=where)
 
 
 def shortened(text: str) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from tidegate.core import events, sse
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import GenerationRequest, Message
+from tidegate.core.events import OBJECT, GenerationRequest, Message
 from tidegate.core.fold import Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
-from tidegate.dialects.body import check_messages, parse_body
+from tidegate.core.opaque import Opaque, OpaqueMembers
+from tidegate.core.steps import Steps
+from tidegate.dialects.body import parse_body
+from tidegate.dialects.fields import Fields, check_kind, fields_of
+from tidegate.dialects.messages import MAX_MESSAGES, conversation
 from tidegate.errors import InvalidValue
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
@@ -27,15 +31,23 @@ Stop = Annotated[tuple[StopText, ...], Meta(max_length=16)]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Meta(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)]
-# A conversation; reading more of them would hold up the loop for everybody.
-Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
-# A model is told of all of them with every request; more than some hundred it cannot tell apart.
-Tools = Annotated[list[dict[str, Any]], Meta(max_length=1024)]
+Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 RETRY_MS = 1000
 
 SNAPSHOT_END = b"\n\n"
+MAX_TOOLS = 1024
+"""A model is told of all of them with every request; more than some hundred it cannot tell apart."""
+
+NULL: dict[str, Any] = {"type": "null"}
+PROMPT: dict[str, Any] = {"anyOf": [{"type": "string", "minLength": 1}, NULL], "default": None}
+TOOLS: dict[str, Any] = {
+    "anyOf": [{"type": "array", "items": {"type": "object"}, "maxItems": MAX_TOOLS}, NULL],
+    "default": None,
+}
+TOOL_CHOICE: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "object"}, NULL], "default": None}
+"""What JSON Schema says of fields that are kept as their JSON."""
 
 
 class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +83,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     model: Annotated[ModelName, Meta(description="One of `GET /v1/models`.")]
-    prompt: Annotated[str, Meta(min_length=1)] | None = None
+    prompt: Annotated[Opaque, Meta(extra_json_schema=PROMPT)] = UNSET
     messages: Messages | None = None
     stream: Annotated[bool, Meta(description="Answer with the events as they come, not with the whole at the end.")] = (
         False
@@ -84,10 +96,10 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_tokens: MaxTokens | None = None
     stop: Annotated[Stop, Meta(description="Texts at which the answer ends, themselves left out.")] = ()
     seed: Annotated[Seed | None, Meta(description="The same seed and model give the same answer.")] = None
-    tools: Annotated[Tools | None, Meta(description="In OpenAI's shape, as the next two.")] = None
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
-    extra: Annotated[dict[str, Any], Meta(description=EXTRA)] = {}
+    tools: Annotated[Opaque, Meta(description="In OpenAI's shape, as the next two.", extra_json_schema=TOOLS)] = UNSET
+    tool_choice: Annotated[Opaque, Meta(extra_json_schema=TOOL_CHOICE)] = UNSET
+    response_format: Annotated[Opaque, Meta(extra_json_schema=OBJECT)] = UNSET
+    extra: Annotated[OpaqueMembers, Meta(description=EXTRA)] = {}
     on_disconnect: Annotated[OnDisconnect | None, Meta(description=ON_DISCONNECT)] = None
     batch: Batch | None = None
     metadata: Annotated[Metadata, Meta(description="Kept with the stream and given back with its snapshot.")] = {}
@@ -104,7 +116,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             stop=self.stop,
             seed=self.seed,
             metadata=self.metadata,
-            extra={**self.extra, **{name: value for name, value in named.items() if value is not None}},
+            extra={**self.extra, **{name: value for name, value in named.items() if value is not UNSET}},
         )
 
     def grace(self) -> float | None:
@@ -133,34 +145,73 @@ class CancelStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 RESERVED = frozenset({*CreateStream.__struct_fields__, "producer", "stream_options"})
+OPAQUE = frozenset({"prompt", "messages", "extra", *PASSED_ON})
+"""What of a body is only passed on, all of it or its parts."""
+
+_KINDS = {
+    "prompt": ("str", "null"),
+    "messages": ("array", "null"),
+    "tools": ("array", "null"),
+    "tool_choice": ("str", "object", "null"),
+    "response_format": ("object", "null"),
+    "extra": ("object",),
+}
 _create = msgspec.json.Decoder(CreateStream)
 _cancel = msgspec.json.Decoder(CancelStream)
 
+C = TypeVar("C", bound=CreateStream)
 
-def parse(body: bytes) -> CreateStream:
+
+def parse(body: bytes) -> Steps[CreateStream]:
     """The request in a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
-    parsed = parse_body(_create, body)
-    check_conversation(parsed)
-    return parsed
+    fields = yield from fields_of(body)
+    return (yield from request_in(fields))
 
 
-def check_conversation(wanted: CreateStream) -> None:
-    """It has exactly one of `prompt` and `messages`, which say something. Raises `InvalidValue`."""
-    _check_extra(wanted.extra)
-    if (wanted.prompt is None) == (wanted.messages is None):
-        both = wanted.prompt is not None
+def request_in(fields: Fields) -> Steps[CreateStream]:
+    """The same, of the members of a body."""
+    return read_request(fields, _create)
+
+
+def read_request(fields: Fields, decoder: msgspec.json.Decoder[C]) -> Steps[C]:
+    """The same, of a body that may say more: how it is to be answered, say."""
+    parsed = yield from fields.read(decoder, OPAQUE)
+    for name in OPAQUE & fields.members.keys():
+        check_kind(fields.members[name], _KINDS[name], name)
+    extra = yield from _extra(fields)
+    _check_which(fields)
+    names = ("prompt", *PASSED_ON)
+    kept = {name: value for name in names if (value := fields.get(name)) is not None}
+    if "tools" in kept:
+        yield from fields.elements_of(kept["tools"], "tools", of="object", most=MAX_TOOLS)
+    owned: dict[str, Any] = {name: fields.own(value) for name, value in kept.items()}
+    if fields.get("messages") is not None:
+        owned["messages"] = (yield from conversation(fields, strict=True)).messages
+    return msgspec.structs.replace(parsed, **owned, extra=extra)
+
+
+def _extra(fields: Fields) -> Steps[dict[str, msgspec.Raw]]:
+    if "extra" not in fields.members:
+        return {}
+    members = yield from fields.members_of(fields.members["extra"], "extra")
+    for name in members:
+        # What this schema says of it, or what the answer's being a stream does, would be said twice, or got round.
+        if name in RESERVED:
+            raise InvalidValue(f"`{name}` is a name of this schema: it stands beside `extra`", param=f"extra.{name}")
+    return {name: fields.own(value) for name, value in members.items()}
+
+
+def _check_which(fields: Fields) -> None:
+    """It has exactly one of `prompt` and `messages`. Raises `InvalidValue`."""
+    prompt, messages = fields.get("prompt"), fields.get("messages")
+    if (prompt is None) == (messages is None):
+        both = prompt is not None
         raise InvalidValue(
             f"exactly one of `prompt` and `messages` must be given, not {'both' if both else 'neither'}",
             param="prompt" if both else "messages",
         )
-    check_messages(wanted.messages or ())
-
-
-def _check_extra(extra: Iterable[str]) -> None:
-    # What this schema says of it, or what the answer's being a stream does, would be said twice, or got round.
-    for name in extra:
-        if name in RESERVED:
-            raise InvalidValue(f"`{name}` is a name of this schema: it stands beside `extra`", param=f"extra.{name}")
+    if prompt is not None and len(prompt) == len('""'):
+        raise InvalidValue("Expected `str` of length >= 1 at `prompt`", param="prompt")
 
 
 def parse_cancel(body: bytes) -> CancelStream:

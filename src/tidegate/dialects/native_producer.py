@@ -9,11 +9,20 @@ import msgspec
 from msgspec import Meta
 
 from tidegate.core.events import TERMINAL_TYPES, Cancelled, Content, Event, Failed, Terminal, ToolCall
-from tidegate.dialects.body import invalid, parse_body, shortened
+from tidegate.core.json_text import MAX_VALUES
+from tidegate.core.steps import Pace, Steps
+from tidegate.dialects.body import decode, invalid, placed, shortened
+from tidegate.dialects.fields import Fields, fields_of
 from tidegate.dialects.native import Metadata
-from tidegate.errors import InvalidRequest, InvalidValue, UnknownField
+from tidegate.errors import InvalidValue, UnknownField
 
 EventType = Literal["delta", "reasoning", "tool_call", "completed", "cancelled", "failed"]
+
+MAX_EVENTS = 10_000
+"""Of one append; the values of a body bound them, too."""
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+"""Each reader is sent an event in one piece; a model's are some bytes long."""
 
 MAX_CALLS = 10_000
 """Tool calls of one answer; models make a handful."""
@@ -62,36 +71,50 @@ class AppendedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: dict[str, Any]
 
 
-class Append(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events that follow the offset `expected_offset`, an end last. None at all only renews the lease."""
+class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where events are appended: after the offset `expected_offset`."""
 
     lease: Annotated[str, Meta(min_length=1, max_length=256)]
     expected_offset: Annotated[int, Meta(ge=1, le=2**53)]
-    events: Annotated[tuple[AppendedEvent, ...], Meta(max_length=10_000)]
 
 
-class _Kind(msgspec.Struct, frozen=True):
-    producer: Any = None
+class Append(Place, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Events that follow the offset `expected_offset`, an end last. None at all only renews the lease."""
+
+    events: Annotated[tuple[AppendedEvent, ...], Meta(max_length=MAX_EVENTS)]
 
 
-_kind = msgspec.json.Decoder(_Kind)
 _open = msgspec.json.Decoder(OpenStream)
-_append = msgspec.json.Decoder(Append)
+_place = msgspec.json.Decoder(Place)
+_appended = msgspec.json.Decoder(AppendedEvent)
 
 
-def parse_open(body: bytes) -> OpenStream | None:
+def open_in(fields: Fields) -> Steps[OpenStream | None]:
     """The request in a body that names a `producer`; None for any other. Raises as `native.parse` does."""
-    return parse_body(_open, body) if parse_body(_kind, body).producer is not None else None
+    return None if fields.get("producer") is None else (yield from fields.read(_open, ()))
 
 
-def parse_append(body: bytes) -> tuple[Append, list[Content | Terminal]]:
+def parse_append(body: bytes) -> Steps[tuple[Place, list[Content | Terminal]]]:
     """The body and its events. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
-    parsed = parse_body(_append, body)
-    found = [_event(event, index) for index, event in enumerate(parsed.events)]
+    fields = yield from fields_of(body, values=MAX_VALUES)
+    place = yield from fields.read(_place, ("events",))
+    elements = yield from fields.elements_of(fields.required("events"), "events", most=MAX_EVENTS)
+    found: list[Content | Terminal] = []
+    pace = Pace()
+    for index, element in enumerate(elements):
+        if pace.is_over(len(element)):
+            yield
+        found.append(_event(_sent(element, f"events.{index}"), index))
     for index, event in enumerate(found[:-1]):
         if isinstance(event, TERMINAL_TYPES):
             raise InvalidValue("nothing can follow the end of a stream", param=f"events.{index + 1}")
-    return parsed, found
+    return place, found
+
+
+def _sent(element: msgspec.Raw, place: str) -> AppendedEvent:
+    if len(element) > MAX_EVENT_BYTES:
+        raise InvalidValue(f"an event is longer than {MAX_EVENT_BYTES} bytes at `{place}`", param=place)
+    return decode(_appended, element, place)
 
 
 def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
@@ -103,7 +126,7 @@ def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
         event = cast("Content | Terminal", msgspec.convert({"type": sent.type, **data}, Event))
     except msgspec.ValidationError as error:
         found = invalid(error)
-        raise _placed(found, f"events.{index}.data") from None
+        raise placed(found, f"events.{index}.data") from None
     _check_numbers(event, f"events.{index}.data")
     return event
 
@@ -140,8 +163,3 @@ def _check_words(end: Terminal, place: str) -> None:
         if len(text) > MAX_WORDS:
             where = f"{place}.{name}"
             raise InvalidValue(f"a text at an end has {MAX_WORDS} characters at the most, at `{where}`", param=where)
-
-
-def _placed(error: InvalidRequest, place: str) -> InvalidRequest:
-    where = f"{place}.{error.param}" if error.param else place
-    return type(error)(f"{error.message.partition(' at `')[0]} at `{where}`", param=where)

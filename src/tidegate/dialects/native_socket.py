@@ -12,10 +12,14 @@ from typing import Annotated, Any, Protocol, cast
 import msgspec
 from msgspec import Meta
 
-from tidegate.core.json_text import MAX_DEPTH, is_deep
+from tidegate.core import msgpack_shape
+from tidegate.core.json_shape import has_more_values
+from tidegate.core.json_text import MAX_VALUES, fault
+from tidegate.core.steps import Steps, finished
 from tidegate.core.topic import json_data
 from tidegate.dialects.body import invalid
-from tidegate.dialects.native import CreateStream, check_conversation
+from tidegate.dialects.fields import fields_of
+from tidegate.dialects.native import CreateStream, read_request
 from tidegate.dialects.native_producer import OpenStream
 from tidegate.errors import InvalidValue, MalformedMessage, TidegateError
 
@@ -143,6 +147,10 @@ class Codec(Protocol):
     @property
     def binary(self) -> bool: ...
 
+    def is_dense(self, message: bytes, /) -> bool:
+        """Whether a message has more than `MAX_VALUES` values."""
+        ...
+
     def decode(self, message: bytes, /) -> Any:
         """Raises `msgspec.DecodeError`."""
         ...
@@ -159,7 +167,11 @@ class Json:
     decode = staticmethod(msgspec.json.Decoder().decode)
     encode = staticmethod(msgspec.json.Encoder().encode)
 
+    def is_dense(self, message: bytes, /) -> bool:
+        return has_more_values(message, MAX_VALUES)
 
+
+_decoder = msgspec.json.Decoder(Create)
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -171,6 +183,9 @@ class MessagePack:
     binary = True
     decode = staticmethod(msgspec.msgpack.Decoder().decode)
 
+    def is_dense(self, message: bytes, /) -> bool:
+        return msgpack_shape.has_more_values(message, MAX_VALUES)
+
     def encode(self, value: object, /) -> bytes:
         """JSON's integers have any size: those beyond 64 bits become floats, as JavaScript has them anyway."""
         try:
@@ -181,6 +196,20 @@ class MessagePack:
 
 _BOTH: tuple[Codec, ...] = (Json(), MessagePack())
 CODECS = {codec.subprotocol: codec for codec in _BOTH}
+
+
+def decoded(codec: Codec, message: bytes) -> object:
+    """The content of a message. Raises `MalformedMessage` where it has none, or more values than are made objects of.
+
+    A part that is only passed on counts, too, here: a message is never long.
+    """
+    try:
+        if codec.is_dense(message):
+            raise MalformedMessage(f"this message has more than {MAX_VALUES} values")
+        return codec.decode(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        why = "" if codec.binary else f": {fault(error, message)}"
+        raise MalformedMessage(f"this message is no valid {codec.form}{why}") from None
 
 
 def parse(value: object) -> tuple[CallId, str, dict[str, Any]]:
@@ -200,21 +229,28 @@ def request(op: str, message: dict[str, Any]) -> Request:
     if kind is None:
         raise InvalidValue(f"there is no op {op[:64]!r}; there are {', '.join(OPS)}", param="op")
     if kind is Create:
-        if is_deep(_as_json(message)):
-            raise InvalidValue(f"the message is nested more than {MAX_DEPTH} deep")
-        kind = Create if message.get("producer") is None else Open
+        if message.get("producer") is None:
+            return _create(message)
+        kind = Open
     try:
-        made = msgspec.convert(message, kind)
+        return msgspec.convert(message, kind)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    if isinstance(made, Create):
-        check_conversation(made)
-    return made
+
+
+def _create(message: dict[str, Any]) -> Create:
+    """What is passed on of it is kept as JSON, however it came."""
+    return finished(_created(_as_json(message)))
+
+
+def _created(message: bytes) -> Steps[Create]:
+    fields = yield from fields_of(message)
+    return (yield from read_request(fields, _decoder))
 
 
 def published(wanted: Publish) -> msgspec.Raw:
     """The data of a `publish`. Raises `InvalidValue` where not everybody could read it."""
-    return json_data(_as_json(wanted.data, param="data"))
+    return finished(json_data(_as_json(wanted.data, param="data")))
 
 
 def ok(id: CallId, result: object) -> dict[str, object]:

@@ -9,18 +9,26 @@ from msgspec import Meta
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.json_text import MAX_DEPTH
-from tidegate.dialects.body import parse_body
+from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES
+from tidegate.core.steps import Steps
+from tidegate.core.topic import json_data
+from tidegate.dialects.fields import fields_of
+from tidegate.dialects.identity import identity
 
 Place = Cursor | Literal["earliest", "latest"]
 
 
-class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said of a message."""
+
+    type: Annotated[str, Meta(description="The event's name.")] = "message"
+    state: Annotated[bool, Meta(description="It replaces what those who come later get as the current state.")] = False
+
+
+class Publish(Said, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One message. `data` is any JSON."""
 
     data: msgspec.Raw
-    type: Annotated[str, Meta(description="The event's name.")] = "message"
-    state: Annotated[bool, Meta(description="It replaces what those who come later get as the current state.")] = False
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -36,13 +44,16 @@ class Present(msgspec.Struct, frozen=True):
     connections: int
 
 
-_publish = msgspec.json.Decoder(Publish)
+_said = msgspec.json.Decoder(Said)
 
 
-def parse(body: bytes) -> Publish:
-    """The message in a body. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
+def parse(body: bytes) -> Steps[Publish]:
+    """The message in a body, its data as topics keep it. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
     # What is published may be as deep as any body, and stands in one.
-    return parse_body(_publish, body, depth=MAX_DEPTH + 1)
+    fields = yield from fields_of(body, depth=MAX_DEPTH + 1, values=MAX_VALUES)
+    said = yield from fields.read(_said, ("data",))
+    data = yield from json_data(fields.required("data"))
+    return Publish(data=data, type=said.type, state=said.state)
 
 
 def parse_place(text: str | None, *, param: str = "after") -> Place:
@@ -52,6 +63,6 @@ def parse_place(text: str | None, *, param: str = "after") -> Place:
     return "earliest" if text == "earliest" else parse_cursor(text, param=param)
 
 
-def digest_of(type: str, state: bool, data: object) -> bytes:
+def identity_of(type: str, state: bool, data: msgspec.Raw) -> Steps[bytes]:
     """What tells one message from another, however its JSON was written; the same over every transport."""
-    return msgspec.json.encode([type, state, data], order="deterministic")
+    return identity([type, state, data])

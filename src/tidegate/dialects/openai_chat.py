@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
-from typing import Annotated, Any, cast
+from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from tidegate.core.events import GenerationRequest, Message
-from tidegate.dialects.body import check_messages, convert, parse_body
+from tidegate.core.steps import Steps
+from tidegate.dialects.fields import Fields, fields_of
+from tidegate.dialects.messages import MAX_MESSAGES, conversation
+from tidegate.dialects.native import MaxTokens, Metadata, ModelName, Seed, StopText, Temperature
 from tidegate.errors import InvalidValue
 
 
@@ -20,77 +23,72 @@ class StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool | None = None
 
 
-class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
-    """The body: what tidegate itself reads. Other fields are passed on to upstreams that speak OpenAI's API."""
+class ChatOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What tidegate itself reads of the body besides the messages."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
+    model: ModelName
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=1)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    temperature: Temperature | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    max_completion_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    stop: str | Annotated[tuple[str, ...], Meta(max_length=16)] | None = None
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    metadata: Annotated[dict[str, str], Meta(max_length=16)] | None = None
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
+    stop: StopText | Annotated[tuple[StopText, ...], Meta(max_length=16)] | None = None
+    seed: Seed | None = None
+    metadata: Metadata | None = None
 
     @property
     def include_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
-    def request(self, extra: dict[str, Any], raw_messages: tuple[dict[str, Any], ...]) -> GenerationRequest:
-        """What the provider is asked for; `extra` and `raw_messages` as in `GenerationRequest`."""
-        stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
-        if self.max_completion_tokens is not None:
-            extra = {**extra, "max_completion_tokens": self.max_completion_tokens}
-        return GenerationRequest(
-            model=self.model,
-            messages=self.messages,
-            raw_messages=raw_messages,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            stop=stop,
-            seed=self.seed,
-            metadata=self.metadata or {},
-            extra=extra,
-        )
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else self.stop or ()
 
 
-_body = msgspec.json.Decoder(dict[str, Any])
+class ChatCompletion(ChatOptions, frozen=True, kw_only=True):
+    """The body. Other fields are passed on to upstreams that speak OpenAI's API."""
+
+    messages: Annotated[tuple[Message, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
 
 
-def parse(body: bytes) -> tuple[ChatCompletion, GenerationRequest]:
+READ = frozenset(ChatOptions.__struct_fields__)
+BOTH = ("metadata", "stream_options", "max_completion_tokens")
+"""Read here, and passed on as well."""
+
+_options = msgspec.json.Decoder(ChatOptions)
+
+
+def parse(body: bytes) -> Steps[tuple[ChatOptions, GenerationRequest]]:
     """The body and what it asks of the provider. Raises `InvalidJson` or `InvalidValue` with its `param`."""
-    fields = parse_body(_body, body)
-    raw: Any = fields.get("messages")
-    chat = convert({**fields, "messages": _known(raw)}, ChatCompletion)
-    if chat.stream_options is not None and not chat.stream:
+    fields = yield from fields_of(body)
+    options = yield from fields.read(_options, fields.members.keys() - READ)
+    if options.stream_options is not None and not options.stream:
         raise InvalidValue("`stream_options` needs `stream: true`", param="stream_options")
-    check_messages(chat.messages)
-    extra = {name: value for name, value in fields.items() if name not in ChatCompletion.__struct_fields__}
-    for name in ("metadata", "stream_options"):
-        if fields.get(name):
-            extra[name] = fields[name]
-    # What the messages would be sent as, were they made of what is known of them.
-    as_known = [msgspec.to_builtins(message) for message in chat.messages]
-    return chat, chat.request(extra, tuple(raw) if raw != as_known else ())
+    messages, raw = yield from conversation(fields, strict=False)
+    request = GenerationRequest(
+        model=options.model,
+        messages=messages,
+        raw_messages=raw,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_completion_tokens or options.max_tokens,
+        stop=options.stops,
+        seed=options.seed,
+        metadata=options.metadata or {},
+        extra={name: fields.own(fields.members[name]) for name in _passed_on(fields)},
+    )
+    return options, request
 
 
-def _known(messages: Any) -> Any:
-    """The messages without the fields that only upstreams understand (`reasoning_content`, `audio`, …)."""
-    if not isinstance(messages, list):
-        return messages
-    known = Message.__struct_fields__
-    return [_only(known, message) for message in cast("list[Any]", messages)]
-
-
-def _only(known: Container[str], message: Any) -> Any:
-    if not isinstance(message, dict):
-        return message
-    return {name: value for name, value in cast("dict[str, Any]", message).items() if name in known}
+def _passed_on(fields: Fields) -> Iterator[str]:
+    for name in fields.members:
+        if name in BOTH:
+            if fields.get(name) is not None:
+                yield name
+        elif name not in READ and name != "messages":
+            yield name
 
 
 def parse_on_disconnect(header: str | None) -> float | None:

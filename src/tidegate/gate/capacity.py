@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from urllib.parse import parse_qs
 
 from starlette.types import Scope, Send
 
 from tidegate.core.notices import CAPACITY, Reconnect
+from tidegate.core.query import parameters
 from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.dialects import native
 
 
 async def answer_reconnect(scope: Scope, send: Send, wait_s: float) -> None:
     """200, `retry:` and `reconnect`, with so many seconds to wait."""
-    as_message = "message" in parse_qs(scope["query_string"].decode("latin-1")).get("events", ())
+    as_message = ("events", "message") in parameters(scope["query_string"])
     encoder = native.MESSAGES if as_message else native.EVENTS
     body = encoder.preamble + encoder.notice(Reconnect(math.ceil(wait_s * 1000), CAPACITY))
     await send({"type": "http.response.start", "status": 200, "headers": RESPONSE_HEADERS})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
-from urllib.parse import parse_qsl
 
+from tidegate.core.query import parameters
 from tidegate.errors import Unauthenticated
 
 COOKIE = "tidegate_token"
@@ -52,8 +52,7 @@ def _bearer(headers: Headers, *, strict: bool) -> str | None:
 
 
 def _access_token(query: bytes) -> str | None:
-    pairs = parse_qsl(query.decode("latin-1"))
-    return next((value for name, value in pairs if name == "access_token"), None)
+    return next((value for name, value in parameters(query) if name == "access_token" and value), None)
 
 
 def _cookies(headers: Headers) -> Iterator[str]:

@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from tidegate.core import lenient_json
 from tidegate.core.events import Extra, ToolCall
+from tidegate.providers.openai_lasting import Lasting
 
 
 class Fragment(NamedTuple):
@@ -111,7 +112,7 @@ class _Call:
         self.held: dict[str, Any] = {}
         self._number = number
         self._arguments: list[str] = []
-        self._extra: dict[str, Any] = {}
+        self._extra = Lasting()
 
     def add(self, arguments: str) -> str:
         """The arguments' next piece, without the half of a character that its end may be."""
@@ -135,9 +136,7 @@ class _Call:
 
     def news(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         """Those fields that are not as they were said before."""
-        found = {name: value for name, value in extra.items() if self._extra.get(name) != value}
-        self._extra |= found
-        return found
+        return self._extra.news(extra)
 
     def _complete(self) -> bool:
         try:

@@ -11,6 +11,8 @@ from msgspec import UNSET
 
 from tidegate.core import lenient_json
 from tidegate.core.events import Completed, Content, Delta, Extra, Reasoning, Usage
+from tidegate.core.json_shape import has_more_values
+from tidegate.core.json_text import MAX_VALUES
 from tidegate.core.lenient_json import as_list, as_object
 from tidegate.core.sse import Decoder
 from tidegate.errors import ProviderError, UpstreamAborted, UpstreamEmpty, UpstreamInterrupted, UpstreamMalformed
@@ -18,6 +20,7 @@ from tidegate.providers.openai_calls import Calls
 from tidegate.providers.openai_chunk import SHOWN_BYTES, Chunk, Kind, is_chunk, read_chunk
 from tidegate.providers.openai_errors import PLAIN_TEXT, is_error, says_something, words_of
 from tidegate.providers.openai_finish import Ending, ending
+from tidegate.providers.openai_lasting import Lasting
 from tidegate.providers.openai_template import Template
 from tidegate.providers.openai_usage import UsageCount
 
@@ -29,8 +32,11 @@ MAX_HEAD_BYTES = 1024
 
 FIELD = re.compile(r"^(?:data|event|id|retry)?:", re.MULTILINE)
 """A line of an event stream."""
+MAX_EXTRA_BYTES = 4 * 1024 * 1024
+"""Of what is said beside one piece, which goes to each reader at once; a picture has some megabytes."""
+
 MAX_LINES = 1000
-"""Of JSON in one event, where a server has left out the blank lines between its events."""
+"""Of one event, each a chunk of its own: what a server forgets to part comes in one read."""
 
 JSON_BEGINS = (b"{", b"[")
 DONE = b"[DONE]"
@@ -62,7 +68,7 @@ class ChunkReader:
         self._count = UsageCount()
         self._choice: int | None = None
         self._halves: dict[Kind, str] = {}
-        self._lasting: dict[str, Any] = {}
+        self._lasting = Lasting()
         self._unsaid: dict[str, Any] = {}
         self._ignored: object = None
         self._head = b""
@@ -229,9 +235,8 @@ class ChunkReader:
         return carrier
 
     def _news(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        news = {name: value for name, value in fields.items() if self._lasting.get(name) != value}
+        news = self._lasting.news(fields)
         if news:
-            self._lasting |= news
             self._template.forget()
         return news
 
@@ -249,7 +254,7 @@ class ChunkReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProviderError):
             return None
         plain = chunk.is_plain and not is_error(value) and chunk.index is not None and not any(chunk.errors)
-        known = all(name in self._lasting and self._lasting[name] == chunk.chunk[name] for name in chunk.chunk)
+        known = self._lasting.holds(chunk.chunk)
         kind, text = chunk.texts[0] if plain and known else ("", None)
         return text if kind == "text" else None
 
@@ -296,6 +301,8 @@ def begins_as_json(body: bytes | bytearray) -> bool:
 
 def _values(data: bytes) -> Iterator[object]:
     """The JSON of one event; lines of it, where a server has left out the blank ones between its events."""
+    if has_more_values(data, MAX_VALUES):
+        raise UpstreamMalformed(f"The upstream sent a chunk of more than {MAX_VALUES} values.", field="data")
     try:
         yield lenient_json.loads(data)
     except (ValueError, RecursionError):
@@ -316,4 +323,9 @@ def _piece(kind: Kind, text: str) -> Content:
 
 
 def _raw(fields: Mapping[str, Any]) -> Any:
-    return msgspec.Raw(lenient_json.dumps(fields)) if fields else UNSET
+    if not fields:
+        return UNSET
+    said = lenient_json.dumps(fields)
+    if len(said) > MAX_EXTRA_BYTES:
+        raise UpstreamMalformed(f"The upstream said more than {MAX_EXTRA_BYTES} bytes beside a piece of its answer.")
+    return msgspec.Raw(said)

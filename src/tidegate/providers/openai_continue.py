@@ -6,9 +6,12 @@ leaves alone: `continue_final_message`, which it refuses together with a new `ad
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tidegate.core.events import Completed, GenerationRequest, Message, Usage
+from tidegate.core.opaque import as_json
 
 FIELDS = {"continue_final_message": True, "add_generation_prompt": False}
 
@@ -22,13 +25,14 @@ def carried_on(request: GenerationRequest) -> GenerationRequest:
     if request.carried is None or not request.carried.text:
         return request
     text, pieces = request.carried.text, request.carried.pieces
-    raw = (*request.raw_messages, {"role": "assistant", "content": text}) if request.raw_messages else ()
-    extra = {**request.extra, **FIELDS}
-    if isinstance(limit := extra.get("max_completion_tokens"), int):
+    partial = Message(role="assistant", content=text)
+    raw = (*request.raw_messages, as_json(partial)) if request.raw_messages else ()
+    extra: dict[str, Any] = {**request.extra.raw, **FIELDS}
+    if isinstance(limit := request.extra.get("max_completion_tokens"), int):
         extra["max_completion_tokens"] = max(0, limit - pieces)
     return msgspec.structs.replace(
         request,
-        messages=(*request.messages, Message(role="assistant", content=text)),
+        messages=(*request.messages, partial),
         raw_messages=raw,
         max_tokens=None if request.max_tokens is None else max(0, request.max_tokens - pieces),
         extra=extra,

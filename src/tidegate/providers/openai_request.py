@@ -42,7 +42,7 @@ class Question(msgspec.Struct, frozen=True):
         options = request.extra.get("stream_options")
         theirs = cast("dict[str, Any]", options) if isinstance(options, dict) else {}
         fields = {
-            **request.extra,
+            **request.extra.raw,
             **{name: value for name, value in sampling.items() if value is not None},
             **body,
             "model": model,

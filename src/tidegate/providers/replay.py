@@ -10,7 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+import msgspec
+
 from tidegate.core.events import Completed, Delta, GenerationRequest, Usage
+from tidegate.core.opaque import EXACT_BYTES
 from tidegate.errors import ProviderError
 from tidegate.providers.base import Sink
 from tidegate.providers.settings import ReplayModel, unusable
@@ -146,5 +149,13 @@ def _text(model: ReplayModel) -> str:
 
 
 def _usage(request: GenerationRequest, completion: int) -> Usage:
-    prompt = sum(len(message.text.split()) for message in request.messages)
+    prompt = _words(request)
     return Usage(prompt, completion, prompt + completion)
+
+
+def _words(request: GenerationRequest) -> int:
+    """Those of the prompt; of a long one about as many, for to count them is to make them."""
+    texts = [message.text_json for message in request.messages]
+    if sum(map(len, texts)) > EXACT_BYTES:
+        return request.prompt_tokens
+    return sum(len(msgspec.json.decode(text, type=str).split()) for text in texts)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import aclosing, nullcontext
-from hashlib import sha256
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -16,6 +15,8 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
+from tidegate.core.query import parameters
+from tidegate.core.steps import Steps
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
 from tidegate.gate.account import account_of, address_of
@@ -33,10 +34,14 @@ from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send
 from tidegate.transports.registry import Connection, Registry, Transport
 from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
+from tidegate.transports.turns import in_turns
 from tidegate.transports.wire import wire_of
 
 LAST_EVENT_ID = "Last-Event-ID"
 JSON = "application/json"
+
+SMALL_BODY = 16 * 1024
+"""Of calls that say one thing: it holds a reason of 1,024 characters in escapes, and the longest token twice."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,9 +128,8 @@ class Call:
 
     def query(self) -> dict[str, str]:
         """The query's parameters. Raises `InvalidValue` for one that is given twice."""
-        pairs = parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True)
         found: dict[str, str] = {}
-        for name, value in pairs:
+        for name, value in parameters(self._scope["query_string"]):
             if name in found:
                 raise InvalidValue(f"the query parameter {name[:64]!r} is given twice", param=name[:64])
             found[name] = value
@@ -302,14 +306,14 @@ def check_flag(query: dict[str, str], name: str, value: str) -> None:
         raise InvalidValue(f"`{name}` can only be `{value}`, not {query[name][:64]!r}", param=name)
 
 
-def claim_of(call: Call, operation: str, body: bytes) -> Claim | None:
+async def claim_of(call: Call, operation: str, identity: Steps[bytes]) -> Claim | None:
     """The claim that the call's `Idempotency-Key` makes, for its principal and operation. Raises `InvalidValue`."""
     key = call.header(b"idempotency-key")
-    return None if key is None else claim(call.principal, operation, key, body, param="Idempotency-Key")
+    return None if key is None else await claim(call.principal, operation, key, identity, param="Idempotency-Key")
 
 
-def claim(principal: Principal, operation: str, key: str, body: bytes, *, param: str) -> Claim:
-    """What an idempotency key claims: that this body was sent. Raises `InvalidValue`."""
+async def claim(principal: Principal, operation: str, key: str, identity: Steps[bytes], *, param: str) -> Claim:
+    """What an idempotency key claims: that a body of this `identity` was sent. Raises `InvalidValue`."""
     if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
         raise InvalidValue("the key is 1 to 255 visible ASCII characters", param=param)
-    return Claim(f"{principal.name} {operation} {key}", sha256(body).digest())
+    return Claim(f"{principal.name} {operation} {key}", await in_turns(identity))

@@ -16,16 +16,13 @@ from tidegate.dialects.body import parse_body
 from tidegate.errors import InvalidValue, TokenExpired, Unauthenticated
 from tidegate.gate.claims import LEEWAY_SECONDS
 from tidegate.gate.credentials import COOKIE
-from tidegate.routes.call import Call
+from tidegate.routes.call import SMALL_BODY, Call
 
 # RFC 6265, 4.1.1: what a cookie's value may hold.
 _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
 
 MAX_COOKIE = 4096
 """RFC 6265, 6.1: of name, value and attributes. Browsers drop a longer one without a word."""
-
-MAX_BODY = 16 * 1024
-"""Anybody may send one: it holds the longest token twice."""
 
 
 class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +36,7 @@ _open = msgspec.json.Decoder(OpenSession)
 
 async def begin(call: Call) -> None:
     """Sets the cookie, once the credential is found to be valid."""
-    token = parse_body(_open, await call.body(max_bytes=MAX_BODY)).token
+    token = parse_body(_open, await call.body(max_bytes=SMALL_BODY)).token
     principal = await _holder(call, token)
     if not _VALUE.fullmatch(token):
         raise InvalidValue("a credential with such characters cannot be kept in a cookie", param="token")

@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Coroutine, MutableMapping, Sequence
 from time import monotonic, time
 from typing import Any
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
-from tidegate.core.json_text import fault
 from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
@@ -247,7 +245,7 @@ class Session:
 
     async def _answer(self, message: bytes) -> None:
         try:
-            id, op, content = dialect.parse(self._decoded(message))
+            id, op, content = dialect.parse(dialect.decoded(self.codec, message))
         except MalformedMessage as error:
             await self._refuse_message(error)
             return
@@ -263,13 +261,6 @@ class Session:
                 await self._leave(*self._charged(error))
             elif isinstance(error, Forbidden) and op == "auth":
                 await self._leave(NOT_ALLOWED, error.code)
-
-    def _decoded(self, message: bytes) -> object:
-        try:
-            return self.codec.decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            why = "" if self.codec.binary else f": {fault(error, message)}"
-            raise MalformedMessage(f"this message is no valid {self.codec.form}{why}") from None
 
     def _check(self, op: str) -> None:
         """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""

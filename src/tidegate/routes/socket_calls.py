@@ -15,6 +15,7 @@ from tidegate.core.notices import CAPACITY, DRAINING, TOKEN_EXPIRED, Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
+from tidegate.dialects.identity import identity
 from tidegate.dialects.native_producer import Lease
 from tidegate.dialects.native_socket import Codec
 from tidegate.dialects.native_socket_events import SocketEvents
@@ -148,8 +149,7 @@ class Calls:
         """The stream and its beginning; its lease and its tail, too, where the caller fills it."""
         viewer, service, made = self._viewer, self._service, None
         if wanted.key is not None:
-            body = msgspec.json.encode(wanted.plain(), order="deterministic")
-            made = claim(viewer, "streams", wanted.key, body, param="key")
+            made = await claim(viewer, "streams", wanted.key, identity(wanted.plain()), param="key")
         if isinstance(wanted, dialect.Create):
             stream = (await service.start(wanted.request(), owner=viewer, grace=wanted.grace(), claim=made)).stream
             return {"stream": stream, "cursor": str(await service.beginning(stream, viewer))}
@@ -235,8 +235,8 @@ class Calls:
     async def _publish(self, wanted: dialect.Publish) -> None:
         data, made = dialect.published(wanted), None
         if wanted.key is not None:
-            body = native_topic.digest_of(wanted.type, wanted.state, wanted.data)
-            made = claim(self._viewer, f"topics {wanted.topic}", wanted.key, body, param="key")
+            said = native_topic.identity_of(wanted.type, wanted.state, data)
+            made = await claim(self._viewer, f"topics {wanted.topic}", wanted.key, said, param="key")
         cursor = await self._service.topics.publish(
             wanted.topic, data, self._viewer, type=wanted.type, state=wanted.state, claim=made
         )

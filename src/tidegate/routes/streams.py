@@ -14,14 +14,25 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.dialects import native, native_producer
+from tidegate.dialects.fields import fields_of
+from tidegate.dialects.identity import identity
 from tidegate.dialects.native_producer import Lease
 from tidegate.errors import TidegateError, TooManyReaders
-from tidegate.routes.call import LAST_EVENT_ID, Call, check_flag, claim_of, error_headers, parse_choice, parse_number
-from tidegate.stores.base import Claim
+from tidegate.routes.call import (
+    LAST_EVENT_ID,
+    SMALL_BODY,
+    Call,
+    check_flag,
+    claim_of,
+    error_headers,
+    parse_choice,
+    parse_number,
+)
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
+from tidegate.transports.turns import in_turns
 from tidegate.transports.whole import wait_for_end
 
 SNAPSHOT = "snapshot"
@@ -65,11 +76,11 @@ class Appended(msgspec.Struct, frozen=True):
 
 async def create(call: Call) -> None:
     """Starts a generation and answers with its events, its snapshot at once, or its snapshot at its end."""
-    body = await call.body()
-    if (own := native_producer.parse_open(body)) is not None:
+    fields = await in_turns(fields_of(await call.body()))
+    if (own := await in_turns(native_producer.open_in(fields))) is not None:
         await _open(call, own)
         return
-    wanted = native.parse(body)
+    wanted = await in_turns(native.request_in(fields))
     query = call.query()
     begin = _begin(call, query)
     if wanted.background:
@@ -85,13 +96,9 @@ async def create(call: Call) -> None:
             await _answer_whole(call, handle, seat)
 
 
-def _start(call: Call, wanted: native.CreateStream) -> Awaitable[Handle]:
-    return call.service.start(
-        wanted.request(),
-        owner=call.principal,
-        grace=wanted.grace(),
-        claim=_claim(call, wanted),
-    )
+async def _start(call: Call, wanted: native.CreateStream) -> Handle:
+    claim = await claim_of(call, "streams", identity(wanted))
+    return await call.service.start(wanted.request(), owner=call.principal, grace=wanted.grace(), claim=claim)
 
 
 async def append(call: Call) -> None:
@@ -101,8 +108,8 @@ async def append(call: Call) -> None:
     """
     stream = call.stream()
     try:
-        wanted, events = native_producer.parse_append(await call.body())
-        done = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
+        place, events = await in_turns(native_producer.parse_append(await call.body()))
+        done = await call.service.append(stream, call.principal, place.lease, place.expected_offset, events)
     except TidegateError:
         call.count()
         raise
@@ -112,7 +119,8 @@ async def append(call: Call) -> None:
 
 
 async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
-    stream, token = await call.service.open_leased(wanted.metadata, owner=call.principal, claim=_claim(call, wanted))
+    claim = await claim_of(call, "streams", identity(wanted))
+    stream, token = await call.service.open_leased(wanted.metadata, owner=call.principal, claim=claim)
     whole = await call.service.whole(stream, call.principal)
     lease = Lease.of(token, call.service.lease_seconds)
     head = {
@@ -137,8 +145,7 @@ def follow(call: Call) -> Awaitable[None]:
 
 async def cancel(call: Call) -> None:
     """Ends the stream, if it is live, and answers with whichever end won."""
-    body = await call.body()
-    wanted = native.parse_cancel(body)
+    wanted = native.parse_cancel(await call.body(max_bytes=SMALL_BODY))
     status, cursor = await call.service.cancel(call.stream(), call.principal, wanted.reason)
     await call.answer_json(Cancellation(status, str(cursor)))
 
@@ -254,7 +261,3 @@ def _begin(call: Call, query: dict[str, str]) -> Begin:
     text, param = call.position(query) or (None, "")
     after = None if text is None else parse_cursor(text, param=param)
     return SNAPSHOT if "snapshot" in query and param != LAST_EVENT_ID else after
-
-
-def _claim(call: Call, wanted: native.CreateStream | native_producer.OpenStream) -> Claim | None:
-    return claim_of(call, "streams", msgspec.json.encode(wanted, order="deterministic"))

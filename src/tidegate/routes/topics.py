@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from tidegate.core.topic import json_data
 from tidegate.dialects import native, native_topic
 from tidegate.errors import TooManyReaders
 from tidegate.routes.call import Call, check_flag, claim_of
 from tidegate.transports.sse import send_events
+from tidegate.transports.turns import in_turns
 
 
 async def publish(call: Call) -> None:
     """Appends a message to the topic."""
     name = call.params["name"]
-    wanted = native_topic.parse(await call.body())
-    data = json_data(wanted.data)
-    digest = native_topic.digest_of(wanted.type, wanted.state, msgspec.json.decode(data))
+    wanted = await in_turns(native_topic.parse(await call.body()))
+    claim = await claim_of(call, f"topics {name}", native_topic.identity_of(wanted.type, wanted.state, wanted.data))
     cursor = await call.service.topics.publish(
-        name,
-        data,
-        call.principal,
-        type=wanted.type,
-        state=wanted.state,
-        claim=claim_of(call, f"topics {name}", digest),
+        name, wanted.data, call.principal, type=wanted.type, state=wanted.state, claim=claim
     )
     await call.answer_json(native_topic.Published(str(cursor)))
 

@@ -250,7 +250,7 @@ def base_of(record: StreamRecord, claim: Claim | None) -> int:
 
 def asked_only(request: GenerationRequest | None) -> GenerationRequest | None:
     """What snapshots show of the request: its question. The rest is only for the model."""
-    if request is None or (question := request.question) is None:
+    if request is None or (question := request.question_json) is None:
         return None
     return GenerationRequest(model=request.model, messages=(Message(role="user", content=question),))
 

@@ -39,7 +39,7 @@ class Whole:
     each tool call.
     """
 
-    def __init__(self, store: Store, until: int, summary: Summary, rest: Cursor, question: str | None) -> None:
+    def __init__(self, store: Store, until: int, summary: Summary, rest: Cursor, question: msgspec.Raw | None) -> None:
         self.summary = summary
         self.rest = rest
         self._store = store
@@ -55,8 +55,9 @@ class Whole:
         Raises `StreamNotFound` where the stream is forgotten meanwhile.
         """
         yield msgspec.json.encode(self.summary if head is None else head)[:-1]
-        for piece in _quoted(b',"question":', self._question):
-            yield piece
+        question = b"null" if self._question is None else bytes(self._question)
+        for start in range(0, len(question), PAGE_BYTES):
+            yield (b"" if start else b',"question":') + question[start : start + PAGE_BYTES]
         yield b',"text":"'
         async for page in self._pages(Cursor("", 0), self._until):
             self._note(page)
@@ -124,7 +125,7 @@ async def whole_of(store: Store, record: StreamRecord, summarise: Summarise) -> 
         record, before = await store.get(record.id), record
         if (record.end is None) == (before.end is None):
             break
-    question = None if record.request is None else record.request.question
+    question = None if record.request is None else record.request.question_json
     rest = tail if record.end is None else await store.position(record.id, tail.offset - 1)
     return Whole(store, tail.offset, summarise(record, record.end, tail), rest, question)
 
@@ -136,10 +137,10 @@ async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int
     assert last is not None, "a stream begins with `started`"
     end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
     record = await store.get(stream)
-    question = None if record.request is None else record.request.question
+    question = None if record.request is None else record.request.question_json
     snapshot = Snapshot(
         **msgspec.structs.asdict(summarise(record, end, last.cursor)),
-        question=None if most is not None and len(question or "") > most else question,
+        question=None if most is not None and len(bytes(question or b"")) > most else question,
         text=folded.text,
         reasoning=folded.reasoning,
         tool_calls=folded.tool_calls,
@@ -169,15 +170,6 @@ def _texts(events: Iterable[Event]) -> Iterator[bytes]:
         short.clear()
         yield from _cut(text)
     yield _inner("".join(short))
-
-
-def _quoted(name: bytes, text: str | None) -> Iterator[bytes]:
-    if text is None:
-        yield name + b"null"
-        return
-    yield name + b'"'
-    yield from _cut(text)
-    yield b'"'
 
 
 def _cut(text: str) -> Iterator[bytes]:

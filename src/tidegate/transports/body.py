@@ -9,13 +9,21 @@ from typing import Any
 
 from tidegate.core.connection import ClientDisconnected
 from tidegate.core.pause import READ_SECONDS, was_paused
+from tidegate.core.steps import SLICE, Steps, slices
 from tidegate.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
+from tidegate.transports.turns import in_turns
 
 Headers = Iterable[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 # RFC 9110, 8.4.1: `deflate` is the zlib format, `x-gzip` the same as `gzip`. Values are zlib's `wbits`.
 _CODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+MAX_RATIO = 100
+"""What comes of a byte that was sent: prose has 10, the same JSON over and over 50, and a bomb 1,000."""
+
+ALWAYS_BYTES = 1024 * 1024
+"""However little was sent: so much is read in no time."""
+
 # RFC 8259, 8.1: JSON between systems is UTF-8, of which ASCII is a part.
 _CHARSETS = {b"utf-8", b"utf8", b"us-ascii"}
 
@@ -37,7 +45,8 @@ async def read_body(
     if not body:
         return b""
     _check_media_type(headers)
-    return _decoded(body, _value(headers, b"content-encoding"), max_bytes)
+    coding = _value(headers, b"content-encoding")
+    return body if coding in (b"", b"identity") else await in_turns(_decompressed(body, coding, max_bytes))
 
 
 async def _receive_in_time(receive: Receive, max_bytes: int, seconds: float) -> bytes:
@@ -65,19 +74,31 @@ async def _receive_all(receive: Receive, max_bytes: int, body: bytearray) -> byt
             return bytes(body)
 
 
-def _decoded(body: bytes, coding: bytes, max_bytes: int) -> bytes:
-    if coding in (b"", b"identity"):
-        return body
-    decompressor = zlib.decompressobj(_CODINGS[coding])
+def _decompressed(body: bytes, coding: bytes, max_bytes: int) -> Steps[bytes]:
+    decompressor, found = zlib.decompressobj(_CODINGS[coding]), bytearray()
+    most = max(ALWAYS_BYTES, MAX_RATIO * len(body))
     try:
-        decoded = decompressor.decompress(body, max_bytes + 1)
+        for piece in slices(body):
+            left = piece
+            while left:
+                found += decompressor.decompress(left, SLICE)
+                _check_size(len(found), max_bytes, most)
+                left = decompressor.unconsumed_tail
+                yield
+        found += decompressor.flush()
     except zlib.error:
         raise InvalidRequest(f"The body is not valid {coding.decode()}.") from None
-    if len(decoded) > max_bytes:
-        raise _too_large(max_bytes)
+    _check_size(len(found), max_bytes, most)
     if not decompressor.eof or decompressor.unused_data:
         raise InvalidRequest(f"The body is not exactly one {coding.decode()} stream.")
-    return decoded
+    return bytes(found)
+
+
+def _check_size(size: int, max_bytes: int, most: int) -> None:
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    if size > most:
+        raise BodyTooLarge(f"The body is more than {MAX_RATIO} times as large as what was sent of it.")
 
 
 def _check_media_type(headers: Headers) -> None:
