@@ -42,6 +42,10 @@ class TokenBucket:
         """Takes what was used, whether it is there or not; a negative amount is given back."""
         self._level = max(-self.capacity, min(self.capacity, self.level(now) - amount))
 
+    def give_back(self, amount: float, now: float) -> None:
+        """Puts back what was taken for something that turned out to be free."""
+        self.settle(-amount, now)
+
     def wait(self, amount: float, now: float) -> float:
         """Seconds until so much is there; the amount is at most the capacity."""
         return max(0.0, amount - self.level(now)) / self.rate

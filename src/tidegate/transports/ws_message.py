@@ -18,6 +18,10 @@ class Assembly:
         self._data = bytearray()
         self._check: codecs.IncrementalDecoder | None = None
 
+    def __len__(self) -> int:
+        """Bytes of the message that have arrived in fragments."""
+        return len(self._data)
+
     def add(self, data: bytes | bytearray, *, begins: Literal["text", "bytes"] | None, fin: bool) -> str | bytes | None:
         """Adds a fragment, and returns the message if it is the last. Raises `UnicodeDecodeError`.
 
