@@ -65,8 +65,6 @@ On the wire they have OpenAI's shape, so that its SDKs raise the matching class:
 
 from __future__ import annotations
 
-import builtins
-
 
 class TidegateError(Exception):
     """An error with a stable `code`, an HTTP `status` and a message fit to be shown to a client.
@@ -490,19 +488,3 @@ class InUse(ConfigError):
     """Another process has the port or the store: right for one server, and one too many."""
 
     code = "in_use"
-
-
-def recall(type: str, code: str, message: str) -> TidegateError:
-    """The error that a log kept as type, code and message. One of an upstream's own counts as 502."""
-    error = TidegateError(message)
-    error.type = type
-    error.code = code
-    error.status = _statuses(TidegateError).get(code, 502)
-    return error
-
-
-def _statuses(kind: builtins.type[TidegateError]) -> dict[str, int]:
-    statuses = {kind.code: kind.status}
-    for narrower in kind.__subclasses__():
-        statuses |= _statuses(narrower)
-    return statuses

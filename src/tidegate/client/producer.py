@@ -16,7 +16,8 @@ from tidegate.client.http import FAILURES, bearer, connect
 from tidegate.client.session import TRANSIENT_STATUSES
 from tidegate.client.words import error_fields, quoted, reason
 from tidegate.core.backoff import Backoff
-from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamMalformed, UpstreamUnreachable, recall
+from tidegate.core.recall import recall
+from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamMalformed, UpstreamUnreachable
 
 PATIENCE_SECONDS = 60.0
 """How long an append is repeated: a server that restarts is back in a few; a stream's lease has long run out then."""

@@ -24,9 +24,6 @@ NOT_YET = (
     ("store", "password_file"),
     ("store", "ca_file"),
     ("store", "max_bytes"),
-    ("limits", "connections"),
-    ("limits", "connections_per_principal"),
-    ("limits", "max_buffered_bytes"),
     ("limits", "max_stored_bytes_per_principal"),
     ("observability", "otlp_endpoint"),
 )

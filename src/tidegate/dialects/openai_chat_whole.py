@@ -12,8 +12,9 @@ from tidegate.core.events import Completed, Delta, Extra, Failed, Reasoning, Ter
 from tidegate.core.fold import Fold
 from tidegate.core.lenient_json import as_list, as_object
 from tidegate.core.log import Entry
+from tidegate.core.recall import recall
 from tidegate.dialects.openai_chat_parts import LEGACY, call, completion_id, fields_of, finish_reason, usage
-from tidegate.errors import GenerationCancelled, recall
+from tidegate.errors import GenerationCancelled
 
 REPLACED = frozenset({"id", "index", "type", "name", "role", "format"})
 """Texts that are said again, not in pieces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from time import monotonic
 from typing import Literal, get_args
 
 import msgspec
@@ -95,17 +96,21 @@ def _start(call: Call, wanted: native.CreateStream) -> Awaitable[Handle]:
 async def append(call: Call) -> None:
     """Appends to a stream that its caller fills, and renews the lease.
 
-    Nothing but its size bounds what brings events; what does not is a request.
+    Nothing but its size bounds what brings events; what does not, or brings them once more, is a request. It is counted
+    before the body is read, and given back.
     """
-    stream = call.stream()
+    stream, charge = call.stream(), call.charge()
     try:
         wanted, events = native_producer.parse_append(await call.body())
+        before = await call.service.tail(stream)
         cursor = await call.service.append(stream, call.principal, wanted.lease, wanted.expected_offset, events)
     except TidegateError:
-        call.count()
+        charge.keep(monotonic())
         raise
-    if not events:
-        call.count()
+    if cursor.offset > before.offset:
+        charge.give_back(monotonic())
+    else:
+        charge.keep(monotonic())
     await call.answer_json(Appended(str(cursor), cursor.offset))
 
 

@@ -28,6 +28,7 @@ from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
 from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
+from tidegate.core.recall import recall
 from tidegate.core.topic import is_topic
 from tidegate.errors import (
     CancelTimeout,
@@ -39,7 +40,6 @@ from tidegate.errors import (
     StreamEnded,
     StreamNotFound,
     TidegateError,
-    recall,
 )
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord, asked_only

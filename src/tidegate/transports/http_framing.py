@@ -30,3 +30,13 @@ def body_length(headers: Sequence[Field], http_version: str) -> int | None:
     if any(name == b"content-length" for name, _ in headers):
         raise MalformedHttp("A request has either a transfer-encoding or a content-length.")
     return None
+
+
+def is_small(headers: Sequence[Field], most: int) -> bool:
+    """Whether, as its head says, the body has at most so many bytes, and no more can come of them."""
+    fields = dict(headers)
+    return (
+        b"transfer-encoding" not in fields
+        and fields.get(b"content-encoding", b"identity").lower() in (b"", b"identity")
+        and int(fields.get(b"content-length", b"0")) <= most
+    )
