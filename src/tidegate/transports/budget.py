@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import msgspec
 
@@ -20,12 +21,16 @@ AGAIN_SECONDS = 5.0
 
 
 class Budget(msgspec.Struct, kw_only=True):
-    """`connections` is how many there may be. Without arguments nothing is limited but the work of one turn."""
+    """`connections` is how many there may be. Without arguments nothing is limited but the work of one turn.
+
+    `drops` are the turns of those who were refused and send on: one read of one of them in each turn of the loop.
+    """
 
     connections: int = sys.maxsize
     peers: Peers = msgspec.field(default_factory=Peers)
     waiting: Waiting = msgspec.field(default_factory=Waiting)
     turns: Turns = msgspec.field(default_factory=Turns)
+    drops: Turns = msgspec.field(default_factory=partial(Turns, 0.0))
     refusals: Refusals | None = None
 
     def refusal(self, there_are: int, account: str | None, address: str) -> TidegateError | None:

@@ -26,9 +26,10 @@ class Flow(FlowControl):
         """Nothing is to be read until `release`."""
         self._change(held=True, paused=self.read_paused)
 
-    def release(self) -> None:
-        """The connection has no reason against reading any more."""
+    def release(self) -> bool:
+        """The connection has no reason against reading any more. False, as the last of a turn's work."""
         self._change(held=False, paused=self.read_paused)
+        return False
 
     def pause_reading(self) -> None:
         self._change(held=self.held, paused=True)

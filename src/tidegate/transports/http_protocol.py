@@ -17,6 +17,7 @@ from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, Overloaded, RequestTimeout, TidegateError
 from tidegate.transports.backlog import Backlog
+from tidegate.transports.body_meter import BodyMeter
 from tidegate.transports.budget import Budget
 from tidegate.transports.early_answer import SKIP_BYTES, came_whole, close_if_early
 from tidegate.transports.guest import Guest
@@ -84,8 +85,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # With them uvicorn's attributes stay below the thirty of which CPython keeps the names only once.
     __slots__ = (
         "_backlog",
-        "_body_bytes",
-        "_body_left",
+        "_body",
         "_flow",
         "_guest",
         "_half_closed",
@@ -107,8 +107,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.pipeline = self._waiting = Pipeline()  # type: ignore[assignment]
         self._receiving = False  # a request has begun and is not here whole
         self._head_complete = False  # self.cycle is that request's
-        self._body_left: int | None = 0  # bytes of its body still to come; None where that is not known
-        self._body_bytes = 0  # of its body that have come, while more is to come
+        self._body = BodyMeter()
         self._meter = HeadMeter(self.max_header_bytes)
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -213,7 +212,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._meter.reported = True
         if not self.url.startswith(b"/"):
             self.url, self.headers[:] = origin_form(self.url, self.headers, self.parser.get_http_version())
-        self._body_left = body_length(self.headers, self.parser.get_http_version())
+        self._body.begin(body_length(self.headers, self.parser.get_http_version()))
         if self.parser.should_upgrade():
             return
         if self.parser.get_http_version() != "1.1":
@@ -228,12 +227,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.expect_100_continue or self._guest.turned_away is not None:
             # After a refusal the client may send the body or not (RFC 9110, 10.1.1): what follows is past telling.
             self.cycle.keep_alive = False
-        if self._body_left is None or self._body_left > SKIP_BYTES:
+        if self._body.left is None or self._body.left > SKIP_BYTES:
             close_if_early(self.cycle, self.transport, self._linger)
 
     def on_body(self, body: bytes) -> None:
         self._meter.reported = True
-        self._body_bytes += len(body)
+        self._body.add(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -241,7 +240,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not self._head_complete:
             return
         self._receiving = False
-        self._body_bytes = 0
+        self._body.end()
         came_whole(self.cycle, self.transport)
         super().on_message_complete()
 
@@ -257,9 +256,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Parses the next piece, if there is one, and one may be parsed; whether it has."""
         if not self._backlog or not self._may_parse():
             return False
-        if self._head_complete and self._receiving and self._body_left:
-            piece = self._backlog.take(min(self._body_left, WAITING_BYTES) if self._waiting else self._body_left)
-            self._body_left -= len(piece)
+        if self._head_complete and self._receiving and self._body.left:
+            piece = self._backlog.take(min(self._body.left, WAITING_BYTES) if self._waiting else self._body.left)
+            self._body.left -= len(piece)
         else:
             piece = self._backlog.take_head()
         self._feed(piece)
@@ -290,10 +289,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._guest.idle(not self._is_served())
 
     def _turn(self) -> bool:
-        self._in_turn = self._parse_piece() and bool(self._backlog) and self._may_parse()
-        if not self._in_turn:
+        more = self._in_turn = self._parse_piece() and bool(self._backlog) and self._may_parse()
+        if not more:
             self._settle()
-        return self._in_turn
+        return more
 
     def _feed(self, data: bytes) -> None:
         rest = self._parse(data)
@@ -303,7 +302,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._socket.data_received(self._backlog.clear())
 
     def _account(self) -> None:
-        self._guest.hold(len(self._backlog) + self._body_bytes + self._unsent)
+        self._guest.hold(len(self._backlog) + self._body.waiting + self._unsent)
 
     def give_way(self) -> None:
         """More waits in all connections than may, and this one is to let go of its part."""
@@ -462,7 +461,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _drop_the_rest(self) -> None:
         """Lets the client read its answer, and drops what it still sends, unparsed."""
         self._backlog.clear()
-        self._body_bytes = 0
+        self._body.end()
         self._account()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -471,9 +470,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _drop(self) -> None:
-        """One read in a turn of the loop: that costs the others next to nothing."""
+        """Nothing more is read before it is this one's turn."""
         self._flow.hold()
-        self.loop.call_soon(self._flow.release)
+        self.budget.drops.ask(self._flow.release)
 
     def _request_id(self) -> str | None:
         if not self._receiving:
