@@ -1,15 +1,15 @@
-"""How much of a request's body has come, while it arrives."""
+"""How much of a request's body has come, while it arrives; and in how many pieces it, or a message, may come."""
 
 from __future__ import annotations
 
 from tidegate.errors import MalformedHttp
 
 FREE_PIECES = 8192
-"""Chunks of any size: whoever types, or sends a token at a time, has as many."""
+"""Of any size, and even empty: whoever types, or sends a token at a time, has as many."""
 
 PIECE_BYTES = 64
-"""Of each further one, on average. A chunk of one byte takes six on the wire, and more time than a thousand of a large
-one; nobody sends a body of megabytes like that who wants it to arrive."""
+"""Of each further one, on average. A piece of one byte takes more time than a thousand of a large one; nobody sends
+megabytes like that who wants them to arrive."""
 
 
 class BodyMeter:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tidegate.errors import HeadersTooLarge
 
-MOST_FIELDS = 256
-"""Of a head, and of a trailer. Each is looked at by many, and costs many times its bytes; browsers send some twenty."""
+MOST_FIELDS = 1000
+"""Of a head, and of a trailer. Each is looked at by many, and costs many times its bytes: these take some milliseconds.
+Browsers send twenty; other servers take from a hundred to two thousand."""
 
 
 class HeadMeter:

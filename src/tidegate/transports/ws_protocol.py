@@ -22,6 +22,7 @@ from websockets.server import ServerProtocol
 from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
+from tidegate.transports.body_meter import FREE_PIECES, PIECE_BYTES
 from tidegate.transports.budget import Budget
 from tidegate.transports.guest import Guest
 from tidegate.transports.light import Inbox, lighten
@@ -39,10 +40,6 @@ SEND_BUFFER_BYTES = 65536
 CLOSE_SECONDS = 5.0
 """How long a client has, from the close frame on, to close the connection too; then it is broken. What it still sends
 meanwhile is read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
-
-MOST_PIECES = 8192
-"""Of one message. Empty ones count towards no size, and each takes some microseconds: this many some hundredths of a
-second. Who streams a message of 1 MiB has 128 bytes in each."""
 
 ABNORMAL = 1006
 INVALID_DATA = 1007
@@ -227,8 +224,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._account()
 
     def _check_pieces(self) -> None:
-        if self._assembly.pieces > MOST_PIECES:
-            self.conn.fail(POLICY, f"a message has at most {MOST_PIECES} pieces")
+        if self._assembly.pieces > FREE_PIECES + len(self._assembly) // PIECE_BYTES:
+            self.conn.fail(POLICY, "a message in too many pieces that are too small")
             self._failed()
 
     def _go_on(self) -> None:
