@@ -27,6 +27,7 @@ from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
 from tidegate.gate.api_keys import ApiKeys
 from tidegate.gate.auth import Authenticator, AuthMiddleware
+from tidegate.gate.connections import Connections, ConnectionsMiddleware
 from tidegate.gate.cors import CorsMiddleware
 from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.host import HostMiddleware
@@ -40,6 +41,7 @@ from tidegate.gate.tokens import Tokens, secret_of
 from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
 from tidegate.observe.logging import LoggingObserver
+from tidegate.observe.refusals import Refusals
 from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import ModelSettings, PythonModel
 from tidegate.routes.call import Context
@@ -89,10 +91,13 @@ class Tidegate:
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
         self.service = _service(settings, [*settings.models, *own], limits.tokens, observer)
         self.registry = Registry(send_away=self.service.audience.send_away, now=time, random_bits=randbits)
+        self.connections = Connections(settings.limits.connections_per_principal, Refusals(observer))
         self._settings = settings
         self._tokens = _tokens(settings.auth)
-        self._routes = _routed(settings, self.service, self.registry, origins, limits, self._tokens, observer)
-        self._app = _gated(self._opened, settings, origins, observer)
+        self._routes = _routed(
+            settings, self.service, self.registry, self.connections, origins, limits, self._tokens, observer
+        )
+        self._app = _gated(self._opened, settings, self.connections, origins, observer)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -265,6 +270,7 @@ def _routed(
     settings: Settings,
     service: Service,
     registry: Registry,
+    connections: Connections,
     origins: Origins,
     limits: Limits,
     tokens: Tokens | None,
@@ -276,6 +282,7 @@ def _routed(
         service=service,
         authenticator=authenticator,
         registry=registry,
+        connections=connections,
         heartbeat_seconds=delivery.heartbeat_seconds,
         max_connection_seconds=delivery.max_connection_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
@@ -293,6 +300,7 @@ def _routed(
     guard: list[Middleware] = [
         partial(AuthMiddleware, authenticator=authenticator),
         partial(LimitMiddleware, requests=limits.requests, tokens=limits.tokens),
+        partial(ConnectionsMiddleware, connections=connections),
     ]
     return router(ROUTES, context, partial(_behind, guard))
 
@@ -305,14 +313,14 @@ def _describe() -> bytes:
     return document(ROUTES)
 
 
-def _gated(app: ASGIApp, settings: Settings, origins: Origins, observer: Observer) -> ASGIApp:
+def _gated(app: ASGIApp, settings: Settings, connections: Connections, origins: Origins, observer: Observer) -> ASGIApp:
     """What every request passes, whatever it asks for; who may ask for what is seen to once its route is known."""
     server = settings.server
     gate: list[Middleware] = [
         ResponseHeadersMiddleware,
         RequestIdMiddleware,
         TraceMiddleware,
-        partial(AccessMiddleware, observer=observer),
+        partial(AccessMiddleware, observer=observer, connections=connections),
         partial(FailureMiddleware, observer=observer),
         SecurityHeadersMiddleware,
         partial(HostMiddleware, allowed_hosts=server.allowed_hosts, public_url=server.public_url),

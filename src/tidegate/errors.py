@@ -35,6 +35,7 @@
     ├── RateLimited                  rate_limit_exceeded    429     yes
     │   ├── StorageFull              storage_full           429     yes
     │   ├── TokensExhausted          tokens_exhausted       429     yes
+    │   ├── TooManyConnections       too_many_connections   429     yes
     │   ├── TooManyGenerations       too_many_generations   429     yes
     │   └── TooManyReaders           too_many_readers       429     yes
     ├── HeadersTooLarge              headers_too_large      431
@@ -50,6 +51,7 @@
     │   └── ProviderCrashed          provider_crashed       502     yes
     ├── Unavailable                  unavailable            503     yes
     │   ├── Draining                 draining               503     yes
+    │   ├── Overloaded               overloaded             503     yes
     │   ├── QueueFull                queue_full             503     yes
     │   ├── StoreUnavailable         store_unavailable      503     yes
     │   ├── IssuerUnavailable        issuer_unavailable     503     yes
@@ -308,6 +310,12 @@ class TokensExhausted(RateLimited):
     code = "tokens_exhausted"
 
 
+class TooManyConnections(RateLimited):
+    """`limits.connections_per_principal`."""
+
+    code = "too_many_connections"
+
+
 class TooManyGenerations(RateLimited):
     """`limits.concurrent_generations`."""
 
@@ -427,6 +435,13 @@ class Draining(Unavailable):
     """The server is about to stop and takes no new generations."""
 
     code = "draining"
+    retry_after = 5.0
+
+
+class Overloaded(Unavailable):
+    """The process has as many connections, or as much that waits in them, as `limits` lets it have."""
+
+    code = "overloaded"
     retry_after = 5.0
 
 

@@ -18,10 +18,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
 from tidegate.errors import ConfigError, InUse
-from tidegate.observe.logging import configure
+from tidegate.gate.account import account_unless
+from tidegate.observe.base import Observer
+from tidegate.observe.logging import LoggingObserver, configure
+from tidegate.observe.refusals import Refusals
 from tidegate.stopping import Stopping
+from tidegate.transports.budget import Budget
 from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
+from tidegate.transports.peers import Peers
+from tidegate.transports.waiting import Waiting
 from tidegate.transports.ws_heart import HeartRates
 from tidegate.transports.ws_protocol import ws_protocol
 
@@ -178,15 +184,20 @@ def raise_descriptor_limit() -> None:
 async def listen(
     app: ASGIApp, settings: Settings, sockets: list[socket.socket], *, socket_path: str | None = None
 ) -> uvicorn.Server:
+    budget = budget_of(settings, LoggingObserver())
     config = uvicorn.Config(
         app,
         http=http_protocol(
-            settings.limits.max_header_bytes, settings.limits.request_timeout_seconds, socket_path=socket_path
+            settings.limits.max_header_bytes,
+            settings.limits.request_timeout_seconds,
+            budget=budget,
+            socket_path=socket_path,
         ),
         ws=ws_protocol(
             max_message_bytes=settings.limits.max_message_bytes,
             send_buffer_bytes=settings.delivery.send_buffer_bytes,
             rates=_rates(settings.delivery),
+            budget=budget,
         ),
         lifespan="off",
         access_log=False,
@@ -205,6 +216,23 @@ async def listen(
     except OSError as error:
         raise _cannot_listen(settings.server.host, settings.server.port, error) from error
     return server
+
+
+def budget_of(settings: Settings, observer: Observer) -> Budget:
+    """What all connections of this process share. Those of proxies that are trusted are many callers'."""
+    limits, refusals = settings.limits, Refusals(observer)
+    return Budget(
+        connections=limits.connections or most_connections(),
+        peers=Peers(limits.connections_per_principal, account_unless(settings.server.trusted_proxies)),
+        waiting=Waiting(limits.max_buffered_bytes, refusals),
+        refusals=refusals,
+    )
+
+
+def most_connections() -> int:
+    """Nine tenths of the files that this process may open: the store, upstreams and who is turned away need some."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 9 // 10
 
 
 def _rates(delivery: DeliverySettings) -> HeartRates:

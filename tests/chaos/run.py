@@ -75,6 +75,7 @@ requests_per_minute = 1000000
 burst = 1000000
 concurrent_generations = 1000
 readers_per_principal = 1000
+connections_per_principal = 0
 [observability]
 log_format = "json"
 {models.configuration(upstream_url)}

@@ -80,3 +80,22 @@ def test_accounts() -> None:
     assert buckets.of("c", 0).take(1, 0)
     assert not buckets.of("a", 0).take(1, 0)
     assert buckets.of("b", 0).take(1, 0)
+
+
+def test_what_was_free_is_given_back() -> None:
+    """Never more than it holds."""
+    bucket = TokenBucket(1, 2, 0)
+    assert bucket.take(2, 0)
+    bucket.give_back(1, 0)
+    assert bucket.level(0) == 1
+    bucket.give_back(5, 0)
+    assert bucket.level(0) == 2
+
+
+def test_borrowing_has_an_end() -> None:
+    """What is not there may be taken until it owes its capacity; what is given back can be borrowed again."""
+    bucket = TokenBucket(1, 2, 0)
+    assert [bucket.borrow(1, 0) for _ in range(5)] == [True] * 4 + [False]
+    assert bucket.level(0) == -2
+    bucket.give_back(1, 0)
+    assert bucket.borrow(1, 0)

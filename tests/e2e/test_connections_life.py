@@ -66,6 +66,7 @@ url = "memory://"
 [limits]
 requests_per_minute = 0
 readers_per_principal = {MOST_READERS}
+connections_per_principal = 0
 [delivery]
 heartbeat_seconds = {heartbeat}
 {more}

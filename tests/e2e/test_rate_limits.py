@@ -240,3 +240,43 @@ async def test_appends() -> None:
             offset += 1
         assert (await fetch(f"{url}/v1/models", headers=headers))[0] == 429
     await app.close()
+
+
+async def test_appends_past_the_limit() -> None:
+    """One that is large, packed or of no known length is refused by its head alone, the body never read. What brings
+    nothing new is a request, so repeating has an end."""
+    headers = {"authorization": "Bearer tg_0"}
+    app = Tidegate(limited(["tg_0"], requests_per_minute=1, burst=3))
+    async with serving(app) as url:
+        _, _, opened = await fetch(f"{url}/v1/streams", "POST", {"producer": "client"}, headers)
+        target, token, offset = f"{url}/v1/streams/{opened['id']}/append", opened["lease"]["token"], opened["offset"]
+
+        async def append(expected: int, text: str = "x") -> int:
+            events = [{"type": "delta", "data": {"text": text}}]
+            return (
+                await fetch(target, "POST", {"lease": token, "expected_offset": expected, "events": events}, headers)
+            )[0]
+
+        assert [await append(offset + n) for n in range(10)] == [200] * 10
+        assert [await append(offset + 9) for _ in range(5)] == [200] * 2 + [429] * 3
+        assert await append(offset + 10, "x" * 100_000) == 429
+        for head in (
+            "content-length: 100000",
+            "transfer-encoding: chunked",
+            "content-length: 9\r\ncontent-encoding: gzip",
+        ):
+            assert await refused_by_its_head(target, head) == 429
+        assert [await append(offset + n) for n in (9, 9, 9, 9)] == [429] * 4
+        assert await append(offset + 10) == 429
+    await app.close()
+
+
+async def refused_by_its_head(url: str, head: str) -> int:
+    """The status of a POST of which nothing but the head was sent."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    fields = "authorization: Bearer tg_0\r\ncontent-type: application/json\r\n"
+    writer.write(f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\n{fields}{head}\r\n\r\n".encode())
+    line = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    return int(line.split()[1])

@@ -28,7 +28,7 @@ EVENTS = "/v1/topics/room/events"
 async def served(*, wire: bool = True, history: int = 1000) -> AsyncIterator[str]:
     settings = msgspec.structs.replace(
         EMBEDDED,
-        limits=LimitSettings(requests_per_minute=0, readers_per_principal=0),
+        limits=LimitSettings(requests_per_minute=0, readers_per_principal=0, connections_per_principal=0),
         store=StoreSettings(topic_history=history),
     )
     app = Tidegate(settings)

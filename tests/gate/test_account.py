@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gate.account import LONGEST, UNKNOWN, account_of, address_of
+from tidegate.gate.account import LONGEST, UNKNOWN, account_of, account_unless, address_of
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,20 @@ def test_no_client() -> None:
     assert address_of({}) == ""
     assert address_of({"client": ("1" * LONGEST, 0)}) == "1" * LONGEST
     assert address_of({"client": ("1" * (LONGEST + 1), 0)}) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "account"),
+    [
+        ("192.0.2.7", "address:192.0.2.7"),
+        ("2001:db8:1:2::9", "address:2001:db8:1:2::/64"),
+        ("10.1.2.3", None),
+        ("127.0.0.1", None),
+        ("fd00::1", None),
+        ("", None),
+    ],
+)
+def test_who_is_trusted_has_no_account(address: str, account: str | None) -> None:
+    """Nor has whoever has no address, as on a Unix socket: what comes from there is many callers'."""
+    assert account_unless(("127.0.0.1", "10.0.0.0/8", "fd00::/8"))(address) == account
+    assert account_unless(("*",))(address) is None

@@ -14,6 +14,7 @@ from tidegate.observe.base import (
     Failure,
     GenerationEnded,
     GenerationStarted,
+    LimitReached,
     Occurrence,
     ReaderAttached,
     ReaderLeft,
@@ -92,6 +93,7 @@ def test_json_line() -> None:
         (FAILED, "warning", "generation ended"),
         (ATTACHED, "debug", "reader attached"),
         (LEFT, "info", "reader left"),
+        (LimitReached("connections", "address:192.0.2.7", "192.0.2.7", 3), "warning", "limit reached"),
         (Failure("provider", KeyError("a")), "error", "failure in provider"),
     ],
 )

@@ -51,7 +51,8 @@ async def filled(store: MemoryStore, events: list[Event]) -> Fence:
 
 async def whole_of(store: MemoryStore, question: str | None = None) -> Whole:
     tail = await store.tail("gen_1")
-    return Whole(store, tail.offset, summary(str(tail)), tail, question)
+    asked = None if question is None else msgspec.Raw(msgspec.json.encode(question))
+    return Whole(store, tail.offset, summary(str(tail)), tail, asked)
 
 
 @settings(max_examples=50, deadline=None)

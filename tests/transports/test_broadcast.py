@@ -288,7 +288,7 @@ async def test_frames_are_broadcast_as_they_are() -> None:
     broadcast = room.broadcasts.of("socket", encoder, compressed=False)
     transports = [Transport() for _ in range(2)]
     for transport in transports:
-        lane = SocketWire(transport).lane()  # type: ignore[arg-type]
+        lane = SocketWire(transport, transport).lane()  # type: ignore[arg-type]
         Delivery(lane, room.reader(), encoder, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
     room.append(Delta("x"))
     assert [transport.written for transport in transports] == [[b"<1>", b"<1>"]] * 2

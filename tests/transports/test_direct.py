@@ -182,7 +182,7 @@ def laned(lane: Lane, source: Source, *, heartbeat_seconds: float = 15) -> Deliv
 async def test_a_lane_carries_its_bodies_as_they_are() -> None:
     """Many streams share one socket: each writes its frames, and what concerns the socket concerns all of them."""
     transport, one, other = Transport(), Source(), Source()
-    socket = SocketWire(transport)  # type: ignore[arg-type]
+    socket = SocketWire(transport, transport)  # type: ignore[arg-type]
     deliveries = [laned(socket.lane(), source) for source in (one, other)]
     for each in deliveries:
         each.begin(b"")
@@ -202,7 +202,7 @@ async def test_a_lane_carries_its_bodies_as_they_are() -> None:
 async def test_a_lane_has_no_heartbeat_but_is_let_go_when_it_stalls() -> None:
     """Nothing is written in silence; a socket that takes nothing is broken all the same."""
     transport, source = Transport(), Source()
-    socket = SocketWire(transport)  # type: ignore[arg-type]
+    socket = SocketWire(transport, transport)  # type: ignore[arg-type]
     slow = laned(socket.lane(), source, heartbeat_seconds=0.02)
     slow.begin(b"")
     await asyncio.sleep(0.1)
@@ -216,7 +216,7 @@ async def test_a_lane_has_no_heartbeat_but_is_let_go_when_it_stalls() -> None:
 async def test_a_lane_whose_client_reads_another_one_is_kept() -> None:
     """A client that takes what another stream of its socket sends has not stalled, however long that is in front."""
     transport, source = Transport(), Source()
-    socket = SocketWire(transport)  # type: ignore[arg-type]
+    socket = SocketWire(transport, transport)  # type: ignore[arg-type]
     behind = laned(socket.lane(), source, heartbeat_seconds=1000)
     behind.begin(b"")
     socket.full = True

@@ -44,3 +44,15 @@ def test_empty_fragments_weigh_nothing() -> None:
         assembly.add(b"", begins=None, fin=False)
     assert assembly._data.__sizeof__() < 1000
     assert assembly.add(b"", begins=None, fin=True) == b""
+
+
+def test_pieces_are_counted() -> None:
+    """Of the message that is arriving: empty ones, too."""
+    assembly = Assembly()
+    assert assembly.add(b"whole", begins="bytes", fin=True) == b"whole"
+    assert assembly.pieces == 0
+    assembly.add(b"", begins="text", fin=False)
+    assembly.add(b"ab", begins=None, fin=False)
+    assert (assembly.pieces, len(assembly)) == (2, 2)
+    assert assembly.add(b"", begins=None, fin=True) == "ab"
+    assert (assembly.pieces, len(assembly)) == (0, 0)

@@ -30,6 +30,7 @@ requests_per_minute = 60_000_000
 burst = 1_000_000
 concurrent_generations = 1_000_000
 readers_per_principal = 1_000_000
+connections_per_principal = 1_000_000
 """
 
 KEYS = 100

@@ -30,6 +30,7 @@ NO_LIMITS = """
 requests_per_minute = 0
 concurrent_generations = 0
 readers_per_principal = 0
+connections_per_principal = 0
 """
 
 TICKS = """

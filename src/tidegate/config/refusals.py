@@ -23,9 +23,6 @@ NOT_YET = (
     ("server", "workers"),
     ("store", "password_file"),
     ("store", "ca_file"),
-    ("limits", "connections"),
-    ("limits", "connections_per_principal"),
-    ("limits", "max_buffered_bytes"),
     ("observability", "otlp_endpoint"),
 )
 """Whoever sets one of these relies on it: a limit that nobody keeps, telemetry that goes nowhere."""

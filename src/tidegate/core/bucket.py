@@ -38,9 +38,20 @@ class TokenBucket:
         self._level -= amount
         return True
 
+    def borrow(self, amount: float, now: float) -> bool:
+        """Takes what is not there, or nothing where it would owe more than its capacity."""
+        if self.level(now) - amount < -self.capacity - ROUNDING:
+            return False
+        self._level -= amount
+        return True
+
     def settle(self, amount: float, now: float) -> None:
         """Takes what was used, whether it is there or not; a negative amount is given back."""
         self._level = max(-self.capacity, min(self.capacity, self.level(now) - amount))
+
+    def give_back(self, amount: float, now: float) -> None:
+        """Puts back what was taken for something that turned out to be free."""
+        self.settle(-amount, now)
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until so much is there; the amount is at most the capacity."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TURNED_AWAY = "tidegate.turned_away"
+"""Where in an ASGI scope the error is, if the connection that it came by is one too many: all it is to be told."""
+
 
 class ClientDisconnected(Exception):
     """The client left while its request was read: nobody is there to be answered."""

@@ -1,4 +1,4 @@
-"""WebSocket frames as a server sends them (RFC 6455, 5.2): final and unmasked, hence the same for all readers.
+"""WebSocket frames (RFC 6455, 5.2). As a server sends them they are final and unmasked, hence the same for all readers.
 
 Four times as fast as building and serializing a `websockets.frames.Frame`.
 """
@@ -6,11 +6,17 @@ Four times as fast as building and serializing a `websockets.frames.Frame`.
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 TEXT = 0x1
 BINARY = 0x2
 
+MOST_HEAD = 14
+"""Bytes before the payload of a frame, at the most."""
+
 _FINAL = 0x80
+_MASKED = 0x80
+_CONTROL = 0x08
 _SHORT = struct.Struct("!BB").pack
 _MEDIUM = struct.Struct("!BBH").pack
 _LONG = struct.Struct("!BBQ").pack
@@ -26,3 +32,24 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 65536:
         return _MEDIUM(_FINAL | opcode, 126, size) + payload
     return _LONG(_FINAL | opcode, 127, size) + payload
+
+
+class FrameHead(NamedTuple):
+    """How a frame begins: `size` bytes, with the head, and whether it belongs to a message, or is a control frame."""
+
+    size: int
+    payload: int
+    control: bool
+
+
+def read_head(data: bytes) -> FrameHead | None:
+    """The head at the beginning of `data`; None where that has not all of it. Whether it is right is not looked at."""
+    if len(data) < 2:
+        return None
+    short = data[1] & 0x7F
+    extended = {126: 2, 127: 8}.get(short, 0)
+    head = 2 + extended + (4 if data[1] & _MASKED else 0)
+    if len(data) < head:
+        return None
+    payload = int.from_bytes(data[2 : 2 + extended], "big") if extended else short
+    return FrameHead(head + payload, payload, bool(data[0] & _CONTROL))

@@ -1,4 +1,4 @@
-"""Tells the observer of every request once its answer is over."""
+"""What is to be done of every request once its answer is over: the observer is told, and it counts no more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
+from tidegate.gate.connections import Connections
 from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Observer, RequestDone
 
@@ -28,9 +29,17 @@ class AccessMiddleware:
     What is known only further in is found in the scope: `tidegate.principal`, `tidegate.stream_id`, `tidegate.route`.
     """
 
-    def __init__(self, app: ASGIApp, *, observer: Observer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        observer: Observer,
+        connections: Connections | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.app = app
         self.observer = observer
+        self.connections = connections
         self.clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,6 +50,8 @@ class AccessMiddleware:
         try:
             await self.app(scope, receive, watched)
         finally:
+            if self.connections is not None:
+                self.connections.leave(scope)
             self.observer.observe(_done(scope, watched.status, self.clock() - began))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -13,6 +13,8 @@ SITE_BITS = 64
 
 LONGEST = 64
 """An IPv6 address with a zone; what is longer is none. Proxies pass on what clients send, and some of it is kept."""
+
+ANY = "*"
 
 UNKNOWN = "address:unknown"
 """The account of all whose address is none: a client cannot make up another for each of its requests."""
@@ -38,3 +40,17 @@ def _account(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         parsed = parsed.ipv4_mapped or ip_network((parsed, SITE_BITS), strict=False)
     return f"address:{parsed}"
+
+
+def account_unless(trusted: Sequence[str]) -> Callable[[str], str | None]:
+    """The account of an address; None for one of these addresses and networks (`*`: any), and where there is none."""
+    networks = [ip_network(each) for each in trusted if each != ANY]
+
+    @lru_cache(4096)
+    def account(address: str) -> str | None:
+        if not address or ANY in trusted:
+            return None
+        parsed = ip_address(address)
+        return None if any(parsed in network for network in networks) else _account(address)
+
+    return account

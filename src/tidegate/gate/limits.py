@@ -77,6 +77,36 @@ def take_request(requests: Buckets | None, account: str, now: float) -> None:
         raise RateLimited(_refusal(requests), retry_after=bucket.wait(1, now))
 
 
+def charge(requests: Buckets | None, account: str, now: float, *, credit: bool) -> Charge:
+    """Takes a request that may be given back. Raises `RateLimited`, but not where it is taken on credit."""
+    if requests is None:
+        return Charge(None, "")
+    bucket = requests.of(account, now)
+    if bucket.take(1, now):
+        return Charge(bucket, "")
+    if credit and bucket.borrow(1, now):
+        return Charge(bucket, _refusal(requests))
+    raise RateLimited(_refusal(requests), retry_after=bucket.wait(1, now))
+
+
+class Charge:
+    """A request that was taken before it was known whether it costs anything; `owed` is why it should not have been."""
+
+    def __init__(self, bucket: TokenBucket | None, owed: str) -> None:
+        self._bucket = bucket
+        self._owed = owed
+
+    def give_back(self, now: float) -> None:
+        """It costs nothing."""
+        if self._bucket is not None:
+            self._bucket.give_back(1, now)
+
+    def keep(self, now: float) -> None:
+        """It does. Raises `RateLimited` where it was taken on credit."""
+        if self._owed and self._bucket is not None:
+            raise RateLimited(self._owed, retry_after=self._bucket.wait(1, now))
+
+
 def _headers(of: bytes, bucket: TokenBucket, now: float) -> list[Field]:
     return [
         (b"x-ratelimit-limit-" + of, b"%d" % round(bucket.rate * MINUTE)),

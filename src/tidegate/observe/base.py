@@ -84,7 +84,19 @@ class Failure(msgspec.Struct, frozen=True):
     stream: str | None = None
 
 
-Occurrence = GenerationStarted | GenerationEnded | ReaderAttached | ReaderLeft | RequestDone | Failure
+class LimitReached(msgspec.Struct, frozen=True):
+    """Somebody was refused, or closed, for what all, or its account, hold already. `limit` is the setting's name.
+
+    It is told once in a while for each limit and account; `refused` counts those that it stands for.
+    """
+
+    limit: str
+    account: str
+    address: str | None = None
+    refused: int = 1
+
+
+Occurrence = GenerationStarted | GenerationEnded | ReaderAttached | ReaderLeft | RequestDone | LimitReached | Failure
 
 
 class Observer(Protocol):

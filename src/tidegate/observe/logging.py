@@ -18,6 +18,7 @@ from tidegate.observe.base import (
     Failure,
     GenerationEnded,
     GenerationStarted,
+    LimitReached,
     Observer,
     Occurrence,
     ReaderAttached,
@@ -36,6 +37,7 @@ _NAMES = {
     ReaderAttached: "reader attached",
     ReaderLeft: "reader left",
     RequestDone: "request done",
+    LimitReached: "limit reached",
 }
 
 
@@ -70,7 +72,7 @@ def level_of(occurrence: Occurrence) -> int:
     match occurrence:
         case Failure():
             return logging.ERROR
-        case GenerationEnded(status="failed"):
+        case GenerationEnded(status="failed") | LimitReached():
             return logging.WARNING
         case RequestDone(status=int(status)) if status >= 500:
             return logging.WARNING

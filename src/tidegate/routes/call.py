@@ -22,7 +22,8 @@ from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
 from tidegate.gate.account import account_of, address_of
 from tidegate.gate.auth import Authenticator
 from tidegate.gate.capacity import answer_reconnect
-from tidegate.gate.limits import take_request
+from tidegate.gate.connections import Connections
+from tidegate.gate.limits import Charge, charge
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Claim
 from tidegate.streams.reader import Reader
@@ -30,6 +31,7 @@ from tidegate.streams.service import Service
 from tidegate.transports.body import read_body
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
+from tidegate.transports.http_framing import is_small
 from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
 from tidegate.transports.registry import Connection, Registry, Transport
 from tidegate.transports.source import Encoder
@@ -43,6 +45,10 @@ JSON = "application/json"
 SMALL_BODY = 16 * 1024
 """Of calls that say one thing: it holds a reason of 1,024 characters in escapes, and the longest token twice."""
 
+CREDIT_BYTES = 65536
+"""Of a body that is read past the limit of requests. A producer's append is a few tokens; to parse so much takes less
+than a millisecond."""
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What handlers work with besides the call itself.
@@ -53,6 +59,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     service: Service
     authenticator: Authenticator
     registry: Registry
+    connections: Connections
     heartbeat_seconds: float
     max_connection_seconds: float
     buffer_bytes: int
@@ -187,9 +194,14 @@ class Call:
         connection.attach(reader.stream, reader)
         return connection
 
-    def count(self) -> None:
-        """Counts a request that the gate does not: its route decides by itself. Raises `RateLimited`."""
-        take_request(self.context.requests, self.principal.account, monotonic())
+    def charge(self) -> Charge:
+        """Counts a request that the gate does not: its route decides by itself. Raises `RateLimited`.
+
+        Past the limit a small body may still be read, on credit, in case it costs nothing; what is larger, or may
+        become so, is refused by its head alone.
+        """
+        credit = is_small(self._scope["headers"], CREDIT_BYTES)
+        return charge(self.context.requests, self.principal.account, monotonic(), credit=credit)
 
     def stream(self) -> str:
         """The stream that the path names."""

@@ -9,10 +9,14 @@ from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.errors import MethodNotAllowed, NotFound
+from tidegate.gate.connections import TurnedAwayMiddleware
 from tidegate.gate.guarded import PRINCIPAL, ROUTE
 from tidegate.routes.call import Call, Context
 from tidegate.routes.route import Route
 from tidegate.routes.socket import SOCKET, SocketResource
+
+MODELS = b"/v1/models/"
+"""What follows is the name of a model, which may have slashes: OpenAI's clients encode them."""
 
 
 class Resource:
@@ -42,20 +46,34 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
     `guard` puts the part of the gate that has to know the route in front of an application.
     """
 
-    def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def called(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         route: Route = scope[ROUTE]
         return route.handler(Call(context, scope, receive, send, scope[PRINCIPAL]))
 
-    guarded = guard(call)
+    guarded = TurnedAwayMiddleware(guard(called))
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, []).append(route)
     socket = WebSocketRoute(SOCKET, SocketResource(context))
-    return Router(
+    found = Router(
         [*(StarletteRoute(path, Resource(at, guarded)) for path, at in by_path.items()), socket],
         redirect_slashes=False,
         default=_nothing,
     ).app
+
+    def routed(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (_nothing if _has_false_slash(scope) else found)(scope, receive, send)
+
+    return routed
+
+
+def _has_false_slash(scope: Scope) -> bool:
+    """Whether the path has a slash that divides nothing: it is encoded, and no name but a model's has one."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None or b"%2" not in raw:
+        return False
+    path = raw.lower()
+    return path.count(b"%2f") > path.partition(MODELS)[2].count(b"%2f")
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
@@ -20,6 +21,7 @@ from tidegate.errors import (
     MalformedMessage,
     RateLimited,
     TidegateError,
+    TooManyConnections,
     Unauthenticated,
     Unavailable,
     UpgradeRequired,
@@ -56,6 +58,10 @@ BEFORE_AUTH = 3
 BEFORE_AUTH_BYTES = 4096
 """Of each of them; a longer token comes with the handshake."""
 
+UNCOUNTED_BYTES = 4096
+"""Of a call that is decoded before it is counted, so that its refusal has its id, and what is no request is none: that
+takes no longer than to refuse it. A larger one is a request, whatever it asks for, and is counted first."""
+
 MOST_REFUSED = 100
 """Calls in a row beyond the limit: a client that does not listen is not to be listened to."""
 
@@ -80,6 +86,8 @@ class SocketResource:
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if TURNED_AWAY in scope:
+            raise scope[TURNED_AWAY]
         codec, chosen = codec_of(scope["subprotocols"])
         socket = Socket(receive, send, binary=codec.binary)
         session = Session(self._context, scope, socket, codec)
@@ -181,6 +189,10 @@ class Session:
         self.context.observer.observe(Failure("websocket", error, request_id=request_id))
 
     def admit(self, principal: Principal) -> None:
+        self.context.connections.enter(self.scope, principal)
+        if self.wire is not None:
+            self.wire.ear.known()
+            self.wire.ear.hear(None)
         self.principal = principal
         self.scope[PRINCIPAL] = principal
         self.connection.principal = principal.name
@@ -217,6 +229,10 @@ class Session:
                 await self._leave(*self._charged(error))
         except Unavailable as error:
             await self._leave(GOING_AWAY, error.code)
+        except TooManyConnections as error:
+            await self._leave(TOO_MANY, error.code)
+        if self.wire is not None:
+            self.wire.ear.hear(BEFORE_AUTH_BYTES)
         try:
             async with asyncio.timeout(AUTH_SECONDS):
                 await self._hear_who()
@@ -244,14 +260,20 @@ class Session:
     # Calls
 
     async def _answer(self, message: bytes) -> None:
+        counted = len(message) > UNCOUNTED_BYTES
         try:
+            if counted:
+                self._count()
             id, op, content = dialect.parse(dialect.decoded(self.codec, message))
         except MalformedMessage as error:
             await self._refuse_message(error)
             return
+        except RateLimited as error:
+            await self.refuse(None, error)
+            return
         try:
             request = dialect.request(op, content)
-            self._check(op)
+            self._check(op, counted=counted)
             await self._calls.answer(request)
         except SocketClosed:
             raise
@@ -261,14 +283,21 @@ class Session:
                 await self._leave(*self._charged(error))
             elif isinstance(error, Forbidden) and op == "auth":
                 await self._leave(NOT_ALLOWED, error.code)
+            elif isinstance(error, TooManyConnections):
+                await self._leave(TOO_MANY, error.code)
 
-    def _check(self, op: str) -> None:
+    def _check(self, op: str, *, counted: bool) -> None:
         """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""
         scope = NEEDS.get(op)
         if scope is None:
             return
         if not self.caller.has(scope):
             raise Forbidden(f"These credentials lack the scope {scope!r}.")
+        if not counted:
+            self._count()
+
+    def _count(self) -> None:
+        """Raises `RateLimited`."""
         take_request(self.context.requests, self.caller.account, monotonic())
         self._refused = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from time import monotonic
 from typing import Literal, get_args
 
 import msgspec
@@ -104,17 +105,20 @@ async def _start(call: Call, wanted: native.CreateStream) -> Handle:
 async def append(call: Call) -> None:
     """Appends to a stream that its caller fills, and renews the lease.
 
-    Nothing but its size bounds what brings new events; what does not is a request.
+    Nothing but its size bounds what brings new events; what does not is a request. It is counted before the body is
+    read, and given back.
     """
-    stream = call.stream()
+    stream, charge = call.stream(), call.charge()
     try:
         place, events = await in_turns(native_producer.parse_append(await call.body()))
         done = await call.service.append(stream, call.principal, place.lease, place.expected_offset, events)
     except TidegateError:
-        call.count()
+        charge.keep(monotonic())
         raise
-    if not done.fresh:
-        call.count()
+    if done.fresh:
+        charge.give_back(monotonic())
+    else:
+        charge.keep(monotonic())
     await call.answer_json(Appended(str(done.after), done.after.offset))
 
 

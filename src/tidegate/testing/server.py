@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tidegate.transports.budget import Budget
 from tidegate.transports.http_protocol import http_protocol
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_protocol import SocketProtocol
@@ -23,21 +24,24 @@ async def serving(
     max_header_bytes: int = 65536,
     request_timeout_seconds: float = 30,
     ws: type[SocketProtocol] = SocketProtocol,
+    budget: Budget | None = None,
     wire: bool = True,
 ) -> AsyncGenerator[str]:
     """Serves `app` in the running loop and gives its URL, without a slash at its end.
 
         async with serving(Tidegate(models={"agent": answer})) as url: ...
 
-    `ws` is a class of `ws_protocol`, for other limits of WebSockets than the usual ones.
+    `ws` is a class of `ws_protocol`, for other limits of WebSockets than the usual ones; `budget` is what all
+    connections share, without limits if it is not given.
     Without `wire` events go through ASGI's `send`, as under a server that is not tidegate's own.
     Leaving closes connections at once; the application's own `close` is the caller's.
     """
+    budget = budget or Budget()
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app if wire else _without_wire(app),
-        http=http_protocol(max_header_bytes=max_header_bytes, request_timeout_seconds=request_timeout_seconds),
-        ws=ws,
+        http=http_protocol(max_header_bytes, request_timeout_seconds, budget=budget),
+        ws=type("SocketProtocol", (ws,), {"budget": budget}),
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 START = b"HTTP/1.1 "
 """How every answer begins, whatever it is going to be: so many times its client can be probed before it is known."""
@@ -79,3 +82,14 @@ class BegunAnswer:
         """Sends what is left of the answer's beginning, and then everything."""
         self._transport.write(data[self._sent :])
         self._sent = 0
+
+
+def probe(cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
+    """Sends, as part of an answer that is made at the moment, something that does no harm."""
+    if not cycle.response_started:
+        if not isinstance(cycle.transport, BegunAnswer):
+            cycle.transport = cast("asyncio.Transport", BegunAnswer(transport))
+        cast("BegunAnswer", cycle.transport).probe()
+    elif cycle.chunked_encoding:
+        # The next chunk's size may begin with zeros (RFC 9112, 7.1), of which a heartbeat is the next but few.
+        transport.write(b"0")

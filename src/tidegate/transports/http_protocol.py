@@ -6,23 +6,30 @@ What cannot become a request is answered here, with the same typed errors as eve
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tidegate.core.connection import ResponseAborted
-from tidegate.core.error_response import error_response
+from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.request_id import make_request_id, sent_request_id
-from tidegate.errors import HeadersTooLarge, MalformedHttp, RequestTimeout, TidegateError
-from tidegate.transports.half_close import BegunAnswer, HalfClosed
+from tidegate.errors import HeadersTooLarge, MalformedHttp, Overloaded, RequestTimeout, TidegateError
+from tidegate.transports.backlog import Backlog
+from tidegate.transports.body_meter import BodyMeter
+from tidegate.transports.budget import Budget
+from tidegate.transports.early_answer import SKIP_BYTES, came_whole, close_if_early
+from tidegate.transports.guest import Guest
+from tidegate.transports.half_close import HalfClosed, probe
+from tidegate.transports.head_meter import HeadMeter
+from tidegate.transports.http_answer import answering
+from tidegate.transports.http_flow import Flow
+from tidegate.transports.http_framing import body_length
+from tidegate.transports.http_refusal import head_without_upgrade, refusal
 from tidegate.transports.light import lighten
-from tidegate.transports.target import origin_form
-from tidegate.transports.until_close import UntilClose
+from tidegate.transports.pipeline import WAITING_BYTES, Pipeline
+from tidegate.transports.target import origin_form, path_of
 from tidegate.transports.wire import EXTENSION, Wire
 from tidegate.transports.ws_handshake import asks_for_websocket, refusal_of, request_of
 from tidegate.transports.ws_protocol import SocketProtocol
@@ -31,23 +38,19 @@ LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped. Closing at once, with bytes unread, would send a
 reset, and a reset may destroy the answer before the client has read it (RFC 9112, 9.6)."""
 
-MOST_WAITING = 4
-"""Pipelined requests for which a connection is read on. One that is not read does not see its client leave."""
-
-MAX_HEADER_BYTES = 65536
-REQUEST_TIMEOUT_SECONDS = 30.0
-
-log = logging.getLogger("tidegate.http")
+PIECES_AT_ONCE = 4
+"""Parsed when they arrive. Nearly every request is one or two; the rest of what was read takes its turn."""
 
 
 def http_protocol(
     max_header_bytes: int,
     request_timeout_seconds: float,
     *,
+    budget: Budget | None = None,
     socket_path: str | None = None,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> type[LimitedHttpProtocol]:
-    """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits.
+    """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; the budget is that of all connections.
 
     WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. `socket_path` is the only
     path that speaks it: others answer as if no upgrade had been asked for. None: any may.
@@ -55,6 +58,7 @@ def http_protocol(
     limits = {
         "max_header_bytes": max_header_bytes,
         "request_timeout_seconds": request_timeout_seconds,
+        "budget": budget or Budget(),
         "socket_path": socket_path,
         "random_bytes": staticmethod(random_bytes),
     }
@@ -67,52 +71,68 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     The request line and the fields, and likewise the trailer, may have `max_header_bytes`: 431. From its first byte
     on a request has `request_timeout_seconds` to arrive whole: 408, unless its answer has begun. A connection that
     sends nothing, or only empty lines, is closed after the same time without a word. What is no HTTP: 400.
+
+    What has been read is parsed in pieces. Where it is more than can be parsed at once, or than may wait for answers,
+    nothing is read until it is parsed.
     """
 
-    max_header_bytes: int = MAX_HEADER_BYTES
-    request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    max_header_bytes: int = 65536
+    request_timeout_seconds: float = 30.0
+    budget: Budget = Budget()
     socket_path: str | None = None
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # With them uvicorn's attributes stay below the thirty of which CPython keeps the names only once.
     __slots__ = (
-        "_fields_bytes",
+        "_backlog",
+        "_body",
+        "_flow",
+        "_guest",
         "_half_closed",
         "_head_complete",
+        "_in_turn",
+        "_meter",
         "_receiving",
         "_refused",
-        "_reported",
         "_running",
-        "_silent_bytes",
         "_socket",
         "_timer",
+        "_unsent",
+        "_waiting",
         "_wire",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.pipeline = _Pipeline()  # type: ignore[assignment]
+        self.pipeline = self._waiting = Pipeline()  # type: ignore[assignment]
         self._receiving = False  # a request has begun and is not here whole
         self._head_complete = False  # self.cycle is that request's
-        self._fields_bytes = 0  # parsed into the request line and fields of this request
-        self._silent_bytes = 0  # fed to the parser since it last reported anything of worth
-        self._reported = False
+        self._body = BodyMeter()
+        self._meter = HeadMeter(self.max_header_bytes)
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None  # is being answered
         self._half_closed: HalfClosed | None = None  # by its client
         self._socket: SocketProtocol | None = None  # has taken over
+        self._backlog = Backlog()
+        self._in_turn = False  # is going to be asked for the next piece of it
+        self._unsent = 0  # waits to be sent, where that is much
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = self._flow = Flow(transport)
         lighten(self.flow._is_writable_event)  # pyright: ignore[reportPrivateUsage]
         self._wire = Wire(transport)
+        self._guest = Guest(self, self.budget, self.client[0] if self.client else "")
+        self._guest.come_in(len(self.connections), transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._guest.leave()
+        self._backlog.clear()
         if self._half_closed is not None:
             self._half_closed.stop()
         super().connection_lost(exc)
@@ -137,21 +157,26 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._account()
         self._wire.changed(full=True)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._unsent = 0
+        self._account()
         self._wire.changed(full=False)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        # The parser keeps an incomplete field to itself: fed in pieces, it never keeps more than twice the limit.
-        for start in range(0, len(data), self.max_header_bytes):
-            if self._refused or self.transport.is_closing():
-                return
-            self._feed(data[start : start + self.max_header_bytes])
-        if not self._refused and self._socket is None:
-            self._watch()
+        if self._refused:
+            self._drop()
+            return
+        self._backlog.add(data)
+        for _ in range(PIECES_AT_ONCE):
+            if not self._parse_piece():
+                break
+        self._settle()
 
     def shutdown(self) -> None:
         if self._refused:
@@ -163,85 +188,150 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        cast("dict[str, Any]", self.scope)["extensions"] = {EXTENSION: self._wire}
+        scope = cast("dict[str, Any]", self.scope)
+        scope["extensions"] = {EXTENSION: self._wire}
+        if self._guest.turned_away is not None:
+            scope[TURNED_AWAY] = self._guest.turned_away
         self._receiving = True
         self._head_complete = False
-        self._fields_bytes = 0
+        self._meter.begin()
         self._stop_timer()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._meter.add(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
+        self._meter.add_field(name, value)
         # A trailer must not be taken for part of the head (RFC 9110, 6.5.1).
         if not self._head_complete:
             # The white space around a value is no part of it (RFC 9112, 5.1).
             super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
-        self._reported = True
+        self._meter.reported = True
         if not self.url.startswith(b"/"):
-            self.url, self.headers[:] = origin_form(self.url, self.headers)
+            self.url, self.headers[:] = origin_form(self.url, self.headers, self.parser.get_http_version())
+        self._body.begin(body_length(self.headers, self.parser.get_http_version()))
         if self.parser.should_upgrade():
             return
         if self.parser.get_http_version() != "1.1":
             # Clients before HTTP/1.1 know nothing of it (RFC 9110, 10.1.1 and 15.2).
             self.expect_100_continue = False
         super().on_headers_complete()
-        if 0 < len(self.pipeline) < MOST_WAITING:
+        if self._waiting and not self._waiting.is_full:
             self.flow.resume_reading()
         lighten(self.cycle.message_event)
         self._head_complete = True
-        self._fields_bytes = 0
-        if self.expect_100_continue:
+        self._meter.begin()
+        if self.expect_100_continue or self._guest.turned_away is not None:
             # After a refusal the client may send the body or not (RFC 9110, 10.1.1): what follows is past telling.
             self.cycle.keep_alive = False
+        if self._body.left is None or self._body.left > SKIP_BYTES:
+            close_if_early(self.cycle, self.transport, self._linger)
 
     def on_body(self, body: bytes) -> None:
-        self._reported = True
+        self._meter.reported = True
+        self._body.add(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._reported = True
+        self._meter.reported = True
         if not self._head_complete:
             return
         self._receiving = False
+        self._body.end()
+        came_whole(self.cycle, self.transport)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._go_on()
+        if self._guest.is_one_too_many:
+            self.transport.close()
+
+    # What has been read
+
+    def _parse_piece(self) -> bool:
+        """Parses the next piece, if there is one, and one may be parsed; whether it has."""
+        if not self._backlog or not self._may_parse():
+            return False
+        if self._head_complete and self._receiving and self._body.left:
+            piece = self._backlog.take(min(self._body.left, WAITING_BYTES) if self._waiting else self._body.left)
+            self._body.left -= len(piece)
+        else:
+            piece = self._backlog.take_head()
+        self._feed(piece)
+        return True
+
+    def _may_parse(self) -> bool:
+        if self._refused or self._socket is not None or self.transport.is_closing():
+            return False
+        if self._head_complete and self._receiving:
+            return not self._waiting.is_heavy
+        return not self._waiting.is_full
+
+    def _settle(self) -> None:
+        if not self._refused and self._socket is None:
+            self._go_on()
+            self._watch()
+
+    def _go_on(self) -> None:
+        """Sees to it that what is left is parsed when it may be, and that nothing is read before it is."""
+        if not self._backlog:
+            self._flow.release()
+        else:
+            self._flow.hold()
+            if not self._in_turn and self._may_parse():
+                self._in_turn = True
+                self.budget.turns.ask(self._turn)
+        self._account()
+        self._guest.idle(not self._is_served())
+
+    def _turn(self) -> bool:
+        more = self._in_turn = self._parse_piece() and bool(self._backlog) and self._may_parse()
+        if not more:
+            self._settle()
+        return more
+
+    def _feed(self, data: bytes) -> None:
+        rest = self._parse(data)
+        if rest:
+            self._backlog.put_back(rest)
+        if self._socket is not None and self._backlog:
+            self._socket.data_received(self._backlog.clear())
+
+    def _account(self) -> None:
+        self._guest.hold(len(self._backlog) + self._body.waiting + self._unsent)
+
+    def give_way(self) -> None:
+        """More waits in all connections than may, and this one is to let go of its part."""
+        if self._unsent:
+            self.transport.abort()
+        else:
+            self._refuse(Overloaded("More waits in the connections of this server than may: see retry-after."))
+
+    def _is_served(self) -> bool:
+        """Whether a request that is here whole is being answered."""
+        return self._answering() and not (self._head_complete and self._receiving and not self.pipeline)
 
     # Limits
 
-    def _feed(self, data: bytes) -> None:
-        while data and not self._refused and self._socket is None:
-            data = self._parse(data)
-        if data and self._socket is not None:
-            self._socket.data_received(data)
-
     def _parse(self, data: bytes) -> bytes:
         """Gives `data` to the parser and returns what is to be given to it next."""
-        self._reported = False
+        self._meter.reported = False
         try:
             self.parser.feed_data(data)
+            self._meter.fed(len(data))
         except httptools.HttpParserUpgrade as exc:
             rest = data[exc.args[0] :]
             return self._to_socket(rest) if self._is_handshake() else self._without_upgrade(rest)
         except httptools.HttpParserError as exc:
             cause = exc.__context__
             self._refuse(cause if isinstance(cause, TidegateError) else MalformedHttp("This is not valid HTTP/1.1."))
-            return b""
-        self._silent_bytes = 0 if self._reported else self._silent_bytes + len(data)
-        if self._silent_bytes > self.max_header_bytes:
-            self._refuse(self._too_large())
+        except HeadersTooLarge as error:
+            self._refuse(error)
         return b""
-
-    def _count(self, size: int) -> None:
-        self._fields_bytes += size
-        if self._fields_bytes > self.max_header_bytes:
-            raise self._too_large()
-
-    def _too_large(self) -> HeadersTooLarge:
-        return HeadersTooLarge(f"The request line and the headers are larger than {self.max_header_bytes} bytes.")
 
     def _is_handshake(self) -> bool:
         # What has to wait for answers to earlier requests goes on without its upgrade, as it may (RFC 9110, 7.8).
@@ -249,7 +339,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.ws_protocol_class is not None
             and not self.pipeline
             and not self._answering()
-            and self.socket_path in (None, unquote(self.url.partition(b"?")[0].decode("latin-1")))
+            and self.socket_path in (None, path_of(self.url))
             and asks_for_websocket(self.parser.get_method(), self.parser.get_http_version(), self.headers)
         )
 
@@ -263,10 +353,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse(refusal_of(cause))
             return b""
         self._stop_timer()
+        self.flow.resume_reading()
+        self._flow.release()
         self.connections.discard(self)
         self._socket = socket
         self.transport.set_protocol(socket)
         socket.connection_made(self.transport)
+        socket.take_over(self._guest)
         socket.handle_connect(request)
         return rest
 
@@ -279,11 +372,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if method == b"CONNECT":
             self._refuse(MalformedHttp("This server is not a proxy: it takes no CONNECT."))
             return b""
-        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        head = head_without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        return b"\r\n".join([*lines, b"", rest])
+        return head + rest
 
     def _watch(self) -> None:
         """Keeps the timer running while a request, or the first byte of one, is waited for."""
@@ -293,7 +385,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(self.request_timeout_seconds, self._on_timeout)
+        seconds = LINGER_SECONDS if self._guest.turned_away else self.request_timeout_seconds
+        self._timer = self.loop.call_later(seconds, self._on_timeout)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -302,12 +395,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _on_timeout(self) -> None:
         self._timer = None
-        if self._receiving and self.flow.read_paused:
+        if self._receiving and self._flow.stopped:
             # The client would send on if it were let.
             self._start_timer()
         elif self._receiving:
             seconds = self.request_timeout_seconds
-            self._refuse(RequestTimeout(f"The request did not arrive within {seconds:g} seconds."))
+            late = RequestTimeout(f"The request did not arrive within {seconds:g} seconds.")
+            self._refuse(self._guest.turned_away or late)
         else:
             self.transport.close()
 
@@ -326,15 +420,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _probe(self) -> None:
         """Sends something that does no harm, to learn whether the client is still there."""
         cycle = cast("RequestResponseCycle", self._running)
-        if cycle.response_complete or self._wire.probe():
-            return
-        if not cycle.response_started:
-            if not isinstance(cycle.transport, BegunAnswer):
-                cycle.transport = cast("asyncio.Transport", BegunAnswer(self.transport))
-            cast("BegunAnswer", cycle.transport).probe()
-        elif cycle.chunked_encoding:
-            # The next chunk's size may begin with zeros (RFC 9112, 7.1), of which a heartbeat is the next but few.
-            self.transport.write(b"0")
+        if not cycle.response_complete and not self._wire.probe():
+            probe(cycle, self.transport)
 
     # Refusals
 
@@ -353,23 +440,39 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._refused = True
         if not self._may_answer():
+            self._backlog.clear()
             self.transport.close()
             return
         if self._answering():
             self._disconnect(self.cycle)
-        self.transport.write(self._refusal(error))
+        request_id = self._request_id() or make_request_id(self.random_bytes(16))
+        self.transport.write(refusal(error, request_id, self.server_state.default_headers))
+        self._drop_the_rest()
+
+    def _linger(self) -> None:
+        """The answer is complete, and nothing more is wanted of its client."""
+        if self._receiving:
+            self._stop_timer()
+            self._refused = True
+            self._drop_the_rest()
+        else:
+            self.transport.close()
+
+    def _drop_the_rest(self) -> None:
+        """Lets the client read its answer, and drops what it still sends, unparsed."""
+        self._backlog.clear()
+        self._body.end()
+        self._account()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
+        self._flow.release()
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
-    def _refusal(self, error: TidegateError) -> bytes:
-        request_id = self._request_id() or make_request_id(self.random_bytes(16))
-        log.info("%s: %s", error.code, error.message, extra={"fields": {"request_id": request_id}})
-        status, headers, body = error_response(error, request_id)
-        headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
-        lines = [b"%s: %s\r\n" % field for field in self.server_state.default_headers + headers]
-        return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+    def _drop(self) -> None:
+        """Nothing more is read before it is this one's turn."""
+        self._flow.hold()
+        self.budget.drops.ask(self._flow.release)
 
     def _request_id(self) -> str | None:
         if not self._receiving:
@@ -380,34 +483,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # Answers that break
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        until_close = None if cycle.scope["http_version"] == "1.1" else UntilClose(cycle)
         self._running = cycle
 
-        async def run(scope: Any, receive: Any, send: Any) -> None:
-            self._wire.begin(cycle, until_close)
-            try:
-                await app(scope, receive, until_close or send)
-                if self.transport.is_closing():
-                    # Its client is gone: that the answer has no end is nobody's mistake.
-                    cycle.disconnected = True
-            except (ResponseAborted, asyncio.CancelledError):
-                # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
-                self._disconnect(cycle)
-                self.transport.close()
-            finally:
-                self._wire.end(cycle)
+        def break_off() -> None:
+            self._disconnect(cycle)
+            self.transport.close()
 
-        super()._start_asgi_task(cycle, run)
+        super()._start_asgi_task(cycle, cast("Any", answering(app, cycle, self._wire, break_off)))
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:
         """Makes the application see that its client is gone, and uvicorn that nothing more is to be sent."""
         cycle.disconnected = True
         cycle.message_event.set()
         self._wire.changed(gone=True)
-
-
-class _Pipeline(list[Any]):
-    """Requests that wait for their turn, the next one last; a deque is larger than the rest of a connection's state."""
-
-    def appendleft(self, item: Any) -> None:
-        self.insert(0, item)

@@ -9,14 +9,22 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Assembly:
-    """The message that is arriving. Bad UTF-8 is refused with the fragment that makes it bad (RFC 6455, 8.1)."""
+    """The message that is arriving, in so many `pieces` as yet.
 
-    __slots__ = ("_check", "_data")
+    Bad UTF-8 is refused with the fragment that makes it bad (RFC 6455, 8.1).
+    """
+
+    __slots__ = ("_check", "_data", "pieces")
 
     def __init__(self) -> None:
         # In one piece: a list of fragments would grow with empty ones, which count towards no limit.
         self._data = bytearray()
+        self.pieces = 0
         self._check: codecs.IncrementalDecoder | None = None
+
+    def __len__(self) -> int:
+        """Bytes of the message that have arrived in fragments."""
+        return len(self._data)
 
     def add(self, data: bytes | bytearray, *, begins: Literal["text", "bytes"] | None, fin: bool) -> str | bytes | None:
         """Adds a fragment, and returns the message if it is the last. Raises `UnicodeDecodeError`.
@@ -29,9 +37,10 @@ class Assembly:
             self._check = _utf8() if begins == "text" else None
         if self._check is not None:
             self._check.decode(data, fin)
+        self.pieces += 1
         self._data += data
         return self._take() if fin else None
 
     def _take(self) -> str | bytes:
-        whole, self._data = self._data, bytearray()
+        whole, self._data, self.pieces = self._data, bytearray(), 0
         return bytes(whole) if self._check is None else whole.decode()

@@ -19,14 +19,18 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from tidegate.core.connection import ClientDisconnected, ResponseAborted
+from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
+from tidegate.transports.body_meter import FREE_PIECES, PIECE_BYTES
+from tidegate.transports.budget import Budget
+from tidegate.transports.guest import Guest
 from tidegate.transports.light import Inbox, lighten
-from tidegate.transports.socket import GOING_AWAY, NORMAL
+from tidegate.transports.socket import GOING_AWAY, NORMAL, TOO_LARGE
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_handshake import answer_of
 from tidegate.transports.ws_heart import Beat, Heart, HeartRates
+from tidegate.transports.ws_incoming import Incoming
 from tidegate.transports.ws_message import Assembly
 from tidegate.transports.ws_wire import SocketWire
 
@@ -37,11 +41,9 @@ CLOSE_SECONDS = 5.0
 """How long a client has, from the close frame on, to close the connection too; then it is broken. What it still sends
 meanwhile is read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
 
-SLICE_BYTES = 16384
-"""Parsed at a time: a read of 256 KB may hold 40,000 messages, during which nobody else would be served."""
-
 ABNORMAL = 1006
 INVALID_DATA = 1007
+POLICY = 1008
 INTERNAL_ERROR = 1011
 HEARTBEAT_LOST = 4408
 
@@ -57,16 +59,18 @@ def ws_protocol(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     send_buffer_bytes: int = SEND_BUFFER_BYTES,
     rates: HeartRates | None = None,
+    budget: Budget | None = None,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> type[SocketProtocol]:
     """The protocol class for `uvicorn.Config(http=http_protocol(…), ws=…)`, with these limits.
 
-    `max_message_bytes` is the size of one message.
+    `max_message_bytes` is the size of one message; the budget is that of all connections.
     """
     limits = {
         "max_message_bytes": max_message_bytes,
         "send_buffer_bytes": send_buffer_bytes,
         "rates": rates or HeartRates(),
+        "budget": budget or Budget(),
         "random_bytes": staticmethod(random_bytes),
     }
     return type("SocketProtocol", (SocketProtocol,), limits)
@@ -76,22 +80,26 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket, from its handshake on, which `LimitedHttpProtocol` has read.
 
     What breaks the protocol is answered as RFC 6455 says: 1002, 1007 for bad UTF-8, 1009 past `max_message_bytes`.
-    Reading pauses from each message until the application has received it. A client that is silent for too long is
-    closed with 4408, and one that does not answer a close is cut off.
+    What has been read is parsed a frame at a time, and reading pauses from each message until the application has
+    received it. A client that is silent for too long is closed with 4408, and one that does not answer a close is cut
+    off.
     """
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
     send_buffer_bytes: int = SEND_BUFFER_BYTES
     rates: HeartRates = HeartRates()
+    budget: Budget = Budget()
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # uvicorn's, of which some are never used here, are among them: beyond thirty attributes an instance keeps their
     # names, too.
     __slots__ = (
         "_assembly",
+        "_backlog",
+        "_guest",
         "_heart",
+        "_in_turn",
         "_timer",
-        "_unread",
         "_wire",
         "curr_msg_data_type",
         "frames",
@@ -123,11 +131,21 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._assembly = Assembly()
         self._heart: Heart | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._unread = b""
+        self._backlog = Incoming(self.max_message_bytes)
+        self._in_turn = False  # is going to be asked for the next frame
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        cast("dict[str, Any]", self.scope)["extensions"][EXTENSION] = self._wire
+        scope = cast("dict[str, Any]", self.scope)
+        scope["extensions"][EXTENSION] = self._wire
+        if self._guest.turned_away is not None:
+            scope[TURNED_AWAY] = self._guest.turned_away
+
+    def take_over(self, guest: Guest) -> None:
+        """The connection has been somebody's already. Until it is known whose, it counts for its address."""
+        self._guest = guest
+        guest.host = self
+        guest.idle(True)
 
     def check(self, request: Request) -> Exception | None:
         """What is wrong with a handshake, if anything is."""
@@ -139,33 +157,38 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=self.send_buffer_bytes)
-        self._wire = SocketWire(self.transport)
+        self._wire = SocketWire(self.transport, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._unread = b""
+        self._guest.leave()
+        self._backlog.clear()
         self._wire.changed(gone=True)
 
     def pause_writing(self) -> None:
         super().pause_writing()
         self._wire.changed(full=True)
+        self._account()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._wire.changed(full=False)
-        if self._heart is not None and not self.read_paused:
-            self._read_on()
+        self._account()
+        if self._heart is not None:
+            self._go_on()
 
     def data_received(self, data: bytes) -> None:
         if self._wire.gone:
+            self._drop()
             return
-        self._unread += data  # reading is paused while there is more
+        self._backlog.add(data)  # reading is paused while there is more
         if self._heart is None:
             # A client that sends before it is accepted is early. It is heard then.
             self.transport.pause_reading()
-        else:
-            self._heard(self._heart)
-            self._feed()
+            return
+        self._heard(self._heart)
+        self._feed()
+        self._go_on()
 
     def shutdown(self) -> None:
         self.stop_keepalive()
@@ -178,29 +201,89 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     # What is received
 
-    def _feed(self) -> None:
-        """Parses a slice, and sees to it that the next one follows."""
-        if self._wire.gone or self._wire.full:
-            return
-        piece, self._unread = self._unread[:SLICE_BYTES], self._unread[SLICE_BYTES:]
+    def _feed(self) -> bool:
+        """Parses the next frame, or what there is of it; whether more may be parsed."""
+        if self._wire.gone or self._wire.full or self.read_paused or not self._backlog:
+            return False
+        if self._assembly.pieces and self._backlog.skip_empty():
+            # It changes nothing, and to leave it out takes a tenth of the time.
+            self._assembly.pieces += 1
+            self._check_pieces()
+        elif (piece := self._backlog.take_frame(len(self._assembly))) is None:
+            self.conn.fail(TOO_LARGE, f"a message has at most {self._backlog.most} bytes")
+            self._failed()
+        else:
+            self._parse(piece)
+        return not self._wire.gone and not self.read_paused
+
+    def _parse(self, piece: bytes) -> None:
         self.conn.receive_data(piece)
         self.handle_events()
         if self.conn.parser_exc is not None:
             self._failed()
-        elif not self.read_paused:
-            self._read_on()
+        self._account()
 
-    def _read_on(self) -> None:
-        if self._wire.gone:
+    def _check_pieces(self) -> None:
+        if self._assembly.pieces > FREE_PIECES + len(self._assembly) // PIECE_BYTES:
+            self.conn.fail(POLICY, "a message in too many pieces that are too small")
+            self._failed()
+
+    def _go_on(self) -> None:
+        """Sees to it that what is left is parsed in its turn, and that nothing is read before it is."""
+        if self._wire.gone or self.read_paused:
             return
         if self._wire.full:
             # What is answered at once, pings, would heap up for a client that does not read.
             self.transport.pause_reading()
-        elif self._unread:
+        elif self._backlog:
             self.transport.pause_reading()
-            self.loop.call_soon(self._feed)
+            if not self._in_turn:
+                self._in_turn = True
+                self.budget.turns.ask(self._turn)
         else:
             self.transport.resume_reading()
+
+    def _drop(self) -> None:
+        """What is sent after the close is dropped, when it is this one's turn."""
+        self.transport.pause_reading()
+        self.budget.drops.ask(self._drop_on)
+
+    def _drop_on(self) -> bool:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        return False
+
+    def _turn(self) -> bool:
+        more = self._in_turn = self._feed() and bool(self._backlog)
+        if not more:
+            self._go_on()
+        return more
+
+    # What it takes from others
+
+    @property
+    def _waits(self) -> int:
+        """Bytes that wait in it, where they are many; what is parsed at once is not counted."""
+        unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
+        return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + unsent
+
+    def _account(self) -> None:
+        self._guest.hold(self._waits)
+
+    def give_way(self) -> None:
+        """More waits in all connections than may, and this one is to let go of its part."""
+        if self._wire.full:
+            self.transport.abort()
+        else:
+            self._close(GOING_AWAY, "overloaded")
+
+    def known(self) -> None:
+        """It is known who is calling: from now on the connection counts for that one."""
+        self._guest.idle(False)
+
+    def hear(self, most: int | None) -> None:
+        """From the next message on each may have so many bytes; None: as many as ever."""
+        self._backlog.most = self.max_message_bytes if most is None else most
 
     def handle_text(self, event: Frame) -> None:
         self._take(event, "text")
@@ -230,6 +313,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return
         if message is not None:
             self._received(message)
+        else:
+            self._check_pieces()
 
     def _received(self, message: str | bytes) -> None:
         if isinstance(message, str):
@@ -256,8 +341,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         del self.request, self.response
         self._heart = Heart(self.rates, self.loop.time())
         self._timer = self.loop.call_at(self._heart.due, self._beat, self._heart)
-        if self._unread:
-            self.loop.call_soon(self._feed)
+        if self._backlog:
+            self._go_on()
 
     def stop_keepalive(self) -> None:
         """What uvicorn calls when the connection ends."""
@@ -302,7 +387,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         message = await self.queue.get()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
-            self._read_on()
+            self._go_on()
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -357,7 +442,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """The last that may be sent has been: says so, and waits for the client to close."""
         self.close_sent = True
         self.stop_keepalive()
-        self._unread = b""
+        self._backlog.clear()
         self._wire.changed(gone=True)
         if self.close_timer is not None:
             self.close_timer.cancel()

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from tidegate.transports.traffic import Traffic, traffic_of
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_heart import Liveness
+
+
+class Ear(Protocol):
+    """The protocol of the socket, as far as the application has a say in what it takes."""
+
+    def known(self) -> None:
+        """It is known who is calling."""
+        ...
+
+    def hear(self, most: int | None) -> None:
+        """A message has at most so many bytes from now on; None: as many as ever."""
+        ...
 
 
 class SocketWire:
@@ -22,7 +34,8 @@ class SocketWire:
     or once the connection is lost. What is written then raises.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, ear: Ear) -> None:
+        self.ear = ear
         self.full = False
         self.gone = False
         self.drains = 0

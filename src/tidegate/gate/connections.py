@@ -1,0 +1,102 @@
+"""How many calls, event streams and sockets a caller may have open at the same time."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tidegate.core.connection import TURNED_AWAY
+from tidegate.core.principal import Principal
+from tidegate.errors import TidegateError, TooManyConnections
+from tidegate.gate.capacity import answer_reconnect
+from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.observe.refusals import Refusals
+
+COUNTED = "tidegate.counted"
+"""Where in an ASGI scope the account is that the call counts for."""
+
+AGAIN_SECONDS = (5.0, 15.0)
+"""When there may be room again: streams last long. Spread, so that those who were refused do not come together."""
+
+
+class Connections:
+    """Counts by account; 0 is no limit. `random` draws from [0, 1)."""
+
+    def __init__(self, most: int, refusals: Refusals, *, random: Callable[[], float] = random.random) -> None:
+        self._most = most
+        self._refusals = refusals
+        self._random = random
+        self._open: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._open.total()
+
+    def enter(self, scope: MutableMapping[str, Any], principal: Principal) -> None:
+        """Counts the call, or the socket, until `leave`; once, however often. Raises `TooManyConnections`."""
+        account = principal.account
+        if not self._most or COUNTED in scope:
+            return
+        if self._open[account] >= self._most:
+            client = scope.get("client")
+            self._refusals.tell("connections_per_principal", account, client and client[0])
+            low, high = AGAIN_SECONDS
+            raise TooManyConnections(
+                f"{self._most} connections of yours are open, which is the limit",
+                retry_after=low + (high - low) * self._random(),
+            )
+        self._open[account] += 1
+        scope[COUNTED] = account
+
+    def leave(self, scope: MutableMapping[str, Any]) -> None:
+        """It is over. Harmless where it was not counted."""
+        account = scope.pop(COUNTED, None)
+        if account is not None:
+            self._open[account] -= 1
+            if not self._open[account]:
+                del self._open[account]
+
+
+class ConnectionsMiddleware:
+    """Raises `TooManyConnections`, or tells an `EventSource` to come back. Whoever calls it has `leave` called.
+
+    Routes that are open to all are not counted: their answers are short, and while their requests arrive the
+    connection counts for its address.
+    """
+
+    def __init__(self, app: ASGIApp, *, connections: Connections) -> None:
+        self.app = app
+        self.connections = connections
+
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        route: Guarded = scope[ROUTE]
+        if route.scope is not None:
+            try:
+                self.connections.enter(scope, scope[PRINCIPAL])
+            except TooManyConnections as error:
+                return refuse(error, scope, send)
+        return self.app(scope, receive, send)
+
+
+class TurnedAwayMiddleware:
+    """Raises what the server has against the connection by which the request came; an `EventSource` is to come back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        error: TidegateError | None = scope.get(TURNED_AWAY)
+        return self.app(scope, receive, send) if error is None else refuse(error, scope, send)
+
+
+def refuse(error: TidegateError, scope: Scope, send: Send) -> Awaitable[None]:
+    """Raises the error, unless events were asked for: `EventSource` would give up for good."""
+    route: Guarded = scope[ROUTE]
+    if not route.events:
+        raise error
+    return answer_reconnect(scope, send, error.retry_after or 0)

@@ -1,0 +1,42 @@
+"""Answers that are complete before their request is: the rest of the body is neither waited for nor parsed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+SKIP_BYTES = 65536
+"""A body up to this size is read to its end after an early answer, which costs nothing, and the connection goes on.
+After a larger one, or one whose size is not known, the connection is closed."""
+
+
+class ClosingAnswer:
+    """A transport, as far as uvicorn's cycle has to do with one, whose `close` lets the client read the answer first.
+
+    `keeps_alive`: the connection would go on, had the body come in time.
+    """
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], None], *, keeps_alive: bool) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = linger
+        self.keeps_alive = keeps_alive
+
+
+def close_if_early(cycle: RequestResponseCycle, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
+    """Has a connection closed by its answer, unless the body comes in time."""
+    closing = ClosingAnswer(transport, linger, keeps_alive=cycle.keep_alive)
+    cycle.transport = cast("asyncio.Transport", closing)
+    cycle.keep_alive = False
+
+
+def came_whole(cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
+    """The body is here: its answer, unless it has begun, closes nothing."""
+    closing = cast("object", cycle.transport)
+    if isinstance(closing, ClosingAnswer):
+        if not cycle.response_started:
+            cycle.keep_alive = closing.keeps_alive
+        cycle.transport = transport

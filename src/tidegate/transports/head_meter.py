@@ -1,0 +1,51 @@
+"""How large the head of a request is, while it arrives; uvicorn has no limit on it."""
+
+from __future__ import annotations
+
+from tidegate.errors import HeadersTooLarge
+
+MOST_FIELDS = 1000
+"""Of a head, and of a trailer. Each is looked at by many, and costs many times its bytes: these take some milliseconds.
+Browsers send twenty; other servers take from a hundred to two thousand."""
+
+
+class HeadMeter:
+    """Counts, and raises `HeadersTooLarge` past `most` bytes or `MOST_FIELDS`.
+
+    `reported`: the parser has found something of worth in what it was fed. What it finds nothing in, a field that is
+    not whole or empty lines, counts as well.
+    """
+
+    __slots__ = ("_bytes", "_fields", "_most", "_silent", "reported")
+
+    def __init__(self, most: int) -> None:
+        self.reported = False
+        self._most = most
+        self._bytes = 0
+        self._fields = 0
+        self._silent = 0
+
+    def begin(self) -> None:
+        """A head begins, or the trailer may."""
+        self._bytes = self._fields = 0
+
+    def add(self, size: int) -> None:
+        """So much of the request line."""
+        self._bytes += size
+        if self._bytes > self._most:
+            raise self._too_large()
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        self.add(len(name) + len(value) + 4)
+        self._fields += 1
+        if self._fields > MOST_FIELDS:
+            raise HeadersTooLarge(f"The request has more than {MOST_FIELDS} headers.")
+
+    def fed(self, size: int) -> None:
+        """The parser was fed so much."""
+        self._silent = 0 if self.reported else self._silent + size
+        if self._silent > self._most:
+            raise self._too_large()
+
+    def _too_large(self) -> HeadersTooLarge:
+        return HeadersTooLarge(f"The request line and the headers are larger than {self._most} bytes.")

@@ -1,0 +1,42 @@
+"""How long the body of a request is, as its head says it (RFC 9112, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidegate.errors import MalformedHttp
+
+Field = tuple[bytes, bytes]
+
+CHUNKED = b"chunked"
+
+
+def body_length(headers: Sequence[Field], http_version: str) -> int | None:
+    """Bytes, or None for chunks, whose number is not known. Names are in lower case.
+
+    Raises `MalformedHttp` for any other coding, which would be passed on undone, and where two parties could take the
+    body for differently long ones: a coding and a length together, or a coding from a client before HTTP/1.1.
+    """
+    length, codings = 0, None
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name == b"transfer-encoding":
+            codings = value if codings is None else codings + b"," + value
+    if codings is None:
+        return length
+    if codings.strip().lower() != CHUNKED or http_version != "1.1":
+        raise MalformedHttp("The only transfer-encoding that this server takes is chunked, once, in HTTP/1.1.")
+    if any(name == b"content-length" for name, _ in headers):
+        raise MalformedHttp("A request has either a transfer-encoding or a content-length.")
+    return None
+
+
+def is_small(headers: Sequence[Field], most: int) -> bool:
+    """Whether, as its head says, the body has at most so many bytes, and no more can come of them."""
+    fields = dict(headers)
+    return (
+        b"transfer-encoding" not in fields
+        and fields.get(b"content-encoding", b"identity").lower() in (b"", b"identity")
+        and int(fields.get(b"content-length", b"0")) <= most
+    )

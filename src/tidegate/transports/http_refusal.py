@@ -1,0 +1,31 @@
+"""What cannot become a request is answered without the application: in the same shape as everywhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from tidegate.core.error_response import error_response
+from tidegate.errors import TidegateError
+
+Field = tuple[bytes, bytes]
+
+log = logging.getLogger("tidegate.http")
+
+
+def refusal(error: TidegateError, request_id: str, default_headers: Sequence[Field]) -> bytes:
+    """The whole answer, after which the connection is closed. Nobody else logs it."""
+    log.info("%s: %s", error.code, error.message, extra={"fields": {"request_id": request_id}})
+    status, headers, body = error_response(error, request_id)
+    headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+    lines = [b"%s: %s\r\n" % field for field in [*default_headers, *headers]]
+    return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+
+
+def head_without_upgrade(method: bytes, target: bytes, http_version: str, headers: Iterable[Field]) -> bytes:
+    """A request's head as it came, but for the upgrade that it asked for (RFC 9110, 7.8)."""
+    lines = [b"%s %s HTTP/%s" % (method, target, http_version.encode())]
+    lines += [b"%s: %s" % field for field in headers if field[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])

@@ -1,0 +1,29 @@
+"""Two hundred connections that do the worst of everything at once, beside ten callers who behave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import budget_kit
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+SECONDS = float(os.environ.get("BUDGET_SECONDS", "6"))
+"""A long form: BUDGET_SECONDS=30."""
+
+MOST_MB = 512
+SLOWEST = 0.25
+WAYS = 10
+"""How often a message waits for a processor: where others keep it busy, each time as long as whoever measures does."""
+
+
+async def test_whoever_behaves_is_served_whatever_others_do(tmp_path: Path) -> None:
+    """Memory stays in its bounds, what is published arrives soon, no call is refused, and all is given back."""
+    report = await budget_kit.run(tmp_path, seconds=SECONDS)
+    assert report.peak_mb < MOST_MB
+    assert report.delay_p99 < SLOWEST + WAYS * report.lag_p99
+    assert not report.refused
+    assert report.left == {}
+    assert min(report.messages, report.calls) > 10 * SECONDS
