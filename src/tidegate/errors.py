@@ -398,10 +398,7 @@ class UpstreamEmpty(ProviderError):
 
 
 class UpstreamMalformed(ProviderError):
-    """The upstream sent what cannot be read; it would send the same again.
-
-    `field` names it and `value` is its beginning, both for the log only.
-    """
+    """The upstream sent what cannot be read. `field` and the beginning of its `value` are for the log."""
 
     code = "upstream_malformed"
     retryable = False

@@ -69,12 +69,13 @@ def test_a_snapshot_in_pieces_is_the_snapshot(events: list[Event], question: str
         fold.add(page.entries)  # type: ignore[union-attr]
         expected = Snapshot(
             **msgspec.structs.asdict(whole.summary),
-            question=question,
+            question=None if question is None else msgspec.Raw(msgspec.json.encode(question)),
             text=fold.text,
             reasoning=fold.reasoning,
             tool_calls=fold.tool_calls,
         )
-        assert msgspec.json.decode(b"".join([piece async for piece in whole.pieces()]), type=Snapshot) == expected
+        told = msgspec.json.decode(b"".join([piece async for piece in whole.pieces()]))
+        assert told == msgspec.json.decode(msgspec.json.encode(expected))
 
     asyncio.run(run())
 

@@ -211,7 +211,7 @@ async def test_what_was_sent_bounds_what_comes_of_it() -> None:
 
 async def test_a_body_is_decompressed_a_little_at_a_time() -> None:
     """Others have their turns in between."""
-    body = gzip.compress(Random(0).randbytes(2_000_000), 1)
+    body = gzip.compress(Random(0).randbytes(12_000_000), 1)
     reading, turns = asyncio.ensure_future(read_large(body)), 0
     while not reading.done():
         await asyncio.sleep(0)
