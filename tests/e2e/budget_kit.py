@@ -95,6 +95,17 @@ class Client:
         lines = [f"{line} HTTP/1.1", "host: localhost", "content-type: application/json", *authorization, *fields]
         await self.send("\r\n".join([*lines, "", ""]).encode())
 
+    async def post(self, path: str, body: bytes, *fields: str) -> bytes:
+        """The body of the answer to a caller's request. Raises `ConnectionError` where it is refused."""
+        await self.head(f"POST {path}", *fields, f"content-length: {len(body)}", key=BAD)
+        await self.send(body)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
+        answer = await self.reader.readexactly(int(length.partition(b":")[2]))
+        if not head.startswith(b"HTTP/1.1 2"):
+            raise ConnectionError
+        return answer
+
     async def socket(self, key: str = "") -> None:
         """Becomes a WebSocket."""
         extra = bearer(key) if key else {}
@@ -202,6 +213,61 @@ async def reads_no_events(client: Client) -> None:
     await asyncio.sleep(3600)
 
 
+TOOLS = gzip.compress(
+    b'{"model":"replay","messages":[{"role":"user","content":"x"}],"tools":[' + b"[]," * 900_000 + b"[]]}"
+)
+DEEP = b'{"model":"replay","prompt":"x","extra":{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}}"
+MANY = b'{"model":"replay","prompt":"x","stop":[' + b'"a",' * 400_000 + b'"a"]}'
+
+
+async def json_bombs(client: Client) -> None:
+    """Few bytes that would be many objects, each kind in its turn, by a caller who may ask."""
+    await client.post("/v1/chat/completions", TOOLS, "content-encoding: gzip")
+    await client.post("/v1/streams", DEEP)
+    await client.post("/v1/streams", MANY)
+    await client.post("/v1/streams", BOMB, "content-encoding: gzip")
+
+
+async def metadata(client: Client) -> None:
+    body = {"model": "replay", "messages": [{"role": "user", "content": "x"}], "metadata": {"k": "M" * 3_000_000}}
+    await client.post("/v1/chat/completions", json.dumps(body).encode())
+
+
+async def unread_snapshots(client: Client) -> None:
+    """Fills a stream with megabytes, and asks for the whole of it without reading any."""
+    opened = json.loads(await client.post("/v1/streams", b'{"producer": "client"}'))
+    stream, offset = opened["id"], opened["offset"]
+    for _ in range(4):
+        events = [{"type": "delta", "data": {"text": "x" * 1_000_000}}]
+        body = {"lease": opened["lease"]["token"], "expected_offset": offset, "events": events}
+        await client.post(f"/v1/streams/{stream}/append", json.dumps(body).encode())
+        offset += 1
+    while True:
+        await client.head(f"GET /v1/streams/{stream}", key=BAD)
+
+
+async def repeats_an_append(client: Client) -> None:
+    opened = json.loads(await client.post("/v1/streams", b'{"producer": "client"}'))
+    events = [{"type": "delta", "data": {"text": "x" * 100_000}}]
+    body = {"lease": opened["lease"]["token"], "expected_offset": opened["offset"], "events": events}
+    while True:
+        await client.post(f"/v1/streams/{opened['id']}/append", json.dumps(body).encode())
+
+
+async def large_topics(client: Client) -> None:
+    """Fills topics of its own, each with a state."""
+    name = f"junk{client.random.randint(0, 100)}"
+    while True:
+        body = json.dumps({"data": "x" * 900_000, "state": True}).encode()
+        await client.post(f"/v1/topics/{name}/messages", body)
+
+
+async def background(client: Client) -> None:
+    """Starts answers that nobody waits for."""
+    while True:
+        await client.post("/v1/streams", b'{"model": "replay", "prompt": "x", "background": true}')
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     each.__name__: each
     for each in (
@@ -222,6 +288,12 @@ BEHAVIOURS: dict[str, Behaviour] = {
         half_a_message,
         says_not_who,
         reads_no_events,
+        json_bombs,
+        metadata,
+        unread_snapshots,
+        repeats_an_append,
+        large_topics,
+        background,
     )
 }
 
