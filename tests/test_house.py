@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tidegate import errors
+from tidegate.config.settings import DeliverySettings, LimitSettings, StoreSettings
 from tidegate.errors import TidegateError
 
 ROOT = Path(__file__).parent.parent
@@ -166,3 +167,19 @@ def test_test_files_have_names_of_their_own() -> None:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_threat_model_names_every_limit() -> None:
+    """What each may take at the most is told with the setting that bounds it, and no limit is left out."""
+    table = read(ROOT / "SECURITY.md").partition("### What each may take")[2].partition("\nWhat is not:")[0]
+    named = set(re.findall(r"`((?:limits|delivery|store)\.\w+)`", table))
+    sections = {"limits": LimitSettings, "delivery": DeliverySettings, "store": StoreSettings}
+    known = {f"{name}.{field}" for name, kind in sections.items() for field in kind.__struct_fields__}
+    assert named <= known
+    assert {name for name in known if name.startswith("limits.")} <= named
+
+
+def test_every_setting_of_the_limits_stands_on_their_page() -> None:
+    """Why it is what it is, and what a caller sees there."""
+    page = read(ROOT / "docs" / "limits.md")
+    assert [name for name in LimitSettings.__struct_fields__ if f"`{name}`" not in page] == []
