@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,9 +19,21 @@ from tidegate.observe.base import Observer, RequestDone
 _SHARED_VIEW = re.compile(r"/s/.+", re.DOTALL)
 
 
+SHORT = 64
+"""Characters of a path that is asked for again and again; to look for secrets takes longer than to route it. A cache of
+longer ones would be memory that a caller fills."""
+
+
 def public_path(path: str) -> str:
     """The path without share tokens: the shared view `/s/TOKEN` becomes `/s/***`, under any prefix."""
+    return _short_path(path) if len(path) <= SHORT else _path(path)
+
+
+def _path(path: str) -> str:
     return masked_path(_SHARED_VIEW.sub("/s/***", path))
+
+
+_short_path = lru_cache(1024)(_path)
 
 
 class AccessMiddleware:

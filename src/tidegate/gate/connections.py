@@ -40,7 +40,8 @@ class Connections:
         account = principal.account
         if not self._most or COUNTED in scope:
             return
-        if self._open[account] >= self._most:
+        there_are = self._open.get(account, 0)
+        if there_are >= self._most:
             client = scope.get("client")
             self._refusals.tell("connections_per_principal", account, client and client[0])
             low, high = AGAIN_SECONDS
@@ -48,7 +49,7 @@ class Connections:
                 f"{self._most} connections of yours are open, which is the limit",
                 retry_after=low + (high - low) * self._random(),
             )
-        self._open[account] += 1
+        self._open[account] = there_are + 1
         scope[COUNTED] = account
 
     def leave(self, scope: MutableMapping[str, Any]) -> None:

@@ -10,42 +10,45 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class Backlog:
-    """Bytes, of which the first `_at` are taken already: to cut them off each time would copy the rest."""
+    """Bytes, of which the first `_at` are taken already: to cut them off each time would copy the rest.
 
-    __slots__ = ("_at", "_data")
+    `data` is empty where none are left, and is looked at for each request.
+    """
+
+    __slots__ = ("_at", "data")
 
     def __init__(self) -> None:
-        self._data = b""
+        self.data = b""
         self._at = 0
 
     def __len__(self) -> int:
-        return len(self._data) - self._at
+        return len(self.data) - self._at
 
     def add(self, data: bytes) -> None:
         """Appends what was read."""
-        self._data = self._data[self._at :] + data if len(self) else data
+        self.data = self.data[self._at :] + data if self.data else data
         self._at = 0
 
     def put_back(self, data: bytes) -> None:
         """Puts bytes in front."""
-        self._data = data + self._data[self._at :]
+        self.data = data + self.data[self._at :]
         self._at = 0
 
     def peek(self, size: int) -> bytes:
         """The first so many, or fewer, left where they are."""
-        return self._data[self._at : self._at + size]
+        return self.data[self._at : self._at + size]
 
     def take(self, size: int) -> bytes:
         """The first so many, or fewer."""
-        piece = self._data[self._at : self._at + size]
+        piece = self.data[self._at : self._at + size]
         self._at += len(piece)
-        if self._at == len(self._data):
-            self._data, self._at = b"", 0
+        if self._at == len(self.data):
+            self.data, self._at = b"", 0
         return piece
 
     def take_head(self) -> bytes:
         """A piece that ends with a head of HTTP, if one ends in it: no more requests than one begin in a piece."""
-        end = self._data.find(_END_OF_HEAD, self._at, self._at + PIECE_BYTES)
+        end = self.data.find(_END_OF_HEAD, self._at, self._at + PIECE_BYTES)
         return self.take(PIECE_BYTES if end < 0 else end - self._at + len(_END_OF_HEAD))
 
     def clear(self) -> bytes:

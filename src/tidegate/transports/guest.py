@@ -24,10 +24,10 @@ class Host(Protocol):
 class Guest:
     """From its acceptance to its end. Changes of protocol make no other one of it: the newest is its `host`.
 
-    `turned_away` is why it is not served, where it is one too many.
+    `turned_away` is why it is not served, where it is one too many; `size` is what it holds.
     """
 
-    __slots__ = ("_budget", "_idle", "_peer", "_size", "address", "host", "turned_away")
+    __slots__ = ("_budget", "_idle", "_peer", "address", "host", "size", "turned_away")
 
     def __init__(self, host: Host, budget: Budget, address: str) -> None:
         self.host = host
@@ -36,7 +36,7 @@ class Guest:
         self._budget = budget
         self._peer = budget.peers.account_of(address)
         self._idle = False
-        self._size = 0
+        self.size = 0
 
     def come_in(self, there_are: int, transport: asyncio.Transport) -> None:
         """It is one of so many, and may be one too many. Who cannot even be told so is cut off."""
@@ -55,14 +55,19 @@ class Guest:
             (self._budget.peers.come if idle else self._budget.peers.go)(self._peer)
 
     @property
+    def is_counted(self) -> bool:
+        """Whether it matters if it is idle."""
+        return self._peer is not None
+
+    @property
     def is_one_too_many(self) -> bool:
         """Whether it is idle now, and its address has more of those than it may have."""
         return self._idle and self._peer is not None and self._budget.peers.is_over(self._peer)
 
     def hold(self, size: int) -> None:
         """So many bytes wait in it."""
-        if size != self._size:
-            self._size = size
+        if size != self.size:
+            self.size = size
             self._budget.waiting.hold(self, size)
 
     def leave(self) -> None:
@@ -79,5 +84,5 @@ class Guest:
         return f"address:{self.address}" if principal in (None, NOBODY) else principal.account
 
     def give_way(self) -> None:
-        self._size = 0
+        self.size = 0
         self.host.give_way()

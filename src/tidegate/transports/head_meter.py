@@ -36,8 +36,10 @@ class HeadMeter:
             raise self._too_large()
 
     def add_field(self, name: bytes, value: bytes) -> None:
-        self.add(len(name) + len(value) + 4)
+        self._bytes += len(name) + len(value) + 4
         self._fields += 1
+        if self._bytes > self._most:
+            raise self._too_large()
         if self._fields > MOST_FIELDS:
             raise HeadersTooLarge(f"The request has more than {MOST_FIELDS} headers.")
 

@@ -246,15 +246,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._go_on()
-        if self._guest.is_one_too_many:
-            self.transport.close()
+        if self._backlog.data or self._guest.size or self._guest.is_counted:
+            self._go_on()
+            if self._guest.is_one_too_many:
+                self.transport.close()
 
     # What has been read
 
     def _parse_piece(self) -> bool:
         """Parses the next piece, if there is one, and one may be parsed; whether it has."""
-        if not self._backlog or not self._may_parse():
+        if not self._backlog.data or not self._may_parse():
             return False
         if self._head_complete and self._receiving and self._body.left:
             piece = self._backlog.take(min(self._body.left, WAITING_BYTES) if self._waiting else self._body.left)
@@ -268,8 +269,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._refused or self._socket is not None or self.transport.is_closing():
             return False
         if self._head_complete and self._receiving:
-            return not self._waiting.is_heavy
-        return not self._waiting.is_full
+            return not (self._waiting and self._waiting.is_heavy)
+        return not (self._waiting and self._waiting.is_full)
 
     def _settle(self) -> None:
         if not self._refused and self._socket is None:
@@ -278,18 +279,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """Sees to it that what is left is parsed when it may be, and that nothing is read before it is."""
-        if not self._backlog:
-            self._flow.release()
-        else:
+        if self._backlog.data:
             self._flow.hold()
             if not self._in_turn and self._may_parse():
                 self._in_turn = True
                 self.budget.turns.ask(self._turn)
+        elif self._flow.held:
+            self._flow.release()
         self._account()
-        self._guest.idle(not self._is_served())
+        if self._guest.is_counted:
+            self._guest.idle(not self._is_served())
 
     def _turn(self) -> bool:
-        more = self._in_turn = self._parse_piece() and bool(self._backlog) and self._may_parse()
+        more = self._in_turn = self._parse_piece() and bool(self._backlog.data) and self._may_parse()
         if not more:
             self._settle()
         return more
@@ -302,7 +304,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._socket.data_received(self._backlog.clear())
 
     def _account(self) -> None:
-        self._guest.hold(len(self._backlog) + self._body.waiting + self._unsent)
+        self._guest.hold(self._body.waiting + self._unsent + len(self._backlog))
 
     def give_way(self) -> None:
         """More waits in all connections than may, and this one is to let go of its part."""
