@@ -66,7 +66,7 @@ async def created(server: Server) -> tuple[int, Any]:
 
 @pytest.mark.anyio
 async def test_a_full_disk_and_a_clock_that_jumps_reach_the_server(tmp_path: Path) -> None:
-    """A server whose files cannot grow refuses what it would have to keep; one whose clock is off dates it so."""
+    """A server whose files cannot grow refuses what it would have to keep; one whose clock jumps goes on as before."""
     async with serving(tmp_path) as server:
         assert server.limit_files(0)
         status, answer = await created(server)
@@ -75,7 +75,7 @@ async def test_a_full_disk_and_a_clock_that_jumps_reach_the_server(tmp_path: Pat
         server.shift(7200)
         status, answer = await created(server)
         assert status == 202
-        assert 7100 < answer["created_at"] - time.time() < 7300
+        assert abs(answer["created_at"] - time.time()) < 60
 
 
 @pytest.mark.anyio
