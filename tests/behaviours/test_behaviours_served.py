@@ -96,7 +96,7 @@ async def check_streamed(row: Behaviour, url: str) -> None:
     assert [reason for reason in finish if reason] == ["function_call" if "function_call" in message else row.finish]
     assert [bool(each["choices"]) for each in chunks] == [True] * (len(chunks) - 1) + [False]
     check_usage(row, chunks[-1]["usage"])
-    assert row.head.items() <= chunks[-1].items()
+    assert row.head.items() <= {name: value for each in chunks for name, value in each.items()}.items()
 
 
 def joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def test_what_looks_like_a_credential_is_not_told(text: str, times: int) -> None
         "/v1/topics/a%20b/messages",
         "there is no model 'meta-llama/Llama-3.1-8B-Instruct'",
         "tg_ci",
+        "use the header authorization: Bearer TOKEN.",
         "there is no model 'Llama-3_3-Nemotron-Super-49B-v1_5-FP8'",
     ],
 )

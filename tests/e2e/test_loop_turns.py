@@ -122,7 +122,7 @@ BODIES = {
     "white space": ("/v1/streams", CREATE % (b'"prompt":"x"%b' % filled(b" ")), 202),
     "appended lists": ("/v1/streams/x/append", APPEND % (b"[%b[]]" % filled(b"[],")), 400),
     "an appended text": ("/v1/streams/x/append", APPEND % (DELTA % filled(rb"\n")), 400),
-    "a published text": ("/v1/topics/t/messages", b'{"data":"%b"}' % filled(rb"\n"), 200),
+    "a published text": ("/v1/topics/t/messages", b'{"data":"%b"}' % filled(rb"\n"), 413),
     "published lists": ("/v1/topics/t/messages", b'{"data":[%b[]]}' % filled(b"[],"), 400),
     "a reason": ("/v1/streams/x/cancel", b'{"reason":"%b"}' % filled(rb"\n"), 413),
     "a share": ("/v1/streams/x/share", b'{"ttl_seconds":%b}' % filled(b"1"), 413),

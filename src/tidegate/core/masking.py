@@ -20,7 +20,7 @@ _PATTERNS = tuple(
         # A JSON object in base64url: a JWT, or the beginning of one.
         (r"(?<![A-Za-z0-9])()eyJ[\w-]{8,}(?:\.[\w-]*)*", re.ASCII),
         (r"\b((?:\w*token|api[_-]?key|secret|password|authorization|sig(?:nature)?)=)[^&;/\s'\"]+", re.IGNORECASE),
-        (r"\b(bearer[ .+])[^/\s'\"]+", re.IGNORECASE),
+        (r"\b(bearer[ .+])(?!TOKEN\b)[^/\s'\"]+", re.IGNORECASE),
         (r"(://)[^/@\s]+@", re.ASCII),
         # Letters and digits mixed as no name has them; ids are no secrets. First without, then with `-` and `_`.
         (rf"(?<![A-Za-z0-9]){_NO_ID}()(?=(?:[A-Za-z]*\d){{2}})(?=\d*[A-Za-z])[A-Za-z\d]{{20,}}", re.ASCII),

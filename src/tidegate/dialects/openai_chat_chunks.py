@@ -30,6 +30,10 @@ from tidegate.dialects.openai_chat_parts import LEGACY, call, completion_id, fie
 from tidegate.errors import GenerationCancelled, Interrupted
 
 DONE = b"data: [DONE]\n\n"
+
+LASTING = frozenset({"system_fingerprint", "service_tier"})
+"""What OpenAI's own chunks all have; the log has it once. Other fields are said where the upstream said them first."""
+
 NOTHING = Extra()
 
 
@@ -86,10 +90,11 @@ class ChatChunks:
 
     def _piece(self, delta: dict[str, Any], event: Delta | Reasoning | ToolCall) -> bytes:
         extra = event.extra or NOTHING
-        if extra.chunk is not UNSET:
-            self._head |= fields_of(extra.chunk)
+        said = fields_of(extra.chunk)
+        if lasting := {name: said.pop(name) for name in LASTING & said.keys()}:
+            self._head |= lasting
             self._before, self._after = self._around_text()
-        return self._chunk({**fields_of(extra.delta), **delta}, beside=fields_of(extra.choice))
+        return self._chunk({**fields_of(extra.delta), **delta}, beside=fields_of(extra.choice), above=said)
 
     def _call(self, event: ToolCall) -> dict[str, Any]:
         extra = fields_of((event.extra or NOTHING).call)
@@ -114,13 +119,22 @@ class ChatChunks:
         before, _, after = self._chunk({"content": ""}).rpartition(b'"content":""')
         return before, after
 
-    def _chunk(self, delta: dict[str, Any], why: str | None = None, *, beside: dict[str, Any] | None = None) -> bytes:
-        return self._encode([{"index": 0, "delta": delta, **(beside or {}), "finish_reason": why}], None)
+    def _chunk(
+        self,
+        delta: dict[str, Any],
+        why: str | None = None,
+        *,
+        beside: dict[str, Any] | None = None,
+        above: dict[str, Any] | None = None,
+    ) -> bytes:
+        return self._encode([{"index": 0, "delta": delta, **(beside or {}), "finish_reason": why}], None, above)
 
-    def _encode(self, choices: list[dict[str, Any]], counted: dict[str, Any] | None) -> bytes:
+    def _encode(
+        self, choices: list[dict[str, Any]], counted: dict[str, Any] | None, above: dict[str, Any] | None = None
+    ) -> bytes:
         # `usage` is there only where it was asked for, and null in every chunk but the last.
         last = {"usage": counted} if self._include_usage else {}
-        return sse.encode(msgspec.json.encode({**self._head, "choices": choices, **last}))
+        return sse.encode(msgspec.json.encode({**self._head, **(above or {}), "choices": choices, **last}))
 
 
 def _error(type: str, code: str, message: str) -> bytes:

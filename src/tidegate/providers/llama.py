@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
-from tidegate.core.events import Completed, Content, GenerationRequest, Usage
+from tidegate.core.events import Completed, Content, Delta, Extra, GenerationRequest, Usage
 from tidegate.errors import (
     ConfigError,
     ProviderCrashed,
@@ -142,6 +143,16 @@ async def _relay(request: GenerationRequest, sink: Sink, process: LlamaProcess) 
         raise
 
 
+def _plain(event: Content | Completed) -> Content | Completed | None:
+    """The event without llama.cpp's progress and timings, which only we have asked for; None where nothing is left."""
+    if isinstance(event, Completed) or event.extra is UNSET:
+        return event
+    extra = msgspec.structs.replace(event.extra, chunk=UNSET)
+    if extra != Extra():
+        return msgspec.structs.replace(event, extra=extra)
+    return None if isinstance(event, Delta) and not event.text else msgspec.structs.replace(event, extra=UNSET)
+
+
 class AnsweringSink:
     """A sink that says when the first token comes."""
 
@@ -158,7 +169,7 @@ class AnsweringSink:
 
     def emit(self, events: Sequence[Content | Completed]) -> None:
         self._answers()
-        self._sink.emit(events)
+        self._sink.emit([event for each in events if (event := _plain(each)) is not None])
 
     def counted(self, usage: Usage) -> None:
         self._sink.counted(usage)
