@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.json_shape import LONGEST_NUMBER, MAX_DIGITS, Shape, has_more_values, scan, shape_of
+from tidegate.core.json_shape import LONGEST_NUMBER, MAX_DIGITS, SLOW_VALUES, Shape, has_more_values, scan, shape_of
 from tidegate.core.json_text import MAX_DEPTH
 from tidegate.core.steps import SLICE, finished
 
@@ -117,3 +117,14 @@ def test_long_json_is_counted_a_slice_at_a_time() -> None:
     text = b"[" + b"0," * SLICE + b"0]"
     assert len(list(scan(text))) == 2
     assert finished(scan(text)).values == SLICE + 2
+
+
+@pytest.mark.parametrize("number", [b"5e-324", b"1.7976931348623157E308", b"0." + b"1" * 400])
+def test_numbers_that_are_slow_to_read_count_for_many(number: bytes) -> None:
+    """A float near the end of what there is takes a hundred times as long as another; so do hundreds of digits."""
+    assert fed(b"[" + number + b",1.5]", 1000).values == 3 + SLOW_VALUES
+
+
+def test_usual_floats_count_once() -> None:
+    """Probabilities and embeddings are no attack."""
+    assert fed(b"[0.12345678901234567,-1.5e-7,1e9,42]", 1000).values == 5

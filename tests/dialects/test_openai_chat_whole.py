@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -21,7 +22,8 @@ from tidegate.core.events import (
     Usage,
 )
 from tidegate.core.log import Entry
-from tidegate.dialects.openai_chat_whole import Answer, WholeAnswer, accumulated
+from tidegate.dialects.accumulate import added, begun, told
+from tidegate.dialects.openai_chat_whole import Answer, WholeAnswer
 from tidegate.errors import GenerationCancelled, TidegateError
 
 USAGE = Usage(3, 2, 5)
@@ -107,4 +109,16 @@ def test_a_function_call_is_one_here_too() -> None:
 )  # fmt: skip
 def test_fields_add_up_as_in_the_official_sdks(known: object, more: object, sum_: object) -> None:
     """Texts and lists go on, objects field by field, everything else is what it was last."""
-    assert accumulated(known, more) == sum_
+    assert told(added(begun(known), more)) == sum_
+
+
+def test_a_long_answer_adds_up_in_the_time_of_its_pieces() -> None:
+    """Ten thousand log probabilities are put together one after the other; none is looked at again."""
+    sum_ = begun({"content": [], "text": ""})
+    began = time.thread_time()
+    for n in range(10_000):
+        sum_ = added(sum_, {"content": [{"token": "x", "logprob": -n}], "text": "x" * 100})
+    assert time.thread_time() - began < 0.5
+    found = told(sum_)
+    assert isinstance(found, dict)
+    assert (len(found["content"]), len(found["text"])) == (10_000, 1_000_000)

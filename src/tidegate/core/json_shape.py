@@ -26,12 +26,17 @@ COUNTED_DEPTH = 3
 _BEYOND = 127
 """What `deepest` is at the least where it is said to be more than can be counted."""
 
+SLOW_VALUES = 100
+"""What a number far from 1, or of very many digits, counts for: it takes that much longer to be read than `1.5`."""
+
 _SPACE = b" \t\r\n"
 _NUMBER_BYTES = b"0123456789.eE+-"
 _NUMBER = re.compile(rb"[0-9][0-9.eE+-]*")
 _DIGITS = b"0" * (MAX_DIGITS + 1)
 # Digits alike, so that a run of them is found as a text is.
 _ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_SLOW = re.compile(rb"e[+-]?0{3,}|0{300,}")
+_LONG = b"0" * 300
 
 # A bracket is two steps up or down, a comma one up and one down: after it the level is odd.
 _STEPS = bytes.maketrans(b"[{]}", b"\x02\x02\xfe\xfe")
@@ -105,6 +110,8 @@ class Shape:
     def _look_at_numbers(self, outside: bytes) -> None:
         text = self._number + outside
         alike = text.translate(_ALIKE)
+        if b"e" in alike or _LONG in alike:
+            self.values += SLOW_VALUES * sum(1 for _ in _SLOW.finditer(alike))
         if _DIGITS in alike or b"e000" in alike or b"e+000" in alike:
             self.vast = self.vast or any(_is_vast(number) for number in _NUMBER.findall(text))
         # A number may go on in the next slice.

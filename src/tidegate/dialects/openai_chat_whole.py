@@ -10,14 +10,11 @@ from msgspec import UNSET, UnsetType
 
 from tidegate.core.events import Completed, Delta, Extra, Failed, Reasoning, Terminal, ToolCall
 from tidegate.core.fold import Fold
-from tidegate.core.lenient_json import as_list, as_object
 from tidegate.core.log import Entry
 from tidegate.core.recall import recall
+from tidegate.dialects.accumulate import add_fields, added, told
 from tidegate.dialects.openai_chat_parts import LEGACY, call, completion_id, fields_of, finish_reason, usage
 from tidegate.errors import GenerationCancelled
-
-REPLACED = frozenset({"id", "index", "type", "name", "role", "format"})
-"""Texts that are said again, not in pieces."""
 
 NOTHING = Extra()
 
@@ -99,25 +96,25 @@ class WholeAnswer:
         if extra is NOTHING:
             return
         if isinstance(event, ToolCall):
-            known = self._calls.get(event.index, {})
-            self._calls[event.index] = cast("dict[str, Any]", accumulated(known, fields_of(extra.call)))
+            add_fields(self._calls.setdefault(event.index, {}), fields_of(extra.call))
         self._head |= fields_of(extra.chunk)
         for name, value in fields_of(extra.choice).items():
-            self._choice[name] = accumulated(self._choice.get(name), value) if name == "logprobs" else value
-        self._message = cast("dict[str, Any]", accumulated(self._message, fields_of(extra.delta)))
+            self._choice[name] = added(self._choice.get(name), value) if name == "logprobs" else value
+        add_fields(self._message, fields_of(extra.delta))
 
     def _chosen(self, end: Completed) -> dict[str, Any]:
         legacy = any(extra.get("type") == LEGACY for extra in self._calls.values())
+        beside = cast("dict[str, Any]", told(self._choice))
         return {
             "index": 0,
             "message": self._chosen_message(),
             "logprobs": None,
-            **self._choice,
+            **beside,
             "finish_reason": finish_reason(end, legacy=legacy),
         }
 
     def _chosen_message(self) -> dict[str, Any]:
-        extras = self._calls
+        extras = cast("dict[int, dict[str, Any]]", told(self._calls))
         calls = [call(each.id, each.name, each.arguments, extras.get(each.index, {})) for each in self._fold.tool_calls]
         made = [each for each in calls if each.get("type") != LEGACY]
         legacy = [each["function"] for each in calls if each.get("type") == LEGACY]
@@ -126,7 +123,7 @@ class WholeAnswer:
             "role": "assistant",
             "content": "".join(self._text) or (None if calls or refusal else ""),
             "refusal": refusal or None,
-            **self._message,
+            **cast("dict[str, Any]", told(self._message)),
         }
         if reasoning := self._fold.reasoning:
             message["reasoning_content"] = reasoning
@@ -135,30 +132,3 @@ class WholeAnswer:
         if legacy:
             message["function_call"] = legacy[0]
         return message
-
-
-def accumulated(known: object, more: object) -> object:
-    """What a field that comes in pieces adds up to, as OpenAI's own SDKs add it up."""
-    if isinstance(known, dict) and isinstance(more, dict):
-        sums = dict(as_object(cast("object", known)))
-        for name, value in as_object(cast("object", more)).items():
-            sums[name] = value if name in REPLACED else accumulated(sums.get(name), value)
-        return sums
-    if isinstance(known, list) and isinstance(more, list):
-        items = list(as_list(cast("object", known)))
-        for item in as_list(cast("object", more)):
-            _accumulate(items, item)
-        return items
-    if isinstance(known, str) and isinstance(more, str):
-        return known + more
-    return cast("object", known if more is None else more)
-
-
-def _accumulate(items: list[object], item: object) -> None:
-    """An item with the index of one that is known goes on with that one."""
-    number = as_object(item).get("index")
-    for place, known in enumerate(items):
-        if number is not None and as_object(known).get("index") == number:
-            items[place] = accumulated(known, item)
-            return
-    items.append(item)

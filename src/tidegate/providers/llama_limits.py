@@ -74,9 +74,14 @@ _QUANTIFIER = re.compile(r"[?*+|]|\{(\d*),?(\d*)\}")
 
 def extra_of(request: GenerationRequest) -> dict[str, Any]:
     """What is passed on of the request's `extra`. Raises `UpstreamRefused`, a 400, where some of it is too much."""
-    extra = {name: value for name, value in request.extra.items() if name in PASSED_ON and value is not None}
-    for name, value in extra.items():
-        _check_field(name, value)
+    extra: dict[str, Any] = {}
+    for name in PASSED_ON & request.extra.raw.keys():
+        # It is decoded only where it is short: a megabyte of it may take a second.
+        if len(request.extra.raw[name]) > MAX_BYTES:
+            raise _refused(name, f"has more than {MAX_BYTES} bytes")
+        if (value := request.extra[name]) is not None:
+            _check_field(name, value)
+            extra[name] = value
     if len(request.stop) > MAX_STOPS or sum(len(each.encode()) for each in request.stop) > MAX_STOP_BYTES:
         raise _refused("stop", f"has more than {MAX_STOPS} texts or {MAX_STOP_BYTES} bytes")
     return extra
