@@ -93,7 +93,6 @@ async def test_large_calls_are_counted_before_they_are_decoded() -> None:
         await client.connection.send('{"id": 1, "op": ' + "[" * 500_000)
         with pytest.raises(CallFailed, match="rate_limit_exceeded"):
             await client.call("publish", topic="t", data="x")
-        assert await client.call("ping") == {}
         assert [each["error"]["code"] for each in client.unasked] == ["rate_limit_exceeded"]
 
 

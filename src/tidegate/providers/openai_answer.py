@@ -167,6 +167,9 @@ class Answer:
             raise UpstreamMalformed(f"The upstream's answer begins with more than {MAX_BLANK_BYTES} blanks.")
 
     def _take(self, events: Sequence[Content | Completed], size: int) -> None:
+        if self._chunks.only_text and self._streaming:
+            self._take_text(events)
+            return
         self._emit(events)
         if self._chunks.ended:
             self._finish(self._chunks.error)
@@ -180,6 +183,17 @@ class Answer:
             self._wait_for_usage(anew=told)
         elif told:
             self._postpone(self._stall_timeout)
+        if self._sink.full:
+            self._connection.pause()
+            self._news.set()
+
+    def _take_text(self, events: Sequence[Content | Completed]) -> None:
+        """What nearly every read brings: there is nothing to be seen to but the text."""
+        self._emitted = True
+        self._pieces = self._chunks.pieces
+        self._idle_bytes = 0
+        self._sink.emit(events)
+        self._deadline = self._loop.time() + self._stall_timeout
         if self._sink.full:
             self._connection.pause()
             self._news.set()

@@ -47,8 +47,8 @@ class ChunkReader:
 
     `refused` makes the exception of an error sent in the body (its decoded JSON, or text); `estimate` counts the
     prompt's tokens where the upstream does not; `settle` makes the usage of the answer of what this part of it took;
-    `make_id` names tool calls. Once `ended` is set nothing more is looked at; `error` says why it brought no
-    `Completed`.
+    `make_id` names tool calls. `only_text` says that what was fed last brought a text and no news. Once `ended` is set
+    nothing more is looked at; `error` says why it brought no `Completed`.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class ChunkReader:
         self._ignored: object = None
         self._head = b""
         self.pieces = 0
+        self.only_text = False
+        self._quiet = False
         self._begun = False
         self._reason: object = None
         self._ending: Ending | None = None
@@ -97,8 +99,14 @@ class ChunkReader:
         try:
             # A fast model's tokens come one in a read: it is worth not to look at those bytes twice.
             if (sole := self._decoder.sole(data)) is not None:
+                if not self._halves and (text := self._template.text_of(sole)):
+                    self.pieces += 1
+                    self.only_text = self._quiet
+                    return [Delta(text)]
+                self.only_text = False
                 self._block(sole, "message", into)
                 return into
+            self.only_text = False
             if not self._begun:
                 self._head = (self._head + data)[:MAX_HEAD_BYTES]
             for event in self._decoder.feed(data):
@@ -196,6 +204,7 @@ class ChunkReader:
             self._finish(said, chunk.finish)
         said_more = bool(pieces or chunk.delta)
         self._begun = self._begun or said_more or self._ending is not None or self._count.known
+        self._quiet = self._ending is None and not self._count.known
         self.pieces += len(pieces)
         into.extend(self._beside(chunk, pieces))
 
