@@ -12,7 +12,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event, Published
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page
 from tidegate.core.topic import topic_name
-from tidegate.errors import StreamNotFound
+from tidegate.errors import StorageFull, StreamNotFound
 from tidegate.stores.base import Claim, Found, TopicRecord, Unwatch, check_body
 from tidegate.stores.topic_charges import TOPIC_BYTES as OVERHEAD_BYTES
 from tidegate.stores.topic_charges import TopicCharges
@@ -137,17 +137,19 @@ class HeldTopic:
             self._charges.add(self.topic, _sender(state), weight_of(state.size, None))
         self.state = state
 
-    def give_way(self, sender: str, size: int) -> None:
-        """Forgets its oldest events, as long as they are this sender's, until so many bytes are free; never the last.
+    def reserve(self, sender: str, size: int) -> None:
+        """Charges what is about to be published, if need be for room where the sender's oldest stood.
 
-        What is current as the state stays so.
+        Raises `StorageFull`.
         """
-        found = self.log.read(None, limit=self.history, max_bytes=size)
-        entries = found.entries if isinstance(found, Page) else ()
-        own = len(list(takewhile(lambda entry: _sender(entry) == sender and not self._is_state(entry), entries)))
-        held = self.log.tail - self.log.earliest.offset
-        if own:
-            self._keep(max(1, held - own), TOPIC_BYTES)
+        self.pending += 1
+        try:
+            self._charges.reserve(sender, size)
+        except StorageFull:
+            self._give_way(sender, size)
+            self._charges.reserve(sender, size)
+        finally:
+            self.pending -= 1
 
     @property
     def is_idle(self) -> bool:
@@ -161,6 +163,18 @@ class HeldTopic:
 
     def wake(self) -> None:
         wake_all(self.topic, self.watchers)
+
+    def _give_way(self, sender: str, size: int) -> None:
+        """Forgets its oldest events, as long as they are this sender's, until so many bytes are free; never the last.
+
+        What is current as the state stays so.
+        """
+        found = self.log.read(None, limit=self.history, max_bytes=size)
+        entries = found.entries if isinstance(found, Page) else ()
+        own = len(list(takewhile(lambda entry: _sender(entry) == sender and not self._is_state(entry), entries)))
+        held = self.log.tail - self.log.earliest.offset
+        if own:
+            self._keep(max(1, held - own), TOPIC_BYTES)
 
     def _keep(self, entries: int, size: int) -> None:
         for entry in self.log.keep(entries=entries, size=size):

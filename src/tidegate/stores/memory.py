@@ -16,7 +16,7 @@ from tidegate.core.events import TERMINAL_TYPES, Event, Published, encode
 from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
-from tidegate.errors import Fenced, OffsetMismatch, StorageFull, StreamNotFound
+from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
 from tidegate.stores.base import (
     TOPIC_HISTORY,
     Claim,
@@ -212,7 +212,7 @@ class MemoryStore:
         if claim is not None and (earlier := held.claimed(claim)) is not None:
             return earlier
         log, size = held.log, len(encode(event))
-        self._reserve(held, event.sender, weight_of(size, claim))
+        held.reserve(event.sender, weight_of(size, claim))
         entry = Entry(log.epochs[-1][0], log.tail + 1, event, size)
         held.add(entry, event, claim, reserved=True)
         self._topics.use(held)
@@ -261,17 +261,6 @@ class MemoryStore:
             log = Log(self._new_epoch())
             held = HeldTopic(topic, log, history=self._topic_history, opened_at=self._now(), charges=self._charges)
         return held
-
-    def _reserve(self, held: HeldTopic, sender: str, size: int) -> None:
-        """Room for what is published, if need be where the sender's oldest stood in the same topic."""
-        held.pending += 1
-        try:
-            self._charges.reserve(sender, size)
-        except StorageFull:
-            held.give_way(sender, size)
-            self._charges.reserve(sender, size)
-        finally:
-            held.pending -= 1
 
     def _evict(self, account: str, size: int) -> None:
         """Ended streams first, those that somebody reads last of them; then topics that nobody else is in."""

@@ -14,7 +14,7 @@ from tidegate.core.events import Published, encode
 from tidegate.core.log import Entry, Log, Page
 from tidegate.core.notices import Gap
 from tidegate.core.topic import is_topic
-from tidegate.errors import StorageFull, StoreUnavailable, TidegateError
+from tidegate.errors import StoreUnavailable, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
 from tidegate.stores.base import Claim, Found, Unwatch, check_body
@@ -249,7 +249,7 @@ class Topics:
         try:
             earlier = line.claimed(claim) if claim is not None else None
             if earlier is None:
-                self._reserve(held, event.sender, weight_of(len(encoded), claim))
+                held.reserve(event.sender, weight_of(len(encoded), claim))
         except TidegateError as error:
             if not answer.done():
                 answer.set_exception(error)
@@ -262,17 +262,6 @@ class Topics:
         entry = line.take(event, len(encoded), claim)
         row = self._row(held, entry, event, encoded, claim)
         self._put(Write(answer, line, published=row, apply=lambda _: self._published(line, row)))
-
-    def _reserve(self, held: HeldTopic, sender: str, size: int) -> None:
-        """Room for what is published, if need be where the sender's oldest stood in the same topic."""
-        held.pending += 1
-        try:
-            self._charges.reserve(sender, size)
-        except StorageFull:
-            held.give_way(sender, size)
-            self._charges.reserve(sender, size)
-        finally:
-            held.pending -= 1
 
     def _row(
         self, held: HeldTopic, entry: Entry, event: Published, encoded: bytes, claim: Claim | None
