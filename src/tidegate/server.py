@@ -43,6 +43,10 @@ FEW_DESCRIPTORS = 20_000
 BACKLOG = 4096
 """Connections not yet accepted: after a restart all readers come at once. Linux cuts it to net.core.somaxconn."""
 
+DOORS = 16
+"""Of each listening socket. libuv accepts one connection for each in a turn of the loop, and a turn is some 20 ms where
+many clients are busy: by one door whoever comes new would wait for seconds behind those who come and go."""
+
 MOST_KEEPALIVE_SECONDS = 32767
 """What Linux takes (tcp(7))."""
 
@@ -212,10 +216,15 @@ async def listen(
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     try:
-        await server.startup(sockets=sockets)
+        await server.startup(sockets=[each for own in sockets for each in (own, *_doors_beside(own))])
     except OSError as error:
         raise _cannot_listen(settings.server.host, settings.server.port, error) from error
     return server
+
+
+def _doors_beside(own: socket.socket) -> list[socket.socket]:
+    """More descriptors of the same listening socket, which end with the server."""
+    return [own.dup() for _ in range(DOORS - 1)]
 
 
 def budget_of(settings: Settings, observer: Observer) -> Budget:

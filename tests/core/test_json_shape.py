@@ -99,9 +99,9 @@ def test_utf8_is_looked_at_across_slices(text: str, cut: int) -> None:
 
 def test_whether_there_are_more_values() -> None:
     """A list counts, and each of what it holds; what is no UTF-8 is none the less a text."""
-    assert not has_more_values(b"[0,0,0]", 4)
-    assert has_more_values(b"[0,0,0,0]", 4)
-    assert not has_more_values(b'[[],[],"\xff,,,"]', 4)
+    assert not finished(has_more_values(b"[0,0,0]", 4))
+    assert finished(has_more_values(b"[0,0,0,0]", 4))
+    assert not finished(has_more_values(b'[[],[],"\xff,,,"]', 4))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tidegate.core.steps import Pace, Steps, finished, slices
-from tidegate.transports.turns import TURN_SECONDS, WOKEN, Turns, in_turns
+from tidegate.transports.turns import TURN_SECONDS, WOKEN, Shares, Turns, in_turns
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ async def turns_of(work: asyncio.Future[object]) -> int:
 async def test_what_is_small_is_done_at_once() -> None:
     """It waits for no turn of the loop."""
     assert finished(work(3)) == "done"
-    working = in_turns(work(3))
+    working = in_turns(work(3), "a")
     with pytest.raises(StopIteration) as done:
         working.send(None)
     assert done.value.value == "done"
@@ -45,13 +45,13 @@ async def test_what_is_small_is_done_at_once() -> None:
 async def test_what_goes_wrong_is_told() -> None:
     """As if it had been done at once."""
     with pytest.raises(ValueError, match="no"):
-        await in_turns(broken())
+        await in_turns(broken(), "a")
 
 
 async def test_many_share_a_turn() -> None:
     """Fifty pieces of work take as many turns as one after the other, not fifty times as long ones."""
     longest = 0.0
-    together = asyncio.gather(*(in_turns(work(4, TURN_SECONDS)) for _ in range(20)))
+    together = asyncio.gather(*(in_turns(work(4, TURN_SECONDS), "a") for _ in range(20)))
     while not together.done():
         before = time.thread_time()
         await asyncio.sleep(0)
@@ -62,25 +62,57 @@ async def test_many_share_a_turn() -> None:
 
 async def test_who_waits_is_not_kept_away_by_those_who_have_left() -> None:
     """A client that is gone while it waits for its turn leaves the turn to the next."""
-    long = [asyncio.ensure_future(in_turns(work(4, TURN_SECONDS))) for _ in range(10)]
+    long = [asyncio.ensure_future(in_turns(work(4, TURN_SECONDS), "a")) for _ in range(10)]
     await asyncio.sleep(0)
     for one in long[:-1]:
         one.cancel()
     assert await long[-1] == "done"
 
 
+async def test_accounts_go_round() -> None:
+    """Whoever comes with little work is not kept waiting by all the work of another."""
+    done: list[str] = []
+
+    async def working(account: str, steps: int) -> None:
+        await in_turns(work(steps, TURN_SECONDS), account)
+        done.append(account)
+
+    await asyncio.gather(*(working("key:many", 4) for _ in range(10)), working("key:one", 4))
+    assert done[0] == "key:one"
+
+
+async def test_what_is_little_is_done_at_once_though_the_turn_is_used_up() -> None:
+    """By whoever has used none of it."""
+    long = asyncio.ensure_future(in_turns(work(9, TURN_SECONDS), "key:many"))
+    await asyncio.sleep(0)
+    with pytest.raises(StopIteration):
+        in_turns(work(1), "key:one").send(None)
+    assert await long == "done"
+
+
+async def test_who_comes_new_has_not_saved_up() -> None:
+    """It has had as little as those who are being served, and no more turns than they from then on."""
+    shares = Shares()
+    shares.charge("old", 5.0)
+    shares.serve("old")
+    assert shares.of("new") == shares.of("old")
+    shares.charge("new", 1.0)
+    assert shares.is_ahead("new")
+    assert not shares.is_ahead("old")
+
+
 def test_each_loop_has_its_turns() -> None:
     """An application may be served by loops of several threads."""
-    assert [asyncio.run(in_turns(work(3, TURN_SECONDS))) for _ in range(2)] == ["done"] * 2
+    assert [asyncio.run(in_turns(work(3, TURN_SECONDS), "a")) for _ in range(2)] == ["done"] * 2
 
 
 async def test_the_turns_of_a_loop_are_given_back() -> None:
     """However much work there was, what comes later is done at once again."""
     turns = Turns(asyncio.get_running_loop())
-    assert await turns.work(work(3, TURN_SECONDS)) == "done"
+    assert await turns.work(work(3, TURN_SECONDS), "a") == "done"
     await asyncio.sleep(0)
     with pytest.raises(StopIteration):
-        turns.work(work(1)).send(None)
+        turns.work(work(1), "a").send(None)
 
 
 def test_slices_and_paces() -> None:

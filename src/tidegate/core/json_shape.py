@@ -136,7 +136,7 @@ def scan(text: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL
     return shape
 
 
-def has_more_values(text: bytes, most: int) -> bool:
+def has_more_values(text: bytes, most: int) -> Steps[bool]:
     """Whether JSON has more values than that, of which none is without a byte; its UTF-8 is not looked at."""
     if len(text) <= most:
         return False
@@ -145,6 +145,7 @@ def has_more_values(text: bytes, most: int) -> bool:
         shape.feed(piece)
         if shape.values > most:
             return True
+        yield
     return False
 
 

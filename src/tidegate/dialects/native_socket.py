@@ -15,7 +15,7 @@ from msgspec import Meta
 from tidegate.core import msgpack_shape
 from tidegate.core.json_shape import has_more_values
 from tidegate.core.json_text import MAX_VALUES, fault
-from tidegate.core.steps import Steps, finished
+from tidegate.core.steps import Steps
 from tidegate.core.topic import json_data
 from tidegate.dialects.body import invalid
 from tidegate.dialects.fields import fields_of
@@ -103,7 +103,7 @@ class Unsubscribe(Call, frozen=True, kw_only=True, tag="unsubscribe"):
 
 
 class Publish(Call, frozen=True, kw_only=True, tag="publish"):
-    """Publishes to a topic; `key` makes a repeated call count once."""
+    """Publishes to a topic; `key` makes a repeated call count once. As `request` makes it, `data` is JSON."""
 
     topic: Name
     data: Any
@@ -147,12 +147,16 @@ class Codec(Protocol):
     @property
     def binary(self) -> bool: ...
 
-    def is_dense(self, message: bytes, /) -> bool:
+    def is_dense(self, message: bytes, /) -> Steps[bool]:
         """Whether a message has more than `MAX_VALUES` values."""
         ...
 
     def decode(self, message: bytes, /) -> Any:
         """Raises `msgspec.DecodeError`."""
+        ...
+
+    def embedded(self, json: bytes, /) -> object:
+        """What `encode` takes for a part that is JSON already."""
         ...
 
     def encode(self, value: object, /) -> bytes: ...
@@ -167,8 +171,11 @@ class Json:
     decode = staticmethod(msgspec.json.Decoder().decode)
     encode = staticmethod(msgspec.json.Encoder().encode)
 
-    def is_dense(self, message: bytes, /) -> bool:
+    def is_dense(self, message: bytes, /) -> Steps[bool]:
         return has_more_values(message, MAX_VALUES)
+
+    def embedded(self, json: bytes, /) -> object:
+        return msgspec.Raw(json)
 
 
 _decoder = msgspec.json.Decoder(Create)
@@ -183,8 +190,11 @@ class MessagePack:
     binary = True
     decode = staticmethod(msgspec.msgpack.Decoder().decode)
 
-    def is_dense(self, message: bytes, /) -> bool:
+    def is_dense(self, message: bytes, /) -> Steps[bool]:
         return msgpack_shape.has_more_values(message, MAX_VALUES)
+
+    def embedded(self, json: bytes, /) -> object:
+        return msgspec.json.decode(json)
 
     def encode(self, value: object, /) -> bytes:
         """JSON's integers have any size: those beyond 64 bits become floats, as JavaScript has them anyway."""
@@ -198,59 +208,49 @@ _BOTH: tuple[Codec, ...] = (Json(), MessagePack())
 CODECS = {codec.subprotocol: codec for codec in _BOTH}
 
 
-def decoded(codec: Codec, message: bytes) -> object:
-    """The content of a message. Raises `MalformedMessage` where it has none, or more values than are made objects of.
-
-    A part that is only passed on counts, too, here: a message is never long.
+def parse(codec: Codec, message: bytes) -> Steps[tuple[CallId, str, dict[str, Any]]]:
+    """The id, the op and the whole of a message. Raises `MalformedMessage` where it is no call, or has more values than
+    are made objects of; those of a part that is only passed on count, too.
     """
     try:
-        if codec.is_dense(message):
+        if (yield from codec.is_dense(message)):
             raise MalformedMessage(f"this message has more than {MAX_VALUES} values")
-        return codec.decode(message)
+        value = codec.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         why = "" if codec.binary else f": {fault(error, message)}"
         raise MalformedMessage(f"this message is no valid {codec.form}{why}") from None
-
-
-def parse(value: object) -> tuple[CallId, str, dict[str, Any]]:
-    """The id, the op and the whole of a decoded message. Raises `MalformedMessage` where it is no call."""
     try:
         head = msgspec.convert(value, _Head)
     except msgspec.ValidationError as error:
         raise MalformedMessage(f"a message is a map with `id` and `op`: {error}") from None
     if isinstance(head.id, float) and not math.isfinite(head.id):
         raise MalformedMessage("an `id` is a string, a number or null: JSON has no other")
-    return head.id, head.op, value  # type: ignore[return-value]
+    return head.id, head.op, value
 
 
-def request(op: str, message: dict[str, Any]) -> Request:
+def request(op: str, message: dict[str, Any]) -> Steps[Request]:
     """The call that a message makes. Raises `InvalidValue` or `UnknownField`, with its `param`."""
     kind = OPS.get(op)
     if kind is None:
         raise InvalidValue(f"there is no op {op[:64]!r}; there are {', '.join(OPS)}", param="op")
     if kind is Create:
         if message.get("producer") is None:
-            return _create(message)
+            return (yield from _create(message))
         kind = Open
     try:
-        return msgspec.convert(message, kind)
+        made = msgspec.convert(message, kind)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
+    if isinstance(made, Publish):
+        data = yield from _as_json(made.data, param="data")
+        return msgspec.structs.replace(made, data=(yield from json_data(data)))
+    return made
 
 
-def _create(message: dict[str, Any]) -> Create:
+def _create(message: dict[str, Any]) -> Steps[Create]:
     """What is passed on of it is kept as JSON, however it came."""
-    return finished(_created(_as_json(message)))
-
-
-def _created(message: bytes) -> Steps[Create]:
-    fields = yield from fields_of(message)
+    fields = yield from fields_of((yield from _as_json(message)))
     return (yield from read_request(fields, _decoder))
-
-
-def published(wanted: Publish) -> msgspec.Raw:
-    """The data of a `publish`. Raises `InvalidValue` where not everybody could read it."""
-    return finished(json_data(_as_json(wanted.data, param="data")))
 
 
 def ok(id: CallId, result: object) -> dict[str, object]:
@@ -266,11 +266,15 @@ def refusal(id: CallId | None, error: TidegateError, request_id: str | None) -> 
     return {"id": id, "error": body}
 
 
-def _as_json(value: object, *, param: str | None = None) -> bytes:
+def _as_json(value: object, *, param: str | None = None) -> Steps[bytes]:
     """MessagePack has more than JSON has, and msgspec would make something else of it: null of NaN, say."""
     try:
+        yield
         encoded = msgspec.json.encode(value)
-        if msgspec.json.decode(encoded) == value:
+        yield
+        again = msgspec.json.decode(encoded)
+        yield
+        if again == value:
             return encoded
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass

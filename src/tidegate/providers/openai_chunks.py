@@ -15,6 +15,7 @@ from tidegate.core.json_shape import has_more_values
 from tidegate.core.json_text import MAX_VALUES
 from tidegate.core.lenient_json import as_list, as_object
 from tidegate.core.sse import Decoder
+from tidegate.core.steps import finished
 from tidegate.errors import ProviderError, UpstreamAborted, UpstreamEmpty, UpstreamInterrupted, UpstreamMalformed
 from tidegate.providers.openai_calls import Calls
 from tidegate.providers.openai_chunk import SHOWN_BYTES, Chunk, Kind, is_chunk, read_chunk
@@ -310,7 +311,7 @@ def begins_as_json(body: bytes | bytearray) -> bool:
 
 def _values(data: bytes) -> Iterator[object]:
     """The JSON of one event; lines of it, where a server has left out the blank ones between its events."""
-    if has_more_values(data, MAX_VALUES):
+    if finished(has_more_values(data, MAX_VALUES)):
         raise UpstreamMalformed(f"The upstream sent a chunk of more than {MAX_VALUES} values.", field="data")
     try:
         yield lenient_json.loads(data)

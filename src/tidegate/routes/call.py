@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import aclosing, nullcontext
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -28,16 +28,19 @@ from tidegate.observe.base import Observer
 from tidegate.stores.base import Claim
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
-from tidegate.transports.body import read_body
+from tidegate.transports.body import Packed, receive_body
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
 from tidegate.transports.http_framing import is_small
+from tidegate.transports.long_body import alone_if_long
 from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
 from tidegate.transports.registry import Connection, Registry, Transport
 from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
 from tidegate.transports.turns import in_turns
 from tidegate.transports.wire import wire_of
+
+T = TypeVar("T")
 
 LAST_EVENT_ID = "Last-Event-ID"
 JSON = "application/json"
@@ -106,6 +109,11 @@ class Call:
         return f"{self._scope['scheme']}://{host}{self.base}"
 
     @property
+    def account(self) -> str:
+        """What the work for this caller is counted on."""
+        return self.principal.account or self.address_account
+
+    @property
     def address_account(self) -> str:
         """What is counted of whoever has not said who it is, or could not."""
         return account_of(self._scope)
@@ -142,15 +150,25 @@ class Call:
             found[name] = value
         return found
 
-    async def body(self, *, max_bytes: int | None = None) -> bytes:
-        """The request's body, within its limits; `max_bytes` where the usual one is far too much."""
-        limit = self.context.max_body_bytes
-        return await read_body(
-            self._scope,
-            self.receive,
-            max_bytes=limit if max_bytes is None else min(max_bytes, limit),
-            timeout_seconds=self.context.request_timeout_seconds,
-        )
+    async def small_body(self) -> bytes:
+        """The request's body, where that says one thing."""
+        packed = await self._receive_body(min(SMALL_BODY, self.context.max_body_bytes))
+        return await self.in_turns(packed.unpacked())
+
+    async def read(self, parse: Callable[[bytes], Steps[T]]) -> T:
+        """What is made of the request's body, within its limits; a long one is not unpacked before its turn."""
+        packed = await self._receive_body(self.context.max_body_bytes)
+        keep = None if self.wire is None else self.wire.keep
+        async with alone_if_long(len(packed.sent), self.account, most=packed.most, keep=keep):
+            return await self.in_turns(parse(await self.in_turns(packed.unpacked())))
+
+    def in_turns(self, steps: Steps[T]) -> Awaitable[T]:
+        """What comes of work for this caller, a little of it in each turn of the loop."""
+        return in_turns(steps, self.account)
+
+    def _receive_body(self, max_bytes: int) -> Awaitable[Packed]:
+        seconds = self.context.request_timeout_seconds
+        return receive_body(self._scope, self.receive, max_bytes=max_bytes, timeout_seconds=seconds)
 
     def delivered(
         self,
@@ -328,4 +346,4 @@ async def claim(principal: Principal, operation: str, key: str, identity: Steps[
     """What an idempotency key claims: that a body of this `identity` was sent. Raises `InvalidValue`."""
     if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
         raise InvalidValue("the key is 1 to 255 visible ASCII characters", param=param)
-    return Claim(f"{principal.name} {operation} {key}", await in_turns(identity))
+    return Claim(f"{principal.name} {operation} {key}", await in_turns(identity, principal.account))

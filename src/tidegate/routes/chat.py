@@ -15,13 +15,12 @@ from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.disconnect import unless_gone
 from tidegate.transports.sse import send_events
-from tidegate.transports.turns import in_turns
 from tidegate.transports.whole import wait_for_end
 
 
 async def complete(call: Call) -> None:
     """Answers like OpenAI; 200 only after the provider has accepted the request."""
-    chat, request = await in_turns(openai_chat.parse(await call.body()))
+    chat, request = await call.read(openai_chat.parse)
     grace = openai_chat.parse_on_disconnect(call.header(b"tidegate-on-disconnect"))
     with call.service.seat(call.principal) as seat:
         handle = await call.service.start(request, owner=call.principal, grace=grace)

@@ -16,7 +16,7 @@ from tidegate.dialects.body import parse_body
 from tidegate.errors import InvalidValue, TokenExpired, Unauthenticated
 from tidegate.gate.claims import LEEWAY_SECONDS
 from tidegate.gate.credentials import COOKIE
-from tidegate.routes.call import SMALL_BODY, Call
+from tidegate.routes.call import Call
 
 # RFC 6265, 4.1.1: what a cookie's value may hold.
 _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
@@ -36,7 +36,7 @@ _open = msgspec.json.Decoder(OpenSession)
 
 async def begin(call: Call) -> None:
     """Sets the cookie, once the credential is found to be valid."""
-    token = parse_body(_open, await call.body(max_bytes=SMALL_BODY)).token
+    token = parse_body(_open, await call.small_body()).token
     principal = await _holder(call, token)
     if not _VALUE.fullmatch(token):
         raise InvalidValue("a credential with such characters cannot be kept in a cookie", param="token")

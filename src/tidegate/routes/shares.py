@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tidegate.dialects import native_share
-from tidegate.routes.call import SMALL_BODY, Call
+from tidegate.routes.call import Call
 from tidegate.routes.pages import answer_shared
 
 
 async def share(call: Call) -> None:
     """Answers with a token by which anybody may read the stream, and the address of its page."""
-    wanted = native_share.parse(await call.body(max_bytes=SMALL_BODY))
+    wanted = native_share.parse(await call.small_body())
     stream = call.stream()
     token, expires_at = await call.service.share(stream, call.principal, wanted.ttl_seconds)
     await call.answer_json(native_share.Shared(token, f"{call.url}/s/{token}", expires_at))

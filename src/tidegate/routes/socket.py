@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from tidegate.core.connection import TURNED_AWAY
+from tidegate.core.connection import TURNED_AWAY, ClientDisconnected
 from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
@@ -19,6 +19,7 @@ from tidegate.errors import (
     Forbidden,
     InternalError,
     MalformedMessage,
+    Overloaded,
     RateLimited,
     TidegateError,
     TooManyConnections,
@@ -33,6 +34,7 @@ from tidegate.observe.base import Failure
 from tidegate.routes.call import Call, Context
 from tidegate.routes.socket_calls import NEEDS, Calls
 from tidegate.streams.reader import Reader
+from tidegate.transports.long_body import alone_if_long
 from tidegate.transports.registry import Connection
 from tidegate.transports.socket import (
     GOING_AWAY,
@@ -44,6 +46,7 @@ from tidegate.transports.socket import (
     Socket,
     SocketClosed,
 )
+from tidegate.transports.turns import in_turns
 from tidegate.transports.ws_heart import Liveness
 from tidegate.transports.ws_wire import socket_wire_of
 
@@ -260,20 +263,19 @@ class Session:
     # Calls
 
     async def _answer(self, message: bytes) -> None:
-        counted = len(message) > UNCOUNTED_BYTES
         try:
-            if counted:
-                self._count()
-            id, op, content = dialect.parse(dialect.decoded(self.codec, message))
+            id, op, request = await self._heard(message)
         except MalformedMessage as error:
             await self._refuse_message(error)
             return
-        except RateLimited as error:
+        except (RateLimited, Overloaded) as error:
             await self.refuse(None, error)
             return
+        except ClientDisconnected:
+            raise SocketClosed from None
         try:
-            request = dialect.request(op, content)
-            self._check(op, counted=counted)
+            if isinstance(request, Exception):
+                raise request
             await self._calls.answer(request)
         except SocketClosed:
             raise
@@ -285,6 +287,25 @@ class Session:
                 await self._leave(NOT_ALLOWED, error.code)
             elif isinstance(error, TooManyConnections):
                 await self._leave(TOO_MANY, error.code)
+
+    async def _heard(self, message: bytes) -> tuple[dialect.CallId, str, dialect.Request | Exception]:
+        """The call that a message makes, or what is wrong with it; a long one is not decoded before its turn.
+
+        Raises `MalformedMessage`, `RateLimited`, `Overloaded` or `ClientDisconnected`.
+        """
+        size, wire = len(message), self.wire
+        counted = size > UNCOUNTED_BYTES
+        if counted:
+            self._count()
+        account = account_of(self.scope) if self.principal is None else self.principal.account
+        async with alone_if_long(size, account, most=size, keep=None if wire is None else wire.keep):
+            id, op, content = await in_turns(dialect.parse(self.codec, message), account)
+            try:
+                request = await in_turns(dialect.request(op, content), account)
+                self._check(op, counted=counted)
+            except Exception as error:
+                return id, op, error
+            return id, op, request
 
     def _check(self, op: str, *, counted: bool) -> None:
         """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""

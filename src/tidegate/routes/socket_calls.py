@@ -183,7 +183,7 @@ class Calls:
         reader, begin = await self._service.topics.subscribe(
             wanted.topic, self._viewer, after=after, transport="websocket", max_seconds=self._max_seconds
         )
-        found = {"cursor": str(begin.at), "state": msgspec.json.decode(begin.state)}
+        found = {"cursor": str(begin.at), "state": self._desk.codec.embedded(begin.state)}
         await self._begin(wanted.id, key, reader, found, BatchPolicy(), TOPIC)
 
     async def _detach(self, wanted: dialect.Detach) -> None:
@@ -233,12 +233,12 @@ class Calls:
         await self._ok(wanted.id, {})
 
     async def _publish(self, wanted: dialect.Publish) -> None:
-        data, made = dialect.published(wanted), None
+        made = None
         if wanted.key is not None:
-            said = native_topic.identity_of(wanted.type, wanted.state, data)
+            said = native_topic.identity_of(wanted.type, wanted.state, wanted.data)
             made = await claim(self._viewer, f"topics {wanted.topic}", wanted.key, said, param="key")
         cursor = await self._service.topics.publish(
-            wanted.topic, data, self._viewer, type=wanted.type, state=wanted.state, claim=made
+            wanted.topic, wanted.data, self._viewer, type=wanted.type, state=wanted.state, claim=made
         )
         await self._ok(wanted.id, {"cursor": str(cursor)})
 

@@ -14,6 +14,7 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
+from tidegate.core.steps import Steps
 from tidegate.dialects import native, native_producer
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
@@ -21,7 +22,6 @@ from tidegate.dialects.native_producer import Lease
 from tidegate.errors import TidegateError, TooManyReaders
 from tidegate.routes.call import (
     LAST_EVENT_ID,
-    SMALL_BODY,
     Call,
     check_flag,
     claim_of,
@@ -33,7 +33,6 @@ from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
-from tidegate.transports.turns import in_turns
 from tidegate.transports.whole import wait_for_end
 
 SNAPSHOT = "snapshot"
@@ -77,11 +76,10 @@ class Appended(msgspec.Struct, frozen=True):
 
 async def create(call: Call) -> None:
     """Starts a generation and answers with its events, its snapshot at once, or its snapshot at its end."""
-    fields = await in_turns(fields_of(await call.body()))
-    if (own := await in_turns(native_producer.open_in(fields))) is not None:
-        await _open(call, own)
+    wanted = await call.read(_wanted)
+    if isinstance(wanted, native_producer.OpenStream):
+        await _open(call, wanted)
         return
-    wanted = await in_turns(native.request_in(fields))
     query = call.query()
     begin = _begin(call, query)
     if wanted.background:
@@ -97,6 +95,12 @@ async def create(call: Call) -> None:
             await _answer_whole(call, handle, seat)
 
 
+def _wanted(body: bytes) -> Steps[native_producer.OpenStream | native.CreateStream]:
+    fields = yield from fields_of(body)
+    own = yield from native_producer.open_in(fields)
+    return own if own is not None else (yield from native.request_in(fields))
+
+
 async def _start(call: Call, wanted: native.CreateStream) -> Handle:
     claim = await claim_of(call, "streams", identity(wanted))
     return await call.service.start(wanted.request(), owner=call.principal, grace=wanted.grace(), claim=claim)
@@ -110,7 +114,7 @@ async def append(call: Call) -> None:
     """
     stream, charge = call.stream(), call.charge()
     try:
-        place, events = await in_turns(native_producer.parse_append(await call.body()))
+        place, events = await call.read(native_producer.parse_append)
         done = await call.service.append(stream, call.principal, place.lease, place.expected_offset, events)
     except TidegateError:
         charge.keep(monotonic())
@@ -149,7 +153,7 @@ def follow(call: Call) -> Awaitable[None]:
 
 async def cancel(call: Call) -> None:
     """Ends the stream, if it is live, and answers with whichever end won."""
-    wanted = native.parse_cancel(await call.body(max_bytes=SMALL_BODY))
+    wanted = native.parse_cancel(await call.small_body())
     status, cursor = await call.service.cancel(call.stream(), call.principal, wanted.reason)
     await call.answer_json(Cancellation(status, str(cursor)))
 

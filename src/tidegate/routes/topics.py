@@ -6,13 +6,12 @@ from tidegate.dialects import native, native_topic
 from tidegate.errors import TooManyReaders
 from tidegate.routes.call import Call, check_flag, claim_of
 from tidegate.transports.sse import send_events
-from tidegate.transports.turns import in_turns
 
 
 async def publish(call: Call) -> None:
     """Appends a message to the topic."""
     name = call.params["name"]
-    wanted = await in_turns(native_topic.parse(await call.body()))
+    wanted = await call.read(native_topic.parse)
     claim = await claim_of(call, f"topics {name}", native_topic.identity_of(wanted.type, wanted.state, wanted.data))
     cursor = await call.service.topics.publish(
         name, wanted.data, call.principal, type=wanted.type, state=wanted.state, claim=claim

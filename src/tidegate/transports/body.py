@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tidegate.core.connection import ClientDisconnected
 from tidegate.core.pause import READ_SECONDS, was_paused
 from tidegate.core.steps import SLICE, Steps, slices
 from tidegate.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
-from tidegate.transports.turns import in_turns
 
 Headers = Iterable[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,13 +27,25 @@ ALWAYS_BYTES = 1024 * 1024
 _CHARSETS = {b"utf-8", b"utf8", b"us-ascii"}
 
 
-async def read_body(
-    scope: MutableMapping[str, Any], receive: Receive, *, max_bytes: int, timeout_seconds: float
-) -> bytes:
-    """The body, decompressed; empty if there is none. `max_bytes` holds for what is sent and what comes of it.
+class Packed(NamedTuple):
+    """A body as it was sent. `most` is how many bytes may come of it."""
 
-    Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `InvalidRequest` (broken compression), and
-    `ClientDisconnected`. What the headers alone can refuse is refused before anything is read.
+    sent: bytes
+    coding: bytes
+    most: int
+
+    def unpacked(self) -> Steps[bytes]:
+        """The body, decompressed. Raises `BodyTooLarge`, and `InvalidRequest` where its compression is broken."""
+        return (yield from _decompressed(self)) if self.coding else self.sent
+
+
+async def receive_body(
+    scope: MutableMapping[str, Any], receive: Receive, *, max_bytes: int, timeout_seconds: float
+) -> Packed:
+    """The body; empty if there is none. `max_bytes` holds for what is sent and what comes of it.
+
+    Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, and `ClientDisconnected`. What the headers alone
+    can refuse is refused before anything is read.
     """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     if _declared_length(headers) > max_bytes:
@@ -43,10 +54,12 @@ async def read_body(
         _check_media_type(headers)
     body = await _receive_in_time(receive, max_bytes, timeout_seconds)
     if not body:
-        return b""
+        return Packed(b"", b"", 0)
     _check_media_type(headers)
     coding = _value(headers, b"content-encoding")
-    return body if coding in (b"", b"identity") else await in_turns(_decompressed(body, coding, max_bytes))
+    if coding in (b"", b"identity"):
+        return Packed(body, b"", len(body))
+    return Packed(body, coding, min(max_bytes, max(ALWAYS_BYTES, MAX_RATIO * len(body))))
 
 
 async def _receive_in_time(receive: Receive, max_bytes: int, seconds: float) -> bytes:
@@ -74,31 +87,31 @@ async def _receive_all(receive: Receive, max_bytes: int, body: bytearray) -> byt
             return bytes(body)
 
 
-def _decompressed(body: bytes, coding: bytes, max_bytes: int) -> Steps[bytes]:
-    decompressor, found = zlib.decompressobj(_CODINGS[coding]), bytearray()
-    most = max(ALWAYS_BYTES, MAX_RATIO * len(body))
+def _decompressed(packed: Packed) -> Steps[bytes]:
+    decompressor, found = zlib.decompressobj(_CODINGS[packed.coding]), bytearray()
     try:
-        for piece in slices(body):
+        for piece in slices(packed.sent):
             left = piece
             while left:
                 found += decompressor.decompress(left, SLICE)
-                _check_size(len(found), max_bytes, most)
+                _check_size(len(found), packed)
                 left = decompressor.unconsumed_tail
                 yield
         found += decompressor.flush()
     except zlib.error:
-        raise InvalidRequest(f"The body is not valid {coding.decode()}.") from None
-    _check_size(len(found), max_bytes, most)
+        raise InvalidRequest(f"The body is not valid {packed.coding.decode()}.") from None
+    _check_size(len(found), packed)
     if not decompressor.eof or decompressor.unused_data:
-        raise InvalidRequest(f"The body is not exactly one {coding.decode()} stream.")
+        raise InvalidRequest(f"The body is not exactly one {packed.coding.decode()} stream.")
     return bytes(found)
 
 
-def _check_size(size: int, max_bytes: int, most: int) -> None:
-    if size > max_bytes:
-        raise _too_large(max_bytes)
-    if size > most:
-        raise BodyTooLarge(f"The body is more than {MAX_RATIO} times as large as what was sent of it.")
+def _check_size(size: int, packed: Packed) -> None:
+    if size <= packed.most:
+        return
+    if packed.most < max(ALWAYS_BYTES, MAX_RATIO * len(packed.sent)):
+        raise _too_large(packed.most)
+    raise BodyTooLarge(f"The body is more than {MAX_RATIO} times as large as what was sent of it.")
 
 
 def _check_media_type(headers: Headers) -> None:

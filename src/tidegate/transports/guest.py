@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from tidegate.core.connection import ClientDisconnected
 from tidegate.core.principal import NOBODY, Principal
-from tidegate.errors import TidegateError
+from tidegate.errors import Overloaded, TidegateError
 from tidegate.transports.budget import Budget
 
 PRINCIPAL = "tidegate.principal"
 """Where in an ASGI scope the gate has put the caller."""
+
+
+FULL = "More waits in the connections of this server than may: see retry-after."
+
+LetGo = Callable[[Exception], None]
+"""Is told why what was kept is to be let go of."""
+
+Keep = Callable[[int, LetGo | None], None]
+"""See `Guest.keep`."""
 
 
 class Host(Protocol):
@@ -24,10 +35,10 @@ class Host(Protocol):
 class Guest:
     """From its acceptance to its end. Changes of protocol make no other one of it: the newest is its `host`.
 
-    `turned_away` is why it is not served, where it is one too many; `size` is what it holds.
+    `turned_away` is why it is not served, where it is one too many; `size` is what its host holds.
     """
 
-    __slots__ = ("_budget", "_idle", "_peer", "address", "host", "size", "turned_away")
+    __slots__ = ("_budget", "_idle", "_kept", "_let_go", "_peer", "address", "host", "size", "turned_away")
 
     def __init__(self, host: Host, budget: Budget, address: str) -> None:
         self.host = host
@@ -36,6 +47,8 @@ class Guest:
         self._budget = budget
         self._peer = budget.peers.account_of(address)
         self._idle = False
+        self._kept = 0
+        self._let_go: LetGo | None = None
         self.size = 0
 
     def come_in(self, there_are: int, transport: asyncio.Transport) -> None:
@@ -65,15 +78,23 @@ class Guest:
         return self._idle and self._peer is not None and self._budget.peers.is_over(self._peer)
 
     def hold(self, size: int) -> None:
-        """So many bytes wait in it."""
+        """So many bytes wait in its host."""
         if size != self.size:
             self.size = size
-            self._budget.waiting.hold(self, size)
+            self._budget.waiting.hold(self, size + self._kept)
+
+    def keep(self, size: int, let_go: LetGo | None) -> None:
+        """The application has so many bytes of what came here, until it says that it has none; who can be told to let
+        go of them."""
+        self._kept, self._let_go = size, let_go
+        self._budget.waiting.hold(self, size + self.size)
 
     def leave(self) -> None:
         """It is over. Harmless when repeated."""
         self.idle(False)
         self.hold(0)
+        if self._let_go is not None:
+            self._take_back(ClientDisconnected())
 
     # The `Holder` of what waits
 
@@ -85,4 +106,13 @@ class Guest:
 
     def give_way(self) -> None:
         self.size = 0
-        self.host.give_way()
+        if self._let_go is None:
+            self.host.give_way()
+        else:
+            self._take_back(Overloaded(FULL))
+
+    def _take_back(self, error: Exception) -> None:
+        let_go = self._let_go
+        self.keep(0, None)
+        if let_go is not None:
+            let_go(error)

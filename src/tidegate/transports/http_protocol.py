@@ -20,7 +20,7 @@ from tidegate.transports.backlog import Backlog
 from tidegate.transports.body_meter import BodyMeter
 from tidegate.transports.budget import Budget
 from tidegate.transports.early_answer import SKIP_BYTES, came_whole, close_if_early
-from tidegate.transports.guest import Guest
+from tidegate.transports.guest import FULL, Guest
 from tidegate.transports.half_close import HalfClosed, probe
 from tidegate.transports.head_meter import HeadMeter
 from tidegate.transports.http_answer import answering
@@ -124,8 +124,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = self._flow = Flow(transport)
         lighten(self.flow._is_writable_event)  # pyright: ignore[reportPrivateUsage]
-        self._wire = Wire(transport)
         self._guest = Guest(self, self.budget, self.client[0] if self.client else "")
+        self._wire = Wire(transport, self._guest.keep)
         self._guest.come_in(len(self.connections), transport)
         self._start_timer()
 
@@ -311,7 +311,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._unsent:
             self.transport.abort()
         else:
-            self._refuse(Overloaded("More waits in the connections of this server than may: see retry-after."))
+            self._refuse(Overloaded(FULL))
 
     def _is_served(self) -> bool:
         """Whether a request that is here whole is being answered."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
+from heapq import heapify, heappop, heapreplace
+from operator import itemgetter
 from typing import Protocol
 
 from tidegate.observe.refusals import Refusals
@@ -60,20 +61,26 @@ class Waiting:
         self._due = False
         if self.total <= self._most:
             return
-        by_account: Counter[str] = Counter()
-        for holder, size in self._held.items():
-            by_account[holder.account] += size
-        while self._held and self.total > self._most - self._most // ROOM:
-            account = max(by_account, key=by_account.__getitem__)
-            by_account[account] -= self._let_go(account)
+        # The largest last, of equals the newest.
+        lines: dict[str, list[Holder]] = {}
+        for holder, _ in sorted(self._held.items(), key=itemgetter(1)):
+            lines.setdefault(holder.account, []).append(holder)
+        most_first = [(-sum(map(self._held.__getitem__, line)), account) for account, line in lines.items()]
+        heapify(most_first)
+        while most_first and self.total > self._most - self._most // ROOM:
+            less, account = most_first[0]
+            size = self._let_go(account, lines[account].pop())
+            if lines[account]:
+                heapreplace(most_first, (less + size, account))
+            else:
+                heappop(most_first)
 
-    def _let_go(self, account: str) -> int:
-        """Has the largest of an account's give way, of equals the newest; returns what that held."""
-        newest_first = [each for each in reversed(self._held) if each.account == account]
-        largest = max(newest_first, key=self._held.__getitem__)
-        size = self._held[largest]
-        if self._refusals is not None:
-            self._refusals.tell(LIMIT, account, largest.address)
-        largest.give_way()
-        self.hold(largest, 0)
+    def _let_go(self, account: str, holder: Holder) -> int:
+        """Has it give way, and returns what it held; it may have let go by itself meanwhile."""
+        size = self._held.get(holder, 0)
+        if size:
+            if self._refusals is not None:
+                self._refusals.tell(LIMIT, account, holder.address)
+            holder.give_way()
+            self.hold(holder, 0)
         return size

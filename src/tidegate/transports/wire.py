@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
+from tidegate.transports.guest import Keep
 from tidegate.transports.traffic import Traffic, traffic_of
 
 EXTENSION = "tidegate.wire"
@@ -68,10 +69,12 @@ class Wire:
     """One connection, as far as a response of unknown length needs it: chunked in HTTP/1.1, before that as it is.
 
     `full` is set while more than the limit waits to be sent, `gone` once the connection is lost. `frame` makes of a
-    body, which is not empty, what `write` takes.
+    body, which is not empty, what `write` takes. `keep` counts what the application has of a request and does not read
+    yet.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, keep: Keep | None = None) -> None:
+        self.keep = keep
         self.full = False
         self.gone = False
         self.drains = 0

@@ -144,6 +144,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def take_over(self, guest: Guest) -> None:
         """The connection has been somebody's already. Until it is known whose, it counts for its address."""
         self._guest = guest
+        self._wire.keep = guest.keep
         guest.host = self
         guest.idle(True)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
+from tidegate.transports.guest import Keep
 from tidegate.transports.traffic import Traffic, traffic_of
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_heart import Liveness
@@ -36,6 +37,7 @@ class SocketWire:
 
     def __init__(self, transport: asyncio.Transport, ear: Ear) -> None:
         self.ear = ear
+        self.keep: Keep | None = None
         self.full = False
         self.gone = False
         self.drains = 0
