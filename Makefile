@@ -8,6 +8,9 @@
 PYTHON :=
 ARGS :=
 
+# Twice as many as there are processors: half of the time a test waits.
+AT_ONCE := -n 4 --dist worksteal
+
 # What openai's clients are tested at, besides the version in constraints.txt.
 OPENAI_1 := 1.109.1
 OPENAI_2 := 2.54.0
@@ -27,7 +30,7 @@ serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)
 
 test: test-setup
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(AT_ONCE) $(ARGS)
 
 chaos: .venv/.dev
 	@exec .venv/bin/python -m tests.chaos $(ARGS)

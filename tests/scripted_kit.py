@@ -40,3 +40,7 @@ class Scripted:
                     request += connection.recv(65536)
                 self.requests.append(request.decode())
                 connection.sendall(answer)
+                # To close with bytes unread, the rest of the request, would take the answer back.
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass

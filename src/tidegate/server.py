@@ -215,16 +215,14 @@ async def listen(
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
+    doors = [own.dup() for own in sockets for _ in range(DOORS - 1)]
     try:
-        await server.startup(sockets=[each for own in sockets for each in (own, *_doors_beside(own))])
+        await server.startup(sockets=[*sockets, *doors])
     except OSError as error:
+        for each in doors:
+            each.close()
         raise _cannot_listen(settings.server.host, settings.server.port, error) from error
     return server
-
-
-def _doors_beside(own: socket.socket) -> list[socket.socket]:
-    """More descriptors of the same listening socket, which end with the server."""
-    return [own.dup() for _ in range(DOORS - 1)]
 
 
 def budget_of(settings: Settings, observer: Observer) -> Budget:

@@ -13,7 +13,8 @@ from api_kit import call, fetch
 pytestmark = pytest.mark.anyio
 
 PIECES = 3000
-LENGTH = 1000 * PIECES - 1
+LENGTH = 4000 * PIECES - 1
+"""More than what two sockets hold by themselves."""
 CONFIG = f"""
 [store]
 url = "memory://"
@@ -23,7 +24,7 @@ readers_per_principal = 4
 [[models]]
 name = "long"
 provider = "replay"
-text = "{"x" * 999} "
+text = "{"x" * 3999} "
 tokens = {PIECES}
 rate = 0
 """

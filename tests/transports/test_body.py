@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 JSON = (b"content-type", b"application/json")
 LIMIT = 1000
 
-packed = partial(gzip.compress, mtime=0)
+zipped = partial(gzip.compress, mtime=0)
 
 
 class Client:
@@ -46,10 +46,10 @@ class Client:
 
 
 async def read(client: Client, *headers: tuple[bytes, bytes], seconds: float = 10.0) -> bytes:
-    return await unpacked({"headers": list(headers)}, client.receive, LIMIT, seconds)
+    return await unzipped({"headers": list(headers)}, client.receive, LIMIT, seconds)
 
 
-async def unpacked(scope: dict[str, Any], receive: Receive, most: int, seconds: float) -> bytes:
+async def unzipped(scope: dict[str, Any], receive: Receive, most: int, seconds: float) -> bytes:
     packed = await receive_body(scope, receive, max_bytes=most, timeout_seconds=seconds)
     return await in_turns(packed.unpacked(), "caller")
 
@@ -134,8 +134,8 @@ async def test_bad_length(length: bytes) -> None:
     ("coding", "encoded"),
     [
         (b"identity", b'{"a":1}'),
-        (b"gzip", packed(b'{"a":1}')),
-        (b"X-GZIP", packed(b'{"a":1}')),
+        (b"gzip", zipped(b'{"a":1}')),
+        (b"X-GZIP", zipped(b'{"a":1}')),
         (b"deflate", zlib.compress(b'{"a":1}')),
     ],
 )
@@ -144,7 +144,7 @@ async def test_compressed(coding: bytes, encoded: bytes) -> None:
     assert await read(Client(encoded[:3], encoded[3:]), JSON, (b"content-encoding", coding)) == b'{"a":1}'
 
 
-@pytest.mark.parametrize("bomb", [gzip.compress(b"0" * 10_000_000, 9)[:900], gzip.compress(b"x" * (LIMIT + 1))])
+@pytest.mark.parametrize("bomb", [zipped(b"0" * 10_000_000, 9)[:900], zipped(b"x" * (LIMIT + 1))])
 async def test_bomb(bomb: bytes) -> None:
     """What unpacks to more than the limit is refused, and not unpacked further than that."""
     with pytest.raises(BodyTooLarge):
@@ -153,7 +153,7 @@ async def test_bomb(bomb: bytes) -> None:
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"{}", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"x", gzip.compress(b"") * 2],
+    [b"{}", zipped(b"{}")[:-1], zipped(b"{}") + b"x", zipped(b"") * 2],
 )
 async def test_broken_compression(encoded: bytes) -> None:
     """What is not exactly one compressed body is refused."""
@@ -190,7 +190,7 @@ async def test_a_pause_of_the_server_is_not_the_clients_fault() -> None:
         return {"type": "http.request", "body": ours.recv(10), "more_body": False}
 
     async def read_on() -> bytes:
-        return await unpacked({"headers": [JSON]}, receive, LIMIT, 0.1)
+        return await unzipped({"headers": [JSON]}, receive, LIMIT, 0.1)
 
     with ours, its:
         asyncio.get_running_loop().add_reader(ours, arrived.set)
@@ -207,22 +207,22 @@ LARGE = 16 * 1024 * 1024
 
 async def read_large(body: bytes) -> bytes:
     headers = [JSON, (b"content-encoding", b"gzip")]
-    return await unpacked({"headers": headers}, Client(body).receive, LARGE, 5)
+    return await unzipped({"headers": headers}, Client(body).receive, LARGE, 5)
 
 
 async def test_what_was_sent_bounds_what_comes_of_it() -> None:
     """A bomb is refused for what it is; the same JSON over and over, and what is small, are none."""
     repetitive = b"".join(b'{"role": "user", "content": "%d"},' % number for number in range(100_000))
     for honest in (repetitive, b"0" * ALWAYS_BYTES):
-        assert await read_large(gzip.compress(honest)) == honest
-    assert len(repetitive) > 5 * len(gzip.compress(repetitive))
+        assert await read_large(zipped(honest)) == honest
+    assert len(repetitive) > 5 * len(zipped(repetitive))
     with pytest.raises(BodyTooLarge, match="100 times"):
-        await read_large(gzip.compress(b"0" * LARGE))
+        await read_large(zipped(b"0" * LARGE))
 
 
 async def test_a_body_is_decompressed_a_little_at_a_time() -> None:
     """Others have their turns in between."""
-    body = gzip.compress(Random(0).randbytes(12_000_000), 1)
+    body = zipped(Random(0).randbytes(12_000_000), 1)
     reading, turns = asyncio.ensure_future(read_large(body)), 0
     while not reading.done():
         await asyncio.sleep(0)
