@@ -228,6 +228,22 @@ async def json_bombs(client: Client) -> None:
     await client.post("/v1/streams", BOMB, "content-encoding: gzip")
 
 
+def _repeats(times: int) -> bytes:
+    """A text that packs so well, as honest ones hardly do, and bombs do better."""
+    rng = random.Random(1)
+    return b"".join(rng.randbytes(250).hex().encode() * times for _ in range(15_000_000 // (500 * times)))
+
+
+PACKED = gzip.compress(b'{"model":"replay","prompt":"%b"}' % _repeats(30))
+
+
+async def packed_texts(client: Client) -> None:
+    """Half a megabyte each, which is 15 to be read."""
+    while True:
+        with suppress(ConnectionError):
+            await client.post("/v1/streams", PACKED, "content-encoding: gzip")
+
+
 async def metadata(client: Client) -> None:
     body = {"model": "replay", "messages": [{"role": "user", "content": "x"}], "metadata": {"k": "M" * 3_000_000}}
     await client.post("/v1/chat/completions", json.dumps(body).encode())
@@ -289,6 +305,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
         says_not_who,
         reads_no_events,
         json_bombs,
+        packed_texts,
         metadata,
         unread_snapshots,
         repeats_an_append,

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.core.connection import ClientDisconnected, ResponseAborted
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
+from tidegate.core.traceback import forget
 from tidegate.errors import (
     Forbidden,
     InternalError,
@@ -48,15 +49,19 @@ class FailureMiddleware:
         except ResponseAborted:
             raise
         except Exception as exc:
-            error = typed(exc)
-            # It may name what is not there.
-            error.message = masked(error.message)
-            error.param = error.param and masked(error.param)
-            if watched.started or error.status == 500:
-                self._observe(scope, exc)
+            self._tell(scope, exc, broken=watched.started)
             if watched.started:
                 raise ResponseAborted from None
-            await _answer(error, scope, send)
+            await _answer(exc, scope, send)
+
+    def _tell(self, scope: Scope, exc: Exception, *, broken: bool) -> None:
+        error = typed(exc)
+        # It may name what is not there.
+        error.message = masked(error.message)
+        error.param = error.param and masked(error.param)
+        if broken or error.status == 500:
+            self._observe(scope, exc)
+        forget(exc)
 
     def _observe(self, scope: Scope, exc: Exception) -> None:
         request_id: str | None = scope.get("tidegate.request_id")
@@ -91,7 +96,8 @@ def _of_status(exc: HTTPException) -> TidegateError:
             return InternalError("The server failed to answer this request.")
 
 
-async def _answer(error: TidegateError, scope: Scope, send: Send) -> None:
+async def _answer(exc: Exception, scope: Scope, send: Send) -> None:
+    error = typed(exc)
     response = error_response(error, scope.get("tidegate.request_id"))
     prefix = ""
     if scope["type"] == "websocket":

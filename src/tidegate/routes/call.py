@@ -17,6 +17,7 @@ from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
 from tidegate.core.query import parameters
 from tidegate.core.steps import Steps
+from tidegate.core.traceback import forget
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
 from tidegate.gate.account import account_of, address_of
@@ -261,6 +262,7 @@ class Call:
 
     async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
         """Answers with an error, its headers added to these."""
+        forget(error)
         await self.answer(
             msgspec.json.encode(error.body(self.request_id)),
             JSON,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine, MutableMapping, Sequence
 from time import monotonic, time
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +13,7 @@ from tidegate.core.connection import TURNED_AWAY, ClientDisconnected
 from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
+from tidegate.core.traceback import forget
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects.native_socket import Codec
 from tidegate.errors import (
@@ -75,6 +76,15 @@ SPENT = frozenset(
 
 TOLERATED = 1
 """Messages that are no call: one may be a mistake."""
+
+
+class CallFailed(Exception):
+    """The call of this id was understood as one, and failed for its `__cause__`."""
+
+    def __init__(self, id: dialect.CallId, *, is_auth: bool) -> None:
+        super().__init__()
+        self.id = id
+        self.is_auth = is_auth
 
 
 async def refuse_http(call: Call) -> None:
@@ -210,6 +220,7 @@ class Session:
         if known is None:
             self.failed(error)
             known = InternalError("The server failed to answer this call. Its log has the details.")
+        forget(error)
         # It may name what is not there.
         known.message = masked(known.message)
         await self.send(dialect.refusal(id, known, self.scope.get("tidegate.request_id")))
@@ -264,34 +275,36 @@ class Session:
 
     async def _answer(self, message: bytes) -> None:
         try:
-            id, op, request = await self._heard(message)
+            request = await self._heard(message)
+            try:
+                await self._calls.answer(request)
+            except (SocketClosed, MalformedMessage):
+                raise
+            except Exception as error:
+                raise CallFailed(request.id, is_auth=isinstance(request, dialect.Auth)) from error
         except MalformedMessage as error:
             await self._refuse_message(error)
-            return
         except (RateLimited, Overloaded) as error:
             await self.refuse(None, error)
-            return
         except ClientDisconnected:
             raise SocketClosed from None
-        try:
-            if isinstance(request, Exception):
-                raise request
-            await self._calls.answer(request)
-        except SocketClosed:
-            raise
-        except Exception as error:
-            await self.refuse(id, error)
-            if isinstance(error, Unauthenticated) and op == "auth":
-                await self._leave(*self._charged(error))
-            elif isinstance(error, Forbidden) and op == "auth":
-                await self._leave(NOT_ALLOWED, error.code)
-            elif isinstance(error, TooManyConnections):
-                await self._leave(TOO_MANY, error.code)
+        except CallFailed as failed:
+            await self._refuse_call(failed)
 
-    async def _heard(self, message: bytes) -> tuple[dialect.CallId, str, dialect.Request | Exception]:
-        """The call that a message makes, or what is wrong with it; a long one is not decoded before its turn.
+    async def _refuse_call(self, failed: CallFailed) -> None:
+        error = cast("Exception", failed.__cause__)
+        await self.refuse(failed.id, error)
+        if isinstance(error, Unauthenticated) and failed.is_auth:
+            await self._leave(*self._charged(error))
+        elif isinstance(error, Forbidden) and failed.is_auth:
+            await self._leave(NOT_ALLOWED, error.code)
+        elif isinstance(error, TooManyConnections):
+            await self._leave(TOO_MANY, error.code)
 
-        Raises `MalformedMessage`, `RateLimited`, `Overloaded` or `ClientDisconnected`.
+    async def _heard(self, message: bytes) -> dialect.Request:
+        """The call that a message makes. A long message is not decoded before its turn.
+
+        Raises `MalformedMessage`, `RateLimited`, `Overloaded`, `ClientDisconnected` or `CallFailed`.
         """
         size, wire = len(message), self.wire
         counted = size > UNCOUNTED_BYTES
@@ -303,9 +316,9 @@ class Session:
             try:
                 request = await in_turns(dialect.request(op, content), account)
                 self._check(op, counted=counted)
-            except Exception as error:
-                return id, op, error
-            return id, op, request
+            except TidegateError as error:
+                raise CallFailed(id, is_auth=op == "auth") from error
+            return request
 
     def _check(self, op: str, *, counted: bool) -> None:
         """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""

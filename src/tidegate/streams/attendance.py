@@ -44,9 +44,15 @@ class Attendance:
     def close(self) -> None:
         """The generation has ended: departures mean nothing any more."""
         self._grace = None
+        # Whoever is to be told has this object: the two would keep each other, and the request, for long.
+        self._abandoned = _nothing
         self._disarm()
 
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _nothing() -> None:
+    pass

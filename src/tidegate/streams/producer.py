@@ -18,6 +18,7 @@ from tidegate.core.events import (
     Terminal,
     Usage,
 )
+from tidegate.core.traceback import forget
 from tidegate.errors import (
     Interrupted,
     ProviderError,
@@ -144,6 +145,7 @@ class Producer:
     def fail(self, error: TidegateError) -> None:
         """Ends the stream as `failed`, unless it has another end already."""
         if not self._ending:
+            forget(error)
             self.failure = error
             self.end(Failed(ErrorInfo(error.type, error.code, error.message), self.usage_so_far()))
 
@@ -253,6 +255,7 @@ class Producer:
         elif not isinstance(error, TooLong | StorageFull):
             self._lost(error)
             return
+        forget(error)
         self.failure = self.failure or error
         self._ending = True
         why = ErrorInfo(self.failure.type, self.failure.code, self.failure.message)

@@ -312,6 +312,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.conn.fail(INVALID_DATA, error.reason)
             self._failed()
             return
+        finally:
+            # The parser keeps the last frame until the next one comes.
+            event.data = b""
         if message is not None:
             self._received(message)
         else:
