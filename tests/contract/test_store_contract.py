@@ -25,7 +25,8 @@ from tidegate.errors import (
     TooLong,
     TooManyShares,
 )
-from tidegate.stores.base import MAX_SHARES, Claim, Claimed, Fence, Share, Store, StreamRecord
+from tidegate.stores.base import Store
+from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.sqlite import SqliteStore
 

@@ -19,7 +19,8 @@ from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.core.topic import topic_id
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable, StreamNotFound
-from tidegate.stores.base import Claim, Fence, Share, Store, TopicRecord
+from tidegate.stores.base import Store
+from tidegate.stores.records import Claim, Fence, Share, TopicRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.sqlite import SqliteStore
 

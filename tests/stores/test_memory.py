@@ -4,7 +4,7 @@ import pytest
 
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Claim, Fence, Share, StreamRecord
+from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 from tidegate.stores.ledger import BLOCK_BYTES, STREAM_BYTES
 from tidegate.stores.memory import MemoryStore
 

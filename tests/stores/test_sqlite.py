@@ -17,7 +17,7 @@ import pytest
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, IdempotencyMismatch, InUse, StoreUnavailable, StreamNotFound
-from tidegate.stores.base import Claim, Claimed, Fence, Share, StreamRecord
+from tidegate.stores.records import Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ END = Completed("stop", Usage(1, 1, 2))
 FILLER = """
 import asyncio, sys
 from tidegate.core.events import Delta, Started
-from tidegate.stores.base import StreamRecord
+from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 async def fill(store, stream):

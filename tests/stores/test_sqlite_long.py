@@ -11,7 +11,7 @@ from tidegate.core.events import Completed, Delta, GenerationRequest, Message, S
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
-from tidegate.stores.base import Fence, StreamRecord
+from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 from tidegate.stores.sqlite_reader import WHOLE_BYTES
 

@@ -37,7 +37,7 @@ from tidegate.errors import (
 )
 from tidegate.observe.base import GenerationEnded, ReaderLeft
 from tidegate.providers.base import Sink
-from tidegate.stores.base import Claim
+from tidegate.stores.records import Claim
 from tidegate.streams.quotas import Quotas
 
 pytestmark = pytest.mark.anyio
@@ -629,7 +629,7 @@ async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkey
         finally:
             await let_go.wait()
 
-    engine = Engine(quotas=Quotas(generations=1, clock=monotonic))
+    engine = Engine(quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
     provider = Scripted(cling)
     engine.add(provider)
     for asked in (1, 2):
@@ -645,7 +645,7 @@ class Charged:
 
     def __init__(self) -> None:
         self.bucket = Buckets(1e-9, 1000)
-        self.engine = Engine(quotas=Quotas(tokens=self.bucket, clock=lambda: 0.0))
+        self.engine = Engine(quotas=lambda cluster: Quotas(cluster, tokens=self.bucket, clock=lambda: 0.0))
 
     def left(self) -> int:
         return round(self.bucket.of(ANNA.account, 0.0).level(0.0))

@@ -10,7 +10,7 @@ from engine_kit import ANNA, Engine, Scripted, eventually
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest, ToolCall, Usage
 from tidegate.errors import Fenced, StoreUnavailable
 from tidegate.providers.base import Sink
-from tidegate.stores.base import Claim, Fence, StreamRecord
+from tidegate.stores.records import Claim, Fence, StreamRecord
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.leased import Leased
 from tidegate.streams.quotas import Quotas
@@ -235,7 +235,7 @@ async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
 
 async def test_a_server_that_closes_keeps_no_places(store: Surviving) -> None:
     """Opened again it counts what lives on once, however often that was left and taken over."""
-    engine = Engine(store=store, quotas=Quotas(generations=1, clock=monotonic))
+    engine = Engine(store=store, quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
     claim = Claim("anna streams k", b"digest")
     await engine.service.open_leased({}, owner=ANNA, claim=claim)
     for _ in range(2):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice, takewhile
 from secrets import randbits
-from time import time
+from time import monotonic, time
 
 import msgspec
 
@@ -17,23 +17,10 @@ from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
 from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
-from tidegate.stores.base import (
-    TOPIC_HISTORY,
-    Claim,
-    Claimed,
-    Fence,
-    Found,
-    Share,
-    StreamRecord,
-    TopicRecord,
-    Unwatch,
-    asked_only,
-    base_of,
-    check_body,
-    check_room,
-)
+from tidegate.stores.records import TOPIC_HISTORY, Claim, Claimed, Fence, Found, Share, StreamRecord, TopicRecord, Unwatch, asked_only, base_of, check_body, check_room
 from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
 from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
+from tidegate.stores.local_cluster import LocalNode, Nodes
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all
 
@@ -70,7 +57,10 @@ class _Stream:
 
 
 class MemoryStore:
-    """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread."""
+    """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread.
+
+    Several applications of the process may work on it, each as a node of its own.
+    """
 
     durable = False
     fault = None
@@ -84,6 +74,7 @@ class MemoryStore:
         topic_history: int = TOPIC_HISTORY,
         max_topics: int = KEPT_TOPICS,
         now: Callable[[], float] = time,
+        clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
         self._max_bytes = max_generation_bytes
@@ -98,9 +89,13 @@ class MemoryStore:
         self._topic_history = topic_history
         self._charges = TopicCharges(self.ledger)
         self._topics = HeldTopics(max_topics, max_stored_bytes or NO_LIMIT, _nothing, may_go=_is_empty)
+        self._nodes = Nodes(self.get, clock=clock)
 
     async def open(self) -> Sequence[StreamRecord]:
         return ()
+
+    def join(self, node: str, lease_seconds: float) -> LocalNode:
+        return self._nodes.join(node, lease_seconds)
 
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None

@@ -29,18 +29,8 @@ from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
 from tidegate.stores import sqlite_reader as reader
-from tidegate.stores.base import (
-    TOPIC_HISTORY,
-    Claim,
-    Claimed,
-    Fence,
-    Found,
-    Share,
-    StreamRecord,
-    TopicRecord,
-    Unwatch,
-    asked_only,
-)
+from tidegate.stores.local_cluster import LocalNode, Nodes
+from tidegate.stores.records import TOPIC_HISTORY, Claim, Claimed, Fence, Found, Share, StreamRecord, TopicRecord, Unwatch, asked_only
 from tidegate.stores.held_topics import HeldTopic
 from tidegate.stores.ledger import SHARE_BYTES, Ledger
 from tidegate.stores.sqlite_accounts import Accounts, Eviction, Opening
@@ -108,8 +98,12 @@ class SqliteStore:
             now=now,
             new_epoch=self._new_epoch,
         )
+        self._nodes = Nodes(self.get)
         self._news: dict[Held | HeldTopic, None] = {}
         self._next_key = 1
+
+    def join(self, node: str, lease_seconds: float) -> LocalNode:
+        return self._nodes.join(node, lease_seconds)
 
     async def open(self) -> Sequence[StreamRecord]:
         loop = asyncio.get_running_loop()

@@ -41,13 +41,17 @@ from tidegate.errors import (
     TidegateError,
 )
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cancel, Cluster, Command, Excused, Moved, Revoked
+from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
 from tidegate.streams.admission import Ticket
+from tidegate.streams.attendance import OwnerReader
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, pages
+from tidegate.streams.history import beginning, ended, pages
 from tidegate.streams.leased import Leased
-from tidegate.streams.leases import Appended, Leases, Live, check_taken_over
+from tidegate.streams.leases import Appended, Leases, Live
+from tidegate.streams.membership import Membership
 from tidegate.streams.models import Model, has_failed, offer
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
@@ -80,6 +84,7 @@ class Service:
     def __init__(
         self,
         store: Store,
+        cluster: Cluster,
         models: Mapping[str, Model],
         *,
         observer: Observer,
@@ -93,18 +98,26 @@ class Service:
         self.models = models
         self.draining = False
         self._store = store
+        self._cluster = cluster
         self._observer = observer
         self.lease_seconds = lease_seconds
         self._now = now
         self._clock = clock
         self._random_bits = random_bits
-        self._quotas = quotas or Quotas(clock=clock)
+        self._quotas = quotas or Quotas(cluster, clock=clock)
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
-        self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(store, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
+        self.audience = Audience(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
+        self.topics = Topics(
+            store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now
+        )
         self._live: dict[str, Live] = {}
-        self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
+        self._leases = Leases(
+            store, cluster, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits
+        )
+        self._membership = Membership(
+            cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._take_over
+        )
         self._opening: asyncio.Task[None] | None = None
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -209,16 +222,22 @@ class Service:
         with seat or self.seat(viewer) as place:
             record = await self.record(stream, viewer)
             tail = await self._store.tail(stream)
-            live = self._live.get(stream)
-            owns = record.owner == viewer.name
-            attendance = live.attendance if live is not None and owns else None
-            stay = Stay(viewer, transport, place, attendance, returns=returns)
+            stay = Stay(viewer, transport, place, self._owner_reader(record, viewer), returns=returns)
             reader = self.audience.attach(
                 stream, stay, after=after, live_from=tail.offset, batch=batch, max_seconds=max_seconds
             )
         if viewer.stream is not None:
             await self._check_guest(reader, viewer)
         return reader
+
+    def _owner_reader(self, record: StreamRecord, viewer: Principal) -> OwnerReader | None:
+        if record.owner != viewer.name or record.end is not None:
+            return None
+        return OwnerReader(self._cluster, record.id, record.grace, self._excuse)
+
+    def _excuse(self, stream: str) -> None:
+        if isinstance(live := self._live.get(stream), Generation):
+            live.attendance.excuse()
 
     async def _check_guest(self, reader: Reader, guest: Principal) -> None:
         """Its token may have been revoked after it was checked, and before the reader was there to be sent away."""
@@ -296,15 +315,15 @@ class Service:
 
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
-        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), reason)
-        record = await self._store.get(stream)
-        check_taken_over(record)
+        record = await self.record(stream, viewer)
+        record = await self._end(record, _canceller(record, viewer), reason)
         return status_of(record.end, running=record.running), await self._store.tail(stream)
 
     async def forget(self, stream: str, viewer: Principal) -> None:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
-        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), "deleted")
-        await self.audience.parted(self.audience.of(stream))
+        record = await self.record(stream, viewer)
+        await self._end(record, _canceller(record, viewer), "deleted")
+        await self.audience.parted_everywhere(stream)
         await self._store.forget(stream)
 
     async def share(self, stream: str, viewer: Principal, ttl_seconds: int) -> tuple[str, float]:
@@ -319,6 +338,10 @@ class Service:
         """Revokes all tokens of the stream: who reads by one is sent away."""
         await self.record(stream, viewer)
         await self.shares.revoke(stream)
+        self._cluster.tell(Revoked(stream))
+        self._send_guests_away(stream)
+
+    def _send_guests_away(self, stream: str) -> None:
         for guest in self.audience.guests(stream):
             self.audience.send_away(guest, TOKEN_EXPIRED)
 
@@ -333,6 +356,9 @@ class Service:
     async def drain(self, seconds: float) -> None:
         """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
         self.draining = True
+        self._membership.adopt_no_more()
+        if self._cluster.others:
+            await self._hand_over()
         leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
         working = {*self._tasks, *(() if self._store.durable else leased)}
         if working:
@@ -344,6 +370,20 @@ class Service:
         for reader in self.audience.readers:
             self.audience.send_away(reader, DRAINING)
         await self.audience.parted(self.audience.readers)
+
+    async def _hand_over(self) -> None:
+        """Another node can serve the readers, and go on with what can be gone on with: at once."""
+        for live in tuple(self._live.values()):
+            if isinstance(live, Leased) or self._is_movable(live):
+                del self._live[live.stream]
+                live.let_go()
+                await self._cluster.hand_over(live.stream)
+        for reader in self.audience.readers:
+            self.audience.send_away(reader, DRAINING)
+
+    def _is_movable(self, generation: Generation) -> bool:
+        model = self.models.get(generation.model)
+        return model is not None and (model.can_continue or not generation.producer.is_running)
 
     def _has_ended(self, stream: str) -> bool:
         return stream not in self._live and not is_topic(stream)
@@ -389,13 +429,36 @@ class Service:
         self._retries.clear()
         for live in tuple(self._live.values()):
             if isinstance(live, Leased):
-                live.close()
-        await self._store.close()
+                live.let_go()
+        await self._membership.stop()
+        if not self._cluster.others:
+            await self._store.close()
         self._opening = None
 
     async def _open(self) -> None:
         orphans = await self._store.open()
+        self._membership.start()
         await asyncio.gather(*(self._take_over(record) for record in orphans))
+
+    # The other nodes
+
+    def _hear(self, command: Command) -> None:
+        match command:
+            case Cancel(stream, by, reason):
+                if (live := self._live.get(stream)) is not None:
+                    live.cancel(by, reason)
+            case Moved(stream):
+                self._lose(stream)
+            case Revoked(stream):
+                self._send_guests_away(stream)
+            case Excused(stream):
+                self._excuse(stream)
+
+    def _lose(self, stream: str) -> None:
+        """Another node fills the stream now."""
+        if (live := self._live.pop(stream, None)) is not None:
+            logger.warning("stream %s is filled by another node now", stream)
+            live.let_go()
 
     async def _interrupt(self) -> None:
         """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
@@ -408,8 +471,9 @@ class Service:
     def _launch(
         self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
     ) -> Generation:
+        self._cluster.hold(fence)
         generation = Generation(
-            self._store, fence, order, ticket, allowance, tail, observer=self._observer, clock=self._clock
+            self._store, self._cluster, fence, order, ticket, allowance, tail, observer=self._observer, clock=self._clock
         )
         self._live[generation.stream] = generation
         self._spawn(self._run(generation, model))
@@ -430,12 +494,15 @@ class Service:
             self._retries[record.id] = again
         except (StreamEnded, StreamNotFound):
             logger.debug("stream %s has ended meanwhile", record.id)
+            self._cluster.let_go(record.id)
 
     def _take_over_again(self, record: StreamRecord) -> None:
         del self._retries[record.id]
         self._spawn(self._take_over(record))
 
     async def _recover(self, record: StreamRecord) -> None:
+        if record.id in self._live:
+            return
         fence = await self._store.acquire(record.id)
         tail = (await self._store.tail(record.id)).offset
         if record.lease:
@@ -449,6 +516,7 @@ class Service:
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
             await end_interrupted(self._store, fence, tail)
+            self._cluster.let_go(record.id)
         else:
             logger.info("stream %s is carried on from offset %d", record.id, tail)
             # An account that is not the owner's name, but an address, is not kept: what such callers had live counts on
@@ -462,15 +530,29 @@ class Service:
         finally:
             if self._live.get(generation.stream) is generation:
                 del self._live[generation.stream]
+                self._cluster.let_go(generation.stream)
 
-    async def _end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
-        generation = self._live.get(stream)
-        if generation is not None:
-            generation.cancel(by, reason)
-            try:
-                await asyncio.wait_for(asyncio.shield(generation.ended), self.lease_seconds + 2)
-            except TimeoutError:
-                raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+    async def _end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> StreamRecord:
+        """Ends the stream, wherever it is filled, and answers what is known of it then.
+
+        Raises `CancelTimeout`, and `StoreUnavailable` where nobody fills it, since the store could not write its end.
+        """
+        if record.end is not None:
+            return record
+        try:
+            async with asyncio.timeout(self.lease_seconds + 2):
+                if (live := self._live.get(record.id)) is not None:
+                    live.cancel(by, reason)
+                    await asyncio.shield(live.ended)
+                record = await self._store.get(record.id)
+                if record.end is None and self._cluster.others:
+                    self._cluster.tell(Cancel(record.id, by, reason))
+                    record = await ended(self._store, record.id)
+        except TimeoutError:
+            raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+        if record.end is None:
+            raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
+        return record
 
     async def _page(
         self, owner: str | None, status: Status | None, before: str | None, limit: int

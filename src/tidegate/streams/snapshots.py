@@ -16,7 +16,8 @@ from tidegate.core.fold import Snapshot, Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Store, StreamRecord
+from tidegate.stores.base import Store
+from tidegate.stores.records import StreamRecord
 from tidegate.streams.history import fold
 
 PAGE_ENTRIES = 512

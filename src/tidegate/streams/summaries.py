@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Failed, Terminal
 from tidegate.core.fold import Summary, status_of
-from tidegate.stores.base import StreamRecord
+from tidegate.stores.records import StreamRecord
 
 
 def summary_of(record: StreamRecord, end: Terminal | None, cursor: Cursor, queue_position: int | None) -> Summary:

@@ -8,7 +8,8 @@ import msgspec
 
 from tidegate.core.events import Carried, ErrorInfo, Failed, Usage
 from tidegate.errors import Interrupted
-from tidegate.stores.base import Fence, Store, StreamRecord
+from tidegate.stores.base import Store
+from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.generation import Order
 from tidegate.streams.history import fold
 from tidegate.streams.models import Model

@@ -1,0 +1,193 @@
+"""The nodes of one process: nearly always one, and two where two applications work on one memory store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+
+from tidegate.core.bucket import Buckets
+from tidegate.errors import StreamNotFound
+from tidegate.stores.records import Fence, StreamRecord, Unwatch
+from tidegate.stores.cluster import Command, Count
+from tidegate.stores.watchers import wake_all
+
+Key = tuple[Count, str]
+
+
+class Nodes:
+    """What the nodes of one store share. A node that has not renewed for `lease_seconds` is taken for dead.
+
+    `look` answers what is known of a stream. `clock` is in seconds.
+    """
+
+    def __init__(
+        self, look: Callable[[str], Awaitable[StreamRecord]], *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.look = look
+        self.clock = clock
+        self.living: dict[str, LocalNode] = {}
+        self.held: dict[str, LocalNode] = {}
+        self.orphans: dict[str, None] = {}
+        self.watchers: dict[Key, dict[object, Callable[[], None]]] = {}
+        self.shared_buckets: dict[str, Buckets] = {}
+
+    def join(self, node: str, lease_seconds: float) -> LocalNode:
+        """A node of this name, which is nobody else's."""
+        joined = self.living[node] = LocalNode(self, node, lease_seconds)
+        return joined
+
+    def bury(self, now: float) -> None:
+        """Those that are dead leave."""
+        for node in tuple(self.living.values()):
+            if node.lives_until <= now:
+                self.remove(node)
+
+    def remove(self, node: LocalNode) -> None:
+        """Harmless when repeated. Should it come back, it holds nothing, and has its parts of the counts again."""
+        if self.living.get(node.node) is not node:
+            return
+        del self.living[node.node]
+        for stream in [stream for stream, holder in self.held.items() if holder is node]:
+            node.lose(stream)
+            self.abandon(stream)
+        for key in tuple(node.parts):
+            self.changed(key)
+
+    def abandon(self, stream: str) -> None:
+        """Nobody holds the stream."""
+        self.held.pop(stream, None)
+        self.orphans[stream] = None
+        for node in self.living.values():
+            node.offer(stream)
+
+    def changed(self, key: Key) -> None:
+        if watchers := self.watchers.get(key):
+            wake_all(f"the count of {key[0]}", watchers)
+
+
+class LocalNode:
+    """One of them; a `Cluster`."""
+
+    def __init__(self, nodes: Nodes, node: str, lease_seconds: float) -> None:
+        self.node = node
+        self.parts: dict[Key, dict[str, int]] = {}
+        self.lives_until = nodes.clock() + lease_seconds
+        self._nodes = nodes
+        self._lease_seconds = lease_seconds
+        self._listeners: dict[object, Callable[[Command], None]] = {}
+        self._lost: list[str] = []
+        self._offered: deque[str] = deque(nodes.orphans)
+        self._news = asyncio.Event()
+
+    @property
+    def others(self) -> int:
+        return len(self._nodes.living) - (self._nodes.living.get(self.node) is self)
+
+    def hold(self, fence: Fence) -> None:
+        self._nodes.orphans.pop(fence.stream, None)
+        before = self._nodes.held.get(fence.stream)
+        if before is not None and before is not self:
+            before.lose(fence.stream)
+        self._nodes.held[fence.stream] = self
+
+    def let_go(self, stream: str) -> None:
+        if self._nodes.held.get(stream) is self:
+            del self._nodes.held[stream]
+
+    async def hand_over(self, stream: str) -> None:
+        if self._nodes.held.get(stream) is self:
+            self._nodes.abandon(stream)
+
+    async def renew(self) -> Sequence[str]:
+        now = self._nodes.clock()
+        self.lives_until = now + self._lease_seconds
+        if self.node not in self._nodes.living:
+            self._nodes.living[self.node] = self
+            for key in tuple(self.parts):
+                self._nodes.changed(key)
+        self._nodes.bury(now)
+        lost, self._lost = self._lost, []
+        return lost
+
+    def lose(self, stream: str) -> None:
+        """Another node has it."""
+        self._lost.append(stream)
+
+    def offer(self, stream: str) -> None:
+        """Nobody has it."""
+        self._offered.append(stream)
+        self._news.set()
+
+    async def orphans(self) -> AsyncIterator[StreamRecord]:
+        while True:
+            while self._offered:
+                stream = self._offered.popleft()
+                if stream not in self._nodes.orphans:
+                    continue
+                del self._nodes.orphans[stream]
+                self._nodes.held[stream] = self
+                with suppress(StreamNotFound):
+                    yield await self._nodes.look(stream)
+            self._news.clear()
+            await self._news.wait()
+
+    def tell(self, command: Command) -> None:
+        for node in tuple(self._nodes.living.values()):
+            if node is not self:
+                node.hear(command)
+
+    def hear(self, command: Command) -> None:
+        """In a turn of its own, as what comes from another process does."""
+        for listener in tuple(self._listeners.values()):
+            asyncio.get_running_loop().call_soon(listener, command)
+
+    def listen(self, on_command: Callable[[Command], None]) -> Unwatch:
+        key = object()
+        self._listeners[key] = on_command
+        return partial(self._listeners.pop, key, None)
+
+    def add(self, what: Count, key: str, change: int, member: str = "") -> None:
+        part = self.parts.setdefault((what, key), {})
+        now = part.get(member, 0) + change
+        if now:
+            part[member] = now
+        else:
+            part.pop(member, None)
+            if not part:
+                del self.parts[what, key]
+        self._nodes.changed((what, key))
+
+    def counts(self, what: Count, key: str) -> Mapping[str, int]:
+        parts = [part for node in self._nodes.living.values() if (part := node.parts.get((what, key)))]
+        if len(parts) < 2:
+            return parts[0] if parts else {}
+        total: Counter[str] = Counter()
+        for part in parts:
+            total.update(part)
+        return total
+
+    def total(self, what: Count, key: str) -> int:
+        return sum(self.counts(what, key).values())
+
+    def watch(self, what: Count, key: str, wake: Callable[[], None]) -> Unwatch:
+        mark, watchers = object(), self._nodes.watchers.setdefault((what, key), {})
+        watchers[mark] = wake
+        return partial(self._unwatch, (what, key), mark)
+
+    def _unwatch(self, key: Key, mark: object) -> None:
+        watchers = self._nodes.watchers.get(key, {})
+        watchers.pop(mark, None)
+        if not watchers:
+            self._nodes.watchers.pop(key, None)
+
+    def buckets(self, name: str, rate: float, capacity: float) -> Buckets:
+        if name not in self._nodes.shared_buckets:
+            self._nodes.shared_buckets[name] = Buckets(rate, capacity)
+        return self._nodes.shared_buckets[name]
+
+    async def leave(self) -> None:
+        self._nodes.remove(self)
