@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -30,10 +29,10 @@ class Connections:
         self._most = most
         self._refusals = refusals
         self._random = random
-        self._open: Counter[str] = Counter()
+        self._open: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return self._open.total()
+        return sum(self._open.values())
 
     def enter(self, scope: MutableMapping[str, Any], principal: Principal) -> None:
         """Counts the call, or the socket, until `leave`; once, however often. Raises `TooManyConnections`."""
@@ -56,8 +55,10 @@ class Connections:
         """It is over. Harmless where it was not counted."""
         account = scope.pop(COUNTED, None)
         if account is not None:
-            self._open[account] -= 1
-            if not self._open[account]:
+            left = self._open[account] - 1
+            if left:
+                self._open[account] = left
+            else:
                 del self._open[account]
 
 

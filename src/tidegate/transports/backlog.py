@@ -54,3 +54,9 @@ class Backlog:
     def clear(self) -> bytes:
         """All of them."""
         return self.take(len(self))
+
+
+def is_one_head(data: bytes) -> bool:
+    """Whether it is a head of HTTP, and nothing else: a piece by itself."""
+    end = len(data) - len(_END_OF_HEAD)
+    return 0 <= end < PIECE_BYTES and data.find(_END_OF_HEAD) == end

@@ -50,8 +50,10 @@ class Delivery:
         self._missed = 0
         self._drains = 0
         self._later: asyncio.Handle | None = None
-        source.on_news(self._pump)
-        wire.attach(limit, self._pump, self._probe)
+        # One object, which both keep for as long as the answer lasts.
+        pump = self._pump
+        source.on_news(pump)
+        wire.attach(limit, pump, self._probe)
         self._start_heartbeat()
 
     def begin(self, body: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -15,22 +15,25 @@ from tidegate.transports.wire import Wire
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def answering(app: App, cycle: RequestResponseCycle, wire: Wire, break_off: Callable[[], None]) -> App:
-    """The application, for this request alone. `break_off` closes the connection in the midst of the answer."""
-    transport = cycle.transport
+class Breakable(Protocol):
+    """A connection, which can be closed in the midst of an answer."""
+
+    def break_off(self, cycle: RequestResponseCycle, /) -> None: ...
+
+
+async def answer(
+    app: App, cycle: RequestResponseCycle, wire: Wire, connection: Breakable, scope: Any, receive: Any, send: Any
+) -> None:
+    """Runs the application for this request alone."""
     until_close = None if cycle.scope["http_version"] == "1.1" else UntilClose(cycle)
-
-    async def run(scope: Any, receive: Any, send: Any) -> None:
-        wire.begin(cycle, until_close)
-        try:
-            await app(scope, receive, until_close or send)
-            if transport.is_closing():
-                # Its client is gone: that the answer has no end is nobody's mistake.
-                cycle.disconnected = True
-        except (ResponseAborted, asyncio.CancelledError):
-            # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
-            break_off()
-        finally:
-            wire.end(cycle)
-
-    return run
+    wire.begin(cycle, until_close)
+    try:
+        await app(scope, receive, until_close or send)
+        if cycle.transport.is_closing():
+            # Its client is gone: that the answer has no end is nobody's mistake.
+            cycle.disconnected = True
+    except (ResponseAborted, asyncio.CancelledError):
+        # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
+        connection.break_off(cycle)
+    finally:
+        wire.end(cycle)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import httptools
@@ -16,14 +17,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, Overloaded, RequestTimeout, TidegateError
-from tidegate.transports.backlog import Backlog
+from tidegate.transports.backlog import Backlog, is_one_head
 from tidegate.transports.body_meter import BodyMeter
 from tidegate.transports.budget import Budget
 from tidegate.transports.early_answer import SKIP_BYTES, came_whole, close_if_early
 from tidegate.transports.guest import FULL, Guest
 from tidegate.transports.half_close import HalfClosed, probe
 from tidegate.transports.head_meter import HeadMeter
-from tidegate.transports.http_answer import answering
+from tidegate.transports.http_answer import answer
 from tidegate.transports.http_flow import Flow
 from tidegate.transports.http_framing import body_length
 from tidegate.transports.http_refusal import head_without_upgrade, refusal
@@ -83,24 +84,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # With them uvicorn's attributes stay below the thirty of which CPython keeps the names only once.
+    # fmt: off
     __slots__ = (
-        "_backlog",
-        "_body",
-        "_flow",
-        "_guest",
-        "_half_closed",
-        "_head_complete",
-        "_in_turn",
-        "_meter",
-        "_receiving",
-        "_refused",
-        "_running",
-        "_socket",
-        "_timer",
-        "_unsent",
-        "_waiting",
-        "_wire",
+        "_backlog", "_body", "_flow", "_guest", "_half_closed", "_head_complete", "_in_turn", "_meter", "_receiving",
+        "_refused", "_running", "_socket", "_timer", "_unsent", "_waiting", "_wire",
     )
+    # fmt: on
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -125,7 +114,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.flow = self._flow = Flow(transport)
         lighten(self.flow._is_writable_event)  # pyright: ignore[reportPrivateUsage]
         self._guest = Guest(self, self.budget, self.client[0] if self.client else "")
-        self._wire = Wire(transport, self._guest.keep)
+        self._wire = Wire(transport, self._guest)
         self._guest.come_in(len(self.connections), transport)
         self._start_timer()
 
@@ -172,10 +161,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._refused:
             self._drop()
             return
-        self._backlog.add(data)
-        for _ in range(PIECES_AT_ONCE):
-            if not self._parse_piece():
-                break
+        if is_one_head(data) and not (self._backlog.data or self._waiting or self._receiving or self._socket):
+            # As most are: nothing of it has to wait.
+            self._feed(data)
+        else:
+            self._backlog.add(data)
+            for _ in range(PIECES_AT_ONCE):
+                if not self._parse_piece():
+                    break
         self._settle()
 
     def shutdown(self) -> None:
@@ -210,12 +203,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._meter.reported = True
+        version = self.parser.get_http_version()
         if not self.url.startswith(b"/"):
-            self.url, self.headers[:] = origin_form(self.url, self.headers, self.parser.get_http_version())
-        self._body.begin(body_length(self.headers, self.parser.get_http_version()))
+            self.url, self.headers[:] = origin_form(self.url, self.headers, version)
+        self._body.begin(body_length(self.headers, version))
         if self.parser.should_upgrade():
             return
-        if self.parser.get_http_version() != "1.1":
+        if version != "1.1":
             # Clients before HTTP/1.1 know nothing of it (RFC 9110, 10.1.1 and 15.2).
             self.expect_100_continue = False
         super().on_headers_complete()
@@ -286,7 +280,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self.budget.turns.ask(self._turn)
         elif self._flow.held:
             self._flow.release()
-        self._account()
+        if self._guest.size or self._receiving or self._backlog.data:
+            self._account()
         if self._guest.is_counted:
             self._guest.idle(not self._is_served())
 
@@ -486,12 +481,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        super()._start_asgi_task(cycle, cast("Any", partial(answer, app, cycle, self._wire, self)))
 
-        def break_off() -> None:
-            self._disconnect(cycle)
-            self.transport.close()
-
-        super()._start_asgi_task(cycle, cast("Any", answering(app, cycle, self._wire, break_off)))
+    def break_off(self, cycle: RequestResponseCycle) -> None:
+        """The answer ends in its midst, and so does the connection."""
+        self._disconnect(cycle)
+        self.transport.close()
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:
         """Makes the application see that its client is gone, and uvicorn that nothing more is to be sent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import cast
 
 import msgspec
 from starlette.types import Receive, Send
@@ -17,7 +18,7 @@ from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
 from tidegate.transports.pieces import send_pieces
 from tidegate.transports.source import Encoder, Source
-from tidegate.transports.wire import Wire
+from tidegate.transports.wire import Way, Wire
 
 
 class Delivered(msgspec.Struct, kw_only=True):
@@ -75,8 +76,10 @@ async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None)
 
 
 async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered, first: bytes) -> None:
+    # pyright takes functions that stand in slots for methods.
+    way = cast("Way", wire)
     delivery = Delivery(
-        wire, source, encoder, how.gzip, how.broadcast, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
+        way, source, encoder, how.gzip, how.broadcast, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
     )
     try:
         delivery.begin(first)

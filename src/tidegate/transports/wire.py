@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
-from tidegate.transports.guest import Keep
+from tidegate.transports.guest import Guest, Keep
 from tidegate.transports.traffic import Traffic, traffic_of
 
 EXTENSION = "tidegate.wire"
@@ -69,12 +69,26 @@ class Wire:
     """One connection, as far as a response of unknown length needs it: chunked in HTTP/1.1, before that as it is.
 
     `full` is set while more than the limit waits to be sent, `gone` once the connection is lost. `frame` makes of a
-    body, which is not empty, what `write` takes. `keep` counts what the application has of a request and does not read
-    yet.
+    body, which is not empty, what `write` takes.
     """
 
-    def __init__(self, transport: asyncio.Transport, keep: Keep | None = None) -> None:
-        self.keep = keep
+    # Half as large as with a dict.
+    __slots__ = (
+        "_guest",
+        "_on_change",
+        "_on_probe",
+        "_response",
+        "_transport",
+        "_until_close",
+        "drains",
+        "frame",
+        "full",
+        "gone",
+        "write",
+    )
+
+    def __init__(self, transport: asyncio.Transport, guest: Guest | None = None) -> None:
+        self._guest = guest
         self.full = False
         self.gone = False
         self.drains = 0
@@ -86,6 +100,11 @@ class Wire:
         self._until_close: Unbounded | None = None
         self._on_change: Callable[[], None] | None = None
         self._on_probe: Callable[[], None] | None = None
+
+    @property
+    def keep(self) -> Keep | None:
+        """See `Guest.keep`."""
+        return None if self._guest is None else self._guest.keep
 
     @property
     def open(self) -> bool:
