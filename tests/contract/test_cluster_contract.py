@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -58,8 +57,8 @@ async def offered(node: Cluster, within: float = 0.1) -> list[str]:
     found: list[str] = []
 
     async def take() -> None:
-        async for record in node.orphans():
-            found.append(record.id)
+        async for orphan in node.orphans():
+            found.append(orphan.record.id)  # noqa: PERF401 - it never ends
 
     task = asyncio.create_task(take())
     await asyncio.wait((task,), timeout=within)

@@ -26,8 +26,8 @@ from tidegate.errors import (
     TooManyShares,
 )
 from tidegate.stores.base import Store
-from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -20,8 +20,8 @@ from tidegate.core.notices import Gap
 from tidegate.core.topic import topic_id
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable, StreamNotFound
 from tidegate.stores.base import Store
-from tidegate.stores.records import Claim, Fence, Share, TopicRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, Share, TopicRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

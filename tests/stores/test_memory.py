@@ -4,9 +4,9 @@ import pytest
 
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import StreamNotFound
-from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 from tidegate.stores.ledger import BLOCK_BYTES, STREAM_BYTES
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from engine_kit import ANNA, Engine, Scripted, eventually
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest, ToolCall, Usage
 from tidegate.errors import Fenced, StoreUnavailable
 from tidegate.providers.base import Sink
-from tidegate.stores.records import Claim, Fence, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, StreamRecord
 from tidegate.streams.leased import Leased
 from tidegate.streams.quotas import Quotas
 
@@ -179,7 +179,7 @@ async def test_readers_have_their_grace_to_come_back(store: Surviving) -> None:
 
 async def test_a_store_that_cannot_write_yet_is_asked_again(store: Surviving, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full at the start delays the end; the server serves what there is meanwhile."""
-    monkeypatch.setattr("tidegate.streams.service.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("tidegate.streams.takeover.AGAIN_SECONDS", 0.01)
     play = Play()
     stream = await running(process(store, Scripted(play)), play)
     store.failures = 2

@@ -4,11 +4,11 @@ A node is one process, or one application, that works on a store. With one node 
 stores have nodes all the same (`local_cluster`), so that whatever holds between two applications over one memory store
 holds between machines.
 
-- A stream is filled by one node, which *holds* it for as long as it renews that. What nobody holds any more, although it
-  has no end, is an *orphan*, and is offered to the nodes that live.
+- A stream is filled by one node, which *holds* it for as long as it renews that. What nobody holds any more, although
+  it has no end, is an *orphan*, and is offered to the nodes that live.
 - *Counts* are kept by what they are of, and each node has its part in them: it goes with the node.
-- *Commands* reach the other nodes that live, at most once. Whoever tells one has another way to see that it was done: the
-  stream's end, a count.
+- *Commands* reach the other nodes that live, at most once. Whoever tells one has another way to see that it was done:
+  the stream's end, a count.
 """
 
 from __future__ import annotations
@@ -43,13 +43,17 @@ class Revoked(msgspec.Struct, frozen=True, tag=True):
     stream: str
 
 
-class Excused(msgspec.Struct, frozen=True, tag=True):
-    """An owner reader of the stream is sent away because its node stops: that it leaves means nothing."""
+class Orphan(msgspec.Struct, frozen=True):
+    """A stream without an end that nobody fills.
 
-    stream: str
+    `handed_over`: whoever filled it has stopped, and has asked its readers to come to the other nodes.
+    """
+
+    record: StreamRecord
+    handed_over: bool = False
 
 
-Command = Cancel | Moved | Revoked | Excused
+Command = Cancel | Moved | Revoked
 
 Count = Literal["generations", "seats", "owner readers", "readers", "present"]
 """What is counted: live streams and readers of an account; owner readers, and all readers, of a stream; the connections
@@ -86,7 +90,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def orphans(self) -> AsyncIterator[StreamRecord]:
+    def orphans(self) -> AsyncIterator[Orphan]:
         """The streams that nobody holds, each as soon as that is known, for as long as the node lives.
 
         Each is offered to one node, which holds it from then on: it acquires it, or lets go of it.

@@ -11,8 +11,8 @@ from time import monotonic
 
 from tidegate.core.bucket import Buckets
 from tidegate.errors import StreamNotFound
+from tidegate.stores.cluster import Command, Count, Orphan
 from tidegate.stores.records import Fence, StreamRecord, Unwatch
-from tidegate.stores.cluster import Command, Count
 from tidegate.stores.watchers import wake_all
 
 Key = tuple[Count, str]
@@ -31,7 +31,7 @@ class Nodes:
         self.clock = clock
         self.living: dict[str, LocalNode] = {}
         self.held: dict[str, LocalNode] = {}
-        self.orphans: dict[str, None] = {}
+        self.orphans: dict[str, bool] = {}
         self.watchers: dict[Key, dict[object, Callable[[], None]]] = {}
         self.shared_buckets: dict[str, Buckets] = {}
 
@@ -57,10 +57,10 @@ class Nodes:
         for key in tuple(node.parts):
             self.changed(key)
 
-    def abandon(self, stream: str) -> None:
+    def abandon(self, stream: str, *, handed_over: bool = False) -> None:
         """Nobody holds the stream."""
         self.held.pop(stream, None)
-        self.orphans[stream] = None
+        self.orphans[stream] = handed_over
         for node in self.living.values():
             node.offer(stream)
 
@@ -100,7 +100,7 @@ class LocalNode:
 
     async def hand_over(self, stream: str) -> None:
         if self._nodes.held.get(stream) is self:
-            self._nodes.abandon(stream)
+            self._nodes.abandon(stream, handed_over=True)
 
     async def renew(self) -> Sequence[str]:
         now = self._nodes.clock()
@@ -122,16 +122,16 @@ class LocalNode:
         self._offered.append(stream)
         self._news.set()
 
-    async def orphans(self) -> AsyncIterator[StreamRecord]:
+    async def orphans(self) -> AsyncIterator[Orphan]:
         while True:
             while self._offered:
                 stream = self._offered.popleft()
                 if stream not in self._nodes.orphans:
                     continue
-                del self._nodes.orphans[stream]
+                handed_over = self._nodes.orphans.pop(stream)
                 self._nodes.held[stream] = self
                 with suppress(StreamNotFound):
-                    yield await self._nodes.look(stream)
+                    yield Orphan(await self._nodes.look(stream), handed_over)
             self._news.clear()
             await self._news.wait()
 

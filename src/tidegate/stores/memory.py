@@ -17,10 +17,24 @@ from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
 from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
-from tidegate.stores.records import TOPIC_HISTORY, Claim, Claimed, Fence, Found, Share, StreamRecord, TopicRecord, Unwatch, asked_only, base_of, check_body, check_room
 from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
 from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
 from tidegate.stores.local_cluster import LocalNode, Nodes
+from tidegate.stores.records import (
+    TOPIC_HISTORY,
+    Claim,
+    Claimed,
+    Fence,
+    Found,
+    Share,
+    StreamRecord,
+    TopicRecord,
+    Unwatch,
+    asked_only,
+    base_of,
+    check_body,
+    check_room,
+)
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all
 

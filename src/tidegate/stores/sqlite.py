@@ -29,10 +29,21 @@ from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
 from tidegate.stores import sqlite_reader as reader
-from tidegate.stores.local_cluster import LocalNode, Nodes
-from tidegate.stores.records import TOPIC_HISTORY, Claim, Claimed, Fence, Found, Share, StreamRecord, TopicRecord, Unwatch, asked_only
 from tidegate.stores.held_topics import HeldTopic
 from tidegate.stores.ledger import SHARE_BYTES, Ledger
+from tidegate.stores.local_cluster import LocalNode, Nodes
+from tidegate.stores.records import (
+    TOPIC_HISTORY,
+    Claim,
+    Claimed,
+    Fence,
+    Found,
+    Share,
+    StreamRecord,
+    TopicRecord,
+    Unwatch,
+    asked_only,
+)
 from tidegate.stores.sqlite_accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite_reader import ReadThread

@@ -6,14 +6,19 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 
-from tidegate.stores.cluster import Cluster, Excused
+from tidegate.stores.cluster import Cluster, Count
+
+COUNT: Count = "owner readers"
+
+EXCUSED = "excused"
+"""Counted beside those who are here: owner readers that left because their node stops. That means nothing."""
 
 
 class Attendance:
     """Looks at how many owner readers one live generation has, on all nodes, where it is filled.
 
     It calls `abandoned` when they have been gone for longer than `grace` seconds: 0 acts when the last one leaves, None
-    never. Nothing happens before the first one has come.
+    never. Nothing happens before the first one has come, nor after the last one was excused.
     """
 
     def __init__(self, cluster: Cluster, stream: str, grace: float | None, abandoned: Callable[[], None]) -> None:
@@ -21,20 +26,15 @@ class Attendance:
         self._stream = stream
         self._grace = grace
         self._abandoned = abandoned
-        self._present = self._count()
-        self._excused = False
+        self._present, self._excused = 0, False
         self._timer: asyncio.TimerHandle | None = None
-        self._unwatch = None if grace is None else cluster.watch("owner readers", stream, self._changed)
+        self._unwatch = None if grace is None else cluster.watch(COUNT, stream, self._changed)
+        self._changed()
 
-    def expect(self) -> None:
-        """Its owner readers were here and may come back: another process had them, and is gone."""
-        if self._grace is not None and not self._present:
-            self._arm(self._grace)
-
-    def excuse(self) -> None:
-        """That the last one leaves means nothing until another has come: a node that stops has sent it away."""
-        self._excused = True
-        self._disarm()
+    def expect(self, *, at_least: float = 0.0) -> None:
+        """Its owner readers were here, and have so many seconds to come back: another process had them, and is gone."""
+        if self._grace is not None and not self._present and not self._excused:
+            self._arm(max(self._grace, at_least))
 
     def close(self) -> None:
         """The generation has ended: departures mean nothing any more."""
@@ -46,18 +46,19 @@ class Attendance:
             self._unwatch()
             self._unwatch = None
 
-    def _count(self) -> int:
-        return self._cluster.total("owner readers", self._stream)
-
     def _changed(self) -> None:
-        before, self._present = self._present, self._count()
+        counts = self._cluster.counts(COUNT, self._stream)
+        before, self._present = self._present, counts.get("", 0)
+        if self._present > before:
+            self._excused = False
+        self._excused = self._excused or EXCUSED in counts
         if self._present:
             self._disarm()
-            self._excused = self._excused and self._present <= before
         elif before and self._grace is not None and not self._excused:
             self._arm(self._grace)
 
     def _arm(self, seconds: float) -> None:
+        self._disarm()
         if seconds == 0:
             self._abandoned()
         else:
@@ -70,23 +71,21 @@ class Attendance:
 
 
 class OwnerReader:
-    """One of them, as `Stay` has it. `excuse` tells this node's own generation what `Excused` tells the other nodes."""
+    """One of them, as `Stay` has it; `grace` is that of its stream."""
 
-    def __init__(self, cluster: Cluster, stream: str, grace: float | None, excuse: Callable[[str], None]) -> None:
+    def __init__(self, cluster: Cluster, stream: str, grace: float | None) -> None:
         self._cluster = cluster
         self._stream = stream
         self._grace = grace
-        self._excuse = excuse
 
     def arrive(self) -> None:
         """It attaches."""
-        self._cluster.add("owner readers", self._stream, 1)
+        self._cluster.add(COUNT, self._stream, 1)
 
     def leave(self, *, at_least: float = 0.0) -> None:
-        """It detaches; who was asked to leave has so many seconds to come back, and then is gone like anybody else."""
+        """It detaches. Who was asked to leave has so many seconds to come back, and then is gone like anybody else."""
         if at_least == inf:
-            self._excuse(self._stream)
-            self._cluster.tell(Excused(self._stream))
+            self._cluster.add(COUNT, self._stream, 1, EXCUSED)
         longer = 0.0 if self._grace is None or at_least == inf else at_least - self._grace
         if longer > 0:
             asyncio.get_running_loop().call_later(longer, self._gone)
@@ -94,7 +93,7 @@ class OwnerReader:
             self._gone()
 
     def _gone(self) -> None:
-        self._cluster.add("owner readers", self._stream, -1)
+        self._cluster.add(COUNT, self._stream, -1)
 
 
 def _nothing() -> None:

@@ -13,8 +13,8 @@ from tidegate.errors import InternalError, TidegateError
 from tidegate.observe.base import Failure, GenerationEnded, GenerationStarted, Observer
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Store
-from tidegate.stores.records import Fence
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Fence
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import Attendance
 from tidegate.streams.producer import Producer

@@ -7,9 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from tidegate.errors import StoreUnavailable
-
-from tidegate.stores.cluster import Cluster, Command
-from tidegate.stores.records import StreamRecord, Unwatch
+from tidegate.stores.cluster import Cluster, Command, Orphan
+from tidegate.stores.records import Unwatch
 
 RENEWALS = 8
 """In the time of a lease: a node that is dead is found out that much of it later at the most."""
@@ -30,7 +29,7 @@ class Membership:
         *,
         hear: Callable[[Command], None],
         lost: Callable[[str], None],
-        take_over: Callable[[StreamRecord], Awaitable[None]],
+        take_over: Callable[[Orphan], Awaitable[None]],
     ) -> None:
         self._cluster = cluster
         self._seconds = min(lease_seconds / RENEWALS, MOST_SECONDS)
@@ -73,5 +72,5 @@ class Membership:
             await asyncio.sleep(self._seconds)
 
     async def _adopt_orphans(self) -> None:
-        async for record in self._cluster.orphans():
-            await self._take_over(record)
+        async for orphan in self._cluster.orphans():
+            await self._take_over(orphan)

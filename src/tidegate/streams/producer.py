@@ -20,6 +20,7 @@ from tidegate.core.events import (
 )
 from tidegate.core.traceback import forget
 from tidegate.errors import (
+    Fenced,
     Interrupted,
     ProviderError,
     StorageFull,

@@ -28,7 +28,7 @@ a hundred too many take as much as is let in by default. Spread, so that they do
 class Place:
     """One of a limited number, given back once; as a context, at its end, unless somebody has kept it."""
 
-    __slots__ = ("_account", "_counts", "_kept")
+    __slots__ = ("_account", "_cluster", "_kept", "_what")
 
     def __init__(self, cluster: Cluster, what: Count, account: str) -> None:
         cluster.add(what, account, 1)

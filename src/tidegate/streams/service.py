@@ -34,15 +34,13 @@ from tidegate.errors import (
     Draining,
     Interrupted,
     ModelNotFound,
-    QueueFull,
     StoreUnavailable,
-    StreamEnded,
     StreamNotFound,
     TidegateError,
 )
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
-from tidegate.stores.cluster import Cancel, Cluster, Command, Excused, Moved, Revoked
+from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import OwnerReader
@@ -58,15 +56,12 @@ from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
 from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
 from tidegate.streams.summaries import summary_of
-from tidegate.streams.takeover import end_interrupted, order_of
+from tidegate.streams.takeover import Takeover
 from tidegate.streams.topics import Topics
 from tidegate.streams.turns import Turns
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
-
-AGAIN_SECONDS = 1.0
-"""Between attempts to take a stream over while the store cannot write."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -108,18 +103,18 @@ class Service:
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(
-            store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now
-        )
+        self.topics = Topics(store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self._live: dict[str, Live] = {}
         self._leases = Leases(
             store, cluster, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits
         )
+        self._takeover = Takeover(
+            store, cluster, self._live, models, self._quotas, adopt=self._leases.adopt, launch=self._launch
+        )
         self._membership = Membership(
-            cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._take_over
+            cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
         )
         self._opening: asyncio.Task[None] | None = None
-        self._retries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(
@@ -233,11 +228,7 @@ class Service:
     def _owner_reader(self, record: StreamRecord, viewer: Principal) -> OwnerReader | None:
         if record.owner != viewer.name or record.end is not None:
             return None
-        return OwnerReader(self._cluster, record.id, record.grace, self._excuse)
-
-    def _excuse(self, stream: str) -> None:
-        if isinstance(live := self._live.get(stream), Generation):
-            live.attendance.excuse()
+        return OwnerReader(self._cluster, record.id, record.grace)
 
     async def _check_guest(self, reader: Reader, guest: Principal) -> None:
         """Its token may have been revoked after it was checked, and before the reader was there to be sent away."""
@@ -424,9 +415,7 @@ class Service:
         self.topics.close()
         for model in self.models.values():
             await model.close()
-        for retry in self._retries.values():
-            retry.cancel()
-        self._retries.clear()
+        self._takeover.close()
         for live in tuple(self._live.values()):
             if isinstance(live, Leased):
                 live.let_go()
@@ -438,7 +427,7 @@ class Service:
     async def _open(self) -> None:
         orphans = await self._store.open()
         self._membership.start()
-        await asyncio.gather(*(self._take_over(record) for record in orphans))
+        await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
 
     # The other nodes
 
@@ -451,8 +440,6 @@ class Service:
                 self._lose(stream)
             case Revoked(stream):
                 self._send_guests_away(stream)
-            case Excused(stream):
-                self._excuse(stream)
 
     def _lose(self, stream: str) -> None:
         """Another node fills the stream now."""
@@ -473,7 +460,15 @@ class Service:
     ) -> Generation:
         self._cluster.hold(fence)
         generation = Generation(
-            self._store, self._cluster, fence, order, ticket, allowance, tail, observer=self._observer, clock=self._clock
+            self._store,
+            self._cluster,
+            fence,
+            order,
+            ticket,
+            allowance,
+            tail,
+            observer=self._observer,
+            clock=self._clock,
         )
         self._live[generation.stream] = generation
         self._spawn(self._run(generation, model))
@@ -483,46 +478,6 @@ class Service:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _take_over(self, record: StreamRecord) -> None:
-        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
-        try:
-            await self._recover(record)
-        except StoreUnavailable:
-            logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
-            again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._take_over_again, record)
-            self._retries[record.id] = again
-        except (StreamEnded, StreamNotFound):
-            logger.debug("stream %s has ended meanwhile", record.id)
-            self._cluster.let_go(record.id)
-
-    def _take_over_again(self, record: StreamRecord) -> None:
-        del self._retries[record.id]
-        self._spawn(self._take_over(record))
-
-    async def _recover(self, record: StreamRecord) -> None:
-        if record.id in self._live:
-            return
-        fence = await self._store.acquire(record.id)
-        tail = (await self._store.tail(record.id)).offset
-        if record.lease:
-            place = self._quotas.place(record.owner, resumed=True)
-            self._leases.adopt(fence, tail, record.lease, place)
-            logger.info("stream %s waits for its producer since offset %d", record.id, tail)
-            return
-        model = self.models.get(record.model)
-        order = await order_of(self._store, record, model)
-        ticket = _entered(model, record.owner) if order is not None else None
-        if model is None or order is None or ticket is None:
-            logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
-            await end_interrupted(self._store, fence, tail)
-            self._cluster.let_go(record.id)
-        else:
-            logger.info("stream %s is carried on from offset %d", record.id, tail)
-            # An account that is not the owner's name, but an address, is not kept: what such callers had live counts on
-            # `anonymous`, and is nothing to them when they come back.
-            allowance = self._quotas.resume(record.owner)
-            self._launch(fence, order, ticket, model, allowance, tail=tail).attendance.expect()
 
     async def _run(self, generation: Generation, model: Model) -> None:
         try:
@@ -572,10 +527,3 @@ class Service:
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
     """Who ends a stream that is another's does so as an admin or operator of the server."""
     return "client" if viewer.name == record.owner else "server"
-
-
-def _entered(model: Model | None, account: str) -> Ticket | None:
-    try:
-        return model.admission.enter(account) if model is not None else None
-    except QueueFull:
-        return None

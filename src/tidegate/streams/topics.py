@@ -17,8 +17,8 @@ from tidegate.core.principal import Principal
 from tidegate.core.topic import check_size, check_type, topic_id
 from tidegate.errors import TopicForbidden
 from tidegate.stores.base import Store
-from tidegate.stores.records import Claim, TopicRecord
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Claim, TopicRecord
 from tidegate.streams.audience import Audience, Stay
 from tidegate.streams.presence import Attender, Roll, present
 from tidegate.streams.quotas import Quotas
