@@ -95,7 +95,7 @@ async def kept(store: Ours, streams: Sequence[str]) -> list[str]:
     found: list[str] = []
     for stream in streams:
         try:
-            await store.get(stream)
+            await store.look(stream)
             found.append(stream)
         except StreamNotFound:
             pass

@@ -254,7 +254,7 @@ async def test_a_topic_is_no_stream(store: Store) -> None:
         return await answer if isinstance(answer, Future) else answer
 
     calls: list[Callable[[], object]] = [
-        lambda: store.get(ROOM),
+        lambda: store.look(ROOM),
         lambda: store.acquire(ROOM),
         lambda: store.forget(ROOM),
         lambda: store.share(Share(b"digest", ROOM, 2000)),

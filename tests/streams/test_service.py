@@ -379,8 +379,8 @@ async def test_a_reader_that_returns_in_time_saves_the_answer(engine: Engine) ->
     back = await engine.follow(stream)
     (await engine.follow(left_later)).close()
     await eventually(lambda: provider.cancelled == 1)
-    assert (await engine.store.get(left_later)).end is not None
-    assert (await engine.store.get(stream)).end is None
+    assert (await engine.store.look(left_later)).record.end is not None
+    assert (await engine.store.look(stream)).record.end is None
     back.close()
     await eventually(lambda: provider.cancelled == 2)
 
@@ -405,7 +405,7 @@ async def test_an_answer_kept_is_kept(engine: Engine) -> None:
     engine.add(provider)
     stream = await engine.start(grace=None)
     (await engine.follow(stream)).close()
-    assert (await engine.store.get(stream)).end is None
+    assert (await engine.store.look(stream)).record.end is None
 
 
 async def test_one_key_starts_one_generation(engine: Engine) -> None:

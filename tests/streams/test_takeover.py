@@ -170,9 +170,9 @@ async def test_readers_have_their_grace_to_come_back(store: Surviving) -> None:
     second = process(store, Scripted(second_play), can_continue=True)
     await second.service.open()
     async with asyncio.timeout(5):
-        while (await store.get(stream)).end is None:  # noqa: ASYNC110
+        while (await store.look(stream)).record.end is None:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    end = (await store.get(stream)).end
+    end = (await store.look(stream)).record.end
     assert isinstance(end, Cancelled)
     assert end.by == "disconnect"
 

@@ -23,7 +23,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event, Published
 from tidegate.core.fold import Status
 from tidegate.stores.cluster import Cluster
-from tidegate.stores.records import Claim, Claimed, Fence, Found, Share, StreamRecord, TopicRecord, Unwatch
+from tidegate.stores.records import Claim, Claimed, Fence, Found, Look, Share, StreamRecord, TopicRecord, Unwatch
 
 
 class Log(Protocol):
@@ -91,13 +91,11 @@ class Catalogue(Protocol):
         """Notes that a provider has been asked."""
         ...
 
-    async def get(self, stream: str) -> StreamRecord:
-        """What is known of the stream."""
+    async def look(self, stream: str) -> Look:
+        """What is known of the stream, and its tail."""
         ...
 
-    async def list(
-        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> Sequence[StreamRecord]:
+    async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
         """The owner's streams (None: everybody's), newest first, after the stream `before` in that order."""
         ...
 

@@ -12,7 +12,7 @@ from time import monotonic
 from tidegate.core.bucket import Buckets
 from tidegate.errors import StreamNotFound
 from tidegate.stores.cluster import Command, Count, Orphan
-from tidegate.stores.records import Fence, StreamRecord, Unwatch
+from tidegate.stores.records import Fence, Look, Unwatch
 from tidegate.stores.watchers import wake_all
 
 Key = tuple[Count, str]
@@ -24,9 +24,7 @@ class Nodes:
     `look` answers what is known of a stream. `clock` is in seconds.
     """
 
-    def __init__(
-        self, look: Callable[[str], Awaitable[StreamRecord]], *, clock: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, look: Callable[[str], Awaitable[Look]], *, clock: Callable[[], float] = monotonic) -> None:
         self.look = look
         self.clock = clock
         self.living: dict[str, LocalNode] = {}
@@ -131,7 +129,7 @@ class LocalNode:
                 handed_over = self._nodes.orphans.pop(stream)
                 self._nodes.held[stream] = self
                 with suppress(StreamNotFound):
-                    yield Orphan(await self._nodes.look(stream), handed_over)
+                    yield Orphan((await self._nodes.look(stream)).record, handed_over)
             self._news.clear()
             await self._news.wait()
 

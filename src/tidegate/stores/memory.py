@@ -26,6 +26,7 @@ from tidegate.stores.records import (
     Claimed,
     Fence,
     Found,
+    Look,
     Share,
     StreamRecord,
     TopicRecord,
@@ -60,6 +61,14 @@ class _Stream:
         self.charge = charge
         self.shares: dict[bytes, Share] = {}
         self.watchers: dict[object, Callable[[], None]] = {}
+
+    @property
+    def status(self) -> Status:
+        return status_of(self.record.end, running=self.record.running)
+
+    @property
+    def look(self) -> Look:
+        return Look(self.record, self.log.cursor)
 
     @property
     def base(self) -> int:
@@ -103,7 +112,7 @@ class MemoryStore:
         self._topic_history = topic_history
         self._charges = TopicCharges(self.ledger)
         self._topics = HeldTopics(max_topics, max_stored_bytes or NO_LIMIT, _nothing, may_go=_is_empty)
-        self._nodes = Nodes(self.get, clock=clock)
+        self._nodes = Nodes(self.look, clock=clock)
 
     async def open(self) -> Sequence[StreamRecord]:
         return ()
@@ -159,8 +168,8 @@ class MemoryStore:
         held = self._fenced(fence)
         held.record = msgspec.structs.replace(held.record, running=True)
 
-    async def get(self, stream: str) -> StreamRecord:
-        return self._get(stream).record
+    async def look(self, stream: str) -> Look:
+        return self._get(stream).look
 
     async def tail(self, stream: str) -> Cursor:
         return self._log(stream).cursor
@@ -179,17 +188,15 @@ class MemoryStore:
         watchers[key] = wake
         return partial(watchers.pop, key, None)
 
-    async def list(
-        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> Sequence[StreamRecord]:
+    async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
         streams = self._streams if owner is None else self._owned.get(owner, {})
-        newest_first = (held.record for held in reversed(streams.values()))
+        newest_first = reversed(streams.values())
         if before is not None:
             self._get(before)
-            for record in newest_first:
-                if record.id == before:
+            for held in newest_first:
+                if held.record.id == before:
                     break
-        wanted = (record for record in newest_first if status in (None, status_of(record.end, running=record.running)))
+        wanted = (held.look for held in newest_first if status in (None, held.status))
         return list(islice(wanted, limit))
 
     async def share(self, share: Share) -> None:

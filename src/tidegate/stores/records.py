@@ -42,6 +42,13 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What is known of a stream at one moment: its record, and the position after its last event."""
+
+    record: StreamRecord
+    tail: Cursor
+
+
 class Fence(msgspec.Struct, frozen=True):
     """The right to append to a stream, until another process takes it over and begins a new epoch."""
 

@@ -13,7 +13,7 @@ from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Store
-from tidegate.stores.records import StreamRecord
+from tidegate.stores.records import Look
 
 PAGE_ENTRIES = 4096
 PAGE_BYTES = 1 << 20
@@ -57,15 +57,15 @@ async def beginning(store: Store, stream: str) -> Cursor:
     return Cursor(found.after.epoch, 0)
 
 
-async def ended(store: Store, stream: str) -> StreamRecord:
+async def ended(store: Store, stream: str) -> Look:
     """What is known of the stream once it has an end, whoever writes it. Raises `StreamNotFound`."""
     news = asyncio.Event()
     unwatch = store.watch(stream, news.set)
     try:
-        while (record := await store.get(stream)).end is None:
+        while (found := await store.look(stream)).record.end is None:
             await news.wait()
             news.clear()
-        return record
+        return found
     finally:
         unwatch()
 

@@ -126,7 +126,7 @@ class Leases:
         live = self._live.get(stream)
         if isinstance(live, Leased):
             return await live.renew(lease)
-        record = await self._store.get(stream)
+        record = (await self._store.look(stream)).record
         if record.end is not None:
             return False
         try:

@@ -41,7 +41,7 @@ from tidegate.errors import (
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
-from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
+from tidegate.stores.records import Claim, Claimed, Fence, Look, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import OwnerReader
 from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
@@ -184,17 +184,21 @@ class Service:
         """
         return await self._leases.append(await self.record(stream, viewer), token, expected, events)
 
-    async def record(self, stream: str, viewer: Principal) -> StreamRecord:
+    async def look(self, stream: str, viewer: Principal) -> Look:
         """What is known of a stream. Raises `StreamNotFound` for another's, too."""
-        record = await self._store.get(stream)
-        if viewer.name != record.owner and viewer.stream != stream and not viewer.has("admin"):
+        found = await self._store.look(stream)
+        if viewer.name != found.record.owner and viewer.stream != stream and not viewer.has("admin"):
             raise StreamNotFound(f"there is no stream {stream[:64]!r}")
-        return record
+        return found
+
+    async def record(self, stream: str, viewer: Principal) -> StreamRecord:
+        """Its record alone."""
+        return (await self.look(stream, viewer)).record
 
     async def at_end(self, stream: str, viewer: Principal, after: Cursor | None) -> bool:
         """Whether the stream has ended and nothing follows the cursor."""
-        record = await self.record(stream, viewer)
-        return record.end is not None and after == await self._store.tail(stream)
+        found = await self.look(stream, viewer)
+        return found.record.end is not None and after == found.tail
 
     async def follow(
         self,
@@ -215,11 +219,10 @@ class Service:
         `TooManyReaders` where it has no seat yet, and `Unauthenticated` where its share token was revoked meanwhile.
         """
         with seat or self.seat(viewer) as place:
-            record = await self.record(stream, viewer)
-            tail = await self._store.tail(stream)
-            stay = Stay(viewer, transport, place, self._owner_reader(record, viewer), returns=returns)
+            found = await self.look(stream, viewer)
+            stay = Stay(viewer, transport, place, self._owner_reader(found.record, viewer), returns=returns)
             reader = self.audience.attach(
-                stream, stay, after=after, live_from=tail.offset, batch=batch, max_seconds=max_seconds
+                stream, stay, after=after, live_from=found.tail.offset, batch=batch, max_seconds=max_seconds
             )
         if viewer.stream is not None:
             await self._check_guest(reader, viewer)
@@ -253,12 +256,12 @@ class Service:
         """The error that a stream has failed with; its own status is known only where this process saw it fail."""
         if isinstance(handle.generation, Generation) and handle.generation.producer.failure is not None:
             return handle.generation.producer.failure
-        end = (await self._store.get(handle.stream)).end
+        end = (await self._store.look(handle.stream)).record.end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
     async def whole(self, stream: str, viewer: Principal) -> Whole:
         """The stream as a whole so far, to be read in pieces."""
-        return await whole_of(self._store, await self.record(stream, viewer), self._summary)
+        return await whole_of(self._store, await self.look(stream, viewer), self._summary)
 
     async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
         """The stream as a whole so far."""
@@ -294,7 +297,7 @@ class Service:
     ) -> tuple[Sequence[tuple[str, Summary]], bool]:
         """The same of everybody's, each with its owner. Who may see that is for the caller to know."""
         if before is not None:
-            await self._store.get(before)
+            await self._store.look(before)
         return await self._page(None, status, before, limit)
 
     async def tail(self, stream: str) -> Cursor:
@@ -307,8 +310,8 @@ class Service:
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
         record = await self.record(stream, viewer)
-        record = await self._end(record, _canceller(record, viewer), reason)
-        return status_of(record.end, running=record.running), await self._store.tail(stream)
+        found = await self._end(record, _canceller(record, viewer), reason)
+        return status_of(found.record.end, running=found.record.running), found.tail
 
     async def forget(self, stream: str, viewer: Principal) -> None:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
@@ -487,37 +490,32 @@ class Service:
                 del self._live[generation.stream]
                 self._cluster.let_go(generation.stream)
 
-    async def _end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> StreamRecord:
-        """Ends the stream, wherever it is filled, and answers what is known of it then.
+    async def _end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
+        """Ends the stream, wherever it is filled, and looks at it then.
 
         Raises `CancelTimeout`, and `StoreUnavailable` where nobody fills it, since the store could not write its end.
         """
-        if record.end is not None:
-            return record
         try:
             async with asyncio.timeout(self.lease_seconds + 2):
                 if (live := self._live.get(record.id)) is not None:
                     live.cancel(by, reason)
                     await asyncio.shield(live.ended)
-                record = await self._store.get(record.id)
-                if record.end is None and self._cluster.others:
+                found = await self._store.look(record.id)
+                if found.record.end is None and self._cluster.others:
                     self._cluster.tell(Cancel(record.id, by, reason))
-                    record = await ended(self._store, record.id)
+                    found = await ended(self._store, record.id)
         except TimeoutError:
             raise CancelTimeout("the stream has not ended in time; it may still do so") from None
-        if record.end is None:
+        if found.record.end is None:
             raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
-        return record
+        return found
 
     async def _page(
         self, owner: str | None, status: Status | None, before: str | None, limit: int
     ) -> tuple[Sequence[tuple[str, Summary]], bool]:
-        records = await self._store.list(owner=owner, status=status, before=before, limit=limit + 1)
-        page = [
-            (record.owner, self._summary(record, record.end, await self._store.tail(record.id)))
-            for record in records[:limit]
-        ]
-        return page, len(records) > limit
+        found = await self._store.list(owner=owner, status=status, before=before, limit=limit + 1)
+        page = [(each.record.owner, self._summary(each.record, each.record.end, each.tail)) for each in found[:limit]]
+        return page, len(found) > limit
 
     def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
         generation = self._live.get(record.id)
