@@ -6,6 +6,10 @@ TURNED_AWAY = "tidegate.turned_away"
 """Where in an ASGI scope the error is, if the connection that it came by is one too many: all it is to be told."""
 
 
+REFUSED = "tidegate.refused"
+"""Where in an ASGI scope the code of the error is that its caller was answered with."""
+
+
 class ClientDisconnected(Exception):
     """The client left while its request was read: nobody is there to be answered."""
 

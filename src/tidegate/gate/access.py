@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tidegate.core.connection import REFUSED
 from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
 from tidegate.gate.connections import Connections
@@ -39,7 +40,8 @@ _short_path = lru_cache(1024)(_path)
 class AccessMiddleware:
     """Observes `RequestDone`. Queries may hold an `access_token`, so they are never part of it.
 
-    What is known only further in is found in the scope: `tidegate.principal`, `tidegate.stream_id`, `tidegate.route`.
+    What is known only further in is found in the scope: `tidegate.principal`, `tidegate.stream_id`, `tidegate.route`,
+    `REFUSED`.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
         method=scope.get("method", "GET"),
         path=public_path(scope["path"]),
         status=status,
+        code=scope.get(REFUSED),
         duration_s=duration_s,
         principal=None if principal is None else principal.name,
         address=None if client is None else client[0],

@@ -166,7 +166,7 @@ class AuthMiddleware:
         except (RateLimited, Unavailable) as later:
             if not route.events:
                 raise
-            return answer_reconnect(scope, send, later.retry_after or 0)
+            return answer_reconnect(scope, send, later.retry_after or 0, later.code)
 
     def _admit(self, principal: Principal, scope: Scope) -> None:
         require(principal, scope[ROUTE], scope.get("path_params", {}).get("id"))

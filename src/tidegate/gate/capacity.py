@@ -6,14 +6,16 @@ import math
 
 from starlette.types import Scope, Send
 
+from tidegate.core.connection import REFUSED
 from tidegate.core.notices import CAPACITY, Reconnect
 from tidegate.core.query import parameters
 from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.dialects import native
 
 
-async def answer_reconnect(scope: Scope, send: Send, wait_s: float) -> None:
-    """200, `retry:` and `reconnect`, with so many seconds to wait."""
+async def answer_reconnect(scope: Scope, send: Send, wait_s: float, code: str) -> None:
+    """200, `retry:` and `reconnect`, with so many seconds to wait; the `code` is for the log."""
+    scope[REFUSED] = code
     as_message = ("events", "message") in parameters(scope["query_string"])
     encoder = native.MESSAGES if as_message else native.EVENTS
     body = encoder.preamble + encoder.notice(Reconnect(math.ceil(wait_s * 1000), CAPACITY))

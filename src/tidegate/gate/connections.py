@@ -101,4 +101,4 @@ def refuse(error: TidegateError, scope: Scope, send: Send) -> Awaitable[None]:
     route: Guarded = scope[ROUTE]
     if not route.events:
         raise error
-    return answer_reconnect(scope, send, error.retry_after or 0)
+    return answer_reconnect(scope, send, error.retry_after or 0, error.code)

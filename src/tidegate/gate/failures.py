@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.core.connection import ClientDisconnected, ResponseAborted
+from tidegate.core.connection import REFUSED, ClientDisconnected, ResponseAborted
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
@@ -56,6 +56,7 @@ class FailureMiddleware:
 
     def _tell(self, scope: Scope, exc: Exception, *, broken: bool) -> None:
         error = typed(exc)
+        scope[REFUSED] = error.code
         # It may name what is not there.
         error.message = masked(error.message)
         error.param = error.param and masked(error.param)

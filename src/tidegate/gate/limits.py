@@ -54,7 +54,7 @@ class LimitMiddleware:
         if self.requests is not None:
             wait_s = self._count(self.requests, principal.account, scope)
             if wait_s and route.events:
-                return answer_reconnect(scope, send, wait_s)
+                return answer_reconnect(scope, send, wait_s, RateLimited.code)
             if wait_s:
                 raise RateLimited(_refusal(self.requests), retry_after=wait_s)
         return self.app(scope, receive, send)

@@ -60,7 +60,8 @@ class ReaderLeft(msgspec.Struct, frozen=True):
 class RequestDone(msgspec.Struct, frozen=True):
     """One HTTP request and its whole answer. `status` is None where the client left before one was sent.
 
-    `address` is the client's, `stream` the one that the request was about. `quiet`: anyone may call this route, and
+    `address` is the client's, `stream` the one that the request was about, `code` that of the error it was answered
+    with; an `EventSource` that has to wait is told so with status 200. `quiet`: anyone may call this route, and
     probes and browsers do so all the time.
     """
 
@@ -72,6 +73,7 @@ class RequestDone(msgspec.Struct, frozen=True):
     principal: str | None = None
     address: str | None = None
     stream: str | None = None
+    code: str | None = None
     quiet: bool = False
 
 

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
+from tidegate.core.connection import REFUSED
 from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
 from tidegate.core.query import parameters
@@ -263,6 +264,7 @@ class Call:
     async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
         """Answers with an error, its headers added to these."""
         forget(error)
+        self._scope[REFUSED] = error.code
         await self.answer(
             msgspec.json.encode(error.body(self.request_id)),
             JSON,
@@ -272,7 +274,7 @@ class Call:
 
     def answer_reconnect(self, error: TooManyReaders) -> Awaitable[None]:
         """Tells an `EventSource`, which would give up on the error, to come back."""
-        return answer_reconnect(self._scope, self.send, error.retry_after or 0)
+        return answer_reconnect(self._scope, self.send, error.retry_after or 0, error.code)
 
     async def answer(
         self, body: bytes, content_type: str, *, status: int = 200, headers: dict[str, str] | None = None

@@ -443,7 +443,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._answering():
             self._disconnect(self.cycle)
         request_id = self._request_id() or make_request_id(self.random_bytes(16))
-        self.transport.write(refusal(error, request_id, self.server_state.default_headers))
+        self.transport.write(refusal(error, request_id, self._guest.address, self.server_state.default_headers))
         self._drop_the_rest()
 
     def _linger(self) -> None:

@@ -15,9 +15,10 @@ Field = tuple[bytes, bytes]
 log = logging.getLogger("tidegate.http")
 
 
-def refusal(error: TidegateError, request_id: str, default_headers: Sequence[Field]) -> bytes:
+def refusal(error: TidegateError, request_id: str, address: str, default_headers: Sequence[Field]) -> bytes:
     """The whole answer, after which the connection is closed. Nobody else logs it."""
-    log.info("%s: %s", error.code, error.message, extra={"fields": {"request_id": request_id}})
+    fields = {"code": error.code, "address": address, "request_id": request_id}
+    log.info("%s: %s", error.code, error.message, extra={"fields": fields})
     status, headers, body = error_response(error, request_id)
     headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
     lines = [b"%s: %s\r\n" % field for field in [*default_headers, *headers]]

@@ -335,8 +335,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _failed(self) -> None:
         close = self.conn.close_sent
         if close is not None and not self._wire.gone:
-            log.info("closed with %d: %s", close.code, close.reason)
+            self._tell(close.code, close.reason)
             self._end(close.code, close.reason)
+
+    def _tell(self, code: int, reason: str) -> None:
+        """Who is sent away for what it did is in the log."""
+        scope = cast("dict[str, Any]", self.scope)
+        fields = {"account": self._guest.account, "address": self._guest.address}
+        fields["request_id"] = scope.get("tidegate.request_id") or ""
+        log.info("closed with %d: %s", code, reason, extra={"fields": fields})
 
     # The heart
 
@@ -425,6 +432,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _close(self, code: int, reason: str = "") -> None:
         if not self._wire.gone:
+            if code not in (NORMAL, GOING_AWAY):
+                self._tell(code, reason)
             self.conn.send_close(code, reason)
             self._end(code, reason)
 
@@ -432,7 +441,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         headers = self.scope["headers"]
         known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
         request_id = known or sent_request_id(list(headers)) or make_request_id(self.random_bytes(16))
-        log.info("%s: %s", error.code, error.message, extra={"fields": {"request_id": request_id}})
+        fields = {"code": error.code, "address": self._guest.address, "request_id": request_id}
+        log.info("%s: %s", error.code, error.message, extra={"fields": fields})
         self.conn.send_response(answer_of(error, request_id, self.default_headers))
         self.handshake_complete = True
         self._end(ABNORMAL, "")
