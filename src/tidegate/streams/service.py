@@ -21,18 +21,15 @@ from tidegate.core.events import (
     Failed,
     GenerationRequest,
     Started,
-    Terminal,
 )
 from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
-from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
+from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.core.recall import recall
-from tidegate.core.topic import is_topic
 from tidegate.errors import (
     CancelTimeout,
     Draining,
-    Interrupted,
     ModelNotFound,
     StoreUnavailable,
     StreamNotFound,
@@ -44,7 +41,8 @@ from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Rev
 from tidegate.stores.records import Claim, Claimed, Fence, Look, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import OwnerReader
-from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
+from tidegate.streams.audience import Audience, Stay
+from tidegate.streams.drain import Drain
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import beginning, ended, pages
 from tidegate.streams.leased import Leased
@@ -55,7 +53,7 @@ from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
 from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
-from tidegate.streams.summaries import summary_of
+from tidegate.streams.summaries import Summaries
 from tidegate.streams.takeover import Takeover
 from tidegate.streams.topics import Topics
 from tidegate.streams.turns import Turns
@@ -105,6 +103,7 @@ class Service:
         self.audience = Audience(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
         self.topics = Topics(store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self._live: dict[str, Live] = {}
+        self._summaries = Summaries(store, self._live)
         self._leases = Leases(
             store, cluster, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits
         )
@@ -116,6 +115,7 @@ class Service:
         )
         self._opening: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._drain = Drain(store, cluster, self.audience, models, self._live, self._tasks)
 
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
@@ -261,7 +261,7 @@ class Service:
 
     async def whole(self, stream: str, viewer: Principal) -> Whole:
         """The stream as a whole so far, to be read in pieces."""
-        return await whole_of(self._store, await self.look(stream, viewer), self._summary)
+        return await whole_of(self._store, await self.look(stream, viewer), self._summaries.of)
 
     async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
         """The stream as a whole so far."""
@@ -275,7 +275,7 @@ class Service:
         It is as it was at its beginning where its log has more than `most` bytes.
         """
         await self.record(stream, viewer)
-        return await snapshot_of(self._store, stream, self._summary, most)
+        return await snapshot_of(self._store, stream, self._summaries.of, most)
 
     async def history(self, stream: str, viewer: Principal) -> AsyncGenerator[Sequence[Entry]]:
         """The log so far, page by page. Raises `StreamNotFound`."""
@@ -289,7 +289,7 @@ class Service:
         """The viewer's streams, newest first, after `before`; and whether there are more."""
         if before is not None:
             await self.record(before, viewer)
-        page, has_more = await self._page(viewer.name, status, before, limit)
+        page, has_more = await self._summaries.page(viewer.name, status, before, limit)
         return [summary for _, summary in page], has_more
 
     async def list_all(
@@ -298,7 +298,7 @@ class Service:
         """The same of everybody's, each with its owner. Who may see that is for the caller to know."""
         if before is not None:
             await self._store.look(before)
-        return await self._page(None, status, before, limit)
+        return await self._summaries.page(None, status, before, limit)
 
     async def tail(self, stream: str) -> Cursor:
         """The position after the last event of a stream, or of a topic by its id. Raises `StreamNotFound`."""
@@ -351,36 +351,7 @@ class Service:
         """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
         self.draining = True
         self._membership.adopt_no_more()
-        if self._cluster.others:
-            await self._hand_over()
-        leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
-        working = {*self._tasks, *(() if self._store.durable else leased)}
-        if working:
-            logger.info("draining: %d generations may finish for %g s", len(working), seconds)
-            await asyncio.wait(working, timeout=seconds)
-        await self._interrupt()
-        # Those of ended streams leave once they have had the end; nothing else makes the others go.
-        await self.audience.parted([reader for reader in self.audience.readers if self._has_ended(reader.stream)])
-        for reader in self.audience.readers:
-            self.audience.send_away(reader, DRAINING)
-        await self.audience.parted(self.audience.readers)
-
-    async def _hand_over(self) -> None:
-        """Another node can serve the readers, and go on with what can be gone on with: at once."""
-        for live in tuple(self._live.values()):
-            if isinstance(live, Leased) or self._is_movable(live):
-                del self._live[live.stream]
-                live.let_go()
-                await self._cluster.hand_over(live.stream)
-        for reader in self.audience.readers:
-            self.audience.send_away(reader, DRAINING)
-
-    def _is_movable(self, generation: Generation) -> bool:
-        model = self.models.get(generation.model)
-        return model is not None and (model.can_continue or not generation.producer.is_running)
-
-    def _has_ended(self, stream: str) -> bool:
-        return stream not in self._live and not is_topic(stream)
+        await self._drain.run(seconds)
 
     @property
     def store_fault(self) -> str | None:
@@ -410,7 +381,7 @@ class Service:
     async def close(self) -> None:
         """Stops what is left at once; `drain` comes first when there is time."""
         self.draining = True
-        await self._interrupt()
+        await self._drain.interrupt()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -449,14 +420,6 @@ class Service:
         if (live := self._live.pop(stream, None)) is not None:
             logger.warning("stream %s is filled by another node now", stream)
             live.let_go()
-
-    async def _interrupt(self) -> None:
-        """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
-        for live in tuple(self._live.values()):
-            if isinstance(live, Generation) or not self._store.durable:
-                live.fail(Interrupted("the server stopped before the answer was complete"))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
 
     def _launch(
         self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
@@ -509,17 +472,6 @@ class Service:
         if found.record.end is None:
             raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
         return found
-
-    async def _page(
-        self, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> tuple[Sequence[tuple[str, Summary]], bool]:
-        found = await self._store.list(owner=owner, status=status, before=before, limit=limit + 1)
-        page = [(each.record.owner, self._summary(each.record, each.record.end, each.tail)) for each in found[:limit]]
-        return page, len(found) > limit
-
-    def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
-        generation = self._live.get(record.id)
-        return summary_of(record, end, cursor, None if generation is None else generation.position)
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
