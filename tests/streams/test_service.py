@@ -620,7 +620,7 @@ async def test_closing_ends_everything_at_once(engine: Engine) -> None:
 
 async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that cannot wait for it any longer, and is opened again, serves its caller as before."""
-    monkeypatch.setattr("tidegate.streams.service.PARTING_SECONDS", 0.01)
+    monkeypatch.setattr("tidegate.streams.drain.PARTING_SECONDS", 0.01)
     let_go = asyncio.Event()
 
     async def cling(request: GenerationRequest, sink: Sink) -> None:
