@@ -87,7 +87,7 @@ def test_what_is_no_json_does_no_harm(text: bytes, size: int) -> None:
 
 
 # What closes more than was opened is not looked at any further.
-@given(st.text(st.characters(exclude_characters="]}")), st.integers(0, 10))
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="]}")), st.integers(0, 10))
 def test_utf8_is_looked_at_across_slices(text: str, cut: int) -> None:
     """A character that two slices share is whole; one that breaks off is not."""
     whole = b" " * (SLICE - cut) + text.encode()

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tidegate.core.steps import Pace, Steps, finished, slices
-from tidegate.transports.turns import TURN_SECONDS, WOKEN, Shares, Turns, in_turns
+from tidegate.transports.turns import MOST_KEPT, TURN_SECONDS, WOKEN, Shares, Turns, in_turns
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +99,14 @@ async def test_who_comes_new_has_not_saved_up() -> None:
     shares.charge("new", 1.0)
     assert shares.is_ahead("new")
     assert not shares.is_ahead("old")
+
+
+def test_accounts_are_not_kept_for_ever() -> None:
+    """Whoever has many addresses makes nobody remember all of them."""
+    shares = Shares()
+    for n in range(3 * MOST_KEPT):
+        shares.charge(f"address:{n}", 0.1)
+    assert len(shares._had) <= MOST_KEPT
 
 
 def test_each_loop_has_its_turns() -> None:

@@ -18,6 +18,10 @@ T = TypeVar("T")
 TURN_SECONDS = 0.005
 """For all of them together, in each turn of the loop; a step takes as much again at the most."""
 
+MOST_KEPT = 4096
+"""Accounts of which it is known what they have had while others waited. Those that are not ahead need not be known; if
+there are very many others, all begin anew."""
+
 WOKEN = 2
 """Of those that wait, in each turn. Each takes a step at the least: nobody is kept away by those who come later."""
 
@@ -58,6 +62,9 @@ class Shares:
 
     def charge(self, account: str, seconds: float) -> None:
         self._had[account] = self.of(account) + seconds
+        if len(self._had) > MOST_KEPT:
+            ahead = {each: had for each, had in self._had.items() if had > self._served}
+            self._had = ahead if len(ahead) <= MOST_KEPT // 2 else {}
 
     def clear(self) -> None:
         """Nobody waits: what was had is forgotten."""
