@@ -157,6 +157,26 @@ async def test_what_another_holds_is_lost(pair: Pair) -> None:
     assert list(await pair.far.renew()) == []
 
 
+async def test_what_has_come_back_is_not_lost(pair: Pair) -> None:
+    """A stream that was another's for a moment, and is this node's again, is nobody else's."""
+    fence = await pair.create("gen_1")
+    for node in (pair.near, pair.far, pair.near):
+        node.hold(fence)
+        assert node.holds("gen_1")
+    assert not pair.far.holds("gen_1")
+    assert list(await pair.near.renew()) == []
+    assert list(await pair.far.renew()) == ["gen_1"]
+
+
+async def test_who_was_taken_for_dead_is_offered_what_is_left(pair: Pair) -> None:
+    """Where no other has taken it."""
+    pair.near.hold(await pair.create("gen_1"))
+    await pair.pass_time(LEASE + 1, pair.far)
+    await pair.far.leave()
+    await pair.near.renew()
+    assert await offered(pair.near) == ["gen_1"]
+
+
 async def test_they_take_from_the_same_buckets(pair: Pair) -> None:
     """What one node has let through is not let through by the other."""
     near, far = (node.buckets("requests", 1.0, 2) for node in (pair.near, pair.far))

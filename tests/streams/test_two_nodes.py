@@ -235,6 +235,20 @@ async def test_a_producer_goes_on_at_either_node(nodes: Nodes) -> None:
     assert (await nodes.far.service.snapshot(stream, ANNA)).text == "1234"
 
 
+async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None:
+    """That it was elsewhere for a moment makes nobody let go of it later; then its silence ends it, as ever."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    for offset, engine in enumerate((nodes.far, nodes.near), start=1):
+        await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
+    assert list(await nodes.near.cluster.renew()) == []
+    await asyncio.sleep(LEASE / 2)
+    assert nodes.near.cluster.holds(stream)
+    assert stream in nodes.near.service._live
+    assert stream not in nodes.far.service._live
+    assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
 async def test_a_producer_that_is_silent_is_ended_once(nodes: Nodes) -> None:
     """By whichever node heard it last."""
     stream, token = await nodes.near.service.open_leased({}, owner=ANNA)

@@ -75,6 +75,10 @@ class Cluster(Protocol):
         """This node fills the stream from now on."""
         ...
 
+    def holds(self, stream: str) -> bool:
+        """Whether this node does so, as far as it knows."""
+        ...
+
     def let_go(self, stream: str) -> None:
         """It does so no more: the stream has ended, or is another's."""
         ...

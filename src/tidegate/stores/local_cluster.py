@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from time import monotonic
 
@@ -62,6 +61,11 @@ class Nodes:
         for node in self.living.values():
             node.offer(stream)
 
+    def clear(self) -> None:
+        """The store is closed: what it has when it is opened again it will say itself."""
+        self.held.clear()
+        self.orphans.clear()
+
     def changed(self, key: Key) -> None:
         if watchers := self.watchers.get(key):
             wake_all(f"the count of {key[0]}", watchers)
@@ -91,6 +95,12 @@ class LocalNode:
         if before is not None and before is not self:
             before.lose(fence.stream)
         self._nodes.held[fence.stream] = self
+        if fence.stream in self._lost:
+            # It had gone elsewhere, and has come back.
+            self._lost.remove(fence.stream)
+
+    def holds(self, stream: str) -> bool:
+        return self._nodes.held.get(stream) is self
 
     def let_go(self, stream: str) -> None:
         if self._nodes.held.get(stream) is self:
@@ -105,6 +115,8 @@ class LocalNode:
         self.lives_until = now + self._lease_seconds
         if self.node not in self._nodes.living:
             self._nodes.living[self.node] = self
+            for stream in tuple(self._nodes.orphans):
+                self.offer(stream)
             for key in tuple(self.parts):
                 self._nodes.changed(key)
         self._nodes.bury(now)
@@ -128,8 +140,12 @@ class LocalNode:
                     continue
                 handed_over = self._nodes.orphans.pop(stream)
                 self._nodes.held[stream] = self
-                with suppress(StreamNotFound):
-                    yield Orphan((await self._nodes.look(stream)).record, handed_over)
+                try:
+                    found = await self._nodes.look(stream)
+                except StreamNotFound:
+                    self.let_go(stream)
+                    continue
+                yield Orphan(found.record, handed_over)
             self._news.clear()
             await self._news.wait()
 

@@ -253,6 +253,7 @@ class MemoryStore:
             self._drop(held)
         for topic in self._topics:
             self._drop_topic(topic)
+        self._nodes.clear()
 
     def _get(self, stream: str) -> _Stream:
         try:

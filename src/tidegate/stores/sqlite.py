@@ -360,6 +360,7 @@ class SqliteStore:
             self._topics.close()
             self._shares.clear()
             self._accounts.close()
+            self._nodes.clear()
 
     @property
     def fault(self) -> str | None:

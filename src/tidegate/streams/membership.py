@@ -69,8 +69,14 @@ class Membership:
                     self._lost(stream)
             except StoreUnavailable as error:
                 logger.warning("node %s cannot renew what it holds: %s", self._cluster.node, error.message)
+            except Exception:
+                # A node that stopped to renew for a bug would be taken for dead.
+                logger.exception("node %s failed in renewing what it holds", self._cluster.node)
             await asyncio.sleep(self._seconds)
 
     async def _adopt_orphans(self) -> None:
         async for orphan in self._cluster.orphans():
-            await self._take_over(orphan)
+            try:
+                await self._take_over(orphan)
+            except Exception:
+                logger.exception("stream %s could not be taken over", orphan.record.id)

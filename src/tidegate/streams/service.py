@@ -411,7 +411,9 @@ class Service:
                 if (live := self._live.get(stream)) is not None:
                     live.cancel(by, reason)
             case Moved(stream):
-                self._lose(stream)
+                # It may have come back since.
+                if not self._cluster.holds(stream):
+                    self._lose(stream)
             case Revoked(stream):
                 self._send_guests_away(stream)
 

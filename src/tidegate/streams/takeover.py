@@ -59,13 +59,16 @@ class Takeover:
         self._launch = launch
         self._retries: MutableMapping[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[str] = set()
 
     async def of(self, orphan: Orphan) -> None:
         """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
         record = orphan.record
+        if record.id in self._live or record.id in self._under_way:
+            return
+        self._under_way.add(record.id)
         try:
-            if record.id not in self._live:
-                await self._recover(orphan)
+            await self._recover(orphan)
         except StoreUnavailable:
             logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
             again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, orphan)
@@ -73,6 +76,8 @@ class Takeover:
         except (StreamEnded, StreamNotFound):
             logger.debug("stream %s has ended meanwhile", record.id)
             self._cluster.let_go(record.id)
+        finally:
+            self._under_way.discard(record.id)
 
     def close(self) -> None:
         """Nothing is taken over any more."""
