@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 
@@ -14,7 +14,11 @@ from tidegate.stores.cluster import Command, Count, Orphan
 from tidegate.stores.records import Fence, Look, Unwatch
 from tidegate.stores.watchers import wake_all
 
-Key = tuple[Count, str]
+Parts = dict[Count, dict[str, int | dict[str, int]]]
+"""By what is counted and of which key: a number, or numbers by member. Live streams have two such each: a dict of one
+member would be most of what they take."""
+
+Watchers = tuple[Callable[[], None], ...]
 
 
 class Nodes:
@@ -29,7 +33,7 @@ class Nodes:
         self.living: dict[str, LocalNode] = {}
         self.held: dict[str, LocalNode] = {}
         self.orphans: dict[str, bool] = {}
-        self.watchers: dict[Key, dict[object, Callable[[], None]]] = {}
+        self.watchers: dict[Count, dict[str, Watchers]] = {}
         self.shared_buckets: dict[str, Buckets] = {}
 
     def join(self, node: str, lease_seconds: float) -> LocalNode:
@@ -51,8 +55,7 @@ class Nodes:
         for stream in [stream for stream, holder in self.held.items() if holder is node]:
             node.lose(stream)
             self.abandon(stream)
-        for key in tuple(node.parts):
-            self.changed(key)
+        node.tell_all()
 
     def abandon(self, stream: str, *, handed_over: bool = False) -> None:
         """Nobody holds the stream."""
@@ -66,9 +69,9 @@ class Nodes:
         self.held.clear()
         self.orphans.clear()
 
-    def changed(self, key: Key) -> None:
-        if watchers := self.watchers.get(key):
-            wake_all(f"the count of {key[0]}", watchers)
+    def changed(self, what: Count, key: str) -> None:
+        if watchers := self.watchers.get(what, {}).get(key):
+            wake_all(f"the count of {what}", dict(enumerate(watchers)))
 
 
 class LocalNode:
@@ -76,7 +79,7 @@ class LocalNode:
 
     def __init__(self, nodes: Nodes, node: str, lease_seconds: float) -> None:
         self.node = node
-        self.parts: dict[Key, dict[str, int]] = {}
+        self.parts: Parts = {}
         self.lives_until = nodes.clock() + lease_seconds
         self._nodes = nodes
         self._lease_seconds = lease_seconds
@@ -117,8 +120,7 @@ class LocalNode:
             self._nodes.living[self.node] = self
             for stream in tuple(self._nodes.orphans):
                 self.offer(stream)
-            for key in tuple(self.parts):
-                self._nodes.changed(key)
+            self.tell_all()
         self._nodes.bury(now)
         lost, self._lost = self._lost, []
         return lost
@@ -165,38 +167,53 @@ class LocalNode:
         return partial(self._listeners.pop, key, None)
 
     def add(self, what: Count, key: str, change: int, member: str = "") -> None:
-        part = self.parts.setdefault((what, key), {})
-        now = part.get(member, 0) + change
-        if now:
-            part[member] = now
+        table = self.parts.setdefault(what, {})
+        part = table.get(key, 0)
+        if isinstance(part, int) and not member:
+            now: int | dict[str, int] = part + change
         else:
-            part.pop(member, None)
-            if not part:
-                del self.parts[what, key]
-        self._nodes.changed((what, key))
+            now = {"": part} if isinstance(part, int) else part
+            now[member] = now.get(member, 0) + change
+            now = {each: count for each, count in now.items() if count}
+        if now:
+            table[key] = now
+        else:
+            table.pop(key, None)
+        self._nodes.changed(what, key)
+
+    def tell_all(self) -> None:
+        """All its parts have come, or gone."""
+        for what, table in self.parts.items():
+            for key in tuple(table):
+                self._nodes.changed(what, key)
 
     def counts(self, what: Count, key: str) -> Mapping[str, int]:
-        parts = [part for node in self._nodes.living.values() if (part := node.parts.get((what, key)))]
-        if len(parts) < 2:
-            return parts[0] if parts else {}
         total: Counter[str] = Counter()
-        for part in parts:
-            total.update(part)
+        for part in self._parts_of(what, key):
+            total.update({"": part} if isinstance(part, int) else part)
         return total
 
     def total(self, what: Count, key: str) -> int:
-        return sum(self.counts(what, key).values())
+        return sum(part if isinstance(part, int) else sum(part.values()) for part in self._parts_of(what, key))
+
+    def _parts_of(self, what: Count, key: str) -> Iterator[int | dict[str, int]]:
+        for node in self._nodes.living.values():
+            if part := node.parts.get(what, {}).get(key):
+                yield part
 
     def watch(self, what: Count, key: str, wake: Callable[[], None]) -> Unwatch:
-        mark, watchers = object(), self._nodes.watchers.setdefault((what, key), {})
-        watchers[mark] = wake
-        return partial(self._unwatch, (what, key), mark)
+        table = self._nodes.watchers.setdefault(what, {})
+        table[key] = (*table.get(key, ()), wake)
+        return partial(self._unwatch, what, key, wake)
 
-    def _unwatch(self, key: Key, mark: object) -> None:
-        watchers = self._nodes.watchers.get(key, {})
-        watchers.pop(mark, None)
-        if not watchers:
-            self._nodes.watchers.pop(key, None)
+    def _unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
+        table = self._nodes.watchers.get(what, {})
+        # Each time it was watched is one: bound methods of one object are equal, and not the same.
+        left = list(table.pop(key, ()))
+        if wake in left:
+            left.remove(wake)
+        if left:
+            table[key] = tuple(left)
 
     def buckets(self, name: str, rate: float, capacity: float) -> Buckets:
         if name not in self._nodes.shared_buckets:

@@ -21,6 +21,8 @@ class Attendance:
     never. Nothing happens before the first one has come, nor after the last one was excused.
     """
 
+    __slots__ = ("_abandoned", "_cluster", "_excused", "_grace", "_present", "_stream", "_timer", "_unwatch")
+
     def __init__(self, cluster: Cluster, stream: str, grace: float | None, abandoned: Callable[[], None]) -> None:
         self._cluster = cluster
         self._stream = stream
@@ -72,6 +74,8 @@ class Attendance:
 
 class OwnerReader:
     """One of them, as `Stay` has it; `grace` is that of its stream."""
+
+    __slots__ = ("_cluster", "_grace", "_stream")
 
     def __init__(self, cluster: Cluster, stream: str, grace: float | None) -> None:
         self._cluster = cluster
