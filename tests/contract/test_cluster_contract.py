@@ -92,13 +92,17 @@ async def test_a_command_reaches_the_others(pair: Pair) -> None:
 async def test_counts_are_of_all_nodes(pair: Pair) -> None:
     """Each member's are added up; whoever watches is woken by either node's change."""
     woken: list[int] = []
-    unwatch = pair.near.watch("present", "room", lambda: woken.append(pair.near.total("present", "room")))
+
+    def wake() -> None:
+        woken.append(pair.near.total("present", "room"))
+
+    pair.near.watch("present", "room", wake)
     pair.near.add("present", "room", 2, "anna")
     pair.far.add("present", "room", 1, "anna")
     pair.far.add("present", "room", 1, "bert")
     assert dict(pair.near.counts("present", "room")) == {"anna": 3, "bert": 1}
     assert woken == [2, 3, 4]
-    unwatch()
+    pair.near.unwatch("present", "room", wake)
     pair.far.add("present", "room", -1, "bert")
     assert dict(pair.near.counts("present", "room")) == {"anna": 3}
     assert len(woken) == 3

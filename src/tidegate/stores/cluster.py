@@ -121,8 +121,15 @@ class Cluster(Protocol):
         """How many all nodes have, of all members."""
         ...
 
-    def watch(self, what: Count, key: str, wake: Callable[[], None]) -> Unwatch:
-        """Calls `wake` whenever the counts have changed, whoever has changed them."""
+    def watch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
+        """Calls `wake` whenever the counts have changed, whoever has changed them, until `unwatch` is called with it.
+
+        A function that undoes it would be kept for every live stream.
+        """
+        ...
+
+    def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
+        """Harmless where it is not watched."""
         ...
 
     def buckets(self, name: str, rate: float, capacity: float) -> Buckets:

@@ -201,14 +201,13 @@ class LocalNode:
             if part := node.parts.get(what, {}).get(key):
                 yield part
 
-    def watch(self, what: Count, key: str, wake: Callable[[], None]) -> Unwatch:
+    def watch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
         table = self._nodes.watchers.setdefault(what, {})
         table[key] = (*table.get(key, ()), wake)
-        return partial(self._unwatch, what, key, wake)
 
-    def _unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
+    def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
         table = self._nodes.watchers.get(what, {})
-        # Each time it was watched is one: bound methods of one object are equal, and not the same.
+        # Bound methods of one object are equal, and not the same.
         left = list(table.pop(key, ()))
         if wake in left:
             left.remove(wake)

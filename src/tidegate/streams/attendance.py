@@ -21,7 +21,7 @@ class Attendance:
     never. Nothing happens before the first one has come, nor after the last one was excused.
     """
 
-    __slots__ = ("_abandoned", "_cluster", "_excused", "_grace", "_present", "_stream", "_timer", "_unwatch")
+    __slots__ = ("_abandoned", "_cluster", "_excused", "_grace", "_present", "_stream", "_timer")
 
     def __init__(self, cluster: Cluster, stream: str, grace: float | None, abandoned: Callable[[], None]) -> None:
         self._cluster = cluster
@@ -30,7 +30,8 @@ class Attendance:
         self._abandoned = abandoned
         self._present, self._excused = 0, False
         self._timer: asyncio.TimerHandle | None = None
-        self._unwatch = None if grace is None else cluster.watch(COUNT, stream, self._changed)
+        if grace is not None:
+            cluster.watch(COUNT, stream, self._changed)
         self._changed()
 
     def expect(self, *, at_least: float = 0.0) -> None:
@@ -44,9 +45,7 @@ class Attendance:
         self._grace = None
         # Whoever is to be told has this object: the two would keep each other, and the request, for long.
         self._abandoned = _nothing
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
+        self._cluster.unwatch(COUNT, self._stream, self._changed)
 
     def _changed(self) -> None:
         counts = self._cluster.counts(COUNT, self._stream)

@@ -160,10 +160,10 @@ class Audience:
             if not over.done() and not self._cluster.total("readers", stream):
                 over.set_result(None)
 
-        unwatch = self._cluster.watch("readers", stream, look)
+        self._cluster.watch("readers", stream, look)
         look()
         await asyncio.wait((over,), timeout=PARTING_SECONDS)
-        unwatch()
+        self._cluster.unwatch("readers", stream, look)
 
     def dismiss(self) -> None:
         """Closes all of them at once; it was not they who wanted to go."""

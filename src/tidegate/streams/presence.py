@@ -25,7 +25,7 @@ class Roll:
         self._changed = changed
         self._told = frozenset(self._present())
         self._timer: asyncio.TimerHandle | None = None
-        self._unwatch = cluster.watch("present", topic, self._gather)
+        cluster.watch("present", topic, self._gather)
         self.readers = 0
 
     def arrive(self, principal: str) -> None:
@@ -40,7 +40,7 @@ class Roll:
 
     def close(self) -> None:
         """Nobody is to be told any more."""
-        self._unwatch()
+        self._cluster.unwatch("present", self._topic, self._gather)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
