@@ -49,6 +49,7 @@ from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
 from tidegate.stores import STORES
 from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster
 from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
@@ -75,7 +76,7 @@ class Tidegate:
 
     `models` are `python` models beside those of the settings: functions `async def answer(request)` that yield
     text or events. Without `lifespan` it starts with its first request, and what is live when the process ends
-    is not told so. Raises `ConfigError`.
+    is not told so. Several applications over one `store` are nodes: each serves all streams. Raises `ConfigError`.
     """
 
     def __init__(
@@ -84,12 +85,16 @@ class Tidegate:
         *,
         models: Mapping[str, Callable[..., Any]] | None = None,
         observer: Observer | None = None,
+        store: Store | None = None,
     ) -> None:
         own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
         observer = observer or LoggingObserver()
-        limits = _limits(settings.limits)
+        now = SteadyClock(time, _elapsed)
+        store = store or _store(settings, now)
+        cluster = store.join(f"node_{randbits(64):016x}", settings.store.lease_seconds)
+        limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
-        self.service = _service(settings, [*settings.models, *own], limits.tokens, observer)
+        self.service = _service(settings, store, cluster, [*settings.models, *own], limits.tokens, observer, now)
         self.registry = Registry(send_away=self.service.audience.send_away, now=time, random_bits=randbits)
         self.connections = Connections(settings.limits.connections_per_principal, Refusals(observer))
         self._settings = settings
@@ -179,17 +184,23 @@ class Limits(msgspec.Struct, frozen=True):
     failures: Buckets | None
 
 
-def _limits(limits: LimitSettings) -> Limits:
+def _limits(limits: LimitSettings, cluster: Cluster) -> Limits:
     requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
     return Limits(
-        Buckets(requests / MINUTE, limits.burst) if requests else None,
-        Buckets(tokens / MINUTE, tokens) if tokens else None,
-        Buckets(requests / MINUTE, limits.burst) if requests else None,
+        cluster.buckets("requests", requests / MINUTE, limits.burst) if requests else None,
+        cluster.buckets("tokens", tokens / MINUTE, tokens) if tokens else None,
+        cluster.buckets("failures", requests / MINUTE, limits.burst) if requests else None,
     )
 
 
 def _service(
-    settings: Settings, models: Sequence[ModelSettings], tokens: Buckets | None, observer: Observer
+    settings: Settings,
+    store: Store,
+    cluster: Cluster,
+    models: Sequence[ModelSettings],
+    tokens: Buckets | None,
+    observer: Observer,
+    now: Callable[[], float],
 ) -> Service:
     opened: dict[str, Model] = {}
     for model in models:
@@ -197,14 +208,15 @@ def _service(
             raise ConfigError(f"models: the name {model.name!r} is given twice")
         opened[model.name] = _model(model)
     quotas = Quotas(
+        cluster,
         generations=settings.limits.concurrent_generations,
         readers=settings.limits.readers_per_principal,
         tokens=tokens,
         clock=monotonic,
     )
-    now = SteadyClock(time, _elapsed)
     return Service(
-        _store(settings, now),
+        store,
+        cluster,
         opened,
         observer=observer,
         lease_seconds=settings.store.lease_seconds,

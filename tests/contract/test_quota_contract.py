@@ -18,8 +18,8 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Event, Published, Started, Usage
 from tidegate.core.topic import topic_id
 from tidegate.errors import StorageFull, StreamNotFound
-from tidegate.stores.base import Claim, Fence, Share, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -95,7 +95,7 @@ async def kept(store: Ours, streams: Sequence[str]) -> list[str]:
     found: list[str] = []
     for stream in streams:
         try:
-            await store.get(stream)
+            await store.look(stream)
             found.append(stream)
         except StreamNotFound:
             pass

@@ -25,8 +25,9 @@ from tidegate.errors import (
     TooLong,
     TooManyShares,
 )
-from tidegate.stores.base import MAX_SHARES, Claim, Claimed, Fence, Share, Store, StreamRecord
+from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -157,7 +158,7 @@ async def test_a_stream_ends_once(store: Store, clock: Clock) -> None:
         await appended(store, [Cancelled("client", None, Usage(0, 0, 0))], fence, 3)
     with pytest.raises(StreamEnded):
         await store.acquire("gen_1")
-    record = await store.get("gen_1")
+    record = (await store.look("gen_1")).record
     assert (record.end, record.ended_at) == (END, 1234.5)
 
 
@@ -238,7 +239,7 @@ async def test_an_idempotency_key_leads_to_its_first_stream(store: Store) -> Non
     assert await store.create(record, [Started("gen_2", "m", 1.0)], claim=claim) == Claimed("gen_1")
     assert await store.claimed(claim) == Claimed("gen_1")
     with pytest.raises(StreamNotFound):
-        await store.get("gen_2")
+        await store.look("gen_2")
 
 
 async def test_an_idempotency_key_with_another_body_is_a_conflict(store: Store) -> None:
@@ -265,9 +266,9 @@ async def test_the_list_is_the_owners_newest_first(store: Store) -> None:
     for index in range(5):
         await opened(store, f"gen_{index}", owner="anna" if index != 2 else "bert")
     page = await store.list(owner="anna", status=None, before=None, limit=2)
-    assert [record.id for record in page] == ["gen_4", "gen_3"]
+    assert [found.record.id for found in page] == ["gen_4", "gen_3"]
     page = await store.list(owner="anna", status=None, before="gen_3", limit=5)
-    assert [record.id for record in page] == ["gen_1", "gen_0"]
+    assert [found.record.id for found in page] == ["gen_1", "gen_0"]
     assert len(await store.list(owner=None, status=None, before=None, limit=10)) == 5
 
 
@@ -281,7 +282,7 @@ async def test_the_list_can_be_of_one_status(store: Store) -> None:
     await appended(store, [END], ended, 1)
     for status, fence in (("queued", queued), ("running", running), ("completed", ended)):
         found = await store.list(owner=None, status=status, before=None, limit=10)
-        assert [record.id for record in found] == [fence.stream]
+        assert [(each.record.id, each.tail) for each in found] == [(fence.stream, await store.tail(fence.stream))]
 
 
 async def test_only_what_ended_long_ago_expires(store: Store, clock: Clock) -> None:
@@ -294,9 +295,9 @@ async def test_only_what_ended_long_ago_expires(store: Store, clock: Clock) -> N
     await appended(store, [END], fresh, 1)
     assert await store.expire(150) == 1
     with pytest.raises(StreamNotFound):
-        await store.get("gen_old")
-    await store.get("gen_fresh")
-    await store.get("gen_live")
+        await store.look("gen_old")
+    await store.look("gen_fresh")
+    await store.look("gen_live")
 
 
 async def test_readers_of_a_forgotten_stream_are_woken(store: Store) -> None:
@@ -312,7 +313,7 @@ async def test_calls_on_a_stream_that_is_not_there_say_so(store: Store) -> None:
     """Every call answers a typed error for an unknown stream."""
     fence = Fence("gen_none", "aaaa")
     calls: list[Callable[[], object]] = [
-        lambda: store.get("gen_none"),
+        lambda: store.look("gen_none"),
         lambda: store.tail("gen_none"),
         lambda: read(store, "gen_none", None, 1),
         lambda: store.acquire("gen_none"),
@@ -356,7 +357,7 @@ async def test_the_end_that_completes_and_the_one_that_cancels_race_fairly(store
     with pytest.raises(OffsetMismatch):
         await appended(store, [Cancelled("client", None, Usage(0, 0, 0))], fence, 1)
     assert (await first if isinstance(first, Future) else first) == 3
-    assert (await store.get("gen_1")).end == END
+    assert (await store.look("gen_1")).record.end == END
 
 
 async def test_appends_may_follow_each_other_without_waiting(store: Store) -> None:
@@ -438,9 +439,9 @@ async def test_taking_over_may_replace_the_lease(store: Store) -> None:
     record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0, lease=b"first")
     await store.create(record, [Started("gen_1", "m", 1.0)])
     await store.acquire("gen_1")
-    assert (await store.get("gen_1")).lease == b"first"
+    assert (await store.look("gen_1")).record.lease == b"first"
     await store.acquire("gen_1", lease=b"second")
-    assert (await store.get("gen_1")).lease == b"second"
+    assert (await store.look("gen_1")).record.lease == b"second"
 
 
 async def test_a_share_is_found_by_its_digest(store: Store) -> None:
@@ -592,10 +593,10 @@ async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:
     assert isinstance(fence, Fence)
     await appended(store, [END], fence, 1)
     left = GenerationRequest(model="m", messages=messages[1:])
-    assert (await store.get("gen_1")).request == left
+    assert (await store.look("gen_1")).record.request == left
     if store.durable:
         await store.close()
         again = sqlite(Clock(), tmp_path)
         await again.open()
-        assert (await again.get("gen_1")).request == left
+        assert ((await again.look("gen_1")).record).request == left
         await again.close()

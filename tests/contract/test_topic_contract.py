@@ -19,8 +19,9 @@ from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.core.topic import topic_id
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable, StreamNotFound
-from tidegate.stores.base import Claim, Fence, Share, Store, TopicRecord
+from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, Share, TopicRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -253,7 +254,7 @@ async def test_a_topic_is_no_stream(store: Store) -> None:
         return await answer if isinstance(answer, Future) else answer
 
     calls: list[Callable[[], object]] = [
-        lambda: store.get(ROOM),
+        lambda: store.look(ROOM),
         lambda: store.acquire(ROOM),
         lambda: store.forget(ROOM),
         lambda: store.share(Share(b"digest", ROOM, 2000)),

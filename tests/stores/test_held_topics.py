@@ -6,10 +6,10 @@ import pytest
 from tidegate.core.events import Published, encode
 from tidegate.core.log import Entry, Log
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Claim
 from tidegate.stores.held_topics import OVERHEAD_BYTES, TOPIC_BYTES, HeldTopic, HeldTopics
 from tidegate.stores.ledger import Ledger
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim
 from tidegate.stores.topic_charges import TopicCharges
 
 pytestmark = pytest.mark.anyio

@@ -4,9 +4,9 @@ import pytest
 
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Claim, Fence, Share, StreamRecord
 from tidegate.stores.ledger import BLOCK_BYTES, STREAM_BYTES
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ async def test_what_is_forgotten_makes_room() -> None:
         await ended(store, f"gen_{index}", 1000)
     await store.forget("gen_1")
     await ended(store, "gen_3", 1000)
-    await store.get("gen_0")
+    await store.look("gen_0")
 
 
 async def test_what_is_being_read_goes_last() -> None:
@@ -51,9 +51,9 @@ async def test_what_is_being_read_goes_last() -> None:
     store.watch("gen_0", lambda: None)
     for index in range(1, 4):
         await ended(store, f"gen_{index}", 1000)
-    await store.get("gen_0")
+    await store.look("gen_0")
     with pytest.raises(StreamNotFound):
-        await store.get("gen_1")
+        await store.look("gen_1")
 
 
 async def test_memory_is_counted_as_it_is_taken() -> None:

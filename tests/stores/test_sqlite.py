@@ -17,7 +17,7 @@ import pytest
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, IdempotencyMismatch, InUse, StoreUnavailable, StreamNotFound
-from tidegate.stores.base import Claim, Claimed, Fence, Share, StreamRecord
+from tidegate.stores.records import Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ END = Completed("stop", Usage(1, 1, 2))
 FILLER = """
 import asyncio, sys
 from tidegate.core.events import Delta, Started
-from tidegate.stores.base import StreamRecord
+from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 async def fill(store, stream):
@@ -179,18 +179,18 @@ async def test_what_was_acknowledged_is_there_after_a_restart(store: SqliteStore
     live = await created(store, "gen_live")
     await appending(store, [Delta("d")], live, 1)
     tails = [await store.tail(stream) for stream in ("gen_ended", "gen_live")]
-    record = await store.get("gen_ended")
+    record = (await store.look("gen_ended")).record
     await store.close()
 
     again = a_store(path)
     assert [unfinished.id for unfinished in await again.open()] == ["gen_live"]
-    assert await again.get("gen_ended") == record
+    assert (await again.look("gen_ended")).record == record
     assert [await again.tail(stream) for stream in ("gen_ended", "gen_live")] == tails
     assert [await texts(again, stream) for stream in ("gen_ended", "gen_live")] == [["a", "b", "c"], ["d"]]
     assert await again.claimed(claim) == Claimed("gen_ended")
     with pytest.raises(IdempotencyMismatch):
         await again.claimed(Claim("k", b"other"))
-    assert [found.id for found in await again.list(owner="anna", status=None, before=None, limit=9)] == [
+    assert [found.record.id for found in await again.list(owner="anna", status=None, before=None, limit=9)] == [
         "gen_live",
         "gen_ended",
     ]
@@ -420,7 +420,7 @@ async def test_what_expires_while_it_is_loaded_is_whole_or_not_there(store: Sqli
     assert (expired, all(seen)) == (30, True)
     for n in range(30):
         with pytest.raises(StreamNotFound):
-            await store.get(f"gen_{n}")
+            await store.look(f"gen_{n}")
         with pytest.raises(StreamNotFound):
             store.watch(f"gen_{n}", lambda: None)
 
@@ -458,7 +458,7 @@ async def test_what_is_forgotten_takes_no_more_events(store: SqliteStore, path: 
     await store.close()
     await store.open()
     with pytest.raises(StreamNotFound):
-        await store.get("gen_1")
+        await store.look("gen_1")
 
 
 async def test_a_live_stream_that_is_damaged_is_found_at_the_start(store: SqliteStore, path: Path) -> None:
@@ -486,7 +486,7 @@ async def test_a_stream_whose_caller_goes_while_it_is_made_is_not_kept(store: Sq
             await creating
     await created(store, "gen_2", claim)
     with pytest.raises(StreamNotFound):
-        await store.get("gen_1")
+        await store.look("gen_1")
     await store.close()
     assert [record.id for record in await store.open()] == ["gen_2"]
 

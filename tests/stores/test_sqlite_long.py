@@ -11,7 +11,7 @@ from tidegate.core.events import Completed, Delta, GenerationRequest, Message, S
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
-from tidegate.stores.base import Fence, StreamRecord
+from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 from tidegate.stores.sqlite_reader import WHOLE_BYTES
 
@@ -108,9 +108,9 @@ async def test_a_list_reads_no_long_requests(tmp_path: Path) -> None:
     await store.close()
     await store.open()
     (listed,) = await store.list(owner="anna", status=None, before=None, limit=10)
-    assert listed.request is None
+    assert listed.record.request is None
     assert (await store.tail("gen_1")).offset == 2
-    found = (await store.get("gen_1")).request
+    found = (await store.look("gen_1")).record.request
     assert found is not None
     assert found.question == "q" * 100_000
     await store.close()

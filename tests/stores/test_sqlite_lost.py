@@ -12,7 +12,7 @@ from tidegate.core.events import Delta, Started
 from tidegate.core.log import Page
 from tidegate.errors import StoreUnavailable
 from tidegate.stores import sqlite_writer
-from tidegate.stores.base import Fence, StreamRecord
+from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.stores.base import Share
+from tidegate.stores.records import Share
 from tidegate.stores.sqlite_shares import Shares
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tidegate.core.events import Delta
 from tidegate.core.log import EVENT_BYTES, Log
-from tidegate.stores.base import StreamRecord
+from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite_shelf import RECORD_BYTES, Held, Shelf
 
 SIZE = RECORD_BYTES + EVENT_BYTES + 1000

@@ -10,7 +10,7 @@ import pytest
 from tidegate.core.events import Completed, Delta, Usage
 from tidegate.core.log import Log
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import StreamRecord
+from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite_rows import Row
 from tidegate.stores.sqlite_streams import Streams
 

@@ -19,8 +19,8 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published
 from tidegate.core.log import Entry, Page
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable
-from tidegate.stores.base import Claim
 from tidegate.stores.ledger import Ledger
+from tidegate.stores.records import Claim
 from tidegate.stores.sqlite import SqliteStore
 from tidegate.stores.sqlite_published import insert
 from tidegate.stores.sqlite_topics import Topics
@@ -33,7 +33,7 @@ PUBLISHER = """
 import asyncio, sys
 import msgspec
 from tidegate.core.events import Published
-from tidegate.stores.base import Claim
+from tidegate.stores.records import Claim
 from tidegate.stores.sqlite import SqliteStore
 
 async def fill(store, topic):

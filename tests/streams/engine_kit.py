@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from itertools import count
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
@@ -13,6 +14,7 @@ from tidegate.core.notices import Gap
 from tidegate.core.principal import Principal
 from tidegate.observe.base import Failure, Occurrence
 from tidegate.providers.base import Provider, Sink
+from tidegate.stores.cluster import Cluster
 from tidegate.stores.memory import MemoryStore
 from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
@@ -22,6 +24,9 @@ from tidegate.streams.service import Service
 ANNA = Principal("key:anna", frozenset({"generate", "read", "cancel"}))
 BERT = Principal("key:bert", frozenset({"generate", "read", "cancel"}))
 ADMIN = Principal("key:root", frozenset({"admin"}))
+
+
+_numbers = count()
 
 
 class Scripted:
@@ -74,13 +79,19 @@ class Engine:
         *,
         store: MemoryStore | None = None,
         lease_seconds: float = 5,
-        quotas: Quotas | None = None,
+        quotas: Callable[[Cluster], Quotas] | None = None,
     ) -> None:
         self.observer = Recorder()
         self.store = store or MemoryStore(max_generation_bytes=max_generation_bytes)
+        self.cluster = self.store.join(f"node_{next(_numbers)}", lease_seconds)
         self.models: dict[str, Model] = {}
         self.service = Service(
-            self.store, self.models, observer=self.observer, lease_seconds=lease_seconds, quotas=quotas
+            self.store,
+            self.cluster,
+            self.models,
+            observer=self.observer,
+            lease_seconds=lease_seconds,
+            quotas=quotas(self.cluster) if quotas is not None else None,
         )
 
     def add(self, provider: Provider, name: str = "m", *, can_continue: bool = False, **limits: int) -> None:

@@ -6,13 +6,13 @@ import pytest
 from engine_kit import ANNA, Engine, Scripted, eventually
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.cursor import Cursor
 from tidegate.core.events import Delta, GenerationRequest
 from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.errors import Unauthenticated
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Look
 from tidegate.streams.reader import Reader
 
 pytestmark = pytest.mark.anyio
@@ -24,17 +24,21 @@ async def hang(request: GenerationRequest, sink: Sink) -> None:
 
 
 class Slow(MemoryStore):
-    """A store whose tails are read when the test says so."""
+    """A store whose next answer, once it is `slow`, comes when the test says so."""
 
     def __init__(self) -> None:
         super().__init__(max_generation_bytes=1 << 20)
+        self.slow = False
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
 
-    async def tail(self, stream: str) -> Cursor:
-        self.asked.set()
-        await self.go_on.wait()
-        return await super().tail(stream)
+    async def look(self, stream: str) -> Look:
+        found = await super().look(stream)
+        if self.slow:
+            self.slow = False
+            self.asked.set()
+            await self.go_on.wait()
+        return found
 
 
 async def holder(engine: Engine, stream: str) -> Principal:
@@ -51,6 +55,7 @@ async def test_a_revoked_token_does_not_read_on() -> None:
     engine.add(Scripted(hang))
     stream = await engine.start()
     guest = await holder(engine, stream)
+    store.slow = True
     late = asyncio.create_task(engine.follow(stream, viewer=guest))
     await store.asked.wait()
     await engine.service.unshare(stream, ANNA)

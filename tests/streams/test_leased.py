@@ -9,8 +9,8 @@ from engine_kit import ANNA, BERT, Engine
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, Usage
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, StreamNotFound, TooLong
-from tidegate.stores.base import Claim, Fence
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence
 
 pytestmark = pytest.mark.anyio
 

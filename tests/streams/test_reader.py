@@ -10,8 +10,8 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.core.notices import Reconnect
-from tidegate.stores.base import Fence, Found, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Fence, Found, StreamRecord
 from tidegate.streams.reader import Reader
 
 pytestmark = pytest.mark.anyio

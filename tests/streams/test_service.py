@@ -37,7 +37,7 @@ from tidegate.errors import (
 )
 from tidegate.observe.base import GenerationEnded, ReaderLeft
 from tidegate.providers.base import Sink
-from tidegate.stores.base import Claim
+from tidegate.stores.records import Claim
 from tidegate.streams.quotas import Quotas
 
 pytestmark = pytest.mark.anyio
@@ -379,8 +379,8 @@ async def test_a_reader_that_returns_in_time_saves_the_answer(engine: Engine) ->
     back = await engine.follow(stream)
     (await engine.follow(left_later)).close()
     await eventually(lambda: provider.cancelled == 1)
-    assert (await engine.store.get(left_later)).end is not None
-    assert (await engine.store.get(stream)).end is None
+    assert (await engine.store.look(left_later)).record.end is not None
+    assert (await engine.store.look(stream)).record.end is None
     back.close()
     await eventually(lambda: provider.cancelled == 2)
 
@@ -405,7 +405,7 @@ async def test_an_answer_kept_is_kept(engine: Engine) -> None:
     engine.add(provider)
     stream = await engine.start(grace=None)
     (await engine.follow(stream)).close()
-    assert (await engine.store.get(stream)).end is None
+    assert (await engine.store.look(stream)).record.end is None
 
 
 async def test_one_key_starts_one_generation(engine: Engine) -> None:
@@ -620,7 +620,7 @@ async def test_closing_ends_everything_at_once(engine: Engine) -> None:
 
 async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that cannot wait for it any longer, and is opened again, serves its caller as before."""
-    monkeypatch.setattr("tidegate.streams.service.PARTING_SECONDS", 0.01)
+    monkeypatch.setattr("tidegate.streams.drain.PARTING_SECONDS", 0.01)
     let_go = asyncio.Event()
 
     async def cling(request: GenerationRequest, sink: Sink) -> None:
@@ -629,7 +629,7 @@ async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkey
         finally:
             await let_go.wait()
 
-    engine = Engine(quotas=Quotas(generations=1, clock=monotonic))
+    engine = Engine(quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
     provider = Scripted(cling)
     engine.add(provider)
     for asked in (1, 2):
@@ -645,7 +645,7 @@ class Charged:
 
     def __init__(self) -> None:
         self.bucket = Buckets(1e-9, 1000)
-        self.engine = Engine(quotas=Quotas(tokens=self.bucket, clock=lambda: 0.0))
+        self.engine = Engine(quotas=lambda cluster: Quotas(cluster, tokens=self.bucket, clock=lambda: 0.0))
 
     def left(self) -> int:
         return round(self.bucket.of(ANNA.account, 0.0).level(0.0))

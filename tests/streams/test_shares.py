@@ -7,8 +7,8 @@ import pytest
 from tidegate.core.events import Started
 from tidegate.core.principal import Principal
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Share, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Share, StreamRecord
 from tidegate.streams.shares import Shares, is_share_token
 
 pytestmark = pytest.mark.anyio

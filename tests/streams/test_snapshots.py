@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tidegate.core.events import Delta, Event, Reasoning, Started, ToolCall
 from tidegate.core.fold import Fold, Snapshot, Summary
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Fence, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.snapshots import PAGE_BYTES, PIECE_CHARACTERS, Whole
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from engine_kit import ANNA, Engine, Scripted, eventually
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest, ToolCall, Usage
 from tidegate.errors import Fenced, StoreUnavailable
 from tidegate.providers.base import Sink
-from tidegate.stores.base import Claim, Fence, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, StreamRecord
 from tidegate.streams.leased import Leased
 from tidegate.streams.quotas import Quotas
 
@@ -170,16 +170,16 @@ async def test_readers_have_their_grace_to_come_back(store: Surviving) -> None:
     second = process(store, Scripted(second_play), can_continue=True)
     await second.service.open()
     async with asyncio.timeout(5):
-        while (await store.get(stream)).end is None:  # noqa: ASYNC110
+        while (await store.look(stream)).record.end is None:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    end = (await store.get(stream)).end
+    end = (await store.look(stream)).record.end
     assert isinstance(end, Cancelled)
     assert end.by == "disconnect"
 
 
 async def test_a_store_that_cannot_write_yet_is_asked_again(store: Surviving, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full at the start delays the end; the server serves what there is meanwhile."""
-    monkeypatch.setattr("tidegate.streams.service.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("tidegate.streams.takeover.AGAIN_SECONDS", 0.01)
     play = Play()
     stream = await running(process(store, Scripted(play)), play)
     store.failures = 2
@@ -235,7 +235,7 @@ async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
 
 async def test_a_server_that_closes_keeps_no_places(store: Surviving) -> None:
     """Opened again it counts what lives on once, however often that was left and taken over."""
-    engine = Engine(store=store, quotas=Quotas(generations=1, clock=monotonic))
+    engine = Engine(store=store, quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
     claim = Claim("anna streams k", b"digest")
     await engine.service.open_leased({}, owner=ANNA, claim=claim)
     for _ in range(2):

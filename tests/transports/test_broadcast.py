@@ -14,8 +14,8 @@ from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Entry
 from tidegate.dialects.native import EVENTS
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Fence, Found, StreamRecord
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Fence, Found, StreamRecord
 from tidegate.streams.reader import Reader
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Gzip, SharedDeflate

@@ -27,7 +27,7 @@ from tidegate.gate.capacity import answer_reconnect
 from tidegate.gate.connections import Connections
 from tidegate.gate.limits import Charge, charge
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim
+from tidegate.stores.records import Claim
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
 from tidegate.transports.body import Packed, receive_body

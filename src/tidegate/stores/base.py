@@ -19,131 +19,15 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, GenerationRequest, Message, Published, Terminal
+from tidegate.core.events import Event, Published
 from tidegate.core.fold import Status
-from tidegate.core.log import Entry, Page
-from tidegate.core.notices import Gap
-from tidegate.errors import IdempotencyMismatch, TooManyShares
-from tidegate.stores.ledger import STREAM_BYTES
-
-MAX_SHARES = 100
-"""Unexpired shares of one stream: a link serves any number of people, and the store is not there to be filled up."""
-
-TOPIC_HISTORY = 1000
-"""Events kept of a topic, unless the store is told another number."""
+from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Claim, Claimed, Fence, Found, Look, Share, StreamRecord, TopicRecord, Unwatch
 
 
-class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a stream besides its log. Times are in Unix seconds, to the millisecond.
-
-    `running` says that a provider has been asked; `end` is the terminal event once there is one. `request` and
-    `grace` (as in `Attendance`) are for a process that carries the generation on; where a client fills the stream
-    itself there is no request, and `lease` is the SHA-256 of its lease's token. After the end grace and lease need not
-    be kept, and of the request what `asked_only` leaves.
-    """
-
-    id: str
-    owner: str
-    model: str
-    created_at: float
-    metadata: dict[str, str] = {}
-    running: bool = False
-    request: GenerationRequest | None = None
-    grace: float | None = None
-    lease: bytes = b""
-    end: Terminal | None = None
-    ended_at: float | None = None
-
-
-class Fence(msgspec.Struct, frozen=True):
-    """The right to append to a stream, until another process takes it over and begins a new epoch."""
-
-    stream: str
-    epoch: str
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """An idempotency key with its scope, and the digest of the body it was used with."""
-
-    key: str
-    digest: bytes
-
-
-class Claimed(msgspec.Struct, frozen=True):
-    """The answer to a claim that an earlier request with the same body has made: its stream."""
-
-    stream: str
-
-
-class Share(msgspec.Struct, frozen=True):
-    """The right to read a stream for whoever has the token with this SHA-256, until then (Unix seconds)."""
-
-    digest: bytes
-    stream: str
-    expires_at: float
-
-
-class TopicRecord(msgspec.Struct, frozen=True):
-    """Where a topic stands: its positions, and the latest event with `state`, however long ago that was.
-
-    `earliest` is just before the first event that is kept; `published_at` is the `at` of the last one.
-    """
-
-    id: str
-    tail: Cursor
-    earliest: Cursor
-    state: Entry | None
-    published_at: float | None
-
-
-Found = Page | Gap
-Unwatch = Callable[[], object]
-
-
-class Store(Protocol):
-    """Where logs live. Calls on a stream or a topic that is not there raise `StreamNotFound`.
-
-    What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
-    """
-
-    durable: bool
-    """Whether what it has acknowledged outlives the process."""
-
-    @property
-    def fault(self) -> str | None:
-        """Why nothing it takes would ever be found again, for its operator; None where that is not so."""
-        ...
-
-    async def open(self) -> Sequence[StreamRecord]:
-        """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
-
-        Raises `ConfigError` where the store can never be used as it is, `TidegateError` where another process has it.
-        """
-        ...
-
-    async def create(
-        self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
-    ) -> Fence | Claimed:
-        """Opens a stream with its first events and claims the idempotency key, both or neither.
-
-        A key that was claimed before answers `Claimed`, or raises `IdempotencyMismatch` if its body differed.
-        A key is kept as long as its stream. Raises `StorageFull`.
-        """
-        ...
-
-    async def claimed(self, claim: Claim) -> Claimed | None:
-        """Whether `create` would answer this claim with an earlier stream. Raises `IdempotencyMismatch`."""
-        ...
-
-    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
-        """Takes over the filling of a live stream: a new epoch begins at the tail and older fences are void.
-
-        `lease` replaces the record's, where it is given. Raises `StreamEnded`.
-        """
-        ...
+class Log(Protocol):
+    """The events of streams, and of topics by their ids: the hot path."""
 
     def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
         """Appends after the offset `expected` and answers with the new tail.
@@ -153,14 +37,6 @@ class Store(Protocol):
         does) `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` past `max_generation_bytes`, or `StorageFull`; then
         nothing has changed. An end is never refused for want of room.
         """
-        ...
-
-    async def mark_running(self, fence: Fence) -> None:
-        """Notes that a provider has been asked."""
-        ...
-
-    async def get(self, stream: str) -> StreamRecord:
-        """What is known of the stream."""
         ...
 
     async def tail(self, stream: str) -> Cursor:
@@ -186,9 +62,40 @@ class Store(Protocol):
         """
         ...
 
-    async def list(
-        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> Sequence[StreamRecord]:
+
+class Catalogue(Protocol):
+    """Which streams there are, whose they are, and who may read them."""
+
+    async def create(
+        self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
+    ) -> Fence | Claimed:
+        """Opens a stream with its first events and claims the idempotency key, both or neither.
+
+        A key that was claimed before answers `Claimed`, or raises `IdempotencyMismatch` if its body differed.
+        A key is kept as long as its stream. Raises `StorageFull`.
+        """
+        ...
+
+    async def claimed(self, claim: Claim) -> Claimed | None:
+        """Whether `create` would answer this claim with an earlier stream. Raises `IdempotencyMismatch`."""
+        ...
+
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        """Takes over the filling of a live stream: a new epoch begins at the tail and older fences are void.
+
+        `lease` replaces the record's, where it is given. Raises `StreamEnded`.
+        """
+        ...
+
+    async def mark_running(self, fence: Fence) -> None:
+        """Notes that a provider has been asked."""
+        ...
+
+    async def look(self, stream: str) -> Look:
+        """What is known of the stream, and its tail."""
+        ...
+
+    async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
         """The owner's streams (None: everybody's), newest first, after the stream `before` in that order."""
         ...
 
@@ -207,6 +114,10 @@ class Store(Protocol):
     async def forget(self, stream: str) -> None:
         """Drops the stream, its log, its idempotency key and its shares."""
         ...
+
+
+class Topics(Protocol):
+    """Open-ended streams that clients fill."""
 
     async def open_topic(self, topic: str) -> Cursor:
         """Makes the topic known, so that it can be read and watched, and answers its tail.
@@ -230,6 +141,32 @@ class Store(Protocol):
         """Where the topic stands."""
         ...
 
+
+class Store(Log, Catalogue, Topics, Protocol):
+    """Where logs live. Calls on a stream or a topic that is not there raise `StreamNotFound`.
+
+    What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
+    """
+
+    durable: bool
+    """Whether what it has acknowledged outlives the process, requests of live streams among it."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing it takes would ever be found again, for its operator; None where that is not so."""
+        ...
+
+    async def open(self) -> Sequence[StreamRecord]:
+        """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
+
+        Raises `ConfigError` where the store can never be used as it is, `TidegateError` where another process has it.
+        """
+        ...
+
+    def join(self, node: str, lease_seconds: float) -> Cluster:
+        """Makes this a node of those that work on the store, by a name that no other has."""
+        ...
+
     async def expire(self, before: float) -> int:
         """Forgets what ended, or was last published to and is watched by nobody, before then; answers how many.
 
@@ -238,30 +175,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Frees what the store holds."""
+        """Frees what the store holds; the last node that leaves calls it."""
         ...
-
-
-def base_of(record: StreamRecord, claim: Claim | None) -> int:
-    """What a stream is charged to its owner besides its log and its shares, in bytes."""
-    asked = 0 if record.request is None else len(msgspec.json.encode(record.request))
-    return STREAM_BYTES + asked + len(msgspec.json.encode(record.metadata)) + (len(claim.key) if claim else 0)
-
-
-def asked_only(request: GenerationRequest | None) -> GenerationRequest | None:
-    """What snapshots show of the request: its question. The rest is only for the model."""
-    if request is None or (question := request.question_json) is None:
-        return None
-    return GenerationRequest(model=request.model, messages=(Message(role="user", content=question),))
-
-
-def check_room(shares: int) -> None:
-    """Raises `TooManyShares` where a stream with so many unexpired shares can have no other."""
-    if shares >= MAX_SHARES:
-        raise TooManyShares(f"a stream has {MAX_SHARES} share tokens at the most: revoke them, or let some expire")
-
-
-def check_body(claim: Claim, digest: bytes) -> None:
-    """Raises `IdempotencyMismatch` where the key was claimed with another body, which had this digest."""
-    if claim.digest != digest:
-        raise IdempotencyMismatch("this idempotency key was used with another body", param="Idempotency-Key")

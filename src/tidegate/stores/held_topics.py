@@ -13,7 +13,7 @@ from tidegate.core.events import Event, Published
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page
 from tidegate.core.topic import topic_name
 from tidegate.errors import StorageFull, StreamNotFound
-from tidegate.stores.base import Claim, Found, TopicRecord, Unwatch, check_body
+from tidegate.stores.records import Claim, Found, TopicRecord, Unwatch, check_body
 from tidegate.stores.topic_charges import TOPIC_BYTES as OVERHEAD_BYTES
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all

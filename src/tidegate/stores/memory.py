@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice, takewhile
 from secrets import randbits
-from time import time
+from time import monotonic, time
 
 import msgspec
 
@@ -17,12 +17,16 @@ from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
 from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
-from tidegate.stores.base import (
+from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
+from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
+from tidegate.stores.local_cluster import LocalNode, Nodes
+from tidegate.stores.records import (
     TOPIC_HISTORY,
     Claim,
     Claimed,
     Fence,
     Found,
+    Look,
     Share,
     StreamRecord,
     TopicRecord,
@@ -32,8 +36,6 @@ from tidegate.stores.base import (
     check_body,
     check_room,
 )
-from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
-from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all
 
@@ -61,6 +63,14 @@ class _Stream:
         self.watchers: dict[object, Callable[[], None]] = {}
 
     @property
+    def status(self) -> Status:
+        return status_of(self.record.end, running=self.record.running)
+
+    @property
+    def look(self) -> Look:
+        return Look(self.record, self.log.cursor)
+
+    @property
     def base(self) -> int:
         """Bytes, without its log."""
         return base_of(self.record, self.claim) + SHARE_BYTES * len(self.shares)
@@ -70,7 +80,10 @@ class _Stream:
 
 
 class MemoryStore:
-    """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread."""
+    """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread.
+
+    Several applications of the process may work on it, each as a node of its own.
+    """
 
     durable = False
     fault = None
@@ -84,6 +97,7 @@ class MemoryStore:
         topic_history: int = TOPIC_HISTORY,
         max_topics: int = KEPT_TOPICS,
         now: Callable[[], float] = time,
+        clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
         self._max_bytes = max_generation_bytes
@@ -98,9 +112,13 @@ class MemoryStore:
         self._topic_history = topic_history
         self._charges = TopicCharges(self.ledger)
         self._topics = HeldTopics(max_topics, max_stored_bytes or NO_LIMIT, _nothing, may_go=_is_empty)
+        self._nodes = Nodes(self.look, clock=clock)
 
     async def open(self) -> Sequence[StreamRecord]:
         return ()
+
+    def join(self, node: str, lease_seconds: float) -> LocalNode:
+        return self._nodes.join(node, lease_seconds)
 
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
@@ -150,8 +168,8 @@ class MemoryStore:
         held = self._fenced(fence)
         held.record = msgspec.structs.replace(held.record, running=True)
 
-    async def get(self, stream: str) -> StreamRecord:
-        return self._get(stream).record
+    async def look(self, stream: str) -> Look:
+        return self._get(stream).look
 
     async def tail(self, stream: str) -> Cursor:
         return self._log(stream).cursor
@@ -170,17 +188,15 @@ class MemoryStore:
         watchers[key] = wake
         return partial(watchers.pop, key, None)
 
-    async def list(
-        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> Sequence[StreamRecord]:
+    async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
         streams = self._streams if owner is None else self._owned.get(owner, {})
-        newest_first = (held.record for held in reversed(streams.values()))
+        newest_first = reversed(streams.values())
         if before is not None:
             self._get(before)
-            for record in newest_first:
-                if record.id == before:
+            for held in newest_first:
+                if held.record.id == before:
                     break
-        wanted = (record for record in newest_first if status in (None, status_of(record.end, running=record.running)))
+        wanted = (held.look for held in newest_first if status in (None, held.status))
         return list(islice(wanted, limit))
 
     async def share(self, share: Share) -> None:
@@ -237,6 +253,7 @@ class MemoryStore:
             self._drop(held)
         for topic in self._topics:
             self._drop_topic(topic)
+        self._nodes.clear()
 
     def _get(self, stream: str) -> _Stream:
         try:

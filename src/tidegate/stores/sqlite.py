@@ -25,24 +25,26 @@ from tidegate.core.events import TERMINAL_TYPES, Event, Published, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.core.topic import is_topic
-from tidegate.errors import StoreUnavailable, StreamEnded, TidegateError
+from tidegate.errors import StoreUnavailable, StreamEnded, StreamNotFound, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
 from tidegate.stores import sqlite_reader as reader
-from tidegate.stores.base import (
+from tidegate.stores.held_topics import HeldTopic
+from tidegate.stores.ledger import SHARE_BYTES, Ledger
+from tidegate.stores.local_cluster import LocalNode, Nodes
+from tidegate.stores.records import (
     TOPIC_HISTORY,
     Claim,
     Claimed,
     Fence,
     Found,
+    Look,
     Share,
     StreamRecord,
     TopicRecord,
     Unwatch,
     asked_only,
 )
-from tidegate.stores.held_topics import HeldTopic
-from tidegate.stores.ledger import SHARE_BYTES, Ledger
 from tidegate.stores.sqlite_accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite_file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite_reader import ReadThread
@@ -108,8 +110,12 @@ class SqliteStore:
             now=now,
             new_epoch=self._new_epoch,
         )
+        self._nodes = Nodes(self.look)
         self._news: dict[Held | HeldTopic, None] = {}
         self._next_key = 1
+
+    def join(self, node: str, lease_seconds: float) -> LocalNode:
+        return self._nodes.join(node, lease_seconds)
 
     async def open(self) -> Sequence[StreamRecord]:
         loop = asyncio.get_running_loop()
@@ -232,8 +238,11 @@ class SqliteStore:
 
         await self._change(queued, partial(changes.mark_running, key=held.key), marked)
 
-    async def get(self, stream: str) -> StreamRecord:
-        return (await self._streams.found(stream)).record
+    async def look(self, stream: str) -> Look:
+        # The record last: what has ended meanwhile has its end in both.
+        tail = await self.tail(stream)
+        record = (await self._streams.found(stream)).record
+        return Look(record, tail if record.end is None else await self.tail(stream))
 
     async def tail(self, stream: str) -> Cursor:
         if is_topic(stream):
@@ -280,15 +289,17 @@ class SqliteStore:
         held.watchers[key] = wake
         return partial(held.watchers.pop, key, None)
 
-    async def list(
-        self, *, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> Sequence[StreamRecord]:
+    async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
         page = partial(reader.page, owner=owner, status=status, before=before, limit=limit)
         forgotten = self._streams.forgotten
         rows = await self._ask(page)
-        # Whoever lists streams asks for their tails next.
+        # Their tails come from what is kept of them.
         self._streams.keep(rows, forgotten)
-        return [row.record for row in rows]
+        found: list[Look] = []
+        for row in rows:
+            with suppress(StreamNotFound):
+                found.append(Look(row.record, await self.tail(row.record.id)))
+        return found
 
     async def share(self, share: Share) -> None:
         await self._change(
@@ -349,6 +360,7 @@ class SqliteStore:
             self._topics.close()
             self._shares.clear()
             self._accounts.close()
+            self._nodes.clear()
 
     @property
     def fault(self) -> str | None:

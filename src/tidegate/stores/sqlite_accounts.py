@@ -10,8 +10,8 @@ from functools import partial
 
 from tidegate.core.log import Log
 from tidegate.stores import sqlite_changes as changes
-from tidegate.stores.base import Claim, StreamRecord, base_of
 from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
+from tidegate.stores.records import Claim, StreamRecord, base_of
 from tidegate.stores.sqlite_rows import Dropped
 from tidegate.stores.sqlite_writer import Line, Write
 

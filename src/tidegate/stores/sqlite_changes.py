@@ -9,7 +9,7 @@ import msgspec
 
 from tidegate.core.events import GenerationRequest, Terminal
 from tidegate.core.fold import status_of
-from tidegate.stores.base import Claim, Claimed, Share, StreamRecord, check_room
+from tidegate.stores.records import Claim, Claimed, Share, StreamRecord, check_room
 from tidegate.stores.sqlite_reader import claimed
 from tidegate.stores.sqlite_rows import CHARGE, Dropped, Epochs, insert, not_found, request_json
 

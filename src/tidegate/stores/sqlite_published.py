@@ -11,7 +11,7 @@ import msgspec
 
 from tidegate.core.events import Published
 from tidegate.core.log import Entry, epoch_at
-from tidegate.stores.base import Claim
+from tidegate.stores.records import Claim
 from tidegate.stores.sqlite_rows import Epochs
 
 ROWS = (64, 16, 4, 1)

@@ -16,7 +16,7 @@ from tidegate.core.fold import Status
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page, epoch_at, knows
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
-from tidegate.stores.base import Claim, Claimed, Found, Share, check_body
+from tidegate.stores.records import Claim, Claimed, Found, Share, check_body
 from tidegate.stores.sqlite_file import unavailable
 from tidegate.stores.sqlite_rows import (
     CHARGE,

@@ -14,8 +14,8 @@ from tidegate.core.events import Event, GenerationRequest, Terminal, decode
 from tidegate.core.fold import status_of
 from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Claim, StreamRecord
 from tidegate.stores.ledger import SHARE_BYTES, STREAM_BYTES
+from tidegate.stores.records import Claim, StreamRecord
 
 Epochs = Sequence[tuple[str, int]]
 

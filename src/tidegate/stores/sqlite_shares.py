@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tidegate.stores import sqlite_reader as reader
-from tidegate.stores.base import Share
+from tidegate.stores.records import Share
 from tidegate.stores.sqlite_streams import Ask
 
 KEPT_SHARES = 1024

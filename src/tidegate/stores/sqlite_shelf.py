@@ -8,7 +8,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES, Event, encode
 from tidegate.core.log import EVENT_BYTES, Entry, Log, begin_epoch, excess
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
-from tidegate.stores.base import StreamRecord
+from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite_accounts import LiveCharge
 from tidegate.stores.sqlite_rows import not_found
 from tidegate.stores.sqlite_writer import Line

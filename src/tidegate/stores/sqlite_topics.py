@@ -17,9 +17,9 @@ from tidegate.core.topic import is_topic
 from tidegate.errors import StoreUnavailable, TidegateError
 from tidegate.stores import sqlite_changes as changes
 from tidegate.stores import sqlite_published as published
-from tidegate.stores.base import Claim, Found, Unwatch, check_body
 from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
 from tidegate.stores.ledger import FULL, Ledger
+from tidegate.stores.records import Claim, Found, Unwatch, check_body
 from tidegate.stores.sqlite_published import PublishedRow
 from tidegate.stores.sqlite_streams import Ask, heard
 from tidegate.stores.sqlite_writer import Line, Write

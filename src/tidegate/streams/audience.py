@@ -1,4 +1,4 @@
-"""Everybody who is attached to a stream of this process: counted, told when to go, waited for."""
+"""Everybody who is attached to a stream at this node: counted, told when to go, waited for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tidegate.core.notices import AGE, DRAINING, TOKEN_EXPIRED, Reconnect
 from tidegate.core.principal import LONGEST_SECONDS, Principal
 from tidegate.observe.base import Observer, ReaderAttached, ReaderLeft
 from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 
@@ -28,7 +29,7 @@ RETURN_SECONDS = 10.0
 
 
 class Attending(Protocol):
-    """What has to know that a reader comes and goes: `Attendance`, or a topic's roll."""
+    """What has to know that a reader comes and goes: `OwnerReader`, or a topic's roll."""
 
     def arrive(self) -> None: ...
 
@@ -67,6 +68,7 @@ class Audience:
     def __init__(
         self,
         store: Store,
+        cluster: Cluster,
         *,
         observer: Observer,
         now: Callable[[], float],
@@ -74,6 +76,7 @@ class Audience:
         random_bits: Callable[[int], int],
     ) -> None:
         self._store = store
+        self._cluster = cluster
         self._observer = observer
         self._now = now
         self._clock = clock
@@ -111,6 +114,7 @@ class Audience:
         reader = Reader(self._store, stream, after=after, live_from=live_from, batch=batch, on_close=self._on_left)
         stay.seat.keep()
         self._stays[reader] = stay
+        self._cluster.add("readers", stream, 1)
         self._limit(reader, stay, max_seconds)
         if stay.attendance is not None:
             stay.attendance.arrive()
@@ -148,6 +152,19 @@ class Audience:
             await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
             self._partings.remove(parting)
 
+    async def parted_everywhere(self, stream: str) -> None:
+        """Waits until nobody reads the stream on any node, but not for long."""
+        over = asyncio.get_running_loop().create_future()
+
+        def look() -> None:
+            if not over.done() and not self._cluster.total("readers", stream):
+                over.set_result(None)
+
+        self._cluster.watch("readers", stream, look)
+        look()
+        await asyncio.wait((over,), timeout=PARTING_SECONDS)
+        self._cluster.unwatch("readers", stream, look)
+
     def dismiss(self) -> None:
         """Closes all of them at once; it was not they who wanted to go."""
         for reader, stay in tuple(self._stays.items()):
@@ -170,6 +187,7 @@ class Audience:
         if stay.timer is not None:
             stay.timer.cancel()
         stay.seat.give_back()
+        self._cluster.add("readers", reader.stream, -1)
         for parting in self._partings:
             parting.left(reader)
         if stay.attendance is not None:

@@ -12,7 +12,9 @@ from tidegate.core.events import Cancelled, CancelledBy, Completed, Failed, Gene
 from tidegate.errors import InternalError, TidegateError
 from tidegate.observe.base import Failure, GenerationEnded, GenerationStarted, Observer
 from tidegate.providers.base import Provider
-from tidegate.stores.base import Fence, Store
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Fence
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import Attendance
 from tidegate.streams.producer import Producer
@@ -36,6 +38,7 @@ class Generation:
     def __init__(
         self,
         store: Store,
+        cluster: Cluster,
         fence: Fence,
         order: Order,
         ticket: Ticket,
@@ -47,9 +50,10 @@ class Generation:
     ) -> None:
         self.stream = fence.stream
         self.owner = order.owner
+        self.model = order.request.model
         self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock)
         self.ticket = ticket
-        self.attendance = Attendance(order.grace, self._abandoned)
+        self.attendance = Attendance(cluster, fence.stream, order.grace, self._abandoned)
         self._allowance = allowance
         self._store = store
         self._fence = fence
@@ -78,7 +82,8 @@ class Generation:
             await self._take_turn(provider)
             end = await self.producer.ended
             usage = end.usage
-            self._note_end(end)
+            if not self.producer.is_let_go:
+                self._note_end(end)
         finally:
             self._allowance.settle((usage or self.producer.usage_so_far()).total_tokens)
 
@@ -90,6 +95,11 @@ class Generation:
     def fail(self, error: TidegateError) -> None:
         """Ends the stream as `failed`, unless it has another end already."""
         self.producer.fail(error)
+        self.ticket.turn.set()
+
+    def let_go(self) -> None:
+        """Stops without an end: another node fills the stream from now on, or is about to."""
+        self.producer.let_go()
         self.ticket.turn.set()
 
     async def _take_turn(self, provider: Provider) -> None:

@@ -13,6 +13,7 @@ from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Store
+from tidegate.stores.records import Look
 
 PAGE_ENTRIES = 4096
 PAGE_BYTES = 1 << 20
@@ -54,6 +55,19 @@ async def beginning(store: Store, stream: str) -> Cursor:
     if isinstance(found, Gap):
         raise StreamNotFound(f"there is no stream {stream[:64]!r}")
     return Cursor(found.after.epoch, 0)
+
+
+async def ended(store: Store, stream: str) -> Look:
+    """What is known of the stream once it has an end, whoever writes it. Raises `StreamNotFound`."""
+    news = asyncio.Event()
+    unwatch = store.watch(stream, news.set)
+    try:
+        while (found := await store.look(stream)).record.end is None:
+            await news.wait()
+            news.clear()
+        return found
+    finally:
+        unwatch()
 
 
 async def holds(store: Store, stream: str, after: int, events: Sequence[Event]) -> bool:

@@ -30,8 +30,8 @@ from tidegate.errors import (
     TidegateError,
     TooLong,
 )
-from tidegate.stores.base import Fence, Store
-from tidegate.streams.attendance import Attendance
+from tidegate.stores.base import Store
+from tidegate.stores.records import Fence
 
 T = TypeVar("T")
 
@@ -56,7 +56,6 @@ class Leased:
         self, store: Store, fence: Fence, tail: int, lease: bytes, seconds: float, over: Callable[[Leased], None]
     ) -> None:
         self.stream = fence.stream
-        self.attendance = Attendance(None, _nobody)
         self.position: int | None = None
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
@@ -123,8 +122,8 @@ class Leased:
         """Ends the stream as `failed`, unless it has another end already."""
         self._end(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
 
-    def close(self) -> None:
-        """Lets go of it without an end: another process may take it over. For this one it is over, too."""
+    def let_go(self) -> None:
+        """Stops without an end: another process, or node, may take it over. For this one it is over, too."""
         self._timer.cancel()
         if self._ending is not None:
             self._ending.cancel()
@@ -187,7 +186,3 @@ class Leased:
             self._timer = self._loop.call_later(READ_SECONDS, self._on_timer)
         else:
             self.fail(Interrupted("the producer has not renewed its lease"))
-
-
-def _nobody() -> None:
-    pass

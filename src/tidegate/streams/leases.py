@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from hmac import compare_digest
 
 import msgspec
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event, Failed, Started
 from tidegate.core.principal import Principal
-from tidegate.errors import Fenced, Interrupted, StoreUnavailable, StreamEnded
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.errors import Fenced, Interrupted, StreamEnded
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster, Moved
+from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
 from tidegate.streams.generation import Generation
 from tidegate.streams.history import holds
 from tidegate.streams.leased import Leased, digest
@@ -35,6 +39,7 @@ class Leases:
     def __init__(
         self,
         store: Store,
+        cluster: Cluster,
         live: dict[str, Live],
         quotas: Quotas,
         *,
@@ -43,11 +48,13 @@ class Leases:
         random_bits: Callable[[int], int],
     ) -> None:
         self._store = store
+        self._cluster = cluster
         self._live = live
         self._quotas = quotas
         self._seconds = seconds
         self._now = now
         self._random_bits = random_bits
+        self._moving = asyncio.Lock()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
         """The id of a new stream and the token of its lease; see `Service.open_leased`."""
@@ -77,23 +84,41 @@ class Leases:
             offset, fresh = await live.append(token, expected, events)
         elif live is not None:
             raise Fenced("this stream is filled by its model")
+        elif record.end is None:
+            offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
-            check_taken_over(record)
             if not await holds(self._store, record.id, expected, events):
                 raise _too_late(record)
             offset = expected + len(events)
         return Appended(await self._store.position(record.id, offset), fresh)
 
-    def adopt(self, fence: Fence, tail: int, lease: bytes, place: Place) -> None:
+    def adopt(self, fence: Fence, tail: int, lease: bytes, place: Place) -> Leased:
         """Waits for the producer of a live stream, whose lease's token has this digest."""
 
         def over(leased: Leased) -> None:
             place.give_back()
             if self._live.get(leased.stream) is leased:
                 del self._live[leased.stream]
+                self._cluster.let_go(leased.stream)
 
         place.keep()
-        self._live[fence.stream] = Leased(self._store, fence, tail, lease, self._seconds, over)
+        self._cluster.hold(fence)
+        self._live[fence.stream] = leased = Leased(self._store, fence, tail, lease, self._seconds, over)
+        return leased
+
+    async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> Leased:
+        """The producer has come to another node than before, with its lease or, `anew`, with one that replaces it."""
+        async with self._moving:
+            live = self._live.get(record.id)
+            if isinstance(live, Leased):
+                return live
+            if not record.lease or not (anew or compare_digest(record.lease, lease)):
+                raise Fenced("this lease is not, or no longer, the one that fills the stream")
+            fence = await self._store.acquire(record.id, lease=lease)
+            self._cluster.hold(fence)
+            self._cluster.tell(Moved(record.id))
+            tail = (await self._store.tail(record.id)).offset
+            return self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
 
     async def _reopened(self, earlier: Claimed, token: str) -> tuple[str, str | None]:
         return earlier.stream, token if await self._renewed(earlier.stream, digest(token)) else None
@@ -102,14 +127,14 @@ class Leases:
         live = self._live.get(stream)
         if isinstance(live, Leased):
             return await live.renew(lease)
-        check_taken_over(await self._store.get(stream))
-        return False
-
-
-def check_taken_over(record: StreamRecord) -> None:
-    """Raises `StoreUnavailable` for a stream without an end that nobody fills: the store could not write one yet."""
-    if record.end is None:
-        raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
+        record = (await self._store.look(stream)).record
+        if record.end is not None:
+            return False
+        try:
+            await self._moved(record, lease, anew=True)
+        except StreamEnded:
+            return False
+        return True
 
 
 def _too_late(record: StreamRecord) -> Fenced | StreamEnded:

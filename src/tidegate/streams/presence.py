@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tidegate.core.notices import Presence
+from tidegate.stores.cluster import Cluster
 
 GATHER_SECONDS = 0.1
 """Comings and goings are told together: after a restart all of a room comes back at once, and each would be told of
@@ -14,53 +14,55 @@ each."""
 
 
 class Roll:
-    """The principals of one topic, and how many connections each has.
+    """The principals of one topic, on all nodes, and how many connections each has; `readers` are those of this node.
 
     `changed` is called with what is to be told, which is nothing where somebody came and went.
     """
 
-    def __init__(self, changed: Callable[[Presence], None]) -> None:
+    def __init__(self, cluster: Cluster, topic: str, changed: Callable[[Presence], None]) -> None:
+        self._cluster = cluster
+        self._topic = topic
         self._changed = changed
-        self._present: Counter[str] = Counter()
-        self._told: frozenset[str] = frozenset()
+        self._told = frozenset(self._present())
         self._timer: asyncio.TimerHandle | None = None
-
-    def __len__(self) -> int:
-        return len(self._present)
-
-    def present(self) -> Sequence[tuple[str, int]]:
-        """Each principal with its connections, by name."""
-        return sorted(self._present.items())
+        cluster.watch("present", topic, self._gather)
+        self.readers = 0
 
     def arrive(self, principal: str) -> None:
         """One more connection of a principal."""
-        self._present[principal] += 1
-        if self._present[principal] == 1:
-            self._gather()
+        self.readers += 1
+        self._cluster.add("present", self._topic, 1, principal)
 
     def leave(self, principal: str) -> None:
         """One less."""
-        self._present[principal] -= 1
-        if not self._present[principal]:
-            del self._present[principal]
-            self._gather()
+        self.readers -= 1
+        self._cluster.add("present", self._topic, -1, principal)
 
     def close(self) -> None:
         """Nobody is to be told any more."""
+        self._cluster.unwatch("present", self._topic, self._gather)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _present(self) -> Iterable[str]:
+        return self._cluster.counts("present", self._topic)
+
     def _gather(self) -> None:
-        if self._timer is None:
+        if self._timer is None and (not self.readers or self._told != frozenset(self._present())):
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
 
     def _tell(self) -> None:
         self._timer = None
-        present = frozenset(self._present)
+        present = frozenset(self._present())
         joined, left = present - self._told, self._told - present
         self._told = present
         self._changed(Presence(tuple(sorted(joined)), tuple(sorted(left))))
+
+
+def present(cluster: Cluster, topic: str) -> Sequence[tuple[str, int]]:
+    """Each principal of a topic with its connections, by name."""
+    return sorted(cluster.counts("present", topic).items())
 
 
 class Attender:

@@ -20,6 +20,7 @@ from tidegate.core.events import (
 )
 from tidegate.core.traceback import forget
 from tidegate.errors import (
+    Fenced,
     Interrupted,
     ProviderError,
     StorageFull,
@@ -32,7 +33,8 @@ from tidegate.errors import (
 )
 from tidegate.observe.base import Failure, Observer
 from tidegate.providers.base import Provider
-from tidegate.stores.base import Fence, Store
+from tidegate.stores.base import Store
+from tidegate.stores.records import Fence
 from tidegate.streams.inbox import Inbox
 
 HIGH_WATER = 1024
@@ -72,6 +74,7 @@ class Producer:
         self.answered: Future[TidegateError | None] = loop.create_future()
         self.ended: Future[Terminal] = loop.create_future()
         self.failure: TidegateError | None = None
+        self.is_let_go = False  # another node fills the stream
         self.pieces = request.carried.pieces if request.carried is not None else 0
         self._carried = self.pieces
         self.first_piece_at: float | None = None
@@ -138,6 +141,11 @@ class Producer:
             self.end(Completed("stop", self.usage_so_far()))
 
     @property
+    def is_running(self) -> bool:
+        """Whether the provider has been asked."""
+        return self._providing is not None
+
+    @property
     def ending(self) -> bool:
         """Whether the stream's end is decided, though the store may not have it yet."""
         return self._ending
@@ -156,6 +164,14 @@ class Producer:
         self._ending = True
         self._pending.append(terminal)
         self._flush()
+        self._stop_provider()
+
+    def let_go(self, error: TidegateError | None = None) -> None:
+        """Stops without an end, which is for another node to write."""
+        self.is_let_go = self._ending = True
+        self._pending = []
+        self.failure = self.failure or error or Fenced("another node fills this stream now")
+        self._finish(Failed(ErrorInfo(self.failure.type, self.failure.code, self.failure.message), self.usage_so_far()))
         self._stop_provider()
 
     def usage_so_far(self) -> Usage:
@@ -269,11 +285,7 @@ class Producer:
     def _lost(self, error: BaseException) -> None:
         """The stream is no longer ours to fill; whoever fills it now ends it."""
         self._observer.observe(Failure("store", error, stream=self._fence.stream))
-        self.failure = error if isinstance(error, TidegateError) else ProviderError("the store failed")
-        self._ending = True
-        self._pending = []
-        self._finish(Failed(ErrorInfo(self.failure.type, self.failure.code, self.failure.message), self.usage_so_far()))
-        self._stop_provider()
+        self.let_go(error if isinstance(error, TidegateError) else ProviderError("the store failed"))
 
     def _stop_provider(self) -> None:
         if self._providing is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -12,6 +11,7 @@ from typing import Self
 from tidegate.core.bucket import Buckets, TokenBucket
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import TokensExhausted, TooManyGenerations, TooManyReaders
+from tidegate.stores.cluster import Cluster, Count
 
 ANSWER_TOKENS = 1024
 """Reserved for an answer that names no `max_tokens`. Most are shorter; were nothing reserved, a caller could start any
@@ -28,11 +28,12 @@ a hundred too many take as much as is let in by default. Spread, so that they do
 class Place:
     """One of a limited number, given back once; as a context, at its end, unless somebody has kept it."""
 
-    __slots__ = ("_account", "_counts", "_kept")
+    __slots__ = ("_account", "_cluster", "_kept", "_what")
 
-    def __init__(self, counts: Counter[str], account: str) -> None:
-        counts[account] += 1
-        self._counts: Counter[str] | None = counts
+    def __init__(self, cluster: Cluster, what: Count, account: str) -> None:
+        cluster.add(what, account, 1)
+        self._cluster: Cluster | None = cluster
+        self._what: Count = what
         self._account = account
         self._kept = False
 
@@ -43,11 +44,9 @@ class Place:
 
     def give_back(self) -> None:
         """Harmless when repeated."""
-        counts, self._counts = self._counts, None
-        if counts is not None:
-            counts[self._account] -= 1
-            if not counts[self._account]:
-                del counts[self._account]
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            cluster.add(self._what, self._account, -1)
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +76,14 @@ class Allowance:
 
 
 class Quotas:
-    """Counts by account. 0 is no limit, and `tokens` is None where they are not limited.
+    """Counts by account, over all nodes. 0 is no limit, and `tokens` is None where they are not limited.
 
     `clock` is in seconds, `random` draws from [0, 1).
     """
 
     def __init__(
         self,
+        cluster: Cluster,
         *,
         generations: int = 0,
         readers: int = 0,
@@ -91,13 +91,12 @@ class Quotas:
         clock: Callable[[], float],
         random: Callable[[], float] = random.random,
     ) -> None:
+        self._cluster = cluster
         self._most_generations = generations
         self._most_readers = readers
         self._tokens = tokens
         self._clock = clock
         self._random = random
-        self._generations: Counter[str] = Counter()
-        self._readers: Counter[str] = Counter()
 
     def admit(self, account: str, request: GenerationRequest) -> Allowance:
         """Lets a generation in. Raises `TooManyGenerations` or `TokensExhausted`.
@@ -116,21 +115,21 @@ class Quotas:
 
     def place(self, account: str, *, resumed: bool = False) -> Place:
         """A place for a live stream. Raises `TooManyGenerations`, but not where it had one before."""
-        if not resumed and self._is_full(self._generations, self._most_generations, account):
+        if not resumed and self._is_full("generations", self._most_generations, account):
             raise TooManyGenerations(
                 f"{self._most_generations} generations of yours are live, which is the limit", retry_after=AGAIN_SECONDS
             )
-        return Place(self._generations, account)
+        return Place(self._cluster, "generations", account)
 
     def seat(self, account: str) -> Place:
         """A place for one reader. Raises `TooManyReaders`."""
-        if self._is_full(self._readers, self._most_readers, account):
+        if self._is_full("seats", self._most_readers, account):
             low, high = SEAT_AGAIN_SECONDS
             raise TooManyReaders(
                 f"{self._most_readers} readers of yours are attached, which is the limit",
                 retry_after=low + (high - low) * self._random(),
             )
-        return Place(self._readers, account)
+        return Place(self._cluster, "seats", account)
 
     def _bucket(self, account: str) -> TokenBucket | None:
         return None if self._tokens is None else self._tokens.of(account, self._clock())
@@ -146,8 +145,8 @@ class Quotas:
             )
         return wanted
 
-    def _is_full(self, counts: Counter[str], most: int, account: str) -> bool:
-        return 0 < most <= counts[account]
+    def _is_full(self, what: Count, most: int, account: str) -> bool:
+        return 0 < most <= self._cluster.total(what, account)
 
 
 def expected_tokens(request: GenerationRequest) -> int:

@@ -12,7 +12,8 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Found, Store
+from tidegate.stores.base import Store
+from tidegate.stores.records import Found
 
 READ_LIMIT = 512
 """Entries per read: bounds what one slow reader holds, and is enough to make a replay cheap."""

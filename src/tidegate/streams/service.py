@@ -21,48 +21,45 @@ from tidegate.core.events import (
     Failed,
     GenerationRequest,
     Started,
-    Terminal,
 )
 from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
-from tidegate.core.notices import DRAINING, TOKEN_EXPIRED
+from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.core.recall import recall
-from tidegate.core.topic import is_topic
 from tidegate.errors import (
     CancelTimeout,
     Draining,
-    Interrupted,
     ModelNotFound,
-    QueueFull,
     StoreUnavailable,
-    StreamEnded,
     StreamNotFound,
     TidegateError,
 )
 from tidegate.observe.base import Observer
-from tidegate.stores.base import Claim, Claimed, Fence, Store, StreamRecord
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
+from tidegate.stores.records import Claim, Claimed, Fence, Look, StreamRecord
 from tidegate.streams.admission import Ticket
-from tidegate.streams.audience import PARTING_SECONDS, Audience, Stay
+from tidegate.streams.attendance import OwnerReader
+from tidegate.streams.audience import Audience, Stay
+from tidegate.streams.drain import Drain
 from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, pages
+from tidegate.streams.history import beginning, ended, pages
 from tidegate.streams.leased import Leased
-from tidegate.streams.leases import Appended, Leases, Live, check_taken_over
+from tidegate.streams.leases import Appended, Leases, Live
+from tidegate.streams.membership import Membership
 from tidegate.streams.models import Model, has_failed, offer
 from tidegate.streams.quotas import Allowance, Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
 from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
-from tidegate.streams.summaries import summary_of
-from tidegate.streams.takeover import end_interrupted, order_of
+from tidegate.streams.summaries import Summaries
+from tidegate.streams.takeover import Takeover
 from tidegate.streams.topics import Topics
 from tidegate.streams.turns import Turns
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
-
-AGAIN_SECONDS = 1.0
-"""Between attempts to take a stream over while the store cannot write."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -80,6 +77,7 @@ class Service:
     def __init__(
         self,
         store: Store,
+        cluster: Cluster,
         models: Mapping[str, Model],
         *,
         observer: Observer,
@@ -93,21 +91,31 @@ class Service:
         self.models = models
         self.draining = False
         self._store = store
+        self._cluster = cluster
         self._observer = observer
         self.lease_seconds = lease_seconds
         self._now = now
         self._clock = clock
         self._random_bits = random_bits
-        self._quotas = quotas or Quotas(clock=clock)
+        self._quotas = quotas or Quotas(cluster, clock=clock)
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
-        self.audience = Audience(store, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(store, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
+        self.audience = Audience(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
+        self.topics = Topics(store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self._live: dict[str, Live] = {}
-        self._leases = Leases(store, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits)
+        self._summaries = Summaries(store, self._live)
+        self._leases = Leases(
+            store, cluster, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits
+        )
+        self._takeover = Takeover(
+            store, cluster, self._live, models, self._quotas, adopt=self._leases.adopt, launch=self._launch
+        )
+        self._membership = Membership(
+            cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
+        )
         self._opening: asyncio.Task[None] | None = None
-        self._retries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._drain = Drain(store, cluster, self.audience, models, self._live, self._tasks)
 
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
@@ -176,17 +184,21 @@ class Service:
         """
         return await self._leases.append(await self.record(stream, viewer), token, expected, events)
 
-    async def record(self, stream: str, viewer: Principal) -> StreamRecord:
+    async def look(self, stream: str, viewer: Principal) -> Look:
         """What is known of a stream. Raises `StreamNotFound` for another's, too."""
-        record = await self._store.get(stream)
-        if viewer.name != record.owner and viewer.stream != stream and not viewer.has("admin"):
+        found = await self._store.look(stream)
+        if viewer.name != found.record.owner and viewer.stream != stream and not viewer.has("admin"):
             raise StreamNotFound(f"there is no stream {stream[:64]!r}")
-        return record
+        return found
+
+    async def record(self, stream: str, viewer: Principal) -> StreamRecord:
+        """Its record alone."""
+        return (await self.look(stream, viewer)).record
 
     async def at_end(self, stream: str, viewer: Principal, after: Cursor | None) -> bool:
         """Whether the stream has ended and nothing follows the cursor."""
-        record = await self.record(stream, viewer)
-        return record.end is not None and after == await self._store.tail(stream)
+        found = await self.look(stream, viewer)
+        return found.record.end is not None and after == found.tail
 
     async def follow(
         self,
@@ -207,18 +219,19 @@ class Service:
         `TooManyReaders` where it has no seat yet, and `Unauthenticated` where its share token was revoked meanwhile.
         """
         with seat or self.seat(viewer) as place:
-            record = await self.record(stream, viewer)
-            tail = await self._store.tail(stream)
-            live = self._live.get(stream)
-            owns = record.owner == viewer.name
-            attendance = live.attendance if live is not None and owns else None
-            stay = Stay(viewer, transport, place, attendance, returns=returns)
+            found = await self.look(stream, viewer)
+            stay = Stay(viewer, transport, place, self._owner_reader(found.record, viewer), returns=returns)
             reader = self.audience.attach(
-                stream, stay, after=after, live_from=tail.offset, batch=batch, max_seconds=max_seconds
+                stream, stay, after=after, live_from=found.tail.offset, batch=batch, max_seconds=max_seconds
             )
         if viewer.stream is not None:
             await self._check_guest(reader, viewer)
         return reader
+
+    def _owner_reader(self, record: StreamRecord, viewer: Principal) -> OwnerReader | None:
+        if record.owner != viewer.name or record.end is not None:
+            return None
+        return OwnerReader(self._cluster, record.id, record.grace)
 
     async def _check_guest(self, reader: Reader, guest: Principal) -> None:
         """Its token may have been revoked after it was checked, and before the reader was there to be sent away."""
@@ -243,12 +256,12 @@ class Service:
         """The error that a stream has failed with; its own status is known only where this process saw it fail."""
         if isinstance(handle.generation, Generation) and handle.generation.producer.failure is not None:
             return handle.generation.producer.failure
-        end = (await self._store.get(handle.stream)).end
+        end = (await self._store.look(handle.stream)).record.end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
     async def whole(self, stream: str, viewer: Principal) -> Whole:
         """The stream as a whole so far, to be read in pieces."""
-        return await whole_of(self._store, await self.record(stream, viewer), self._summary)
+        return await whole_of(self._store, await self.look(stream, viewer), self._summaries.of)
 
     async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
         """The stream as a whole so far."""
@@ -262,7 +275,7 @@ class Service:
         It is as it was at its beginning where its log has more than `most` bytes.
         """
         await self.record(stream, viewer)
-        return await snapshot_of(self._store, stream, self._summary, most)
+        return await snapshot_of(self._store, stream, self._summaries.of, most)
 
     async def history(self, stream: str, viewer: Principal) -> AsyncGenerator[Sequence[Entry]]:
         """The log so far, page by page. Raises `StreamNotFound`."""
@@ -276,7 +289,7 @@ class Service:
         """The viewer's streams, newest first, after `before`; and whether there are more."""
         if before is not None:
             await self.record(before, viewer)
-        page, has_more = await self._page(viewer.name, status, before, limit)
+        page, has_more = await self._summaries.page(viewer.name, status, before, limit)
         return [summary for _, summary in page], has_more
 
     async def list_all(
@@ -284,8 +297,8 @@ class Service:
     ) -> tuple[Sequence[tuple[str, Summary]], bool]:
         """The same of everybody's, each with its owner. Who may see that is for the caller to know."""
         if before is not None:
-            await self._store.get(before)
-        return await self._page(None, status, before, limit)
+            await self._store.look(before)
+        return await self._summaries.page(None, status, before, limit)
 
     async def tail(self, stream: str) -> Cursor:
         """The position after the last event of a stream, or of a topic by its id. Raises `StreamNotFound`."""
@@ -296,15 +309,15 @@ class Service:
 
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
-        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), reason)
-        record = await self._store.get(stream)
-        check_taken_over(record)
-        return status_of(record.end, running=record.running), await self._store.tail(stream)
+        record = await self.record(stream, viewer)
+        found = await self._end(record, _canceller(record, viewer), reason)
+        return status_of(found.record.end, running=found.record.running), found.tail
 
     async def forget(self, stream: str, viewer: Principal) -> None:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
-        await self._end(stream, _canceller(await self.record(stream, viewer), viewer), "deleted")
-        await self.audience.parted(self.audience.of(stream))
+        record = await self.record(stream, viewer)
+        await self._end(record, _canceller(record, viewer), "deleted")
+        await self.audience.parted_everywhere(stream)
         await self._store.forget(stream)
 
     async def share(self, stream: str, viewer: Principal, ttl_seconds: int) -> tuple[str, float]:
@@ -319,6 +332,10 @@ class Service:
         """Revokes all tokens of the stream: who reads by one is sent away."""
         await self.record(stream, viewer)
         await self.shares.revoke(stream)
+        self._cluster.tell(Revoked(stream))
+        self._send_guests_away(stream)
+
+    def _send_guests_away(self, stream: str) -> None:
         for guest in self.audience.guests(stream):
             self.audience.send_away(guest, TOKEN_EXPIRED)
 
@@ -333,20 +350,8 @@ class Service:
     async def drain(self, seconds: float) -> None:
         """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
         self.draining = True
-        leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
-        working = {*self._tasks, *(() if self._store.durable else leased)}
-        if working:
-            logger.info("draining: %d generations may finish for %g s", len(working), seconds)
-            await asyncio.wait(working, timeout=seconds)
-        await self._interrupt()
-        # Those of ended streams leave once they have had the end; nothing else makes the others go.
-        await self.audience.parted([reader for reader in self.audience.readers if self._has_ended(reader.stream)])
-        for reader in self.audience.readers:
-            self.audience.send_away(reader, DRAINING)
-        await self.audience.parted(self.audience.readers)
-
-    def _has_ended(self, stream: str) -> bool:
-        return stream not in self._live and not is_topic(stream)
+        self._membership.adopt_no_more()
+        await self._drain.run(seconds)
 
     @property
     def store_fault(self) -> str | None:
@@ -376,7 +381,7 @@ class Service:
     async def close(self) -> None:
         """Stops what is left at once; `drain` comes first when there is time."""
         self.draining = True
-        await self._interrupt()
+        await self._drain.interrupt()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -384,32 +389,54 @@ class Service:
         self.topics.close()
         for model in self.models.values():
             await model.close()
-        for retry in self._retries.values():
-            retry.cancel()
-        self._retries.clear()
+        self._takeover.close()
         for live in tuple(self._live.values()):
             if isinstance(live, Leased):
-                live.close()
-        await self._store.close()
+                live.let_go()
+        await self._membership.stop()
+        if not self._cluster.others:
+            await self._store.close()
         self._opening = None
 
     async def _open(self) -> None:
         orphans = await self._store.open()
-        await asyncio.gather(*(self._take_over(record) for record in orphans))
+        self._membership.start()
+        await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
 
-    async def _interrupt(self) -> None:
-        """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
-        for live in tuple(self._live.values()):
-            if isinstance(live, Generation) or not self._store.durable:
-                live.fail(Interrupted("the server stopped before the answer was complete"))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
+    # The other nodes
+
+    def _hear(self, command: Command) -> None:
+        match command:
+            case Cancel(stream, by, reason):
+                if (live := self._live.get(stream)) is not None:
+                    live.cancel(by, reason)
+            case Moved(stream):
+                # It may have come back since.
+                if not self._cluster.holds(stream):
+                    self._lose(stream)
+            case Revoked(stream):
+                self._send_guests_away(stream)
+
+    def _lose(self, stream: str) -> None:
+        """Another node fills the stream now."""
+        if (live := self._live.pop(stream, None)) is not None:
+            logger.warning("stream %s is filled by another node now", stream)
+            live.let_go()
 
     def _launch(
         self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
     ) -> Generation:
+        self._cluster.hold(fence)
         generation = Generation(
-            self._store, fence, order, ticket, allowance, tail, observer=self._observer, clock=self._clock
+            self._store,
+            self._cluster,
+            fence,
+            order,
+            ticket,
+            allowance,
+            tail,
+            observer=self._observer,
+            clock=self._clock,
         )
         self._live[generation.stream] = generation
         self._spawn(self._run(generation, model))
@@ -420,80 +447,35 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _take_over(self, record: StreamRecord) -> None:
-        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
-        try:
-            await self._recover(record)
-        except StoreUnavailable:
-            logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
-            again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._take_over_again, record)
-            self._retries[record.id] = again
-        except (StreamEnded, StreamNotFound):
-            logger.debug("stream %s has ended meanwhile", record.id)
-
-    def _take_over_again(self, record: StreamRecord) -> None:
-        del self._retries[record.id]
-        self._spawn(self._take_over(record))
-
-    async def _recover(self, record: StreamRecord) -> None:
-        fence = await self._store.acquire(record.id)
-        tail = (await self._store.tail(record.id)).offset
-        if record.lease:
-            place = self._quotas.place(record.owner, resumed=True)
-            self._leases.adopt(fence, tail, record.lease, place)
-            logger.info("stream %s waits for its producer since offset %d", record.id, tail)
-            return
-        model = self.models.get(record.model)
-        order = await order_of(self._store, record, model)
-        ticket = _entered(model, record.owner) if order is not None else None
-        if model is None or order is None or ticket is None:
-            logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
-            await end_interrupted(self._store, fence, tail)
-        else:
-            logger.info("stream %s is carried on from offset %d", record.id, tail)
-            # An account that is not the owner's name, but an address, is not kept: what such callers had live counts on
-            # `anonymous`, and is nothing to them when they come back.
-            allowance = self._quotas.resume(record.owner)
-            self._launch(fence, order, ticket, model, allowance, tail=tail).attendance.expect()
-
     async def _run(self, generation: Generation, model: Model) -> None:
         try:
             await generation.run(model)
         finally:
             if self._live.get(generation.stream) is generation:
                 del self._live[generation.stream]
+                self._cluster.let_go(generation.stream)
 
-    async def _end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
-        generation = self._live.get(stream)
-        if generation is not None:
-            generation.cancel(by, reason)
-            try:
-                await asyncio.wait_for(asyncio.shield(generation.ended), self.lease_seconds + 2)
-            except TimeoutError:
-                raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+    async def _end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
+        """Ends the stream, wherever it is filled, and looks at it then.
 
-    async def _page(
-        self, owner: str | None, status: Status | None, before: str | None, limit: int
-    ) -> tuple[Sequence[tuple[str, Summary]], bool]:
-        records = await self._store.list(owner=owner, status=status, before=before, limit=limit + 1)
-        page = [
-            (record.owner, self._summary(record, record.end, await self._store.tail(record.id)))
-            for record in records[:limit]
-        ]
-        return page, len(records) > limit
-
-    def _summary(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
-        generation = self._live.get(record.id)
-        return summary_of(record, end, cursor, None if generation is None else generation.position)
+        Raises `CancelTimeout`, and `StoreUnavailable` where nobody fills it, since the store could not write its end.
+        """
+        try:
+            async with asyncio.timeout(self.lease_seconds + 2):
+                if (live := self._live.get(record.id)) is not None:
+                    live.cancel(by, reason)
+                    await asyncio.shield(live.ended)
+                found = await self._store.look(record.id)
+                if found.record.end is None and self._cluster.others:
+                    self._cluster.tell(Cancel(record.id, by, reason))
+                    found = await ended(self._store, record.id)
+        except TimeoutError:
+            raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+        if found.record.end is None:
+            raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
+        return found
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
     """Who ends a stream that is another's does so as an admin or operator of the server."""
     return "client" if viewer.name == record.owner else "server"
-
-
-def _entered(model: Model | None, account: str) -> Ticket | None:
-    try:
-        return model.admission.enter(account) if model is not None else None
-    except QueueFull:
-        return None

@@ -8,7 +8,8 @@ from hashlib import sha256
 
 from tidegate.core.principal import Principal
 from tidegate.errors import Unauthenticated
-from tidegate.stores.base import Share, Store
+from tidegate.stores.base import Store
+from tidegate.stores.records import Share
 
 PREFIX = "share_"
 

@@ -16,7 +16,8 @@ from tidegate.core.fold import Snapshot, Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamNotFound
-from tidegate.stores.base import Store, StreamRecord
+from tidegate.stores.base import Store
+from tidegate.stores.records import Look, StreamRecord
 from tidegate.streams.history import fold
 
 PAGE_ENTRIES = 512
@@ -118,13 +119,9 @@ class Whole:
             await asyncio.sleep(0)
 
 
-async def whole_of(store: Store, record: StreamRecord, summarise: Summarise) -> Whole:
-    """The stream of the record, as it is now."""
-    while True:
-        tail = await store.tail(record.id)
-        record, before = await store.get(record.id), record
-        if (record.end is None) == (before.end is None):
-            break
+async def whole_of(store: Store, found: Look, summarise: Summarise) -> Whole:
+    """The stream, as it was when it was looked at."""
+    record, tail = found.record, found.tail
     question = None if record.request is None else record.request.question_json
     rest = tail if record.end is None else await store.position(record.id, tail.offset - 1)
     return Whole(store, tail.offset, summarise(record, record.end, tail), rest, question)
@@ -136,7 +133,7 @@ async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int
     last = folded.last
     assert last is not None, "a stream begins with `started`"
     end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
-    record = await store.get(stream)
+    record = (await store.look(stream)).record
     question = None if record.request is None else record.request.question_json
     snapshot = Snapshot(
         **msgspec.structs.asdict(summarise(record, end, last.cursor)),

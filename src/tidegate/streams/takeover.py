@@ -2,25 +2,135 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from asyncio import Future
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Protocol
 
 import msgspec
 
 from tidegate.core.events import Carried, ErrorInfo, Failed, Usage
-from tidegate.errors import Interrupted
-from tidegate.stores.base import Fence, Store, StreamRecord
-from tidegate.streams.generation import Order
+from tidegate.errors import Interrupted, QueueFull, StoreUnavailable, StreamEnded, StreamNotFound
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster, Orphan
+from tidegate.stores.records import Fence, StreamRecord
+from tidegate.streams.admission import Ticket
+from tidegate.streams.audience import RETURN_SECONDS
+from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import fold
 from tidegate.streams.models import Model
+from tidegate.streams.quotas import Allowance, Place, Quotas
+
+AGAIN_SECONDS = 1.0
+"""Between attempts to take a stream over while the store cannot write."""
+
+logger = logging.getLogger("tidegate.streams")
 
 
-async def order_of(store: Store, record: StreamRecord, model: Model | None) -> Order | None:
+class Launch(Protocol):
+    """Begins to fill a stream here; see `Service`."""
+
+    def __call__(
+        self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
+    ) -> Generation: ...
+
+
+class Takeover:
+    """Puts what can go on into `live`: `adopt` waits for a producer, `launch` asks a provider."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        live: Mapping[str, object],
+        models: Mapping[str, Model],
+        quotas: Quotas,
+        *,
+        adopt: Callable[[Fence, int, bytes, Place], object],
+        launch: Launch,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._live = live
+        self._models = models
+        self._quotas = quotas
+        self._adopt = adopt
+        self._launch = launch
+        self._retries: MutableMapping[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[str] = set()
+
+    async def of(self, orphan: Orphan) -> None:
+        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
+        record = orphan.record
+        if record.id in self._live or record.id in self._under_way:
+            return
+        self._under_way.add(record.id)
+        try:
+            await self._recover(orphan)
+        except StoreUnavailable:
+            logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
+            again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, orphan)
+            self._retries[record.id] = again
+        except (StreamEnded, StreamNotFound):
+            logger.debug("stream %s has ended meanwhile", record.id)
+            self._cluster.let_go(record.id)
+        finally:
+            self._under_way.discard(record.id)
+
+    def close(self) -> None:
+        """Nothing is taken over any more."""
+        for retry in self._retries.values():
+            retry.cancel()
+        self._retries.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    def _again(self, orphan: Orphan) -> None:
+        del self._retries[orphan.record.id]
+        task = asyncio.get_running_loop().create_task(self.of(orphan))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _recover(self, orphan: Orphan) -> None:
+        record = orphan.record
+        fence = await self._store.acquire(record.id)
+        tail = (await self._store.tail(record.id)).offset
+        if record.lease:
+            self._adopt(fence, tail, record.lease, self._quotas.place(record.owner, resumed=True))
+            logger.info("stream %s waits for its producer since offset %d", record.id, tail)
+            return
+        model = self._models.get(record.model)
+        is_read = orphan.handed_over or self._cluster.total("owner readers", record.id) > 0
+        order = await order_of(self._store, record, model, is_read=is_read)
+        ticket = _entered(model, record.owner) if order is not None else None
+        if model is None or order is None or ticket is None:
+            logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
+            await end_interrupted(self._store, fence, tail)
+            self._cluster.let_go(record.id)
+            return
+        logger.info("stream %s is carried on from offset %d", record.id, tail)
+        # An account that is not the owner's name, but an address, is not kept: what such callers had live counts on
+        # `anonymous`, and is nothing to them when they come back.
+        generation = self._launch(fence, order, ticket, model, self._quotas.resume(record.owner), tail=tail)
+        generation.attendance.expect(at_least=RETURN_SECONDS if orphan.handed_over else 0.0)
+
+
+def _entered(model: Model | None, account: str) -> Ticket | None:
+    try:
+        return model.admission.enter(account) if model is not None else None
+    except QueueFull:
+        return None
+
+
+async def order_of(store: Store, record: StreamRecord, model: Model | None, *, is_read: bool = False) -> Order | None:
     """What is left to be generated; None where nobody can, or nobody would be there to read it.
 
-    With a grace of 0 the only caller has left together with the process. What was still queued has cost nothing yet,
-    and begins. What was running goes on from its text, where its model can do that.
+    With a grace of 0 the only caller has left together with the process, unless it `is_read` at another one. What was
+    still queued has cost nothing yet, and begins. What was running goes on from its text, where its model can do that.
     """
-    if model is None or record.request is None or record.grace == 0:
+    if model is None or record.request is None or (record.grace == 0 and not is_read):
         return None
     if not record.running:
         return Order(record.request, record.owner, record.grace)

@@ -16,9 +16,11 @@ from tidegate.core.notices import Presence, Subscribed
 from tidegate.core.principal import Principal
 from tidegate.core.topic import check_size, check_type, topic_id
 from tidegate.errors import TopicForbidden
-from tidegate.stores.base import Claim, Store, TopicRecord
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Claim, TopicRecord
 from tidegate.streams.audience import Audience, Stay
-from tidegate.streams.presence import Attender, Roll
+from tidegate.streams.presence import Attender, Roll, present
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 
@@ -29,9 +31,17 @@ class Topics:
     """The topics of one store. A message may have `max_message_bytes` on a WebSocket. `now` is in Unix seconds."""
 
     def __init__(
-        self, store: Store, audience: Audience, quotas: Quotas, *, max_message_bytes: int, now: Callable[[], float]
+        self,
+        store: Store,
+        cluster: Cluster,
+        audience: Audience,
+        quotas: Quotas,
+        *,
+        max_message_bytes: int,
+        now: Callable[[], float],
     ) -> None:
         self._store = store
+        self._cluster = cluster
         self._max_message_bytes = max_message_bytes
         self._audience = audience
         self._quotas = quotas
@@ -91,8 +101,7 @@ class Topics:
         """Each principal that is subscribed, with its connections. Raises `InvalidValue` or `TopicForbidden`."""
         topic = topic_id(name)
         check_rights(name, viewer.topics_read)
-        roll = self._rolls.get(topic)
-        return () if roll is None else roll.present()
+        return present(self._cluster, topic)
 
     @property
     def known(self) -> int:
@@ -108,14 +117,14 @@ class Topics:
     def _roll(self, topic: str) -> Roll:
         roll = self._rolls.get(topic)
         if roll is None:
-            self._rolls[topic] = roll = Roll(partial(self._changed, topic))
+            self._rolls[topic] = roll = Roll(self._cluster, topic, partial(self._changed, topic))
         return roll
 
     def _changed(self, topic: str, presence: Presence) -> None:
         for reader in self._audience.of(topic) if presence.joined or presence.left else ():
             reader.tell(presence)
-        if not len(self._rolls[topic]):
-            del self._rolls[topic]
+        if not self._rolls[topic].readers:
+            self._rolls.pop(topic).close()
 
 
 def check_rights(name: str, rights: Sequence[str] | None) -> None:

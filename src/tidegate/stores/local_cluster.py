@@ -1,0 +1,223 @@
+"""The nodes of one process: nearly always one, and two where two applications work on one memory store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from time import monotonic
+
+from tidegate.core.bucket import Buckets
+from tidegate.errors import StreamNotFound
+from tidegate.stores.cluster import Command, Count, Orphan
+from tidegate.stores.records import Fence, Look, Unwatch
+from tidegate.stores.watchers import wake_all
+
+Parts = dict[Count, dict[str, int | dict[str, int]]]
+"""By what is counted and of which key: a number, or numbers by member. Live streams have two such each: a dict of one
+member would be most of what they take."""
+
+Watchers = tuple[Callable[[], None], ...]
+
+
+class Nodes:
+    """What the nodes of one store share. A node that has not renewed for `lease_seconds` is taken for dead.
+
+    `look` answers what is known of a stream. `clock` is in seconds.
+    """
+
+    def __init__(self, look: Callable[[str], Awaitable[Look]], *, clock: Callable[[], float] = monotonic) -> None:
+        self.look = look
+        self.clock = clock
+        self.living: dict[str, LocalNode] = {}
+        self.held: dict[str, LocalNode] = {}
+        self.orphans: dict[str, bool] = {}
+        self.watchers: dict[Count, dict[str, Watchers]] = {}
+        self.shared_buckets: dict[str, Buckets] = {}
+
+    def join(self, node: str, lease_seconds: float) -> LocalNode:
+        """A node of this name, which is nobody else's."""
+        joined = self.living[node] = LocalNode(self, node, lease_seconds)
+        return joined
+
+    def bury(self, now: float) -> None:
+        """Those that are dead leave."""
+        for node in tuple(self.living.values()):
+            if node.lives_until <= now:
+                self.remove(node)
+
+    def remove(self, node: LocalNode) -> None:
+        """Harmless when repeated. Should it come back, it holds nothing, and has its parts of the counts again."""
+        if self.living.get(node.node) is not node:
+            return
+        del self.living[node.node]
+        for stream in [stream for stream, holder in self.held.items() if holder is node]:
+            node.lose(stream)
+            self.abandon(stream)
+        node.tell_all()
+
+    def abandon(self, stream: str, *, handed_over: bool = False) -> None:
+        """Nobody holds the stream."""
+        self.held.pop(stream, None)
+        self.orphans[stream] = handed_over
+        for node in self.living.values():
+            node.offer(stream)
+
+    def clear(self) -> None:
+        """The store is closed: what it has when it is opened again it will say itself."""
+        self.held.clear()
+        self.orphans.clear()
+
+    def changed(self, what: Count, key: str) -> None:
+        if watchers := self.watchers.get(what, {}).get(key):
+            wake_all(f"the count of {what}", dict(enumerate(watchers)))
+
+
+class LocalNode:
+    """One of them; a `Cluster`."""
+
+    def __init__(self, nodes: Nodes, node: str, lease_seconds: float) -> None:
+        self.node = node
+        self.parts: Parts = {}
+        self.lives_until = nodes.clock() + lease_seconds
+        self._nodes = nodes
+        self._lease_seconds = lease_seconds
+        self._listeners: dict[object, Callable[[Command], None]] = {}
+        self._lost: list[str] = []
+        self._offered: deque[str] = deque(nodes.orphans)
+        self._news = asyncio.Event()
+
+    @property
+    def others(self) -> int:
+        return len(self._nodes.living) - (self._nodes.living.get(self.node) is self)
+
+    def hold(self, fence: Fence) -> None:
+        self._nodes.orphans.pop(fence.stream, None)
+        before = self._nodes.held.get(fence.stream)
+        if before is not None and before is not self:
+            before.lose(fence.stream)
+        self._nodes.held[fence.stream] = self
+        if fence.stream in self._lost:
+            # It had gone elsewhere, and has come back.
+            self._lost.remove(fence.stream)
+
+    def holds(self, stream: str) -> bool:
+        return self._nodes.held.get(stream) is self
+
+    def let_go(self, stream: str) -> None:
+        if self._nodes.held.get(stream) is self:
+            del self._nodes.held[stream]
+
+    async def hand_over(self, stream: str) -> None:
+        if self._nodes.held.get(stream) is self:
+            self._nodes.abandon(stream, handed_over=True)
+
+    async def renew(self) -> Sequence[str]:
+        now = self._nodes.clock()
+        self.lives_until = now + self._lease_seconds
+        if self.node not in self._nodes.living:
+            self._nodes.living[self.node] = self
+            for stream in tuple(self._nodes.orphans):
+                self.offer(stream)
+            self.tell_all()
+        self._nodes.bury(now)
+        lost, self._lost = self._lost, []
+        return lost
+
+    def lose(self, stream: str) -> None:
+        """Another node has it."""
+        self._lost.append(stream)
+
+    def offer(self, stream: str) -> None:
+        """Nobody has it."""
+        self._offered.append(stream)
+        self._news.set()
+
+    async def orphans(self) -> AsyncIterator[Orphan]:
+        while True:
+            while self._offered:
+                stream = self._offered.popleft()
+                if stream not in self._nodes.orphans:
+                    continue
+                handed_over = self._nodes.orphans.pop(stream)
+                self._nodes.held[stream] = self
+                try:
+                    found = await self._nodes.look(stream)
+                except StreamNotFound:
+                    self.let_go(stream)
+                    continue
+                yield Orphan(found.record, handed_over)
+            self._news.clear()
+            await self._news.wait()
+
+    def tell(self, command: Command) -> None:
+        for node in tuple(self._nodes.living.values()):
+            if node is not self:
+                node.hear(command)
+
+    def hear(self, command: Command) -> None:
+        """In a turn of its own, as what comes from another process does."""
+        for listener in tuple(self._listeners.values()):
+            asyncio.get_running_loop().call_soon(listener, command)
+
+    def listen(self, on_command: Callable[[Command], None]) -> Unwatch:
+        key = object()
+        self._listeners[key] = on_command
+        return partial(self._listeners.pop, key, None)
+
+    def add(self, what: Count, key: str, change: int, member: str = "") -> None:
+        table = self.parts.setdefault(what, {})
+        part = table.get(key, 0)
+        if isinstance(part, int) and not member:
+            now: int | dict[str, int] = part + change
+        else:
+            now = {"": part} if isinstance(part, int) else part
+            now[member] = now.get(member, 0) + change
+            now = {each: count for each, count in now.items() if count}
+        if now:
+            table[key] = now
+        else:
+            table.pop(key, None)
+        self._nodes.changed(what, key)
+
+    def tell_all(self) -> None:
+        """All its parts have come, or gone."""
+        for what, table in self.parts.items():
+            for key in tuple(table):
+                self._nodes.changed(what, key)
+
+    def counts(self, what: Count, key: str) -> Mapping[str, int]:
+        total: Counter[str] = Counter()
+        for part in self._parts_of(what, key):
+            total.update({"": part} if isinstance(part, int) else part)
+        return total
+
+    def total(self, what: Count, key: str) -> int:
+        return sum(part if isinstance(part, int) else sum(part.values()) for part in self._parts_of(what, key))
+
+    def _parts_of(self, what: Count, key: str) -> Iterator[int | dict[str, int]]:
+        for node in self._nodes.living.values():
+            if part := node.parts.get(what, {}).get(key):
+                yield part
+
+    def watch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
+        table = self._nodes.watchers.setdefault(what, {})
+        table[key] = (*table.get(key, ()), wake)
+
+    def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
+        table = self._nodes.watchers.get(what, {})
+        # Bound methods of one object are equal, and not the same.
+        left = list(table.pop(key, ()))
+        if wake in left:
+            left.remove(wake)
+        if left:
+            table[key] = tuple(left)
+
+    def buckets(self, name: str, rate: float, capacity: float) -> Buckets:
+        if name not in self._nodes.shared_buckets:
+            self._nodes.shared_buckets[name] = Buckets(rate, capacity)
+        return self._nodes.shared_buckets[name]
+
+    async def leave(self) -> None:
+        self._nodes.remove(self)

@@ -1,0 +1,82 @@
+"""This node among the others: it shows that it lives, hears their commands, and is offered what nobody fills."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from tidegate.errors import StoreUnavailable
+from tidegate.stores.cluster import Cluster, Command, Orphan
+from tidegate.stores.records import Unwatch
+
+RENEWALS = 8
+"""In the time of a lease: a node that is dead is found out that much of it later at the most."""
+
+MOST_SECONDS = 0.5
+"""Between two of them, so that what a dead node has left is taken over within a second after its lease."""
+
+logger = logging.getLogger("tidegate.streams")
+
+
+class Membership:
+    """From `start` to `stop`. `lost` is told which streams another node fills now."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        lease_seconds: float,
+        *,
+        hear: Callable[[Command], None],
+        lost: Callable[[str], None],
+        take_over: Callable[[Orphan], Awaitable[None]],
+    ) -> None:
+        self._cluster = cluster
+        self._seconds = min(lease_seconds / RENEWALS, MOST_SECONDS)
+        self._hear = hear
+        self._lost = lost
+        self._take_over = take_over
+        self._renewing: asyncio.Task[None] | None = None
+        self._adopting: asyncio.Task[None] | None = None
+        self._unwatch: Unwatch | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._unwatch = self._cluster.listen(self._hear)
+        self._renewing = loop.create_task(self._renew())
+        self._adopting = loop.create_task(self._adopt_orphans())
+
+    def adopt_no_more(self) -> None:
+        """It is about to leave: what nobody fills is for others."""
+        if self._adopting is not None:
+            self._adopting.cancel()
+
+    async def stop(self) -> None:
+        """Leaves the others. Harmless where it was never started."""
+        tasks = [task for task in (self._renewing, self._adopting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        await self._cluster.leave()
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                for stream in await self._cluster.renew():
+                    self._lost(stream)
+            except StoreUnavailable as error:
+                logger.warning("node %s cannot renew what it holds: %s", self._cluster.node, error.message)
+            except Exception:
+                # A node that stopped to renew for a bug would be taken for dead.
+                logger.exception("node %s failed in renewing what it holds", self._cluster.node)
+            await asyncio.sleep(self._seconds)
+
+    async def _adopt_orphans(self) -> None:
+        async for orphan in self._cluster.orphans():
+            try:
+                await self._take_over(orphan)
+            except Exception:
+                logger.exception("stream %s could not be taken over", orphan.record.id)

@@ -1,0 +1,190 @@
+"""One suite over all clusters: what `stores/cluster.py` promises, between two nodes over one store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tidegate.core.events import Started
+from tidegate.stores.cluster import Cancel, Cluster, Command
+from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Fence, StreamRecord
+
+pytestmark = pytest.mark.anyio
+
+LEASE = 5.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pair:
+    """Two nodes, and the store's clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(max_generation_bytes=1000, clock=self.clock)
+        self.near: Cluster = self.store.join("near", LEASE)
+        self.far: Cluster = self.store.join("far", LEASE)
+
+    async def create(self, stream: str) -> Fence:
+        record = StreamRecord(id=stream, owner="anna", model="m", created_at=0.0)
+        fence = await self.store.create(record, [Started(stream, "m", 0.0)])
+        assert isinstance(fence, Fence)
+        return fence
+
+    async def pass_time(self, seconds: float, *living: Cluster) -> None:
+        """Those that live renew meanwhile."""
+        for _ in range(int(seconds)):
+            self.clock.now += 1.0
+            for node in living:
+                await node.renew()
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+async def offered(node: Cluster, within: float = 0.1) -> list[str]:
+    """The streams that a node is offered."""
+    found: list[str] = []
+
+    async def take() -> None:
+        async for orphan in node.orphans():
+            found.append(orphan.record.id)  # noqa: PERF401 - it never ends
+
+    task = asyncio.create_task(take())
+    await asyncio.wait((task,), timeout=within)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return found
+
+
+async def test_they_know_of_each_other(pair: Pair) -> None:
+    """Until one leaves."""
+    assert (pair.near.others, pair.far.others) == (1, 1)
+    await pair.far.leave()
+    assert (pair.near.others, pair.far.others) == (0, 1)
+
+
+async def test_a_command_reaches_the_others(pair: Pair) -> None:
+    """And not whoever has told it; who listens no more hears no more."""
+    near: list[Command] = []
+    far: list[Command] = []
+    pair.near.listen(near.append)
+    unlisten = pair.far.listen(far.append)
+    pair.near.tell(Cancel("gen_1", "client", "enough"))
+    await asyncio.sleep(0)
+    assert (near, far) == ([], [Cancel("gen_1", "client", "enough")])
+    unlisten()
+    pair.near.tell(Cancel("gen_2", "client"))
+    await asyncio.sleep(0)
+    assert len(far) == 1
+
+
+async def test_counts_are_of_all_nodes(pair: Pair) -> None:
+    """Each member's are added up; whoever watches is woken by either node's change."""
+    woken: list[int] = []
+
+    def wake() -> None:
+        woken.append(pair.near.total("present", "room"))
+
+    pair.near.watch("present", "room", wake)
+    pair.near.add("present", "room", 2, "anna")
+    pair.far.add("present", "room", 1, "anna")
+    pair.far.add("present", "room", 1, "bert")
+    assert dict(pair.near.counts("present", "room")) == {"anna": 3, "bert": 1}
+    assert woken == [2, 3, 4]
+    pair.near.unwatch("present", "room", wake)
+    pair.far.add("present", "room", -1, "bert")
+    assert dict(pair.near.counts("present", "room")) == {"anna": 3}
+    assert len(woken) == 3
+    assert pair.near.total("present", "hall") == 0
+
+
+@pytest.mark.parametrize("how", ["leaves", "dies"])
+async def test_a_nodes_counts_go_with_it(pair: Pair, how: str) -> None:
+    """At once where it says so, else with its lease; one that was only paused has them again."""
+    woken: list[int] = []
+    pair.far.add("owner readers", "gen_1", 1)
+    pair.near.watch("owner readers", "gen_1", lambda: woken.append(pair.near.total("owner readers", "gen_1")))
+    if how == "leaves":
+        await pair.far.leave()
+    else:
+        await pair.pass_time(LEASE - 1, pair.near)
+        assert pair.near.total("owner readers", "gen_1") == 1
+        await pair.pass_time(2, pair.near)
+    assert woken == [0]
+    await pair.far.renew()
+    assert woken == [0, 1]
+
+
+async def test_what_a_dead_node_held_is_an_orphan(pair: Pair) -> None:
+    """It is offered to the one that lives as soon as the lease is over, and not before; the dead one has lost it."""
+    pair.far.hold(await pair.create("gen_1"))
+    await pair.pass_time(LEASE - 1, pair.near)
+    assert await offered(pair.near) == []
+    await pair.pass_time(2, pair.near)
+    assert await offered(pair.near) == ["gen_1"]
+    assert list(await pair.far.renew()) == ["gen_1"]
+
+
+async def test_an_orphan_is_offered_to_one(pair: Pair) -> None:
+    """Else two would pay for it. A node that comes later is offered what nobody has taken."""
+    third = pair.store.join("third", LEASE)
+    pair.near.hold(await pair.create("gen_1"))
+    await pair.near.hand_over("gen_1")
+    found = [await offered(pair.far), await offered(third)]
+    assert sorted(found) == [[], ["gen_1"]]
+    pair.far.hold(await pair.create("gen_2"))
+    for node in (pair.far, pair.near, third):
+        await node.leave()
+    assert await offered(pair.store.join("later", LEASE)) == ["gen_1", "gen_2"]
+
+
+async def test_what_another_holds_is_lost(pair: Pair) -> None:
+    """A node is told which of its streams another has taken; one that it let go of is none of them."""
+    fence = await pair.create("gen_1")
+    pair.near.hold(fence)
+    pair.near.let_go("gen_1")
+    pair.far.hold(fence)
+    assert list(await pair.near.renew()) == []
+    pair.near.hold(fence)
+    assert list(await pair.far.renew()) == ["gen_1"]
+    assert list(await pair.far.renew()) == []
+
+
+async def test_what_has_come_back_is_not_lost(pair: Pair) -> None:
+    """A stream that was another's for a moment, and is this node's again, is nobody else's."""
+    fence = await pair.create("gen_1")
+    for node in (pair.near, pair.far, pair.near):
+        node.hold(fence)
+        assert node.holds("gen_1")
+    assert not pair.far.holds("gen_1")
+    assert list(await pair.near.renew()) == []
+    assert list(await pair.far.renew()) == ["gen_1"]
+
+
+async def test_who_was_taken_for_dead_is_offered_what_is_left(pair: Pair) -> None:
+    """Where no other has taken it."""
+    pair.near.hold(await pair.create("gen_1"))
+    await pair.pass_time(LEASE + 1, pair.far)
+    await pair.far.leave()
+    await pair.near.renew()
+    assert await offered(pair.near) == ["gen_1"]
+
+
+async def test_they_take_from_the_same_buckets(pair: Pair) -> None:
+    """What one node has let through is not let through by the other."""
+    near, far = (node.buckets("requests", 1.0, 2) for node in (pair.near, pair.far))
+    assert near.of("anna", 0.0).take(1, 0.0)
+    assert far.of("anna", 0.0).take(1, 0.0)
+    assert not near.of("anna", 0.0).take(1, 0.0)
+    assert pair.near.buckets("failures", 1.0, 2).of("anna", 0.0).take(1, 0.0)

@@ -1,0 +1,324 @@
+"""Two engines over one memory store are two nodes: whatever one does holds for the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from engine_kit import ANNA, BERT, Engine, Scripted, eventually
+
+from tidegate.core.events import Cancelled, Completed, Delta, Failed, GenerationRequest, Usage
+from tidegate.core.principal import Principal
+from tidegate.errors import Fenced, StreamNotFound, TooManyGenerations, TooManyReaders
+from tidegate.providers.base import Sink
+from tidegate.stores.memory import MemoryStore
+from tidegate.streams.quotas import Quotas
+from tidegate.streams.reader import Reader
+
+pytestmark = pytest.mark.anyio
+
+LEASE = 0.4
+END = Completed("stop", Usage(0, 1, 1))
+
+
+async def hang(request: GenerationRequest, sink: Sink) -> None:
+    sink.emit([Delta("Well, ")])
+    await asyncio.Event().wait()
+
+
+async def go_on(request: GenerationRequest, sink: Sink) -> None:
+    """Ends what another node has begun; what begins here hangs."""
+    if request.carried is None:
+        await hang(request, sink)
+    sink.emit([Delta("then."), END])
+
+
+class Nodes:
+    """`near` has what a test starts; `far` is asked for it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(max_generation_bytes=1 << 20)
+        limits = lambda cluster: Quotas(cluster, generations=3, readers=3, clock=lambda: 0.0)  # noqa: E731
+        self.near, self.far = (Engine(store=self.store, lease_seconds=LEASE, quotas=limits) for _ in range(2))
+
+    def add(self, play: object = hang, *, can_continue: bool = False) -> tuple[Scripted, Scripted]:
+        providers = Scripted(play), Scripted(play)  # type: ignore[arg-type]
+        for engine, provider in zip((self.near, self.far), providers, strict=True):
+            engine.add(provider, can_continue=can_continue)
+        return providers
+
+    async def die(self) -> None:
+        """The near node is cut off: it neither renews nor appends any more, and has said nothing of it."""
+        service = self.near.service
+        await stopped(service._membership._renewing, service._membership._adopting)
+        for live in service._live.values():
+            live.producer._store = Gone()  # type: ignore[union-attr]
+
+
+async def stopped(*tasks: asyncio.Task[None] | None) -> None:
+    for task in tasks:
+        assert task is not None
+        task.cancel()
+    await asyncio.wait([task for task in tasks if task is not None])
+
+
+class Gone:
+    """A store that is not reached."""
+
+    def append(self, *_: object, **__: object) -> asyncio.Future[int]:
+        return asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[Nodes]:
+    nodes = Nodes()
+    await nodes.near.service.open()
+    await nodes.far.service.open()
+    yield nodes
+    await nodes.far.service.close()
+    await nodes.near.service.close()
+
+
+async def begun(nodes: Nodes, **how: object) -> str:
+    """A stream that the near node fills, with its first piece."""
+    stream = await nodes.near.start(**how)  # type: ignore[arg-type]
+    await eventually(lambda: nodes.store._get(stream).log.tail == 2)
+    return stream
+
+
+async def test_either_serves_any_stream(nodes: Nodes) -> None:
+    """A reader of the other node has every event, live, and the snapshot is the same."""
+    nodes.add(go_on)
+    stream = await begun(nodes)
+    reader = await nodes.far.follow(stream)
+    assert [entry.cursor.offset for entry in await reader.next(5) or ()] == [1, 2]  # type: ignore[union-attr]
+    assert (await nodes.far.service.snapshot(stream, ANNA)).text == "Well, "
+    assert (await nodes.far.service.snapshot(stream, ANNA)).status == "running"
+    reader.close()
+
+
+async def test_a_cancel_reaches_whoever_fills_the_stream(nodes: Nodes) -> None:
+    """The provider is stopped there, and the answer says so here."""
+    near, _ = nodes.add()
+    stream = await begun(nodes)
+    status, cursor = await nodes.far.service.cancel(stream, ANNA, "enough")
+    assert (status, cursor.offset) == ("cancelled", 3)
+    assert (await nodes.near.events(stream))[-1] == Cancelled("client", "enough", Usage(1, 1, 2, estimated=True))
+    await eventually(lambda: near.cancelled == 1)
+    assert await nodes.far.service.cancel(stream, ANNA, None) == (status, cursor)
+
+
+async def test_a_stream_is_deleted_wherever_it_is_read(nodes: Nodes) -> None:
+    """Its readers on both nodes have its end first; then it is on neither."""
+    nodes.add()
+    stream = await begun(nodes)
+    readers = [await engine.follow(stream) for engine in (nodes.near, nodes.far)]
+    seen = [asyncio.create_task(end_of(reader)) for reader in readers]
+    await nodes.far.service.forget(stream, ANNA)
+    assert [await each for each in seen] == ["Cancelled"] * 2
+    for engine in (nodes.near, nodes.far):
+        with pytest.raises(StreamNotFound):
+            await engine.service.snapshot(stream, ANNA)
+
+
+async def end_of(reader: Reader) -> str:
+    last = ""
+    async with asyncio.timeout(5):
+        while not reader.at_end:
+            found = await reader.next(5)
+            last = type(found[-1].event).__name__  # type: ignore[index]
+    reader.close()
+    return last
+
+
+async def test_a_guest_is_sent_away_wherever_it_reads(nodes: Nodes) -> None:
+    """Its token is void on all nodes at once."""
+    nodes.add()
+    stream = await begun(nodes)
+    token, _ = await nodes.near.service.share(stream, ANNA, 60)
+    guest = await nodes.far.service.shares.holder(token)
+    assert guest is not None
+    reader = await nodes.far.follow(stream, viewer=guest)
+    await nodes.near.service.unshare(stream, ANNA)
+    await eventually(lambda: reader.told)
+    assert await nodes.far.service.shares.holder(token) is None
+    reader.close()
+
+
+async def test_a_refresh_onto_the_other_node_cancels_nothing(nodes: Nodes) -> None:
+    """An owner reader is one wherever it is; when the last has left on either, the grace begins."""
+    near, _ = nodes.add()
+    stream = await begun(nodes, grace=0.05)
+    first = await nodes.near.follow(stream)
+    second = await nodes.far.follow(stream)
+    first.close()
+    await asyncio.sleep(0.15)
+    assert near.running == 1
+    second.close()
+    third = await nodes.near.follow(stream)
+    await asyncio.sleep(0.15)
+    assert near.running == 1
+    third.close()
+    await eventually(lambda: near.cancelled == 1)
+    assert isinstance((await nodes.far.events(stream))[-1], Cancelled)
+
+
+async def test_a_viewer_of_the_other_node_is_no_owner(nodes: Nodes) -> None:
+    """Who looks on keeps nothing alive."""
+    near, _ = nodes.add()
+    stream = await begun(nodes, grace=0)
+    admin = Principal("key:root", frozenset({"admin"}))
+    viewer = await nodes.far.follow(stream, viewer=admin)
+    (await nodes.near.follow(stream)).close()
+    await eventually(lambda: near.cancelled == 1)
+    viewer.close()
+
+
+async def test_who_is_here_is_told_on_all_nodes(nodes: Nodes) -> None:
+    """Presence is of the topic, not of a node; a node that stops takes its people along."""
+    near, far = nodes.near.service.topics, nodes.far.service.topics
+    here, _ = await near.subscribe("room", ANNA, after="latest", transport="sse")
+    there, _ = await far.subscribe("room", BERT, after="latest", transport="sse")
+    assert near.presence("room", ANNA) == far.presence("room", BERT) == [("key:anna", 1), ("key:bert", 1)]
+    assert await told(here) == (("key:anna", "key:bert"), ())
+    await nodes.far.service.close()
+    assert await told(here) == ((), ("key:bert",))
+    here.close()
+    there.close()
+
+
+async def told(reader: Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    notice = await reader.next(5)
+    return notice.joined, notice.left  # type: ignore[union-attr]
+
+
+async def test_a_message_reaches_the_readers_of_both(nodes: Nodes) -> None:
+    """A topic is one log."""
+    reader, _ = await nodes.far.service.topics.subscribe("room", BERT, after="latest", transport="sse")
+    await nodes.near.service.topics.publish("room", msgspec.Raw(b"1"), ANNA, type="message", state=False)
+    async with asyncio.timeout(5):
+        while not isinstance(found := await reader.next(5), list | tuple) or not hasattr(found[0], "event"):
+            pass
+    assert bytes(found[0].event.data) == b"1"
+    reader.close()
+
+
+async def test_limits_are_of_all_nodes(nodes: Nodes) -> None:
+    """An account does not have twice as much where there are two."""
+    nodes.add()
+    streams = [await engine.start() for engine in (nodes.near, nodes.far, nodes.near)]
+    with pytest.raises(TooManyGenerations):
+        await nodes.far.start()
+    readers = [await engine.follow(streams[0]) for engine in (nodes.near, nodes.far, nodes.near)]
+    with pytest.raises(TooManyReaders):
+        await nodes.far.follow(streams[0])
+    readers[0].close()
+    readers.append(await nodes.far.follow(streams[0]))
+    for reader in readers:
+        reader.close()
+
+
+async def test_a_producer_goes_on_at_either_node(nodes: Nodes) -> None:
+    """Its lease is good for both, each append once; a token that is not its own is fenced on both."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    for offset, engine in enumerate((nodes.near, nodes.far, nodes.far, nodes.near), start=1):
+        done = await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
+        assert (done.after.offset, done.fresh) == (offset + 1, True)
+    again = await nodes.far.service.append(stream, ANNA, token, 4, [Delta("4")])
+    assert (again.after.offset, again.fresh) == (5, False)
+    with pytest.raises(Fenced):
+        await nodes.near.service.append(stream, ANNA, "lease_other", 5, [END])
+    await nodes.near.service.append(stream, ANNA, token, 5, [END])
+    assert (await nodes.far.service.snapshot(stream, ANNA)).text == "1234"
+
+
+async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None:
+    """That it was elsewhere for a moment makes nobody let go of it later; then its silence ends it, as ever."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    for offset, engine in enumerate((nodes.far, nodes.near), start=1):
+        await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
+    assert list(await nodes.near.cluster.renew()) == []
+    await asyncio.sleep(LEASE / 2)
+    assert nodes.near.cluster.holds(stream)
+    assert stream in nodes.near.service._live
+    assert stream not in nodes.far.service._live
+    assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
+async def test_a_producer_that_is_silent_is_ended_once(nodes: Nodes) -> None:
+    """By whichever node heard it last."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    events = await nodes.near.events(stream)
+    assert [type(event).__name__ for event in events] == ["Started", "Delta", "Failed"]
+
+
+@pytest.mark.parametrize("can_continue", [True, False])
+async def test_a_node_that_dies_takes_nothing_with_it(nodes: Nodes, can_continue: bool) -> None:
+    """What it filled is carried on by the other, or ended, as soon as its lease is over; readers see it at once."""
+    _, far = nodes.add(go_on, can_continue=can_continue)
+    stream = await begun(nodes)
+    await nodes.die()
+    began = asyncio.get_running_loop().time()
+    events = await nodes.far.events(stream)
+    assert asyncio.get_running_loop().time() - began < LEASE + 1
+    if can_continue:
+        assert [type(event).__name__ for event in events] == ["Started", "Delta", "Delta", "Completed"]
+        assert far.asked == 1
+    else:
+        assert isinstance(events[-1], Failed)
+        assert events[-1].error.code == "interrupted"
+
+
+async def test_a_node_that_stops_hands_over_at_once(nodes: Nodes) -> None:
+    """What another can go on with, that is; its readers come back there, and nothing is lost or doubled."""
+    near, far = nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes, grace=0)
+    reader = await nodes.near.follow(stream)
+    await nodes.near.service.drain(5)
+    assert reader.told
+    reader.close()
+    assert near.cancelled == 1
+    events = await nodes.far.events(stream)
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == "Well, then."
+    assert isinstance(events[-1], Completed)
+    assert far.asked == 1
+
+
+async def test_what_cannot_go_on_elsewhere_may_finish(nodes: Nodes) -> None:
+    """A node that stops waits for it, while its readers are served by the other."""
+    go = asyncio.Event()
+
+    async def wait(request: GenerationRequest, sink: Sink) -> None:
+        sink.emit([Delta("Well, ")])
+        await go.wait()
+        sink.emit([Delta("then."), END])
+
+    nodes.add(wait)
+    stream = await begun(nodes, grace=0)
+    reader = await nodes.near.follow(stream)
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: reader.told)
+    reader.close()
+    there = asyncio.create_task(nodes.far.events(stream))
+    await asyncio.sleep(0.05)
+    go.set()
+    await draining
+    assert isinstance((await there)[-1], Completed)
+
+
+async def test_a_node_that_was_paused_has_lost_its_streams(nodes: Nodes) -> None:
+    """What another has taken over meanwhile is that one's: an append comes too late, and its provider is stopped."""
+    near, far = nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    await stopped(nodes.near.service._membership._renewing)
+    await eventually(lambda: far.asked == 1)
+    nodes.near.service._membership._renewing = asyncio.create_task(nodes.near.service._membership._renew())
+    events = await nodes.far.events(stream)
+    assert [type(event).__name__ for event in events] == ["Started", "Delta", "Delta", "Completed"]
+    await eventually(lambda: near.cancelled == 1)
