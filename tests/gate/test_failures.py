@@ -151,3 +151,33 @@ async def test_head(exchange: Any, recorder: Any) -> None:
     answer = await exchange(FailureMiddleware(raising(InvalidValue("no")), observer=recorder), method="HEAD")
     assert answer.body == b""
     assert int(answer.headers[b"content-length"]) > 0
+
+
+async def test_what_looks_like_a_credential_is_masked(exchange: Any, recorder: Any) -> None:
+    """Whoever raised the error that has it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise HTTPException(400, "no such key sk-1234567890abcdefghijklmnop")
+
+    answer = await exchange(FailureMiddleware(app, observer=recorder))
+    assert "no such key" in answer.error["message"]
+    assert "1234567890" not in answer.error["message"]
+
+
+async def test_an_error_that_somebody_else_deals_with_keeps_its_traceback(exchange: Any, recorder: Any) -> None:
+    """An application that falls back to this one can log its own afterwards."""
+
+    async def missing(scope: Any, receive: Any, send: Any) -> None:
+        raise HTTPException(404)
+
+    found: list[bool] = []
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            raise LookupError
+        except LookupError as error:
+            await FailureMiddleware(missing, observer=recorder)(scope, receive, send)
+            found.append(error.__traceback__ is not None)
+
+    assert (await exchange(around)).status == 404
+    assert found == [True]

@@ -108,3 +108,16 @@ async def test_who_is_cancelled_as_its_turn_comes_hands_it_on() -> None:
     await asyncio.gather(second, return_exceptions=True)
     await third
     assert len(bodies.read) == 2
+
+
+async def test_who_has_given_up_and_is_cancelled_hands_nothing_on() -> None:
+    """It was not its turn: the next one waits for whoever reads."""
+    bodies, kept = Bodies(), Kept()
+    first, second, third = await started(
+        lambda: bodies.start("a"), lambda: bodies.start("b", kept=kept), lambda: bodies.start("c")
+    )
+    assert kept.let_go is not None
+    kept.let_go(ClientDisconnected())
+    second.cancel()
+    await asyncio.gather(first, second, third, return_exceptions=True)
+    assert (bodies.most, bodies.read) == (1, ["a", "c"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -41,7 +43,7 @@ class FailureMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        watched = Watched(send)
+        watched, around = Watched(send), sys.exception()
         try:
             await self.app(scope, receive, watched)
         except (ClientDisconnected, ClientDisconnect):
@@ -49,12 +51,15 @@ class FailureMiddleware:
         except ResponseAborted:
             raise
         except Exception as exc:
-            self._tell(scope, exc, broken=watched.started)
+            error = self._told(scope, exc, broken=watched.started)
+            # Not what the application around this one is dealing with.
+            forget(exc, until=around)
             if watched.started:
                 raise ResponseAborted from None
-            await _answer(exc, scope, send)
+            await _answer(error, scope, send)
 
-    def _tell(self, scope: Scope, exc: Exception, *, broken: bool) -> None:
+    def _told(self, scope: Scope, exc: Exception, *, broken: bool) -> TidegateError:
+        """What the client is to be told; the log is told of what is ours."""
         error = typed(exc)
         scope[REFUSED] = error.code
         # It may name what is not there.
@@ -62,7 +67,7 @@ class FailureMiddleware:
         error.param = error.param and masked(error.param)
         if broken or error.status == 500:
             self._observe(scope, exc)
-        forget(exc)
+        return error
 
     def _observe(self, scope: Scope, exc: Exception) -> None:
         request_id: str | None = scope.get("tidegate.request_id")
@@ -97,8 +102,7 @@ def _of_status(exc: HTTPException) -> TidegateError:
             return InternalError("The server failed to answer this request.")
 
 
-async def _answer(exc: Exception, scope: Scope, send: Send) -> None:
-    error = typed(exc)
+async def _answer(error: TidegateError, scope: Scope, send: Send) -> None:
     response = error_response(error, scope.get("tidegate.request_id"))
     prefix = ""
     if scope["type"] == "websocket":

@@ -65,7 +65,8 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
     fixed = {path: resource for path, resource in resources.items() if "{" not in path}
 
     def routed(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if _has_false_slash(scope):
+        # A pattern's `$` also matches before a line break at the end.
+        if _has_false_slash(scope) or scope["path"].endswith("\n"):
             return _nothing(scope, receive, send)
         # To try the patterns of all paths takes longer than most of what stands at them.
         if scope["type"] == "http" and (resource := fixed.get(get_route_path(scope))) is not None:

@@ -143,7 +143,8 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():
+            # It may have been called, or have given up, in the same turn of the loop.
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave()
             raise
 

@@ -26,6 +26,7 @@ from tidegate.transports.body_meter import FREE_PIECES, PIECE_BYTES
 from tidegate.transports.budget import Budget
 from tidegate.transports.guest import Guest
 from tidegate.transports.light import Inbox, lighten
+from tidegate.transports.long_body import LONG_BYTES
 from tidegate.transports.socket import GOING_AWAY, NORMAL, TOO_LARGE
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_handshake import answer_of
@@ -99,6 +100,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         "_guest",
         "_heart",
         "_in_turn",
+        "_queued",
         "_timer",
         "_wire",
         "curr_msg_data_type",
@@ -133,6 +135,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = Incoming(self.max_message_bytes)
         self._in_turn = False  # is going to be asked for the next frame
+        self._queued = 0  # bytes of long messages that the application has not received
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -266,7 +269,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _waits(self) -> int:
         """Bytes that wait in it, where they are many; what is parsed at once is not counted."""
         unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
-        return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + unsent
+        return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + self._queued + unsent
 
     def _account(self) -> None:
         self._guest.hold(self._waits)
@@ -325,6 +328,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.queue.put_nowait({"type": "websocket.receive", "text": message})
         else:
             self.queue.put_nowait({"type": "websocket.receive", "bytes": message})
+        if len(message) > LONG_BYTES:
+            self._queued += len(message)
+            self._account()
         if self._heart is not None:
             self._heart.message(self.loop.time())
             self._wire.lives(self._heart.liveness)
@@ -396,6 +402,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
+        if self._queued and self.queue.empty():
+            self._queued = 0
+            self._account()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
             self._go_on()
