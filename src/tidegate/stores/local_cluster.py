@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
@@ -62,7 +62,7 @@ class Nodes:
         self.held.pop(stream, None)
         self.orphans[stream] = handed_over
         for node in self.living.values():
-            node.offer(stream)
+            node.look_for_orphans()
 
     def clear(self) -> None:
         """The store is closed: what it has when it is opened again it will say itself."""
@@ -85,7 +85,6 @@ class LocalNode:
         self._lease_seconds = lease_seconds
         self._listeners: dict[object, Callable[[Command], None]] = {}
         self._lost: list[str] = []
-        self._offered: deque[str] = deque(nodes.orphans)
         self._news = asyncio.Event()
 
     @property
@@ -118,8 +117,7 @@ class LocalNode:
         self.lives_until = now + self._lease_seconds
         if self.node not in self._nodes.living:
             self._nodes.living[self.node] = self
-            for stream in tuple(self._nodes.orphans):
-                self.offer(stream)
+            self.look_for_orphans()
             self.tell_all()
         self._nodes.bury(now)
         lost, self._lost = self._lost, []
@@ -129,17 +127,14 @@ class LocalNode:
         """Another node has it."""
         self._lost.append(stream)
 
-    def offer(self, stream: str) -> None:
-        """Nobody has it."""
-        self._offered.append(stream)
+    def look_for_orphans(self) -> None:
+        """There may be some that nobody has."""
         self._news.set()
 
     async def orphans(self) -> AsyncIterator[Orphan]:
         while True:
-            while self._offered:
-                stream = self._offered.popleft()
-                if stream not in self._nodes.orphans:
-                    continue
+            while self._nodes.orphans:
+                stream = next(iter(self._nodes.orphans))
                 handed_over = self._nodes.orphans.pop(stream)
                 self._nodes.held[stream] = self
                 try:

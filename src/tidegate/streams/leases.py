@@ -115,10 +115,10 @@ class Leases:
             if not record.lease or not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
             fence = await self._store.acquire(record.id, lease=lease)
-            self._cluster.hold(fence)
-            self._cluster.tell(Moved(record.id))
             tail = (await self._store.tail(record.id)).offset
-            return self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
+            leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
+            self._cluster.tell(Moved(record.id))
+            return leased
 
     async def _reopened(self, earlier: Claimed, token: str) -> tuple[str, str | None]:
         return earlier.stream, token if await self._renewed(earlier.stream, digest(token)) else None

@@ -163,6 +163,9 @@ class Turns:
         self._shares.charge(account, seconds)
         if self._left > 0:
             self._line.call()
+        self._plan()
+
+    def _plan(self) -> None:
         if not self._is_planned:
             self._is_planned = True
             self._loop.call_soon(self._next)
@@ -174,8 +177,7 @@ class Turns:
         for _ in range(WOKEN):
             self._line.call()
         if self._line:
-            self._is_planned = True
-            self._loop.call_soon(self._next)
+            self._plan()
         elif not self._is_taken:
             self._shares.clear()
 
