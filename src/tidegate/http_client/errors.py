@@ -1,0 +1,87 @@
+"""Why an HTTP call has no response, in one tree that names neither who was called nor by whom.
+
+    HttpError
+    ├── CannotReach             there is no connection, for a reason of the system's
+    │   ├── UnknownHost
+    │   ├── ConnectionRefused
+    │   └── TlsFailed
+    ├── TimedOut
+    ├── ConnectionClosed        nobody knows how far the response had come
+    │   ├── ClosedUnanswered
+    │   └── BrokenOff
+    ├── MalformedResponse
+    └── TooLarge
+
+They are never answered: whoever calls maps them by a table to errors of its own (`tidegate.errors`), once, at its edge.
+"""
+
+from __future__ import annotations
+
+import socket
+
+
+class HttpError(Exception):
+    """Its text is what the other side has done, without a subject: "answers with …"."""
+
+
+class CannotReach(HttpError):
+    """There is no connection."""
+
+
+class UnknownHost(CannotReach):
+    """The host's name has no address."""
+
+
+class ConnectionRefused(CannotReach):
+    """Nobody listens at the port."""
+
+
+class TlsFailed(CannotReach):
+    """The other side speaks no TLS, or cannot prove its name."""
+
+
+class TimedOut(HttpError):
+    """The connection, or the response, did not come in time."""
+
+
+class ConnectionClosed(HttpError):
+    """The connection was closed while it was being made or used."""
+
+
+class ClosedUnanswered(ConnectionClosed):
+    """It was closed before the response's head had come."""
+
+
+class BrokenOff(ConnectionClosed):
+    """It was closed between the response's head and its end."""
+
+
+class MalformedResponse(HttpError):
+    """What came is not HTTP/1.1."""
+
+
+class TooLarge(HttpError):
+    """The response, or its head, is larger than the caller takes."""
+
+
+_KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
+    (socket.gaierror, UnknownHost),
+    (ConnectionRefusedError, ConnectionRefused),
+    (TimeoutError, TimedOut),
+    (ConnectionError, ConnectionClosed),
+)
+
+
+def failure(error: Exception) -> HttpError:
+    """What an exception of the standard library's means; its cause is the exception."""
+    kind = _kind(error)
+    failed = kind(str(error))
+    failed.__cause__ = error
+    return failed
+
+
+def _kind(error: Exception) -> type[HttpError]:
+    # Told by its module, since importing ssl takes longer than everything else here.
+    if type(error).__module__ == "ssl":
+        return TlsFailed
+    return next((kind for known, kind in _KINDS if isinstance(error, known)), CannotReach)
