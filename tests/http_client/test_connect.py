@@ -12,7 +12,7 @@ from receiver_kit import Collector
 
 from tidegate.http_client.connect import connect, tls
 from tidegate.http_client.endpoint import Endpoint
-from tidegate.http_client.errors import ConnectionRefused, TimedOut, TlsFailed, UnknownHost
+from tidegate.http_client.errors import ConnectionRefused, MalformedHost, TimedOut, TlsFailed, UnknownHost
 from tidegate.testing.upstream import FakeUpstream, NeverRead, Reply
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
@@ -42,6 +42,14 @@ async def test_a_host_without_address_is_unknown() -> None:
     """A name that does not resolve is told as such."""
     with pytest.raises(UnknownHost):
         await connect(Endpoint("http", "nowhere.invalid", 80), 5.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+async def test_a_host_that_cannot_be_a_name_is_malformed(host: str) -> None:
+    """An empty label or one of more than 63 letters is told as what it is, not left to be taken for a bug."""
+    with pytest.raises(MalformedHost):
+        await connect(Endpoint("http", host, 80), 5.0)
 
 
 @pytest.mark.anyio

@@ -29,6 +29,6 @@ async def connect(endpoint: Endpoint, seconds: float) -> ClientConnection:
     try:
         async with asyncio.timeout(seconds):
             _, connection = await loop.create_connection(ClientConnection, endpoint.host, endpoint.port, ssl=context)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise failure(error) from error
     return connection

@@ -3,6 +3,7 @@
     HttpError
     ├── CannotReach             there is no connection, for a reason of the system's
     │   ├── UnknownHost
+    │   ├── MalformedHost
     │   ├── ConnectionRefused
     │   └── TlsFailed
     ├── TimedOut
@@ -30,6 +31,10 @@ class CannotReach(HttpError):
 
 class UnknownHost(CannotReach):
     """The host's name has no address."""
+
+
+class MalformedHost(CannotReach):
+    """The host's name cannot be one: it has an empty label, say."""
 
 
 class ConnectionRefused(CannotReach):
@@ -66,6 +71,7 @@ class TooLarge(HttpError):
 
 _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
     (socket.gaierror, UnknownHost),
+    (UnicodeError, MalformedHost),
     (ConnectionRefusedError, ConnectionRefused),
     (TimeoutError, TimedOut),
     (ConnectionError, ConnectionClosed),

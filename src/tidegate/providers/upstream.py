@@ -26,6 +26,7 @@ from tidegate.http_client.errors import (
     ConnectionClosed,
     ConnectionRefused,
     HttpError,
+    MalformedHost,
     MalformedResponse,
     TimedOut,
     TlsFailed,
@@ -36,6 +37,7 @@ from tidegate.http_client.errors import (
 UPSTREAM_ERRORS: dict[type[HttpError], tuple[type[ProviderError], str]] = {
     CannotReach: (UpstreamUnreachable, "The upstream cannot be reached."),
     UnknownHost: (UpstreamUnreachable, "The upstream's host name is not known."),
+    MalformedHost: (UpstreamUnreachable, "The upstream's host name is not one."),
     ConnectionRefused: (UpstreamUnreachable, "The upstream refused the connection."),
     TlsFailed: (UpstreamUnreachable, "The upstream's TLS handshake failed."),
     TimedOut: (UpstreamTimeout, "The upstream did not accept the connection in time."),
