@@ -79,15 +79,15 @@ _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
 
 
 def failure(error: Exception) -> HttpError:
-    """What an exception of the standard library's means; its cause is the exception."""
-    kind = _kind(error)
-    failed = kind(str(error))
+    """What an exception of the standard library's sockets, `ssl` or `http.client` means; it is the cause."""
+    failed = _kind(error)(str(error))
     failed.__cause__ = error
     return failed
 
 
 def _kind(error: Exception) -> type[HttpError]:
-    # Told by its module, since importing ssl takes longer than everything else here.
+    # Two are told by their module: to import ssl and http.client takes longer than everything else here.
     if type(error).__module__ == "ssl":
         return TlsFailed
-    return next((kind for known, kind in _KINDS if isinstance(error, known)), CannotReach)
+    otherwise = MalformedResponse if type(error).__module__ == "http.client" else CannotReach
+    return next((kind for known, kind in _KINDS if isinstance(error, known)), otherwise)
