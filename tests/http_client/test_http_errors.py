@@ -41,3 +41,9 @@ def test_what_the_standard_library_raises_has_one_meaning(error: Exception, kind
     failed = failure(error)
     assert type(failed) is kind
     assert failed.__cause__ is error
+
+
+def test_the_text_of_a_failure_repeats_no_url() -> None:
+    """The system's own words do not have it; of what else is raised, only the class is told."""
+    assert str(failure(ConnectionRefusedError(111, "Connection refused"))) == "[Errno 111] Connection refused"
+    assert str(failure(http.client.InvalidURL("URL can't contain '/keys?secret=hunter2 '"))) == "InvalidURL"

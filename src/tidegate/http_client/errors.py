@@ -22,7 +22,7 @@ import socket
 
 
 class HttpError(Exception):
-    """Its text is what the other side has done, without a subject: "answers with …"."""
+    """Its text says what has gone wrong, without a subject; it may name an address, but nothing else of a URL."""
 
 
 class CannotReach(HttpError):
@@ -79,8 +79,11 @@ _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
 
 
 def failure(error: Exception) -> HttpError:
-    """What an exception of the standard library's sockets, `ssl` or `http.client` means; it is the cause."""
-    failed = _kind(error)(str(error))
+    """What an exception of the standard library's sockets, `ssl` or `http.client` means; it is the cause.
+
+    The text is the system's; that of other exceptions may repeat the URL, so that only their class is told.
+    """
+    failed = _kind(error)(str(error) if isinstance(error, OSError) else type(error).__name__)
     failed.__cause__ = error
     return failed
 
