@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.client.http import connect, endpoint_at
+from tidegate.client.http import connection_to, endpoint_at
 
 
 @pytest.mark.parametrize(
@@ -11,5 +11,5 @@ from tidegate.client.http import connect, endpoint_at
 )
 def test_an_address_with_colons_is_a_host(url: str, host: str, port: int) -> None:
     """Its last group is no port, whether or not the URL has one."""
-    connection = connect(endpoint_at(url), 1.0)
+    connection = connection_to(endpoint_at(url), 1.0)
     assert (connection.host, connection.port) == (host, port)

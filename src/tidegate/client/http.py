@@ -21,7 +21,7 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
     Raises `UpstreamUnreachable`, and `ConfigError` where `url` is no URL.
     """
     endpoint = endpoint_at(url)
-    connection = connect(endpoint, timeout)
+    connection = connection_to(endpoint, timeout)
     try:
         # As bytes: an id that a server gave, and wants back, may have characters beyond Latin-1.
         fields = {name: value.encode("utf-8", "replace") for name, value in headers.items()}
@@ -43,7 +43,7 @@ def endpoint_at(url: str) -> Endpoint:
     return Endpoint.parse(url)
 
 
-def connect(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
+def connection_to(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
     """A connection that is not open yet; `timeout` in seconds holds for each step of its use."""
     kind = http.client.HTTPSConnection if endpoint.scheme == "https" else http.client.HTTPConnection
     return kind(endpoint.host, endpoint.port, timeout=timeout)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import Meta
 
-from tidegate.client.http import FAILURES, bearer, connect, endpoint_at
+from tidegate.client.http import FAILURES, bearer, connection_to, endpoint_at
 from tidegate.client.session import TRANSIENT_STATUSES
 from tidegate.client.words import error_fields, quoted, reason
 from tidegate.core.backoff import Backoff
@@ -71,7 +71,7 @@ class Producer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         endpoint = endpoint_at(url)
-        self._connection = connect(endpoint, TIMEOUT_SECONDS)
+        self._connection = connection_to(endpoint, TIMEOUT_SECONDS)
         self._in_use = False
         self._prefix = endpoint.prefix
         self._headers = {"content-type": "application/json", **bearer(api_key)}

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING
+import ssl
 
 from tidegate.http_client.connection import ClientConnection
 from tidegate.http_client.endpoint import Endpoint
 from tidegate.http_client.errors import failure
 
-if TYPE_CHECKING:
-    import ssl
-
 
 @functools.cache
 def tls() -> ssl.SSLContext:
     """The default context: certificates and host names are verified. Loading its roots takes 20 ms, so once."""
-    import ssl
-
     return ssl.create_default_context()
 
 

@@ -19,6 +19,8 @@ They are never answered: whoever calls maps them by a table to errors of its own
 from __future__ import annotations
 
 import socket
+import ssl
+from http.client import HTTPException
 
 
 class HttpError(Exception):
@@ -70,11 +72,13 @@ class TooLarge(HttpError):
 
 
 _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
+    (ssl.SSLError, TlsFailed),
     (socket.gaierror, UnknownHost),
     (UnicodeError, MalformedHost),
     (ConnectionRefusedError, ConnectionRefused),
     (TimeoutError, TimedOut),
     (ConnectionError, ConnectionClosed),
+    (HTTPException, MalformedResponse),
 )
 
 
@@ -83,14 +87,7 @@ def failure(error: Exception) -> HttpError:
 
     The text is the system's; that of other exceptions may repeat the URL, so that only their class is told.
     """
-    failed = _kind(error)(str(error) if isinstance(error, OSError) else type(error).__name__)
+    kind = next((kind for known, kind in _KINDS if isinstance(error, known)), CannotReach)
+    failed = kind(str(error) if isinstance(error, OSError) else type(error).__name__)
     failed.__cause__ = error
     return failed
-
-
-def _kind(error: Exception) -> type[HttpError]:
-    # Two are told by their module: to import ssl and http.client takes longer than everything else here.
-    if type(error).__module__ == "ssl":
-        return TlsFailed
-    otherwise = MalformedResponse if type(error).__module__ == "http.client" else CannotReach
-    return next((kind for known, kind in _KINDS if isinstance(error, known)), otherwise)
