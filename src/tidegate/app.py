@@ -22,6 +22,7 @@ from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Setting
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
+from tidegate.core.url import host_and_port
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -43,13 +44,15 @@ from tidegate.observe.base import Observer
 from tidegate.observe.logging import LoggingObserver
 from tidegate.observe.refusals import Refusals
 from tidegate.providers import PROVIDERS
-from tidegate.providers.settings import ModelSettings, PythonModel
+from tidegate.providers.base import Provider
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel
 from tidegate.routes.call import Context
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
 from tidegate.stores import STORES
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
+from tidegate.streams.attempts import Attempts, Candidate
 from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
@@ -206,7 +209,7 @@ def _service(
     for model in models:
         if model.name in opened:
             raise ConfigError(f"models: the name {model.name!r} is given twice")
-        opened[model.name] = _model(model)
+        opened[model.name] = _model(model, observer)
     quotas = Quotas(
         cluster,
         generations=settings.limits.concurrent_generations,
@@ -259,18 +262,27 @@ def _bounds(settings: Settings) -> dict[str, int]:
     return ({"max_stored_bytes": total} if total else {}) | ({"max_stored_bytes_each": each} if set_each else {})
 
 
-def _model(model: ModelSettings) -> Model:
-    name = str(model.__struct_config__.tag)
-    if name not in PROVIDERS:
-        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
-    provider = _load(PROVIDERS[name])(model)
+def _model(model: ModelSettings, observer: Observer) -> Model:
     return Model(
         model.name,
-        provider,
+        _provider(model, observer),
         max_concurrency=model.concurrency,
         max_queue=model.max_queue,
         can_continue=model.can_continue,
     )
+
+
+def _provider(model: ModelSettings, observer: Observer) -> Provider:
+    name = str(model.__struct_config__.tag)
+    if name not in PROVIDERS:
+        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
+    make = _load(PROVIDERS[name])
+    if not isinstance(model, OpenAIModel):
+        return make(model)
+    candidates = [
+        Candidate(make(each), host_and_port(each.base_url), weight=weight) for each, weight in model.by_upstream()
+    ]
+    return Attempts(model.name, candidates, observer=observer)
 
 
 def _load(target: str) -> Any:

@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from tidegate.core.trace_context import TraceContext
+
 
 class GenerationStarted(msgspec.Struct, frozen=True):
     """A provider was asked, after `queued_s` of waiting for its turn."""
@@ -35,6 +37,21 @@ class GenerationEnded(msgspec.Struct, frozen=True):
     first_token_s: float | None
     prompt_tokens: int
     completion_tokens: int
+
+
+class UpstreamAttempt(msgspec.Struct, frozen=True):
+    """An upstream was asked to answer for a model, and has done so, or failed with `code`, or was stopped.
+
+    `upstream` is its host and port; `duration_s` counts up to the end of the answer. `span` is the attempt's own, which
+    the upstream was told as its parent; None where no request has asked for the generation.
+    """
+
+    model: str
+    upstream: str
+    outcome: Literal["answered", "failed", "cancelled"]
+    code: str | None
+    duration_s: float
+    span: TraceContext | None
 
 
 class ReaderAttached(msgspec.Struct, frozen=True):
@@ -98,7 +115,16 @@ class LimitReached(msgspec.Struct, frozen=True):
     refused: int = 1
 
 
-Occurrence = GenerationStarted | GenerationEnded | ReaderAttached | ReaderLeft | RequestDone | LimitReached | Failure
+Occurrence = (
+    GenerationStarted
+    | GenerationEnded
+    | UpstreamAttempt
+    | ReaderAttached
+    | ReaderLeft
+    | RequestDone
+    | LimitReached
+    | Failure
+)
 
 
 class Observer(Protocol):
