@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
@@ -41,12 +41,15 @@ from tidegate.gate.security_headers import SecurityHeadersMiddleware
 from tidegate.gate.tokens import Tokens, secret_of
 from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
+from tidegate.observe.gauges import Reading
 from tidegate.observe.logging import LoggingObserver
 from tidegate.observe.refusals import Refusals
+from tidegate.observe.tee import Tee
 from tidegate.providers import PROVIDERS
 from tidegate.providers.base import Provider
 from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel
 from tidegate.routes.call import Context
+from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
 from tidegate.stores import STORES
@@ -54,6 +57,7 @@ from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
 from tidegate.streams.attempts import Attempts, Candidate
 from tidegate.streams.models import Model
+from tidegate.streams.observed_store import ObservedStore
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
 from tidegate.transports.broadcast import Broadcasts
@@ -91,9 +95,11 @@ class Tidegate:
         store: Store | None = None,
     ) -> None:
         own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
-        observer = observer or LoggingObserver()
+        observer = Tee((observer or LoggingObserver(),))
         now = SteadyClock(time, _elapsed)
         store = store or _store(settings, now)
+        if observer.observes_stores:
+            store = ObservedStore(store, observer.observe_store)
         cluster = store.join(f"node_{randbits(64):016x}", settings.store.lease_seconds)
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
@@ -126,6 +132,10 @@ class Tidegate:
     async def drain(self) -> None:
         """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
         await self.service.drain(self._settings.server.drain_seconds)
+
+    def readings(self) -> Iterator[Reading]:
+        """What the gauges show at this moment; see `Gauges`."""
+        return readings(self.service, self.registry)
 
     async def close(self) -> None:
         """Stops everything at once."""

@@ -6,7 +6,7 @@ query. Durations are in seconds. There is no occurrence per token: counting them
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -52,6 +52,18 @@ class UpstreamAttempt(msgspec.Struct, frozen=True):
     code: str | None
     duration_s: float
     span: TraceContext | None
+
+
+class StoreCall(msgspec.Struct, frozen=True):
+    """A call of the store is over. `store` is its name, e.g. `sqlite`, and `code` the error's; None where it went well.
+
+    It is told to a `StoreObserver` alone.
+    """
+
+    store: str
+    operation: str
+    code: str | None
+    duration_s: float
 
 
 class ReaderAttached(msgspec.Struct, frozen=True):
@@ -131,3 +143,10 @@ class Observer(Protocol):
     """Called on the event loop's thread: must neither block nor raise."""
 
     def observe(self, occurrence: Occurrence) -> None: ...
+
+
+@runtime_checkable
+class StoreObserver(Protocol):
+    """What an observer has besides, to be told of the store's calls. Where nobody has it, they are not measured."""
+
+    def observe_store(self, call: StoreCall) -> None: ...

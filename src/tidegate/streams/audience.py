@@ -95,6 +95,10 @@ class Audience:
         """Those of one stream."""
         return [reader for reader in self._stays if reader.stream == stream]
 
+    def transport_of(self, reader: Reader) -> str:
+        """What the reader came by: `sse`, `json` or `websocket`."""
+        return self._stays[reader].transport
+
     def send_guests_away(self, stream: str) -> None:
         """Asks the readers of one stream that came by a share token to come back: its tokens were revoked."""
         for reader in self.of(stream):
