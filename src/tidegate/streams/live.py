@@ -6,6 +6,8 @@ from asyncio import Future
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import msgspec
+
 from tidegate.core.events import CancelledBy, Event, Terminal
 from tidegate.errors import TidegateError
 from tidegate.stores.cluster import Cluster
@@ -76,6 +78,13 @@ class LiveStream(Protocol):
         Raises `Fenced` where a model fills the stream.
         """
         ...
+
+
+class Handle(msgspec.Struct, frozen=True):
+    """A started stream, or the earlier one that an idempotency key led to: it may have ended, or live elsewhere."""
+
+    stream: str
+    live: LiveStream | None = None
 
 
 class LiveStreams:

@@ -12,17 +12,16 @@ from tidegate.errors import CancelTimeout, StoreUnavailable
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
-from tidegate.stores.records import Fence, Look, StreamRecord
-from tidegate.streams.admission import Ticket
+from tidegate.stores.records import Look, StreamRecord
 from tidegate.streams.audience import Audience
 from tidegate.streams.drain import Drain
-from tidegate.streams.generation import Generation, Order
+from tidegate.streams.generations import Generations
 from tidegate.streams.history import ended
 from tidegate.streams.leases import Leases
 from tidegate.streams.live import LiveStreams
 from tidegate.streams.membership import Membership
 from tidegate.streams.models import Model, has_failed
-from tidegate.streams.quotas import Allowance, Quotas
+from tidegate.streams.quotas import Quotas
 from tidegate.streams.takeover import Takeover
 from tidegate.streams.timing import Timing
 
@@ -30,7 +29,7 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Node:
-    """Fills streams: those that models answer and, through `leases`, those that their callers fill.
+    """Fills streams: models do by its `generations`, their own callers by its `leases`.
 
     `now` is in Unix seconds, `clock` in seconds of any origin.
     """
@@ -51,6 +50,17 @@ class Node:
         timing: Timing,
     ) -> None:
         self.live = LiveStreams(cluster)
+        self.generations = Generations(
+            store,
+            cluster,
+            self.live,
+            quotas,
+            observer=observer,
+            now=now,
+            clock=clock,
+            random_bits=random_bits,
+            timing=timing,
+        )
         self.leases = Leases(
             store, cluster, self.live, quotas, seconds=lease_seconds, now=now, random_bits=random_bits, timing=timing
         )
@@ -58,20 +68,22 @@ class Node:
         self._store = store
         self._cluster = cluster
         self._audience = audience
-        self._models = models
-        self._observer = observer
         self._lease_seconds = lease_seconds
-        self._clock = clock
-        self._timing = timing
         self._takeover = Takeover(
-            store, cluster, self.live, models, quotas, adopt=self.leases.adopt, launch=self.launch, timing=timing
+            store,
+            cluster,
+            self.live,
+            models,
+            quotas,
+            adopt=self.leases.adopt,
+            launch=self.generations.launch,
+            timing=timing,
         )
         self._membership = Membership(
             cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
         )
         self._opening: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._drain = Drain(cluster, audience, self.live, self._tasks, timing=timing)
+        self._drain = Drain(cluster, audience, self.live, self.generations.tasks, timing=timing)
 
     # From its start to its end
 
@@ -101,9 +113,7 @@ class Node:
         """Ends at once what is left of generations, as far as the store and the providers let it."""
         self.draining = True
         await self._drain.interrupt()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.generations.stop()
 
     async def leave(self) -> None:
         """Leaves the other nodes, and closes the store behind the last one."""
@@ -119,37 +129,6 @@ class Node:
         orphans = await self._store.open()
         self._membership.start()
         await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
-
-    # What it fills
-
-    def launch(
-        self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
-    ) -> Generation:
-        """Begins to fill the stream after the offset `tail`, once the ticket's turn has come."""
-        generation = Generation(
-            self._store,
-            self._cluster,
-            fence,
-            order,
-            model,
-            ticket,
-            allowance,
-            tail,
-            observer=self._observer,
-            clock=self._clock,
-            timing=self._timing,
-        )
-        self.live.add(generation, fence)
-        task = asyncio.get_running_loop().create_task(self._run(generation))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return generation
-
-    async def _run(self, generation: Generation) -> None:
-        try:
-            await generation.run()
-        finally:
-            self.live.remove(generation)
 
     async def end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
         """Ends the stream as cancelled, wherever it is filled, and looks at it then: another end may have won.

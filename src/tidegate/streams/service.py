@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import ExitStack
 from secrets import randbits
 from time import monotonic, time
 
-import msgspec
-
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import CancelledBy, Event, Failed, GenerationRequest, Started
+from tidegate.core.events import CancelledBy, Event, Failed, GenerationRequest
 from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
 from tidegate.core.principal import Principal
@@ -22,13 +19,12 @@ from tidegate.errors import Draining, ModelNotFound, StoreUnavailable, StreamNot
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Revoked
-from tidegate.stores.records import Claim, Claimed, Look, StreamRecord
+from tidegate.stores.records import Claim, Look, StreamRecord
 from tidegate.streams.attendance import OwnerReader
 from tidegate.streams.audience import Audience, Stay
-from tidegate.streams.generation import Order
 from tidegate.streams.history import beginning, pages
 from tidegate.streams.leases import Appended
-from tidegate.streams.live import LiveStream
+from tidegate.streams.live import Handle
 from tidegate.streams.models import Model, offer
 from tidegate.streams.node import Node
 from tidegate.streams.quotas import Place, Quotas
@@ -44,13 +40,6 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
 
 logger = logging.getLogger("tidegate.streams")
-
-
-class Handle(msgspec.Struct, frozen=True):
-    """A started stream, or the earlier one that an idempotency key led to: it may have ended, or live elsewhere."""
-
-    stream: str
-    live: LiveStream | None = None
 
 
 class Service:
@@ -76,7 +65,6 @@ class Service:
         self._store = store
         self._cluster = cluster
         self._now = now
-        self._random_bits = random_bits
         self._quotas = quotas or Quotas(cluster, clock=clock)
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
@@ -109,28 +97,7 @@ class Service:
             return Handle(earlier.stream, self.node.live.get(earlier.stream))
         if self.draining:
             raise Draining("this server is about to stop and takes no new generations")
-        with ExitStack() as undone:
-            allowance = self._quotas.admit(owner.account, request)
-            undone.callback(allowance.settle, 0)
-            ticket = model.admission.enter(owner.account)
-            undone.callback(ticket.release)
-            record = StreamRecord(
-                id=f"gen_{self._random_bits(128):032x}",
-                owner=owner.name,
-                model=request.model,
-                created_at=round(self._now(), 3),
-                metadata=request.metadata,
-                running=ticket.turn.is_set(),
-                request=request,
-                grace=grace,
-            )
-            started = Started(record.id, record.model, record.created_at)
-            fence = await self._store.create(record, [started], claim=claim)
-            if isinstance(fence, Claimed):
-                return Handle(fence.stream, self.node.live.get(fence.stream))
-            undone.pop_all()
-        order = Order(request, owner.name, grace, record.running)
-        return Handle(record.id, self.node.launch(fence, order, ticket, model, allowance, tail=1))
+        return await self.node.generations.start(model, request, owner, grace, claim)
 
     def model(self, name: str) -> Model:
         """The model of that name. Raises `ModelNotFound`, which says what there is."""

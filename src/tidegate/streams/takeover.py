@@ -29,7 +29,7 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Launch(Protocol):
-    """Begins to fill a stream here; see `Node`."""
+    """Begins to fill a stream here; see `Generations`."""
 
     def __call__(
         self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
