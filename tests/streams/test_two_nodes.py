@@ -322,3 +322,65 @@ async def test_a_node_that_was_paused_has_lost_its_streams(nodes: Nodes) -> None
     events = await nodes.far.events(stream)
     assert [type(event).__name__ for event in events] == ["Started", "Delta", "Delta", "Completed"]
     await eventually(lambda: near.cancelled == 1)
+
+
+async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes: Nodes) -> None:
+    """What it has brought along is handed over, too: its lease is good for the node that goes on."""
+    go = asyncio.Event()
+
+    async def wait(request: GenerationRequest, sink: Sink) -> None:
+        await go.wait()
+        sink.emit([END])
+
+    nodes.add(wait)
+    await nodes.near.start()
+    stream, token = await nodes.far.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: nodes.near.service.draining)
+    await nodes.near.service.append(stream, ANNA, token, 1, [Delta("a")])
+    go.set()
+    await draining
+    await eventually(lambda: nodes.far.cluster.holds(stream))
+    await nodes.far.service.append(stream, ANNA, token, 2, [Delta("b"), END])
+    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+
+
+class Breaking:
+    """A store whose caller leaves, or dies, as soon as it has created or acquired a stream."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def create(self, *args: object, **named: object) -> object:
+        await self._store.create(*args, **named)  # type: ignore[arg-type]
+        raise asyncio.CancelledError
+
+    async def acquire(self, *args: object, **named: object) -> object:
+        await self._store.acquire(*args, **named)  # type: ignore[arg-type]
+        raise asyncio.CancelledError
+
+
+async def test_a_move_that_is_broken_off_leaves_a_stream_that_somebody_fills(nodes: Nodes) -> None:
+    """The node that had it is fenced by then; its producer goes on at either."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    nodes.far.service._leases._store = Breaking(nodes.store)  # type: ignore[assignment]
+    with pytest.raises(asyncio.CancelledError):
+        await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    nodes.far.service._leases._store = nodes.store
+    await eventually(lambda: sum(stream in each.service._live for each in (nodes.near, nodes.far)) == 1)
+    await nodes.near.service.append(stream, ANNA, token, 1, [Delta("a")])
+    assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
+async def test_a_start_that_is_broken_off_leaves_no_stream_without_an_end(nodes: Nodes) -> None:
+    """It was created, and nobody fills it: it is an orphan as any other."""
+    near, far = nodes.add()
+    nodes.near.service._store = Breaking(nodes.store)  # type: ignore[assignment]
+    with pytest.raises(asyncio.CancelledError):
+        await nodes.near.start()
+    await eventually(lambda: near.running + far.running == 1)

@@ -11,7 +11,7 @@ from time import monotonic
 from tidegate.core.bucket import Buckets
 from tidegate.errors import StreamNotFound
 from tidegate.stores.cluster import Command, Count, Orphan
-from tidegate.stores.records import Fence, Look, Unwatch
+from tidegate.stores.records import Look, Unwatch
 from tidegate.stores.watchers import wake_all
 
 Parts = dict[Count, dict[str, int | dict[str, int]]]
@@ -91,15 +91,15 @@ class LocalNode:
     def others(self) -> int:
         return len(self._nodes.living) - (self._nodes.living.get(self.node) is self)
 
-    def hold(self, fence: Fence) -> None:
-        self._nodes.orphans.pop(fence.stream, None)
-        before = self._nodes.held.get(fence.stream)
+    def hold(self, stream: str) -> None:
+        self._nodes.orphans.pop(stream, None)
+        before = self._nodes.held.get(stream)
         if before is not None and before is not self:
-            before.lose(fence.stream)
-        self._nodes.held[fence.stream] = self
-        if fence.stream in self._lost:
+            before.lose(stream)
+        self._nodes.held[stream] = self
+        if stream in self._lost:
             # It had gone elsewhere, and has come back.
-            self._lost.remove(fence.stream)
+            self._lost.remove(stream)
 
     def holds(self, stream: str) -> bool:
         return self._nodes.held.get(stream) is self
@@ -142,6 +142,9 @@ class LocalNode:
                 except StreamNotFound:
                     self.let_go(stream)
                     continue
+                except BaseException:
+                    self._nodes.abandon(stream, handed_over=handed_over)
+                    raise
                 yield Orphan(found.record, handed_over)
             self._news.clear()
             await self._news.wait()

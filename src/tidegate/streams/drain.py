@@ -42,7 +42,9 @@ class Drain:
     async def run(self, seconds: float) -> None:
         """Lets the live generations finish for so long, ends the rest, and sends readers away."""
         if self._cluster.others:
+            # Another node can serve the readers, too.
             await self._hand_over()
+            self._send_away()
         leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
         working = {*self._tasks, *(() if self._store.durable else leased)}
         if working:
@@ -57,6 +59,9 @@ class Drain:
 
     async def interrupt(self) -> None:
         """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
+        if self._cluster.others:
+            # Producers may have come since.
+            await self._hand_over()
         for live in tuple(self._live.values()):
             if isinstance(live, Generation) or not self._store.durable:
                 live.fail(Interrupted("the server stopped before the answer was complete"))
@@ -64,13 +69,12 @@ class Drain:
             await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
 
     async def _hand_over(self) -> None:
-        """Another node can serve the readers, and go on with what can be gone on with: at once."""
+        """Another node goes on with what can be gone on with, whatever the store."""
         for live in tuple(self._live.values()):
-            if isinstance(live, Leased) or self._is_movable(live):
+            if self._live.get(live.stream) is live and (isinstance(live, Leased) or self._is_movable(live)):
                 del self._live[live.stream]
                 live.let_go()
                 await self._cluster.hand_over(live.stream)
-        self._send_away()
 
     def _is_movable(self, generation: Generation) -> bool:
         """Whether another node can go on with it; what no provider has been asked for yet begins there."""

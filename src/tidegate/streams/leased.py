@@ -136,6 +136,9 @@ class Leased:
         except TooLong as error:
             self.fail(error)
             raise
+        except Fenced:
+            self.let_go()
+            raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Whoever asked for it may be cancelled: what the store has is noted here all the same."""

@@ -20,7 +20,6 @@ from tidegate.core.events import (
     Event,
     Failed,
     GenerationRequest,
-    Started,
 )
 from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
@@ -45,6 +44,7 @@ from tidegate.streams.audience import Audience, Stay
 from tidegate.streams.drain import Drain
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import beginning, ended, pages
+from tidegate.streams.holding import create
 from tidegate.streams.leased import Leased
 from tidegate.streams.leases import Appended, Leases, Live
 from tidegate.streams.membership import Membership
@@ -138,13 +138,12 @@ class Service:
             request=request,
             grace=grace,
         )
-        started = Started(record.id, record.model, record.created_at)
         with ExitStack() as undone:
             allowance = self._quotas.admit(owner.account, request)
             undone.callback(allowance.settle, 0)
             ticket = model.admission.enter(owner.account)
             undone.callback(ticket.release)
-            fence = await self._store.create(record, [started], claim=claim)
+            fence = await create(self._store, self._cluster, record, claim)
             if isinstance(fence, Claimed):
                 return Handle(fence.stream, self._live.get(fence.stream))
             undone.pop_all()
@@ -426,7 +425,6 @@ class Service:
     def _launch(
         self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
     ) -> Generation:
-        self._cluster.hold(fence)
         generation = Generation(
             self._store,
             self._cluster,
