@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .checker import Violation
-from .history import History
+from .history import History, Violation
 from .plan import KINDS
 
 FEWEST = 20
