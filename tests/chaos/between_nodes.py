@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .history import Cancelling, Death, Event, History, Stay, Stream, Violation
+from .history import NOTICES, Cancelling, Death, Event, History, Reading, Revoked, Stay, Stream, Violation
 
 SLACK_SECONDS = 0.7
 """Many runs share two cores: so much later something may be done, or be seen."""
@@ -28,6 +28,14 @@ def between_nodes(history: History) -> Iterator[Violation]:
             yield from _Attended(history, stream, stream.grace, stream.ended_at).check()
     for death in history.deaths:
         yield from _death(history, death)
+    for revoked in history.revoked:
+        yield from _revoked(history, revoked)
+    for visit in history.visits:
+        offsets = [event.offset for event in visit.events if event.type not in NOTICES]
+        if offsets != sorted(set(offsets)):
+            yield Violation("order", f"{visit.name} of {visit.stream}", f"offsets are {offsets}")
+    for room in history.rooms:
+        yield from _room(history, room)
 
 
 def _was_away(history: History, since: float, until: float, node: int | None = None) -> bool:
@@ -120,3 +128,28 @@ def _death(history: History, death: Death) -> Iterator[Violation]:
         acquired = any(each.stream == stream and death.at < each.at <= due for each in history.acquired)
         if ended_at is not None and ended_at > due and not acquired:
             yield Violation("late end", stream, f"its node died at {death.at:.2f}, it ended at {ended_at:.2f}")
+
+
+def _revoked(history: History, revoked: Revoked) -> Iterator[Violation]:
+    """Whoever reads by a void token is sent away, wherever it reads."""
+    due = revoked.at + HEARD_SECONDS + SLACK_SECONDS
+    for visit in history.visits:
+        for stay in visit.stays if visit.stream == revoked.stream else ():
+            if stay.until > due and not _was_away(history, revoked.at, stay.until, stay.node):
+                what = f"read until {stay.until:.2f} at node {stay.node}, and was void at {revoked.at:.2f}"
+                yield Violation("void share", f"{visit.name} of {visit.stream}", what)
+
+
+def _room(history: History, room: Reading) -> Iterator[Violation]:
+    """A topic is one log, whoever publishes and follows where: each message once, in one order."""
+    log = [event for event in room.events if event.type == "message"]
+    accepted = {each.number: each.cursor for each in history.published if each.topic == room.stream}
+    there = [(event.data["data"], event.id) for event in log]
+    for number, cursor in accepted.items():
+        if [at for each, at in there if each == number] != [cursor]:
+            yield Violation("lost message", room.stream, f"{number} was accepted at {cursor}; there are {there}")
+    for member in history.members:
+        seen = [(event.id, event.data) for event in member.events if event.type == "message"]
+        kept = [(event.id, event.data) for event in log[: len(seen)]]
+        if member.stream == room.stream and (seen != kept or any(event.type == "gap" for event in member.events)):
+            yield Violation("topic order", f"{member.name}", f"was sent {seen}, and the topic has {kept}")

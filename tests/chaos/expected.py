@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .history import TERMINAL, Fired, History, Kept, Stream
 from .models import STALL_SECONDS
-from .plan import AttendedPlan, OwnPlan, Plan, StreamPlan
+from .plan import AttendedPlan, GuestPlan, OwnPlan, Plan, StreamPlan
 
 PROVIDER_ENDS = {
     "raise": "failed:provider_error",
@@ -26,7 +26,7 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
 
     `ended` is when the store had their ends, where that is known.
     """
-    plans = {each.name: each for each in (*plan.generations, *plan.own, *plan.attended)}
+    plans = {each.name: each for each in (*plan.generations, *plan.own, *plan.attended, *plan.guests)}
     logs = {kept.stream: kept for kept in history.logs}
     for stream, name in names.items():
         about = plans[name]
@@ -35,6 +35,8 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
             kind, ends = "own", _own_ends(history, about, stream)
         elif isinstance(about, AttendedPlan):
             kind, ends, grace = "replay", {"cancelled", "completed", *_interruptions(history, about, plan)}, about.grace
+        elif isinstance(about, GuestPlan):
+            kind, ends = "replay", {"completed", *_interruptions(history, about, plan)}
         else:
             kind, ends = about.model.partition("-")[0], _ends(history, about, plan)
             _note_provider_fault(history, about, logs.get(stream))
@@ -43,14 +45,14 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
         )
 
 
-def _interruptions(history: History, about: StreamPlan | AttendedPlan, plan: Plan) -> set[str]:
+def _interruptions(history: History, about: StreamPlan | AttendedPlan | GuestPlan, plan: Plan) -> set[str]:
     """With one node a drain is the end of everything; with others there is somebody to go on."""
     fired = {fault.kind for fault in history.fired}
     if plan.nodes == 1 and "drain" in fired:
         return {"failed:interrupted"}
     stopping = {"kill", "kill_twice"} if plan.nodes == 1 else {"kill", "pause_long", "drain"}
     # Without a grace nobody is left where the last reader was at the node that is gone.
-    goes_on = about.model.endswith("-on") and about.grace != 0
+    goes_on = about.model.endswith("-on") and not (isinstance(about, AttendedPlan) and about.grace == 0)
     return {"failed:interrupted"} if fired & stopping and not goes_on else set()
 
 

@@ -149,6 +149,21 @@ class Cancelling(msgspec.Struct):
     status: int
 
 
+class Revoked(msgspec.Struct):
+    """That the share tokens of a stream are void has been answered."""
+
+    stream: str
+    at: float
+
+
+class Published(msgspec.Struct):
+    """A message of this number has been accepted by a topic, at this position."""
+
+    topic: str
+    number: int
+    cursor: str
+
+
 class Fired(msgspec.Struct):
     """A fault that took effect."""
 
@@ -196,7 +211,8 @@ class Violation(msgspec.Struct, frozen=True):
 class History(msgspec.Struct):
     """One run. From `mended_at` on nothing was done to the nodes and their lines any more.
 
-    `visits` are readings that may leave before the end.
+    `visits` are readings that may leave, or be sent away, before the end. `members` are readings of topics, `rooms`
+    the last ones, by the harness itself.
     """
 
     seed: int
@@ -214,6 +230,10 @@ class History(msgspec.Struct):
     deaths: list[Death] = []
     acquired: list[Acquired] = []
     cancellings: list[Cancelling] = []
+    revoked: list[Revoked] = []
+    published: list[Published] = []
+    members: list[Reading] = []
+    rooms: list[Reading] = []
     fired: list[Fired] = []
     problems: list[Problem] = []
 

@@ -123,6 +123,29 @@ class AttendedPlan(msgspec.Struct, frozen=True):
         return answer(self.model, self.how)
 
 
+class GuestPlan(msgspec.Struct, frozen=True):
+    """A generation that is read at every node: by guests until its shares are revoked, or until it is `deleted`."""
+
+    name: str
+    model: str
+    how: How
+    at: float
+    until: float
+    deleted: bool
+
+    @property
+    def text(self) -> str:
+        return answer(self.model, self.how)
+
+
+class RoomPlan(msgspec.Struct, frozen=True):
+    """A topic: a message after each of the pauses, and its members' visits."""
+
+    name: str
+    pauses: tuple[float, ...]
+    members: tuple[VisitPlan, ...]
+
+
 class FaultPlan(msgspec.Struct, frozen=True):
     """One fault: when, for how long, and how much of it (a limit, a delay, a jump). `lines` by a draw from each.
 
@@ -151,6 +174,8 @@ class Plan(msgspec.Struct, frozen=True):
     kill_at_rest: bool
     nodes: int = 1
     attended: tuple[AttendedPlan, ...] = ()
+    guests: tuple[GuestPlan, ...] = ()
+    rooms: tuple[RoomPlan, ...] = ()
 
 
 def draw(seed: int) -> Plan:
@@ -190,6 +215,8 @@ def among(nodes: int, plan: Plan) -> Plan:
         faults=tuple(_fault(rng, lease, NODE_FAULTS, nodes) for _ in range(rng.randint(2, 5))),
         nodes=nodes,
         attended=tuple(_attended(rng, f"a{index}", nodes) for index in range(rng.randint(1, 2))),
+        guests=tuple(_guest(rng, f"s{index}", deleted=index > 0) for index in range(2)),
+        rooms=(_room(rng, f"room-{plan.seed}", nodes),),
     )
 
 
@@ -328,3 +355,20 @@ def _attended(rng: Random, name: str, nodes: int) -> AttendedPlan:
         node = (node + 1) % nodes if rng.random() < 0.8 else node
     model = rng.choice(("replay-slow", "replay-slow-on", "replay-slow-on"))
     return AttendedPlan(name, model, How(name, REPLAY_WORDS, 50), rng.uniform(0, 1.0), grace, tuple(visits))
+
+
+def _guest(rng: Random, name: str, *, deleted: bool) -> GuestPlan:
+    model = rng.choice(("replay-slow", "replay-slow-on"))
+    how = How(name, rng.randint(80, 140), 50)
+    return GuestPlan(name, model, how, rng.uniform(0, 1.0), rng.uniform(0.3, 1.2), deleted)
+
+
+def _room(rng: Random, name: str, nodes: int) -> RoomPlan:
+    return RoomPlan(
+        name,
+        pauses=tuple(rng.uniform(0.0, 0.3) for _ in range(rng.randint(5, 20))),
+        members=tuple(
+            VisitPlan(rng.uniform(0, 1.0), rng.uniform(0.2, 2.0), rng.randrange(nodes))
+            for _ in range(rng.randint(2, 4))
+        ),
+    )

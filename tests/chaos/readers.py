@@ -47,7 +47,8 @@ async def read(world: World, plan: ReaderPlan, stream_name: str, name: str) -> N
 class Follower:
     """One reading, as it goes on, of the server that is at `base`. With `node` its connections are noted as stays.
 
-    `node` answers the number of the node that `base` has led to last.
+    `node` answers the number of the node that `base` has led to last. `path` is that of a topic's events, which are
+    followed from the earliest; `token` is one to read by.
     """
 
     def __init__(
@@ -58,12 +59,17 @@ class Follower:
         plan: ReaderPlan = PLAIN,
         *,
         node: Callable[[], int] | None = None,
+        path: str = "",
+        token: str = "",
     ) -> None:
         self._world = world
         self._base = base
         self._reading = reading
         self._plan = plan
         self._node = node
+        self._path = path or f"/v1/streams/{reading.stream}/events"
+        self._token = token
+        self._after = "earliest" if path else reading.after
         self._rng = world.random(f"reader {reading.name}")
         self._leaves = list(plan.leaves_after)
         self._last = ""
@@ -134,15 +140,16 @@ class Follower:
             query["snapshot"] = "1"
         if self._plan.as_message:
             query["events"] = "message"
-        if self._reading.after is not None and not self._last:
-            query["after"] = self._reading.after
-        path = f"/v1/streams/{self._reading.stream}/events"
-        return self._base() + path + (f"?{urlencode(query)}" if query else "")
+        if self._after is not None and not self._last:
+            query["after"] = self._after
+        return self._base() + self._path + (f"?{urlencode(query)}" if query else "")
 
     def _headers(self) -> dict[str, str]:
         headers = {"accept": "text/event-stream"}
         if self._last:
             headers["last-event-id"] = self._last
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
         if self._plan.gzip:
             headers["accept-encoding"] = "gzip"
         return headers

@@ -11,11 +11,12 @@ from typing import Any
 
 from tidegate.config import load
 
-from . import models
+from . import models, rooms
 from .calls import Broken, call, fetch
 from .creators import cancel, create
 from .expected import describe
 from .faults import Faults, look, mend
+from .guests import entertain
 from .history import Acquired, Event, History, Kept, Outage, Problem, Reading
 from .node import Node
 from .plan import OwnPlan, Plan, StreamPlan, among, draw, without_ends
@@ -144,6 +145,10 @@ class _Run:
             self._company(plan)
         for plan in self._plan.attended:
             self._client(f"visitors of {plan.name}", attend(self._world, plan))
+        for plan in self._plan.guests:
+            self._client(f"guests of {plan.name}", entertain(self._world, plan))
+        for plan in self._plan.rooms:
+            self._client(f"members of {plan.name}", rooms.meet(self._world, plan))
 
     def _company(self, plan: StreamPlan | OwnPlan) -> None:
         if plan.cancel_at is not None:
@@ -177,7 +182,9 @@ class _Run:
         """Reads every log, asks again with every last cursor, and once more after a kill where that is planned."""
         world = self._world
         names = await self._list()
-        await asyncio.gather(*(self._ended(stream) for stream in names))
+        await asyncio.gather(
+            *(self._ended(stream) for stream in names), *(rooms.close(world, plan) for plan in self._plan.rooms)
+        )
         await asyncio.gather(*(self._read_log(stream) for stream in names))
         await asyncio.gather(*(self._ask_again(reading) for reading in world.history.readings))
         if self._plan.kill_at_rest:
