@@ -15,6 +15,9 @@ SLACK_SECONDS = 0.7
 HEARD_SECONDS = 1.0
 """A cancel has reached a provider by then, on whichever node."""
 
+TAKEOVER_SECONDS = 1.0
+"""So long after the lease of a dead node another one fills what it filled."""
+
 RETURN_SECONDS = 10.0
 """What readers of a stream that was handed over have to come back at the least."""
 
@@ -103,10 +106,11 @@ class _Attended:
             return None
         due = last.until + self._grace + SLACK_SECONDS
         for outage in sorted(self._history.outages, key=lambda outage: outage.since):
-            # Who was at a dead node is counted for a lease; who fills the stream may be another from then on.
-            if outage.since < due and outage.until > last.since:
-                wait = RETURN_SECONDS if outage.kind == "drain" else 0.0
-                due = max(due, outage.until + self._history.lease_seconds + SLACK_SECONDS + max(self._grace, wait))
+            # Who was at a dead node is counted for a lease; who fills the stream is another a second later.
+            if outage.since < due:
+                wait = RETURN_SECONDS if outage.kind == "drain" and last.until < outage.until else 0.0
+                late = self._history.lease_seconds + TAKEOVER_SECONDS + SLACK_SECONDS
+                due = max(due, outage.until + late + max(self._grace, wait))
         return due
 
     def _is_sent_away(self, last: Stay) -> bool:
@@ -118,7 +122,7 @@ class _Attended:
 
 def _death(history: History, death: Death) -> Iterator[Violation]:
     """What a dead node filled has an end, or is another's, within its lease and a second."""
-    due = death.at + history.lease_seconds + 1.0 + SLACK_SECONDS
+    due = death.at + history.lease_seconds + TAKEOVER_SECONDS + SLACK_SECONDS
     if any(death.at < outage.since < due for outage in history.outages):
         # Whoever was about to take it over may have been hit, too.
         return

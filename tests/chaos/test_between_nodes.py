@@ -164,6 +164,7 @@ def test_a_stream_that_outlives_its_readers_is_caught() -> None:
     assert found(attended(last, ended_at=4.0)) == {"outlived its readers"}
     assert found(attended(last, ended_at=4.0, outages=[Outage(1.0, 2.5, 0, "kill")])) == set()
     assert found(attended(last, ended_at=9.0, outages=[Outage(1.9, 2.5, 0, "drain")])) == set()
+    assert found(attended(last, ended_at=9.0, outages=[Outage(0.5, 1.0, 0, "drain")])) == {"outlived its readers"}
     assert found(attended(last, ended_at=99.0, outages=[Outage(1.9, 2.5, 1, "drain")])) == set()
     assert found(attended(last, ended_at=99.0, outages=[Outage(1.9, 2.5, 0, "drain")])) == {"outlived its readers"}
 

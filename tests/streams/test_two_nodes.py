@@ -384,3 +384,20 @@ async def test_a_start_that_is_broken_off_leaves_no_stream_without_an_end(nodes:
     with pytest.raises(asyncio.CancelledError):
         await nodes.near.start()
     await eventually(lambda: near.running + far.running == 1)
+
+
+async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
+    """A reader that a stopping node has sent to the other one leaves like anybody else, once it leaves that one."""
+    _, far = nodes.add()
+    stream = await nodes.far.start(grace=0.05)
+    reader = await nodes.near.follow(stream)
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: reader.told)
+    reader.close()
+    await asyncio.sleep(0.15)
+    assert far.running == 1
+    reader = await nodes.far.follow(stream)
+    await draining
+    await nodes.near.service.close()
+    reader.close()
+    await eventually(lambda: far.cancelled == 1)
