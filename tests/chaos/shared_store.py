@@ -127,7 +127,7 @@ class Link:
 class NodeStore:
     """The store, as one node has it; a `Store`."""
 
-    durable = MemoryStore.durable
+    outlives_process = MemoryStore.outlives_process
     fault = None
 
     def __init__(self, shared: SharedStore) -> None:
@@ -215,11 +215,11 @@ class NodeCluster:
 
     async def orphans(self) -> AsyncIterator[Orphan]:
         offered = aiter(self._cluster.orphans())
-        answer: asyncio.Future[Orphan]
+        answer: asyncio.Future[Orphan] | None = None
 
         async def offer() -> Orphan:
             orphan = await anext(offered)
-            if answer.done():
+            if answer is not None and answer.done():
                 # Nobody waits for it any more.
                 await self._cluster.hand_over(orphan.record.id)
             return orphan
@@ -246,13 +246,19 @@ class NodeCluster:
         return self._link.now(lambda: self._cluster.total(what, key), 0)
 
     def watch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
-        called = self._link.back(wake)
+        def awake() -> None:
+            if called in self._wakes.get((what, key, wake), ()):
+                wake()
+
+        called = self._link.back(awake)
         self._wakes.setdefault((what, key, wake), []).append(called)
         self._link.now(lambda: self._cluster.watch(what, key, called))
 
     def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
         if called := self._wakes.get((what, key, wake)):
             one = called.pop()
+            if not called:
+                del self._wakes[what, key, wake]
             self._link.now(lambda: self._cluster.unwatch(what, key, one))
 
     def buckets(self, name: str, rate: float, capacity: float) -> Buckets:

@@ -46,7 +46,7 @@ class Drain:
             await self._hand_over()
             self._send_away()
         leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
-        working = {*self._tasks, *(() if self._store.durable else leased)}
+        working = {*self._tasks, *(() if self._store.outlives_process else leased)}
         if working:
             logger.info("draining: %d generations may finish for %g s", len(working), seconds)
             await asyncio.wait(working, timeout=seconds)
@@ -58,12 +58,12 @@ class Drain:
         await audience.parted(audience.readers)
 
     async def interrupt(self) -> None:
-        """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
+        """Ends what a restarted process could not go on with; who fills a stream that outlives it may come back."""
         if self._cluster.others:
             # Producers may have come since.
             await self._hand_over()
         for live in tuple(self._live.values()):
-            if isinstance(live, Generation) or not self._store.durable:
+            if isinstance(live, Generation) or not self._store.outlives_process:
                 live.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
