@@ -188,3 +188,12 @@ async def test_they_take_from_the_same_buckets(pair: Pair) -> None:
     assert far.of("anna", 0.0).take(1, 0.0)
     assert not near.of("anna", 0.0).take(1, 0.0)
     assert pair.near.buckets("failures", 1.0, 2).of("anna", 0.0).take(1, 0.0)
+
+
+async def test_who_holds_a_stream_lives(pair: Pair) -> None:
+    """Also where it was taken for dead before: should it be dead by then, that is found out again."""
+    await pair.pass_time(LEASE + 1, pair.near)
+    pair.far.hold(await pair.create("gen_1"))
+    assert pair.near.others == 1
+    await pair.pass_time(LEASE + 1, pair.near)
+    assert await offered(pair.near) == ["gen_1"]

@@ -401,3 +401,17 @@ async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
     await nodes.near.service.close()
     reader.close()
     await eventually(lambda: far.cancelled == 1)
+
+
+async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
+    """It is told again to whoever fills the stream, where that has changed while it was on its way."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    unlisten = nodes.near.service._membership._unwatch
+    assert unlisten is not None
+    unlisten()
+    cancelling = asyncio.create_task(nodes.far.service.cancel(stream, ANNA, "enough"))
+    await asyncio.sleep(0.05)
+    await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    status, cursor = await cancelling
+    assert (status, cursor.offset) == ("cancelled", 3)

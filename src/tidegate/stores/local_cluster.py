@@ -93,6 +93,9 @@ class LocalNode:
 
     def hold(self, stream: str) -> None:
         self._nodes.orphans.pop(stream, None)
+        if self.node not in self._nodes.living:
+            # It was taken for dead, and has not renewed yet: it must be found out again, should it be dead by then.
+            self._show_life()
         before = self._nodes.held.get(stream)
         if before is not None and before is not self:
             before.lose(stream)
@@ -113,15 +116,17 @@ class LocalNode:
             self._nodes.abandon(stream, handed_over=True)
 
     async def renew(self) -> Sequence[str]:
-        now = self._nodes.clock()
-        self.lives_until = now + self._lease_seconds
+        self._show_life()
+        self._nodes.bury(self._nodes.clock())
+        lost, self._lost = self._lost, []
+        return lost
+
+    def _show_life(self) -> None:
+        self.lives_until = self._nodes.clock() + self._lease_seconds
         if self.node not in self._nodes.living:
             self._nodes.living[self.node] = self
             self.look_for_orphans()
             self.tell_all()
-        self._nodes.bury(now)
-        lost, self._lost = self._lost, []
-        return lost
 
     def lose(self, stream: str) -> None:
         """Another node has it."""
@@ -136,7 +141,7 @@ class LocalNode:
             while self._nodes.orphans:
                 stream = next(iter(self._nodes.orphans))
                 handed_over = self._nodes.orphans.pop(stream)
-                self._nodes.held[stream] = self
+                self.hold(stream)
                 try:
                     found = await self._nodes.look(stream)
                 except StreamNotFound:

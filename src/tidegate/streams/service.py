@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import Context
 from secrets import randbits
 from time import monotonic, time
@@ -60,6 +60,9 @@ from tidegate.streams.turns import Turns
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
+
+AGAIN_SECONDS = 0.25
+"""Whoever fills a stream is told so often that it is to end, until it has."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -460,18 +463,23 @@ class Service:
         """
         try:
             async with asyncio.timeout(self.lease_seconds + 2):
-                if (live := self._live.get(record.id)) is not None:
-                    live.cancel(by, reason)
-                    await asyncio.shield(live.ended)
-                found = await self._store.look(record.id)
-                if found.record.end is None and self._cluster.others:
-                    self._cluster.tell(Cancel(record.id, by, reason))
-                    found = await ended(self._store, record.id)
+                while (found := await self._store.look(record.id)).record.end is None:
+                    self._tell_to_end(record.id, by, reason)
+                    # Whoever was told may have died, or the stream gone elsewhere meanwhile, even here.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(AGAIN_SECONDS):
+                            return await ended(self._store, record.id)
+                return found
         except TimeoutError:
             raise CancelTimeout("the stream has not ended in time; it may still do so") from None
-        if found.record.end is None:
+
+    def _tell_to_end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
+        if (live := self._live.get(stream)) is not None:
+            live.cancel(by, reason)
+        elif self._cluster.others:
+            self._cluster.tell(Cancel(stream, by, reason))
+        else:
             raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
-        return found
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
