@@ -38,6 +38,11 @@ READ_SECONDS = 5.0
 
 AGAIN_SECONDS = 0.1
 
+TICK_SECONDS = 0.05
+
+STARVED_SECONDS = 0.3
+"""A tick that is later than this says that the whole process had to wait."""
+
 LIVE = ("queued", "running")
 
 
@@ -124,6 +129,13 @@ class _Run:
 
     async def go(self) -> None:
         world = self._world
+        watching = asyncio.create_task(self._watch_the_time())
+        try:
+            await self._go(world)
+        finally:
+            watching.cancel()
+
+    async def _go(self, world: World) -> None:
         self._start_clients()
         faults = Faults(world)
         try:
@@ -135,6 +147,15 @@ class _Run:
         world.history.mended_at = world.now()
         await self._settle()
         await self._close()
+
+    async def _watch_the_time(self) -> None:
+        """Nodes that share our interpreter do nothing either while the machine has no time for us."""
+        while self._shared is not None:
+            since = self._world.now()
+            await asyncio.sleep(TICK_SECONDS)
+            if (now := self._world.now()) - since > STARVED_SECONDS:
+                outages = [Outage(since, now, node, "starved") for node in range(self._plan.nodes)]
+                self._world.history.outages.extend(outages)
 
     def _start_clients(self) -> None:
         for plan in self._plan.generations:
