@@ -47,10 +47,10 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
 
 def _interruptions(history: History, about: StreamPlan | AttendedPlan | GuestPlan, plan: Plan) -> set[str]:
     """With one node a drain is the end of everything; with others there is somebody to go on."""
-    fired = {fault.kind for fault in history.fired}
+    fired = {fault.kind for fault in history.fired} | {outage.kind for outage in history.outages}
     if plan.nodes == 1 and "drain" in fired:
         return {"failed:interrupted"}
-    stopping = {"kill", "kill_twice"} if plan.nodes == 1 else {"kill", "pause_long", "drain"}
+    stopping = {"kill", "kill_twice"} if plan.nodes == 1 else {"kill", "pause_long", "drain", "starved"}
     # Without a grace nobody is left where the last reader was at the node that is gone.
     goes_on = about.model.endswith("-on") and not (isinstance(about, AttendedPlan) and about.grace == 0)
     return {"failed:interrupted"} if fired & stopping and not goes_on else set()

@@ -11,9 +11,10 @@ from engine_kit import ANNA, BERT, Engine, Scripted, eventually
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, GenerationRequest, Usage
 from tidegate.core.principal import Principal
-from tidegate.errors import Fenced, StreamNotFound, TooManyGenerations, TooManyReaders
+from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGenerations, TooManyReaders
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Fence, Look
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 
@@ -415,3 +416,51 @@ async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
     await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
     status, cursor = await cancelling
     assert (status, cursor.offset) == ("cancelled", 3)
+
+
+async def test_an_orphan_that_could_not_be_looked_at_is_offered_again(nodes: Nodes) -> None:
+    """A store that is away for a moment, just then, leaves no stream without an end."""
+    _, far = nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    look, failed = nodes.store._nodes.look, list[str]()
+
+    async def fail_once(stream: str) -> Look:
+        if not failed:
+            failed.append(stream)
+            raise StoreUnavailable("it is away")
+        return await look(stream)
+
+    nodes.store._nodes.look = fail_once
+    await nodes.die()
+    assert isinstance((await nodes.far.events(stream))[-1], Completed)
+    assert (failed, far.asked) == ([stream], 1)
+
+
+class Hesitating:
+    """A store that acquires when a test lets it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def acquire(self, stream: str) -> Fence:
+        self.asked.set()
+        await self.go.wait()
+        return await self._store.acquire(stream)
+
+
+async def test_a_node_that_stops_takes_over_what_it_has_begun_to(nodes: Nodes) -> None:
+    """Nobody else is offered that, for as long as it drains."""
+    nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    nodes.far.service._takeover._store = store = Hesitating(nodes.store)  # type: ignore[assignment]
+    await nodes.die()
+    await store.asked.wait()
+    draining = asyncio.create_task(nodes.far.service.drain(5))
+    await eventually(lambda: nodes.far.service.draining)
+    store.go.set()
+    assert isinstance((await nodes.far.events(stream))[-1], Completed)
+    await draining
