@@ -531,7 +531,7 @@ async def test_no_look_in_between_brings_a_revoked_share_back(store: Store) -> N
 
 async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None:
     """After a restart a link that was sent still works, and one that was revoked still does not."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await opened(store, "gen_1")
     await opened(store, "gen_2")
@@ -549,7 +549,7 @@ async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None
 
 async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(store: Store) -> None:
     """Streams without an end are answered at the next `open`, whole, and go on from their tail in a new epoch."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await appended(store, [END], await opened(store, "gen_over"), 1)
     request = GenerationRequest(model="m", messages=(Message(role="user", content="hi"),), temperature=0.5)
@@ -575,7 +575,7 @@ async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(s
 
 async def test_nothing_is_taken_after_the_close(store: Store) -> None:
     """What comes too late is refused, not lost."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     fence = await opened(store)
     queued = store.append([Delta("a")], fence=fence, expected=1)
@@ -599,7 +599,7 @@ async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:
     await appended(store, [END], fence, 1)
     left = GenerationRequest(model="m", messages=messages[1:])
     assert (await store.look("gen_1")).record.request == left
-    if store.durable:
+    if store.outlives_process:
         await store.close()
         again = sqlite(Clock(), tmp_path)
         await again.open()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 class Surviving(MemoryStore):
     """A store that outlives the process that fills it; `failures` says how many appends it cannot write."""
 
-    durable = True
+    outlives_process = True
     failures = 0
 
     async def open(self) -> Sequence[StreamRecord]:

@@ -70,7 +70,7 @@ class Leased:
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
         self.answered: Future[TidegateError | None] = asyncio.get_running_loop().create_future()
         self.answered.set_result(None)
-        self.outlives_process = store.durable
+        self.outlives_process = store.outlives_process
         self._timing = timing
         self._loop = asyncio.get_running_loop()
         self._store = store
@@ -141,6 +141,9 @@ class Leased:
             return await answer if isinstance(answer, Future) else answer
         except TooLong as error:
             self.fail(error)
+            raise
+        except Fenced:
+            self.let_go()
             raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:

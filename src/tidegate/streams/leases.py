@@ -9,13 +9,14 @@ from hmac import compare_digest
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Failed, Started
+from tidegate.core.events import Event, Failed
 from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, Interrupted, StreamEnded
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Moved
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
 from tidegate.streams.history import holds
+from tidegate.streams.holding import acquire, create
 from tidegate.streams.leased import Leased, digest
 from tidegate.streams.live import LiveStream, LiveStreams
 from tidegate.streams.quotas import Place, Quotas
@@ -72,7 +73,7 @@ class Leases:
             lease=digest(token),
         )
         with self._quotas.place(owner.account) as place:
-            fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
+            fence = await create(self._store, self._cluster, record, claim)
             if isinstance(fence, Claimed):
                 return await self._reopened(fence, token)
             self.adopt(fence, 1, record.lease, place)
@@ -82,7 +83,13 @@ class Leases:
         """See `Service.append`."""
         live, fresh = self._live.get(record.id), False
         if live is not None:
-            offset, fresh = await live.append(token, expected, events)
+            try:
+                offset, fresh = await live.append(token, expected, events)
+            except Fenced:
+                if self._live.get(record.id) is live:
+                    raise
+                # Another node has had it meanwhile: the producer has come from there.
+                return await self.append((await self._store.look(record.id)).record, token, expected, events)
         elif record.end is None:
             offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
@@ -100,7 +107,7 @@ class Leases:
 
         place.keep()
         leased = Leased(self._store, fence, tail, lease, self._seconds, over, timing=self._timing)
-        self._live.add(leased, fence)
+        self._live.add(leased)
         return leased
 
     async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
@@ -111,8 +118,7 @@ class Leases:
                 return live
             if not record.lease or not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            fence = await self._store.acquire(record.id, lease=lease)
-            tail = (await self._store.tail(record.id)).offset
+            fence, tail = await acquire(self._store, self._cluster, record.id, lease)
             leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
             self._cluster.tell(Moved(record.id))
             return leased
