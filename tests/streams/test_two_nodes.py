@@ -14,7 +14,7 @@ from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGenerations, TooManyReaders
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Fence, Look
+from tidegate.stores.records import Claim, Fence, Look
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 
@@ -344,6 +344,26 @@ async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes
     await draining
     await eventually(lambda: nodes.far.cluster.holds(stream))
     await nodes.far.service.append(stream, ANNA, token, 2, [Delta("b"), END])
+    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+
+
+async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_held_there(nodes: Nodes) -> None:
+    """Else the node that holds it were fenced, and nobody would end it."""
+    claim = Claim("key", b"digest")
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert token is not None
+    # It is paused: it neither hears that the stream has moved nor learns it by renewing.
+    membership = nodes.near.service._membership
+    assert membership._unwatch is not None
+    membership._unwatch()
+    await stopped(membership._renewing)
+    await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    assert nodes.far.cluster.holds(stream)
+    _, again = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert again is not None
+    assert nodes.near.cluster.holds(stream)
+    membership._renewing = asyncio.create_task(membership._renew())
+    await nodes.far.service.append(stream, ANNA, again, 2, [Delta("b"), END])
     assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
 
 

@@ -85,10 +85,14 @@ class Leases:
             try:
                 offset, fresh = await live.append(token, expected, events)
             except Fenced:
+                record = (await self._store.look(record.id)).record
                 if self._live.get(record.id) is live:
-                    raise
-                # Another node has had it meanwhile: the producer has come from there.
-                return await self.append((await self._store.look(record.id)).record, token, expected, events)
+                    if live.knows(token) or not compare_digest(record.lease, digest(token)):
+                        raise
+                    del self._live[record.id]
+                    live.let_go()
+                # Another node has had it meanwhile, and the producer has come from there.
+                return await self.append(record, token, expected, events)
         elif live is not None:
             raise Fenced("this stream is filled by its model")
         elif record.end is None:
@@ -131,7 +135,12 @@ class Leases:
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)
         if isinstance(live, Leased):
-            return await live.renew(lease)
+            # A node that was paused may not have it any more: it says that it has before it acquires it.
+            self._cluster.hold(stream)
+            renewed = await live.renew(lease)
+            if self._live.get(stream) is not live:
+                self._cluster.let_go(stream)
+            return renewed
         record = (await self._store.look(stream)).record
         if record.end is not None:
             return False
