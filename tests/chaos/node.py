@@ -46,7 +46,7 @@ class Node:
     @property
     def filled(self) -> list[str]:
         """The streams that it fills."""
-        return list(self._lives[-1].app.service._live)
+        return [live.stream for live in self._lives[-1].app.service.node.live]
 
     async def start(self) -> None:
         """Begins a life and waits until it is ready. Raises `ServerFailed`."""

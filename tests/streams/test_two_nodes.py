@@ -14,7 +14,7 @@ from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGenerations, TooManyReaders
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Fence, Look
+from tidegate.stores.records import Claim, Fence, Look
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 
@@ -347,6 +347,26 @@ async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes
     assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
 
 
+async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_held_there(nodes: Nodes) -> None:
+    """Else the node that holds it were fenced, and nobody would end it."""
+    claim = Claim("key", b"digest")
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert token is not None
+    # It is paused: it neither hears that the stream has moved nor learns it by renewing.
+    membership = nodes.near.service.node._membership
+    assert membership._unwatch is not None
+    membership._unwatch()
+    await stopped(membership._renewing)
+    await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    assert nodes.far.cluster.holds(stream)
+    _, again = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert again is not None
+    assert nodes.near.cluster.holds(stream)
+    membership._renewing = asyncio.create_task(membership._renew())
+    await nodes.far.service.append(stream, ANNA, again, 2, [Delta("b"), END])
+    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+
+
 class Breaking:
     """A store whose caller leaves, or dies, as soon as it has created or acquired a stream."""
 
@@ -369,11 +389,11 @@ async def test_a_move_that_is_broken_off_leaves_a_stream_that_somebody_fills(nod
     """The node that had it is fenced by then; its producer goes on at either."""
     stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
     assert token is not None
-    nodes.far.service._leases._store = Breaking(nodes.store)  # type: ignore[assignment]
+    nodes.far.service.node.leases._store = Breaking(nodes.store)  # type: ignore[assignment]
     with pytest.raises(asyncio.CancelledError):
         await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
-    nodes.far.service._leases._store = nodes.store
-    await eventually(lambda: sum(stream in each.service._live for each in (nodes.near, nodes.far)) == 1)
+    nodes.far.service.node.leases._store = nodes.store
+    await eventually(lambda: sum(stream in each.service.node.live for each in (nodes.near, nodes.far)) == 1)
     await nodes.near.service.append(stream, ANNA, token, 1, [Delta("a")])
     assert isinstance((await nodes.far.events(stream))[-1], Failed)
 
@@ -381,7 +401,7 @@ async def test_a_move_that_is_broken_off_leaves_a_stream_that_somebody_fills(nod
 async def test_a_start_that_is_broken_off_leaves_no_stream_without_an_end(nodes: Nodes) -> None:
     """It was created, and nobody fills it: it is an orphan as any other."""
     near, far = nodes.add()
-    nodes.near.service._store = Breaking(nodes.store)  # type: ignore[assignment]
+    nodes.near.service.node.generations._store = Breaking(nodes.store)  # type: ignore[assignment]
     with pytest.raises(asyncio.CancelledError):
         await nodes.near.start()
     await eventually(lambda: near.running + far.running == 1)
@@ -408,7 +428,7 @@ async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
     """It is told again to whoever fills the stream, where that has changed while it was on its way."""
     stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
     assert token is not None
-    unlisten = nodes.near.service._membership._unwatch
+    unlisten = nodes.near.service.node._membership._unwatch
     assert unlisten is not None
     unlisten()
     cancelling = asyncio.create_task(nodes.far.service.cancel(stream, ANNA, "enough"))
@@ -456,7 +476,7 @@ async def test_a_node_that_stops_takes_over_what_it_has_begun_to(nodes: Nodes) -
     """Nobody else is offered that, for as long as it drains."""
     nodes.add(go_on, can_continue=True)
     stream = await begun(nodes)
-    nodes.far.service._takeover._store = store = Hesitating(nodes.store)  # type: ignore[assignment]
+    nodes.far.service.node._takeover._store = store = Hesitating(nodes.store)  # type: ignore[assignment]
     await nodes.die()
     await store.asked.wait()
     draining = asyncio.create_task(nodes.far.service.drain(5))

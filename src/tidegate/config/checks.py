@@ -22,7 +22,7 @@ from tidegate.providers.settings import (
     ReplayModel,
     Upstream,
 )
-from tidegate.stores import NOT_YET, STORES, traits_of
+from tidegate.stores import PLANNED, STORES, traits_of
 
 Problem = tuple[str, str]
 
@@ -78,7 +78,7 @@ def _server(settings: Settings) -> Iterator[Problem]:
 def _store(settings: Settings) -> Iterator[Problem]:
     url = settings.store.url
     scheme, found, _ = url.partition("://")
-    known = (*STORES, *NOT_YET)
+    known = (*STORES, *PLANNED)
     # A list of hosts is no host with a port.
     if url and not (found and scheme in known and ("+" in scheme or split_url(url) is not None)):
         yield "store.url", "expected " + ", ".join(f"{each}://" for each in known) + " or nothing"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 STORES = {"memory": "tidegate.stores.memory:TRAITS", "sqlite": "tidegate.stores.sqlite:TRAITS"}
 """URL scheme to what the store says of itself, as import strings, so that only what is used is imported."""
 
-NOT_YET = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+PLANNED = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 """Schemes that a configuration may name already."""
 
 

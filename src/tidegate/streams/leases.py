@@ -86,10 +86,13 @@ class Leases:
             try:
                 offset, fresh = await live.append(token, expected, events)
             except Fenced:
+                record = (await self._store.look(record.id)).record
                 if self._live.get(record.id) is live:
-                    raise
-                # Another node has had it meanwhile: the producer has come from there.
-                return await self.append((await self._store.look(record.id)).record, token, expected, events)
+                    if live.knows(token) or not compare_digest(record.lease, digest(token)):
+                        raise
+                    self._live.pass_on(record.id)
+                # Another node has had it meanwhile, and the producer has come from there.
+                return await self.append(record, token, expected, events)
         elif record.end is None:
             offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
@@ -116,7 +119,9 @@ class Leases:
             live = self._live.get(record.id)
             if live is not None:
                 return live
-            if not record.lease or not (anew or compare_digest(record.lease, lease)):
+            if not record.lease:
+                raise Fenced("this stream is filled by its model")
+            if not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
             fence, tail = await acquire(self._store, self._cluster, record.id, lease)
             leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
@@ -129,7 +134,12 @@ class Leases:
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)
         if live is not None:
-            return await live.renew(lease)
+            # A node that was paused may not have it any more: it says that it has before it acquires it.
+            self._cluster.hold(stream)
+            renewed = await live.renew(lease)
+            if self._live.get(stream) is not live:
+                self._cluster.let_go(stream)
+            return renewed
         record = (await self._store.look(stream)).record
         if record.end is not None:
             return False

@@ -71,6 +71,10 @@ class LiveStream(Protocol):
         """
         ...
 
+    def knows(self, token: str) -> bool:
+        """Whether this is the token of its present lease, as far as this node knows."""
+        ...
+
     async def renew(self, lease: bytes) -> bool:
         """Gives the stream a new lease, whose token has this digest; False where it has ended, or is about to.
 
