@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.errors import ConfigError, IssuerUnavailable
 from tidegate.gate.jwks_fetch import MAX_BYTES, JwksUrl
@@ -130,9 +130,7 @@ async def test_no_thread_outlives_its_fetch(issuer: Issuer, path: str) -> None:
     """Whatever the issuer goes on sending: its connection is cut at the time limit."""
     with pytest.raises(IssuerUnavailable):
         await JwksUrl(issuer.url(path), timeout=0.1).fetch()
-    async with asyncio.timeout(2):
-        while any(thread.name == "tidegate-jwks" for thread in threading.enumerate()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: all(thread.name != "tidegate-jwks" for thread in threading.enumerate()), within=2)
 
 
 async def test_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:

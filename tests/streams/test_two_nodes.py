@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from engine_kit import ANNA, BERT, Engine, Scripted, eventually
+from engine_kit import ANNA, BERT, Engine, Scripted
+from eventually_kit import eventually
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, GenerationRequest, Usage
 from tidegate.core.principal import Principal
