@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import resource
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from eventually_kit import eventually
 
 from tidegate.config import ServerSettings, Settings
 from tidegate.errors import TidegateError
@@ -360,9 +362,17 @@ def test_a_second_signal_ends_even_a_loop_that_hangs() -> None:
     with running(command=(sys.executable, "-c", script)) as server:
         assert server.ready == "starting"
         server.signal()
-        time.sleep(0.05)
+        # Two at once would be one (signal(7)).
+        asyncio.run(eventually(lambda: not is_pending(server, signal.SIGTERM)))
         server.signal()
         assert server.wait(within=4) == 1
+
+
+def is_pending(server: Process, which: signal.Signals) -> bool:
+    """Whether the signal has been sent and has not arrived (proc(5))."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    masks = re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)$", status, re.MULTILINE)
+    return any(int(mask, 16) >> (which - 1) & 1 for mask in masks)
 
 
 def test_a_hang_up_is_no_end(replay: Path) -> None:

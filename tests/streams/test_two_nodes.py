@@ -155,15 +155,22 @@ async def test_a_refresh_onto_the_other_node_cancels_nothing(nodes: Nodes) -> No
     first = await nodes.near.follow(stream)
     second = await nodes.far.follow(stream)
     first.close()
-    await asyncio.sleep(0.15)
+    await deserted(nodes, grace=0.05)
     assert near.running == 1
     second.close()
     third = await nodes.near.follow(stream)
-    await asyncio.sleep(0.15)
+    await deserted(nodes, grace=0.05)
     assert near.running == 1
     third.close()
-    await eventually(lambda: near.cancelled == 1)
+    await eventually(lambda: near.running == 0)
     assert isinstance((await nodes.far.events(stream))[-1], Cancelled)
+
+
+async def deserted(nodes: Nodes, grace: float) -> None:
+    """Another stream's last reader leaves, and its grace passes."""
+    stream = await begun(nodes, grace=grace)
+    (await nodes.near.follow(stream)).close()
+    await eventually(lambda: nodes.store._get(stream).record.end)
 
 
 async def test_a_viewer_of_the_other_node_is_no_owner(nodes: Nodes) -> None:
@@ -243,10 +250,9 @@ async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None
     for offset, engine in enumerate((nodes.far, nodes.near), start=1):
         await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
     assert list(await nodes.near.cluster.renew()) == []
-    await asyncio.sleep(LEASE / 2)
+    await eventually(lambda: stream not in nodes.far.service._live)
     assert nodes.near.cluster.holds(stream)
     assert stream in nodes.near.service._live
-    assert stream not in nodes.far.service._live
     assert isinstance((await nodes.far.events(stream))[-1], Failed)
 
 
@@ -307,7 +313,7 @@ async def test_what_cannot_go_on_elsewhere_may_finish(nodes: Nodes) -> None:
     await eventually(lambda: reader.told)
     reader.close()
     there = asyncio.create_task(nodes.far.events(stream))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: nodes.far.service.audience.of(stream))
     go.set()
     await draining
     assert isinstance((await there)[-1], Completed)

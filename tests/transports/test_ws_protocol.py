@@ -445,13 +445,16 @@ async def test_a_peer_that_answers_pings_stays() -> None:
     """It is idle as long as it says nothing, and active again with its first message."""
     room = Room()
     room.go_on.set()
-    async with socket(room, ws=ws_protocol(rates=FAST)) as client:
+    async with raw(room, ws=ws_protocol(rates=FAST)) as (reader, writer):
         await room.accepted.wait()
         states: list[Liveness] = []
         room.wire.on_liveness(states.append)
-        await eventually(lambda: Liveness.IDLE in states)
-        await asyncio.sleep(0.5)
-        await client.send("here")
+        answered = 0
+        while answered <= 2 * FAST.probes or Liveness.IDLE not in states:
+            assert await asyncio.wait_for(reader.readexactly(2), DEADLINE) == frame(0x9, b"")
+            writer.write(masked(0xA, b""))
+            answered += 1
+        writer.write(masked(TEXT, b"here"))
         await eventually(lambda: room.received)
         assert Liveness.ACTIVE in states[states.index(Liveness.IDLE) :]
         assert not room.wire.gone
@@ -459,11 +462,14 @@ async def test_a_peer_that_answers_pings_stays() -> None:
 
 async def test_who_is_not_listened_to_is_not_silent() -> None:
     """An application that does not receive is no reason to give its client up."""
-    room = Room()
+    room, other = Room(), Room()
+    other.go_on.set()
     async with socket(room, ws=ws_protocol(rates=FAST)) as client:
         await room.accepted.wait()
         await client.send("waits")
-        await asyncio.sleep(0.5)
+        async with raw(other, ws=ws_protocol(rates=FAST)):
+            await other.over()
+        assert other.code == 4408
         assert not room.wire.gone
         room.go_on.set()
         await client.close()
