@@ -193,7 +193,7 @@ def sleeps(path: Path) -> bool:
 
 
 def test_tests_wait_for_facts() -> None:
-    """A time that is slept is too short on a slow machine, and too long on all others: no test does but for a reason."""
+    """No test sleeps without a reason: a fixed time is too short on a slow machine, and too long on all others."""
     tests = ROOT / "tests"
     sleeping = [path.relative_to(tests).as_posix() for path in sorted(tests.rglob("*.py")) if sleeps(path)]
     assert [name for name in sleeping if not name.startswith(tuple(MAY_SLEEP))] == []

@@ -11,9 +11,9 @@ from eventually_kit import eventually
 from tidegate.core.events import Delta, Started
 from tidegate.core.log import Page
 from tidegate.errors import StoreUnavailable
-from tidegate.stores import sqlite_writer
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite_writer import Looks
 
 pytestmark = pytest.mark.anyio
 
@@ -21,10 +21,9 @@ FILES = ("store.db", "store.db-wal", "store.db-shm")
 
 
 @pytest.fixture
-async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStore]:
-    monkeypatch.setattr(sqlite_writer, "CHECK_SECONDS", 0.02)
-    monkeypatch.setattr(sqlite_writer, "LOOK_SECONDS", 0.0)
-    store = SqliteStore(tmp_path / "store.db", max_generation_bytes=1 << 20)
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    looks = Looks(idle_seconds=0.02, fresh_seconds=0)
+    store = SqliteStore(tmp_path / "store.db", max_generation_bytes=1 << 20, looks=looks)
     await store.open()
     yield store
     await store.close()
