@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from eventually_kit import eventually
+from half_close_kit import all_of
 
 from tidegate.testing.server import serving
 from tidegate.transports import half_close as module
@@ -65,15 +66,6 @@ def client_of(port: int, request: bytes = GET) -> Iterator[socket.socket]:
         client.sendall(request)
         client.setblocking(False)
         yield client
-
-
-async def all_of(client: socket.socket) -> bytes:
-    """What comes until the server closes."""
-    loop, found = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(DEADLINE):
-        while piece := await loop.sock_recv(client, 65536):
-            found += piece
-    return found
 
 
 async def test_who_has_shut_down_its_side_is_answered() -> None:
