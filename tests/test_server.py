@@ -16,7 +16,7 @@ from eventually_kit import eventually
 from tidegate.config import ServerSettings, Settings
 from tidegate.errors import TidegateError
 from tidegate.server import address_of, bind, give_up_on_the_lost, listen
-from tidegate.testing.process import Process, running
+from tidegate.testing.process import TIDEGATE, Process, running
 
 REPLAY = """
 [[models]]
@@ -277,6 +277,16 @@ def test_it_still_answers_while_it_drains() -> None:
         server.signal()
         assert [server.line() for _ in range(4)] == ["asked", "closing", "closed", ""]
         assert server.wait() == 1
+
+
+def test_a_server_in_the_background_drains_at_sigint(replay: Path) -> None:
+    """A shell has what it starts with `&` ignore SIGINT, which does not count for a server."""
+    background = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    with running("--config", str(replay), command=(*background, *TIDEGATE, "serve", "--port", "0")) as server:
+        assert server.ready, server.stderr()
+        server.signal(signal.SIGINT)
+        assert server.wait() == 0
+        assert "draining" in server.stderr()
 
 
 def test_a_third_signal_ends_even_a_close_that_hangs() -> None:
