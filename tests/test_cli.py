@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import termios
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -430,8 +429,7 @@ def test_tail_of_something_else_than_tidegate_fails(tidegate: Run, answer: bytes
 )
 def test_tail_of_an_address_that_is_none_fails(tidegate: Run, url: str) -> None:
     """Waiting would not make it one."""
-    began = time.monotonic()
     outcome = tidegate("tail", "gen_1", "--url", url)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
-    assert time.monotonic() - began < 1
+    assert "again in" not in outcome.err

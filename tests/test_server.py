@@ -186,18 +186,15 @@ def _until_refused(url: str) -> httpx.Response:
 def test_an_idle_reader_of_a_topic_does_not_delay_the_exit(replay: Path) -> None:
     """It is told to come back at once: there is no end that it could wait for."""
     with (
-        running("--config", str(replay)) as server,
+        running("--config", str(replay), environ={"TIDEGATE_SERVER__DRAIN_SECONDS": "3600"}) as server,
         httpx.stream("GET", server.url + "/v1/topics/room/events", timeout=20) as reader,
     ):
         lines = reader.iter_lines()
         assert any(line == "event: subscribed" for line in lines)
-        began = time.monotonic()
         server.signal()
         assert any(line == "event: reconnect" for line in lines)
-        assert time.monotonic() - began < 1
         list(lines)
         assert server.wait() == 0
-        assert time.monotonic() - began < 1.5
 
 
 def test_after_drain_seconds_what_is_left_ends_as_interrupted(replay: Path) -> None:
