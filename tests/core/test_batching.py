@@ -17,7 +17,7 @@ events = st.one_of(
 
 
 def entries(*items: Event, first: int = 1) -> list[Entry]:
-    return [Entry("aaaa", first + index, item) for index, item in enumerate(items)]
+    return [Entry.of("aaaa", first + index, item) for index, item in enumerate(items)]
 
 
 @given(st.lists(events))
@@ -33,7 +33,7 @@ def test_merging_changes_nothing_that_is_read(items: list[Event]) -> None:
 
 def test_a_merged_delta_stands_at_its_last_position() -> None:
     """Whoever leaves after a merged delta comes back behind all of it."""
-    assert merge(entries(Delta("a"), Delta("b"), END)) == [Entry("aaaa", 2, Delta("ab")), Entry("aaaa", 3, END)]
+    assert merge(entries(Delta("a"), Delta("b"), END)) == [Entry.of("aaaa", 2, Delta("ab")), Entry.of("aaaa", 3, END)]
 
 
 def test_without_a_policy_every_piece_goes_at_once() -> None:
@@ -47,7 +47,7 @@ def test_a_full_batch_goes_at_once() -> None:
     """The batch that reaches `max_tokens` does not wait for its delay."""
     batcher = Batcher(BatchPolicy(3, 1000))
     assert batcher.add(entries(Delta("a"), Delta("b")), 0.0) == []
-    assert batcher.add(entries(Delta("c"), first=3), 0.1) == [Entry("aaaa", 3, Delta("abc"))]
+    assert batcher.add(entries(Delta("c"), first=3), 0.1) == [Entry.of("aaaa", 3, Delta("abc"))]
 
 
 def test_the_delay_counts_from_the_oldest_piece() -> None:
@@ -56,7 +56,7 @@ def test_the_delay_counts_from_the_oldest_piece() -> None:
     batcher.add(entries(Delta("a")), 10.0)
     batcher.add(entries(Delta("b"), first=2), 10.04)
     assert batcher.deadline() == 10.05
-    assert batcher.flush() == [Entry("aaaa", 2, Delta("ab"))]
+    assert batcher.flush() == [Entry.of("aaaa", 2, Delta("ab"))]
     assert batcher.deadline() == float("inf")
 
 
@@ -64,4 +64,4 @@ def test_the_last_piece_is_never_held_back() -> None:
     """The end of the stream takes what waits with it."""
     batcher = Batcher(BatchPolicy(100, 1000))
     batcher.add(entries(Delta("a")), 0.0)
-    assert batcher.add(entries(END, first=2), 0.0) == [Entry("aaaa", 1, Delta("a")), Entry("aaaa", 2, END)]
+    assert batcher.add(entries(END, first=2), 0.0) == [Entry.of("aaaa", 1, Delta("a")), Entry.of("aaaa", 2, END)]

@@ -3,20 +3,26 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.events import (
     TERMINAL_TYPES,
+    Cancelled,
     Completed,
     Delta,
+    ErrorInfo,
+    Event,
+    Failed,
     Published,
+    Started,
     Usage,
-    data_json,
     decode,
     encode,
-    message_json,
-    type_of,
+    is_terminal,
+    message_form,
+    wire_form,
 )
 
 NAMES = st.one_of(st.sampled_from(["message", "delta", "completed", "failed", "published", "started"]), st.text())
@@ -51,20 +57,21 @@ def test_what_was_published_is_kept_as_it_was(event: Published) -> None:
 @given(PUBLISHED)
 def test_what_was_published_is_sent_with_its_sender_and_time(event: Published) -> None:
     """The data of the event is the client's JSON beside `from` and `at`, and `state` where it is one."""
-    sent = msgspec.json.decode(data_json(event))
+    name, encoded = wire_form(encode(event))
+    sent = msgspec.json.decode(encoded)
     state = {"state": True} if event.state else {}
     data = msgspec.json.decode(event.data)
     assert sent == {"data": data, "from": event.sender, "at": event.at, **state}
-    assert msgspec.json.decode(message_json(event)) == {"type": event.name, **sent}
-    assert b"\n" not in message_json(event)
+    assert name.decode() == event.name
+    assert msgspec.json.decode(message_form(encode(event))) == {"type": event.name, **sent}
+    assert b"\n" not in message_form(encode(event))
 
 
 def test_the_wire_form_is_the_documented_one() -> None:
     """Byte for byte: what the page on topics shows."""
-    assert data_json(published(b'{"a":1}')) == b'{"data":{"a":1},"from":"key:a","at":1.5}'
-    assert data_json(published(state=True)) == b'{"data":1,"from":"key:a","at":1.5,"state":true}'
-    assert message_json(published(name="move")) == b'{"type":"move","data":1,"from":"key:a","at":1.5}'
-    assert (type_of(published()), type_of(published(name="move"))) == ("message", "move")
+    assert wire_form(encode(published(b'{"a":1}'))) == (b"message", b'{"data":{"a":1},"from":"key:a","at":1.5}')
+    assert wire_form(encode(published(state=True)))[1] == b'{"data":1,"from":"key:a","at":1.5,"state":true}'
+    assert message_form(encode(published(name="move"))) == b'{"type":"move","data":1,"from":"key:a","at":1.5}'
 
 
 def test_an_event_called_completed_ends_nothing() -> None:
@@ -72,11 +79,28 @@ def test_an_event_called_completed_ends_nothing() -> None:
     kept = encode(published(name="completed"))
     assert kept.startswith(b'{"type":"published",')
     assert not isinstance(decode(kept), TERMINAL_TYPES)
+    assert not is_terminal(kept)
 
 
 def test_the_events_of_a_generation_are_sent_without_and_with_their_type() -> None:
     """`data` alone for named events, the type inside for clients that only have `onmessage`."""
-    assert (data_json(Delta("a")), message_json(Delta("a"))) == (b'{"text":"a"}', b'{"type":"delta","text":"a"}')
+    assert wire_form(encode(Delta("a"))) == (b"delta", b'{"text":"a"}')
+    assert message_form(encode(Delta("a"))) == b'{"type":"delta","text":"a"}'
     end = Completed("stop", Usage(1, 1, 2))
-    assert message_json(end) == encode(end)
-    assert type_of(end) == "completed"
+    assert message_form(encode(end)) == encode(end)
+    assert wire_form(encode(end))[0] == b"completed"
+
+
+@pytest.mark.parametrize(
+    ("event", "ends"),
+    [
+        (Completed("stop", Usage(1, 1, 2)), True),
+        (Cancelled("client", None, Usage(1, 1, 2)), True),
+        (Failed(ErrorInfo("server_error", "interrupted", "x"), Usage(1, 1, 2)), True),
+        (Delta('{"type":"completed"'), False),
+        (Started("gen_1", "m", 1.0), False),
+    ],
+)
+def test_an_end_is_known_by_its_json(event: Event, ends: bool) -> None:
+    """The last event of a log is looked at with every append and read: it is not decoded for that."""
+    assert is_terminal(encode(event)) is ends is isinstance(event, TERMINAL_TYPES)

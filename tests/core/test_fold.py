@@ -22,7 +22,7 @@ USAGE = Usage(1, 2, 3)
 def folded_of(*events: Event) -> Fold:
     folded = Fold()
     for index, event in enumerate(events):
-        folded.add([Entry("aaaa", index + 1, event)])
+        folded.add([Entry.of("aaaa", index + 1, event)])
     return folded
 
 

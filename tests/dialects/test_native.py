@@ -18,7 +18,7 @@ GOOD = {"model": "m", "prompt": "hi"}
 
 
 def entry(event: Event, offset: int = 13) -> Entry:
-    return Entry("5k2q", offset, event)
+    return Entry.of("5k2q", offset, event)
 
 
 def parsed(**changes: object):

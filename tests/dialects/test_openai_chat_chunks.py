@@ -29,7 +29,7 @@ USAGE = Usage(3, 2, 5)
 
 def encoded(*events: Event, include_usage: bool = False) -> bytes:
     chunks = ChatChunks("gen_1", "m", 7.5, include_usage=include_usage)
-    return chunks.entries([Entry("aaaa", index + 1, event) for index, event in enumerate(events)])
+    return chunks.entries([Entry.of("aaaa", index + 1, event) for index, event in enumerate(events)])
 
 
 def data(*events: Event, include_usage: bool = False) -> list[Any]:
@@ -54,7 +54,7 @@ def test_a_streamed_answer_is_chunks_and_done() -> None:
 def test_a_delta_is_a_chunk_whatever_the_model_is_called(model: str, include_usage: bool) -> None:
     """The bytes around a text are made once for a stream; no name of a model can stand in their way."""
     chunks = ChatChunks("gen_1", model, 7.5, include_usage=include_usage)
-    chunk = json.loads(chunks.entries([Entry("aaaa", 1, Delta('say "hé"\n'))])[6:])
+    chunk = json.loads(chunks.entries([Entry.of("aaaa", 1, Delta('say "hé"\n'))])[6:])
     assert chunk["model"] == model
     assert chunk["choices"] == [{"index": 0, "delta": {"content": 'say "hé"\n'}, "finish_reason": None}]
 

@@ -37,7 +37,7 @@ def raw(fields: dict[str, Any]) -> msgspec.Raw:
 def whole(*events: Event, end: Terminal | None = STOPPED) -> dict[str, Any]:
     answer = WholeAnswer()
     for offset, event in enumerate(events):
-        answer.add([Entry("aaaa", offset + 2, event)])
+        answer.add([Entry.of("aaaa", offset + 2, event)])
     return msgspec.json.decode(msgspec.json.encode(answer.answer("gen_1", "m", 7.5, end)))
 
 

@@ -49,6 +49,8 @@ def cable() -> Iterator[Callable[[str], Cable]]:
 
 
 def ask(page: Page, question: str = "Go on") -> None:
+    # What is typed while a dialog is open goes to the dialog.
+    expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_label("Your message").fill(question)
     page.get_by_label("Your message").press("Enter")
 

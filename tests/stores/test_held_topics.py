@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tidegate.core.events import Published, encode
+from tidegate.core.events import Published
 from tidegate.core.log import Entry, Log
 from tidegate.errors import StreamNotFound
 from tidegate.stores.held_topics import OVERHEAD_BYTES, TOPIC_BYTES, HeldTopic, HeldTopics
@@ -20,7 +20,7 @@ def event(data: str = "x", *, state: bool = False) -> Published:
 
 
 def add(held: HeldTopic, published: Published, claim: Claim | None = None) -> None:
-    entry = Entry("aaaa", held.log.tail + 1, published, len(encode(published)))
+    entry = Entry.of("aaaa", held.log.tail + 1, published)
     held.add(entry, published, claim)
 
 

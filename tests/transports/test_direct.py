@@ -88,7 +88,7 @@ async def test_a_connection_that_closes_disturbs_no_append() -> None:
     closing = delivery(transport, source)
     closing.begin(b"hello")
     transport.closing = True
-    source.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    source.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
     source.wake()
     assert closing.over.done()
     assert closing.over.exception() is None
@@ -129,7 +129,7 @@ async def test_a_full_connection_is_left_alone_until_it_drains() -> None:
     slow.begin(b"hello")
     wire = slow._wire
     wire.changed(full=True)
-    source.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    source.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
     source.wake()
     assert (len(transport.written), source.behind) == (1, True)
     wire.changed(full=False)
@@ -149,7 +149,7 @@ async def test_an_end_that_fills_the_connection_reaches_nobody_else() -> None:
         ending._wire.changed(full=True)
 
     ending._wire.write = write_and_fill
-    source.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    source.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
     take = source.take
 
     def take_the_end(now: float) -> Any:
@@ -186,7 +186,7 @@ async def test_a_lane_carries_its_bodies_as_they_are() -> None:
     deliveries = [laned(socket.lane(), source) for source in (one, other)]
     for each in deliveries:
         each.begin(b"")
-    one.waiting.append([Entry("aaaa", 1, Delta("x"))])
+    one.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
     one.wake()
     assert transport.written == [b"<1>"]
     socket.changed(full=True)

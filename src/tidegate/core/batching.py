@@ -25,17 +25,20 @@ def merge(entries: Iterable[Entry]) -> list[Entry]:
     """
     merged: list[Entry] = []
     run: list[Entry] = []
+    texts: list[Delta | Reasoning] = []
     for entry in entries:
-        if run and type(entry.event) is not type(run[0].event):
-            merged.append(_joined(run))
-            run = []
-        if isinstance(entry.event, Delta | Reasoning) and entry.event.extra is UNSET:
+        event = entry.event
+        if run and type(event) is not type(texts[0]):
+            merged.append(_joined(run, texts))
+            run, texts = [], []
+        if isinstance(event, Delta | Reasoning) and event.extra is UNSET:
             run.append(entry)
+            texts.append(event)
         else:
-            merged.extend((*([_joined(run)] if run else ()), entry))
-            run = []
+            merged.extend((*([_joined(run, texts)] if run else ()), entry))
+            run, texts = [], []
     if run:
-        merged.append(_joined(run))
+        merged.append(_joined(run, texts))
     return merged
 
 
@@ -72,9 +75,8 @@ class Batcher:
         return merge(waiting)
 
 
-def _joined(run: list[Entry]) -> Entry:
+def _joined(run: list[Entry], texts: list[Delta | Reasoning]) -> Entry:
     last = run[-1]
     if len(run) == 1:
         return last
-    text = "".join(entry.event.text for entry in run if isinstance(entry.event, Delta | Reasoning))
-    return Entry(last.epoch, last.offset, type(last.event)(text))  # type: ignore[call-arg, arg-type]
+    return Entry.of(last.epoch, last.offset, type(texts[0])("".join(event.text for event in texts)))

@@ -1,8 +1,9 @@
 """The language of the project: the events of a stream and the request that starts one.
 
 Events are a tagged union; their JSON form `{"type": "delta", "text": "…"}` is what a log keeps and what
-`?events=message` sends. `data_json` is the same without the tag: the `data` of a native SSE event. What is published
-to a topic has a name of the client's choosing, which takes the tag's place only where it is sent.
+`?events=message` sends. It is made once, by whoever appends the event. `wire_form` cuts it in two: the name and the
+`data` of a native SSE event. What is published to a topic has a name of the client's choosing, which takes the tag's
+place only where it is sent.
 """
 
 from __future__ import annotations
@@ -146,15 +147,13 @@ Terminal = Completed | Cancelled | Failed
 Event = Started | Content | Terminal | Published
 TERMINAL_TYPES = (Completed, Cancelled, Failed)
 
+_TAG = b'{"type":"'
+_ENDS = tuple(b'%b%b"' % (_TAG, str(kind.__struct_config__.tag).encode()) for kind in TERMINAL_TYPES)
+_PUBLISHED = b'%b%b"' % (_TAG, str(Published.__struct_config__.tag).encode())
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-
-
-def type_of(event: Event) -> str:
-    """The event's wire name, e.g. `delta`."""
-    if isinstance(event, Published):
-        return event.name
-    return event.__struct_config__.tag  # type: ignore[return-value]
+_published = msgspec.json.Decoder(Published)
 
 
 def text_of(event: Event) -> str:
@@ -174,18 +173,30 @@ def decode(data: bytes) -> Event:
     return _decoder.decode(data)
 
 
-def data_json(event: Event) -> bytes:
-    """The JSON form without the tag: `{"text":"…"}`; of what was published, `{"data":…,"from":"…","at":…}`."""
-    if isinstance(event, Published):
-        return _encoder.encode(_PublishedData(event.data, event.sender, event.at, event.state))
-    return b"{" + _encoder.encode(event)[len(type_of(event)) + 11 :]
+def is_terminal(encoded: bytes) -> bool:
+    """Whether it is the JSON form of a terminal event."""
+    return encoded.startswith(_ENDS)
 
 
-def message_json(event: Event) -> bytes:
+def wire_form(encoded: bytes) -> tuple[bytes, bytes]:
+    """The wire name and the data that a JSON form has: `delta` and `{"text":"…"}`.
+
+    What was published has its own name, and `{"data":…,"from":"…","at":…}`.
+    """
+    if encoded.startswith(_PUBLISHED):
+        event = _published.decode(encoded)
+        data = _encoder.encode(_PublishedData(event.data, event.sender, event.at, event.state))
+        return event.name.encode(), data
+    end = encoded.index(b'"', len(_TAG))
+    return encoded[len(_TAG) : end], b"{" + encoded[end + 2 :]
+
+
+def message_form(encoded: bytes) -> bytes:
     """The JSON form with the wire name for its `type`, as `?events=message` sends it."""
-    if isinstance(event, Published):
-        return b'{"type":%b,%b' % (_encoder.encode(event.name), data_json(event)[1:])
-    return _encoder.encode(event)
+    if not encoded.startswith(_PUBLISHED):
+        return encoded
+    name, data = wire_form(encoded)
+    return b'{"type":%b,%b' % (_encoder.encode(name.decode()), data[1:])
 
 
 class _PublishedData(msgspec.Struct, gc=False, omit_defaults=True, rename={"sender": "from"}):

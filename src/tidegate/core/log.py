@@ -7,22 +7,19 @@ said by a `Gap`, never skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from sys import getsizeof
+from typing import cast
 
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, encode, text_of
+from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, decode, encode, is_terminal
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
 
-EVENT_BYTES = 160
-"""What an event takes in memory besides its JSON: its objects and its place (measured: 143 for a token of 6 bytes)."""
-
-WIDE_BYTES = 1024
-"""Of an event's JSON: from here on its text is looked at, which takes up to four bytes a character, and its UTF-8."""
+EVENT_BYTES = 136
+"""What an event takes in memory besides its JSON: its objects and its place (measured: 121 for a token of 6 bytes)."""
 
 NO_LIMIT = 1 << 62
 
@@ -31,12 +28,31 @@ Cover = Callable[[int], int]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One event and its position; `size` is that of its JSON, in bytes."""
+    """One event, in its JSON form, and its position; `away` counts the bytes of it that are not in memory."""
 
     epoch: str
     offset: int
-    event: Event
-    size: int = 0
+    json: bytes
+    away: int = 0
+
+    @classmethod
+    def of(cls, epoch: str, offset: int, event: Event) -> Entry:
+        return cls(epoch, offset, encode(event))
+
+    @property
+    def event(self) -> Event:
+        """The event, read anew each time it is asked for."""
+        return decode(self.json)
+
+    @property
+    def size(self) -> int:
+        """The length of its JSON, in bytes."""
+        return len(self.json) + self.away
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is a terminal event."""
+        return is_terminal(self.json)
 
     @property
     def cursor(self) -> Cursor:
@@ -53,19 +69,17 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     @property
     def at_end(self) -> bool:
         """Whether the terminal event is the last of it."""
-        return bool(self.entries) and isinstance(self.entries[-1].event, TERMINAL_TYPES)
+        return bool(self.entries) and self.entries[-1].is_end
+
+
+def are(entries: Iterable[Entry], events: Sequence[Event]) -> bool:
+    """Whether the entries are exactly these events."""
+    return [entry.json for entry in entries] == [encode(event) for event in events]
 
 
 def epoch_at(epochs: Sequence[tuple[str, int]], offset: int) -> str:
     """The epoch in which the event at the offset was appended."""
     return next(epoch for epoch, start in reversed(epochs) if start < offset or start == 0)
-
-
-def excess(event: Event, size: int) -> int:
-    """What the text of an event takes in memory beyond its JSON, of so many bytes."""
-    if size < WIDE_BYTES:
-        return 0
-    return max(0, getsizeof(text_of(event)) - size)
 
 
 def begin_epoch(epochs: list[tuple[str, int]], epoch: str, tail: int) -> None:
@@ -97,7 +111,6 @@ class Log:
         self._entries: list[Entry] = []
         self._dropped = 0
         self._bytes = 0
-        self._excess = 0
         self._room = covered
         self._cover = cover
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
@@ -133,7 +146,7 @@ class Log:
     @property
     def weight(self) -> int:
         """What it takes in memory, in bytes: about, and rather more than less."""
-        return self._bytes + self._excess + EVENT_BYTES * len(self._entries)
+        return self._bytes + EVENT_BYTES * len(self._entries)
 
     @property
     def cursor(self) -> Cursor:
@@ -148,8 +161,8 @@ class Log:
     @property
     def end(self) -> Terminal | None:
         """The terminal event, once the log has it."""
-        if self._entries and isinstance(last := self._entries[-1].event, TERMINAL_TYPES):
-            return last
+        if self._entries and (last := self._entries[-1]).is_end:
+            return cast("Terminal", last.event)
         return None
 
     def at(self, offset: int) -> Cursor:
@@ -168,37 +181,32 @@ class Log:
         Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`, and what `cover` raises.
         """
         entries = self._entries
-        if entries and isinstance(entries[-1].event, TERMINAL_TYPES):
+        if entries and entries[-1].is_end:
             raise StreamEnded("the stream has ended")
         epoch = self._epochs[-1][0]
         tail = self._dropped + len(entries)
-        size = wide = 0
+        size = 0
         added: list[Entry] = []
         for event in events:
             tail += 1
-            length = len(encode(event))
-            added.append(Entry(epoch, tail, event, length))
+            json = encode(event)
+            added.append(Entry(epoch, tail, json))
             if not isinstance(event, TERMINAL_TYPES):
-                size += length
-                if length >= WIDE_BYTES:
-                    wide += excess(event, length)
+                size += len(json)
         if size and self._max_bytes is not None and self._bytes + size > self._max_bytes:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
-        cost = size + wide + EVENT_BYTES * len(added)
+        cost = size + EVENT_BYTES * len(added)
         if cost > self._room and size:
             self._room = self._cover(self.weight + cost) - self.weight
         self._room -= cost
         self._bytes += size
-        if wide:
-            self._excess += wide
         entries.extend(added)
         return tail
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Adds entries that were made, and found to follow the tail and to fit, before: nothing is looked at again."""
         self._entries.extend(entries)
-        self._bytes += sum(entry.size for entry in entries if not isinstance(entry.event, TERMINAL_TYPES))
-        self._excess += sum(excess(entry.event, entry.size) for entry in entries if entry.size >= WIDE_BYTES)
+        self._bytes += sum(entry.size for entry in entries if not entry.is_end)
 
     def keep(self, *, entries: int, size: int) -> Sequence[Entry]:
         """Forgets the oldest until at most so many, of so many bytes of JSON together, are left, or the newest alone.
@@ -222,7 +230,8 @@ class Log:
     def swap(self, count: int, other: Callable[[Event], Event]) -> None:
         """Puts other events in place of the first so many that are kept: their positions, and sizes, stay."""
         for index, entry in enumerate(self._entries[:count]):
-            self._entries[index] = Entry(entry.epoch, entry.offset, other(entry.event), entry.size)
+            json = encode(other(entry.event))
+            self._entries[index] = Entry(entry.epoch, entry.offset, json, entry.size - len(json))
         self._asked = None
         self._page = Page((), self.earliest, more=False)
 
@@ -230,7 +239,7 @@ class Log:
         """Whether exactly these events stand right after the offset."""
         start = after - self._dropped
         kept = self._entries[max(start, 0) : start + len(events)]
-        return start >= 0 and [entry.event for entry in kept] == list(events)
+        return start >= 0 and are(kept, events)
 
     def read(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Page | Gap:
         """At most `limit` entries and, but for the first, `max_bytes` of JSON after the cursor.

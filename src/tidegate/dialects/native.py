@@ -270,14 +270,12 @@ class NativeEvents:
 
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:
-            return sse.encode(events.message_json(entry.event), id=str(entry.cursor))
+            return sse.encode(events.message_form(entry.json), id=str(entry.cursor))
         # JSON has no line breaks, and neither have our names and cursors: one block, without `sse.encode`'s care.
-        event = entry.event
         return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
             entry.epoch.encode(),
             entry.offset,
-            events.type_of(event).encode(),
-            events.data_json(event),
+            *events.wire_form(entry.json),
         )
 
     def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:

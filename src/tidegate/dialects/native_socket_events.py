@@ -76,18 +76,18 @@ class SocketEvents:
         return self._other("snapshot", msgspec.json.decode(msgspec.json.encode(snapshot)), str(rest))
 
     def _json(self, entry: Entry) -> bytes:
-        event = entry.event
+        name, data = events.wire_form(entry.json)
         return b'%b"cursor":"%b-%d","type":%b,"data":%b}' % (
             self._head,
             entry.epoch.encode(),
             entry.offset,
-            msgspec.json.encode(events.type_of(event)),
-            events.data_json(event),
+            msgspec.json.encode(name.decode()),
+            data,
         )
 
     def _packed(self, entry: Entry) -> bytes:
-        data = msgspec.json.decode(events.data_json(entry.event))
-        return self._other(events.type_of(entry.event), data, str(entry.cursor))
+        name, data = events.wire_form(entry.json)
+        return self._other(name.decode(), msgspec.json.decode(data), str(entry.cursor))
 
     def _other(self, type: str, data: Any, cursor: str | None = None) -> bytes:
         where = {self._kind: self._name} if cursor is None else {self._kind: self._name, "cursor": cursor}

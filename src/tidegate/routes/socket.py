@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
+from tidegate.core.close_code import GOING_AWAY, MALFORMED, NOT_ALLOWED, TOO_LARGE, TOO_MANY, UNAUTHENTICATED
 from tidegate.core.connection import TURNED_AWAY, ClientDisconnected
 from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
@@ -37,16 +38,7 @@ from tidegate.routes.socket_calls import NEEDS, Calls
 from tidegate.streams.reader import Reader
 from tidegate.transports.long_body import alone_if_long
 from tidegate.transports.registry import Connection
-from tidegate.transports.socket import (
-    GOING_AWAY,
-    MALFORMED,
-    NOT_ALLOWED,
-    TOO_LARGE,
-    TOO_MANY,
-    UNAUTHENTICATED,
-    Socket,
-    SocketClosed,
-)
+from tidegate.transports.socket import Socket, SocketClosed
 from tidegate.transports.turns import in_turns
 from tidegate.transports.ws_heart import Liveness
 from tidegate.transports.ws_wire import socket_wire_of

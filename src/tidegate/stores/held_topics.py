@@ -290,7 +290,7 @@ def _without_data(event: Event) -> Event:
 
 
 def _sender(entry: Entry) -> str:
-    return entry.event.sender if isinstance(entry.event, Published) else ""
+    return event.sender if isinstance(event := entry.event, Published) else ""
 
 
 def _claim_weight(key: str) -> int:

@@ -12,7 +12,7 @@ from time import monotonic, time
 import msgspec
 
 from tidegate.core.cursor import Cursor, new_epoch
-from tidegate.core.events import TERMINAL_TYPES, Event, Published, encode
+from tidegate.core.events import TERMINAL_TYPES, Event, Published
 from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
@@ -227,9 +227,9 @@ class MemoryStore:
         held = self._open_topic(topic)
         if claim is not None and (earlier := held.claimed(claim)) is not None:
             return earlier
-        log, size = held.log, len(encode(event))
-        held.reserve(event.sender, weight_of(size, claim))
-        entry = Entry(log.epochs[-1][0], log.tail + 1, event, size)
+        log = held.log
+        entry = Entry.of(log.epochs[-1][0], log.tail + 1, event)
+        held.reserve(event.sender, weight_of(entry.size, claim))
         held.add(entry, event, claim, reserved=True)
         self._topics.use(held)
         held.wake()

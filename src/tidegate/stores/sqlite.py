@@ -150,7 +150,7 @@ class SqliteStore:
     ) -> Fence | Claimed:
         epoch = self._new_epoch()
         log = Log(epoch)
-        entries, encoded = Queued(record.id, log, self._max_bytes).take(events)
+        entries = Queued(record.id, log, self._max_bytes).take(events)
         line = Opening(self._accounts.live(record, claim))
         key = self._next_key
         self._next_key += 1
@@ -168,7 +168,7 @@ class SqliteStore:
             key=key,
             record=record,
             epochs=log.epochs,
-            events=to_json(encoded),
+            events=to_json(entries),
             last=len(entries),
             claim=claim,
         )
@@ -210,8 +210,8 @@ class SqliteStore:
             tail = expected + len(events)
             threads.writer.put(Write(answer, queued, apply=lambda _: tail))
             return answer
-        entries, encoded = queued.take(events)
-        write = Write(answer, queued, row=(held.key, queued.tail, to_json(encoded)))
+        entries = queued.take(events)
+        write = Write(answer, queued, row=(held.key, queued.tail, to_json(entries)))
         end = events[-1]
         if isinstance(end, TERMINAL_TYPES):
             at = round(self._now(), 3)

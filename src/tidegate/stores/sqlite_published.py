@@ -47,7 +47,6 @@ class PublishedRow(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Epochs
     entry: Entry
     event: Published
-    encoded: bytes
     claim: Claim | None
     size: int
     forgotten: int
@@ -130,11 +129,11 @@ def last_topic(connection: Connection) -> int:
 def _values(row: PublishedRow) -> tuple[Any, ...]:
     claim = row.claim
     key, digest = (claim.key, claim.digest) if claim is not None else (None, None)
-    return row.key, row.entry.offset, row.encoded, key, digest
+    return row.key, row.entry.offset, row.entry.json, key, digest
 
 
 def _upsert(connection: Connection, row: PublishedRow, state: PublishedRow | None) -> None:
-    kept = (state.entry.epoch, state.entry.offset, state.encoded) if state is not None else (None, None, None)
+    kept = (state.entry.epoch, state.entry.offset, state.entry.json) if state is not None else (None, None, None)
     epochs = msgspec.json.encode(row.epochs)
     entry = row.entry
     connection.execute(_UPSERT, (row.key, row.topic, row.filler, epochs, entry.offset, row.size, row.event.at, *kept))
@@ -147,8 +146,9 @@ def _entry(
 ) -> tuple[Entry, Published, Claim | None]:
     event = _event.decode(encoded)
     claim = Claim(key, digest) if key is not None and digest is not None else None
-    return Entry(epoch_at(epochs, offset), offset, event, len(encoded)), event, claim
+    return Entry(epoch_at(epochs, offset), offset, encoded), event, claim
 
 
 def _state(epoch: str, offset: int, encoded: bytes) -> Entry:
-    return Entry(epoch, offset, _event.decode(encoded), len(encoded))
+    _event.decode(encoded)
+    return Entry(epoch, offset, encoded)

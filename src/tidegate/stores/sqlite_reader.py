@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event
 from tidegate.core.fold import Status
-from tidegate.core.log import NO_LIMIT, Entry, Log, Page, epoch_at, knows
+from tidegate.core.log import NO_LIMIT, Entry, Log, Page, are, epoch_at, knows
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
 from tidegate.stores.records import Claim, Claimed, Found, Share, check_body
@@ -134,7 +134,7 @@ def repeated(connection: Connection, stream: str, events: Sequence[Event], epoch
     if expected == tail:
         raise StreamEnded("the stream has ended")
     found = window(connection, key, epochs, expected, limit=max(1, len(events)), max_bytes=NO_LIMIT)
-    if [entry.event for entry in found][: len(events)] != list(events):
+    if not are(found[: len(events)], events):
         raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
     return expected + len(events)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, GenerationRequest, Terminal, decode
+from tidegate.core.events import GenerationRequest, Terminal, decode
 from tidegate.core.fold import status_of
 from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.errors import StreamNotFound
@@ -125,9 +125,9 @@ def to_epochs(column: bytes) -> Epochs:
     return _epochs.decode(column)
 
 
-def to_json(encoded: Iterable[bytes]) -> bytes:
+def to_json(entries: Iterable[Entry]) -> bytes:
     """The events of one batch."""
-    return b"[" + b",".join(encoded) + b"]"
+    return b"[" + b",".join([entry.json for entry in entries]) + b"]"
 
 
 def decoded(batch: bytes, epochs: Epochs, last: int) -> list[Entry]:
@@ -141,8 +141,9 @@ def decoded(batch: bytes, epochs: Epochs, last: int) -> list[Entry]:
 
 
 def _entry(raw: msgspec.Raw, epochs: Epochs, offset: int) -> Entry:
-    event: Event = decode(raw)  # type: ignore[arg-type]
-    return Entry(epoch_at(epochs, offset), offset, event, len(raw))  # type: ignore[arg-type]
+    json = bytes(raw)
+    decode(json)
+    return Entry(epoch_at(epochs, offset), offset, json)
 
 
 def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import TERMINAL_TYPES, Event, encode
-from tidegate.core.log import EVENT_BYTES, Entry, Log, begin_epoch, excess
+from tidegate.core.log import EVENT_BYTES, Entry, Log, are, begin_epoch
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
 from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite_accounts import LiveCharge
@@ -54,30 +54,28 @@ class Queued(Line):
             raise StreamEnded("the stream has ended")
         return True
 
-    def take(self, events: Sequence[Event]) -> tuple[list[Entry], list[bytes]]:
-        """The entries that the events become at the tail, and their JSON. Raises `TooLong` or `StorageFull`."""
+    def take(self, events: Sequence[Event]) -> list[Entry]:
+        """The entries that the events become at the tail. Raises `TooLong` or `StorageFull`."""
         epoch = self.epochs[-1][0]
         offset, size, weight = self.tail, self.size, self._weight
         entries: list[Entry] = []
-        encoded: list[bytes] = []
         ended = False
         for event in events:
             offset += 1
-            data = encode(event)
-            encoded.append(data)
-            entries.append(Entry(epoch, offset, event, len(data)))
+            json = encode(event)
+            entries.append(Entry(epoch, offset, json))
             if isinstance(event, TERMINAL_TYPES):
                 ended = True
             else:
-                size += len(data)
-                weight += EVENT_BYTES + len(data) + excess(event, len(data))
+                size += len(json)
+                weight += EVENT_BYTES + len(json)
         if size > max(self._max_bytes, self.size):
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
         if self._charge is not None and weight > self._charge.covered:
             self._charge.cover(size, weight)
         self.tail, self.size, self._weight, self.ended = offset, size, weight, ended
         self.entries += entries
-        return entries, encoded
+        return entries
 
     def forget(self) -> None:
         """From here on it is as if the stream was not there. Raises `StreamNotFound` the second time."""
@@ -108,8 +106,8 @@ class Queued(Line):
         tail = self._log.tail
         there = events[: max(0, tail - expected)]
         start = max(0, expected - tail)
-        behind = [entry.event for entry in self.entries[start : start + len(events) - len(there)]]
-        if not self._log.holds(expected, there) or behind != list(events[len(there) :]):
+        behind = self.entries[start : start + len(events) - len(there)]
+        if not self._log.holds(expected, there) or not are(behind, events[len(there) :]):
             raise OffsetMismatch(f"the stream's tail is {self.tail}, not {expected}", tail=self.tail)
 
 

@@ -60,10 +60,10 @@ class QueuedTopic(Line):
         check_body(claim, digest)
         return cursor
 
-    def take(self, event: Published, size: int, claim: Claim | None) -> Entry:
-        """What the event, of so many bytes, becomes at the tail."""
+    def take(self, json: bytes, claim: Claim | None) -> Entry:
+        """What an event becomes at the tail, by its JSON."""
         self._tail += 1
-        entry = Entry(self.held.log.epochs[-1][0], self._tail, event, size)
+        entry = Entry(self.held.log.epochs[-1][0], self._tail, json)
         if claim is not None:
             self._claims[claim.key] = (claim.digest, entry.cursor)
         return entry
@@ -245,11 +245,11 @@ class Topics:
 
     def _publish(self, held: HeldTopic, event: Published, claim: Claim | None, answer: Future[Cursor]) -> None:
         line = self._lines.get(held.topic) or QueuedTopic(held)
-        encoded = encode(event)
+        json = encode(event)
         try:
             earlier = line.claimed(claim) if claim is not None else None
             if earlier is None:
-                held.reserve(event.sender, weight_of(len(encoded), claim))
+                held.reserve(event.sender, weight_of(len(json), claim))
         except TidegateError as error:
             if not answer.done():
                 answer.set_exception(error)
@@ -259,13 +259,10 @@ class Topics:
         if earlier is not None:
             self._put(Write(answer, line, apply=lambda _: self._repeated(line, earlier)))
             return
-        entry = line.take(event, len(encoded), claim)
-        row = self._row(held, entry, event, encoded, claim)
+        row = self._row(held, line.take(json, claim), event, claim)
         self._put(Write(answer, line, published=row, apply=lambda _: self._published(line, row)))
 
-    def _row(
-        self, held: HeldTopic, entry: Entry, event: Published, encoded: bytes, claim: Claim | None
-    ) -> PublishedRow:
+    def _row(self, held: HeldTopic, entry: Entry, event: Published, claim: Claim | None) -> PublishedRow:
         log = held.log
         return PublishedRow(
             key=held.key,
@@ -274,9 +271,8 @@ class Topics:
             epochs=tuple(log.epochs),
             entry=entry,
             event=event,
-            encoded=encoded,
             claim=claim,
-            size=log.size + len(encoded),
+            size=log.size + entry.size,
             forgotten=log.earliest.offset,
         )
 

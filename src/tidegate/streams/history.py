@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Event
 from tidegate.core.fold import Fold
-from tidegate.core.log import Entry
+from tidegate.core.log import Entry, are
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Store
@@ -78,9 +78,7 @@ async def holds(store: Store, stream: str, after: int, events: Sequence[Event]) 
     while found < len(events):
         answer = store.read(stream, at, limit=min(PAGE_ENTRIES, len(events) - found), max_bytes=PAGE_BYTES)
         page = await answer if isinstance(answer, Future) else answer
-        if isinstance(page, Gap) or [entry.event for entry in page.entries] != list(
-            events[found : found + len(page.entries)]
-        ):
+        if isinstance(page, Gap) or not are(page.entries, events[found : found + len(page.entries)]):
             return False
         at, found = page.after, found + len(page.entries)
         await asyncio.sleep(0)

@@ -62,12 +62,12 @@ class Whole:
         yield b',"text":"'
         async for page in self._pages(Cursor("", 0), self._until):
             self._note(page)
-            for piece in _texts(entry.event for entry in page if isinstance(entry.event, Delta)):
+            for piece in _texts(event for entry in page if isinstance(event := entry.event, Delta)):
                 yield piece
         yield b'","reasoning":"'
         if self._thinks:
             async for page in self._pages(Cursor("", 0), self._until):
-                for piece in _texts(entry.event for entry in page if isinstance(entry.event, Reasoning)):
+                for piece in _texts(event for entry in page if isinstance(event := entry.event, Reasoning)):
                     yield piece
         yield b'","tool_calls":['
         for n, index in enumerate(sorted(self._calls)):
@@ -78,9 +78,9 @@ class Whole:
     def _note(self, page: Iterable[Entry]) -> None:
         """Where the rest is to be found."""
         for entry in page:
-            if isinstance(entry.event, ToolCall):
-                self._calls.setdefault(entry.event.index, array("I")).append(entry.offset)
-            elif isinstance(entry.event, Reasoning):
+            if isinstance(event := entry.event, ToolCall):
+                self._calls.setdefault(event.index, array("I")).append(entry.offset)
+            elif isinstance(event, Reasoning):
                 self._thinks = True
 
     async def _call(self, index: int, *, first: bool) -> AsyncGenerator[bytes]:
@@ -102,8 +102,8 @@ class Whole:
             after = await self._store.position(self._stream, first - 1)
             async for page in self._pages(after, last):
                 for entry in page:
-                    if isinstance(entry.event, ToolCall):
-                        yield entry.event
+                    if isinstance(event := entry.event, ToolCall):
+                        yield event
 
     async def _pages(self, after: Cursor, until: int) -> AsyncGenerator[Sequence[Entry]]:
         at = after if after.offset else None
@@ -132,7 +132,7 @@ async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int
     folded = await fold(store, stream, most=most)
     last = folded.last
     assert last is not None, "a stream begins with `started`"
-    end = last.event if isinstance(last.event, TERMINAL_TYPES) else None
+    end = event if isinstance(event := last.event, TERMINAL_TYPES) else None
     record = (await store.look(stream)).record
     question = None if record.request is None else record.request.question_json
     snapshot = Snapshot(

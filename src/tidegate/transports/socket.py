@@ -6,14 +6,7 @@ import asyncio
 
 from starlette.types import Receive, Send
 
-NORMAL = 1000
-GOING_AWAY = 1001
-WRONG_KIND = 1003
-TOO_LARGE = 1009
-MALFORMED = 4400
-UNAUTHENTICATED = 4401
-NOT_ALLOWED = 4403
-TOO_MANY = 4429
+from tidegate.core.close_code import WRONG_KIND
 
 
 class SocketClosed(Exception):

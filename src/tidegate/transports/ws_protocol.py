@@ -19,6 +19,16 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from tidegate.core.close_code import (
+    ABNORMAL,
+    GOING_AWAY,
+    HEARTBEAT_LOST,
+    INTERNAL_ERROR,
+    INVALID_DATA,
+    NORMAL,
+    POLICY,
+    TOO_LARGE,
+)
 from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
@@ -27,7 +37,6 @@ from tidegate.transports.budget import Budget
 from tidegate.transports.guest import Guest
 from tidegate.transports.light import Inbox, lighten
 from tidegate.transports.long_body import LONG_BYTES
-from tidegate.transports.socket import GOING_AWAY, NORMAL, TOO_LARGE
 from tidegate.transports.wire import EXTENSION
 from tidegate.transports.ws_handshake import answer_of
 from tidegate.transports.ws_heart import Beat, Heart, HeartRates
@@ -41,12 +50,6 @@ SEND_BUFFER_BYTES = 65536
 CLOSE_SECONDS = 5.0
 """How long a client has, from the close frame on, to close the connection too; then it is broken. What it still sends
 meanwhile is read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
-
-ABNORMAL = 1006
-INVALID_DATA = 1007
-POLICY = 1008
-INTERNAL_ERROR = 1011
-HEARTBEAT_LOST = 4408
 
 log = logging.getLogger("tidegate.ws")
 
