@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from clock_kit import Clock
 
 from tidegate.core.events import Started
 from tidegate.stores.cluster import Cancel, Cluster, Command
@@ -16,19 +17,11 @@ pytestmark = pytest.mark.anyio
 LEASE = 5.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Pair:
     """Two nodes, and the store's clock."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Clock(1000.0)
         self.store = MemoryStore(max_generation_bytes=1000, clock=self.clock)
         self.near: Cluster = self.store.join("near", LEASE)
         self.far: Cluster = self.store.join("far", LEASE)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from clock_kit import Clock
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Cancelled, Completed, Delta, Event, GenerationRequest, Message, Started, Usage
@@ -37,14 +38,6 @@ MAX_BYTES = 2000
 END = Completed("stop", Usage(1, 1, 2))
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def memory(clock: Clock, _: Path) -> Store:
     return MemoryStore(max_generation_bytes=MAX_BYTES, now=clock)
 
@@ -55,7 +48,7 @@ def sqlite(clock: Clock, folder: Path) -> Store:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 def observed(clock: Clock, folder: Path) -> Store:
@@ -601,7 +594,7 @@ async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:
     assert (await store.look("gen_1")).record.request == left
     if store.outlives_process:
         await store.close()
-        again = sqlite(Clock(), tmp_path)
+        again = sqlite(Clock(1000.0), tmp_path)
         await again.open()
         assert ((await again.look("gen_1")).record).request == left
         await again.close()

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+from clock_kit import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,14 +31,6 @@ ROOM = topic_id("room")
 HISTORY = 5
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def memory(clock: Clock, _: Path) -> Store:
     return MemoryStore(max_generation_bytes=1000, topic_history=HISTORY, now=clock)
 
@@ -51,7 +44,7 @@ MAKERS: list[Callable[[Clock, Path], Store]] = [memory, sqlite]
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture(params=MAKERS)
@@ -500,7 +493,7 @@ def test_a_topic_is_its_last_events(
     """Any publishing, waiting or not, to any topics, with any keys and restarts, comes to what the model says."""
 
     async def run() -> None:
-        both = Both(make(Clock(), tmp_path_factory.mktemp("topics")))
+        both = Both(make(Clock(1000.0), tmp_path_factory.mktemp("topics")))
         await both.store.open()
         for name, claim, state, then in steps:
             await both.publish(name, claim, state=state)

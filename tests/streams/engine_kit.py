@@ -170,10 +170,3 @@ async def until_end(reader: Reader) -> AsyncIterator[Entry]:
 def request(**changes: object) -> GenerationRequest:
     asked: dict[str, object] = {"model": "m", "messages": (Message(role="user", content="Hello?"),), **changes}
     return GenerationRequest(**asked)  # type: ignore[arg-type]
-
-
-async def eventually(truth: Callable[[], bool], seconds: float = 5) -> None:
-    """Waits until it is true, turn by turn of the loop."""
-    async with asyncio.timeout(seconds):
-        while not truth():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)

@@ -6,7 +6,8 @@ from time import monotonic
 
 import msgspec
 import pytest
-from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, eventually, request
+from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, request
+from eventually_kit import eventually
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
@@ -608,7 +609,7 @@ async def test_readers_that_stay_are_asked_to_reconnect(single: Engine) -> None:
     stream = await single.start()
     reader = await single.follow(stream)
     reading = asyncio.create_task(single.service.drain(0))
-    await eventually(lambda: reader.told, 10)
+    await eventually(lambda: reader.told)
     reader.close()
     await reading
     (left,) = single.observer.of(ReaderLeft)

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from engine_kit import ANNA, BERT, Engine, Scripted, eventually
+from engine_kit import ANNA, BERT, Engine, Scripted
+from eventually_kit import eventually
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, GenerationRequest, Usage
 from tidegate.core.principal import Principal
@@ -155,15 +156,22 @@ async def test_a_refresh_onto_the_other_node_cancels_nothing(nodes: Nodes) -> No
     first = await nodes.near.follow(stream)
     second = await nodes.far.follow(stream)
     first.close()
-    await asyncio.sleep(0.15)
+    await deserted(nodes, grace=0.05)
     assert near.running == 1
     second.close()
     third = await nodes.near.follow(stream)
-    await asyncio.sleep(0.15)
+    await deserted(nodes, grace=0.05)
     assert near.running == 1
     third.close()
-    await eventually(lambda: near.cancelled == 1)
+    await eventually(lambda: near.running == 0)
     assert isinstance((await nodes.far.events(stream))[-1], Cancelled)
+
+
+async def deserted(nodes: Nodes, grace: float) -> None:
+    """Another stream's last reader leaves, and its grace passes."""
+    stream = await begun(nodes, grace=grace)
+    (await nodes.near.follow(stream)).close()
+    await eventually(lambda: nodes.store._get(stream).record.end)
 
 
 async def test_a_viewer_of_the_other_node_is_no_owner(nodes: Nodes) -> None:
@@ -243,7 +251,7 @@ async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None
     for offset, engine in enumerate((nodes.far, nodes.near), start=1):
         await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
     assert list(await nodes.near.cluster.renew()) == []
-    await asyncio.sleep(LEASE / 2)
+    await eventually(lambda: stream not in nodes.far.service.node.live)
     assert nodes.near.cluster.holds(stream)
     assert stream in nodes.near.service.node.live
     assert stream not in nodes.far.service.node.live
@@ -307,7 +315,7 @@ async def test_what_cannot_go_on_elsewhere_may_finish(nodes: Nodes) -> None:
     await eventually(lambda: reader.told)
     reader.close()
     there = asyncio.create_task(nodes.far.events(stream))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: nodes.far.service.audience.of(stream))
     go.set()
     await draining
     assert isinstance((await there)[-1], Completed)
@@ -421,13 +429,14 @@ async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
     draining = asyncio.create_task(nodes.near.service.drain(5))
     await eventually(lambda: reader.told)
     reader.close()
-    await asyncio.sleep(0.15)
+    (await nodes.far.follow(await nodes.far.start(grace=0.05))).close()
+    await eventually(lambda: far.cancelled == 1)
     assert far.running == 1
     reader = await nodes.far.follow(stream)
     await draining
     await nodes.near.service.close()
     reader.close()
-    await eventually(lambda: far.cancelled == 1)
+    await eventually(lambda: far.cancelled == 2)
 
 
 async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
@@ -437,8 +446,11 @@ async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
     unlisten = nodes.near.service.node._membership._unwatch
     assert unlisten is not None
     unlisten()
+    told: list[object] = []
+    nodes.far.cluster.tell = told.append  # type: ignore[method-assign]
     cancelling = asyncio.create_task(nodes.far.service.cancel(stream, ANNA, "enough"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: told)
+    del nodes.far.cluster.tell  # type: ignore[method-assign]
     await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
     status, cursor = await cancelling
     assert (status, cursor.offset) == ("cancelled", 3)

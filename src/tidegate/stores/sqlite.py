@@ -55,7 +55,7 @@ from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_topics import QueuedTopic, Topics
 from tidegate.stores.sqlite_url import sqlite_path, sqlite_problem
 from tidegate.stores.sqlite_witness import Witness
-from tidegate.stores.sqlite_writer import Line, Write, Writer
+from tidegate.stores.sqlite_writer import LOOKS, Line, Looks, Write, Writer
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.traits import Options, Traits
 
@@ -94,11 +94,13 @@ class SqliteStore:
         topic_history: int = TOPIC_HISTORY,
         max_stored_bytes: int = 0,
         max_stored_bytes_each: int = STORED_BYTES_EACH,
+        looks: Looks = LOOKS,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
         self._file = DatabaseFile(Path(path).resolve(), synchronous=synchronous, create_parents=create_parents)
         self._max_bytes = max_generation_bytes
+        self._looks = looks
         self._now = now
         self._random_bits = random_bits
         self._threads: _Threads | None = None
@@ -136,7 +138,7 @@ class SqliteStore:
             self._file.close()
             raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
         witness = Witness(self._file.path)
-        writer = Writer(name, self._file.connect(), loop, self._committed, witness)
+        writer = Writer(name, self._file.connect(), loop, self._committed, witness, self._looks)
         writer.start()
         self._threads = _Threads(loop, writer, read, witness)
         self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
