@@ -343,8 +343,11 @@ async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes
     go.set()
     await draining
     await eventually(lambda: nodes.far.cluster.holds(stream))
-    await nodes.far.service.append(stream, ANNA, token, 2, [Delta("b"), END])
-    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+    await nodes.near.service.append(stream, ANNA, token, 2, [Delta("b")])
+    await nodes.near.service.close()
+    await eventually(lambda: nodes.far.cluster.holds(stream))
+    await nodes.far.service.append(stream, ANNA, token, 3, [Delta("c"), END])
+    assert (await nodes.far.service.snapshot(stream, ANNA)).text == "abc"
 
 
 async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_held_there(nodes: Nodes) -> None:

@@ -63,7 +63,7 @@ class Drain:
             # Producers may have come since.
             await self._hand_over()
         for live in tuple(self._live.values()):
-            if isinstance(live, Generation) or not self._store.outlives_process:
+            if isinstance(live, Generation) or not (self._store.outlives_process or self._cluster.others):
                 live.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)

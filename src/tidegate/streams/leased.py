@@ -57,6 +57,7 @@ class Leased:
     ) -> None:
         self.stream = fence.stream
         self.position: int | None = None
+        self.is_fenced = False  # another node has acquired the stream
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._store = store
@@ -141,6 +142,7 @@ class Leased:
             self.fail(error)
             raise
         except Fenced:
+            self.is_fenced = True
             self.let_go()
             raise
 
@@ -168,9 +170,9 @@ class Leased:
                     # Of an append whose caller did not wait for its answer.
                     self._tail = error.tail
                     continue
-                except TidegateError:
-                    # Forgotten, or ended by what was under way: there is nothing left to end.
-                    pass
+                except TidegateError as error:
+                    # Forgotten, or ended by what was under way: there is nothing left to end here.
+                    self.is_fenced = isinstance(error, Fenced)
                 self._finish(end)
 
     def _finish(self, end: Terminal) -> None:

@@ -56,6 +56,7 @@ class Leases:
         self._now = now
         self._random_bits = random_bits
         self._moving = asyncio.Lock()
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
         """The id of a new stream and the token of its lease; see `Service.open_leased`."""
@@ -81,6 +82,8 @@ class Leases:
     async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Appended:
         """See `Service.append`."""
         live, fresh = self._live.get(record.id), False
+        if live is None and record.end is None:
+            live = await self._moved(record, digest(token))
         if isinstance(live, Leased):
             try:
                 offset, fresh = await live.append(token, expected, events)
@@ -95,8 +98,6 @@ class Leases:
                 return await self.append(record, token, expected, events)
         elif live is not None:
             raise Fenced("this stream is filled by its model")
-        elif record.end is None:
-            offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
             if not await holds(self._store, record.id, expected, events):
                 raise _too_late(record)
@@ -110,11 +111,22 @@ class Leases:
             place.give_back()
             if self._live.get(leased.stream) is leased:
                 del self._live[leased.stream]
-                self._cluster.let_go(leased.stream)
+                self._release(leased)
 
+        # Another node may have taken it at the same time: who has acquired it last is to be who holds it.
+        self._cluster.hold(fence.stream)
         place.keep()
         self._live[fence.stream] = leased = Leased(self._store, fence, tail, lease, self._seconds, over)
         return leased
+
+    def _release(self, leased: Leased) -> None:
+        if not leased.is_fenced:
+            self._cluster.let_go(leased.stream)
+            return
+        # Whoever has acquired it ends it, but nobody does where that one thinks that this node holds it.
+        task = asyncio.get_running_loop().create_task(self._cluster.hand_over(leased.stream))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> Leased:
         """The producer has come to another node than before, with its lease or, `anew`, with one that replaces it."""

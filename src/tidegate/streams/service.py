@@ -392,8 +392,10 @@ class Service:
         for model in self.models.values():
             await model.close()
         self._takeover.close()
+        self._membership.adopt_no_more()
         for live in tuple(self._live.values()):
             if isinstance(live, Leased):
+                await self._cluster.hand_over(live.stream)
                 live.let_go()
         await self._membership.stop()
         if not self._cluster.others:
