@@ -136,8 +136,10 @@ class Leases:
                 return live
             if not record.lease or not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            fence, tail = await acquire(self._store, self._cluster, record.id, lease)
-            leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
+            # Its lease may have been replaced at another node since the record was looked at.
+            fence, found = await acquire(self._store, self._cluster, record.id, lease if anew else b"")
+            place = self._quotas.place(record.owner, resumed=True)
+            leased = self.adopt(fence, found.tail.offset, found.record.lease, place)
             self._cluster.tell(Moved(record.id))
             return leased
 
