@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .history import NOTICES, Cancelling, Death, Event, History, Reading, Revoked, Stay, Stream, Violation
+from .history import NOTICES, Append, Cancelling, Death, Event, History, Reading, Revoked, Stay, Stream, Violation
 
 SLACK_SECONDS = 0.7
 """Many runs share two cores: so much later something may be done, or be seen."""
@@ -31,6 +31,8 @@ def between_nodes(history: History) -> Iterator[Violation]:
             yield from _Attended(history, stream, stream.grace, stream.ended_at).check()
     for death in history.deaths:
         yield from _death(history, death)
+    for append in history.appends if history.acquired else ():
+        yield from _refused(history, append)
     for revoked in history.revoked:
         yield from _revoked(history, revoked)
     for visit in history.visits:
@@ -132,6 +134,21 @@ def _death(history: History, death: Death) -> Iterator[Violation]:
         acquired = any(each.stream == stream and death.at < each.at <= due for each in history.acquired)
         if ended_at is not None and ended_at > due and not acquired:
             yield Violation("late end", stream, f"its node died at {death.at:.2f}, it ended at {ended_at:.2f}")
+
+
+def _refused(history: History, append: Append) -> Iterator[Violation]:
+    """Who has the lease is not fenced because another node has taken the stream over.
+
+    A request to open the stream once more that waited in a paused node, or on a line, replaces the lease when it is
+    read: where there may be one, nothing is said.
+    """
+    ended_at = next((stream.ended_at for stream in history.streams if stream.id == append.stream), None)
+    newest = max((lease.number for lease in history.leases if lease.stream == append.stream), default=0)
+    if append.code != "fenced" or append.lease != newest or (ended_at or 0.0) <= append.answered_at:
+        return
+    delayed = any(outage.kind.startswith(("pause", "starved")) for outage in history.outages)
+    if not delayed and not any(fault.kind.startswith("line_") for fault in history.fired):
+        yield Violation("fenced owner", append.stream, f"was fenced at {append.answered_at:.2f} with its lease")
 
 
 def _revoked(history: History, revoked: Revoked) -> Iterator[Violation]:

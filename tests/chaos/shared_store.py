@@ -207,8 +207,8 @@ class NodeCluster:
     def let_go(self, stream: str) -> None:
         self._link.now(lambda: self._cluster.let_go(stream))
 
-    def hand_over(self, stream: str) -> asyncio.Future[None]:
-        return self._link.later(lambda: self._cluster.hand_over(stream))
+    async def hand_over(self, stream: str) -> None:
+        await self._link.later(lambda: self._cluster.hand_over(stream))
 
     def renew(self) -> asyncio.Future[list[str]]:
         return self._link.later(self._cluster.renew)

@@ -10,11 +10,13 @@ from tidegate.stores.cluster import Cancel, Cluster, Command, Count
 from .checker import check
 from .history import (
     Acquired,
+    Append,
     Cancelling,
     Death,
     Event,
     History,
     Kept,
+    Lease,
     Outage,
     Published,
     Reading,
@@ -194,6 +196,24 @@ def test_a_stream_that_nobody_takes_over_in_time_is_caught() -> None:
     history.acquired = [Acquired("gen_1", 3.5)]
     assert found(history) == {"late end"}
     history.acquired = [Acquired("gen_1", 2.0)]
+    assert found(history) == set()
+
+
+def test_a_producer_that_is_fenced_with_its_own_lease_is_caught() -> None:
+    """Not where a request that waited may have replaced the lease, nor once the stream has ended."""
+    append = Append("gen_1", 1, 1, [], 1.0, 1.0, 1.1, 409, code="fenced")
+    history = History(
+        0,
+        streams=[Stream("gen_1", "o0", "own", "x", {"failed:interrupted"}, 2.0)],
+        appends=[append],
+        leases=[Lease("gen_1", 1, 0.5, 0.0)],
+        acquired=[Acquired("gen_1", 0.9)],
+    )
+    assert found(history) == {"fenced owner"}
+    history.outages = [Outage(0.1, 0.9, 0, "pause_long")]
+    assert found(history) == set()
+    history.outages = []
+    append.answered_at = 2.1
     assert found(history) == set()
 
 

@@ -14,6 +14,7 @@ from tidegate.core.events import Cancelled, Completed, Delta, Failed, Generation
 from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGenerations, TooManyReaders
 from tidegate.providers.base import Sink
+from tidegate.stores.cluster import Orphan
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, Look
 from tidegate.streams.quotas import Quotas
@@ -351,8 +352,11 @@ async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes
     go.set()
     await draining
     await eventually(lambda: nodes.far.cluster.holds(stream))
-    await nodes.far.service.append(stream, ANNA, token, 2, [Delta("b"), END])
-    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+    await nodes.near.service.append(stream, ANNA, token, 2, [Delta("b")])
+    await nodes.near.service.close()
+    await eventually(lambda: nodes.far.cluster.holds(stream))
+    await nodes.far.service.append(stream, ANNA, token, 3, [Delta("c"), END])
+    assert (await nodes.far.service.snapshot(stream, ANNA)).text == "abc"
 
 
 async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_held_there(nodes: Nodes) -> None:
@@ -502,3 +506,32 @@ async def test_a_node_that_stops_takes_over_what_it_has_begun_to(nodes: Nodes) -
     store.go.set()
     assert isinstance((await nodes.far.events(stream))[-1], Completed)
     await draining
+
+
+async def test_what_is_taken_over_is_as_it_is_then(nodes: Nodes) -> None:
+    """An orphan may have been somebody's again, and have begun, since it was looked at."""
+    nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    seen = msgspec.structs.replace((await nodes.store.look(stream)).record, running=False)
+    await nodes.die()
+    await nodes.far.service.node._takeover.of(Orphan(seen))
+    assert [type(event).__name__ for event in await nodes.far.events(stream)][-2:] == ["Delta", "Completed"]
+    assert (await nodes.far.service.snapshot(stream, ANNA)).text == "Well, then."
+
+
+async def test_a_lease_that_was_replaced_is_not_taken_along(nodes: Nodes) -> None:
+    """Neither by a node that takes the stream over, nor by one to which the old producer has come meanwhile."""
+    claim = Claim("key", b"digest")
+    stream, old = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert old is not None
+    seen = (await nodes.store.look(stream)).record
+    _, new = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert new is not None
+    await nodes.near.cluster.hand_over(stream)
+    await nodes.far.service.node._takeover.of(Orphan(seen))
+    for engine in (nodes.far, nodes.near):
+        with pytest.raises(Fenced):
+            await engine.service.append(stream, ANNA, old, 1, [Delta("late")])
+        with pytest.raises(Fenced):
+            await engine.service.node.leases.append(seen, old, 1, [Delta("late")])
+    await nodes.near.service.append(stream, ANNA, new, 1, [Delta("a"), END])

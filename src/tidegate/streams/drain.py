@@ -58,7 +58,7 @@ class Drain:
             # Producers may have come since.
             await self._hand_over()
         for live in self._live:
-            if not live.outlives_process:
+            if not (live.outlives_process or (live.can_move and self._cluster.others)):
                 live.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)

@@ -6,7 +6,7 @@ from tidegate.core.events import Started
 from tidegate.errors import TidegateError
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
-from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
+from tidegate.stores.records import Claim, Claimed, Fence, Look, StreamRecord
 
 
 async def create(store: Store, cluster: Cluster, record: StreamRecord, claim: Claim | None) -> Fence | Claimed:
@@ -27,11 +27,11 @@ async def create(store: Store, cluster: Cluster, record: StreamRecord, claim: Cl
     return fence
 
 
-async def acquire(store: Store, cluster: Cluster, stream: str, lease: bytes) -> tuple[Fence, int]:
-    """Takes the stream, whose producer has this lease, from the node that filled it: its fence, and its tail."""
+async def acquire(store: Store, cluster: Cluster, stream: str, lease: bytes) -> tuple[Fence, Look]:
+    """Takes the stream from the node that filled it, as `Catalogue.acquire` does: its fence, and how it is then."""
     cluster.hold(stream)
     try:
-        return await store.acquire(stream, lease=lease), (await store.tail(stream)).offset
+        return await store.acquire(stream, lease=lease), await store.look(stream)
     except BaseException:
         # Whoever filled it has lost it, and may be fenced already: somebody has to take it.
         await cluster.hand_over(stream)

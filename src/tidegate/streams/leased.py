@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, TypeVar
@@ -67,6 +66,7 @@ class Leased:
     ) -> None:
         self.stream = fence.stream
         self.failure: TidegateError | None = None
+        self.is_fenced = False  # another node has acquired the stream
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
         self.answered: Future[TidegateError | None] = asyncio.get_running_loop().create_future()
         self.answered.set_result(None)
@@ -147,6 +147,7 @@ class Leased:
             self.fail(error)
             raise
         except Fenced:
+            self.is_fenced = True
             self.let_go()
             raise
 
@@ -165,9 +166,11 @@ class Leased:
         async with self._turn:
             if self.ended.done():
                 return
-            # Where it is forgotten, or ended by what was under way, there is nothing left to end.
-            with suppress(TidegateError):
+            try:
                 await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
+            except TidegateError as error:
+                # Forgotten, or ended by what was under way: there is nothing left to end here.
+                self.is_fenced = isinstance(error, Fenced)
             self._finish(end)
 
     def _finish(self, end: Terminal) -> None:

@@ -57,6 +57,7 @@ class Leases:
         self._random_bits = random_bits
         self._timing = timing
         self._moving = asyncio.Lock()
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
         """The id of a new stream and the token of its lease; see `Service.open_leased`."""
@@ -82,6 +83,8 @@ class Leases:
     async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Appended:
         """See `Service.append`."""
         live, fresh = self._live.get(record.id), False
+        if live is None and record.end is None:
+            live = await self._moved(record, digest(token))
         if live is not None:
             try:
                 offset, fresh = await live.append(token, expected, events)
@@ -93,8 +96,6 @@ class Leases:
                     self._live.pass_on(record.id)
                 # Another node has had it meanwhile, and the producer has come from there.
                 return await self.append(record, token, expected, events)
-        elif record.end is None:
-            offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
             if not await holds(self._store, record.id, expected, events):
                 raise _too_late(record)
@@ -106,12 +107,24 @@ class Leases:
 
         def over(leased: Leased) -> None:
             place.give_back()
-            self._live.remove(leased)
+            if self._live.discard(leased):
+                self._release(leased)
 
+        # Another node may have taken it at the same time: who has acquired it last is to be who holds it.
+        self._cluster.hold(fence.stream)
         place.keep()
         leased = Leased(self._store, fence, tail, lease, self._seconds, over, timing=self._timing)
         self._live.add(leased)
         return leased
+
+    def _release(self, leased: Leased) -> None:
+        if not leased.is_fenced:
+            self._cluster.let_go(leased.stream)
+            return
+        # Whoever has acquired it ends it, but nobody does where that one thinks that this node holds it.
+        task = asyncio.get_running_loop().create_task(self._cluster.hand_over(leased.stream))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
         """The producer has come to another node than before, with its lease or, `anew`, with one that replaces it."""
@@ -123,8 +136,10 @@ class Leases:
                 raise Fenced("this stream is filled by its model")
             if not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            fence, tail = await acquire(self._store, self._cluster, record.id, lease)
-            leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
+            # Its lease may have been replaced at another node since the record was looked at.
+            fence, found = await acquire(self._store, self._cluster, record.id, lease if anew else b"")
+            place = self._quotas.place(record.owner, resumed=True)
+            leased = self.adopt(fence, found.tail.offset, found.record.lease, place)
             self._cluster.tell(Moved(record.id))
             return leased
 

@@ -103,9 +103,15 @@ class LiveStreams:
 
     def remove(self, live: LiveStream) -> None:
         """The stream is over for this node. Harmless when repeated, and where the node fills it anew."""
-        if self._streams.get(live.stream) is live:
-            del self._streams[live.stream]
+        if self.discard(live):
             self._cluster.let_go(live.stream)
+
+    def discard(self, live: LiveStream) -> bool:
+        """The same, but the cluster is not told; whether this has changed anything."""
+        found = self._streams.get(live.stream) is live
+        if found:
+            del self._streams[live.stream]
+        return found
 
     def pass_on(self, stream: str) -> LiveStream | None:
         """Another node holds the stream from now on: what has filled it here is let go, and answered if there was any.

@@ -120,7 +120,10 @@ class Node:
     async def leave(self) -> None:
         """Leaves the other nodes, and closes the store behind the last one."""
         self._takeover.close()
+        self._membership.adopt_no_more()
         for live in self.live:
+            if live.can_move:
+                await self._cluster.hand_over(live.stream)
             live.let_go()
         await self._membership.stop()
         if not self._cluster.others:

@@ -106,10 +106,11 @@ class Takeover:
             self._cluster.let_go(orphan.record.id)
 
     async def _recover(self, orphan: Orphan) -> None:
-        record = orphan.record
-        self._cluster.hold(record.id)
-        fence = await self._store.acquire(record.id)
-        tail = (await self._store.tail(record.id)).offset
+        self._cluster.hold(orphan.record.id)
+        fence = await self._store.acquire(orphan.record.id)
+        # It may have been another's since it was offered.
+        found = await self._store.look(fence.stream)
+        record, tail = found.record, found.tail.offset
         if record.lease:
             self._adopt(fence, tail, record.lease, self._quotas.place(record.owner, resumed=True))
             logger.info("stream %s waits for its producer since offset %d", record.id, tail)
