@@ -207,6 +207,27 @@ async def test_a_generation_whose_store_cannot_write_ends_when_it_can(store: Sur
     assert provider.running == 0
 
 
+async def test_a_server_that_closes_writes_no_more_ends(store: Surviving) -> None:
+    """What the store could not write until then is for the next process, which ends it once the store can."""
+    play = Play()
+    engine = Engine(store=store, timing=Timing(retry=(0.001,), parting=0.01))
+    engine.add(Scripted(play))
+    stream = await running(engine, play)
+    store.failures = 1_000_000
+    play.go_on.set()
+    await eventually(lambda: store.failures < 999_998)
+    await engine.service.close()
+    left = store.failures
+    await asyncio.sleep(0.01)
+    assert store.failures == left
+    store.failures = 0
+    second = process(store, Scripted(finish))
+    await second.service.open()
+    end = (await second.events(stream))[-1]
+    assert isinstance(end, Failed)
+    assert end.error.code == "interrupted"
+
+
 async def test_a_sweep_that_fails_is_not_the_last(store: Surviving, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full for a while does not end retention for good."""
 

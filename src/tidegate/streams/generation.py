@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -98,7 +99,7 @@ class Generation:
         usage = None
         try:
             await self._take_turn()
-            end = await self.producer.ended
+            end = await asyncio.shield(self.producer.ended)
             usage = end.usage
             if not self.producer.is_let_go:
                 self._note_end(end)

@@ -68,8 +68,6 @@ class Leased:
         self.failure: TidegateError | None = None
         self.is_fenced = False  # another node has acquired the stream
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
-        self.answered: Future[TidegateError | None] = asyncio.get_running_loop().create_future()
-        self.answered.set_result(None)
         self.outlives_process = store.outlives_process
         self._timing = timing
         self._loop = asyncio.get_running_loop()
@@ -84,6 +82,12 @@ class Leased:
         self._ending: asyncio.Task[None] | None = None
         self._deadline = self._loop.time() + seconds
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
+    @property
+    def answered(self) -> Future[TidegateError | None]:
+        answered: Future[TidegateError | None] = self._loop.create_future()
+        answered.set_result(None)
+        return answered
 
     async def renew(self, lease: bytes) -> bool:
         """The caller has opened the stream once more: the new token counts, and the old one is fenced."""
