@@ -12,7 +12,9 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Entry
-from tidegate.dialects.native import EVENTS
+from tidegate.dialects.native_events import EVENTS
+from tidegate.dialects.native_socket import CODECS
+from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import StreamNotFound
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, Found, StreamRecord
@@ -20,7 +22,6 @@ from tidegate.streams.reader import Reader
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Gzip, SharedDeflate
 from tidegate.transports.direct import Delivery
-from tidegate.transports.source import Encoder
 from tidegate.transports.wire import Wire
 from tidegate.transports.ws_wire import SocketWire
 
@@ -91,6 +92,7 @@ class Room:
             Wire(transport),  # type: ignore[arg-type]
             reader or self.reader(),
             EVENTS,
+            None,
             None,
             self.broadcast,
             limit=100,
@@ -225,7 +227,7 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
     def attach() -> None:
         transport, gzip = Transport(), Gzip(SharedDeflate())
         wire = Wire(transport)  # type: ignore[arg-type]
-        delivery = Delivery(wire, room.reader(), EVENTS, gzip, together, limit=100, heartbeat_seconds=15)
+        delivery = Delivery(wire, room.reader(), EVENTS, None, gzip, together, limit=100, heartbeat_seconds=15)
         delivery.begin(b"hello")
         bodies.append((delivery, transport, gzip))
 
@@ -284,23 +286,23 @@ async def test_a_store_that_answers_later_loses_and_doubles_nothing(batch: Batch
 async def test_frames_are_broadcast_as_they_are() -> None:
     """To sockets an event's bytes go unframed, once encoded, and nothing goes in silence."""
     room = await Room().open()
-    encoder: Encoder = Frames()
-    broadcast = room.broadcasts.of("socket", encoder, compressed=False)
+    frames = Frames()
+    broadcast = room.broadcasts.of("socket", frames, compressed=False)
     transports = [Transport() for _ in range(2)]
     for transport in transports:
         lane = SocketWire(transport, transport).lane()  # type: ignore[arg-type]
-        Delivery(lane, room.reader(), encoder, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
+        Delivery(lane, room.reader(), frames, None, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
     room.append(Delta("x"))
     assert [transport.written for transport in transports] == [[b"<1>", b"<1>"]] * 2
     assert transports[0].written[-1] is transports[1].written[-1]
     assert broadcast._heartbeat is None
 
 
-class Frames:
-    preamble = heartbeat = b""
+class Frames(SocketEvents):
+    """Says how many events there are."""
 
-    def entries(self, entries: Sequence[Entry]) -> bytes:
+    def __init__(self) -> None:
+        super().__init__("stream", "gen_1", CODECS["tidegate.v1"])
+
+    def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
         return b"<%d>" % len(entries)
-
-    def notice(self, notice: object) -> bytes:
-        return b"<!>"

@@ -53,14 +53,9 @@ async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:
 
 async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: bool) -> None:
     record = await call.service.record(handle.stream, call.principal)
-    await send_events(
-        call.receive,
-        call.send,
-        call.wire,
-        reader,
-        ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage),
-        call.delivered(stream_headers(call, handle.stream), reader),
-    )
+    dialect = ChatChunks(record.id, record.model, record.created_at, include_usage)
+    how = call.delivered(stream_headers(call, record.id), record.id, dialect, dialect.begin(), together=False)
+    await send_events(call.receive, call.send, call.wire, reader, how)
 
 
 async def _whole(call: Call, handle: Handle, reader: Reader) -> None:

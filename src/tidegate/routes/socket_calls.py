@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.notices import CAPACITY, DRAINING, TOKEN_EXPIRED, Reconnect
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
@@ -162,11 +161,12 @@ class Calls:
     async def _attach(self, wanted: dialect.Attach) -> None:
         viewer, stream, batch = self._viewer, wanted.stream, self._desk.context.batch
         self._check_free(("stream", stream))
-        after = parse_cursor(wanted.after) if wanted.after is not None else None
+        events = self._events(("stream", stream))
+        after = events.position(wanted.after, param="after") if wanted.after is not None else None
         first: list[bytes] = []
         if wanted.snapshot:
             so_far, after = await self._service.snapshot_and_rest(stream, viewer, most=SNAPSHOT_BYTES)
-            first = [self._events(("stream", stream)).snapshot(so_far, after)]
+            first = [events.snapshot(so_far, after)]
         elif await self._service.at_end(stream, viewer, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
             return
@@ -255,7 +255,7 @@ class Calls:
             self._withdraw(key)
         await self._ok(wanted.id, {"principal": principal.name})
         for key in lost:
-            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, TOKEN_EXPIRED)))
+            await self._desk.socket.send(self._told(key, Reconnect(AGAIN_MS, TOKEN_EXPIRED)))
 
     async def _may_follow(self, principal: Principal, key: Key) -> bool:
         followed = self._attached.get(key)
@@ -297,15 +297,16 @@ class Calls:
 
     def _deliver(self, attachment: Attachment, key: Key, batch: BatchPolicy) -> None:
         context, wire = self._desk.context, self._desk.wire
-        encoder = self._events(key)
+        dialect = self._events(key)
         if wire is None:
-            attachment.send(self._desk.socket, encoder)
+            attachment.send(self._desk.socket, dialect, dialect.begin())
             return
         # Batches are each reader's own.
-        together = context.broadcasts.of((key, self._desk.codec.subprotocol), encoder, compressed=False)
+        together = context.broadcasts.of(key[1], dialect, compressed=False)
         attachment.deliver(
             wire,
-            encoder,
+            dialect,
+            dialect.begin(),
             together if batch.max_tokens == 1 else None,
             buffer_bytes=context.buffer_bytes,
             heartbeat_seconds=context.heartbeat_seconds,
@@ -328,10 +329,14 @@ class Calls:
     async def _broken(self, key: Key) -> None:
         """Nothing more comes of it on this attachment: its client may attach anew, and is told then if it cannot."""
         with suppress(SocketClosed):
-            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, CAPACITY)))
+            await self._desk.socket.send(self._told(key, Reconnect(AGAIN_MS, CAPACITY)))
 
     def _events(self, key: Key) -> SocketEvents:
-        return self._desk.context.encoders.of(*key, self._desk.codec)
+        return self._desk.context.socket_dialects.of(*key, self._desk.codec)
+
+    def _told(self, key: Key, notice: Reconnect) -> bytes:
+        dialect = self._events(key)
+        return dialect.message(dialect.begin(), notice)
 
     def _check_free(self, key: Key) -> None:
         if key in self._attached:

@@ -15,7 +15,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.core.steps import Steps
-from tidegate.dialects import native, native_producer
+from tidegate.dialects import native, native_events, native_producer
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
 from tidegate.dialects.native_producer import Lease
@@ -33,6 +33,7 @@ from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
+from tidegate.transports.standing import stand_at
 from tidegate.transports.whole import wait_for_end
 
 SNAPSHOT = "snapshot"
@@ -214,39 +215,45 @@ async def _send(
     if begin != SNAPSHOT and await call.service.at_end(stream, call.principal, begin):
         await call.answer_empty(headers=stream_headers(call, stream))
         return
-    encoder = native.MESSAGES if "events" in query else native.EVENTS
+    dialect = native_events.MESSAGES if "events" in query else native_events.EVENTS
     try:
-        reader, how = await _attach(call, stream, begin, encoder, batch, seat)
+        reader, how = await _attach(call, stream, begin, dialect, batch, seat)
     except TooManyReaders as error:
         await call.answer_reconnect(error)
         return
     with call.connected(reader, "sse") as connection:
         connection.serve()
-        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+        await send_events(call.receive, call.send, call.wire, reader, how)
 
 
 async def _attach(
     call: Call,
     stream: str,
     begin: Begin,
-    encoder: native.NativeEvents,
+    dialect: native_events.NativeEvents,
     batch: BatchPolicy,
     seat: Place | None,
 ) -> tuple[Reader, Delivered]:
-    first, pieces, after = native.interval(call.context.heartbeat_seconds), None, begin
+    first, pieces, after = native_events.interval(call.context.heartbeat_seconds), None, begin
     if after == SNAPSHOT:
         whole = await call.service.whole(stream, call.principal)
-        before, head = encoder.snapshot(whole.summary, whole.rest)
+        before, head = dialect.snapshot(whole.summary, whole.rest)
         first, pieces, after = first + before, _as_data(whole.pieces(head)), whole.rest
-    sharing = (stream, encoder is native.MESSAGES)
-    # Batches are each reader's own.
-    together = encoder if batch.max_tokens == 1 else None
-    # What can fail comes before the reader: nobody would close it.
-    how = call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first, pieces=pieces)
+    stand = await stand_at(dialect, after, call.service.history(stream, call.principal), call.account)
+    # What can fail comes before the reader: nobody would close it. Batches are each reader's own.
+    how = call.delivered(
+        stream_headers(call, stream),
+        stream,
+        dialect,
+        stand.state,
+        together=batch.max_tokens == 1,
+        first=first,
+        pieces=pieces,
+    )
     reader = await call.service.follow(
         stream,
         call.principal,
-        after=after,
+        after=stand.after,
         batch=batch,
         transport="sse",
         max_seconds=call.context.max_connection_seconds,
@@ -259,7 +266,7 @@ async def _as_data(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(pieces):
         async for piece in pieces:
             yield sse.escaped(piece)
-    yield native.SNAPSHOT_END
+    yield native_events.SNAPSHOT_END
 
 
 def _begin(call: Call, query: dict[str, str]) -> Begin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.dialects import native, native_topic
+from tidegate.dialects import native_events, native_topic
 from tidegate.errors import TooManyReaders
 from tidegate.routes.call import Call, check_flag, claim_of
 from tidegate.transports.sse import send_events
@@ -23,9 +23,10 @@ async def follow(call: Call) -> None:
     """Answers with the messages after the caller's position, and those to come."""
     query = call.query()
     check_flag(query, "events", "message")
-    encoder = native.MESSAGES if "events" in query else native.EVENTS
-    first = native.interval(call.context.heartbeat_seconds)
-    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder, first=first)
+    dialect = native_events.MESSAGES if "events" in query else native_events.EVENTS
+    first = native_events.interval(call.context.heartbeat_seconds)
+    topic = f"topic {call.params['name']}"
+    how = call.delivered({}, topic, dialect, dialect.begin(), together=True, first=first)
     try:
         reader, subscribed = await call.service.topics.subscribe(
             call.params["name"],
@@ -40,7 +41,7 @@ async def follow(call: Call) -> None:
     reader.tell(subscribed)
     with call.connected(reader, "sse") as connection:
         connection.serve()
-        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+        await send_events(call.receive, call.send, call.wire, reader, how)
 
 
 async def presence(call: Call) -> None:
