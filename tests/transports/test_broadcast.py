@@ -7,19 +7,18 @@ from asyncio import Future
 from collections.abc import Sequence
 
 import pytest
+from room_kit import EACH, Room, Transport, unchunked
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Completed, Delta, Event, Started, Usage
+from tidegate.core.events import Completed, Delta, Usage
 from tidegate.core.log import Entry
 from tidegate.dialects.native_events import EVENTS
 from tidegate.dialects.native_socket import CODECS
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import StreamNotFound
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Fence, Found, StreamRecord
-from tidegate.streams.reader import Reader
-from tidegate.transports.broadcast import Broadcast, Broadcasts
+from tidegate.stores.records import Found
 from tidegate.transports.compression import Gzip, SharedDeflate
 from tidegate.transports.direct import Delivery
 from tidegate.transports.wire import Wire
@@ -28,82 +27,6 @@ from tidegate.transports.ws_wire import SocketWire
 pytestmark = pytest.mark.anyio
 
 END = Completed("stop", Usage(1, 1, 2))
-EACH = BatchPolicy()
-
-
-class Transport:
-    """A connection that keeps what it is given, and refuses it once it closes, as uvloop's does."""
-
-    def __init__(self) -> None:
-        self.closing = False
-        self.written: list[bytes] = []
-        self.beaten = asyncio.Event()
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def set_write_buffer_limits(self, high: int) -> None:
-        pass
-
-    def write(self, data: bytes) -> None:
-        if self.closing:
-            raise RuntimeError("unable to perform operation; the handler is closed")
-        self.written.append(data)
-        if b": heartbeat" in data:
-            self.beaten.set()
-
-    @property
-    def text(self) -> str:
-        return b"".join(self.written).decode()
-
-
-class Room:
-    """One stream in a real store, and its readers."""
-
-    def __init__(self, *, heartbeat_seconds: float = 15) -> None:
-        self.store = MemoryStore(max_generation_bytes=1 << 20)
-        self.broadcasts = Broadcasts(heartbeat_seconds)
-        self.heartbeat_seconds = heartbeat_seconds
-        self.tail = 1
-        self.left: list[Reader] = []
-
-    async def open(self) -> Room:
-        record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0)
-        fence = await self.store.create(record, [Started("gen_1", "m", 1.0)])
-        assert isinstance(fence, Fence)
-        self.fence = fence
-        return self
-
-    def append(self, *events: Event) -> None:
-        answer = self.store.append(events, fence=self.fence, expected=self.tail)
-        assert isinstance(answer, int)
-        self.tail = answer
-
-    @property
-    def broadcast(self) -> Broadcast:
-        return self.broadcasts.of("gen_1", EVENTS, compressed=False)
-
-    def reader(self, batch: BatchPolicy = EACH) -> Reader:
-        return Reader(self.store, "gen_1", after=None, live_from=1, batch=batch, on_close=self.left.append)
-
-    def attach(self, reader: Reader | None = None) -> tuple[Delivery, Transport]:
-        transport = Transport()
-        delivery = Delivery(
-            Wire(transport),  # type: ignore[arg-type]
-            reader or self.reader(),
-            EVENTS,
-            None,
-            None,
-            self.broadcast,
-            limit=100,
-            heartbeat_seconds=self.heartbeat_seconds,
-        )
-        delivery.begin(b"hello")
-        return delivery, transport
-
-    @property
-    def watchers(self) -> int:
-        return len(self.store._streams["gen_1"].watchers)
 
 
 async def test_all_at_the_tail_are_sent_the_same_object() -> None:
@@ -246,10 +169,6 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
         assert plain.startswith("hello")
         assert "".join(re.findall(r'"text":"([^"]*)"', plain)) == "".join(f"word {number} " for number in range(30))
         assert plain.count("event: completed") == 1
-
-
-def unchunked(chunks: list[bytes]) -> list[bytes]:
-    return [chunk[chunk.index(b"\r\n") + 2 : -2] for chunk in chunks]
 
 
 class Slow(MemoryStore):
