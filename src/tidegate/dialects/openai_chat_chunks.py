@@ -44,19 +44,16 @@ class ChatState(msgspec.Struct):
     calls that are no ordinary tool calls. `before` and `after` are what stands around a text, the same each time.
     """
 
-    head: dict[str, Any]
-    before: bytes
-    after: bytes
-    legacy: set[int]
-    custom: set[int]
+    head: dict[str, Any] = {}
+    before: bytes = b""
+    after: bytes = b""
+    legacy: set[int] = set()
+    custom: set[int] = set()
 
 
 class ChatChunks(msgspec.Struct, frozen=True):
-    """The chunks of one stream's answer; `created_at` is in Unix seconds."""
+    """The dialect of a streamed answer; `include_usage` asks for one more chunk at its end."""
 
-    stream: str
-    model: str
-    created_at: float
     include_usage: bool
 
     @property
@@ -77,19 +74,16 @@ class ChatChunks(msgspec.Struct, frozen=True):
         return b": heartbeat\n"
 
     def begin(self) -> ChatState:
-        """The state before the first chunk."""
-        head = {
-            "id": completion_id(self.stream),
-            "object": "chat.completion.chunk",
-            "created": int(self.created_at),
-            "model": self.model,
-        }
-        return ChatState(head, *self._around_text(head), set(), set())
+        """The state before the first event, which says whose chunks they are."""
+        return ChatState()
 
     def skip(self, state: ChatState, entries: Sequence[Entry]) -> None:
         """Notes what later chunks have to say because of these."""
         for entry in entries:
-            if isinstance(event := entry.event, Delta | Reasoning | ToolCall):
+            event = entry.event
+            if isinstance(event, Started):
+                self._start(state, event)
+            elif isinstance(event, Delta | Reasoning | ToolCall):
                 self._note(state, event)
 
     def fork(self, state: ChatState) -> ChatState:
@@ -123,6 +117,7 @@ class ChatChunks(msgspec.Struct, frozen=True):
             case Delta() | Reasoning() | ToolCall():
                 return self._piece(state, event)
             case Started():
+                self._start(state, event)
                 return self._chunk(state.head, {"role": "assistant", "content": ""})
             case Completed():
                 return self._completed(state, event)
@@ -132,6 +127,15 @@ class ChatChunks(msgspec.Struct, frozen=True):
                 return _error(error.type, error.code, error.message)
             case Published():
                 raise TypeError("a generation has no such events")
+
+    def _start(self, state: ChatState, event: Started) -> None:
+        state.head = {
+            "id": completion_id(event.id),
+            "object": "chat.completion.chunk",
+            "created": int(event.created_at),
+            "model": event.model,
+        }
+        state.before, state.after = self._around_text(state.head)
 
     def _note(self, state: ChatState, event: Delta | Reasoning | ToolCall) -> dict[str, Any]:
         """Moves the state past a piece, and returns what its own chunk alone says above the choice."""

@@ -91,6 +91,7 @@ class Call:
         self.receive = receive
         self.send = send
         self.wire = wire_of(scope)
+        self._begun = False
         self.params: dict[str, str] = scope.get("path_params", {})
         self._scope = scope
 
@@ -267,7 +268,9 @@ class Call:
                 await self.send({"type": "http.response.body", "body": b""})
 
     async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
-        """Answers with an error, its headers added to these."""
+        """Answers with an error, its headers added to these. One that breaks off an answer is raised again."""
+        if self._begun:
+            raise error
         forget(error)
         self._scope[REFUSED] = error.code
         await self.answer(
@@ -298,6 +301,7 @@ class Call:
         await self.send({"type": "http.response.body", "body": b""})
 
     async def _start(self, status: int, fields: dict[str, str]) -> None:
+        self._begun = True
         await self.send({"type": "http.response.start", "status": status, "headers": raw_headers(fields)})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 from typing import Literal, get_args
 
@@ -15,11 +16,13 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.core.steps import Steps
-from tidegate.dialects import native, native_events, native_producer
+from tidegate.dialects import native, native_producer
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
+from tidegate.dialects.native_events import EVENTS, MESSAGES, SNAPSHOT_END, NativeEvents, interval
 from tidegate.dialects.native_producer import Lease
-from tidegate.errors import TidegateError, TooManyReaders
+from tidegate.errors import TidegateError
+from tidegate.routes.answering import Reading, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import (
     LAST_EVENT_ID,
     Call,
@@ -30,11 +33,8 @@ from tidegate.routes.call import (
     parse_number,
 )
 from tidegate.streams.quotas import Place
-from tidegate.streams.reader import Reader
 from tidegate.streams.service import Handle
-from tidegate.transports.sse import Delivered, send_events
 from tidegate.transports.standing import stand_at
-from tidegate.transports.whole import wait_for_end
 
 SNAPSHOT = "snapshot"
 Begin = Cursor | Literal["snapshot"] | None
@@ -91,9 +91,13 @@ async def create(call: Call) -> None:
     with call.service.seat(call.principal) as seat:
         handle = await _start(call, wanted)
         if wanted.stream:
-            await _send(call, handle.stream, begin, query, wanted.batch_policy(call.context.batch), seat)
+            batch = wanted.batch_policy(call.context.batch)
+            await answer_events(call, _reading(call, handle.stream, begin, _dialect(query), batch, seat))
         else:
-            await _answer_whole(call, handle, seat)
+            attaching = call.service.follow(
+                handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json", seat=seat
+            )
+            await answer_whole(call, handle, attaching, partial(_answer_whole, call, handle.stream))
 
 
 def _wanted(body: bytes) -> Steps[native_producer.OpenStream | native.CreateStream]:
@@ -149,7 +153,8 @@ async def look(call: Call) -> None:
 def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
-    return _send(call, call.stream(), _begin(call, query), query, call.context.batch)
+    reading = _reading(call, call.stream(), _begin(call, query), _dialect(query), call.context.batch)
+    return answer_events(call, reading)
 
 
 async def cancel(call: Call) -> None:
@@ -174,83 +179,33 @@ async def list_streams(call: Call) -> None:
     await call.answer_json(StreamList(list(page), has_more))
 
 
-def stream_headers(call: Call, stream: str) -> dict[str, str]:
-    """Where the stream is to be found again, whatever becomes of this answer."""
-    call.about(stream)
-    return {"location": f"{call.base}/v1/streams/{stream}", "tidegate-stream": stream}
-
-
-async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
-    headers = stream_headers(call, handle.stream)
-    reader = await call.service.follow(
-        handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json", seat=seat
-    )
-    with call.connected(reader, "json") as connection:
-        connection.serve()
-        try:
-            if not await wait_for_end(call.receive, reader):
-                return
-            whole = await call.service.whole(handle.stream, call.principal)
-            failure = await call.service.failure(handle)
-        except TidegateError as error:
-            # Sent away, say: the answer goes on, and is to be found.
-            await call.answer_error(error, headers=headers)
-            return
-        if failure is None:
-            await call.answer_pieces(whole.pieces(), headers=headers, seated=True)
-            return
-        head = {**msgspec.structs.asdict(whole.summary), **failure.body(call.request_id)}
-        fields = {**headers, **error_headers(failure, call.request_id)}
-        await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
-
-
-async def _send(
-    call: Call,
-    stream: str,
-    begin: Begin,
-    query: dict[str, str],
-    batch: BatchPolicy,
-    seat: Place | None = None,
-) -> None:
-    if begin != SNAPSHOT and await call.service.at_end(stream, call.principal, begin):
-        await call.answer_empty(headers=stream_headers(call, stream))
+async def _answer_whole(call: Call, stream: str, failure: TidegateError | None) -> None:
+    headers = stream_headers(call, stream)
+    whole = await call.service.whole(stream, call.principal)
+    if failure is None:
+        await call.answer_pieces(whole.pieces(), headers=headers, seated=True)
         return
-    dialect = native_events.MESSAGES if "events" in query else native_events.EVENTS
-    try:
-        reader, how = await _attach(call, stream, begin, dialect, batch, seat)
-    except TooManyReaders as error:
-        await call.answer_reconnect(error)
-        return
-    with call.connected(reader, "sse") as connection:
-        connection.serve()
-        await send_events(call.receive, call.send, call.wire, reader, how)
+    head = {**msgspec.structs.asdict(whole.summary), **failure.body(call.request_id)}
+    fields = {**headers, **error_headers(failure, call.request_id)}
+    await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
 
 
-async def _attach(
-    call: Call,
-    stream: str,
-    begin: Begin,
-    dialect: native_events.NativeEvents,
-    batch: BatchPolicy,
-    seat: Place | None,
-) -> tuple[Reader, Delivered]:
-    first, pieces, after = native_events.interval(call.context.heartbeat_seconds), None, begin
+async def _reading(
+    call: Call, stream: str, begin: Begin, dialect: NativeEvents, batch: BatchPolicy, seat: Place | None = None
+) -> Reading | None:
+    headers, after, first, pieces = stream_headers(call, stream), begin, interval(call.context.heartbeat_seconds), None
     if after == SNAPSHOT:
         whole = await call.service.whole(stream, call.principal)
         before, head = dialect.snapshot(whole.summary, whole.rest)
         first, pieces, after = first + before, _as_data(whole.pieces(head)), whole.rest
+    elif await call.service.at_end(stream, call.principal, after):
+        await call.answer_empty(headers=headers)
+        return None
     stand = await stand_at(dialect, after, call.service.history(stream, call.principal), call.account)
-    # What can fail comes before the reader: nobody would close it. Batches are each reader's own.
-    how = call.delivered(
-        stream_headers(call, stream),
-        stream,
-        dialect,
-        stand.state,
-        together=batch.max_tokens == 1,
-        first=first,
-        pieces=pieces,
-    )
-    reader = await call.service.follow(
+    # Batches are each reader's own.
+    together = batch.max_tokens == 1
+    how = call.delivered(headers, stream, dialect, stand.state, together=together, first=first, pieces=pieces)
+    attaching = call.service.follow(
         stream,
         call.principal,
         after=stand.after,
@@ -259,14 +214,18 @@ async def _attach(
         max_seconds=call.context.max_connection_seconds,
         seat=seat,
     )
-    return reader, how
+    return Reading(attaching, how)
 
 
 async def _as_data(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(pieces):
         async for piece in pieces:
             yield sse.escaped(piece)
-    yield native_events.SNAPSHOT_END
+    yield SNAPSHOT_END
+
+
+def _dialect(query: dict[str, str]) -> NativeEvents:
+    return MESSAGES if "events" in query else EVENTS
 
 
 def _begin(call: Call, query: dict[str, str]) -> Begin:
@@ -274,5 +233,5 @@ def _begin(call: Call, query: dict[str, str]) -> Begin:
     check_flag(query, "snapshot", "1")
     check_flag(query, "events", "message")
     text, param = call.position(query) or (None, "")
-    after = None if text is None else parse_cursor(text, param=param)
+    after = None if text is None else _dialect(query).position(text, param=param)
     return SNAPSHOT if "snapshot" in query and param != LAST_EVENT_ID else after
