@@ -24,9 +24,9 @@ from tidegate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from tidegate.http_client.endpoint import Endpoint
 from tidegate.providers.openai import OpenAIProvider
 from tidegate.providers.settings import OpenAIModel, Upstream
-from tidegate.providers.upstream import Endpoint
 from tidegate.testing.sink import RecordingSink
 from tidegate.testing.upstream import (
     DONE,

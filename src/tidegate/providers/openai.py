@@ -23,6 +23,9 @@ from tidegate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from tidegate.http_client.connection import ClientConnection
+from tidegate.http_client.endpoint import Endpoint
+from tidegate.http_client.pool import ConnectionPool
 from tidegate.providers.base import Sink
 from tidegate.providers.openai_answer import Answer
 from tidegate.providers.openai_chunks import ChunkReader
@@ -30,9 +33,7 @@ from tidegate.providers.openai_continue import carried_on, nothing_left, whole_u
 from tidegate.providers.openai_errors import redacted, refusal_in_body
 from tidegate.providers.openai_request import Question
 from tidegate.providers.settings import OpenAIModel, Upstream
-from tidegate.providers.upstream import Endpoint, connect, tracing_lines
-from tidegate.providers.upstream_connection import UpstreamConnection
-from tidegate.providers.upstream_pool import UpstreamPool
+from tidegate.providers.upstream import connect_upstream, request_head, tracing_lines
 
 SECRET_NAME = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.IGNORECASE)
 """Parameters of a URL that are secrets; an `api-version` is none, and stands in many an error's words."""
@@ -53,7 +54,7 @@ class Target:
     """
 
     name: str
-    pool: UpstreamPool
+    pool: ConnectionPool
     head: bytes
     secrets: tuple[str, ...]
     weight: int
@@ -105,7 +106,7 @@ class OpenAIProvider:
         target.pool.give_back(connection)
 
     async def _ask(
-        self, target: Target, connection: UpstreamConnection, question: Question, request: GenerationRequest, sink: Sink
+        self, target: Target, connection: ClientConnection, question: Question, request: GenerationRequest, sink: Sink
     ) -> Question | None:
         """Sends the question over the connection and relays its answer; what is to be asked in its place, if anything.
 
@@ -163,7 +164,7 @@ class OpenAIProvider:
         for target in self._targets:
             target.pool.close()
 
-    async def _connect(self) -> tuple[Target, UpstreamConnection]:
+    async def _connect(self) -> tuple[Target, ClientConnection]:
         # Only a failed connection is certain to have started no work, so only then is another upstream asked.
         failed: ProviderError = UpstreamUnreachable("No upstream is configured.")
         for target in drawn(self._targets, self._random):
@@ -192,10 +193,10 @@ class OpenAIProvider:
         key = self._key(upstream)
         try:
             endpoint = Endpoint.parse(upstream.base_url)
-            head = endpoint.request_head("/chat/completions", key)
+            head = request_head(endpoint, "/chat/completions", key)
         except ConfigError as error:
             self._wrong(error.message)
-        pool = UpstreamPool(functools.partial(connect, endpoint, self._model.connect_timeout))
+        pool = ConnectionPool(functools.partial(connect_upstream, endpoint, self._model.connect_timeout))
         return Target(endpoint.authority, pool, head, secrets(key, endpoint), upstream.weight)
 
     def _key(self, upstream: Upstream) -> str:
