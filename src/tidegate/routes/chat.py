@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import GenerationRequest
 from tidegate.dialects import openai_chat
 from tidegate.dialects.openai_chat_chunks import ChatChunks
 from tidegate.dialects.openai_chat_whole import WholeAnswer
 from tidegate.errors import TidegateError
-from tidegate.routes.answering import Reading, answer_events, answer_whole, stream_headers
+from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import Call
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
@@ -25,24 +24,13 @@ async def complete(call: Call) -> None:
     grace = openai_chat.parse_on_disconnect(call.header(b"tidegate-on-disconnect"))
     with call.service.seat(call.principal) as seat:
         if chat.stream:
-            await answer_events(call, _reading(call, request, grace, seat, ChatChunks(chat.include_usage)))
+            await answer_events(call, _feed(call, request, grace, seat, ChatChunks(chat.include_usage)))
             return
         handle = await call.service.start(request, owner=call.principal, grace=grace)
-        attaching = call.service.follow(
-            handle.stream,
-            call.principal,
-            after=None,
-            batch=BatchPolicy(),
-            transport="json",
-            returns=False,
-            seat=seat,
-        )
-        await answer_whole(call, handle, attaching, partial(_answer_whole, call, handle.stream))
+        await answer_whole(call, handle, seat, partial(_answer_whole, call, handle.stream), returns=False)
 
 
-async def _reading(
-    call: Call, request: GenerationRequest, grace: float | None, seat: Place, dialect: ChatChunks
-) -> Reading:
+async def _feed(call: Call, request: GenerationRequest, grace: float | None, seat: Place, dialect: ChatChunks) -> Feed:
     handle = await call.service.start(request, owner=call.principal, grace=grace)
     headers = stream_headers(call, handle.stream)
     how = call.delivered(headers, handle.stream, dialect, dialect.begin(), together=False)
@@ -55,7 +43,7 @@ async def _reading(
         returns=False,
         seat=seat,
     )
-    return Reading(attaching, how, partial(_accepted, call, handle))
+    return Feed(attaching, how, partial(_accepted, call, handle))
 
 
 async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:

@@ -120,7 +120,7 @@ class Calls:
         if wanted.snapshot:
             so_far, after = await self._service.snapshot_and_rest(stream, viewer, most=SNAPSHOT_BYTES)
             first = events.snapshot(so_far, after)
-        elif await self._service.at_end(stream, viewer, after):
+        elif after is not None and await self._service.at_end(stream, viewer, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
             return
         begin = after or await self._service.beginning(stream, viewer)

@@ -22,7 +22,7 @@ from tidegate.dialects.identity import identity
 from tidegate.dialects.native_events import EVENTS, MESSAGES, SNAPSHOT_END, NativeEvents, interval
 from tidegate.dialects.native_producer import Lease
 from tidegate.errors import TidegateError
-from tidegate.routes.answering import Reading, answer_events, answer_whole, stream_headers
+from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import (
     LAST_EVENT_ID,
     Call,
@@ -92,12 +92,9 @@ async def create(call: Call) -> None:
         handle = await _start(call, wanted)
         if wanted.stream:
             batch = wanted.batch_policy(call.context.batch)
-            await answer_events(call, _reading(call, handle.stream, begin, _dialect(query), batch, seat))
+            await answer_events(call, _feed(call, handle.stream, begin, _dialect(query), batch, seat))
         else:
-            attaching = call.service.follow(
-                handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json", seat=seat
-            )
-            await answer_whole(call, handle, attaching, partial(_answer_whole, call, handle.stream))
+            await answer_whole(call, handle, seat, partial(_answer_whole, call, handle.stream))
 
 
 def _wanted(body: bytes) -> Steps[native_producer.OpenStream | native.CreateStream]:
@@ -153,8 +150,8 @@ async def look(call: Call) -> None:
 def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
-    reading = _reading(call, call.stream(), _begin(call, query), _dialect(query), call.context.batch)
-    return answer_events(call, reading)
+    feed = _feed(call, call.stream(), _begin(call, query), _dialect(query), call.context.batch)
+    return answer_events(call, feed)
 
 
 async def cancel(call: Call) -> None:
@@ -190,15 +187,15 @@ async def _answer_whole(call: Call, stream: str, failure: TidegateError | None) 
     await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
 
 
-async def _reading(
+async def _feed(
     call: Call, stream: str, begin: Begin, dialect: NativeEvents, batch: BatchPolicy, seat: Place | None = None
-) -> Reading | None:
+) -> Feed | None:
     headers, after, first, pieces = stream_headers(call, stream), begin, interval(call.context.heartbeat_seconds), None
     if after == SNAPSHOT:
         whole = await call.service.whole(stream, call.principal)
         before, head = dialect.snapshot(whole.summary, whole.rest)
         first, pieces, after = first + before, _as_data(whole.pieces(head)), whole.rest
-    elif await call.service.at_end(stream, call.principal, after):
+    elif after is not None and await call.service.at_end(stream, call.principal, after):
         await call.answer_empty(headers=headers)
         return None
     stand = await stand_at(dialect, after, call.service.history(stream, call.principal), call.account)
@@ -214,7 +211,7 @@ async def _reading(
         max_seconds=call.context.max_connection_seconds,
         seat=seat,
     )
-    return Reading(attaching, how)
+    return Feed(attaching, how)
 
 
 async def _as_data(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from tidegate.dialects import native_topic
 from tidegate.dialects.native_events import EVENTS, MESSAGES, interval
-from tidegate.routes.answering import Reading, answer_events
+from tidegate.routes.answering import Feed, answer_events
 from tidegate.routes.call import Call, check_flag, claim_of
 from tidegate.streams.reader import Reader
 
@@ -24,17 +24,17 @@ async def publish(call: Call) -> None:
 
 def follow(call: Call) -> Awaitable[None]:
     """Answers with the messages after the caller's position, and those to come."""
-    return answer_events(call, _reading(call))
+    return answer_events(call, _feed(call))
 
 
-async def _reading(call: Call) -> Reading:
+async def _feed(call: Call) -> Feed:
     query = call.query()
     check_flag(query, "events", "message")
     dialect = MESSAGES if "events" in query else EVENTS
     first = interval(call.context.heartbeat_seconds)
     topic = f"topic {call.params['name']}"
     how = call.delivered({}, topic, dialect, dialect.begin(), together=True, first=first)
-    return Reading(_subscribed(call, _position(call, query)), how)
+    return Feed(_subscribed(call, _position(call, query)), how)
 
 
 async def _subscribed(call: Call, after: native_topic.Place) -> Reader:
