@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
@@ -22,6 +22,7 @@ from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Setting
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
+from tidegate.core.url import host_and_port
 from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -40,17 +41,23 @@ from tidegate.gate.security_headers import SecurityHeadersMiddleware
 from tidegate.gate.tokens import Tokens, secret_of
 from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
+from tidegate.observe.gauges import Reading
 from tidegate.observe.logging import LoggingObserver
 from tidegate.observe.refusals import Refusals
+from tidegate.observe.tee import Tee
 from tidegate.providers import PROVIDERS
-from tidegate.providers.settings import ModelSettings, PythonModel
+from tidegate.providers.base import Provider
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel
 from tidegate.routes.call import Context
+from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
 from tidegate.stores import STORES
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
+from tidegate.streams.attempts import Attempts, Candidate
 from tidegate.streams.models import Model
+from tidegate.streams.observed_store import ObservedStore
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
 from tidegate.transports.broadcast import Broadcasts
@@ -88,9 +95,11 @@ class Tidegate:
         store: Store | None = None,
     ) -> None:
         own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
-        observer = observer or LoggingObserver()
+        observer = Tee((observer or LoggingObserver(),))
         now = SteadyClock(time, _elapsed)
         store = store or _store(settings, now)
+        if observer.observes_stores:
+            store = ObservedStore(store, observer.observe_store)
         cluster = store.join(f"node_{randbits(64):016x}", settings.store.lease_seconds)
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
@@ -123,6 +132,10 @@ class Tidegate:
     async def drain(self) -> None:
         """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
         await self.service.drain(self._settings.server.drain_seconds)
+
+    def readings(self) -> Iterator[Reading]:
+        """What the gauges show at this moment; see `Gauges`."""
+        return readings(self.service, self.registry)
 
     async def close(self) -> None:
         """Stops everything at once."""
@@ -206,7 +219,7 @@ def _service(
     for model in models:
         if model.name in opened:
             raise ConfigError(f"models: the name {model.name!r} is given twice")
-        opened[model.name] = _model(model)
+        opened[model.name] = _model(model, observer)
     quotas = Quotas(
         cluster,
         generations=settings.limits.concurrent_generations,
@@ -259,18 +272,27 @@ def _bounds(settings: Settings) -> dict[str, int]:
     return ({"max_stored_bytes": total} if total else {}) | ({"max_stored_bytes_each": each} if set_each else {})
 
 
-def _model(model: ModelSettings) -> Model:
-    name = str(model.__struct_config__.tag)
-    if name not in PROVIDERS:
-        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
-    provider = _load(PROVIDERS[name])(model)
+def _model(model: ModelSettings, observer: Observer) -> Model:
     return Model(
         model.name,
-        provider,
+        _provider(model, observer),
         max_concurrency=model.concurrency,
         max_queue=model.max_queue,
         can_continue=model.can_continue,
     )
+
+
+def _provider(model: ModelSettings, observer: Observer) -> Provider:
+    name = str(model.__struct_config__.tag)
+    if name not in PROVIDERS:
+        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
+    make = _load(PROVIDERS[name])
+    if not isinstance(model, OpenAIModel):
+        return make(model)
+    candidates = [
+        Candidate(make(each), host_and_port(each.base_url), weight=weight) for each, weight in model.by_upstream()
+    ]
+    return Attempts(model.name, candidates, observer=observer)
 
 
 def _load(target: str) -> Any:

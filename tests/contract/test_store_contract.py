@@ -29,6 +29,7 @@ from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
+from tidegate.streams.observed_store import ObservedStore
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +58,11 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[memory, sqlite])
+def observed(clock: Clock, folder: Path) -> Store:
+    return ObservedStore(memory(clock, folder), lambda call: None)
+
+
+@pytest.fixture(params=[memory, sqlite, observed])
 async def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncIterator[Store]:
     make: Callable[[Clock, Path], Store] = request.param
     store = make(clock, tmp_path)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextvars import copy_context
 
-import msgspec
 import pytest
 
-from tidegate.core.request_id import current_request_id
-from tidegate.core.trace_context import TraceContext, current_trace
 from tidegate.errors import ConfigError, ProviderError, UpstreamUnreachable
 from tidegate.http_client.endpoint import Endpoint
 from tidegate.http_client.errors import BrokenOff, HttpError
-from tidegate.providers.upstream import UPSTREAM_ERRORS, connect_upstream, request_head, tracing_lines, upstream_error
+from tidegate.providers.upstream import UPSTREAM_ERRORS, connect_upstream, request_head, upstream_error
 
 
 def test_the_request_says_who_asks_for_what() -> None:
@@ -38,37 +34,6 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen() -> None:
     with pytest.raises(ConfigError) as raised:
         request_head(Endpoint.parse("http://host"), "/", "se\r\ncret")
     assert "cret" not in raised.value.message
-
-
-# Whose request it is
-
-TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1)
-
-
-@pytest.mark.parametrize(
-    ("request_id", "trace", "lines"),
-    [
-        (None, None, ""),
-        ("req_1", None, "x-request-id: req_1\r\n"),
-        (None, TRACE, f"traceparent: 00-{TRACE.trace_id}-0101010101010101-01\r\n"),
-        (
-            "req_1",
-            msgspec.structs.replace(TRACE, state="a=1,b=x y"),
-            f"x-request-id: req_1\r\ntraceparent: 00-{TRACE.trace_id}-0101010101010101-01\r\ntracestate: a=1,b=x y\r\n",
-        ),
-    ],
-)
-def test_an_upstream_is_told_of_request_and_trace(
-    request_id: str | None, trace: TraceContext | None, lines: str
-) -> None:
-    """A call is a span of its request's trace; what no request has started says nothing of one."""
-
-    def told() -> bytes:
-        current_request_id.set(request_id)
-        current_trace.set(trace)
-        return tracing_lines(lambda n: b"\x01" * n)
-
-    assert copy_context().run(told).decode() == lines
 
 
 # What becomes of a failure

@@ -20,6 +20,7 @@ from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
+from tidegate.streams.timing import DEFAULT_TIMING, Timing
 
 ANNA = Principal("key:anna", frozenset({"generate", "read", "cancel"}))
 BERT = Principal("key:bert", frozenset({"generate", "read", "cancel"}))
@@ -80,6 +81,7 @@ class Engine:
         store: MemoryStore | None = None,
         lease_seconds: float = 5,
         quotas: Callable[[Cluster], Quotas] | None = None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.observer = Recorder()
         self.store = store or MemoryStore(max_generation_bytes=max_generation_bytes)
@@ -92,6 +94,7 @@ class Engine:
             observer=self.observer,
             lease_seconds=lease_seconds,
             quotas=quotas(self.cluster) if quotas is not None else None,
+            timing=timing,
         )
 
     def add(self, provider: Provider, name: str = "m", *, can_continue: bool = False, **limits: int) -> None:

@@ -38,9 +38,10 @@ from tidegate.errors import (
 )
 from tidegate.observe.base import GenerationEnded, ReaderLeft
 from tidegate.providers.base import Sink
-from tidegate.stores.records import Claim
+from tidegate.stores.records import Claim, Fence
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
+from tidegate.streams.timing import Timing
 
 pytestmark = pytest.mark.anyio
 
@@ -152,11 +153,9 @@ async def test_nothing_a_provider_raises_gets_past_its_stream(engine: Engine, ra
     await engine.start()
 
 
-async def test_a_provider_that_never_stops_gives_its_place_away(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_provider_that_never_stops_gives_its_place_away() -> None:
     """A hanging clean-up holds up the queue for a bounded time, and is told to the operator."""
-    monkeypatch.setattr("tidegate.streams.producer.STOP_SECONDS", 0.02)
+    engine = Engine(timing=Timing(stop=0.02))
     let_go = asyncio.Event()
 
     async def cling(request: GenerationRequest, sink: Sink) -> None:
@@ -206,13 +205,37 @@ async def test_a_store_that_breaks_ends_what_it_can(engine: Engine) -> None:
         raise OSError("disk on fire")
 
     provider = Scripted(say_hello)
-    engine.add(provider, max_concurrency=1, max_queue=0)
+    engine.add(provider, max_concurrency=1, max_queue=1)
     engine.store.mark_running = refuse  # type: ignore[method-assign]
+    await engine.start()
     (end,) = ends(await engine.events(await engine.start()))
     assert isinstance(end, Failed)
     assert end.error.code == "internal_error"
     assert str(engine.failures()["streams"]) == "disk on fire"
-    await engine.start()
+    await eventually(lambda: len(engine.observer.of(GenerationEnded)) == 2)
+    assert await engine.events(await engine.start())
+
+
+async def test_the_store_is_asked_once_to_begin(engine: Engine) -> None:
+    """Whose turn comes at once is recorded as running; whoever waits is queued, and marked when its turn has come."""
+    marked: list[str] = []
+    mark_running = engine.store.mark_running
+
+    async def note(fence: Fence) -> None:
+        marked.append(fence.stream)
+        await mark_running(fence)
+
+    engine.store.mark_running = note  # type: ignore[method-assign]
+    provider = Scripted(hang)
+    engine.add(provider, max_concurrency=1)
+    first, second = await engine.start(), await engine.start()
+    await eventually(lambda: provider.asked == 1)
+    statuses = [(await engine.service.snapshot(stream, ANNA)).status for stream in (first, second)]
+    assert statuses == ["running", "queued"]
+    await engine.service.cancel(first, ANNA, None)
+    await eventually(lambda: provider.asked == 2)
+    assert (await engine.service.snapshot(second, ANNA)).status == "running"
+    assert marked == [second]
 
 
 @pytest.mark.parametrize("events", [[Delta("\ud83d")], [Completed("stop", Usage(1, 10**4300, 1))]], ids=["text", "end"])
@@ -625,9 +648,8 @@ async def test_closing_ends_everything_at_once(engine: Engine) -> None:
     assert reader.left
 
 
-async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller() -> None:
     """A server that cannot wait for it any longer, and is opened again, serves its caller as before."""
-    monkeypatch.setattr("tidegate.streams.drain.PARTING_SECONDS", 0.01)
     let_go = asyncio.Event()
 
     async def cling(request: GenerationRequest, sink: Sink) -> None:
@@ -636,7 +658,7 @@ async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkey
         finally:
             await let_go.wait()
 
-    engine = Engine(quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
+    engine = Engine(quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic), timing=Timing(parting=0.01))
     provider = Scripted(cling)
     engine.add(provider)
     for asked in (1, 2):

@@ -52,8 +52,8 @@ class Nodes:
     async def die(self) -> None:
         """The near node is cut off: it neither renews nor appends any more, and has said nothing of it."""
         service = self.near.service
-        await stopped(service._membership._renewing, service._membership._adopting)
-        for live in service._live.values():
+        await stopped(service.node._membership._renewing, service.node._membership._adopting)
+        for live in service.node.live:
             live.producer._store = Gone()  # type: ignore[union-attr]
 
 
@@ -244,8 +244,8 @@ async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None
     assert list(await nodes.near.cluster.renew()) == []
     await asyncio.sleep(LEASE / 2)
     assert nodes.near.cluster.holds(stream)
-    assert stream in nodes.near.service._live
-    assert stream not in nodes.far.service._live
+    assert stream in nodes.near.service.node.live
+    assert stream not in nodes.far.service.node.live
     assert isinstance((await nodes.far.events(stream))[-1], Failed)
 
 
@@ -316,9 +316,9 @@ async def test_a_node_that_was_paused_has_lost_its_streams(nodes: Nodes) -> None
     """What another has taken over meanwhile is that one's: an append comes too late, and its provider is stopped."""
     near, far = nodes.add(go_on, can_continue=True)
     stream = await begun(nodes)
-    await stopped(nodes.near.service._membership._renewing)
+    await stopped(nodes.near.service.node._membership._renewing)
     await eventually(lambda: far.asked == 1)
-    nodes.near.service._membership._renewing = asyncio.create_task(nodes.near.service._membership._renew())
+    nodes.near.service.node._membership._renewing = asyncio.create_task(nodes.near.service.node._membership._renew())
     events = await nodes.far.events(stream)
     assert [type(event).__name__ for event in events] == ["Started", "Delta", "Delta", "Completed"]
     await eventually(lambda: near.cancelled == 1)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 
-from tidegate.core.request_id import current_request_id
-from tidegate.core.trace_context import current_trace
 from tidegate.errors import (
     ConfigError,
     ProviderError,
@@ -88,21 +85,6 @@ def request_head(endpoint: Endpoint, path: str, api_key: str) -> bytes:
     elif endpoint.credentials:
         headers["authorization"] = f"Basic {endpoint.basic}"
     return endpoint.request_head("POST", path, headers) + b"content-length: "
-
-
-def tracing_lines(random_bytes: Callable[[int], bytes]) -> bytes:
-    """The header lines by which the upstream's log can be read beside ours: the request, and a new span of its trace.
-
-    Both were found fit for a header when the request began. What no request has started has neither.
-    """
-    lines: list[str] = []
-    if (request_id := current_request_id.get()) is not None:
-        lines.append(f"x-request-id: {request_id}\r\n")
-    if (trace := current_trace.get()) is not None:
-        lines.append(f"traceparent: {trace.child(random_bytes(8)).header()}\r\n")
-        if trace.state:
-            lines.append(f"tracestate: {trace.state}\r\n")
-    return "".join(lines).encode("ascii")
 
 
 @functools.cache

@@ -12,9 +12,9 @@ import msgspec
 from tidegate.core.batching import BatchPolicy
 from tidegate.errors import TidegateError, TooManyReaders
 from tidegate.routes.call import Call
+from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
-from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
 from tidegate.transports.whole import wait_for_end
 

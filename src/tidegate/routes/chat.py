@@ -12,9 +12,9 @@ from tidegate.dialects.openai_chat_whole import WholeAnswer
 from tidegate.errors import TidegateError
 from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import Call
+from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
-from tidegate.streams.service import Handle
 from tidegate.transports.disconnect import unless_gone
 
 

@@ -32,8 +32,8 @@ from tidegate.routes.call import (
     parse_choice,
     parse_number,
 )
+from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Place
-from tidegate.streams.service import Handle
 from tidegate.transports.standing import stand_at
 
 SNAPSHOT = "snapshot"

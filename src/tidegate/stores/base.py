@@ -148,6 +148,9 @@ class Store(Log, Catalogue, Topics, Protocol):
     What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
     """
 
+    name: str
+    """What it is called in the configuration: the scheme of its URL."""
+
     durable: bool
     """Whether what it has acknowledged outlives the process, requests of live streams among it."""
 

@@ -85,6 +85,7 @@ class MemoryStore:
     Several applications of the process may work on it, each as a node of its own.
     """
 
+    name = "memory"
     durable = False
     fault = None
 

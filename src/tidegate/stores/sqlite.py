@@ -79,6 +79,7 @@ class SqliteStore:
     `synchronous` says what an acknowledged append outlives: "normal" the end of the process, "full" a power cut, too.
     """
 
+    name = "sqlite"
     durable = True
 
     def __init__(

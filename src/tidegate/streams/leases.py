@@ -15,15 +15,14 @@ from tidegate.errors import Fenced, Interrupted, StreamEnded
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Moved
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
-from tidegate.streams.generation import Generation
 from tidegate.streams.history import holds
 from tidegate.streams.leased import Leased, digest
+from tidegate.streams.live import LiveStream, LiveStreams
 from tidegate.streams.quotas import Place, Quotas
+from tidegate.streams.timing import Timing
 
 CLIENT = "client"
 """Stands where the model's name does."""
-
-Live = Generation | Leased
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -40,12 +39,13 @@ class Leases:
         self,
         store: Store,
         cluster: Cluster,
-        live: dict[str, Live],
+        live: LiveStreams,
         quotas: Quotas,
         *,
         seconds: float,
         now: Callable[[], float],
         random_bits: Callable[[int], int],
+        timing: Timing,
     ) -> None:
         self._store = store
         self._cluster = cluster
@@ -54,6 +54,7 @@ class Leases:
         self._seconds = seconds
         self._now = now
         self._random_bits = random_bits
+        self._timing = timing
         self._moving = asyncio.Lock()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
@@ -80,10 +81,8 @@ class Leases:
     async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Appended:
         """See `Service.append`."""
         live, fresh = self._live.get(record.id), False
-        if isinstance(live, Leased):
+        if live is not None:
             offset, fresh = await live.append(token, expected, events)
-        elif live is not None:
-            raise Fenced("this stream is filled by its model")
         elif record.end is None:
             offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
@@ -97,20 +96,18 @@ class Leases:
 
         def over(leased: Leased) -> None:
             place.give_back()
-            if self._live.get(leased.stream) is leased:
-                del self._live[leased.stream]
-                self._cluster.let_go(leased.stream)
+            self._live.remove(leased)
 
         place.keep()
-        self._cluster.hold(fence)
-        self._live[fence.stream] = leased = Leased(self._store, fence, tail, lease, self._seconds, over)
+        leased = Leased(self._store, fence, tail, lease, self._seconds, over, timing=self._timing)
+        self._live.add(leased, fence)
         return leased
 
-    async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> Leased:
+    async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
         """The producer has come to another node than before, with its lease or, `anew`, with one that replaces it."""
         async with self._moving:
             live = self._live.get(record.id)
-            if isinstance(live, Leased):
+            if live is not None:
                 return live
             if not record.lease or not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
@@ -125,7 +122,7 @@ class Leases:
 
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)
-        if isinstance(live, Leased):
+        if live is not None:
             return await live.renew(lease)
         record = (await self._store.look(stream)).record
         if record.end is not None:
