@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from tidegate.core.log import Entry, Page
 from tidegate.dialects.base import Dialect
 from tidegate.dialects.native_events import EVENTS
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Fence, StreamRecord
+from tidegate.stores.records import Fence, Found, StreamRecord
 from tidegate.streams.reader import Reader
 from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.direct import Delivery
@@ -53,6 +54,16 @@ class Transport:
         return b"".join(unchunked(self.written))
 
 
+class Slow(MemoryStore):
+    """Looks at once and answers later, as a store over a network does."""
+
+    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Future[Found]:  # type: ignore[override]
+        found = super().read(stream, after, limit=limit, max_bytes=max_bytes)
+        answer: Future[Found] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.003, answer.set_result, found)
+        return answer
+
+
 class Room:
     """One stream in a real store, and its readers in one dialect."""
 
@@ -84,7 +95,7 @@ class Room:
         return Reader(self.store, "gen_1", after=after, live_from=1, batch=batch, on_close=self.left.append)
 
     def log(self) -> Sequence[Entry]:
-        found = self.store.read("gen_1", None, limit=1 << 20, max_bytes=1 << 30)
+        found = MemoryStore.read(self.store, "gen_1", None, limit=1 << 20, max_bytes=1 << 30)
         assert isinstance(found, Page)
         return found.entries
 

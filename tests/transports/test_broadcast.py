@@ -3,22 +3,18 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from asyncio import Future
 from collections.abc import Sequence
 
 import pytest
-from room_kit import EACH, Room, Transport, unchunked
+from room_kit import EACH, Room, Slow, Transport, unchunked
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Usage
 from tidegate.core.log import Entry
 from tidegate.dialects.native_events import EVENTS
 from tidegate.dialects.native_socket import CODECS
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import StreamNotFound
-from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Found
 from tidegate.transports.compression import Gzip, SharedDeflate
 from tidegate.transports.direct import Delivery
 from tidegate.transports.wire import Wire
@@ -169,16 +165,6 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
         assert plain.startswith("hello")
         assert "".join(re.findall(r'"text":"([^"]*)"', plain)) == "".join(f"word {number} " for number in range(30))
         assert plain.count("event: completed") == 1
-
-
-class Slow(MemoryStore):
-    """Looks at once and answers later, as a store over a network does."""
-
-    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Future[Found]:  # type: ignore[override]
-        found = super().read(stream, after, limit=limit, max_bytes=max_bytes)
-        answer: Future[Found] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.003, answer.set_result, found)
-        return answer
 
 
 @pytest.mark.parametrize("batch", [EACH, BatchPolicy(3, 1)])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered_kit import Memory, Numbered, NumberedFrames, check_merged, read, read_frames, told
-from room_kit import EACH, Room, Transport
+from room_kit import EACH, Room, Slow, Transport
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
@@ -155,12 +155,32 @@ def act(action: str, delivery: Delivery) -> None:
         delivery._wire.changed(full=action == "fill")
 
 
-async def came_back(room: Room, number: int) -> tuple[Delivery, Transport, int]:
+async def came_back(room: Room, number: int, batch: BatchPolicy = EACH) -> tuple[Delivery, Transport, int]:
     """A reader that was told up to this number before, if there is one."""
     number = min(number, len(told(room.log())) - 1)
     dialect = room.dialect
     stand = await stand_at(dialect, dialect.position(str(number), param="after"), room.pages(), "anna")
-    return *room.attach(room.reader(after=stand.after), stand.state), number
+    return *room.attach(room.reader(batch, after=stand.after), stand.state), number
+
+
+@pytest.mark.parametrize("batch", [EACH, BatchPolicy(3, 1)])
+async def test_a_store_that_answers_later_puts_no_number_off(batch: BatchPolicy) -> None:
+    """Readers that come back while it is looking, and while events are appended, at any place of the log."""
+    room = Room(Numbered())
+    room.store = Slow(max_generation_bytes=1 << 20)
+    await room.open()
+    readers: list[tuple[Delivery, Transport, int]] = []
+    for number in range(30):
+        if number % 4 == 0:
+            readers.append(await came_back(room, number, batch))
+        room.append(Delta(f"{number},"))
+        await asyncio.sleep(0.001)
+    room.append(END)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(delivery.over for delivery, _, _ in readers))
+    for delivery, transport, number in readers:
+        delivery.stop()
+        check_merged(said(transport), told(room.log()), after=number)
 
 
 class Asgi:

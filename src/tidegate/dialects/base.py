@@ -83,7 +83,9 @@ class Dialect(Protocol[State]):
         """The place that a client names in the dialect's own words: a cursor, or what can find it in the log.
 
         It may lie between the several events that one entry becomes: then the state knows which of them its reader
-        has had. Raises `InvalidValue` or `MalformedCursor` naming `param`.
+        has had. The rest of them is in the log, and read before anything else: no broadcast has such a state.
+
+        Raises `InvalidValue` or `MalformedCursor` naming `param`.
         """
         ...
 
