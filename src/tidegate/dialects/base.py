@@ -34,7 +34,7 @@ class Search(Protocol[State]):
 
 
 class Dialect(Protocol[State]):
-    """One wire shape, with its options. All readers of a stream share it; a state belongs to one of them.
+    """One wire shape, with its options. All readers share it; a state belongs to one of them, or to a broadcast.
 
     Dialects that are equal give the same bytes for the same events. `heartbeat` is sent after silence. A dialect that
     `remembers` nothing has None for its state, and no reader has to wait until its stream's past has been read.
