@@ -22,7 +22,7 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
 from tidegate.core.url import host_and_port
-from tidegate.dialects.native_socket_events import SocketEncoders
+from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
 from tidegate.gate.api_keys import ApiKeys
@@ -320,7 +320,7 @@ def _routed(
         buffer_bytes=delivery.send_buffer_bytes,
         deflates=Deflates() if delivery.compression else None,
         broadcasts=Broadcasts(delivery.heartbeat_seconds),
-        encoders=SocketEncoders(),
+        socket_dialects=SocketDialects(),
         requests=limits.requests,
         observer=observer,
         max_body_bytes=settings.limits.max_body_bytes,

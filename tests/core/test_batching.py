@@ -47,7 +47,7 @@ def test_a_full_batch_goes_at_once() -> None:
     """The batch that reaches `max_tokens` does not wait for its delay."""
     batcher = Batcher(BatchPolicy(3, 1000))
     assert batcher.add(entries(Delta("a"), Delta("b")), 0.0) == []
-    assert batcher.add(entries(Delta("c"), first=3), 0.1) == [Entry.of("aaaa", 3, Delta("abc"))]
+    assert batcher.add(entries(Delta("c"), first=3), 0.1) == entries(Delta("a"), Delta("b"), Delta("c"))
 
 
 def test_the_delay_counts_from_the_oldest_piece() -> None:
@@ -56,7 +56,7 @@ def test_the_delay_counts_from_the_oldest_piece() -> None:
     batcher.add(entries(Delta("a")), 10.0)
     batcher.add(entries(Delta("b"), first=2), 10.04)
     assert batcher.deadline() == 10.05
-    assert batcher.flush() == [Entry.of("aaaa", 2, Delta("ab"))]
+    assert batcher.flush() == entries(Delta("a"), Delta("b"))
     assert batcher.deadline() == float("inf")
 
 

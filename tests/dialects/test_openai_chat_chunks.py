@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
     Cancelled,
     Completed,
@@ -22,14 +25,25 @@ from tidegate.core.events import (
     Usage,
 )
 from tidegate.core.log import Entry
-from tidegate.dialects.openai_chat_chunks import ChatChunks
+from tidegate.core.notices import Gap
+from tidegate.dialects.openai_chat_chunks import ChatChunks, ChatState
 
 USAGE = Usage(3, 2, 5)
 
 
+def logged(*events: Event) -> list[Entry]:
+    return [Entry.of("aaaa", index + 1, event) for index, event in enumerate(events)]
+
+
+def started(chunks: ChatChunks, model: str = "m") -> ChatState:
+    state = chunks.begin()
+    chunks.skip(state, logged(Started("gen_1", model, 7.5)))
+    return state
+
+
 def encoded(*events: Event, include_usage: bool = False) -> bytes:
-    chunks = ChatChunks("gen_1", "m", 7.5, include_usage=include_usage)
-    return chunks.entries([Entry.of("aaaa", index + 1, event) for index, event in enumerate(events)])
+    chunks = ChatChunks(include_usage)
+    return chunks.encode(started(chunks), logged(*events), merge=False)
 
 
 def data(*events: Event, include_usage: bool = False) -> list[Any]:
@@ -53,8 +67,8 @@ def test_a_streamed_answer_is_chunks_and_done() -> None:
 @pytest.mark.parametrize("include_usage", [False, True])
 def test_a_delta_is_a_chunk_whatever_the_model_is_called(model: str, include_usage: bool) -> None:
     """The bytes around a text are made once for a stream; no name of a model can stand in their way."""
-    chunks = ChatChunks("gen_1", model, 7.5, include_usage=include_usage)
-    chunk = json.loads(chunks.entries([Entry.of("aaaa", 1, Delta('say "hé"\n'))])[6:])
+    chunks = ChatChunks(include_usage)
+    chunk = json.loads(chunks.encode(started(chunks, model), logged(Delta('say "hé"\n')), merge=False)[6:])
     assert chunk["model"] == model
     assert chunk["choices"] == [{"index": 0, "delta": {"content": 'say "hé"\n'}, "finish_reason": None}]
 
@@ -97,9 +111,10 @@ def test_there_is_nothing_that_official_sdks_choke_on() -> None:
     """No ids, no retry, no block that is only a comment: the heartbeat is glued to what follows."""
     everything = encoded(Started("gen_1", "m", 7.5), Delta("x"), Completed("stop", USAGE), include_usage=True)
     assert not any(line.startswith((b"id:", b"retry:", b"event:", b":")) for line in everything.split(b"\n"))
-    assert ChatChunks.preamble == b""
-    assert ChatChunks.heartbeat.startswith(b":")
-    assert ChatChunks.heartbeat.count(b"\n") == 1
+    chunks = ChatChunks(include_usage=False)
+    assert chunks.preamble == b""
+    assert chunks.heartbeat.startswith(b":")
+    assert chunks.heartbeat.count(b"\n") == 1
 
 
 def raw(fields: dict[str, Any]) -> msgspec.Raw:
@@ -155,3 +170,44 @@ def test_a_custom_call_keeps_its_kind_and_a_call_its_other_fields() -> None:
     ]
     assert tail["choices"][0]["delta"]["tool_calls"] == [{"index": 0, "custom": {"input": "s"}}]
     assert signed["choices"][0]["delta"]["tool_calls"][0]["extra_content"] == {"signature": "x"}
+
+
+STORY = (
+    Started("gen_1", "m", 7.5),
+    Delta("a", Extra(raw({"system_fingerprint": "fp"}))),
+    Delta("b"),
+    ToolCall(0, "call_1", "f", "", Extra(call=raw({"type": "function_call"}))),
+    ToolCall(0, arguments="{}"),
+    ToolCall(1, "call_2", "sh", "l", Extra(call=raw({"type": "custom"}))),
+    Delta("c", Extra(raw({"service_tier": "default"}), raw({"logprobs": None}))),
+    ToolCall(1, arguments="s"),
+    Reasoning("hm"),
+    Delta("d"),
+    Delta("e"),
+    Completed("tool_calls", USAGE),
+)
+
+
+@given(st.integers(0, len(STORY)), st.integers(0, len(STORY)))
+def test_who_joins_in_the_middle_is_told_the_rest_as_anybody(joins: int, leaves: int) -> None:
+    """What earlier pieces have said of all chunks, and of calls that go on, holds for who has not been sent them."""
+    chunks = ChatChunks(include_usage=True)
+    log, state = logged(*STORY), chunks.begin()
+    chunks.encode(state, log[:joins], merge=True)
+    late = chunks.begin()
+    chunks.skip(late, log[: min(leaves, joins)])
+    chunks.skip(late, log[min(leaves, joins) : joins])
+    assert late == state
+    rest = chunks.encode(chunks.fork(late), log[joins:], merge=False)
+    assert rest == chunks.encode(state, log[joins:], merge=False)
+    assert chunks.encode(chunks.begin(), log, merge=False).endswith(rest)
+    assert late == chunks.fork(late)
+
+
+def test_after_a_gap_chunks_are_as_at_the_beginning() -> None:
+    """A gap leads to where the log begins: nothing that was said before it holds."""
+    chunks = ChatChunks(include_usage=False)
+    state = chunks.begin()
+    chunks.skip(state, logged(*STORY))
+    assert set(json.loads(chunks.notice(state, Gap(Cursor("zzzz", 9), Cursor("aaaa", 0)))[6:])) == {"error"}
+    assert state == chunks.begin()

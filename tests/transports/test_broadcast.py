@@ -3,105 +3,26 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
+from room_kit import EACH, Room, Slow, Transport, unchunked
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.cursor import Cursor
-from tidegate.core.events import Completed, Delta, Event, Started, Usage
+from tidegate.core.events import Completed, Delta, Usage
 from tidegate.core.log import Entry
-from tidegate.dialects.native import EVENTS
+from tidegate.dialects.native_events import EVENTS
+from tidegate.dialects.native_socket import CODECS
+from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import StreamNotFound
-from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Fence, Found, StreamRecord
-from tidegate.streams.reader import Reader
-from tidegate.transports.broadcast import Broadcast, Broadcasts
 from tidegate.transports.compression import Gzip, SharedDeflate
 from tidegate.transports.direct import Delivery
-from tidegate.transports.source import Encoder
 from tidegate.transports.wire import Wire
 from tidegate.transports.ws_wire import SocketWire
 
 pytestmark = pytest.mark.anyio
 
 END = Completed("stop", Usage(1, 1, 2))
-EACH = BatchPolicy()
-
-
-class Transport:
-    """A connection that keeps what it is given, and refuses it once it closes, as uvloop's does."""
-
-    def __init__(self) -> None:
-        self.closing = False
-        self.written: list[bytes] = []
-        self.beaten = asyncio.Event()
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def set_write_buffer_limits(self, high: int) -> None:
-        pass
-
-    def write(self, data: bytes) -> None:
-        if self.closing:
-            raise RuntimeError("unable to perform operation; the handler is closed")
-        self.written.append(data)
-        if b": heartbeat" in data:
-            self.beaten.set()
-
-    @property
-    def text(self) -> str:
-        return b"".join(self.written).decode()
-
-
-class Room:
-    """One stream in a real store, and its readers."""
-
-    def __init__(self, *, heartbeat_seconds: float = 15) -> None:
-        self.store = MemoryStore(max_generation_bytes=1 << 20)
-        self.broadcasts = Broadcasts(heartbeat_seconds)
-        self.heartbeat_seconds = heartbeat_seconds
-        self.tail = 1
-        self.left: list[Reader] = []
-
-    async def open(self) -> Room:
-        record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0)
-        fence = await self.store.create(record, [Started("gen_1", "m", 1.0)])
-        assert isinstance(fence, Fence)
-        self.fence = fence
-        return self
-
-    def append(self, *events: Event) -> None:
-        answer = self.store.append(events, fence=self.fence, expected=self.tail)
-        assert isinstance(answer, int)
-        self.tail = answer
-
-    @property
-    def broadcast(self) -> Broadcast:
-        return self.broadcasts.of("gen_1", EVENTS, compressed=False)
-
-    def reader(self, batch: BatchPolicy = EACH) -> Reader:
-        return Reader(self.store, "gen_1", after=None, live_from=1, batch=batch, on_close=self.left.append)
-
-    def attach(self, reader: Reader | None = None) -> tuple[Delivery, Transport]:
-        transport = Transport()
-        delivery = Delivery(
-            Wire(transport),  # type: ignore[arg-type]
-            reader or self.reader(),
-            EVENTS,
-            None,
-            self.broadcast,
-            limit=100,
-            heartbeat_seconds=self.heartbeat_seconds,
-        )
-        delivery.begin(b"hello")
-        return delivery, transport
-
-    @property
-    def watchers(self) -> int:
-        return len(self.store._streams["gen_1"].watchers)
 
 
 async def test_all_at_the_tail_are_sent_the_same_object() -> None:
@@ -225,7 +146,7 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
     def attach() -> None:
         transport, gzip = Transport(), Gzip(SharedDeflate())
         wire = Wire(transport)  # type: ignore[arg-type]
-        delivery = Delivery(wire, room.reader(), EVENTS, gzip, together, limit=100, heartbeat_seconds=15)
+        delivery = Delivery(wire, room.reader(), EVENTS, None, gzip, together, limit=100, heartbeat_seconds=15)
         delivery.begin(b"hello")
         bodies.append((delivery, transport, gzip))
 
@@ -244,28 +165,6 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
         assert plain.startswith("hello")
         assert "".join(re.findall(r'"text":"([^"]*)"', plain)) == "".join(f"word {number} " for number in range(30))
         assert plain.count("event: completed") == 1
-
-
-def unchunked(chunks: list[bytes]) -> list[bytes]:
-    return [chunk[chunk.index(b"\r\n") + 2 : -2] for chunk in chunks]
-
-
-class Slow(MemoryStore):
-    """Looks at once and answers later, as a store over a network does."""
-
-    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Future[Found]:  # type: ignore[override]
-        found = super().read(stream, after, limit=limit, max_bytes=max_bytes)
-        answer: Future[Found] = asyncio.get_running_loop().create_future()
-        after_turns(3, lambda: answer.set_result(found))
-        return answer
-
-
-def after_turns(count: int, call: Callable[[], None]) -> None:
-    """Calls it after so many turns of the loop."""
-    if count:
-        asyncio.get_running_loop().call_soon(after_turns, count - 1, call)
-    else:
-        call()
 
 
 @pytest.mark.parametrize("batch", [EACH, BatchPolicy(3, 1)])
@@ -292,23 +191,23 @@ async def test_a_store_that_answers_later_loses_and_doubles_nothing(batch: Batch
 async def test_frames_are_broadcast_as_they_are() -> None:
     """To sockets an event's bytes go unframed, once encoded, and nothing goes in silence."""
     room = await Room().open()
-    encoder: Encoder = Frames()
-    broadcast = room.broadcasts.of("socket", encoder, compressed=False)
+    frames = Frames()
+    broadcast = room.broadcasts.of("socket", frames, compressed=False)
     transports = [Transport() for _ in range(2)]
     for transport in transports:
         lane = SocketWire(transport, transport).lane()  # type: ignore[arg-type]
-        Delivery(lane, room.reader(), encoder, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
+        Delivery(lane, room.reader(), frames, None, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
     room.append(Delta("x"))
     assert [transport.written for transport in transports] == [[b"<1>", b"<1>"]] * 2
     assert transports[0].written[-1] is transports[1].written[-1]
     assert broadcast._heartbeat is None
 
 
-class Frames:
-    preamble = heartbeat = b""
+class Frames(SocketEvents):
+    """Says how many events there are."""
 
-    def entries(self, entries: Sequence[Entry]) -> bytes:
+    def __init__(self) -> None:
+        super().__init__("stream", "gen_1", CODECS["tidegate.v1"])
+
+    def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
         return b"<%d>" % len(entries)
-
-    def notice(self, notice: object) -> bytes:
-        return b"<!>"

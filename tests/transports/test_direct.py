@@ -7,7 +7,7 @@ import pytest
 
 from tidegate.core.events import Delta
 from tidegate.core.log import Entry
-from tidegate.dialects.native import EVENTS
+from tidegate.dialects.native_events import EVENTS
 from tidegate.transports.direct import STALLED_BEATS, Delivery
 from tidegate.transports.wire import Wire
 from tidegate.transports.ws_wire import Lane, SocketWire
@@ -47,7 +47,7 @@ class Source:
 
     def __init__(self) -> None:
         self.left = False
-        self.at_end = self.more = self.behind = False
+        self.at_end = self.more = self.behind = self.mergeable = False
         self.wake: Any = None
         self.waiting: list[list[Entry]] = []
 
@@ -68,7 +68,7 @@ class Source:
 
 
 def delivery(transport: Transport, source: Source) -> Delivery:
-    return Delivery(Wire(transport), source, EVENTS, None, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
+    return Delivery(Wire(transport), source, EVENTS, None, None, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
 
 
 async def test_a_client_that_left_before_the_first_byte_is_over_at_once() -> None:
@@ -101,7 +101,7 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
     beat = Delivery._beat
     monkeypatch.setattr(Delivery, "_beat", lambda self: (beats.append(self), beat(self)))
     transport, source = Transport(), Source()
-    slow = Delivery(Wire(transport), source, EVENTS, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow = Delivery(Wire(transport), source, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -113,7 +113,7 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
 async def test_a_client_that_never_reads_again_is_let_go() -> None:
     """After some heartbeats that it could not take, a connection is broken; one that drains in between is not."""
     transport, source = Transport(), Source()
-    slow = Delivery(Wire(transport), source, EVENTS, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow = Delivery(Wire(transport), source, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -164,19 +164,16 @@ async def test_an_end_that_fills_the_connection_reaches_nobody_else() -> None:
 
 
 class Frames:
-    """An encoder for a WebSocket: what it gives is whole, and silence is the protocol's business."""
+    """A dialect for a WebSocket: what it gives is whole, and silence is the protocol's business."""
 
     preamble = heartbeat = b""
 
-    def entries(self, entries: Any) -> bytes:
+    def encode(self, state: None, entries: Any, *, merge: bool) -> bytes:
         return b"<%d>" % len(entries)
-
-    def notice(self, notice: Any) -> bytes:
-        return b"<!>"
 
 
 def laned(lane: Lane, source: Source, *, heartbeat_seconds: float = 15) -> Delivery:
-    return Delivery(lane, source, Frames(), None, None, limit=100, heartbeat_seconds=heartbeat_seconds)  # type: ignore[arg-type]
+    return Delivery(lane, source, Frames(), None, None, None, limit=100, heartbeat_seconds=heartbeat_seconds)  # type: ignore[arg-type]
 
 
 async def test_a_lane_carries_its_bodies_as_they_are() -> None:

@@ -70,9 +70,9 @@ class Batcher:
         return self._since + self._policy.max_delay_ms / 1000 if self._waiting else float("inf")
 
     def flush(self) -> list[Entry]:
-        """What waits, merged."""
+        """What waits, piece by piece: whoever encodes a batch merges it."""
         waiting, self._waiting = self._waiting, []
-        return merge(waiting)
+        return waiting
 
 
 def _joined(run: list[Entry], texts: list[Delta | Reasoning]) -> Entry:

@@ -1,20 +1,14 @@
-"""The native dialect: the body of `POST /v1/streams`, and events as `id`, `event` and `data`."""
+"""The native dialect: the body of `POST /v1/streams`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta
 
-from tidegate.core import events, sse
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.cursor import Cursor
 from tidegate.core.events import OBJECT, GenerationRequest, Message
-from tidegate.core.fold import Summary
-from tidegate.core.log import Entry
-from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.core.opaque import Opaque, OpaqueMembers
 from tidegate.core.steps import Steps
 from tidegate.dialects.body import parse_body
@@ -34,9 +28,6 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)]
 Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
-RETRY_MS = 1000
-
-SNAPSHOT_END = b"\n\n"
 MAX_TOOLS = 1024
 """A model is told of all of them with every request; more than some hundred it cannot tell apart."""
 
@@ -217,72 +208,3 @@ def _check_which(fields: Fields) -> None:
 def parse_cancel(body: bytes) -> CancelStream:
     """The reason of a cancel; no body is no reason."""
     return parse_body(_cancel, body) if body.strip() else CancelStream()
-
-
-def interval(heartbeat_seconds: float) -> bytes:
-    """The comment that goes first, and says after how much silence a client may take the connection for dead."""
-    return sse.comment(f"heartbeat={heartbeat_seconds:g}")
-
-
-class NativeEvents:
-    """Encodes for any number of readers; `as_message` puts every event under the default name, its type in the data.
-
-    What was encoded last is kept: the readers at the tail of a stream all ask for the same, one after the other.
-    """
-
-    preamble = b"retry: %d\n" % RETRY_MS
-    heartbeat = sse.comment("heartbeat")
-
-    def __init__(self, *, as_message: bool = False) -> None:
-        self._as_message = as_message
-        self._last: tuple[Sequence[Entry], bytes] = ((), b"")
-
-    def entries(self, entries: Sequence[Entry]) -> bytes:
-        """The blocks of log entries, in one piece; the same bytes for the same page of the log."""
-        # Read and written in one step: loops of several threads may share it, and one page's bytes are never another's.
-        known, encoded = self._last
-        if entries is not known:
-            encoded = sse.escaped(b"".join(self._entry(entry) for entry in entries))
-            self._last = (entries, encoded)
-        return encoded
-
-    def notice(self, notice: Notice) -> bytes:
-        """What is not in the log. A gap's id is where the log goes on, a subscription's where it begins."""
-        match notice:
-            case Gap(asked, to):
-                return self._block("gap", {"from": str(asked), "to": str(to)}, id=str(to))
-            case Reconnect(after_ms, reason):
-                # `retry` is for `EventSource`.
-                return b"retry: %d\n" % after_ms + self._block("reconnect", {"after_ms": after_ms, "reason": reason})
-            case Subscribed(at, state):
-                return self._block("subscribed", {"cursor": str(at), "state": msgspec.Raw(state)}, id=str(at))
-            case Presence(joined, left):
-                return self._block("presence", {"joined": joined, "left": left})
-
-    def snapshot(self, summary: Summary, rest: Cursor) -> tuple[bytes, dict[str, object]]:
-        """What stands before the JSON of the stream so far, in place of its events, and what that begins with.
-
-        `SNAPSHOT_END` follows it. Whoever comes back with its id, `rest`, gets what follows.
-        """
-        fields = msgspec.structs.asdict(summary)
-        before = f"id: {rest}\n" + ("" if self._as_message else "event: snapshot\n") + "data: "
-        return before.encode(), {"type": "snapshot", **fields} if self._as_message else fields
-
-    def _entry(self, entry: Entry) -> bytes:
-        if self._as_message:
-            return sse.encode(events.message_form(entry.json), id=str(entry.cursor))
-        # JSON has no line breaks, and neither have our names and cursors: one block, without `sse.encode`'s care.
-        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
-            entry.epoch.encode(),
-            entry.offset,
-            *events.wire_form(entry.json),
-        )
-
-    def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:
-        if self._as_message:
-            return sse.escaped(sse.encode(msgspec.json.encode({"type": name, **data}), id=id))
-        return sse.escaped(sse.encode(msgspec.json.encode(data), event=name, id=id))
-
-
-EVENTS = NativeEvents()
-MESSAGES = NativeEvents(as_message=True)

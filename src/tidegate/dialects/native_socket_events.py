@@ -8,8 +8,9 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from tidegate.core import events
+from tidegate.core import batching, events
 from tidegate.core.cursor import Cursor
+from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
@@ -18,12 +19,14 @@ from tidegate.dialects.native_socket import Codec
 
 
 class SocketEvents:
-    """Encodes for all readers of one stream, or topic, in one codec.
+    """The native dialect over WebSocket, for one stream or topic in one codec. It remembers nothing.
 
-    `entries` and `notice` give whole frames, to be written as they are; `messages` and `message` their payloads alone.
+    `encode` and `notice` give whole frames, to be written as they are; `messages` and `message` their payloads alone.
     What was encoded last is kept: the readers at the tail all ask for the same, one after the other.
     """
 
+    remembers = False
+    headers: Sequence[tuple[bytes, bytes]] = ()
     preamble = b""
     # The connection has pings of its own.
     heartbeat = b""
@@ -34,39 +37,52 @@ class SocketEvents:
         self._codec = codec
         self._opcode = BINARY if codec.binary else TEXT
         self._head = b'{"%b":%b,' % (kind.encode(), msgspec.json.encode(name))
-        self._last: tuple[Sequence[Entry], bytes] = ((), b"")
+        self._last: tuple[Sequence[Entry], bool, bytes] = ((), False, b"")
         self._last_notice: tuple[Notice | None, bytes] = (None, b"")
 
-    def entries(self, entries: Sequence[Entry]) -> bytes:
+    def begin(self) -> None:
+        """There is nothing to remember."""
+
+    def skip(self, state: None, entries: Sequence[Entry]) -> None:
+        """There is nothing to remember."""
+
+    def fork(self, state: None) -> None:
+        """There is nothing to remember."""
+
+    def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
         """The frames of log entries; the same bytes for the same page of the log."""
-        known, encoded = self._last
-        if entries is not known:
-            encoded = b"".join(frame(self._opcode, message) for message in self.messages(entries))
-            self._last = (entries, encoded)
+        known, merged, encoded = self._last
+        if entries is not known or merge is not merged:
+            encoded = b"".join(frame(self._opcode, message) for message in self.messages(state, entries, merge=merge))
+            self._last = (entries, merge, encoded)
         return encoded
 
-    def notice(self, notice: Notice) -> bytes:
+    def position(self, token: str, *, param: str) -> Cursor:
+        """The cursor that an event had. Raises `MalformedCursor` naming `param`."""
+        return parse_cursor(token, param=param)
+
+    def notice(self, state: None, notice: Notice) -> bytes:
         """Its frame; the same bytes for all that are told of the same."""
         known, encoded = self._last_notice
         if notice is not known:
-            encoded = frame(self._opcode, self.message(notice))
+            encoded = frame(self._opcode, self.message(state, notice))
             self._last_notice = (notice, encoded)
         return encoded
 
-    def messages(self, entries: Sequence[Entry]) -> list[bytes]:
-        """One message for each entry."""
+    def messages(self, state: None, entries: Sequence[Entry], *, merge: bool) -> list[bytes]:
+        """One message for each entry, or for each row of texts that is merged."""
         encode = self._packed if self._codec.binary else self._json
-        return [encode(entry) for entry in entries]
+        return [encode(entry) for entry in (batching.merge(entries) if merge else entries)]
 
-    def message(self, notice: Notice) -> bytes:
+    def message(self, state: None, notice: Notice) -> bytes:
         """What is not in the log; only a gap has a cursor, that where the log goes on."""
         match notice:
             case Gap(asked, to):
                 return self._other("gap", {"from": str(asked), "to": str(to)}, str(to))
             case Reconnect(after_ms, reason):
                 return self._other("reconnect", {"after_ms": after_ms, "reason": reason})
-            case Subscribed(at, state):
-                return self._other("subscribed", {"cursor": str(at), "state": msgspec.json.decode(state)}, str(at))
+            case Subscribed(at, current):
+                return self._other("subscribed", {"cursor": str(at), "state": msgspec.json.decode(current)}, str(at))
             case Presence(joined, left):
                 return self._other("presence", {"joined": joined, "left": left})
 
@@ -94,8 +110,8 @@ class SocketEvents:
         return self._codec.encode({**where, "type": type, "data": data})
 
 
-class SocketEncoders:
-    """The encoders of one application: one for each stream or topic and codec, as long as somebody has it."""
+class SocketDialects:
+    """The dialects of one application: one for each stream or topic and codec, as long as somebody has it."""
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[tuple[str, str, str], SocketEvents] = WeakValueDictionary()

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from tidegate.core import sse
+from tidegate.core import batching, sse
+from tidegate.core.cursor import Cursor
+from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.events import (
     Cancelled,
     Completed,
@@ -25,7 +27,7 @@ from tidegate.core.events import (
     ToolCall,
 )
 from tidegate.core.log import Entry
-from tidegate.core.notices import Notice, Reconnect, sent_away
+from tidegate.core.notices import Gap, Notice, Reconnect, sent_away
 from tidegate.dialects.openai_chat_parts import LEGACY, call, completion_id, fields_of, finish_reason, usage
 from tidegate.errors import GenerationCancelled, Interrupted
 
@@ -37,104 +39,175 @@ LASTING = frozenset({"system_fingerprint", "service_tier"})
 NOTHING = Extra()
 
 
-class ChatChunks:
-    """Encodes one stream's events for one reader, from the first on: what holds for all chunks is remembered."""
+class ChatState(msgspec.Struct):
+    """What chunks say because of earlier events: `head` has their common fields, `legacy` and `custom` the indices of
+    calls that are no ordinary tool calls. `before` and `after` are what stands around a text, the same each time.
+    """
 
-    preamble = b""
-    # Glued to what follows: SDKs raise on a block that holds nothing but a comment.
-    heartbeat = b": heartbeat\n"
+    head: dict[str, Any] = {}
+    before: bytes = b""
+    after: bytes = b""
+    legacy: set[int] = set()
+    custom: set[int] = set()
 
-    def __init__(self, stream: str, model: str, created_at: float, *, include_usage: bool) -> None:
-        self._include_usage = include_usage
-        self._head = {
-            "id": completion_id(stream),
-            "object": "chat.completion.chunk",
-            "created": int(created_at),
-            "model": model,
-        }
-        self._legacy: set[int] = set()
-        self._custom: set[int] = set()
-        self._before, self._after = self._around_text()
 
-    def entries(self, entries: Sequence[Entry]) -> bytes:
+class ChatChunks(msgspec.Struct, frozen=True):
+    """The dialect of a streamed answer; `include_usage` asks for one more chunk at its end."""
+
+    include_usage: bool
+
+    @property
+    def remembers(self) -> bool:
+        return True
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return ()
+
+    @property
+    def preamble(self) -> bytes:
+        return b""
+
+    @property
+    def heartbeat(self) -> bytes:
+        # Glued to what follows: SDKs raise on a block that holds nothing but a comment.
+        return b": heartbeat\n"
+
+    def begin(self) -> ChatState:
+        """The state before the first event, which says whose chunks they are."""
+        return ChatState()
+
+    def skip(self, state: ChatState, entries: Sequence[Entry]) -> None:
+        """Notes what later chunks have to say because of these."""
+        for entry in entries:
+            event = entry.event
+            if isinstance(event, Started):
+                self._start(state, event)
+            elif isinstance(event, Delta | Reasoning | ToolCall):
+                self._note(state, event)
+
+    def fork(self, state: ChatState) -> ChatState:
+        """An equal state."""
+        return ChatState(dict(state.head), state.before, state.after, set(state.legacy), set(state.custom))
+
+    def position(self, token: str, *, param: str) -> Cursor:
+        """A cursor: chunks have no positions of their own. Raises `MalformedCursor` naming `param`."""
+        return parse_cursor(token, param=param)
+
+    def encode(self, state: ChatState, entries: Sequence[Entry], *, merge: bool) -> bytes:
         """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that SDKs raise on."""
-        return sse.escaped(b"".join(self._event(entry.event) for entry in entries))
+        shown = batching.merge(entries) if merge else entries
+        return sse.escaped(b"".join(self._event(state, entry.event) for entry in shown))
 
-    def notice(self, notice: Notice) -> bytes:
+    def notice(self, state: ChatState, notice: Notice) -> bytes:
         """A client of this API cannot come back to its stream: it is told that the answer broke off."""
         if isinstance(notice, Reconnect):
             why = sent_away(notice)
             return _error(why.type, why.code, why.message)
+        if isinstance(notice, Gap):
+            new = self.begin()
+            state.head, state.before, state.after = new.head, new.before, new.after
+            state.legacy, state.custom = new.legacy, new.custom
         return _error(Interrupted.type, Interrupted.code, "the answer cannot be followed any further")
 
-    def _event(self, event: Event) -> bytes:
+    def _event(self, state: ChatState, event: Event) -> bytes:
         match event:
             case Delta(text) if event.extra is UNSET:
-                return b'%b"content":%b%b' % (self._before, msgspec.json.encode(text), self._after)
-            case Delta(text, Extra(refusal=refusal)):
-                return self._piece({"refusal" if refusal else "content": text} if text else {}, event)
-            case Reasoning(text):
-                return self._piece({"reasoning_content": text}, event)
-            case ToolCall():
-                return self._piece(self._call(event), event)
+                return b'%b"content":%b%b' % (state.before, msgspec.json.encode(text), state.after)
+            case Delta() | Reasoning() | ToolCall():
+                return self._piece(state, event)
             case Started():
-                return self._chunk({"role": "assistant", "content": ""})
+                self._start(state, event)
+                return self._chunk(state.head, {"role": "assistant", "content": ""})
             case Completed():
-                return self._completed(event)
+                return self._completed(state, event)
             case Cancelled(by=by):
                 return _error(GenerationCancelled.type, GenerationCancelled.code, f"the answer was cancelled by {by}")
             case Failed(error=error):
                 return _error(error.type, error.code, error.message)
-            case Published() | Delta():
+            case Published():
                 raise TypeError("a generation has no such events")
 
-    def _piece(self, delta: dict[str, Any], event: Delta | Reasoning | ToolCall) -> bytes:
+    def _start(self, state: ChatState, event: Started) -> None:
+        state.head = {
+            "id": completion_id(event.id),
+            "object": "chat.completion.chunk",
+            "created": int(event.created_at),
+            "model": event.model,
+        }
+        state.before, state.after = self._around_text(state.head)
+
+    def _note(self, state: ChatState, event: Delta | Reasoning | ToolCall) -> dict[str, Any]:
+        """Moves the state past a piece, and returns what its own chunk alone says above the choice."""
         extra = event.extra or NOTHING
         said = fields_of(extra.chunk)
         if lasting := {name: said.pop(name) for name in LASTING & said.keys()}:
-            self._head |= lasting
-            self._before, self._after = self._around_text()
-        return self._chunk({**fields_of(extra.delta), **delta}, beside=fields_of(extra.choice), above=said)
+            state.head |= lasting
+            state.before, state.after = self._around_text(state.head)
+        if isinstance(event, ToolCall):
+            kind = fields_of(extra.call).get("type")
+            if kind == LEGACY:
+                state.legacy.add(event.index)
+            if kind == "custom":
+                state.custom.add(event.index)
+        return said
 
-    def _call(self, event: ToolCall) -> dict[str, Any]:
-        extra = fields_of((event.extra or NOTHING).call)
-        if extra.get("type") == LEGACY:
-            self._legacy.add(event.index)
-        if extra.get("type") == "custom":
-            self._custom.add(event.index)
-        if event.index in self._legacy:
-            return {"function_call": call(None, event.name, event.arguments, {})["function"]}
-        fragment = call(event.id, event.name, event.arguments, extra)
-        if event.index in self._custom and "function" in fragment:
-            fragment = {"custom": {"input": event.arguments}}
-        return {"tool_calls": [{"index": event.index, **fragment}]}
+    def _piece(self, state: ChatState, event: Delta | Reasoning | ToolCall) -> bytes:
+        above = self._note(state, event)
+        extra = event.extra or NOTHING
+        delta = {**fields_of(extra.delta), **_delta(state, event, extra)}
+        return self._chunk(state.head, delta, beside=fields_of(extra.choice), above=above)
 
-    def _completed(self, event: Completed) -> bytes:
-        last = self._chunk({}, finish_reason(event, legacy=bool(self._legacy)))
-        counted = self._encode([], usage(event.usage)) if self._include_usage else b""
+    def _completed(self, state: ChatState, event: Completed) -> bytes:
+        last = self._chunk(state.head, {}, finish_reason(event, legacy=bool(state.legacy)))
+        counted = self._encode(state.head, [], usage(event.usage)) if self.include_usage else b""
         return last + counted + DONE
 
-    def _around_text(self) -> tuple[bytes, bytes]:
-        # All but a delta's text is the same each time. No name in it looks like this: its quotes are escaped.
-        before, _, after = self._chunk({"content": ""}).rpartition(b'"content":""')
+    def _around_text(self, head: dict[str, Any]) -> tuple[bytes, bytes]:
+        # No name in a chunk looks like this: its quotes are escaped.
+        before, _, after = self._chunk(head, {"content": ""}).rpartition(b'"content":""')
         return before, after
 
     def _chunk(
         self,
+        head: dict[str, Any],
         delta: dict[str, Any],
         why: str | None = None,
         *,
         beside: dict[str, Any] | None = None,
         above: dict[str, Any] | None = None,
     ) -> bytes:
-        return self._encode([{"index": 0, "delta": delta, **(beside or {}), "finish_reason": why}], None, above)
+        return self._encode(head, [{"index": 0, "delta": delta, **(beside or {}), "finish_reason": why}], None, above)
 
     def _encode(
-        self, choices: list[dict[str, Any]], counted: dict[str, Any] | None, above: dict[str, Any] | None = None
+        self,
+        head: dict[str, Any],
+        choices: list[dict[str, Any]],
+        counted: dict[str, Any] | None,
+        above: dict[str, Any] | None = None,
     ) -> bytes:
         # `usage` is there only where it was asked for, and null in every chunk but the last.
-        last = {"usage": counted} if self._include_usage else {}
-        return sse.encode(msgspec.json.encode({**self._head, **(above or {}), "choices": choices, **last}))
+        last = {"usage": counted} if self.include_usage else {}
+        return sse.encode(msgspec.json.encode({**head, **(above or {}), "choices": choices, **last}))
+
+
+def _delta(state: ChatState, event: Delta | Reasoning | ToolCall, extra: Extra) -> dict[str, Any]:
+    match event:
+        case Delta(text):
+            return {"refusal" if extra.refusal else "content": text} if text else {}
+        case Reasoning(text):
+            return {"reasoning_content": text}
+        case ToolCall():
+            return _call(state, event, extra)
+
+
+def _call(state: ChatState, event: ToolCall, extra: Extra) -> dict[str, Any]:
+    if event.index in state.legacy:
+        return {"function_call": call(None, event.name, event.arguments, {})["function"]}
+    fragment = call(event.id, event.name, event.arguments, fields_of(extra.call))
+    if event.index in state.custom and "function" in fragment:
+        fragment = {"custom": {"input": event.arguments}}
+    return {"tool_calls": [{"index": event.index, **fragment}]}
 
 
 def _error(type: str, code: str, message: str) -> bytes:

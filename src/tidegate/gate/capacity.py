@@ -10,14 +10,15 @@ from tidegate.core.connection import REFUSED
 from tidegate.core.notices import CAPACITY, Reconnect
 from tidegate.core.query import parameters
 from tidegate.core.sse import RESPONSE_HEADERS
-from tidegate.dialects import native
+from tidegate.dialects import native_events
 
 
 async def answer_reconnect(scope: Scope, send: Send, wait_s: float, code: str) -> None:
     """200, `retry:` and `reconnect`, with so many seconds to wait; the `code` is for the log."""
     scope[REFUSED] = code
     as_message = ("events", "message") in parameters(scope["query_string"])
-    encoder = native.MESSAGES if as_message else native.EVENTS
-    body = encoder.preamble + encoder.notice(Reconnect(math.ceil(wait_s * 1000), CAPACITY))
+    dialect = native_events.MESSAGES if as_message else native_events.EVENTS
+    notice = Reconnect(math.ceil(wait_s * 1000), CAPACITY)
+    body = dialect.preamble + dialect.notice(dialect.begin(), notice)
     await send({"type": "http.response.start", "status": 200, "headers": RESPONSE_HEADERS})
     await send({"type": "http.response.body", "body": body})

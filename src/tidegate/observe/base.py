@@ -76,7 +76,10 @@ class ReaderAttached(msgspec.Struct, frozen=True):
 
 
 class ReaderLeft(msgspec.Struct, frozen=True):
-    """`ended`: it had everything. `disconnected`: the client went. `asked`: the server told it to go."""
+    """`ended`: it had everything. `disconnected`: the client went. `asked`: the server told it to go.
+
+    `events` counts those of the log that it was sent, also where several of them were merged into one.
+    """
 
     stream: str
     reader: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, nullcontext
 from time import monotonic
 from typing import Any, TypeVar
@@ -19,7 +19,8 @@ from tidegate.core.principal import Principal
 from tidegate.core.query import parameters
 from tidegate.core.steps import Steps
 from tidegate.core.traceback import forget
-from tidegate.dialects.native_socket_events import SocketEncoders
+from tidegate.dialects.base import Dialect
+from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
 from tidegate.gate.account import account_of, address_of
 from tidegate.gate.auth import Authenticator
@@ -37,12 +38,12 @@ from tidegate.transports.http_framing import is_small
 from tidegate.transports.long_body import alone_if_long
 from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
 from tidegate.transports.registry import Connection, Registry, Transport
-from tidegate.transports.source import Encoder
 from tidegate.transports.sse import Delivered
 from tidegate.transports.turns import in_turns
 from tidegate.transports.wire import wire_of
 
 T = TypeVar("T")
+State = TypeVar("State")
 
 LAST_EVENT_ID = "Last-Event-ID"
 JSON = "application/json"
@@ -70,7 +71,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     buffer_bytes: int
     deflates: Deflates | None
     broadcasts: Broadcasts
-    encoders: SocketEncoders
+    socket_dialects: SocketDialects
     requests: Buckets | None
     observer: Observer
     max_body_bytes: int
@@ -90,6 +91,7 @@ class Call:
         self.receive = receive
         self.send = send
         self.wire = wire_of(scope)
+        self._begun = False
         self.params: dict[str, str] = scope.get("path_params", {})
         self._scope = scope
 
@@ -175,25 +177,29 @@ class Call:
     def delivered(
         self,
         headers: dict[str, str],
-        sharing: Hashable,
+        stream: str,
+        dialect: Dialect[State],
+        state: State,
         *,
-        encoder: Encoder | None = None,
+        together: bool,
         first: bytes = b"",
         pieces: AsyncGenerator[bytes] | None = None,
     ) -> Delivered:
-        """How events are to be delivered to this caller; those with the same `sharing` are sent the same bytes.
+        """How events are to be delivered to this caller, from where the dialect's `state` is.
 
-        `encoder` is given where they are so many that they should be written to as one.
+        `together`: the readers of the stream may be so many that those at its tail should be written to as one.
         """
         gzip: Gzip | None = None
         broadcast: Broadcast | None = None
         if self.context.deflates is not None:
             headers = {**headers, "vary": "accept-encoding"}
             if accepts_gzip(self.header(b"accept-encoding")):
-                gzip = Gzip(self.context.deflates.of(sharing))
-        if encoder is not None and (self.wire is None or self.wire.chunked):
-            broadcast = self.context.broadcasts.of(sharing, encoder, compressed=gzip is not None)
+                gzip = Gzip(self.context.deflates.of((stream, dialect)))
+        if together and (self.wire is None or self.wire.chunked):
+            broadcast = self.context.broadcasts.of(stream, dialect, compressed=gzip is not None)
         return Delivered(
+            dialect=dialect,
+            state=state,
             headers=raw_headers(headers),
             heartbeat_seconds=self.context.heartbeat_seconds,
             buffer_bytes=self.context.buffer_bytes,
@@ -262,7 +268,9 @@ class Call:
                 await self.send({"type": "http.response.body", "body": b""})
 
     async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
-        """Answers with an error, its headers added to these."""
+        """Answers with an error, its headers added to these. One that breaks off an answer is raised again."""
+        if self._begun:
+            raise error
         forget(error)
         self._scope[REFUSED] = error.code
         await self.answer(
@@ -293,6 +301,7 @@ class Call:
         await self.send({"type": "http.response.body", "body": b""})
 
     async def _start(self, status: int, fields: dict[str, str]) -> None:
+        self._begun = True
         await self.send({"type": "http.response.start", "status": status, "headers": raw_headers(fields)})
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from tidegate.core.batching import BatchPolicy
+from tidegate.core.events import GenerationRequest
 from tidegate.dialects import openai_chat
 from tidegate.dialects.openai_chat_chunks import ChatChunks
 from tidegate.dialects.openai_chat_whole import WholeAnswer
 from tidegate.errors import TidegateError
+from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import Call
-from tidegate.routes.streams import stream_headers
 from tidegate.streams.live import Handle
+from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
 from tidegate.transports.disconnect import unless_gone
-from tidegate.transports.sse import send_events
-from tidegate.transports.whole import wait_for_end
 
 
 async def complete(call: Call) -> None:
@@ -23,23 +23,27 @@ async def complete(call: Call) -> None:
     chat, request = await call.read(openai_chat.parse)
     grace = openai_chat.parse_on_disconnect(call.header(b"tidegate-on-disconnect"))
     with call.service.seat(call.principal) as seat:
+        if chat.stream:
+            await answer_events(call, _feed(call, request, grace, seat, ChatChunks(chat.include_usage)))
+            return
         handle = await call.service.start(request, owner=call.principal, grace=grace)
-        reader = await call.service.follow(
-            handle.stream,
-            call.principal,
-            after=None,
-            batch=call.context.batch if chat.stream else BatchPolicy(),
-            transport="sse" if chat.stream else "json",
-            returns=False,
-            seat=seat,
-        )
-    with call.connected(reader, "sse" if chat.stream else "json") as connection:
-        if not chat.stream:
-            connection.serve()
-            await _whole(call, handle, reader)
-        elif await _accepted(call, handle, reader):
-            connection.serve()
-            await _stream(call, handle, reader, include_usage=chat.include_usage)
+        await answer_whole(call, handle, seat, partial(_answer_whole, call, handle.stream), returns=False)
+
+
+async def _feed(call: Call, request: GenerationRequest, grace: float | None, seat: Place, dialect: ChatChunks) -> Feed:
+    handle = await call.service.start(request, owner=call.principal, grace=grace)
+    headers = stream_headers(call, handle.stream)
+    how = call.delivered(headers, handle.stream, dialect, dialect.begin(), together=False)
+    attaching = call.service.follow(
+        handle.stream,
+        call.principal,
+        after=None,
+        batch=call.context.batch,
+        transport="sse",
+        returns=False,
+        seat=seat,
+    )
+    return Feed(attaching, how, partial(_accepted, call, handle))
 
 
 async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:
@@ -51,29 +55,11 @@ async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:
         return False
 
 
-async def _stream(call: Call, handle: Handle, reader: Reader, *, include_usage: bool) -> None:
-    record = await call.service.record(handle.stream, call.principal)
-    await send_events(
-        call.receive,
-        call.send,
-        call.wire,
-        reader,
-        ChatChunks(record.id, record.model, record.created_at, include_usage=include_usage),
-        call.delivered(stream_headers(call, handle.stream), reader),
-    )
-
-
-async def _whole(call: Call, handle: Handle, reader: Reader) -> None:
-    headers = stream_headers(call, handle.stream)
-    try:
-        if not await wait_for_end(call.receive, reader):
-            return
-        if failure := await call.service.failure(handle):
-            raise failure
-        async with call.service.turns.of(handle.stream, call.principal.account):
-            await call.answer_json(await _read(call, handle.stream), headers=headers)
-    except TidegateError as error:
-        await call.answer_error(error, headers=headers)
+async def _answer_whole(call: Call, stream: str, failure: TidegateError | None) -> None:
+    if failure is not None:
+        raise failure
+    async with call.service.turns.of(stream, call.principal.account):
+        await call.answer_json(await _read(call, stream), headers=stream_headers(call, stream))
 
 
 async def _read(call: Call, stream: str) -> dict[str, Any]:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import msgspec
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.notices import CAPACITY, DRAINING, TOKEN_EXPIRED, Reconnect
+from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal, Scope
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
 from tidegate.dialects.identity import identity
 from tidegate.dialects.native_producer import Lease
-from tidegate.dialects.native_socket import Codec
-from tidegate.dialects.native_socket_events import SocketEvents
-from tidegate.errors import AlreadyAttached, AnotherPrincipal, TidegateError
+from tidegate.errors import AnotherPrincipal
 from tidegate.gate.limits import take_request
-from tidegate.routes.call import Context, claim
-from tidegate.routes.socket_rights import FOUND, STARTED, TOPIC, covers
-from tidegate.streams.reader import Reader
-from tidegate.transports.attachment import Attachment, Key
-from tidegate.transports.registry import Connection
-from tidegate.transports.socket import Socket, SocketClosed
-from tidegate.transports.ws_wire import SocketWire
+from tidegate.routes.call import claim
+from tidegate.routes.socket_desk import Desk
+from tidegate.routes.socket_follows import Follows
+from tidegate.routes.socket_rights import FOUND, STARTED, TOPIC
+from tidegate.transports.attachment import Key
+from tidegate.transports.socket import SocketClosed
 
 NEEDS: dict[str, Scope] = {
     "create": "generate",
@@ -45,57 +41,14 @@ SNAPSHOT_BYTES = 1 << 20
 """Of the log: what a snapshot of a longer one would take waits whole, and is more than many a client takes as one
 message. It is taken at the beginning then, and the rest follows as events."""
 
-AGAIN_MS = 1000
-"""When to attach anew what broke: a store that could not read may be able to by then."""
-
-
-class Desk(Protocol):
-    """What the calls need of their session."""
-
-    context: Context
-    codec: Codec
-    socket: Socket
-    scope: MutableMapping[str, Any]
-    wire: SocketWire | None
-    principal: Principal | None
-    connection: Connection
-
-    @property
-    def caller(self) -> Principal:
-        """Who is calling. Raises `Unauthenticated` until that is known."""
-        ...
-
-    def admit(self, principal: Principal) -> None:
-        """From here on this is who is calling."""
-        ...
-
-    async def send(self, value: object) -> None: ...
-
-    async def refuse(self, id: dialect.CallId, error: Exception) -> None: ...
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does it beside the calls that follow."""
-        ...
-
-    def failed(self, error: BaseException) -> None:
-        """Something that should not happen did."""
-        ...
-
-
-class Followed(NamedTuple):
-    """What a session follows, for as long as its caller has one of the scopes that are `enough`."""
-
-    attachment: Attachment
-    enough: frozenset[Scope]
-
 
 class Calls:
-    """Answers the calls of one session, and holds what it follows."""
+    """Answers the calls of one session."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._service = desk.context.service
-        self._attached: dict[Key, Followed] = {}
+        self._follows = Follows(desk)
 
     async def answer(self, request: dialect.Request) -> None:
         """Does what is asked and sends the answer, before any event that follows from it. Raises `TidegateError`."""
@@ -116,9 +69,7 @@ class Calls:
 
     def close(self) -> None:
         """Follows nothing any more."""
-        for attachment, _ in tuple(self._attached.values()):
-            attachment.close()
-            attachment.source.close()
+        self._follows.close()
 
     async def _create(self, wanted: dialect.Create | dialect.Open) -> None:
         if not wanted.attach:
@@ -130,7 +81,7 @@ class Calls:
         with self._service.seat(self._viewer) as seat:
             made = await self._made(wanted)
             key: Key = ("stream", made["stream"])
-            if key in self._attached:
+            if key in self._follows:
                 # A repeated call has led to what it has led to before.
                 await self._ok(wanted.id, made)
                 return
@@ -143,7 +94,8 @@ class Calls:
                 seat=seat,
                 max_seconds=self._max_seconds,
             )
-        await self._begin(wanted.id, key, reader, made, batch, STARTED)
+            with self._follows.opened(key, reader, STARTED, batch):
+                await self._ok(wanted.id, made)
 
     async def _made(self, wanted: dialect.Create | dialect.Open) -> dict[str, Any]:
         """The stream and its beginning; its lease and its tail, too, where the caller fills it."""
@@ -161,30 +113,35 @@ class Calls:
 
     async def _attach(self, wanted: dialect.Attach) -> None:
         viewer, stream, batch = self._viewer, wanted.stream, self._desk.context.batch
-        self._check_free(("stream", stream))
-        after = parse_cursor(wanted.after) if wanted.after is not None else None
-        first: list[bytes] = []
+        key: Key = ("stream", stream)
+        self._follows.check_free(key)
+        events, first = self._follows.dialect(key), None
+        after = events.position(wanted.after, param="after") if wanted.after is not None else None
         if wanted.snapshot:
             so_far, after = await self._service.snapshot_and_rest(stream, viewer, most=SNAPSHOT_BYTES)
-            first = [self._events(("stream", stream)).snapshot(so_far, after)]
-        elif await self._service.at_end(stream, viewer, after):
+            first = events.snapshot(so_far, after)
+        elif after is not None and await self._service.at_end(stream, viewer, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
             return
         begin = after or await self._service.beginning(stream, viewer)
         reader = await self._service.follow(
             stream, viewer, after=after, batch=batch, transport="websocket", max_seconds=self._max_seconds
         )
-        await self._begin(wanted.id, ("stream", stream), reader, {"cursor": str(begin)}, batch, FOUND, first)
+        with self._follows.opened(key, reader, FOUND, batch):
+            await self._ok(wanted.id, {"stream": stream, "cursor": str(begin)})
+            if first is not None:
+                await self._desk.socket.send(first)
 
     async def _subscribe(self, wanted: dialect.Subscribe) -> None:
         key: Key = ("topic", wanted.topic)
-        self._check_free(key)
+        self._follows.check_free(key)
         after = native_topic.parse_place(wanted.after)
         reader, begin = await self._service.topics.subscribe(
             wanted.topic, self._viewer, after=after, transport="websocket", max_seconds=self._max_seconds
         )
-        found = {"cursor": str(begin.at), "state": self._desk.codec.embedded(begin.state)}
-        await self._begin(wanted.id, key, reader, found, BatchPolicy(), TOPIC)
+        with self._follows.opened(key, reader, TOPIC, BatchPolicy()):
+            state = self._desk.codec.embedded(begin.state)
+            await self._ok(wanted.id, {"topic": wanted.topic, "cursor": str(begin.at), "state": state})
 
     async def _detach(self, wanted: dialect.Detach) -> None:
         await self._leave(wanted.id, ("stream", wanted.stream))
@@ -193,17 +150,11 @@ class Calls:
         await self._leave(wanted.id, ("topic", wanted.topic))
 
     async def _leave(self, id: dialect.CallId, key: Key) -> None:
-        if key in self._attached:
-            self._let_go(key)
+        if key in self._follows:
+            self._follows.let_go(key)
         else:
             self._count()
         await self._ok(id, {})
-
-    def _let_go(self, key: Key) -> None:
-        attachment, _ = self._attached.pop(key)
-        self._desk.connection.detach(key)
-        attachment.close()
-        attachment.source.close()
 
     def _count(self) -> None:
         """Counts a call that takes no scope, and does nothing for whoever repeats it. Raises `RateLimited`."""
@@ -250,92 +201,10 @@ class Calls:
         if known is not None and known.name != principal.name:
             raise AnotherPrincipal("An open connection stays its principal's: open another one.")
         self._desk.admit(principal)
-        lost = [key for key in tuple(self._attached) if not await self._may_follow(principal, key)]
-        for key in lost:
-            self._withdraw(key)
+        lost = await self._follows.narrow(principal)
         await self._ok(wanted.id, {"principal": principal.name})
         for key in lost:
-            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, TOKEN_EXPIRED)))
-
-    async def _may_follow(self, principal: Principal, key: Key) -> bool:
-        followed = self._attached.get(key)
-        return followed is None or await covers(self._service, principal, key, followed.enough)
-
-    def _withdraw(self, key: Key) -> None:
-        """Follows it no more, although its client would: that one may come back by other credentials."""
-        if key not in self._attached:
-            return
-        reader = self._attached[key].attachment.source
-        if isinstance(reader, Reader):
-            self._service.audience.excuse(reader, TOKEN_EXPIRED)
-            reader.told = True
-        self._let_go(key)
-
-    async def _begin(
-        self,
-        id: dialect.CallId,
-        key: Key,
-        reader: Reader,
-        found: dict[str, Any],
-        batch: BatchPolicy,
-        enough: frozenset[Scope],
-        first: list[bytes] | None = None,
-    ) -> None:
-        """Answers, and then delivers, for as long as the caller has one of the scopes that are `enough`."""
-        kind, name = key
-        try:
-            await self._ok(id, {kind: name, **found})
-            for message in first or ():
-                await self._desk.socket.send(message)
-        except BaseException:
-            reader.close()
-            raise
-        attachment = Attachment(key, reader, self._ended)
-        self._attached[key] = Followed(attachment, enough)
-        self._desk.connection.attach(key, reader)
-        self._deliver(attachment, key, batch)
-
-    def _deliver(self, attachment: Attachment, key: Key, batch: BatchPolicy) -> None:
-        context, wire = self._desk.context, self._desk.wire
-        encoder = self._events(key)
-        if wire is None:
-            attachment.send(self._desk.socket, encoder)
-            return
-        # Batches are each reader's own.
-        together = context.broadcasts.of((key, self._desk.codec.subprotocol), encoder, compressed=False)
-        attachment.deliver(
-            wire,
-            encoder,
-            together if batch.max_tokens == 1 else None,
-            buffer_bytes=context.buffer_bytes,
-            heartbeat_seconds=context.heartbeat_seconds,
-        )
-
-    def _ended(self, attachment: Attachment, error: BaseException | None) -> None:
-        key = attachment.key
-        followed = self._attached.get(key)
-        if followed is not None and followed.attachment is attachment:
-            del self._attached[key]
-            self._desk.connection.detach(key)
-        reader = attachment.source
-        if error is not None:
-            if not isinstance(error, TidegateError):
-                self._desk.failed(error)
-            self._desk.spawn(self._broken(key))
-        elif isinstance(reader, Reader) and reader.told and self._service.draining:
-            self._desk.connection.drain(DRAINING)
-
-    async def _broken(self, key: Key) -> None:
-        """Nothing more comes of it on this attachment: its client may attach anew, and is told then if it cannot."""
-        with suppress(SocketClosed):
-            await self._desk.socket.send(self._events(key).message(Reconnect(AGAIN_MS, CAPACITY)))
-
-    def _events(self, key: Key) -> SocketEvents:
-        return self._desk.context.encoders.of(*key, self._desk.codec)
-
-    def _check_free(self, key: Key) -> None:
-        if key in self._attached:
-            raise AlreadyAttached(f"this connection follows {key[1][:128]!r} already")
+            await self._follows.tell(key, TOKEN_EXPIRED)
 
     async def _ok(self, id: dialect.CallId, result: object) -> None:
         await self._desk.send(dialect.ok(id, result))

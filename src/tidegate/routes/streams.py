@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 from typing import Literal, get_args
 
@@ -18,8 +19,10 @@ from tidegate.core.steps import Steps
 from tidegate.dialects import native, native_producer
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
+from tidegate.dialects.native_events import EVENTS, MESSAGES, SNAPSHOT_END, NativeEvents, interval
 from tidegate.dialects.native_producer import Lease
-from tidegate.errors import TidegateError, TooManyReaders
+from tidegate.errors import TidegateError
+from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import (
     LAST_EVENT_ID,
     Call,
@@ -31,9 +34,7 @@ from tidegate.routes.call import (
 )
 from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Place
-from tidegate.streams.reader import Reader
-from tidegate.transports.sse import Delivered, send_events
-from tidegate.transports.whole import wait_for_end
+from tidegate.transports.standing import stand_at
 
 SNAPSHOT = "snapshot"
 Begin = Cursor | Literal["snapshot"] | None
@@ -90,9 +91,10 @@ async def create(call: Call) -> None:
     with call.service.seat(call.principal) as seat:
         handle = await _start(call, wanted)
         if wanted.stream:
-            await _send(call, handle.stream, begin, query, wanted.batch_policy(call.context.batch), seat)
+            batch = wanted.batch_policy(call.context.batch)
+            await answer_events(call, _feed(call, handle.stream, begin, _dialect(query), batch, seat))
         else:
-            await _answer_whole(call, handle, seat)
+            await answer_whole(call, handle, seat, partial(_answer_whole, call, handle.stream))
 
 
 def _wanted(body: bytes) -> Steps[native_producer.OpenStream | native.CreateStream]:
@@ -148,7 +150,8 @@ async def look(call: Call) -> None:
 def follow(call: Call) -> Awaitable[None]:
     """Answers with the events after the caller's position; 204 where the stream has ended and nothing follows."""
     query = call.query()
-    return _send(call, call.stream(), _begin(call, query), query, call.context.batch)
+    feed = _feed(call, call.stream(), _begin(call, query), _dialect(query), call.context.batch)
+    return answer_events(call, feed)
 
 
 async def cancel(call: Call) -> None:
@@ -173,93 +176,53 @@ async def list_streams(call: Call) -> None:
     await call.answer_json(StreamList(list(page), has_more))
 
 
-def stream_headers(call: Call, stream: str) -> dict[str, str]:
-    """Where the stream is to be found again, whatever becomes of this answer."""
-    call.about(stream)
-    return {"location": f"{call.base}/v1/streams/{stream}", "tidegate-stream": stream}
-
-
-async def _answer_whole(call: Call, handle: Handle, seat: Place) -> None:
-    headers = stream_headers(call, handle.stream)
-    reader = await call.service.follow(
-        handle.stream, call.principal, after=None, batch=BatchPolicy(), transport="json", seat=seat
-    )
-    with call.connected(reader, "json") as connection:
-        connection.serve()
-        try:
-            if not await wait_for_end(call.receive, reader):
-                return
-            whole = await call.service.whole(handle.stream, call.principal)
-            failure = await call.service.failure(handle)
-        except TidegateError as error:
-            # Sent away, say: the answer goes on, and is to be found.
-            await call.answer_error(error, headers=headers)
-            return
-        if failure is None:
-            await call.answer_pieces(whole.pieces(), headers=headers, seated=True)
-            return
-        head = {**msgspec.structs.asdict(whole.summary), **failure.body(call.request_id)}
-        fields = {**headers, **error_headers(failure, call.request_id)}
-        await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
-
-
-async def _send(
-    call: Call,
-    stream: str,
-    begin: Begin,
-    query: dict[str, str],
-    batch: BatchPolicy,
-    seat: Place | None = None,
-) -> None:
-    if begin != SNAPSHOT and await call.service.at_end(stream, call.principal, begin):
-        await call.answer_empty(headers=stream_headers(call, stream))
+async def _answer_whole(call: Call, stream: str, failure: TidegateError | None) -> None:
+    headers = stream_headers(call, stream)
+    whole = await call.service.whole(stream, call.principal)
+    if failure is None:
+        await call.answer_pieces(whole.pieces(), headers=headers, seated=True)
         return
-    encoder = native.MESSAGES if "events" in query else native.EVENTS
-    try:
-        reader, how = await _attach(call, stream, begin, encoder, batch, seat)
-    except TooManyReaders as error:
-        await call.answer_reconnect(error)
-        return
-    with call.connected(reader, "sse") as connection:
-        connection.serve()
-        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+    head = {**msgspec.structs.asdict(whole.summary), **failure.body(call.request_id)}
+    fields = {**headers, **error_headers(failure, call.request_id)}
+    await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
 
 
-async def _attach(
-    call: Call,
-    stream: str,
-    begin: Begin,
-    encoder: native.NativeEvents,
-    batch: BatchPolicy,
-    seat: Place | None,
-) -> tuple[Reader, Delivered]:
-    first, pieces, after = native.interval(call.context.heartbeat_seconds), None, begin
+async def _feed(
+    call: Call, stream: str, begin: Begin, dialect: NativeEvents, batch: BatchPolicy, seat: Place | None = None
+) -> Feed | None:
+    headers, after, first, pieces = stream_headers(call, stream), begin, interval(call.context.heartbeat_seconds), None
     if after == SNAPSHOT:
         whole = await call.service.whole(stream, call.principal)
-        before, head = encoder.snapshot(whole.summary, whole.rest)
+        before, head = dialect.snapshot(whole.summary, whole.rest)
         first, pieces, after = first + before, _as_data(whole.pieces(head)), whole.rest
-    sharing = (stream, encoder is native.MESSAGES)
+    elif after is not None and await call.service.at_end(stream, call.principal, after):
+        await call.answer_empty(headers=headers)
+        return None
+    stand = await stand_at(dialect, after, call.service.history(stream, call.principal), call.account)
     # Batches are each reader's own.
-    together = encoder if batch.max_tokens == 1 else None
-    # What can fail comes before the reader: nobody would close it.
-    how = call.delivered(stream_headers(call, stream), sharing, encoder=together, first=first, pieces=pieces)
-    reader = await call.service.follow(
+    together = batch.max_tokens == 1
+    how = call.delivered(headers, stream, dialect, stand.state, together=together, first=first, pieces=pieces)
+    attaching = call.service.follow(
         stream,
         call.principal,
-        after=after,
+        after=stand.after,
         batch=batch,
         transport="sse",
         max_seconds=call.context.max_connection_seconds,
         seat=seat,
     )
-    return reader, how
+    return Feed(attaching, how)
 
 
 async def _as_data(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(pieces):
         async for piece in pieces:
             yield sse.escaped(piece)
-    yield native.SNAPSHOT_END
+    yield SNAPSHOT_END
+
+
+def _dialect(query: dict[str, str]) -> NativeEvents:
+    return MESSAGES if "events" in query else EVENTS
 
 
 def _begin(call: Call, query: dict[str, str]) -> Begin:
@@ -267,5 +230,5 @@ def _begin(call: Call, query: dict[str, str]) -> Begin:
     check_flag(query, "snapshot", "1")
     check_flag(query, "events", "message")
     text, param = call.position(query) or (None, "")
-    after = None if text is None else parse_cursor(text, param=param)
+    after = None if text is None else _dialect(query).position(text, param=param)
     return SNAPSHOT if "snapshot" in query and param != LAST_EVENT_ID else after

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tidegate.dialects import native, native_topic
-from tidegate.errors import TooManyReaders
+from collections.abc import Awaitable
+
+from tidegate.dialects import native_topic
+from tidegate.dialects.native_events import EVENTS, MESSAGES, interval
+from tidegate.routes.answering import Feed, answer_events
 from tidegate.routes.call import Call, check_flag, claim_of
-from tidegate.transports.sse import send_events
+from tidegate.streams.reader import Reader
 
 
 async def publish(call: Call) -> None:
@@ -19,28 +22,31 @@ async def publish(call: Call) -> None:
     await call.answer_json(native_topic.Published(str(cursor)))
 
 
-async def follow(call: Call) -> None:
+def follow(call: Call) -> Awaitable[None]:
     """Answers with the messages after the caller's position, and those to come."""
+    return answer_events(call, _feed(call))
+
+
+async def _feed(call: Call) -> Feed:
     query = call.query()
     check_flag(query, "events", "message")
-    encoder = native.MESSAGES if "events" in query else native.EVENTS
-    first = native.interval(call.context.heartbeat_seconds)
-    how = call.delivered({}, (f"topic {call.params['name']}", "events" in query), encoder=encoder, first=first)
-    try:
-        reader, subscribed = await call.service.topics.subscribe(
-            call.params["name"],
-            call.principal,
-            after=_position(call, query),
-            transport="sse",
-            max_seconds=call.context.max_connection_seconds,
-        )
-    except TooManyReaders as error:
-        await call.answer_reconnect(error)
-        return
+    dialect = MESSAGES if "events" in query else EVENTS
+    first = interval(call.context.heartbeat_seconds)
+    topic = f"topic {call.params['name']}"
+    how = call.delivered({}, topic, dialect, dialect.begin(), together=True, first=first)
+    return Feed(_subscribed(call, _position(call, query)), how)
+
+
+async def _subscribed(call: Call, after: native_topic.Place) -> Reader:
+    reader, subscribed = await call.service.topics.subscribe(
+        call.params["name"],
+        call.principal,
+        after=after,
+        transport="sse",
+        max_seconds=call.context.max_connection_seconds,
+    )
     reader.tell(subscribed)
-    with call.connected(reader, "sse") as connection:
-        connection.serve()
-        await send_events(call.receive, call.send, call.wire, reader, encoder, how)
+    return reader
 
 
 async def presence(call: Call) -> None:

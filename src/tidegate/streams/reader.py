@@ -7,7 +7,7 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from tidegate.core.batching import Batcher, BatchPolicy, merge
+from tidegate.core.batching import Batcher, BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
@@ -22,7 +22,7 @@ READ_BYTES = 65536
 """JSON bytes per read, but one entry at the least: as much as may wait in the reader's connection."""
 
 BEHIND = 64
-"""A live reader that finds more entries than this at once has fallen behind, and gets neighbouring text merged."""
+"""A live reader that finds more entries than this at once has fallen behind: their neighbouring text may be merged."""
 
 
 MOST_NOTICES = 64
@@ -32,7 +32,7 @@ NEVER = float("inf")
 
 
 class Reader:
-    """Yields what follows its cursor: entries, a gap, or the request to reconnect.
+    """Yields what follows its cursor: entries as the log has them, a gap, or the request to reconnect.
 
     `take` answers at once, for a transport that writes from the wake-up (`on_news`); `next` waits. Made by the
     service, which also counts it; `close` may be called more than once and from any callback.
@@ -55,6 +55,7 @@ class Reader:
         self.told = False
         self.more = False
         self.behind = False
+        self.mergeable = False
         self.left = False
         self._reconnect: Reconnect | None = None
         self._notices: list[Notice] = []
@@ -210,8 +211,8 @@ class Reader:
         self.more = found.more or self._stale
         self._stale = False
         if entries:
-            if self.behind or len(entries) > BEHIND:
-                entries = self._caught_up(found)
+            catches_up = (self.behind or len(entries) > BEHIND) and self._catches_up(found)
+            self.mergeable = catches_up or self._batcher is not None
             self.position = found.after
             self.delivered += len(entries)
             self.at_end = found.at_end
@@ -239,11 +240,12 @@ class Reader:
             return held
         return self._take_gap(notice) if isinstance(notice, Gap) else notice
 
-    def _caught_up(self, found: Page) -> Sequence[Entry]:
+    def _catches_up(self, found: Page) -> bool:
+        """Whether it was live when these came, or its client did not keep up: a replay is not merged."""
         if not self.behind and found.entries[0].offset <= self._live_from:
-            return found.entries
+            return False
         self.behind = self.behind and found.more
-        return merge(found.entries)
+        return True
 
     def _answered(self, done: Future[Found]) -> None:
         if not done.cancelled():

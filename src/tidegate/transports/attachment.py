@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal
 
-from tidegate.core.log import Entry
 from tidegate.core.notices import Notice, Reconnect
+from tidegate.dialects.base import Dialect, SocketDialect
 from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.direct import Delivery
 from tidegate.transports.socket import Socket, SocketClosed
-from tidegate.transports.source import Encoder, Source
+from tidegate.transports.source import Source
 from tidegate.transports.ws_wire import SocketWire
 
 SILENCE_SECONDS = 60.0
@@ -21,18 +21,11 @@ SILENCE_SECONDS = 60.0
 Key = tuple[Literal["stream", "topic"], str]
 
 
-class MessageEncoder(Encoder, Protocol):
-    """Gives frames for the direct way, and their payloads for ASGI's."""
-
-    def messages(self, entries: Sequence[Entry]) -> list[bytes]: ...
-
-    def message(self, notice: Notice) -> bytes: ...
-
-
 class Attachment:
     """Pumps one reader into one socket until the stream's end, `close`, or the socket's; then `over` is called, once.
 
-    An exception of the reader's is handed to `over`. `key` is what is followed, for whoever is told.
+    An exception of the reader's is handed to `over`. `key` is what is followed, for whoever is told. `state`, below, is
+    the dialect's, where the reader stands.
     """
 
     def __init__(self, key: Key, source: Source, over: Callable[[Attachment, BaseException | None], None]) -> None:
@@ -45,7 +38,8 @@ class Attachment:
     def deliver(
         self,
         wire: SocketWire,
-        encoder: Encoder,
+        dialect: Dialect[Any],
+        state: Any,
         broadcast: Broadcast | None,
         *,
         buffer_bytes: int,
@@ -54,14 +48,14 @@ class Attachment:
         """Begins, by the connection itself."""
         lane = wire.lane()
         self._delivery = Delivery(
-            lane, self.source, encoder, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
+            lane, self.source, dialect, state, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
         )
         self._delivery.over.add_done_callback(self._end)
         self._delivery.begin(b"")
 
-    def send(self, socket: Socket, encoder: MessageEncoder) -> None:
+    def send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
         """Begins, through ASGI."""
-        self._sending = asyncio.get_running_loop().create_task(self._send(socket, encoder))
+        self._sending = asyncio.get_running_loop().create_task(self._send(socket, dialect, state))
         self._sending.add_done_callback(self._end)
 
     def close(self) -> None:
@@ -71,12 +65,15 @@ class Attachment:
         if self._sending is not None:
             self._sending.cancel()
 
-    async def _send(self, socket: Socket, encoder: MessageEncoder) -> None:
+    async def _send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
         source = self.source
         while not source.at_end and not source.left:
             found = await source.next(SILENCE_SECONDS)
-            for message in [encoder.message(found)] if isinstance(found, Notice) else encoder.messages(found or ()):
-                await socket.send(message)
+            if isinstance(found, Notice):
+                await socket.send(dialect.message(state, found))
+            else:
+                for message in dialect.messages(state, found or (), merge=source.mergeable):
+                    await socket.send(message)
             if isinstance(found, Reconnect):
                 return
 

@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from tidegate.core.notices import Notice
+from tidegate.dialects.base import Dialect
 from tidegate.transports.compression import Deflate, Gzip
-from tidegate.transports.source import Encoder, Source
+from tidegate.transports.source import Source
 
 
 class Member(Protocol):
-    """One delivery. `write` hands framed bytes to its connection; it raises where that is closing."""
+    """One delivery. `write` hands framed bytes to its connection; it raises where that is closing.
+
+    `state` is the dialect's where its reader stands. While it is a member, the broadcast has that.
+    """
 
     source: Source
+    state: Any
     write: Callable[[bytes], None]
     frame: Callable[[bytes], bytes]
     gzip: Gzip | None
@@ -38,11 +43,13 @@ class Broadcast:
     """Its members share one position, that of a reader of its own, which has the news for all of them.
 
     A member that cannot be sent what the others are (full, gone, told to reconnect) leaves; at the stream's end, and
-    where the log has more than one page, all of them do.
+    where the log has more than one page, all of them do. The dialect's state is that of the member which opened it, and
+    moves on with the position; a member that leaves gets one like it.
     """
 
-    def __init__(self, encoder: Encoder, heartbeat_seconds: float, *, compressed: bool) -> None:
-        self._encoder = encoder
+    def __init__(self, dialect: Dialect[Any], heartbeat_seconds: float, *, compressed: bool) -> None:
+        self._dialect = dialect
+        self._state: Any = None
         self._deflate = Deflate() if compressed else None
         self._heartbeat_seconds = heartbeat_seconds
         self._members: dict[Member, Callable[[bytes], None]] = {}
@@ -54,12 +61,13 @@ class Broadcast:
     def join(self, member: Member) -> bool:
         """Takes the member in if it stands where the others do; it has sent all that its reader took."""
         if self._lead is None:
-            self._open(member.source.twin())
+            self._open(member.source.twin(), member.state)
         joined = self._lead is not None and member.source.follow(self._lead)
         if joined and self._deflate is not None and member.gzip is not None and not member.gzip.join(self._deflate):
             member.source.part()
             joined = False
         if joined:
+            member.state = None
             self._members[member] = member.write
             self._order = None
         else:
@@ -71,15 +79,17 @@ class Broadcast:
         del self._members[member]
         self._order = None
         member.source.part()
+        if not member.source.at_end:
+            member.state = self._dialect.fork(self._state)
         if self._deflate is not None and member.gzip is not None:
             member.gzip.leave(self._deflate)
         self._close_if_empty()
 
-    def _open(self, lead: Source) -> None:
+    def _open(self, lead: Source, state: Any) -> None:
         loop = asyncio.get_running_loop()
-        self._lead = lead
+        self._lead, self._state = lead, state
         self._last_write = loop.time()
-        if self._encoder.heartbeat:
+        if self._dialect.heartbeat:
             self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
         lead.on_news(self._news)
 
@@ -89,7 +99,7 @@ class Broadcast:
                 self._heartbeat.cancel()
                 self._heartbeat = None
             self._lead.close()
-            self._lead = None
+            self._lead = self._state = None
 
     def _news(self) -> None:
         """Runs within the append that brings news: it must not raise into it."""
@@ -101,8 +111,10 @@ class Broadcast:
             found = lead.take(now)
             if found is None:
                 return
-            notice = isinstance(found, Notice)
-            body = self._encoder.notice(found) if notice else self._encoder.entries(found)
+            if isinstance(found, Notice):
+                body = self._dialect.notice(self._state, found)
+            else:
+                body = self._dialect.encode(self._state, found, merge=lead.mergeable)
         except Exception as error:
             for member in tuple(self._members):
                 member.fail(error)
@@ -134,7 +146,7 @@ class Broadcast:
         loop = asyncio.get_running_loop()
         due = self._last_write + self._heartbeat_seconds
         if due <= loop.time():
-            self._write(self._encoder.heartbeat, loop.time())
+            self._write(self._dialect.heartbeat, loop.time())
             due = self._last_write + self._heartbeat_seconds
         if self._members:
             self._heartbeat = loop.call_at(due, self._beat)
@@ -147,10 +159,10 @@ class Broadcasts:
         self._heartbeat_seconds = heartbeat_seconds
         self._held: WeakValueDictionary[Hashable, Broadcast] = WeakValueDictionary()
 
-    def of(self, key: Hashable, encoder: Encoder, *, compressed: bool) -> Broadcast:
-        """The one that all readers with this key share; their encoders give the same bytes."""
-        found = self._held.get((key, compressed))
+    def of(self, stream: str, dialect: Dialect[Any], *, compressed: bool) -> Broadcast:
+        """The one that all readers of the stream share that are told of it alike."""
+        key = (stream, dialect, compressed)
+        found = self._held.get(key)
         if found is None:
-            found = Broadcast(encoder, self._heartbeat_seconds, compressed=compressed)
-            self._held[key, compressed] = found
+            found = self._held[key] = Broadcast(dialect, self._heartbeat_seconds, compressed=compressed)
         return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tidegate.core.notices import Notice, Reconnect
+from tidegate.dialects.base import Dialect
 from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
-from tidegate.transports.source import Encoder, Source
+from tidegate.transports.source import Source
 from tidegate.transports.wire import Way
 
 STALLED_BEATS = 4
@@ -20,14 +22,15 @@ class Delivery:
 
     A pump writes once for all that one read brings. At the tail it joins the broadcast, where there is one, and is
     pumped again when it has to leave that. A connection that is `full` is left alone until it has drained; what it
-    has missed is then read from the log, merged.
+    has missed is then read from the log, to be merged. `state` is the dialect's, where the reader stands.
     """
 
     def __init__(
         self,
         wire: Way,
         source: Source,
-        encoder: Encoder,
+        dialect: Dialect[Any],
+        state: Any,
         gzip: Gzip | None,
         broadcast: Broadcast | None,
         *,
@@ -42,7 +45,8 @@ class Delivery:
         self._wire = wire
         self._broadcast = broadcast
         self._joined = False
-        self._encoder = encoder
+        self._dialect = dialect
+        self.state = state
         self.gzip = gzip
         self._heartbeat_seconds = heartbeat_seconds
         self._last_write = self._loop.time()
@@ -103,11 +107,12 @@ class Delivery:
             self._wait_for(source.deadline())
             self._join()
         elif isinstance(found, Notice):
-            self._write(self._encoder.notice(found), now)
+            self._write(self._dialect.notice(self.state, found), now)
             self._go_on(over=isinstance(found, Reconnect))
         else:
-            # Who is about to join a broadcast has its compressor then; a history needs none of its own.
-            self._write(self._encoder.entries(found), now, live=not source.more and self._broadcast is None)
+            body = self._dialect.encode(self.state, found, merge=source.mergeable)
+            # A reader that joins a broadcast uses its compressor; a history needs none of its own.
+            self._write(body, now, live=not source.more and self._broadcast is None)
             if source.at_end or source.more:
                 self._go_on(over=source.at_end)
             else:
@@ -118,7 +123,7 @@ class Delivery:
         if self.over.done() or self._wire.full or self._wire.check():
             return
         self._leave()
-        self._write(self._encoder.heartbeat, self._loop.time())
+        self._write(self._dialect.heartbeat, self._loop.time())
         self._pump()
 
     def _fail(self, error: Exception) -> None:
@@ -194,7 +199,7 @@ class Delivery:
                 return
             # A connection that is full has more than a heartbeat to send.
             if not self._wire.full:
-                self._write(self._encoder.heartbeat, now)
+                self._write(self._dialect.heartbeat, now)
             due = now + self._heartbeat_seconds
         self._heartbeat = self._loop.call_at(due, self._beat)
 

@@ -1,4 +1,4 @@
-"""What a transport needs of a reader, and of a dialect."""
+"""What a transport needs of a reader."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ class Source(Protocol):
     """One attachment to one stream.
 
     `left` is true once it is closed, `at_end` after the terminal event, `more` while the log may hold more than was
-    taken. A transport sets `behind` when its client does not keep up: what is taken next is merged.
+    taken, `mergeable` where what was taken last may be merged. A transport sets `behind` when its client does not keep
+    up: what is taken next is mergeable.
     """
 
     left: bool
     at_end: bool
     more: bool
     behind: bool
+    mergeable: bool
 
     def on_news(self, wake: Callable[[], None]) -> None:
         """Has this called whenever there may be something to take."""
@@ -52,14 +54,3 @@ class Source(Protocol):
     def close(self) -> None:
         """Detaches; harmless when repeated."""
         ...
-
-
-class Encoder(Protocol):
-    """One dialect's bytes for one reader. `heartbeat` is sent after so much silence."""
-
-    preamble: bytes
-    heartbeat: bytes
-
-    def entries(self, entries: Sequence[Entry]) -> bytes: ...
-
-    def notice(self, notice: Notice) -> bytes: ...

@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from starlette.types import Receive, Send
 
 from tidegate.core.notices import Notice, Reconnect
 from tidegate.core.sse import RESPONSE_HEADERS
+from tidegate.dialects.base import Dialect
 from tidegate.transports.broadcast import Broadcast
 from tidegate.transports.compression import Gzip
 from tidegate.transports.direct import Delivery
 from tidegate.transports.disconnect import close_when_gone
 from tidegate.transports.pieces import send_pieces
-from tidegate.transports.source import Encoder, Source
+from tidegate.transports.source import Source
 from tidegate.transports.wire import Way, Wire
 
 
 class Delivered(msgspec.Struct, kw_only=True):
-    """How one response is to be delivered: its headers, what goes first, and the limits.
+    """How one response is to be delivered: in which dialect, with which headers, what goes first, and the limits.
 
-    The readers of a broadcast, where there is one, are sent the same bytes. `pieces`, a long snapshot say, follow what
-    goes first.
+    `state` is the dialect's, where the reader stands. The readers of a broadcast, where there is one, are sent the same
+    bytes. `pieces`, a long snapshot say, follow what goes first.
     """
 
+    dialect: Dialect[Any]
+    state: Any
     headers: Sequence[tuple[bytes, bytes]]
     heartbeat_seconds: float
     buffer_bytes: int
@@ -37,20 +40,17 @@ class Delivered(msgspec.Struct, kw_only=True):
     pieces: AsyncGenerator[bytes] | None = None
 
 
-async def send_events(
-    receive: Receive, send: Send, wire: Wire | None, source: Source, encoder: Encoder, how: Delivered
-) -> None:
+async def send_events(receive: Receive, send: Send, wire: Wire | None, source: Source, how: Delivered) -> None:
     """Sends headers and preamble at once, then everything the reader yields until the stream's end; closes the reader.
 
     When the client leaves, the reader is closed and nothing more is sent.
     """
     encoding = [] if how.gzip is None else [(b"content-encoding", b"gzip")]
+    headers = [*RESPONSE_HEADERS, *how.dialect.headers, *how.headers, *encoding]
     try:
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [*RESPONSE_HEADERS, *how.headers, *encoding]}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         how.headers = ()
-        first = encoder.preamble + how.first
+        first = how.dialect.preamble + how.first
         if how.pieces is not None:
             pieces, how.pieces = how.pieces, None
             await send_pieces(receive, send, _begun(first, pieces, how.gzip), wire)
@@ -58,9 +58,9 @@ async def send_events(
             if wire is not None and wire.check():
                 return
         if wire is not None and wire.open:
-            await _write(wire, source, encoder, how, first)
+            await _write(wire, source, how, first)
         else:
-            await _send(receive, send, source, encoder, how, first)
+            await _send(receive, send, source, how, first)
         if not source.left:
             end = b"" if how.gzip is None else how.gzip.end()
             await send({"type": "http.response.body", "body": end, "more_body": False})
@@ -75,12 +75,21 @@ async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None)
             yield piece if gzip is None or not piece else gzip.write(piece, live=False)
 
 
-async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered, first: bytes) -> None:
+async def _write(wire: Wire, source: Source, how: Delivered, first: bytes) -> None:
     # pyright takes functions that stand in slots for methods.
     way = cast("Way", wire)
     delivery = Delivery(
-        way, source, encoder, how.gzip, how.broadcast, limit=how.buffer_bytes, heartbeat_seconds=how.heartbeat_seconds
+        way,
+        source,
+        how.dialect,
+        how.state,
+        how.gzip,
+        how.broadcast,
+        limit=how.buffer_bytes,
+        heartbeat_seconds=how.heartbeat_seconds,
     )
+    # From here on it is the delivery's, which lets go of it in a broadcast.
+    how.state = None
     try:
         delivery.begin(first)
         await delivery.over
@@ -90,7 +99,9 @@ async def _write(wire: Wire, source: Source, encoder: Encoder, how: Delivered, f
         delivery.stop()
 
 
-async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, how: Delivered, first: bytes) -> None:
+async def _send(receive: Receive, send: Send, source: Source, how: Delivered, first: bytes) -> None:
+    dialect, state = how.dialect, how.state
+
     async def send_body(body: bytes, *, live: bool = False) -> None:
         body = body if how.gzip is None or not body else how.gzip.write(body, live=live)
         await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -103,11 +114,11 @@ async def _send(receive: Receive, send: Send, source: Source, encoder: Encoder, 
         while not over and not source.left:
             found = await source.next(how.heartbeat_seconds)
             if isinstance(found, Notice):
-                await send_body(encoder.notice(found))
+                await send_body(dialect.notice(state, found))
             elif found:
-                await send_body(encoder.entries(found), live=not source.more)
+                await send_body(dialect.encode(state, found, merge=source.mergeable), live=not source.more)
             elif not source.left:
-                await send_body(encoder.heartbeat)
+                await send_body(dialect.heartbeat)
             over = source.at_end or isinstance(found, Reconnect)
     finally:
         departure.cancel()

@@ -107,7 +107,7 @@ class Lane:
 
     @staticmethod
     def frame(body: bytes) -> bytes:
-        """The body as it is: its encoder has made frames of it, the same for all readers."""
+        """The body as it is: its dialect has made frames of it, the same for all readers."""
         return body
 
     @property

@@ -1,0 +1,146 @@
+"""What one WebSocket follows: readers are attached, registered, delivered and closed, as `answering` does it for calls.
+
+A socket answers the call first and delivers then, many streams and topics at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.notices import CAPACITY, DRAINING, TOKEN_EXPIRED, Reconnect
+from tidegate.core.principal import Principal, Scope
+from tidegate.dialects.native_socket_events import SocketEvents
+from tidegate.errors import AlreadyAttached, TidegateError
+from tidegate.routes.socket_desk import Desk
+from tidegate.routes.socket_rights import covers
+from tidegate.streams.reader import Reader
+from tidegate.transports.attachment import Attachment, Key
+from tidegate.transports.socket import SocketClosed
+
+AGAIN_MS = 1000
+"""When to attach anew what broke: a store that could not read may be able to by then."""
+
+
+class Followed(NamedTuple):
+    """What a session follows, for as long as its caller has one of the scopes that are `enough`."""
+
+    attachment: Attachment
+    enough: frozenset[Scope]
+
+
+class Follows:
+    """The streams and topics that one session follows."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._service = desk.context.service
+        self._followed: dict[Key, Followed] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._followed
+
+    def check_free(self, key: Key) -> None:
+        """Raises `AlreadyAttached`."""
+        if key in self._followed:
+            raise AlreadyAttached(f"this connection follows {key[1][:128]!r} already")
+
+    def dialect(self, key: Key) -> SocketEvents:
+        """The dialect in which this session is told of it."""
+        return self._desk.context.socket_dialects.of(*key, self._desk.codec)
+
+    @contextmanager
+    def opened(self, key: Key, reader: Reader, enough: frozenset[Scope], batch: BatchPolicy) -> Generator[None]:
+        """Follows something from the end of the block on; the call that asks for it is answered within the block.
+
+        Whatever fails in the block closes the reader.
+        """
+        self._desk.connection.attach(key, reader)
+        try:
+            yield
+        except BaseException:
+            self._desk.connection.detach(key)
+            reader.close()
+            raise
+        attachment = Attachment(key, reader, self._ended)
+        self._followed[key] = Followed(attachment, enough)
+        self._deliver(attachment, batch)
+
+    def let_go(self, key: Key) -> None:
+        """Follows it no more."""
+        attachment, _ = self._followed.pop(key)
+        self._desk.connection.detach(key)
+        attachment.close()
+        attachment.source.close()
+
+    async def narrow(self, principal: Principal) -> list[Key]:
+        """Follows no more what these credentials, which have taken the place of wider ones, do not cover.
+
+        Returns what that was: its client would go on, and may come back by other credentials when it is told.
+        """
+        lost = [key for key in tuple(self._followed) if not await self._may_follow(principal, key)]
+        for key in lost:
+            self._withdraw(key)
+        return lost
+
+    async def tell(self, key: Key, reason: str) -> None:
+        """Asks the client to follow it anew. Raises `SocketClosed`."""
+        dialect = self.dialect(key)
+        await self._desk.socket.send(dialect.message(dialect.begin(), Reconnect(AGAIN_MS, reason)))
+
+    def close(self) -> None:
+        """Follows nothing any more."""
+        for attachment, _ in tuple(self._followed.values()):
+            attachment.close()
+            attachment.source.close()
+
+    async def _may_follow(self, principal: Principal, key: Key) -> bool:
+        followed = self._followed.get(key)
+        return followed is None or await covers(self._service, principal, key, followed.enough)
+
+    def _withdraw(self, key: Key) -> None:
+        if key not in self._followed:
+            return
+        reader = self._followed[key].attachment.source
+        if isinstance(reader, Reader):
+            self._service.audience.excuse(reader, TOKEN_EXPIRED)
+            reader.told = True
+        self.let_go(key)
+
+    def _deliver(self, attachment: Attachment, batch: BatchPolicy) -> None:
+        context, wire = self._desk.context, self._desk.wire
+        dialect = self.dialect(attachment.key)
+        if wire is None:
+            attachment.send(self._desk.socket, dialect, dialect.begin())
+            return
+        # Batches are each reader's own.
+        together = batch.max_tokens == 1
+        attachment.deliver(
+            wire,
+            dialect,
+            dialect.begin(),
+            context.broadcasts.of(attachment.key[1], dialect, compressed=False) if together else None,
+            buffer_bytes=context.buffer_bytes,
+            heartbeat_seconds=context.heartbeat_seconds,
+        )
+
+    def _ended(self, attachment: Attachment, error: BaseException | None) -> None:
+        key = attachment.key
+        followed = self._followed.get(key)
+        if followed is not None and followed.attachment is attachment:
+            del self._followed[key]
+            self._desk.connection.detach(key)
+        reader = attachment.source
+        if error is not None:
+            if not isinstance(error, TidegateError):
+                self._desk.failed(error)
+            self._desk.spawn(self._broken(key))
+        elif isinstance(reader, Reader) and reader.told and self._service.draining:
+            self._desk.connection.drain(DRAINING)
+
+    async def _broken(self, key: Key) -> None:
+        """Nothing more comes of it on this attachment: its client may attach anew, and is told then if it cannot."""
+        with suppress(SocketClosed):
+            await self.tell(key, CAPACITY)
