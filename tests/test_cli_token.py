@@ -1,43 +1,31 @@
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jwt
 import pytest
+from cli_kit import Run
 
-from tidegate.cli import main
 from tidegate.core.principal import Principal
 from tidegate.gate.tokens import Tokens
 
 SECRET = "correct horse battery staple, twice over"
 CONFIGURED = '[auth]\njwt_secret_env = "JWT_SECRET"\n'
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def tidegate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs `tidegate token` in a folder where it is configured: exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
+def token(tidegate: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `tidegate token` in this process, in a folder where it is configured."""
     monkeypatch.setenv("JWT_SECRET", SECRET)
     Path("tidegate.toml").write_text(CONFIGURED)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tidegate", "token", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capfd.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(tidegate, "token")
 
 
-def test_a_token_is_all_that_is_printed(tidegate: Run) -> None:
+def test_a_token_is_all_that_is_printed(token: Run) -> None:
     """It is accepted by a server with the same secret, for an hour, and may do what a key may."""
-    code, out, err = tidegate("--sub", "anna")
+    code, out, err = token("--sub", "anna")
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = Tokens(secret=SECRET.encode(), keys=None, issuer="", audience="").check(out.strip())
     assert isinstance(found, Principal)
@@ -46,11 +34,11 @@ def test_a_token_is_all_that_is_printed(tidegate: Run) -> None:
 
 
 @pytest.mark.parametrize(("ttl", "seconds"), [("30s", 30), ("15m", 900), ("1h", 3600), ("7d", 604800)])
-def test_the_configured_issuer_and_audience_are_in_it(tidegate: Run, ttl: str, seconds: int) -> None:
+def test_the_configured_issuer_and_audience_are_in_it(token: Run, ttl: str, seconds: int) -> None:
     """With the scopes and the duration that were asked for, from the file that was named."""
     Path("other.toml").write_text(CONFIGURED + 'issuer = "https://a"\naudience = "us"\n')
     arguments = ("--sub", "a b", "--scope", "publish", "--scope", "read", "--scope", "read", "--ttl", ttl)
-    _, out, _ = tidegate(*arguments, "--config", "other.toml")
+    _, out, _ = token(*arguments, "--config", "other.toml")
     claims = jwt.decode(out.strip(), SECRET, algorithms=["HS256"], issuer="https://a", audience="us")
     assert claims["exp"] - claims["iat"] == seconds
     assert (claims["sub"], claims["scope"]) == ("a b", "publish read")
@@ -68,13 +56,11 @@ def test_the_configured_issuer_and_audience_are_in_it(tidegate: Run, ttl: str, s
         ),
     ],
 )
-def test_without_a_secret(
-    tidegate: Run, monkeypatch: pytest.MonkeyPatch, config: str, secret: str, message: str
-) -> None:
+def test_without_a_secret(token: Run, monkeypatch: pytest.MonkeyPatch, config: str, secret: str, message: str) -> None:
     """One line that says what is missing, and exit code 2."""
     Path("tidegate.toml").write_text(config)
     monkeypatch.setenv("JWT_SECRET", secret)
-    code, out, err = tidegate("--sub", "anna")
+    code, out, err = token("--sub", "anna")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"tidegate: {message}")
 
@@ -91,8 +77,8 @@ def test_without_a_secret(
         (("--sub", "a", "--ttl", "1h30m"), "'1h30m' is no duration"),
     ],
 )
-def test_wrong_usage(tidegate: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_usage(token: Run, arguments: tuple[str, ...], message: str) -> None:
     """Nothing is minted that nobody could use."""
-    code, out, err = tidegate(*arguments)
+    code, out, err = token(*arguments)
     assert (code, out) == (2, "")
     assert message in err

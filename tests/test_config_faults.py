@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-
-from tidegate.cli import main
+from cli_kit import Run
 
 FAST = '[[models]]\nname = "fast"\nprovider = "replay"\n'
 OPENAI = '[[models]]\nname = "o"\nprovider = "openai"\n'
@@ -18,13 +17,12 @@ LLAMA = '[[models]]\nname = "l"\nprovider = "llama"\n'
 PYTHON = '[[models]]\nname = "p"\nprovider = "python"\n'
 CANARY = "canary-hunter2"
 
-Run = Callable[..., tuple[int, str]]
+Serve = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def serve(tidegate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Runs `tidegate serve` in this process, in a folder with this `tidegate.toml`: exit code and errors."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     # The command puts the user's folder before the others.
     monkeypatch.setattr(sys, "path", sys.path[:])
@@ -33,12 +31,9 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         Path("tidegate.toml").write_text(text)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["tidegate", "serve", *flags])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capfd.readouterr()
-        assert captured.out == ""
-        return int(caught.value.code or 0), captured.err
+        code, out, err = tidegate("serve", *flags)
+        assert out == ""
+        return code, err
 
     return run
 
@@ -93,7 +88,7 @@ def assert_named(outcome: tuple[int, str], key: str, source: str, problem: str) 
         ),
     ],
 )
-def test_what_shows_only_in_use_is_named_like_the_rest(serve: Run, text: str, key: str, problem: str) -> None:
+def test_what_shows_only_in_use_is_named_like_the_rest(serve: Serve, text: str, key: str, problem: str) -> None:
     """Key, value and file, exit code 2, and no secret: as for what is plainly wrong."""
     outcome = serve(text, "--port", "0", environ={"BLANK": " \n", "BROKEN": f"{CANARY}\nx"})
     assert_named(outcome, key, "tidegate.toml", problem)
@@ -115,7 +110,7 @@ def test_what_shows_only_in_use_is_named_like_the_rest(serve: Run, text: str, ke
         ("store.ca_file", "/etc/hostname", "leave it out"),
     ],
 )
-def test_what_the_environment_sets_is_named_with_its_variable(serve: Run, key: str, value: str, problem: str) -> None:
+def test_what_the_environment_sets_is_named_with_its_variable(serve: Serve, key: str, value: str, problem: str) -> None:
     """Whether it is unfit, or not in this version, where going on without it would be unsafe."""
     variable = "TIDEGATE_" + key.upper().replace(".", "__")
     code, err = serve(FAST, "--port", "0", "--insecure-no-auth", environ={variable: value})
@@ -142,7 +137,7 @@ def test_what_the_environment_sets_is_named_with_its_variable(serve: Run, key: s
         (("--host", "\udcff", "--insecure-no-auth"), r"server.host = '\udcff' (--host)", "expected text in UTF-8"),
     ],
 )
-def test_what_a_flag_sets_is_named_with_the_flag(serve: Run, flags: tuple[str, ...], key: str, problem: str) -> None:
+def test_what_a_flag_sets_is_named_with_the_flag(serve: Serve, flags: tuple[str, ...], key: str, problem: str) -> None:
     """The file is not blamed for it."""
     code, err = serve("", "--port", "0", *flags)
     assert (code, err.count("\n")) == (2, 1)
@@ -157,20 +152,20 @@ def taken() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def test_a_port_in_use_is_named_with_where_it_stands(serve: Run, taken: int) -> None:
+def test_a_port_in_use_is_named_with_where_it_stands(serve: Serve, taken: int) -> None:
     """Exit code 1: it would be right for one server, so it is not wrong configuration."""
     code, err = serve(f"{FAST}[server]\nport = {taken}")
     assert code == 1
     assert err.startswith(f"tidegate: server.port = {taken} (tidegate.toml): port {taken} on 127.0.0.1 is in use: ")
 
 
-def test_a_mistyped_model_is_told_before_the_port_and_the_store_are(serve: Run, taken: int) -> None:
+def test_a_mistyped_model_is_told_before_the_port_and_the_store_are(serve: Serve, taken: int) -> None:
     """Whoever starts a second server with a typing error learns of that first."""
     _, err = serve("", "--port", str(taken), "--store", "sqlite:////no/x.db", "--model", "/nope.gguf")
     assert "/nope.gguf" in err
 
 
-def test_a_module_that_cannot_be_imported_is_named_with_its_error(serve: Run) -> None:
+def test_a_module_that_cannot_be_imported_is_named_with_its_error(serve: Serve) -> None:
     """The words of its exception come along, on the same line and without control characters."""
     Path("broken_module.py").write_text(r'raise ValueError("first\x1b[31m\nsecond")')
     code, err = serve(f'{PYTHON}target = "broken_module:x"', "--port", "0")
@@ -224,7 +219,7 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_error(serve: Run) ->
         ),
     ],
 )
-def test_what_no_setting_can_be_is_one_line(serve: Run, text: str, begins: str) -> None:
+def test_what_no_setting_can_be_is_one_line(serve: Serve, text: str, begins: str) -> None:
     """Structures, sizes and kinds that a parser stumbles over are no tracebacks."""
     code, err = serve(text, "--port", "0")
     assert err.startswith(f"tidegate: {begins}"), err
@@ -243,7 +238,7 @@ def test_what_no_setting_can_be_is_one_line(serve: Run, text: str, begins: str) 
         ("TIDEGATE_SERVER__HOST", "", "length >= 1"),
     ],
 )
-def test_variables_that_no_setting_can_be_are_one_line(serve: Run, name: str, value: str, said: str) -> None:
+def test_variables_that_no_setting_can_be_are_one_line(serve: Serve, name: str, value: str, said: str) -> None:
     """Bytes that are not UTF-8, nesting without end, and indices of any length are errors that name the variable."""
     code, err = serve(FAST, environ={name: value})
     assert (code, err.count("\n")) == (2, 1)

@@ -22,6 +22,18 @@ RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 MAX_SOURCE_LINES = 500
 MAX_RECORD_LINES = 40
 
+MAY_SLEEP = {
+    "chaos/": "a seed's plan says when its clients and faults act",
+    "contract/provider_cases.py": "models that speak at a pace",
+    "e2e/budget_kit.py": "callers at a pace, in another process",
+    "e2e/test_rate_limits.py": "callers that keep to the times they are told",
+    "eventually_kit.py": "waits for facts",
+    "pause_kit.py": "stops the process, as the machine may",
+    "providers/test_openai.py": "measures how late the loop is",
+    "transports/test_http_protocol.py": "a client that drips",
+}
+"""Files that let time pass, and what for."""
+
 DRAWN = re.compile(
     r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+) +(?P<code>[a-z_]+) +"
     r"(?P<status>\d{3}|the upstream's own|never answered: exit code [12])(?P<retryable> +yes)?$",
@@ -163,6 +175,29 @@ def test_test_files_have_names_of_their_own() -> None:
     """No two test modules share a name, since pytest imports them by it."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def sleeps(path: Path) -> bool:
+    """Whether it lets time pass; a turn of the loop, `sleep(0)`, takes none."""
+    for node in ast.walk(ast.parse(read(path))):
+        match node:
+            case ast.Call(args=[ast.Constant(value=0)]):
+                pass
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="asyncio" | "time" | "anyio"), attr="sleep")):
+                return True
+            case ast.ImportFrom(names=names) if any(each.name == "sleep" for each in names):
+                return True
+            case _:
+                pass
+    return False
+
+
+def test_tests_wait_for_facts() -> None:
+    """No test sleeps without a reason: a fixed time is too short on a slow machine, and too long on all others."""
+    tests = ROOT / "tests"
+    sleeping = [path.relative_to(tests).as_posix() for path in sorted(tests.rglob("*.py")) if sleeps(path)]
+    assert [name for name in sleeping if not name.startswith(tuple(MAY_SLEEP))] == []
+    assert [prefix for prefix in MAY_SLEEP if not any(name.startswith(prefix) for name in sleeping)] == []
 
 
 def _normal(name: str) -> str:

@@ -9,15 +9,12 @@ import pty
 import re
 import socket
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from cli_kit import Outcome, Run
 from scripted_kit import Scripted, head
 
-from tidegate.cli import main
 from tidegate.testing.process import TIDEGATE
 
 END = b'event: completed\ndata: {"finish_reason":"stop"}\n\n'
@@ -25,27 +22,13 @@ EVIL = "\x1b]0;t\x07\r\x08\x9b\x7f\u202e\u2066\u2028"
 SHOWN = r"\x1b]0;t\x07\r\x08\x9b\x7f\u202e\u2066\u2028"
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture
-def tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def tail(tidegate: Run) -> Run:
     """Runs `tidegate tail` in this process, against a server that answers so."""
-    monkeypatch.chdir(tmp_path)
 
     def run(answer: bytes, name: str = "gen_1") -> Outcome:
         with Scripted(answer) as server:
-            monkeypatch.setattr(sys, "argv", ["tidegate", "tail", name, "--url", server.url])
-            with pytest.raises(SystemExit) as caught:
-                main()
-        captured = capfd.readouterr()
-        return Outcome(int(caught.value.code or 0), captured.out, captured.err)
+            return tidegate("tail", name, "--url", server.url)
 
     return run
 
@@ -154,18 +137,14 @@ def test_events_are_read_patiently(tail: Run, answer: bytes, out: str, code: int
     assert "Traceback" not in outcome.err
 
 
-def test_an_id_of_any_characters_is_sent_back(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_id_of_any_characters_is_sent_back(tidegate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that gives such ids gets them back as UTF-8, and no error of the HTTP library."""
     first = head() + 'retry: 0\nid: 位置-1\nevent: delta\ndata: {"text":"a"}\n\n'.encode()
     with Scripted(first, head() + END) as server:
-        monkeypatch.setattr(sys, "argv", ["tidegate", "tail", "gen_1", "--url", server.url])
         monkeypatch.setattr("tidegate.client.tail.time.sleep", lambda seconds: None)
-        with pytest.raises(SystemExit):
-            main()
+        outcome = tidegate("tail", "gen_1", "--url", server.url)
     assert "last-event-id: 位置-1\r\n" in server.requests[1].lower()
-    assert capfd.readouterr().out == "a\n"
+    assert outcome.out == "a\n"
 
 
 def test_a_server_that_is_away_is_told_once_in_words(tmp_path: Path) -> None:
@@ -189,27 +168,22 @@ def test_a_server_that_is_away_is_told_once_in_words(tmp_path: Path) -> None:
     ]
 
 
-def test_an_address_elsewhere_says_how_to_write_it(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_address_elsewhere_says_how_to_write_it(tidegate: Run) -> None:
     """Whether its key travels in clear is for the user to say."""
-    monkeypatch.setattr(sys, "argv", ["tidegate", "tail", "gen_1", "--url", "tide.example:8000"])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    assert capfd.readouterr().err.startswith("tidegate: --url tide.example:8000: expected http://HOST:PORT or https://")
+    outcome = tidegate("tail", "gen_1", "--url", "tide.example:8000")
+    assert outcome.code == 2
+    assert outcome.err.startswith("tidegate: --url tide.example:8000: expected http://HOST:PORT or https://")
 
 
 @pytest.mark.parametrize("variable", ["UPSTREAM_API_KEY", "TIDEGATE_API_KEY"])
 def test_a_key_that_cannot_be_sent_names_its_variable(
-    variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tidegate: Run, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not its value: exit code 2, in one line."""
     monkeypatch.setenv(variable, "hunter2\u201d")
     place = ["--upstream", "http://127.0.0.1:9"] if variable == "UPSTREAM_API_KEY" else ["gen_1"]
-    monkeypatch.setattr(sys, "argv", ["tidegate", "serve" if "--upstream" in place else "tail", *place])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    err = capfd.readouterr().err
+    code, _, err = tidegate("serve" if "--upstream" in place else "tail", *place)
+    assert code == 2
     assert err.startswith(f"tidegate: the key in {variable} cannot stand in a header")
     assert "hunter2" not in err
     assert err.count("\n") == 1

@@ -12,13 +12,12 @@ from importlib import import_module
 from secrets import randbits
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings, sqlite_path
+from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
@@ -52,9 +51,10 @@ from tidegate.routes.call import Context
 from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
-from tidegate.stores import STORES
+from tidegate.stores import STORES, traits_of
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.traits import Options
 from tidegate.streams.attempts import Attempts, Candidate
 from tidegate.streams.models import Model
 from tidegate.streams.observed_store import ObservedStore
@@ -246,30 +246,28 @@ def _elapsed() -> float:
 
 def _store(settings: Settings, now: Callable[[], float]) -> Store:
     """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
+    url, problem = settings.store.url, None
+    traits = traits_of(url)
+    if traits is None:
+        problem = f"this version has no store {url.partition(':')[0]}://, only {', '.join(STORES)}"
+    elif url:
+        problem = traits.problem(url)
+    if traits is None or problem is not None:
+        raise ConfigError(f"store.url: {problem}")
+    return traits.open(url, _options(settings, now))
+
+
+def _options(settings: Settings, now: Callable[[], float]) -> Options:
     store, limits = settings.store, settings.limits
-    scheme = urlsplit(store.url).scheme or "memory"
-    if scheme not in STORES:
-        raise ConfigError(f"store.url: this version has no store {scheme}://, only {', '.join(STORES)}")
-    common: dict[str, Any] = {
-        "max_generation_bytes": limits.max_generation_bytes,
-        "topic_history": store.topic_history,
-        "now": now,
-        **_bounds(settings),
-    }
-    if scheme == "memory":
-        return _load(STORES[scheme])(**common)
-    try:
-        path = sqlite_path(store.url)
-    except ValueError as error:
-        raise ConfigError(f"store.url: {error}") from None
-    return _load(STORES[scheme])(path, synchronous=store.synchronous, **common)
-
-
-def _bounds(settings: Settings) -> dict[str, int]:
-    """What the store may keep, where that is set: each has a default that suits it."""
-    total, each = settings.store.max_bytes, settings.limits.max_stored_bytes_per_principal
-    set_each = each != LimitSettings().max_stored_bytes_per_principal
-    return ({"max_stored_bytes": total} if total else {}) | ({"max_stored_bytes_each": each} if set_each else {})
+    each = limits.max_stored_bytes_per_principal
+    return Options(
+        max_generation_bytes=limits.max_generation_bytes,
+        topic_history=store.topic_history,
+        max_stored_bytes=store.max_bytes,
+        max_stored_bytes_each=each if each != LimitSettings().max_stored_bytes_per_principal else 0,
+        synchronous=store.synchronous,
+        now=now,
+    )
 
 
 def _model(model: ModelSettings, observer: Observer) -> Model:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.core.events import Completed, GenerationRequest, Message, Usage
 from tidegate.core.url import host_and_port
@@ -245,8 +246,11 @@ async def llama(*requests: GenerationRequest) -> AsyncIterator[Subject]:
 
         async def stopped() -> None:
             process = await provider.supervisor.running()
-            while await process.busy():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+
+            async def idle() -> bool:
+                return not await process.busy()
+
+            await eventually(idle)
 
         yield Subject(provider, requests, stopped=stopped)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from eventually_kit import eventually
 from provider_cases import CASES, Case
 
 from tidegate.core.events import Completed, GenerationRequest
@@ -94,9 +95,8 @@ async def test_stream_that_ended_takes_nothing_more(case: Case) -> None:
         task = await under_way(subject.provider, subject.requests[0], sink)
         sink.end()
         kept = list(sink.events)
+        await eventually(lambda: sink.dropped or task.done(), within=PATIENCE)
         async with asyncio.timeout(PATIENCE):
-            while not sink.dropped and not task.done():  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
             task.cancel()
             await asyncio.wait([task])
         assert task.cancelled() or task.exception() is None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from clock_kit import Clock
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Cancelled, Completed, Delta, Event, GenerationRequest, Message, Started, Usage
@@ -37,14 +38,6 @@ MAX_BYTES = 2000
 END = Completed("stop", Usage(1, 1, 2))
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def memory(clock: Clock, _: Path) -> Store:
     return MemoryStore(max_generation_bytes=MAX_BYTES, now=clock)
 
@@ -55,7 +48,7 @@ def sqlite(clock: Clock, folder: Path) -> Store:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 def observed(clock: Clock, folder: Path) -> Store:
@@ -531,7 +524,7 @@ async def test_no_look_in_between_brings_a_revoked_share_back(store: Store) -> N
 
 async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None:
     """After a restart a link that was sent still works, and one that was revoked still does not."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await opened(store, "gen_1")
     await opened(store, "gen_2")
@@ -549,7 +542,7 @@ async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None
 
 async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(store: Store) -> None:
     """Streams without an end are answered at the next `open`, whole, and go on from their tail in a new epoch."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await appended(store, [END], await opened(store, "gen_over"), 1)
     request = GenerationRequest(model="m", messages=(Message(role="user", content="hi"),), temperature=0.5)
@@ -575,7 +568,7 @@ async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(s
 
 async def test_nothing_is_taken_after_the_close(store: Store) -> None:
     """What comes too late is refused, not lost."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     fence = await opened(store)
     queued = store.append([Delta("a")], fence=fence, expected=1)
@@ -599,9 +592,9 @@ async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:
     await appended(store, [END], fence, 1)
     left = GenerationRequest(model="m", messages=messages[1:])
     assert (await store.look("gen_1")).record.request == left
-    if store.durable:
+    if store.outlives_process:
         await store.close()
-        again = sqlite(Clock(), tmp_path)
+        again = sqlite(Clock(1000.0), tmp_path)
         await again.open()
         assert ((await again.look("gen_1")).record).request == left
         await again.close()

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+from clock_kit import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,14 +31,6 @@ ROOM = topic_id("room")
 HISTORY = 5
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def memory(clock: Clock, _: Path) -> Store:
     return MemoryStore(max_generation_bytes=1000, topic_history=HISTORY, now=clock)
 
@@ -51,7 +44,7 @@ MAKERS: list[Callable[[Clock, Path], Store]] = [memory, sqlite]
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture(params=MAKERS)
@@ -88,7 +81,7 @@ def data_of(entries: Sequence[Entry] | Gap) -> list[object]:
 
 
 async def restarted(store: Store) -> None:
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await store.close()
     assert list(await store.open()) == []
@@ -391,7 +384,7 @@ async def test_a_topic_nobody_has_published_to_leaves_nothing_behind(store: Stor
 
 async def test_nothing_is_published_after_the_close(store: Store) -> None:
     """What came before it is there at the next open, what comes too late is refused; whoever waits is woken."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await store.open_topic(ROOM)
     woken: list[int] = []
@@ -457,7 +450,7 @@ class Both:
         self.under_way.clear()
 
     async def restart(self) -> None:
-        if self.store.durable:
+        if self.store.outlives_process:
             await self.store.close()
             await self.store.open()
 
@@ -500,7 +493,7 @@ def test_a_topic_is_its_last_events(
     """Any publishing, waiting or not, to any topics, with any keys and restarts, comes to what the model says."""
 
     async def run() -> None:
-        both = Both(make(Clock(), tmp_path_factory.mktemp("topics")))
+        both = Both(make(Clock(1000.0), tmp_path_factory.mktemp("topics")))
         await both.store.open()
         for name, claim, state, then in steps:
             await both.publish(name, claim, state=state)

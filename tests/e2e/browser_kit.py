@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -19,6 +19,9 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
+PATIENCE_MS = 15_000
+"""How long a page may take for anything, on a machine that has much else to do."""
+
 UNREACHABLE = re.compile(r"^Failed to load resource: net::ERR_")
 
 
@@ -29,6 +32,7 @@ def refused(status: int, reason: str) -> str:
 
 @contextmanager
 def launched() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield chromium
@@ -43,7 +47,7 @@ def visitor(browser: Browser, complaints: Sequence[str], *, permissions: Sequenc
     content security policy.
     """
     context = browser.new_context(viewport={"width": 1000, "height": 700}, permissions=list(permissions))
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type in ("error", "warning") else None)

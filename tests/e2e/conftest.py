@@ -6,10 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tidegate.testing.process import running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -30,3 +34,18 @@ def server(tmp_path: Path) -> Iterator[Callable[[str], str]]:
             return process.url
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Playwright takes its time, and most tests have no page.
+    from browser_kit import launched
+
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the consoles of pages may hold at the end of the test, besides connections that failed."""
+    return []

@@ -8,8 +8,6 @@ import json
 import os
 import socket
 import struct
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +87,6 @@ def post(path: str, body: object) -> bytes:
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: "
     return f"{head}{len(content)}\r\n\r\n".encode() + content
-
-
-async def becomes(truth: Callable[[], Awaitable[bool]], *, within: float) -> float:
-    """How many seconds it takes until something is true. Raises `TimeoutError`."""
-    began = time.monotonic()
-    async with asyncio.timeout(within):
-        while not await truth():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    return time.monotonic() - began
 
 
 def resident_bytes(pid: int) -> int:

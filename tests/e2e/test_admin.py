@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 from api_kit import Answer, call, fetch
+from eventually_kit import eventually
 
 from tidegate import Tidegate
 from tidegate.config import LimitSettings, Settings
@@ -61,12 +62,6 @@ async def seen(url: str, query: str = "") -> list[dict[str, Any]]:
     status, _, answer = await fetch(f"{url}/v1/admin/connections{query}")
     assert status == 200
     return answer["data"]
-
-
-async def eventually(truth: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not truth():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 async def read_until(answer: Answer, text: bytes) -> None:
@@ -158,9 +153,11 @@ async def test_a_reader_that_takes_nothing_lags() -> None:
             await eventually(lambda: len(app.registry) == 1)
             for _ in range(400):
                 tap.pieces.put_nowait("x" * 50_000)
-            async with asyncio.timeout(20):
-                while not (await seen(url))[0]["streams"][0]["lag"]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+
+            async def lags() -> bool:
+                return (await seen(url))[0]["streams"][0]["lag"] > 0
+
+            await eventually(lags, within=20)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/streams"])

@@ -12,7 +12,8 @@ from typing import Any
 import attack_kit
 import pytest
 from api_kit import call
-from lost_kit import are_left, becomes, port_of
+from eventually_kit import eventually
+from lost_kit import are_left, port_of
 from socket_kit import socket as websocket
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +63,7 @@ async def test_who_does_everything_wrong_harms_nobody_else(server: Callable[[str
     delays: list[float] = []
     async with websocket(url) as publisher, asyncio.TaskGroup() as tasks:
         readings = [tasks.create_task(followed(url, read, delays)) for read in (by_socket, by_sse) * 5]
-        await becomes(lambda: are_left(url, 11), within=10)
+        await eventually(lambda: are_left(url, 11), within=10)
         attack = await asyncio.create_subprocess_exec(
             sys.executable,
             attack_kit.__file__,

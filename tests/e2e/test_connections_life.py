@@ -14,9 +14,9 @@ import pytest
 import ws_kit
 from api_kit import call, fetch
 from chaos.proxy import Line
+from eventually_kit import eventually
 from lost_kit import (
     are_left,
-    becomes,
     connected,
     deafen,
     descriptors,
@@ -108,7 +108,7 @@ async def test_a_silent_socket_is_probed_and_closed(server: Serve) -> None:
     assert len(said) > 2
     assert PROBED < time.monotonic() - began < PROBED + MARGIN
     client.close()
-    await becomes(lambda: are_left(url, 0), within=MARGIN)
+    await eventually(lambda: are_left(url, 0), within=MARGIN)
 
 
 async def test_a_socket_whose_line_goes_silent_is_closed_on_time(server: Serve) -> None:
@@ -117,9 +117,9 @@ async def test_a_socket_whose_line_goes_silent_is_closed_on_time(server: Serve) 
     async with line_to(url) as line, websocket(url) as neighbour, websocket(line.url) as client:
         await client.call("subscribe", topic="room")
         await neighbour.call("subscribe", topic="room")
-        await becomes(lambda: are_left(url, 2), within=5)
+        await eventually(lambda: are_left(url, 2), within=5)
         assert line.vanish() == 1
-        assert await becomes(lambda: are_left(url, 1), within=10) < PROBED + MARGIN
+        assert await eventually(lambda: are_left(url, 1), within=10) < PROBED + MARGIN
         assert len((await neighbour.call("presence", topic="room"))["present"]) == 1
         assert (await present(url))[0]["connections"] == 1
 
@@ -132,7 +132,7 @@ async def test_a_reader_whose_line_goes_silent_is_let_go(server: Serve) -> None:
         assert line.vanish() == 1
         for _ in range(16):
             await publish(url, "x" * 1_000_000)
-        assert await becomes(lambda: are_left(url, 0), within=20) < STALLED + MARGIN
+        assert await eventually(lambda: are_left(url, 0), within=20) < STALLED + MARGIN
         assert await present(url) == []
 
 
@@ -149,10 +149,10 @@ async def test_a_reader_on_a_lost_path_is_let_go(server: Serve, request_: bytes,
     """Where nothing is acknowledged any more, it is gone after four heartbeats, long before the kernel gives up."""
     url = server(config(more="ws_ping_seconds = 0.2"))
     with await asyncio.to_thread(connected, port_of(url), request_, until) as sock:
-        await becomes(lambda: are_left(url, 1), within=5)
+        await eventually(lambda: are_left(url, 1), within=5)
         deafen(sock)
-        assert await becomes(lambda: are_left(url, 0), within=20) < BEAT + STALLED + MARGIN
-        await becomes(lambda: none_runs(url), within=1 + MARGIN)
+        assert await eventually(lambda: are_left(url, 0), within=20) < BEAT + STALLED + MARGIN
+        await eventually(lambda: none_runs(url), within=1 + MARGIN)
         assert await present(url) == []
 
 
@@ -162,11 +162,11 @@ async def test_who_waits_for_a_whole_answer_on_a_lost_path_cancels_it(server: Se
     request = post("/v1/streams", {"model": "slow", "prompt": "x"})
     with socket.create_connection(("127.0.0.1", port_of(url))) as sock:
         sock.sendall(request)
-        await becomes(lambda: are_left(url, 1), within=5)
+        await eventually(lambda: are_left(url, 1), within=5)
         deafen(sock)
         # The kernel asks after whole seconds, and once more before it is sure.
-        assert await becomes(lambda: are_left(url, 0), within=20) < STALLED + 1 + MARGIN
-        await becomes(lambda: none_runs(url), within=1 + MARGIN)
+        assert await eventually(lambda: are_left(url, 0), within=20) < STALLED + 1 + MARGIN
+        await eventually(lambda: none_runs(url), within=1 + MARGIN)
 
 
 async def test_who_asks_and_never_reads_is_let_go(server: Serve) -> None:
@@ -179,15 +179,15 @@ async def test_who_asks_and_never_reads_is_let_go(server: Serve) -> None:
             while True:
                 await asyncio.to_thread(sock.sendall, asked)
         # While the client's window is closed, the kernel asks after 0.2, 0.4, 0.8, 1.6 s: it may find out at 3.0 s.
-        assert await becomes(lambda: are_left(url, 0), within=20) < 3 * STALLED + MARGIN
+        assert await eventually(lambda: are_left(url, 0), within=20) < 3 * STALLED + MARGIN
 
 
 async def test_who_leaves_with_a_request_waiting_is_noticed(server: Serve) -> None:
     """A request that waits behind a stream for its turn does not hide that the client has left."""
     url = server(config(heartbeat=60))
     with await asyncio.to_thread(connected, port_of(url), EVENTS + EVENTS, b"event: subscribed"):
-        await becomes(lambda: are_left(url, 1), within=5)
-    await becomes(lambda: are_left(url, 0), within=5)
+        await eventually(lambda: are_left(url, 1), within=5)
+    await eventually(lambda: are_left(url, 0), within=5)
 
 
 # Who comes and goes
@@ -207,7 +207,7 @@ async def test_ten_thousand_that_break_off_leave_nothing(tmp_path: Path) -> None
         assert grown < MOST_GROWTH, f"{grown} bytes more after {VANISHING} that broke off"
         assert took < 30
         assert await present(url) == []
-        await becomes(lambda: asyncio.sleep(0, descriptors(pid) <= files), within=10)
+        await eventually(lambda: descriptors(pid) <= files, within=10)
         assert await seats(url, MOST_READERS + 1) == MOST_READERS
         assert "Traceback" not in process.stderr()
 
@@ -242,7 +242,7 @@ async def break_off(url: str, phases: list[tuple[bytes, bytes]], total: int) -> 
     for first in range(0, total, TOGETHER):
         numbers = range(first, first + TOGETHER)
         await asyncio.gather(*(broken_off(url, *phases[n % len(phases)], reset=bool(n & 16)) for n in numbers))
-        await becomes(lambda: are_left(url, 0), within=10)
+        await eventually(lambda: are_left(url, 0), within=10)
 
 
 async def broken_off(url: str, sent: bytes, until: bytes, *, reset: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from api_kit import call, fetch
 from browser_kit import ARGUMENTS
+from eventually_kit import eventually
 from playwright.sync_api import sync_playwright
 from restart_kit import Restartable
 
@@ -18,13 +19,15 @@ from tidegate.testing.process import TIDEGATE
 
 pytestmark = pytest.mark.anyio
 
-CONFIG = """
+KEPT = """
 [limits]
 requests_per_minute = 0
 
 [store]
 url = "sqlite:///logs.db"
 lease_seconds = 1
+"""
+PLAYED = f"""{KEPT}
 [[models]]
 name = "replay"
 provider = "replay"
@@ -36,6 +39,8 @@ provider = "replay"
 tokens = 120
 rate = 60
 can_continue = true
+"""
+REAL = f"""{KEPT}
 [[models]]
 name = "smollm2"
 provider = "llama"
@@ -53,7 +58,7 @@ LISTEN = """([stream]) => {
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Restartable]:
-    with Restartable(tmp_path, CONFIG) as server:
+    with Restartable(tmp_path, PLAYED) as server:
         yield server
 
 
@@ -71,10 +76,14 @@ async def started(server: Restartable, model: str, **more: object) -> str:
 
 async def text_so_far(server: Restartable, stream: str, pieces: int) -> str:
     """Once the log has so many pieces."""
-    offset, snapshot = 0, {}
-    while offset <= pieces:
+    snapshot: dict[str, str] = {}
+
+    async def has_them() -> bool:
+        nonlocal snapshot
         _, _, snapshot = await fetch(f"{server.url}/v1/streams/{stream}")
-        offset = int(snapshot["cursor"].split("-")[1])
+        return int(snapshot["cursor"].split("-")[1]) > pieces
+
+    await eventually(has_them, within=30)
     return snapshot["text"]
 
 
@@ -118,17 +127,18 @@ async def test_an_answer_that_can_be_carried_on_has_no_seam(server: Restartable)
     assert await whole(server, stream) == expected
 
 
-async def test_a_real_model_carries_its_text_on(server: Restartable) -> None:
+async def test_a_real_model_carries_its_text_on(tmp_path: Path) -> None:
     """The final text begins with what the log had, no word is said twice at the seam, and the limit is the whole's."""
-    stream = await started(server, "smollm2", temperature=0, max_tokens=40)
-    before = await text_so_far(server, stream, 9)
-    server.restart()
-    after = await whole(server, stream)
+    with Restartable(tmp_path, REAL) as server:
+        stream = await started(server, "smollm2", temperature=0, max_tokens=40)
+        before = await text_so_far(server, stream, 9)
+        server.restart()
+        after = await whole(server, stream)
+        _, _, snapshot = await fetch(f"{server.url}/v1/streams/{stream}")
     assert after.startswith(before)
     last, following = before.split()[-1], after[len(before) :].split()
     assert following
     assert last not in following[:1]
-    _, _, snapshot = await fetch(f"{server.url}/v1/streams/{stream}")
     assert snapshot["usage"]["completion_tokens"] <= 41
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from api_kit import Answer, call, fetch
+from eventually_kit import eventually
 
 from tidegate import Tidegate
 from tidegate.config import DeliverySettings, Settings
@@ -214,7 +215,5 @@ async def test_readers_that_vanish_leave_nothing_behind(wire: bool) -> None:
         for _ in range(100):
             async with call(f"{url}{headers['location']}/events") as answer:
                 await anext(answer.chunks())
-        async with asyncio.timeout(5):
-            while app.service.audience.readers:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await eventually(lambda: not app.service.audience.readers)
         await app.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from api_kit import fetch
+from eventually_kit import eventually
 from socket_kit import CallFailed
 from socket_kit import socket as websocket
 
@@ -101,7 +102,7 @@ async def broken(request: GenerationRequest) -> AsyncIterator[str]:
 
 async def slow(_: GenerationRequest) -> AsyncIterator[str]:
     yield "a"
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 @pytest.mark.usefixtures("without_collector")
@@ -134,7 +135,6 @@ async def test_nothing_of_a_call_waits_for_the_collector(ask: Ask) -> None:
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(TIMES):
             await ask(url)
-        async with asyncio.timeout(10):
-            while tracemalloc.get_traced_memory()[0] - before > len(TEXT):  # noqa: ASYNC110 - tasks have to end
-                await asyncio.sleep(0.01)
+        # Tasks have to end.
+        await eventually(lambda: tracemalloc.get_traced_memory()[0] - before <= len(TEXT))
     await app.close()

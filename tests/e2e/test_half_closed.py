@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from api_kit import fetch
+from half_close_kit import all_of
 
 from tidegate import Tidegate
 from tidegate.config import Settings
@@ -76,14 +77,6 @@ async def connected(url: str) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
     client.setblocking(False)
     return client
-
-
-async def all_of(client: socket.socket) -> bytes:
-    loop, found = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(DEADLINE):
-        while piece := await loop.sock_recv(client, 65536):
-            found += piece
-    return found
 
 
 def text_of(answer: bytes) -> str:

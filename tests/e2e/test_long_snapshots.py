@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
 from api_kit import call, fetch
+from eventually_kit import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -53,9 +53,11 @@ async def test_long_snapshots_that_nobody_reads_are_readers(server: Callable[[st
         base = stream.rpartition("/v1/")[0]
         short = {"model": "long", "prompt": "q", "background": True, "max_tokens": 1}
         assert (await fetch(f"{base}/v1/streams", "POST", short))[0] == 202
-    async with asyncio.timeout(5):
-        while (await fetch(stream))[0] != 200:  # noqa: ASYNC110 - places come back once the server knows
-            await asyncio.sleep(0.05)
+
+    async def place_is_back() -> bool:
+        return (await fetch(stream))[0] == 200
+
+    await eventually(place_is_back, within=5)
 
 
 async def test_a_long_snapshot_is_the_first_event(server: Callable[[str], str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser_kit import launched, refused, visitor
+from browser_kit import refused, visitor
 from cable import Cable, laid
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -33,18 +33,6 @@ scopes = ["generate", "read", "cancel"]
 """
 
 STORED = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie])"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the console may hold at the end of the test, besides connections that failed."""
-    return []
 
 
 @pytest.fixture

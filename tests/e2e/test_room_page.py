@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser_kit import launched, refused, visitor
+from browser_kit import refused, visitor
 from cable import laid
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from restart_kit import Restartable
@@ -49,18 +49,6 @@ def out_of_reach(url: str) -> list[str]:
     socket = f"WebSocket connection to '{url.replace('http', 'ws')}/v1/ws' failed: "
     steps = ("Error in connection establishment", "Error during WebSocket handshake")
     return [socket, *(f"{socket}{step}: net::ERR_{reason}" for step in steps for reason in UNREACHABLE)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the consoles may hold at the end of the test, besides connections that failed."""
-    return []
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 from api_kit import call, fetch
+from eventually_kit import eventually
 
 import tidegate.routes.call
 from tidegate.app import Tidegate
@@ -25,12 +26,6 @@ CHAT = ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "co
 async def answer(request: GenerationRequest) -> AsyncIterator[str]:
     yield "a "
     await asyncio.Event().wait()
-
-
-async def eventually(truth: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not truth():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 async def expired(app: Tidegate, url: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from browser_kit import launched, refused, visitor
+from browser_kit import refused, visitor
 from cable import laid
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -29,18 +29,6 @@ scopes = ["generate", "read", "cancel"]
 SLOW = SERVER.replace("rate = 30", "rate = 5")
 AT_ONCE = SERVER.replace("rate = 30", "rate = 0")
 OWNER = {"authorization": "Bearer foo"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the console of the guest may hold at the end of the test, besides connections that failed."""
-    return []
 
 
 @pytest.fixture

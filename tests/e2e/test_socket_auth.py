@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -160,7 +159,8 @@ async def test_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(monkeypatch) as url, socket(url, token=token(left=1)) as client:
         made = await client.call("create", model="slow", prompt="x")
         await client.call("auth", token=token())
-        await asyncio.sleep(1.2)
+        async with socket(url, token=token(left=1)) as other:
+            assert await other.closed(within=5) == 4401
         assert await client.call("ping") == {}
         await client.call("cancel", stream=made["stream"])
         assert (await client.until("cancelled"))[-1]["data"]["by"] == "client"

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import ws_kit
 from api_kit import call, fetch
+from eventually_kit import eventually
 from lost_kit import connected
 from socket_kit import CallFailed, socket
 from websockets.exceptions import InvalidStatus
@@ -118,9 +119,7 @@ async def test_connections_of_a_caller() -> None:
                 assert [event.event async for event in late.events()] == ["reconnect"]
             assert (await fetch(f"{url}/v1/models", headers=bearer("tg_bob")))[0] == 200
             await client.call("auth", token="tg_ann")
-        async with asyncio.timeout(10):
-            while len(app.connections) > 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await eventually(lambda: len(app.connections) <= 1)
         assert (await fetch(f"{url}/v1/models", headers=bearer("tg_ann")))[0] == 200
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from api_kit import call, fetch
+from eventually_kit import eventually
 from socket_kit import JSON, MSGPACK, socket
 
 from tidegate.app import EMBEDDED, Tidegate
@@ -262,9 +263,10 @@ async def test_events_as_messages() -> None:
 
 
 async def _present(url: str, expected: list[dict[str, Any]]) -> None:
-    async with asyncio.timeout(5):
-        while (await fetch(f"{url}/v1/topics/room/presence"))[2] != expected:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    async def told() -> bool:
+        return (await fetch(f"{url}/v1/topics/room/presence"))[2] == expected
+
+    await eventually(told)
 
 
 @pytest.mark.parametrize("protocol", [JSON, MSGPACK])

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from clock_kit import Clock
 from starlette.types import Receive, Send
 
 from tidegate.core.bucket import Buckets
@@ -54,13 +55,6 @@ class Guarded(msgspec.Struct, frozen=True):
     shared: bool = False
     limited: bool = True
     or_scopes: tuple[Scope, ...] = ()
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def authenticator(*, keys: bool = True, tokens: bool = False, **more: Any) -> Authenticator:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from clock_kit import Clock
 from starlette.types import Receive, Send
 
 from tidegate.core.bucket import Buckets
@@ -23,13 +24,6 @@ class Guarded(msgspec.Struct, frozen=True):
     events: bool = False
     shared: bool = False
     limited: bool = True
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Limited:

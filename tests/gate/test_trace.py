@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from eventually_kit import eventually
 
 from tidegate import Tidegate
 from tidegate.config import Settings
@@ -127,8 +128,11 @@ async def post(client: httpx.AsyncClient, number: int, body: Mapping[str, object
 
 async def queued(client: httpx.AsyncClient, count: int) -> None:
     """Waits until so many generations wait for their turn."""
-    while len((await client.get("/v1/streams", params={"status": "queued"})).json()["data"]) < count:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
+
+    async def waiting() -> bool:
+        return len((await client.get("/v1/streams", params={"status": "queued"})).json()["data"]) >= count
+
+    await eventually(waiting)
 
 
 async def test_an_upstream_is_told_whose_request_it_answers() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.http_client.errors import (
     CannotReach,
@@ -149,9 +149,7 @@ async def test_no_thread_outlives_its_fetch(server: Server, path: str) -> None:
     """Its connection is cut at the time limit."""
     with pytest.raises(TimedOut):
         await fetched(server.url(path), seconds=0.1)
-    async with asyncio.timeout(2):
-        while any(thread.name == "tidegate-fetch" for thread in threading.enumerate()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: all(thread.name != "tidegate-fetch" for thread in threading.enumerate()), within=2)
 
 
 async def test_a_port_without_listener_is_told_without_the_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ConfigError, ProviderCrashed, UpstreamRefused
@@ -92,9 +93,11 @@ class Running:
 
 async def slots_at_work(provider: LlamaProvider, count: int, *, within: float = 10.0) -> None:
     process = await provider.supervisor.running()
-    async with asyncio.timeout(within):
-        while await process.busy() != count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+    async def at_work() -> bool:
+        return await process.busy() == count
+
+    await eventually(at_work, within=within)
 
 
 @asynccontextmanager
@@ -250,8 +253,7 @@ async def test_request_to_a_child_that_just_died_goes_to_the_next() -> None:
     try:
         process = await provider.supervisor.running()
         os.kill(process.pid, signal.SIGKILL)
-        while listening(process.address):  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await eventually(lambda: not listening(process.address))
         assert (await answered(provider, ask("Say hello."))).text
     finally:
         await provider.close()
@@ -270,9 +272,7 @@ async def test_restart_that_fails_is_tried_again(tmp_path: Path, caplog: pytest.
         os.kill(process.pid, signal.SIGKILL)
         assert await process.died_within(5)
         waiting = asyncio.create_task(answered(provider, ask("Say hello.")))
-        async with asyncio.timeout(10):
-            while "restart failed" not in caplog.text:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await eventually(lambda: "restart failed" in caplog.text)
         path.symlink_to(weights(MODEL))
         assert (await waiting).text
     finally:
@@ -317,10 +317,7 @@ def test_child_does_not_outlive_its_parent() -> None:
         address = parent.stdout.readline().strip()
         assert listening(address)
         parent.kill()
-    deadline = time.monotonic() + 5
-    while listening(address):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    asyncio.run(eventually(lambda: not listening(address), within=5))
 
 
 async def test_weights_that_are_no_model_are_refused(tmp_path: Path) -> None:

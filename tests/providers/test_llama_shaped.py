@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ProviderCrashed, UpstreamRefused
@@ -55,6 +56,19 @@ async def answered(provider: LlamaProvider, request: GenerationRequest) -> str:
     return sink.text
 
 
+async def is_stuck(provider: LlamaProvider) -> bool:
+    """Whether the child of the shaped answers is at work, and so answers nothing."""
+    process = provider._shaped._process
+    if process is None:
+        return False
+    try:
+        async with asyncio.timeout(0.2):
+            await process.busy()
+    except TimeoutError:
+        return True
+    return False
+
+
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no limit has thought of."""
@@ -70,7 +84,7 @@ async def test_an_answer_keeps_to_its_schema(llama: LlamaProvider) -> None:
 async def test_a_cancel_stops_a_grammar(llama: LlamaProvider, unlimited: None) -> None:
     """Within a second it costs nobody anything; plain answers have not noticed, and the next one comes."""
     stuck = asyncio.create_task(llama.generate(ask(HEAVY), RecordingSink()))
-    await asyncio.sleep(1)
+    await eventually(lambda: is_stuck(llama))
     begun = time.monotonic()
     assert await answered(llama, ask())
     assert time.monotonic() - begun < 5

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from pause_kit import pause
 
 from tidegate.core.events import Completed, Content, Delta, GenerationRequest, Message, Usage
 from tidegate.core.request_id import current_request_id
@@ -344,8 +344,8 @@ async def test_a_pause_of_the_server_is_no_silence_of_the_upstream() -> None:
     async with FakeUpstream(script) as upstream, provider_of(upstream.url, stall_timeout=0.3) as provider:
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         await sent.wait()
-        # The loop sleeps, as the whole process would: past the deadline, with what the upstream sends due right after.
-        time.sleep(0.8)  # noqa: ASYNC251
+        # Past the deadline, with what the upstream sends due right after.
+        pause(0.8)
         go_on.set()
         await task
     assert sink.text == "ab"
@@ -572,7 +572,7 @@ async def test_a_loop_that_is_always_late_is_no_excuse(monkeypatch: pytest.Monke
 
     async def hog() -> None:
         while not over.is_set():
-            time.sleep(0.03)  # noqa: ASYNC251
+            pause(0.03)
             await asyncio.sleep(0)
 
     hogging = asyncio.create_task(hog())
@@ -649,15 +649,17 @@ async def test_a_full_sink_slows_the_upstream_down() -> None:
     """Reading stops, so TCP holds the upstream back; once there is room the rest comes, and no clock has run."""
     text = "x" * 1000
     async with (
-        FakeUpstream(chat(*[text] * 20_000)) as upstream,
-        provider_of(upstream.url, stall_timeout=0.05) as provider,
+        FakeUpstream(chat(*[text] * 20_000), [Head(), Tokens(["a"]), Hang()]) as upstream,
+        provider_of(upstream.url, stall_timeout=0.5) as provider,
         asyncio.timeout(30),
     ):
         sink = NarrowSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         await sink.holds(1)
         held = len(sink.events)
-        await asyncio.sleep(0.2)  # Longer than the stall timeout: it is this silence that must not count.
+        # Another answer stalls meanwhile: it is a silence as long as that which must not count.
+        with pytest.raises(UpstreamTimeout):
+            await provider.generate(REQUEST, RecordingSink())
         assert len(sink.events) - held < 2000
         assert not task.done()
         sink.wide.set()

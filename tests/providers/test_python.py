@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.core.events import Completed, Delta, GenerationRequest, Message, Reasoning, ToolCall, Usage
 from tidegate.errors import ConfigError, ProviderError
@@ -256,9 +257,7 @@ async def test_plain_generator_cannot_run_ahead() -> None:
     provider, sink = await started(target), RecordingSink()
     sink.inbox().pause()
     task = asyncio.create_task(provider.generate(REQUEST, sink))
-    async with asyncio.timeout(10):
-        while given <= INBOX_CAPACITY:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await eventually(lambda: given > INBOX_CAPACITY)
     assert given == INBOX_CAPACITY + 1
     sink.inbox().resume()
     await asyncio.wait_for(task, 10)
@@ -426,9 +425,7 @@ async def test_late_exception_of_a_thread_is_logged(caplog: pytest.LogCaptureFix
 
     await cancelled_after_first(target)
     go.set()
-    async with asyncio.timeout(10):
-        while not caplog.records:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await eventually(lambda: caplog.records)
     assert caplog.records[0].exc_info
     assert caplog.records[0].exc_info[0] is Flood
 

@@ -130,12 +130,12 @@ async def test_long_delay_is_made_up_in_bursts() -> None:
 
 
 async def test_real_clock() -> None:
-    """With the real clock 100 tokens at 500 a second take 198 ms, and no less."""
+    """With the real clock 100 tokens at 500 a second take 198 ms at the least."""
     provider = ReplayProvider(model(tokens=100, rate=500))
     await provider.start()
     begin = time.monotonic()
     await provider.generate(REQUEST, RecordingSink())
-    assert 0.197 <= time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin >= 0.197
 
 
 async def test_without_a_rate_it_bursts_at_no_delay() -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlite_kit import held_up
 
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
@@ -92,17 +93,6 @@ async def texts(store: SqliteStore, stream: str = "gen_1") -> list[str]:
     found = await answer if isinstance(answer, Future) else answer
     assert isinstance(found, Page)
     return [entry.event.text for entry in found.entries if isinstance(entry.event, Delta)]
-
-
-@contextmanager
-def held_up(path: Path) -> Generator[None]:
-    """While somebody else writes to the file, the store cannot."""
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.close()
 
 
 @contextmanager

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-import asyncio
 import os
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate.core.events import Delta, Started
 from tidegate.core.log import Page
 from tidegate.errors import StoreUnavailable
-from tidegate.stores import sqlite_writer
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite_writer import Looks
 
 pytestmark = pytest.mark.anyio
 
@@ -21,10 +21,9 @@ FILES = ("store.db", "store.db-wal", "store.db-shm")
 
 
 @pytest.fixture
-async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStore]:
-    monkeypatch.setattr(sqlite_writer, "CHECK_SECONDS", 0.02)
-    monkeypatch.setattr(sqlite_writer, "LOOK_SECONDS", 0.0)
-    store = SqliteStore(tmp_path / "store.db", max_generation_bytes=1 << 20)
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    looks = Looks(idle_seconds=0.02, fresh_seconds=0)
+    store = SqliteStore(tmp_path / "store.db", max_generation_bytes=1 << 20, looks=looks)
     await store.open()
     yield store
     await store.close()
@@ -39,12 +38,6 @@ async def opened(store: SqliteStore, stream: str = "gen_1") -> Fence:
 
 async def settled(answer: int | Future[int]) -> int:
     return await answer if isinstance(answer, Future) else answer
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a thread's
-            await asyncio.sleep(0.01)
 
 
 def delete(path: Path) -> None:
@@ -94,7 +87,7 @@ async def test_a_loss_is_noticed_without_anybody_writing(store: SqliteStore, tmp
     """A server that nobody uses says that it cannot be used."""
     assert store.fault is None
     (tmp_path / "store.db").unlink()
-    await until(lambda: store.fault is not None)
+    await eventually(lambda: store.fault is not None)
 
 
 async def test_a_file_that_is_put_back_is_as_it_was(store: SqliteStore, tmp_path: Path) -> None:
@@ -106,7 +99,7 @@ async def test_a_file_that_is_put_back_is_as_it_was(store: SqliteStore, tmp_path
     with pytest.raises(StoreUnavailable):
         await settled(store.append([Delta("refused")], fence=fence, expected=2))
     (tmp_path / "aside").rename(tmp_path / "store.db")
-    await until(lambda: store.fault is None)
+    await eventually(lambda: store.fault is None)
     assert await settled(store.append([Delta("more")], fence=fence, expected=2)) == 3
     await store.close()
     await store.open()

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlite_kit import held_up
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Published
@@ -86,17 +87,6 @@ def rows(path: Path, question: str) -> list[tuple[Any, ...]]:
     found = other.execute(question).fetchall()
     other.close()
     return found
-
-
-@contextmanager
-def held_up(path: Path) -> Generator[None]:
-    """While somebody else writes to the file, the store cannot."""
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.close()
 
 
 @contextmanager

@@ -122,6 +122,41 @@ class Engine:
         return {o.where: o.exception for o in self.observer.of(Failure) if isinstance(o, Failure)}
 
 
+ASKED = frozenset(
+    {"append", "at_end", "audience", "cancel", "follow", "forget", "history", "list", "look", "record"}
+    | {"share", "shares", "snapshot", "unshare", "whole"}
+)
+"""What callers ask for who come to the other node."""
+
+
+class Pair:
+    """Two nodes over one store. `near` starts and fills streams, and has `far` asked for whatever is asked of them."""
+
+    def __init__(self) -> None:
+        self.near = Engine()
+        self.far = Engine(store=self.near.store)
+        self.far.models = self.far.service.models = self.near.models
+        self._services = self.near.service, self.far.service
+        self.near.service = _Elsewhere(*self._services)  # type: ignore[assignment]
+
+    async def open(self) -> None:
+        for service in self._services:
+            await service.open()
+
+    async def close(self) -> None:
+        for service in reversed(self._services):
+            await service.close()
+
+
+class _Elsewhere:
+    def __init__(self, near: Service, far: Service) -> None:
+        self._near = near
+        self._far = far
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._far if name in ASKED else self._near, name)
+
+
 async def until_end(reader: Reader) -> AsyncIterator[Entry]:
     async with asyncio.timeout(10):
         while not reader.at_end:
@@ -135,10 +170,3 @@ async def until_end(reader: Reader) -> AsyncIterator[Entry]:
 def request(**changes: object) -> GenerationRequest:
     asked: dict[str, object] = {"model": "m", "messages": (Message(role="user", content="Hello?"),), **changes}
     return GenerationRequest(**asked)  # type: ignore[arg-type]
-
-
-async def eventually(truth: Callable[[], bool], seconds: float = 5) -> None:
-    """Waits until it is true, turn by turn of the loop."""
-    async with asyncio.timeout(seconds):
-        while not truth():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from engine_kit import ANNA, Engine, Scripted, eventually
+from engine_kit import ANNA, Engine, Scripted
+from eventually_kit import eventually
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import Delta, GenerationRequest

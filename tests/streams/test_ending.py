@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from engine_kit import eventually
+from eventually_kit import eventually
 
 from tidegate.core.events import Completed, Event, Usage
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable

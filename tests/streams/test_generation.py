@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 import pytest
-from engine_kit import ANNA, Recorder, Scripted, eventually, request
+from engine_kit import ANNA, Recorder, Scripted, request
+from eventually_kit import eventually
 
 from tidegate.core.bucket import Buckets
 from tidegate.core.events import Cancelled, Completed, Delta, GenerationRequest, Started, Usage

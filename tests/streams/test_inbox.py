@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine_kit import eventually
+from eventually_kit import eventually
 
 from tidegate.errors import StreamEnded
 from tidegate.streams.inbox import Inbox

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 
 import pytest
 from engine_kit import ANNA, BERT, Engine
+from pause_kit import pause
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, Usage
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, StreamNotFound, TooLong
@@ -112,7 +112,7 @@ async def test_a_pause_of_this_process_is_not_the_producers_silence(seconds: flo
         renewing = asyncio.create_task(renew())
         await asyncio.sleep(0)
         its.send(b"x")
-        time.sleep(seconds)  # noqa: ASYNC251
+        pause(seconds)
         await renewing
     assert (await engine.service.snapshot(stream, ANNA)).status == "running"
 
@@ -148,10 +148,12 @@ class Waiting(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__(max_generation_bytes=1000)
+        self.acquired = asyncio.Event()
         self.commit = asyncio.Event()
 
     async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
         fence = await super().acquire(stream, lease=lease)
+        self.acquired.set()
         await self.commit.wait()
         return fence
 
@@ -207,7 +209,7 @@ async def test_who_gives_up_on_opening_again_leaves_a_stream_that_still_ends() -
     claim = Claim("anna streams k", b"digest")
     stream, _ = await opened(engine, claim)
     opening = asyncio.create_task(engine.service.open_leased({}, owner=ANNA, claim=claim))
-    await asyncio.sleep(0.01)
+    await store.acquired.wait()
     opening.cancel()
     store.commit.set()
     await engine.service.cancel(stream, ANNA, None)

@@ -2,21 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.stores.records import Fence
 from tidegate.streams.live import LiveStreams
 
 
 class Cluster:
-    """What a node has told of the streams that it holds."""
+    """The streams of which a node has told that they are over there."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-
-    def hold(self, fence: Fence) -> None:
-        self.told.append(("hold", fence.stream))
+        self.told: list[str] = []
 
     def let_go(self, stream: str) -> None:
-        self.told.append(("let go", stream))
+        self.told.append(stream)
 
 
 class Live:
@@ -41,18 +37,18 @@ def streams(cluster: Cluster) -> LiveStreams:
 
 
 def add(streams: LiveStreams, live: Live) -> None:
-    streams.add(live, Fence(live.stream, "e"))  # type: ignore[arg-type]
+    streams.add(live)  # type: ignore[arg-type]
 
 
 def test_a_stream_is_held_for_as_long_as_it_is_filled(streams: LiveStreams, cluster: Cluster) -> None:
-    """The other nodes know of it from its beginning here to its end, of which they are told once."""
+    """The other nodes are told once that it is over here; that it is held they know since before it was created."""
     live = Live()
     add(streams, live)
     assert (streams.get("gen_1"), "gen_1" in streams, len(streams)) == (live, True, 1)
     for _ in range(2):
         streams.remove(live)  # type: ignore[arg-type]
     assert (streams.get("gen_1"), "gen_1" in streams, len(streams)) == (None, False, 0)
-    assert cluster.told == [("hold", "gen_1"), ("let go", "gen_1")]
+    assert cluster.told == ["gen_1"]
 
 
 def test_what_is_over_late_does_not_end_what_has_followed(streams: LiveStreams, cluster: Cluster) -> None:
@@ -62,7 +58,7 @@ def test_what_is_over_late_does_not_end_what_has_followed(streams: LiveStreams, 
     add(streams, now)
     streams.remove(before)  # type: ignore[arg-type]
     assert streams.get("gen_1") is now
-    assert ("let go", "gen_1") not in cluster.told
+    assert cluster.told == []
 
 
 def test_a_stream_that_another_node_holds_is_let_go(streams: LiveStreams, cluster: Cluster) -> None:
@@ -73,7 +69,7 @@ def test_a_stream_that_another_node_holds_is_let_go(streams: LiveStreams, cluste
     assert streams.pass_on("gen_1") is None
     streams.remove(live)  # type: ignore[arg-type]
     assert live.is_let_go
-    assert cluster.told == [("hold", "gen_1")]
+    assert cluster.told == []
 
 
 def test_streams_may_end_while_they_are_gone_through(streams: LiveStreams) -> None:

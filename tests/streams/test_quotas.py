@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from clock_kit import Clock
 
 from tidegate.core.bucket import Buckets
 from tidegate.core.events import GenerationRequest, Message
@@ -12,14 +13,6 @@ from tidegate.streams.quotas import Quotas
 
 def node() -> Cluster:
     return MemoryStore(max_generation_bytes=1000).join("node", 5)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def request(text: str = "", max_tokens: int | None = None) -> GenerationRequest:

@@ -6,7 +6,8 @@ from time import monotonic
 
 import msgspec
 import pytest
-from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, eventually, request, until_end
+from engine_kit import ADMIN, ANNA, BERT, Engine, Scripted, request, until_end
+from eventually_kit import eventually
 
 from tidegate.core.batching import BatchPolicy, merge
 from tidegate.core.bucket import Buckets
@@ -448,22 +449,22 @@ async def test_one_key_starts_one_generation(engine: Engine) -> None:
         await engine.service.start(request(), owner=ANNA, grace=None, claim=Claim("k", b"2"))
 
 
-async def test_beyond_max_concurrency_generations_wait_their_turn(engine: Engine) -> None:
+async def test_beyond_max_concurrency_generations_wait_their_turn(single: Engine) -> None:
     """The queue is first come, first served; who waits is told its place; who is too many is refused."""
     provider = Scripted(hang)
-    engine.add(provider, max_concurrency=1, max_queue=2)
-    running, first, second = [await engine.start() for _ in range(3)]
+    single.add(provider, max_concurrency=1, max_queue=2)
+    running, first, second = [await single.start() for _ in range(3)]
     await eventually(lambda: provider.running == 1)
     with pytest.raises(QueueFull) as caught:
-        await engine.start()
+        await single.start()
     assert caught.value.retry_after
     for stream, status, position in ((running, "running", None), (first, "queued", 1), (second, "queued", 2)):
-        snapshot = await engine.service.snapshot(stream, ANNA)
+        snapshot = await single.service.snapshot(stream, ANNA)
         assert (snapshot.status, snapshot.queue_position) == (status, position)
-    await engine.service.cancel(running, ANNA, None)
+    await single.service.cancel(running, ANNA, None)
     await eventually(lambda: provider.asked == 2)
-    assert (await engine.service.snapshot(first, ANNA)).status == "running"
-    assert (await engine.service.snapshot(second, ANNA)).queue_position == 1
+    assert (await single.service.snapshot(first, ANNA)).status == "running"
+    assert (await single.service.snapshot(second, ANNA)).queue_position == 1
 
 
 async def test_what_waits_can_be_cancelled_without_ever_being_asked(engine: Engine) -> None:
@@ -481,20 +482,20 @@ async def test_what_waits_can_be_cancelled_without_ever_being_asked(engine: Engi
     assert (await engine.service.snapshot(again, ANNA)).status == "running"
 
 
-async def test_one_caller_cannot_have_the_whole_queue(engine: Engine) -> None:
+async def test_one_caller_cannot_have_the_whole_queue(single: Engine) -> None:
     """Who comes to a queue that somebody else has filled is let in, and their newest fails as if it had come later."""
     provider = Scripted(hang)
-    engine.add(provider, max_concurrency=1, max_queue=2)
+    single.add(provider, max_concurrency=1, max_queue=2)
     anna, bert = (msgspec.structs.replace(who, account=who.name) for who in (ANNA, BERT))
-    _, second, third = [await engine.start(owner=anna) for _ in range(3)]
-    fourth = await engine.start(owner=bert)
-    assert (await engine.service.snapshot(second, anna)).queue_position == 1
-    assert (await engine.service.snapshot(fourth, bert)).queue_position == 2
-    (end,) = ends(await engine.events(third))
+    _, second, third = [await single.start(owner=anna) for _ in range(3)]
+    fourth = await single.start(owner=bert)
+    assert (await single.service.snapshot(second, anna)).queue_position == 1
+    assert (await single.service.snapshot(fourth, bert)).queue_position == 2
+    (end,) = ends(await single.events(third))
     assert isinstance(end, Failed)
     assert end.error.code == "queue_full"
     with pytest.raises(QueueFull):
-        await engine.start(owner=anna)
+        await single.start(owner=anna)
 
 
 async def test_another_ones_stream_is_not_there(engine: Engine) -> None:
@@ -609,16 +610,16 @@ async def test_a_drain_refuses_finishes_and_ends(engine: Engine) -> None:
     assert interrupted.error.code == "interrupted"
 
 
-async def test_readers_that_stay_are_asked_to_reconnect(engine: Engine) -> None:
+async def test_readers_that_stay_are_asked_to_reconnect(single: Engine) -> None:
     """Whoever is still attached when the server goes is told to come back, and when; nothing is cancelled for it."""
-    engine.add(Scripted(say_hello))
-    stream = await engine.start()
-    reader = await engine.follow(stream)
-    reading = asyncio.create_task(engine.service.drain(0))
-    await eventually(lambda: reader.told, 10)
+    single.add(Scripted(say_hello))
+    stream = await single.start()
+    reader = await single.follow(stream)
+    reading = asyncio.create_task(single.service.drain(0))
+    await eventually(lambda: reader.told)
     reader.close()
     await reading
-    (left,) = engine.observer.of(ReaderLeft)
+    (left,) = single.observer.of(ReaderLeft)
     assert isinstance(left, ReaderLeft)
     assert left.reason == "asked"
 
@@ -635,14 +636,14 @@ async def test_what_ended_long_ago_is_forgotten(engine: Engine) -> None:
         await engine.service.snapshot(stream, ANNA)
 
 
-async def test_closing_ends_everything_at_once(engine: Engine) -> None:
+async def test_closing_ends_everything_at_once(single: Engine) -> None:
     """A server that is stopped leaves no task, no reader and no provider behind."""
     provider = Scripted(hang)
-    engine.add(provider)
-    stream = await engine.start()
-    reader = await engine.follow(stream)
-    await engine.models["m"].start()
-    await engine.service.close()
+    single.add(provider)
+    stream = await single.start()
+    reader = await single.follow(stream)
+    await single.models["m"].start()
+    await single.service.close()
     assert provider.closed
     assert provider.running == 0
     assert reader.left

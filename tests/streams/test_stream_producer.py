@@ -5,7 +5,8 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from engine_kit import Recorder, Scripted, eventually, request
+from engine_kit import Recorder, Scripted, request
+from eventually_kit import eventually
 
 from tidegate.core.events import Cancelled, Carried, Completed, Content, Delta, Event, Failed, GenerationRequest, Usage
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable, UpstreamRefused

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from time import monotonic
 
 import pytest
-from engine_kit import ANNA, Engine, Scripted, eventually
+from engine_kit import ANNA, Engine, Scripted
+from eventually_kit import eventually
 
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest, ToolCall, Usage
 from tidegate.errors import Fenced, StoreUnavailable
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 class Surviving(MemoryStore):
     """A store that outlives the process that fills it; `failures` says how many appends it cannot write."""
 
-    durable = True
+    outlives_process = True
     failures = 0
 
     async def open(self) -> Sequence[StreamRecord]:
@@ -170,9 +171,11 @@ async def test_readers_have_their_grace_to_come_back(store: Surviving) -> None:
     stream = await running(process(store, Scripted(first_play)), first_play, grace=0.02)
     second = process(store, Scripted(second_play), can_continue=True)
     await second.service.open()
-    async with asyncio.timeout(5):
-        while (await store.look(stream)).record.end is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+
+    async def ended() -> bool:
+        return (await store.look(stream)).record.end is not None
+
+    await eventually(ended)
     end = (await store.look(stream)).record.end
     assert isinstance(end, Cancelled)
     assert end.by == "disconnect"

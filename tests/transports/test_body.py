@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
-import time
 import zlib
 from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
+from pause_kit import pause
 from starlette.types import Receive
 
 from tidegate.core.connection import ClientDisconnected
@@ -197,7 +197,7 @@ async def test_a_pause_of_the_server_is_not_the_clients_fault() -> None:
         reading = asyncio.create_task(read_on())
         await asyncio.sleep(0)
         its.send(b"1")
-        time.sleep(0.5)  # noqa: ASYNC251
+        pause(0.5)
         assert await reading == b"1"
         asyncio.get_running_loop().remove_reader(ours)
 

@@ -178,7 +178,7 @@ async def test_a_store_that_answers_later_loses_and_doubles_nothing(batch: Batch
         if number % 10 == 0:
             deliveries.append(room.attach(room.reader(batch)))
         room.append(Delta(f"{number},"))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
     room.append(END)
     async with asyncio.timeout(5):
         await asyncio.gather(*(delivery.over for delivery, _ in deliveries))

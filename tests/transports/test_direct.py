@@ -200,13 +200,24 @@ async def test_a_lane_has_no_heartbeat_but_is_let_go_when_it_stalls() -> None:
     """Nothing is written in silence; a socket that takes nothing is broken all the same."""
     transport, source = Transport(), Source()
     socket = SocketWire(transport, transport)  # type: ignore[arg-type]
-    slow = laned(socket.lane(), source, heartbeat_seconds=0.02)
-    slow.begin(b"")
-    await asyncio.sleep(0.1)
+    quiet = laned(socket.lane(), source, heartbeat_seconds=0.02)
+    quiet.begin(b"")
+    await stalls()
     assert not transport.aborted.is_set()
     socket.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
     assert transport.written == []
+    quiet.stop()
+
+
+async def stalls() -> None:
+    """Another socket takes nothing, until it is broken for that."""
+    transport = Transport()
+    socket = SocketWire(transport, transport)  # type: ignore[arg-type]
+    slow = laned(socket.lane(), Source(), heartbeat_seconds=0.02)
+    slow.begin(b"")
+    socket.changed(full=True)
+    await asyncio.wait_for(transport.aborted.wait(), 5)
     slow.stop()
 
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from eventually_kit import eventually
+from half_close_kit import all_of
 
 from tidegate.testing.server import serving
 from tidegate.transports import half_close as module
@@ -34,33 +36,21 @@ class Slow:
         self.asked = 0
         self.left = 0
         self.go = asyncio.Event()
-        self.news = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked += 1
-        self._tell()
         going = asyncio.ensure_future(self.go.wait())
         while not going.done():
             leaving = asyncio.ensure_future(receive())
             await asyncio.wait((going, leaving), return_when=asyncio.FIRST_COMPLETED)
             if leaving.done() and leaving.result()["type"] == "http.disconnect":
                 self.left += 1
-                self._tell()
                 going.cancel()
                 return
             leaving.cancel()
         body = scope["path"].encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
-
-    def _tell(self) -> None:
-        self.news.set()
-
-    async def until(self, *, asked: int = 0, left: int = 0, seconds: float = DEADLINE) -> None:
-        async with asyncio.timeout(seconds):
-            while self.asked < asked or self.left < left:
-                self.news.clear()
-                await self.news.wait()
 
 
 @asynccontextmanager
@@ -76,15 +66,6 @@ def client_of(port: int, request: bytes = GET) -> Iterator[socket.socket]:
         client.sendall(request)
         client.setblocking(False)
         yield client
-
-
-async def all_of(client: socket.socket) -> bytes:
-    """What comes until the server closes."""
-    loop, found = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(DEADLINE):
-        while piece := await loop.sock_recv(client, 65536):
-            found += piece
-    return found
 
 
 async def test_who_has_shut_down_its_side_is_answered() -> None:
@@ -123,7 +104,7 @@ async def test_all_that_has_arrived_whole_is_answered(body: bytes) -> None:
     async with slow() as (app, port):
         with client_of(port, b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n" + body) as client:
             client.shutdown(socket.SHUT_WR)
-            await app.until(asked=1)
+            await eventually(lambda: app.asked)
             app.go.set()
             answers = await all_of(client)
     assert answers.count(b"HTTP/1.1 200 OK") == 2
@@ -146,10 +127,10 @@ async def test_half_a_request_will_never_be_whole(half: bytes) -> None:
     async with slow() as (app, port):
         with client_of(port, half) as client:
             if b"\r\n\r\n" in half:
-                await app.until(asked=1)
+                await eventually(lambda: app.asked)
             client.shutdown(socket.SHUT_WR)
             assert await all_of(client) == b""
-            await app.until(left=app.asked)
+            await eventually(lambda: app.left == app.asked)
 
 
 @pytest.mark.parametrize("after", [b"\x00garbage\r\n\r\n", b"GET"])
@@ -165,16 +146,16 @@ async def test_who_closes_is_gone_before_the_answer() -> None:
     """Its system answers the first byte with a reset; the application knows within a second."""
     async with slow() as (app, port):
         with client_of(port):
-            await app.until(asked=1)
-        await app.until(left=1, seconds=PROMPT)
+            await eventually(lambda: app.asked)
+        await eventually(lambda: app.left, within=PROMPT)
 
 
 async def test_who_closes_with_requests_waiting_is_gone() -> None:
     """Whatever else it had asked for is not begun."""
     async with slow() as (app, port):
         with client_of(port, GET * 3):
-            await app.until(asked=1)
-        await app.until(left=1, seconds=PROMPT)
+            await eventually(lambda: app.asked)
+        await eventually(lambda: app.left, within=PROMPT)
         assert app.asked == 1
 
 
@@ -182,10 +163,10 @@ async def test_who_breaks_off_is_gone_at_once() -> None:
     """A reset needs no question, also after a half-close."""
     async with slow() as (app, port):
         with client_of(port) as client:
-            await app.until(asked=1)
+            await eventually(lambda: app.asked)
             client.shutdown(socket.SHUT_WR)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        await app.until(left=1, seconds=PROMPT)
+        await eventually(lambda: app.left, within=PROMPT)
 
 
 async def test_who_waits_and_then_closes_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +174,10 @@ async def test_who_waits_and_then_closes_is_gone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "AGAIN_SECONDS", 0.1)
     async with slow() as (app, port):
         with client_of(port) as client:
-            await app.until(asked=1)
+            await eventually(lambda: app.asked)
             client.shutdown(socket.SHUT_WR)
             assert await asyncio.get_running_loop().sock_recv(client, 1) == b"H"
-        await app.until(left=1)
+        await eventually(lambda: app.left)
 
 
 async def test_an_idle_connection_is_closed_with_its_client() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from eventually_kit import eventually
 from uvicorn.server import ServerState
 
 from tidegate.core.connection import TURNED_AWAY
@@ -95,12 +96,6 @@ async def serving(app: App, budget: Budget | None = None) -> AsyncIterator[Serve
         await asyncio.gather(*state.tasks, return_exceptions=True)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-
 async def head_of(reader: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(DEADLINE):
         return await reader.readuntil(b"\r\n\r\n")
@@ -146,7 +141,7 @@ async def test_requests_wait_for_those_before_them() -> None:
 
     async with serving(app) as served, served.connection() as (reader, writer):
         writer.write(b"".join(b"GET /%03d HTTP/1.1\r\nhost: a\r\n\r\n" % n for n in range(300)))
-        await until(lambda: served.state.connections and len(served.only.pipeline) == 4)
+        await eventually(lambda: served.state.connections and len(served.only.pipeline) == 4)
         go.set()
         for n in range(300):
             await head_of(reader)
@@ -177,7 +172,7 @@ async def test_a_queued_body_waits_at_its_client() -> None:
     body = b"b" * 2_000_000
     async with serving(app) as served, served.connection() as (reader, writer):
         writer.write(GET + b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        await until(lambda: served.budget.waiting.total)
+        await eventually(lambda: served.budget.waiting.total)
         assert served.budget.waiting.total < 512_000
         go.set()
         await head_of(reader)
@@ -195,7 +190,7 @@ async def test_tiny_chunks_share_the_turn() -> None:
         asyncio.get_running_loop().call_soon(tick)
 
     async with serving(echo) as served, served.connection() as (reader, writer):
-        await until(lambda: served.state.connections)
+        await eventually(lambda: served.state.connections)
         protocol = served.only
         served.budget.turns._seconds = 0.0
         tick()
@@ -304,11 +299,11 @@ async def test_what_waits_is_given_back() -> None:
         for rest in (b"x" * 500_000, b""):
             async with served.connection() as (reader, writer):
                 writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 500_000)
-                await until(lambda: served.budget.waiting.total >= 500_000)
+                await eventually(lambda: served.budget.waiting.total >= 500_000)
                 writer.write(rest)
                 if rest:
                     await head_of(reader)
-            await until(lambda: served.budget.waiting.total == 0)
+            await eventually(lambda: served.budget.waiting.total == 0)
 
 
 async def told(scope: Any, receive: Any, send: Any) -> None:
@@ -340,17 +335,17 @@ async def test_connections_that_serve_nobody_count_for_their_address() -> None:
 
     budget = Budget(peers=Peers(1, lambda address: f"address:{address}"))
     async with serving(app, budget) as served, served.connection() as (first, first_writer):
-        await until(lambda: served.state.connections)
+        await eventually(lambda: served.state.connections)
         async with served.connection() as (reader, writer):
             writer.write(GET)
             await head_of(reader)
             assert await asyncio.wait_for(reader.read(), DEADLINE) == b"too_many_connections"
         first_writer.write(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        await until(lambda: not budget.peers.is_full("address:127.0.0.1"))
+        await eventually(lambda: not budget.peers.is_full("address:127.0.0.1"))
         async with served.connection() as (reader, writer):
             writer.write(GET)
             await head_of(reader)
             assert await reader.readexactly(6) == b"served"
             go.set()
             assert (await asyncio.wait_for(first.read(), DEADLINE)).endswith(b"served")
-    await until(lambda: not budget.peers._idle)
+    await eventually(lambda: not budget.peers._idle)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from eventually_kit import eventually
 from uvicorn.server import ServerState
 
 from tidegate.core.connection import ResponseAborted
@@ -56,12 +57,6 @@ async def respond(send: Any, body: bytes) -> None:
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def until(condition: Callable[[], object], *, seconds: float = DEADLINE) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 class Served:
@@ -328,7 +323,7 @@ async def test_bomb_is_not_kept() -> None:
     async with serving() as server, server.connection() as client:
         client.writer.write(b"GET / HTTP/1.1\r\nx: ")
         await client.writer.drain()
-        await until(lambda: server.state.connections)
+        await eventually(lambda: server.state.connections)
         (protocol,) = server.state.connections
         parse = protocol._parse
 
@@ -376,7 +371,7 @@ async def test_half_a_request_whose_client_left(caplog: pytest.LogCaptureFixture
     async with serving(seconds=SHORT) as server:
         async with server.connection() as client:
             client.writer.write(HALVES["the head"])
-            await until(lambda: any(each._receiving for each in server.state.connections))
+            await eventually(lambda: any(each._receiving for each in server.state.connections))
         async with server.connection() as silent:
             await silent.rest()
     assert not caplog.records
@@ -558,7 +553,7 @@ async def test_refused_under_back_pressure() -> None:
     """A client that was held back is let go on once it is refused, so that it comes to read why."""
     bad = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n20000\r\n" + b"x" * 0x20000 + b"\r\nzz"
     async with serving(never) as server, server.connection() as client:
-        await until(lambda: server.state.connections)
+        await eventually(lambda: server.state.connections)
         (protocol,) = server.state.connections
         protocol.data_received(bad)
         assert_refused(await client.response(), 400, "malformed_http")
@@ -571,7 +566,7 @@ async def test_refused_client_that_stays(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
     async with serving() as server, server.connection() as client:
         assert_refused(await client.ask(GARBAGE["noise"]), 400, "malformed_http")
-        await until(lambda: client.writer.write(b"a") or not server.state.connections)
+        await eventually(lambda: client.writer.write(b"a") or not server.state.connections)
 
 
 # Answers that break
@@ -595,7 +590,7 @@ async def test_stopped_answer(caplog: pytest.LogCaptureFixture) -> None:
     """A request that is cancelled, as when the server must stop, closes its connection in silence."""
     async with serving(never) as server, server.connection() as client:
         client.writer.write(GET)
-        await until(lambda: server.state.tasks)
+        await eventually(lambda: server.state.tasks)
         for task in server.state.tasks:
             task.cancel()
         assert await client.rest() == b""
@@ -608,4 +603,4 @@ async def test_shutdown_while_lingering() -> None:
         assert_refused(await client.ask(GARBAGE["noise"]), 400, "malformed_http")
         for connection in list(server.state.connections):
             connection.shutdown()
-        await until(lambda: not server.state.connections, seconds=module.LINGER_SECONDS / 2)
+        await eventually(lambda: not server.state.connections, within=module.LINGER_SECONDS / 2)

@@ -174,7 +174,7 @@ async def test_a_store_that_answers_later_puts_no_number_off(batch: BatchPolicy)
         if number % 4 == 0:
             readers.append(await came_back(room, number, batch))
         room.append(Delta(f"{number},"))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
     room.append(END)
     async with asyncio.timeout(5):
         await asyncio.gather(*(delivery.over for delivery, _, _ in readers))

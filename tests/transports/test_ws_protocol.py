@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from eventually_kit import eventually
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -122,12 +123,6 @@ async def closes(client: ClientConnection) -> int | None:
     except ConnectionClosed as error:
         return None if error.rcvd is None else error.rcvd.code
     raise AssertionError("a message came")
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 async def accept_and(scope: Any, receive: Any, send: Any) -> None:
@@ -421,7 +416,7 @@ async def test_a_close_that_is_not_answered_ends_the_connection(monkeypatch: pyt
         room.wire.write(frame(TEXT, b"x" * 50_000_000))
         protocol._close(1000)
         room.go_on.set()
-        await until(lambda: protocol not in protocol.connections)
+        await eventually(lambda: protocol not in protocol.connections)
         reader.feed_eof()
 
 
@@ -450,25 +445,31 @@ async def test_a_peer_that_answers_pings_stays() -> None:
     """It is idle as long as it says nothing, and active again with its first message."""
     room = Room()
     room.go_on.set()
-    async with socket(room, ws=ws_protocol(rates=FAST)) as client:
+    async with raw(room, ws=ws_protocol(rates=FAST)) as (reader, writer):
         await room.accepted.wait()
         states: list[Liveness] = []
         room.wire.on_liveness(states.append)
-        await until(lambda: Liveness.IDLE in states)
-        await asyncio.sleep(0.5)
-        await client.send("here")
-        await until(lambda: room.received)
+        answered = 0
+        while answered <= 2 * FAST.probes or Liveness.IDLE not in states:
+            assert await asyncio.wait_for(reader.readexactly(2), DEADLINE) == frame(0x9, b"")
+            writer.write(masked(0xA, b""))
+            answered += 1
+        writer.write(masked(TEXT, b"here"))
+        await eventually(lambda: room.received)
         assert Liveness.ACTIVE in states[states.index(Liveness.IDLE) :]
         assert not room.wire.gone
 
 
 async def test_who_is_not_listened_to_is_not_silent() -> None:
     """An application that does not receive is no reason to give its client up."""
-    room = Room()
+    room, other = Room(), Room()
+    other.go_on.set()
     async with socket(room, ws=ws_protocol(rates=FAST)) as client:
         await room.accepted.wait()
         await client.send("waits")
-        await asyncio.sleep(0.5)
+        async with raw(other, ws=ws_protocol(rates=FAST)):
+            await other.over()
+        assert other.code == 4408
         assert not room.wire.gone
         room.go_on.set()
         await client.close()
@@ -501,9 +502,9 @@ async def test_a_slow_socket_says_so() -> None:
         lane.attach(1000, lambda: changes.append(lane.full), lambda: None)
         size = 20_000_000
         lane.write(frame(TEXT, b"x" * size))
-        await until(lambda: lane.full)
+        await eventually(lambda: lane.full)
         await asyncio.wait_for(reader.readexactly(10 + size), DEADLINE)
-        await until(lambda: not lane.full)
+        await eventually(lambda: not lane.full)
         assert changes == [True, False]
 
 
@@ -518,9 +519,9 @@ async def test_traffic_is_counted() -> None:
         await client.send("x" * 1000)
         room.wire.write(frame(TEXT, b"y" * 2000))
         await client.recv()
-        await until(lambda: room.received)
+        await eventually(lambda: room.received)
         # The client's kernel may take its time to acknowledge what it has.
-        await until(lambda: has_grown(room.wire, before, sent=2000, received=1000))
+        await eventually(lambda: has_grown(room.wire, before, sent=2000, received=1000))
     assert room.wire.traffic() is None
 
 

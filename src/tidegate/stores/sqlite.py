@@ -53,9 +53,11 @@ from tidegate.stores.sqlite_shares import Shares
 from tidegate.stores.sqlite_shelf import Held, Queued
 from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_topics import QueuedTopic, Topics
+from tidegate.stores.sqlite_url import sqlite_path, sqlite_problem
 from tidegate.stores.sqlite_witness import Witness
-from tidegate.stores.sqlite_writer import Line, Write, Writer
+from tidegate.stores.sqlite_writer import LOOKS, Line, Looks, Write, Writer
 from tidegate.stores.topic_charges import TopicCharges
+from tidegate.stores.traits import Options, Traits
 
 STORED_BYTES_EACH = 1 << 30
 """What one caller's streams and topics may take in the file: a thousand books."""
@@ -80,7 +82,7 @@ class SqliteStore:
     """
 
     name = "sqlite"
-    durable = True
+    outlives_process = True
 
     def __init__(
         self,
@@ -92,11 +94,13 @@ class SqliteStore:
         topic_history: int = TOPIC_HISTORY,
         max_stored_bytes: int = 0,
         max_stored_bytes_each: int = STORED_BYTES_EACH,
+        looks: Looks = LOOKS,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
         self._file = DatabaseFile(Path(path).resolve(), synchronous=synchronous, create_parents=create_parents)
         self._max_bytes = max_generation_bytes
+        self._looks = looks
         self._now = now
         self._random_bits = random_bits
         self._threads: _Threads | None = None
@@ -134,7 +138,7 @@ class SqliteStore:
             self._file.close()
             raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
         witness = Witness(self._file.path)
-        writer = Writer(name, self._file.connect(), loop, self._committed, witness)
+        writer = Writer(name, self._file.connect(), loop, self._committed, witness, self._looks)
         writer.start()
         self._threads = _Threads(loop, writer, read, witness)
         self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
@@ -479,3 +483,18 @@ class SqliteStore:
 
     def _new_epoch(self) -> str:
         return new_epoch(self._random_bits(64))
+
+
+def _opened(url: str, options: Options) -> SqliteStore:
+    return SqliteStore(
+        sqlite_path(url),
+        max_generation_bytes=options.max_generation_bytes,
+        synchronous=options.synchronous,
+        topic_history=options.topic_history,
+        max_stored_bytes=options.max_stored_bytes,
+        max_stored_bytes_each=options.max_stored_bytes_each or STORED_BYTES_EACH,
+        now=options.now,
+    )
+
+
+TRAITS = Traits(problem=sqlite_problem, open=_opened, place=lambda url: str(sqlite_path(url)))

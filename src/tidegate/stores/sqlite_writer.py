@@ -10,6 +10,7 @@ import sqlite3
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from sqlite3 import Connection
 from threading import Thread
@@ -33,15 +34,22 @@ logger = logging.getLogger("tidegate.stores")
 Row = tuple[int, int, bytes]
 
 
-CHECK_SECONDS = 2.0
-"""How often the file is looked at while nothing is written."""
-
-
-LOOK_SECONDS = 0.05
-"""How old a look may be for something to be acknowledged on it: looking anew takes as long as a small commit, 20 us."""
-
 AGAIN_SECONDS = 0.05
 """Before a file is taken for lost."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often the writer looks whether the file is still there."""
+
+    idle_seconds: float = 2.0
+    """Between two looks while nothing is written."""
+
+    fresh_seconds: float = 0.05
+    """How old a look may be for something to be acknowledged on it: looking takes as long as a small commit, 20 us."""
+
+
+LOOKS = Looks()
 
 
 class Vanished(sqlite3.OperationalError):
@@ -99,10 +107,12 @@ class Writer:
         loop: AbstractEventLoop,
         committed: Callable[[Sequence[Write]], None],
         witness: Witness,
+        looks: Looks,
     ) -> None:
         self.fault: str | None = None
         self._name = name
         self._witness = witness
+        self._looks = looks
         self._failing = False
         self._looked = 0.0
         self._connection = connection
@@ -134,13 +144,13 @@ class Writer:
         """Waits for something to write, and looks at the file meanwhile."""
         while True:
             try:
-                return self._queue.get(timeout=CHECK_SECONDS)
+                return self._queue.get(timeout=self._looks.idle_seconds)
             except Empty:
                 self._look()
 
     def _check(self) -> None:
         """Raises `Vanished`."""
-        if monotonic() >= self._looked + LOOK_SECONDS:
+        if monotonic() >= self._looked + self._looks.fresh_seconds:
             self._look()
         if self.fault is not None:
             raise Vanished(self.fault)

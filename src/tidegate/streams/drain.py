@@ -38,7 +38,9 @@ class Drain:
     async def run(self, seconds: float) -> None:
         """Lets the live streams finish for so long, ends the rest, and sends readers away."""
         if self._cluster.others:
+            # Another node can serve the readers, too.
             await self._hand_over()
+            self._send_away()
         ends = [live.ended for live in self._live if not live.outlives_process]
         if ends or self._tasks:
             logger.info("draining: %d generations may finish for %g s", len(ends), seconds)
@@ -51,7 +53,10 @@ class Drain:
         await audience.parted(audience.readers)
 
     async def interrupt(self) -> None:
-        """Ends what nobody could go on with once the process was restarted."""
+        """Ends what a restarted process could not go on with; who fills a stream that outlives it may come back."""
+        if self._cluster.others:
+            # Producers may have come since.
+            await self._hand_over()
         for live in self._live:
             if not live.outlives_process:
                 live.fail(Interrupted("the server stopped before the answer was complete"))
@@ -59,11 +64,10 @@ class Drain:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
     async def _hand_over(self) -> None:
-        """Another node can serve the readers, and go on with what can be gone on with: at once."""
+        """Another node goes on with what can be gone on with, whatever the store."""
         for live in self._live:
-            if live.can_move and self._live.pass_on(live.stream) is not None:
+            if live.can_move and self._live.get(live.stream) is live and self._live.pass_on(live.stream) is not None:
                 await self._cluster.hand_over(live.stream)
-        self._send_away()
 
     def _send_away(self) -> None:
         for reader in self._audience.readers:

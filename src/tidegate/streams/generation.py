@@ -122,6 +122,9 @@ class Generation:
     async def append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
         raise Fenced("this stream is filled by its model")
 
+    def knows(self, token: str) -> bool:
+        return False
+
     async def renew(self, lease: bytes) -> bool:
         raise Fenced("this stream is filled by its model")
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tidegate.core.events import GenerationRequest, Started
+from tidegate.core.events import GenerationRequest
 from tidegate.core.principal import Principal
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
@@ -14,6 +14,7 @@ from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.generation import Generation, Order
+from tidegate.streams.holding import create
 from tidegate.streams.live import Handle, LiveStreams
 from tidegate.streams.models import Model
 from tidegate.streams.quotas import Allowance, Quotas
@@ -69,8 +70,7 @@ class Generations:
                 request=request,
                 grace=grace,
             )
-            started = Started(record.id, record.model, record.created_at)
-            fence = await self._store.create(record, [started], claim=claim)
+            fence = await create(self._store, self._cluster, record, claim)
             if isinstance(fence, Claimed):
                 return Handle(fence.stream, self._live.get(fence.stream))
             undone.pop_all()
@@ -94,7 +94,7 @@ class Generations:
             clock=self._clock,
             timing=self._timing,
         )
-        self._live.add(generation, fence)
+        self._live.add(generation)
         task = asyncio.get_running_loop().create_task(self._run(generation))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

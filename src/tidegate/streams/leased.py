@@ -70,7 +70,7 @@ class Leased:
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
         self.answered: Future[TidegateError | None] = asyncio.get_running_loop().create_future()
         self.answered.set_result(None)
-        self.outlives_process = store.durable
+        self.outlives_process = store.outlives_process
         self._timing = timing
         self._loop = asyncio.get_running_loop()
         self._store = store
@@ -107,7 +107,7 @@ class Leased:
 
     async def _append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
         async with self._turn:
-            if self._ending is not None or not compare_digest(digest(token), self._lease):
+            if self._ending is not None or not self.knows(token):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
             self._postpone()
             if not events and expected != self._tail:
@@ -120,6 +120,10 @@ class Leased:
             if events and isinstance(end := events[-1], TERMINAL_TYPES):
                 self._finish(end)
             return tail, fresh
+
+    def knows(self, token: str) -> bool:
+        """Whether the token is that of the lease which was given last, as far as this node has heard."""
+        return compare_digest(digest(token), self._lease)
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
         self._end(Cancelled(by, reason, self._usage()))
@@ -141,6 +145,9 @@ class Leased:
             return await answer if isinstance(answer, Future) else answer
         except TooLong as error:
             self.fail(error)
+            raise
+        except Fenced:
+            self.let_go()
             raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:

@@ -9,13 +9,14 @@ from hmac import compare_digest
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Failed, Started
+from tidegate.core.events import Event, Failed
 from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, Interrupted, StreamEnded
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Moved
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
 from tidegate.streams.history import holds
+from tidegate.streams.holding import acquire, create
 from tidegate.streams.leased import Leased, digest
 from tidegate.streams.live import LiveStream, LiveStreams
 from tidegate.streams.quotas import Place, Quotas
@@ -72,7 +73,7 @@ class Leases:
             lease=digest(token),
         )
         with self._quotas.place(owner.account) as place:
-            fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
+            fence = await create(self._store, self._cluster, record, claim)
             if isinstance(fence, Claimed):
                 return await self._reopened(fence, token)
             self.adopt(fence, 1, record.lease, place)
@@ -82,7 +83,16 @@ class Leases:
         """See `Service.append`."""
         live, fresh = self._live.get(record.id), False
         if live is not None:
-            offset, fresh = await live.append(token, expected, events)
+            try:
+                offset, fresh = await live.append(token, expected, events)
+            except Fenced:
+                record = (await self._store.look(record.id)).record
+                if self._live.get(record.id) is live:
+                    if live.knows(token) or not compare_digest(record.lease, digest(token)):
+                        raise
+                    self._live.pass_on(record.id)
+                # Another node has had it meanwhile, and the producer has come from there.
+                return await self.append(record, token, expected, events)
         elif record.end is None:
             offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
@@ -100,7 +110,7 @@ class Leases:
 
         place.keep()
         leased = Leased(self._store, fence, tail, lease, self._seconds, over, timing=self._timing)
-        self._live.add(leased, fence)
+        self._live.add(leased)
         return leased
 
     async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
@@ -109,10 +119,11 @@ class Leases:
             live = self._live.get(record.id)
             if live is not None:
                 return live
-            if not record.lease or not (anew or compare_digest(record.lease, lease)):
+            if not record.lease:
+                raise Fenced("this stream is filled by its model")
+            if not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            fence = await self._store.acquire(record.id, lease=lease)
-            tail = (await self._store.tail(record.id)).offset
+            fence, tail = await acquire(self._store, self._cluster, record.id, lease)
             leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
             self._cluster.tell(Moved(record.id))
             return leased
@@ -123,7 +134,12 @@ class Leases:
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)
         if live is not None:
-            return await live.renew(lease)
+            # A node that was paused may not have it any more: it says that it has before it acquires it.
+            self._cluster.hold(stream)
+            renewed = await live.renew(lease)
+            if self._live.get(stream) is not live:
+                self._cluster.let_go(stream)
+            return renewed
         record = (await self._store.look(stream)).record
         if record.end is not None:
             return False

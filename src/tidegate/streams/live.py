@@ -11,7 +11,6 @@ import msgspec
 from tidegate.core.events import CancelledBy, Event, Terminal
 from tidegate.errors import TidegateError
 from tidegate.stores.cluster import Cluster
-from tidegate.stores.records import Fence
 
 
 class LiveStream(Protocol):
@@ -72,6 +71,10 @@ class LiveStream(Protocol):
         """
         ...
 
+    def knows(self, token: str) -> bool:
+        """Whether this is the token of its present lease, as far as this node knows."""
+        ...
+
     async def renew(self, lease: bytes) -> bool:
         """Gives the stream a new lease, whose token has this digest; False where it has ended, or is about to.
 
@@ -94,9 +97,8 @@ class LiveStreams:
         self._cluster = cluster
         self._streams: dict[str, LiveStream] = {}
 
-    def add(self, live: LiveStream, fence: Fence) -> None:
-        """The node begins to fill the stream, to which the fence is the right."""
-        self._cluster.hold(fence)
+    def add(self, live: LiveStream) -> None:
+        """The node, which holds the stream already (`holding`), begins to fill it."""
         self._streams[live.stream] = live
 
     def remove(self, live: LiveStream) -> None:

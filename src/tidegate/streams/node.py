@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import Context
 
 from tidegate.core.events import CancelledBy
@@ -69,6 +70,7 @@ class Node:
         self._cluster = cluster
         self._audience = audience
         self._lease_seconds = lease_seconds
+        self._timing = timing
         self._takeover = Takeover(
             store,
             cluster,
@@ -137,18 +139,23 @@ class Node:
         """
         try:
             async with asyncio.timeout(self._lease_seconds + 2):
-                if (live := self.live.get(record.id)) is not None:
-                    live.cancel(by, reason)
-                    await asyncio.shield(live.ended)
-                found = await self._store.look(record.id)
-                if found.record.end is None and self._cluster.others:
-                    self._cluster.tell(Cancel(record.id, by, reason))
-                    found = await ended(self._store, record.id)
+                while (found := await self._store.look(record.id)).record.end is None:
+                    self._tell_to_end(record.id, by, reason)
+                    # Whoever was told may have died, or the stream gone elsewhere meanwhile, even here.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._timing.told_again):
+                            return await ended(self._store, record.id)
+                return found
         except TimeoutError:
             raise CancelTimeout("the stream has not ended in time; it may still do so") from None
-        if found.record.end is None:
+
+    def _tell_to_end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
+        if (live := self.live.get(stream)) is not None:
+            live.cancel(by, reason)
+        elif self._cluster.others:
+            self._cluster.tell(Cancel(stream, by, reason))
+        else:
             raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
-        return found
 
     # What it hears of the others
 

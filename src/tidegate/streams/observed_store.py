@@ -34,7 +34,7 @@ class ObservedStore:
         self._tell = tell
         self._clock = clock
         self.name = store.name
-        self.durable = store.durable
+        self.outlives_process = store.outlives_process
 
     # The log
 

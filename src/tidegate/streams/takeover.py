@@ -107,6 +107,7 @@ class Takeover:
 
     async def _recover(self, orphan: Orphan) -> None:
         record = orphan.record
+        self._cluster.hold(record.id)
         fence = await self._store.acquire(record.id)
         tail = (await self._store.tail(record.id)).offset
         if record.lease:
