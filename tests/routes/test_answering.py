@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import pytest
+from eventually_kit import eventually
 
 from tidegate import Tidegate
 from tidegate.config import Settings
@@ -99,10 +100,9 @@ async def test_a_client_that_leaves_takes_its_reader_along(name: str) -> None:
     method, path, body = CALLS[name]
     app, server = app_of(hang), Server(body)
     answering = asyncio.ensure_future(app(scope_of(method, path), server.receive, server.send))
+    await eventually(lambda: not is_clean(app))
+    server.left.set()
     async with asyncio.timeout(5):
-        while is_clean(app):  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        server.left.set()
         await answering
     assert is_clean(app)
     await app.close()
