@@ -154,6 +154,7 @@ class _Run:
             since = self._world.now()
             await asyncio.sleep(TICK_SECONDS)
             if (now := self._world.now()) - since > STARVED_SECONDS:
+                self._world.fired("starved")
                 outages = [Outage(since, now, node, "starved") for node in range(self._plan.nodes)]
                 self._world.history.outages.extend(outages)
 
