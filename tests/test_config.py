@@ -16,7 +16,6 @@ from tidegate.config import (
     masked,
     refuse_exposed,
     refuse_unavailable,
-    sqlite_path,
     toml,
     with_state_store,
 )
@@ -32,6 +31,7 @@ from tidegate.providers.settings import (
     ReplayModel,
     Upstream,
 )
+from tidegate.stores.sqlite_url import sqlite_path
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "configuration.md"
 DIGEST = "0123456789abcdef" * 4

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
 from secrets import randbits
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings, sqlite_path
+from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
+from tidegate.core.url import host_and_port
 from tidegate.dialects.native_socket_events import SocketEncoders
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -40,17 +40,24 @@ from tidegate.gate.security_headers import SecurityHeadersMiddleware
 from tidegate.gate.tokens import Tokens, secret_of
 from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
+from tidegate.observe.gauges import Reading
 from tidegate.observe.logging import LoggingObserver
 from tidegate.observe.refusals import Refusals
+from tidegate.observe.tee import Tee
 from tidegate.providers import PROVIDERS
-from tidegate.providers.settings import ModelSettings, PythonModel
+from tidegate.providers.base import Provider
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel
 from tidegate.routes.call import Context
+from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
-from tidegate.stores import STORES
+from tidegate.stores import STORES, traits_of
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.traits import Options
+from tidegate.streams.attempts import Attempts, Candidate
 from tidegate.streams.models import Model
+from tidegate.streams.observed_store import ObservedStore
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
 from tidegate.transports.broadcast import Broadcasts
@@ -88,9 +95,11 @@ class Tidegate:
         store: Store | None = None,
     ) -> None:
         own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
-        observer = observer or LoggingObserver()
+        observer = Tee((observer or LoggingObserver(),))
         now = SteadyClock(time, _elapsed)
         store = store or _store(settings, now)
+        if observer.observes_stores:
+            store = ObservedStore(store, observer.observe_store)
         cluster = store.join(f"node_{randbits(64):016x}", settings.store.lease_seconds)
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
@@ -123,6 +132,10 @@ class Tidegate:
     async def drain(self) -> None:
         """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
         await self.service.drain(self._settings.server.drain_seconds)
+
+    def readings(self) -> Iterator[Reading]:
+        """What the gauges show at this moment; see `Gauges`."""
+        return readings(self.service, self.registry)
 
     async def close(self) -> None:
         """Stops everything at once."""
@@ -206,7 +219,7 @@ def _service(
     for model in models:
         if model.name in opened:
             raise ConfigError(f"models: the name {model.name!r} is given twice")
-        opened[model.name] = _model(model)
+        opened[model.name] = _model(model, observer)
     quotas = Quotas(
         cluster,
         generations=settings.limits.concurrent_generations,
@@ -233,44 +246,51 @@ def _elapsed() -> float:
 
 def _store(settings: Settings, now: Callable[[], float]) -> Store:
     """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
+    url, problem = settings.store.url, None
+    traits = traits_of(url)
+    if traits is None:
+        problem = f"this version has no store {url.partition(':')[0]}://, only {', '.join(STORES)}"
+    elif url:
+        problem = traits.problem(url)
+    if traits is None or problem is not None:
+        raise ConfigError(f"store.url: {problem}")
+    return traits.open(url, _options(settings, now))
+
+
+def _options(settings: Settings, now: Callable[[], float]) -> Options:
     store, limits = settings.store, settings.limits
-    scheme = urlsplit(store.url).scheme or "memory"
-    if scheme not in STORES:
-        raise ConfigError(f"store.url: this version has no store {scheme}://, only {', '.join(STORES)}")
-    common: dict[str, Any] = {
-        "max_generation_bytes": limits.max_generation_bytes,
-        "topic_history": store.topic_history,
-        "now": now,
-        **_bounds(settings),
-    }
-    if scheme == "memory":
-        return _load(STORES[scheme])(**common)
-    try:
-        path = sqlite_path(store.url)
-    except ValueError as error:
-        raise ConfigError(f"store.url: {error}") from None
-    return _load(STORES[scheme])(path, synchronous=store.synchronous, **common)
+    each = limits.max_stored_bytes_per_principal
+    return Options(
+        max_generation_bytes=limits.max_generation_bytes,
+        topic_history=store.topic_history,
+        max_stored_bytes=store.max_bytes,
+        max_stored_bytes_each=each if each != LimitSettings().max_stored_bytes_per_principal else 0,
+        synchronous=store.synchronous,
+        now=now,
+    )
 
 
-def _bounds(settings: Settings) -> dict[str, int]:
-    """What the store may keep, where that is set: each has a default that suits it."""
-    total, each = settings.store.max_bytes, settings.limits.max_stored_bytes_per_principal
-    set_each = each != LimitSettings().max_stored_bytes_per_principal
-    return ({"max_stored_bytes": total} if total else {}) | ({"max_stored_bytes_each": each} if set_each else {})
-
-
-def _model(model: ModelSettings) -> Model:
-    name = str(model.__struct_config__.tag)
-    if name not in PROVIDERS:
-        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
-    provider = _load(PROVIDERS[name])(model)
+def _model(model: ModelSettings, observer: Observer) -> Model:
     return Model(
         model.name,
-        provider,
+        _provider(model, observer),
         max_concurrency=model.concurrency,
         max_queue=model.max_queue,
         can_continue=model.can_continue,
     )
+
+
+def _provider(model: ModelSettings, observer: Observer) -> Provider:
+    name = str(model.__struct_config__.tag)
+    if name not in PROVIDERS:
+        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
+    make = _load(PROVIDERS[name])
+    if not isinstance(model, OpenAIModel):
+        return make(model)
+    candidates = [
+        Candidate(make(each), host_and_port(each.base_url), weight=weight) for each, weight in model.by_upstream()
+    ]
+    return Attempts(model.name, candidates, observer=observer)
 
 
 def _load(target: str) -> Any:

@@ -339,12 +339,13 @@ class InternalError(TidegateError):
 
 
 class ProviderError(TidegateError):
-    """What fills a generation has failed."""
+    """What fills a generation has failed. `unasked` is set where nobody was asked, so that somebody else may be."""
 
     type = "upstream_error"
     code = "provider_error"
     status = 502
     retryable = True
+    unasked = False
 
 
 class UpstreamRefused(ProviderError):
@@ -443,8 +444,7 @@ class Overloaded(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """The model runs `max_concurrency` generations and `max_queue` more are waiting, and who asks holds as many of them
-    as anybody; or this one had waited, and gave way to somebody who holds fewer."""
+    """The model's queue is full, and who asks holds as much of it as anybody; or this one gave way to who had less."""
 
     code = "queue_full"
 

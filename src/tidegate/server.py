@@ -16,13 +16,14 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import DeliverySettings, ServerSettings, Settings, StoreSettings, sqlite_path
+from tidegate.config import DeliverySettings, ServerSettings, Settings
 from tidegate.errors import ConfigError, InUse
 from tidegate.gate.account import account_unless
 from tidegate.observe.base import Observer
 from tidegate.observe.logging import LoggingObserver, configure
 from tidegate.observe.refusals import Refusals
 from tidegate.stopping import Stopping
+from tidegate.stores import traits_of
 from tidegate.transports.budget import Budget
 from tidegate.transports.direct import STALLED_BEATS
 from tidegate.transports.http_protocol import http_protocol
@@ -158,7 +159,8 @@ def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
 def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
     """The one line on stdout: who reads it knows that connections are accepted."""
     about = [f"listening on {_listening(sockets)}"] if settings.server.public_url else []
-    about.append(_kept(settings.store))
+    if (store := traits_of(settings.store.url)) is not None:
+        about.append(f"logs in {store.place(settings.store.url)}")
     sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({', '.join(about)})\n")
     sys.stdout.flush()
 
@@ -170,10 +172,6 @@ def _listening(sockets: list[socket.socket]) -> str:
 
 def _netloc(host: str, port: int) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _kept(store: StoreSettings) -> str:
-    return f"logs in {sqlite_path(store.url)}" if store.url.startswith("sqlite:") else "logs in memory"
 
 
 def raise_descriptor_limit() -> None:

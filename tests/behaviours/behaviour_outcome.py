@@ -11,10 +11,10 @@ from behaviour_tools import MADE
 
 from tidegate.core.events import Completed, Content, Delta, Reasoning, ToolCall
 from tidegate.errors import ProviderError
+from tidegate.http_client.connection import ClientConnection
 from tidegate.providers.openai_answer import Answer
 from tidegate.providers.openai_chunks import ChunkReader
 from tidegate.providers.openai_errors import refusal_in_body
-from tidegate.providers.upstream_connection import UpstreamConnection
 from tidegate.testing.sink import RecordingSink
 
 
@@ -52,7 +52,7 @@ class Wire:
 
 async def relayed(*reads: bytes) -> Outcome:
     """What comes of a response that arrives in these reads, after which the connection is closed."""
-    connection = UpstreamConnection()
+    connection = ClientConnection()
     connection.connection_made(cast("asyncio.Transport", Wire()))
     sink = RecordingSink()
     chunks = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: PROMPT_TOKENS, make_id=lambda: MADE)

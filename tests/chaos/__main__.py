@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from .jobs import Job, one
-from .plan import draw
+from .plan import among, draw
 from .report import FEWEST, Outcome, rare, table
 
 
@@ -20,10 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     if options.show:
         for seed in options.seeds:
-            _say(msgspec.json.format(msgspec.json.encode(draw(seed)), indent=2).decode())
+            plan = draw(seed) if options.nodes == 1 else among(options.nodes, draw(seed))
+            _say(msgspec.json.format(msgspec.json.encode(plan), indent=2).decode())
         return 0
     seeds = options.seeds or list(range(options.first, options.first + options.count))
-    jobs = [Job(seed, options.store, options.keep) for seed in seeds]
+    jobs = [Job(seed, options.store, options.nodes, options.keep) for seed in seeds]
     outcomes: list[Outcome] = []
     for each in _done(jobs, options.jobs):
         outcomes.append(each)
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(each.violations for each in outcomes):
         _say("violated by seeds " + " ".join(str(each.seed) for each in outcomes if each.violations))
         return 1
-    if len(jobs) >= 1000 and (missing := rare(outcomes)):
+    if options.nodes == 1 and len(jobs) >= 1000 and (missing := rare(outcomes)):
         _say(f"fired fewer than {FEWEST} times: {missing}")
         return 1
     return 0
@@ -59,6 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=1000, help="how many seeds from there on")
     parser.add_argument("--jobs", type=int, default=8, help="runs at once; they mostly wait")
     parser.add_argument("--store", default="sqlite:///chaos.db", help="the server's store.url")
+    parser.add_argument("--nodes", type=int, default=1, help="so many nodes over one memory store")
     parser.add_argument("--report", type=Path, help="where to write the table")
     parser.add_argument("--keep", type=Path, help="a folder for the histories of runs with violations")
     parser.add_argument("--show", action="store_true", help="show what the seeds stand for, and run nothing")

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
-from .history import TERMINAL, Append, Event, History, Kept, Lease, Look, Outage, Reading, Stream
+from .between_nodes import between_nodes
+from .history import TERMINAL, Append, Event, History, Kept, Lease, Look, Outage, Reading, Stream, Violation
 
 GRACE_SECONDS = 1.0
 """A lease that ran out is dealt with within so long; until then an append may still come in time."""
@@ -21,17 +20,6 @@ NEWS_SECONDS = 2.0
 """So long after an event somebody has seen it, once nothing is wrong any more: readers come back, many runs at once."""
 
 MERGEABLE = frozenset({"delta", "reasoning"})
-
-
-class Violation(msgspec.Struct, frozen=True):
-    """A promise that was not kept."""
-
-    rule: str
-    subject: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.subject}: {self.what}"
 
 
 Logs = Mapping[str, Sequence[Event]]
@@ -45,6 +33,9 @@ def check(history: History) -> list[Violation]:
     found += _logs(history, logs)
     for reading in history.readings:
         found += _reading(reading, logs.get(reading.stream, ()))
+    for visit in history.visits:
+        if logs.get(visit.stream):
+            found += _Reader(f"{visit.name} of {visit.stream}", visit, logs[visit.stream]).check()
     for look in history.looks:
         found += _look(look, logs.get(look.stream, ()))
     found += _appends(history, logs)
@@ -52,7 +43,7 @@ def check(history: History) -> list[Violation]:
     for stream in history.streams:
         found += _purpose(stream, logs.get(stream.id, ()))
         found += _recovery(history, stream, logs.get(stream.id, ()))
-    return found
+    return [*found, *between_nodes(history)]
 
 
 # What was created exists, and a key leads to one stream.
@@ -233,8 +224,11 @@ def _fences(history: History) -> Iterator[Violation]:
     for lease in history.leases:
         leases[lease.stream][lease.number] = lease
     accepted = [append for append in history.appends if append.status == 200]
+    # What a dead node filled waits for its producer once more, at another node, when that has it.
+    taken_over = [Outage(death.at, death.at + history.lease_seconds + GRACE_SECONDS) for death in history.deaths]
+    outages = [*history.outages, *taken_over]
     for append in accepted:
-        if wrong := _unfenced(append, leases[append.stream], accepted, history.outages):
+        if wrong := _unfenced(append, leases[append.stream], accepted, outages):
             yield Violation("unfenced append", append.stream, f"after {append.expected}, with {wrong}")
 
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from .calls import Answer, Broken, call, fetch
-from .history import TERMINAL, Reading
+from .history import TERMINAL, Cancelling, Reading
 from .plan import OwnPlan, StreamPlan
 from .proxy import Line
 from .readers import Follower
@@ -125,20 +125,28 @@ def _body(plan: StreamPlan) -> dict[str, Any]:
 
 
 async def cancel(world: World, plan: StreamPlan | OwnPlan) -> None:
-    """Cancels the plan's stream at its time, until it is told how the stream has ended."""
+    """Cancels the plan's stream at its time, until it is told how the stream has ended.
+
+    Where there are several nodes it asks one of them past all lines: whom, and for how long, is noted.
+    """
     line = await world.line(f"{plan.name} cancel")
     stream = await world.stream(plan.name)
     if stream is None or plan.cancel_at is None:
         return
     await asyncio.sleep(plan.cancel_at)
     world.fired("cancel")
+    rng = world.random(f"{plan.name} cancel")
     while not world.over:
+        node, asked_at = world.ready_node(rng), world.now()
+        base = line.url if world.plan.nodes == 1 else world.nodes[node].url
         try:
-            url = f"{line.url}/v1/streams/{stream}/cancel"
+            url = f"{base}/v1/streams/{stream}/cancel"
             status, _, body = await fetch(url, "POST", {"reason": "chaos"}, patience=world.plan.lease_seconds + 3)
         except Broken:
             await asyncio.sleep(AGAIN_SECONDS)
             continue
+        if world.plan.nodes > 1:
+            world.history.cancellings.append(Cancelling(stream, node, asked_at, world.now(), status))
         world.judge_status(f"cancel of {stream}", status, body)
         if status == 200:
             world.look(stream, "cancel", body)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .history import TERMINAL, Fired, History, Kept, Stream
 from .models import STALL_SECONDS
-from .plan import OwnPlan, Plan, StreamPlan
+from .plan import AttendedPlan, GuestPlan, OwnPlan, Plan, StreamPlan
 
 PROVIDER_ENDS = {
     "raise": "failed:provider_error",
@@ -21,27 +21,48 @@ PROVIDER_ENDS = {
 }
 
 
-def describe(history: History, plan: Plan, names: Mapping[str, str]) -> None:
-    """Adds what is expected of the streams, whose names by id are given, and the faults of their providers."""
-    plans = {each.name: each for each in (*plan.generations, *plan.own)}
+def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapping[str, float]) -> None:
+    """Adds what is expected of the streams, whose names by id are given, and the faults of their providers.
+
+    `ended` is when the store had their ends, where that is known.
+    """
+    plans = {each.name: each for each in (*plan.generations, *plan.own, *plan.attended, *plan.guests)}
     logs = {kept.stream: kept for kept in history.logs}
     for stream, name in names.items():
         about = plans[name]
+        grace = None
         if isinstance(about, OwnPlan):
             kind, ends = "own", _own_ends(history, about, stream)
+        elif isinstance(about, AttendedPlan):
+            kind, ends, grace = "replay", {"cancelled", "completed", *_interruptions(history, about, plan)}, about.grace
+        elif isinstance(about, GuestPlan):
+            kind, ends = "replay", {"completed", *_interruptions(history, about, plan)}
         else:
-            kind, ends = about.model.partition("-")[0], _ends(history, about)
+            kind, ends = about.model.partition("-")[0], _ends(history, about, plan)
             _note_provider_fault(history, about, logs.get(stream))
-        history.streams.append(Stream(stream, name, kind, about.text, ends - {""}))  # type: ignore[arg-type]
+        history.streams.append(
+            Stream(stream, name, kind, about.text, ends - {""}, ended.get(stream), grace)  # type: ignore[arg-type]
+        )
 
 
-def _ends(history: History, about: StreamPlan) -> set[str]:
+def _interruptions(history: History, about: StreamPlan | AttendedPlan | GuestPlan, plan: Plan) -> set[str]:
+    """With one node a drain is the end of everything; with others there is somebody to go on."""
+    fired = {fault.kind for fault in history.fired} | {outage.kind for outage in history.outages}
+    if plan.nodes == 1 and "drain" in fired:
+        return {"failed:interrupted"}
+    stopping = {"kill", "kill_twice"} if plan.nodes == 1 else {"kill", "pause_long", "drain", "starved"}
+    # Without a grace nobody is left where the last reader was at the node that is gone.
+    goes_on = about.model.endswith("-on") and not (isinstance(about, AttendedPlan) and about.grace == 0)
+    return {"failed:interrupted"} if fired & stopping and not goes_on else set()
+
+
+def _ends(history: History, about: StreamPlan, plan: Plan) -> set[str]:
     fired = {fault.kind for fault in history.fired}
-    ends = {PROVIDER_ENDS[about.how.fault]}
+    ends = {PROVIDER_ENDS[about.how.fault], *_interruptions(history, about, plan)}
+    if about.how.fault == "early_end" and about.how.at == 0:
+        ends.add("failed:upstream_empty")
     if about.cancel_at is not None or about.grace is not None:
         ends.add("cancelled")
-    if "drain" in fired or (fired & {"kill", "kill_twice"} and not about.model.endswith("-on")):
-        ends.add("failed:interrupted")
     if "disk_full" in fired:
         ends.add("failed:store_unavailable")
     if about.model.startswith("openai") and any(

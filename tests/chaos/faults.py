@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from .calls import Broken, fetch
-from .history import Outage
+from .history import Death, Outage
+from .node import Node
 from .plan import FaultPlan
 from .proxy import Line
-from .server import UNLIMITED, ServerFailed
+from .server import UNLIMITED, Server, ServerFailed
 from .world import World
 
 LOOK_PATIENCE = 0.5
@@ -54,16 +55,19 @@ class Faults:
 
     async def _kill(self, fault: FaultPlan) -> None:
         await self._look_at_all()
+        node = self._world.nodes[fault.node]
         since = self._world.now()
-        await self._world.server.kill()
+        if isinstance(node, Node):
+            self._world.history.deaths.append(Death(fault.node, since, node.filled))
+        await node.kill()
         self._world.fired(fault.kind)
         await asyncio.sleep(fault.seconds)
-        await self._world.server.start()
-        self._outage(since)
+        await node.start()
+        self._outage(since, fault)
 
     async def _kill_twice(self, fault: FaultPlan) -> None:
         """The second time while it starts, or recovers."""
-        server = self._world.server
+        server = self._only
         await self._look_at_all()
         since = self._world.now()
         await server.kill()
@@ -72,18 +76,19 @@ class Faults:
         await server.kill()
         self._world.fired(fault.kind)
         await server.start()
-        self._outage(since)
+        self._outage(since, fault)
 
     async def _pause(self, fault: FaultPlan) -> None:
+        node = self._world.nodes[fault.node]
         since = self._world.now()
-        self._world.server.stop()
+        node.stop()
         self._world.fired(fault.kind)
         await asyncio.sleep(fault.seconds)
-        self._world.server.go_on()
-        self._outage(since)
+        node.go_on()
+        self._outage(since, fault)
 
     async def _drain(self, fault: FaultPlan) -> None:
-        server = self._world.server
+        server = self._world.nodes[fault.node]
         await self._look_at_all()
         since = self._world.now()
         self._world.fired(fault.kind)
@@ -92,22 +97,29 @@ class Faults:
             self._world.problem("drain", "server", f"exit code {code}: {server.tail()}")
         await asyncio.sleep(fault.seconds)
         await server.start()
-        self._outage(since)
+        self._outage(since, fault)
 
     async def _disk_full(self, fault: FaultPlan) -> None:
         since = self._world.now()
-        if not self._world.server.limit_files(int(fault.amount)):
+        if not self._only.limit_files(int(fault.amount)):
             return
         self._world.fired(fault.kind, f"at {fault.amount:g} bytes")
         await asyncio.sleep(fault.seconds)
-        self._world.server.limit_files(UNLIMITED)
-        self._outage(since)
+        self._only.limit_files(UNLIMITED)
+        self._outage(since, fault)
 
     async def _clock_jump(self, fault: FaultPlan) -> None:
-        self._world.server.shift(fault.amount)
+        self._only.shift(fault.amount)
         self._world.fired(fault.kind, f"by {fault.amount:g} s")
         await asyncio.sleep(fault.seconds)
-        self._world.server.shift(0.0)
+        self._only.shift(0.0)
+
+    @property
+    def _only(self) -> Server:
+        """The process; nodes that share one have none of their own."""
+        (server,) = self._world.nodes
+        assert isinstance(server, Server)
+        return server
 
     async def _lines(self, index: int, fault: FaultPlan) -> None:
         lines = self._drawn(index, fault)
@@ -134,8 +146,8 @@ class Faults:
             if self._world.random(f"fault {index} {name}").random() < fault.share
         ]
 
-    def _outage(self, since: float) -> None:
-        self._world.history.outages.append(Outage(since, self._world.now()))
+    def _outage(self, since: float, fault: FaultPlan) -> None:
+        self._world.history.outages.append(Outage(since, self._world.now(), fault.node, fault.kind))
 
     async def _look_at_all(self) -> None:
         """What is acknowledged right before the server is killed."""
@@ -144,10 +156,11 @@ class Faults:
 
 async def look(world: World, stream: str, source: str, *, patience: float = LOOK_PATIENCE) -> str | None:
     """Looks at a stream past all lines, and notes what is seen: its status, None where there was no answer."""
-    if world.server.port is None:
+    server = world.server
+    if server.port is None:
         return None
     try:
-        status, _, body = await fetch(f"{world.server.url}/v1/streams/{stream}", patience=patience)
+        status, _, body = await fetch(f"{server.url}/v1/streams/{stream}", patience=patience)
     except Broken:
         return None
     world.judge_status(f"look at {stream}", status, body)
@@ -163,5 +176,7 @@ def mend(world: World, lines: Iterable[Line]) -> None:
     """Whatever is still wrong is over."""
     for line in lines:
         line.mend()
-    world.server.limit_files(UNLIMITED)
-    world.server.shift(0.0)
+    for node in world.nodes:
+        if isinstance(node, Server):
+            node.limit_files(UNLIMITED)
+            node.shift(0.0)

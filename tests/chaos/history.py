@@ -32,12 +32,21 @@ class Event(msgspec.Struct, frozen=True):
         return int(self.id.partition("-")[2])
 
 
+class Stay(msgspec.Struct):
+    """One connection of a reader to a node, from its head to its end. `ended` says that the stream's end came by it."""
+
+    node: int
+    since: float
+    until: float
+    ended: bool
+
+
 class Reading(msgspec.Struct):
     """One reader of one stream over all of its connections.
 
     `after` is the cursor it came with at first. `ended` says that it had the terminal event or was told that there is
     no more; `refused` is the status of an answer that will not change. `asked_again` is the status of a request with
-    the last cursor after the end.
+    the last cursor after the end. `stays` are those of its connections that went to one node past all lines.
     """
 
     name: str
@@ -48,6 +57,7 @@ class Reading(msgspec.Struct):
     ended: bool = False
     refused: int | None = None
     asked_again: int | None = None
+    stays: list[Stay] = []
 
 
 class Kept(msgspec.Struct):
@@ -106,10 +116,52 @@ class Look(msgspec.Struct):
 
 
 class Outage(msgspec.Struct):
-    """The server did nothing for a while: it was dead, stopped, or could not write."""
+    """The server, or the node, did nothing for a while: it was dead, stopped, or could not write."""
 
     since: float
     until: float
+    node: int = 0
+    kind: str = ""
+
+
+class Death(msgspec.Struct):
+    """A node was gone at once, with the streams that it filled."""
+
+    node: int
+    at: float
+    streams: list[str]
+
+
+class Acquired(msgspec.Struct):
+    """A node has taken over a stream."""
+
+    stream: str
+    at: float
+
+
+class Cancelling(msgspec.Struct):
+    """One request for the cancel of a stream, that a node has answered."""
+
+    stream: str
+    node: int
+    asked_at: float
+    answered_at: float
+    status: int
+
+
+class Revoked(msgspec.Struct):
+    """That the share tokens of a stream are void has been answered."""
+
+    stream: str
+    at: float
+
+
+class Published(msgspec.Struct):
+    """A message of this number has been accepted by a topic, at this position."""
+
+    topic: str
+    number: int
+    cursor: str
 
 
 class Fired(msgspec.Struct):
@@ -124,6 +176,8 @@ class Stream(msgspec.Struct):
     """What is expected of a stream. `text` is what it holds when it is complete.
 
     `ends` are the ends it may have: a terminal event's type, for `failed` with its code (`failed:interrupted`).
+    `ended_at` is when the store had the end, where that is known; `grace` is that of a stream whose every owner reader
+    is known, in seconds.
     """
 
     id: str
@@ -131,6 +185,8 @@ class Stream(msgspec.Struct):
     kind: Kind
     text: str
     ends: set[str]
+    ended_at: float | None = None
+    grace: float | None = None
 
 
 class Problem(msgspec.Struct):
@@ -141,20 +197,43 @@ class Problem(msgspec.Struct):
     what: str
 
 
+class Violation(msgspec.Struct, frozen=True):
+    """A promise that was not kept."""
+
+    rule: str
+    subject: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.subject}: {self.what}"
+
+
 class History(msgspec.Struct):
-    """One run. From `mended_at` on nothing was done to the server and its lines any more."""
+    """One run. From `mended_at` on nothing was done to the nodes and their lines any more.
+
+    `visits` are readings that may leave, or be sent away, before the end. `members` are readings of topics, `rooms`
+    the last ones, by the harness itself.
+    """
 
     seed: int
     lease_seconds: float = 0.0
     mended_at: float = 0.0
     streams: list[Stream] = []
     readings: list[Reading] = []
+    visits: list[Reading] = []
     logs: list[Kept] = []
     appends: list[Append] = []
     leases: list[Lease] = []
     created: list[Created] = []
     looks: list[Look] = []
     outages: list[Outage] = []
+    deaths: list[Death] = []
+    acquired: list[Acquired] = []
+    cancellings: list[Cancelling] = []
+    revoked: list[Revoked] = []
+    published: list[Published] = []
+    members: list[Reading] = []
+    rooms: list[Reading] = []
     fired: list[Fired] = []
     problems: list[Problem] = []
 

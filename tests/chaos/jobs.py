@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from .checker import Violation, check
-from .history import History, encode
+from .checker import check
+from .history import History, Violation, encode
 from .report import Outcome, outcome
 from .run import run
 
@@ -19,10 +19,14 @@ RUN_SECONDS = 90.0
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A run to be made with this store; the history of one with violations goes into the folder `keep`."""
+    """A run to be made with this store, or on so many nodes over one in memory.
+
+    The history of one with violations goes into the folder `keep`.
+    """
 
     seed: int
     store: str
+    nodes: int = 1
     keep: Path | None = None
 
 
@@ -30,7 +34,7 @@ def one(job: Job) -> Outcome:
     """Makes the run and judges it."""
     begun = time.monotonic()
     try:
-        history = asyncio.run(asyncio.wait_for(run(job.seed, store=job.store), RUN_SECONDS))
+        history = asyncio.run(asyncio.wait_for(run(job.seed, store=job.store, nodes=job.nodes), RUN_SECONDS))
         violations = check(history)
     except (Exception, asyncio.CancelledError):
         # One run that the harness itself has spoilt must not take the others with it.

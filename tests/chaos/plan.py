@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Literal
 
 import msgspec
 
-from .models import PYTHON_FAULTS, UPSTREAM_FAULTS, How, answer
+from .models import PYTHON_FAULTS, REPLAY_WORDS, UPSTREAM_FAULTS, How, answer
 
 HORIZON_SECONDS = 2.0
 """Faults begin within so long after the clients do."""
@@ -99,14 +100,64 @@ class OwnPlan(msgspec.Struct, frozen=True):
         return "".join(self.words)
 
 
+class VisitPlan(msgspec.Struct, frozen=True):
+    """An owner reader that is there for `seconds`, from `at` on, at a node as long as that lives."""
+
+    at: float
+    seconds: float
+    node: int
+
+
+class AttendedPlan(msgspec.Struct, frozen=True):
+    """A generation that takes longer than its visits, which follow each other within its grace, on any of the nodes."""
+
+    name: str
+    model: str
+    how: How
+    at: float
+    grace: float
+    visits: tuple[VisitPlan, ...]
+
+    @property
+    def text(self) -> str:
+        return answer(self.model, self.how)
+
+
+class GuestPlan(msgspec.Struct, frozen=True):
+    """A generation that is read at every node: by guests until its shares are revoked, or until it is `deleted`."""
+
+    name: str
+    model: str
+    how: How
+    at: float
+    until: float
+    deleted: bool
+
+    @property
+    def text(self) -> str:
+        return answer(self.model, self.how)
+
+
+class RoomPlan(msgspec.Struct, frozen=True):
+    """A topic: a message after each of the pauses, and its members' visits."""
+
+    name: str
+    pauses: tuple[float, ...]
+    members: tuple[VisitPlan, ...]
+
+
 class FaultPlan(msgspec.Struct, frozen=True):
-    """One fault: when, for how long, and how much of it (a limit, a delay, a jump). `lines` by a draw from each."""
+    """One fault: when, for how long, and how much of it (a limit, a delay, a jump). `lines` by a draw from each.
+
+    `node` says to which of the nodes it happens.
+    """
 
     kind: str
     at: float
     seconds: float
     amount: float
     share: float
+    node: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -121,6 +172,10 @@ class Plan(msgspec.Struct, frozen=True):
     own: tuple[OwnPlan, ...]
     faults: tuple[FaultPlan, ...]
     kill_at_rest: bool
+    nodes: int = 1
+    attended: tuple[AttendedPlan, ...] = ()
+    guests: tuple[GuestPlan, ...] = ()
+    rooms: tuple[RoomPlan, ...] = ()
 
 
 def draw(seed: int) -> Plan:
@@ -135,7 +190,7 @@ def draw(seed: int) -> Plan:
         compression=rng.random() < 0.8,
         generations=tuple(_generation(rng, f"g{index}") for index in range(rng.randint(4, 7))),
         own=tuple(_own(rng, f"o{index}", lease) for index in range(rng.randint(1, 3))),
-        faults=tuple(_fault(rng, lease) for _ in range(rng.randint(2, 5))),
+        faults=tuple(_fault(rng, lease, FAULTS) for _ in range(rng.randint(2, 5))),
         kill_at_rest=rng.random() < 0.25,
     )
 
@@ -144,6 +199,25 @@ def without_ends(plan: Plan) -> Plan:
     """The plan for a store that keeps nothing when its process ends."""
     faults = tuple(fault for fault in plan.faults if fault.kind not in ("kill", "kill_twice", "drain"))
     return msgspec.structs.replace(plan, faults=faults, kill_at_rest=False)
+
+
+def among(nodes: int, plan: Plan) -> Plan:
+    """The plan for so many nodes over one memory store: what each seed does to one of them, and to none of the others.
+
+    The lease is longer, since all of them share one interpreter.
+    """
+    rng = Random(f"nodes {plan.seed}")
+    lease = rng.choice((0.8, 1.0, 1.2))
+    return msgspec.structs.replace(
+        plan,
+        lease_seconds=lease,
+        own=tuple(_own(rng, each.name, lease) for each in plan.own),
+        faults=tuple(_fault(rng, lease, NODE_FAULTS, nodes) for _ in range(rng.randint(2, 5))),
+        nodes=nodes,
+        attended=tuple(_attended(rng, f"a{index}", nodes) for index in range(rng.randint(1, 2))),
+        guests=tuple(_guest(rng, f"s{index}", deleted=index > 0) for index in range(2)),
+        rooms=(_room(rng, f"room-{plan.seed}", nodes),),
+    )
 
 
 MODELS = {
@@ -237,9 +311,18 @@ FAULTS = {
     **{f"line_{fault}": 2 for fault in LINE_FAULTS},
 }
 
+NODE_FAULTS = {
+    "kill": 6,
+    "pause_short": 2,
+    "pause_long": 6,
+    "drain": 6,
+    **{f"line_{fault}": 1 for fault in LINE_FAULTS},
+}
+"""What happens to one of several nodes: all of them are one process, with one store in its memory."""
 
-def _fault(rng: Random, lease: float) -> FaultPlan:
-    (kind,) = rng.choices(list(FAULTS), list(FAULTS.values()))
+
+def _fault(rng: Random, lease: float, faults: Mapping[str, int], nodes: int = 1) -> FaultPlan:
+    (kind,) = rng.choices(list(faults), list(faults.values()))
     seconds = {
         "kill": (0.0, 0.5),
         "kill_twice": (0.02, 0.3),
@@ -255,4 +338,37 @@ def _fault(rng: Random, lease: float) -> FaultPlan:
         "line_delay": rng.uniform(0.005, 0.05),
         "line_shred": rng.randint(1, 64),
     }.get(kind, 0)
-    return FaultPlan(kind, rng.uniform(0.1, HORIZON_SECONDS), rng.uniform(*seconds), amount, rng.uniform(0.3, 1.0))
+    at = rng.uniform(0.1, HORIZON_SECONDS)
+    length, share = rng.uniform(*seconds), rng.uniform(0.3, 1.0)
+    return FaultPlan(kind, at, length, amount, share, rng.randrange(nodes) if nodes > 1 else 0)
+
+
+def _attended(rng: Random, name: str, nodes: int) -> AttendedPlan:
+    grace = rng.choice((0.0, 0.4, 0.8))
+    visits: list[VisitPlan] = []
+    at, node = 0.0, rng.randrange(nodes)
+    for _ in range(rng.randint(2, 4)):
+        seconds = rng.uniform(0.3, 1.0)
+        visits.append(VisitPlan(at, seconds, node))
+        # The next one comes before this one has gone, or else before its grace is over.
+        at += seconds + rng.choice((-0.2, grace / 2 if grace else -0.15))
+        node = (node + 1) % nodes if rng.random() < 0.8 else node
+    model = rng.choice(("replay-slow", "replay-slow-on", "replay-slow-on"))
+    return AttendedPlan(name, model, How(name, REPLAY_WORDS, 50), rng.uniform(0, 1.0), grace, tuple(visits))
+
+
+def _guest(rng: Random, name: str, *, deleted: bool) -> GuestPlan:
+    model = rng.choice(("replay-slow", "replay-slow-on"))
+    how = How(name, rng.randint(80, 140), 50)
+    return GuestPlan(name, model, how, rng.uniform(0, 1.0), rng.uniform(0.3, 1.2), deleted)
+
+
+def _room(rng: Random, name: str, nodes: int) -> RoomPlan:
+    return RoomPlan(
+        name,
+        pauses=tuple(rng.uniform(0.0, 0.3) for _ in range(rng.randint(5, 20))),
+        members=tuple(
+            VisitPlan(rng.uniform(0, 1.0), rng.uniform(0.2, 2.0), rng.randrange(nodes))
+            for _ in range(rng.randint(2, 4))
+        ),
+    )

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from tidegate.core.sse import Decoder, ServerSentEvent
 
 from .calls import Answer, Broken, call
-from .history import TERMINAL, Event, Reading
+from .history import TERMINAL, Event, Reading, Stay
 from .plan import ReaderPlan
 from .world import World
 
@@ -45,13 +45,31 @@ async def read(world: World, plan: ReaderPlan, stream_name: str, name: str) -> N
 
 
 class Follower:
-    """One reading, as it goes on, of the server that is at `base`."""
+    """One reading, as it goes on, of the server that is at `base`. With `node` its connections are noted as stays.
 
-    def __init__(self, world: World, base: Callable[[], str], reading: Reading, plan: ReaderPlan = PLAIN) -> None:
+    `node` answers the number of the node that `base` has led to last. `path` is that of a topic's events, which are
+    followed from the earliest; `token` is one to read by.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        base: Callable[[], str],
+        reading: Reading,
+        plan: ReaderPlan = PLAIN,
+        *,
+        node: Callable[[], int] | None = None,
+        path: str = "",
+        token: str = "",
+    ) -> None:
         self._world = world
         self._base = base
         self._reading = reading
         self._plan = plan
+        self._node = node
+        self._path = path or f"/v1/streams/{reading.stream}/events"
+        self._token = token
+        self._after = "earliest" if path else reading.after
         self._rng = world.random(f"reader {reading.name}")
         self._leaves = list(plan.leaves_after)
         self._last = ""
@@ -79,10 +97,20 @@ class Follower:
             reading.ended = True
         elif answer.status in GONE:
             reading.refused = answer.status
-        elif answer.status == 200:
+        elif answer.status == 200 and self._node is None:
             await self._take_events(answer)
+        elif answer.status == 200:
+            await self._stay(answer, self._node())
         else:
             self._world.judge_status(f"{reading.name} of {reading.stream}", answer.status, "")
+
+    async def _stay(self, answer: Answer, node: int) -> None:
+        since = self._world.now()
+        try:
+            await self._take_events(answer)
+        finally:
+            stay = Stay(node, since, self._world.now(), self._reading.ended)
+            self._reading.stays.append(stay)
 
     async def _take_events(self, answer: Answer) -> None:
         decoder = Decoder()
@@ -112,15 +140,16 @@ class Follower:
             query["snapshot"] = "1"
         if self._plan.as_message:
             query["events"] = "message"
-        if self._reading.after is not None and not self._last:
-            query["after"] = self._reading.after
-        path = f"/v1/streams/{self._reading.stream}/events"
-        return self._base() + path + (f"?{urlencode(query)}" if query else "")
+        if self._after is not None and not self._last:
+            query["after"] = self._after
+        return self._base() + self._path + (f"?{urlencode(query)}" if query else "")
 
     def _headers(self) -> dict[str, str]:
         headers = {"accept": "text/event-stream"}
         if self._last:
             headers["last-event-id"] = self._last
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
         if self._plan.gzip:
             headers["accept-encoding"] = "gzip"
         return headers

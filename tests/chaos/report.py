@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .checker import Violation
-from .history import History
+from .history import History, Violation
 from .plan import KINDS
 
 FEWEST = 20
@@ -53,7 +52,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     """Faults by kind, what was watched, and violations by rule: Markdown."""
     fired = _fired(outcomes)
     rules = Counter(violation.rule for each in outcomes for violation in each.violations)
-    lines = ["| fault | fired |", "|---|---|", *(f"| {kind} | {fired[kind]} |" for kind in KINDS), ""]
+    kinds = [*KINDS, *sorted(fired.keys() - set(KINDS))]
+    lines = ["| fault | fired |", "|---|---|", *(f"| {kind} | {fired[kind]} |" for kind in kinds), ""]
     lines += ["| | |", "|---|---|", f"| runs | {len(outcomes)} |"]
     for name in ("streams", "readers", "connections", "events", "appends"):
         lines.append(f"| {name} | {sum(getattr(each, name) for each in outcomes):,} |")

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import models
+from tidegate.config import load
+
+from . import models, rooms
 from .calls import Broken, call, fetch
 from .creators import cancel, create
 from .expected import describe
 from .faults import Faults, look, mend
-from .history import Event, History, Kept, Outage, Problem, Reading
-from .plan import OwnPlan, Plan, StreamPlan, draw, without_ends
+from .guests import entertain
+from .history import Acquired, Event, History, Kept, Outage, Problem, Reading
+from .node import Node
+from .plan import OwnPlan, Plan, StreamPlan, among, draw, without_ends
 from .producers import produce
 from .readers import Follower, read
 from .server import Server, ServerFailed
+from .shared_store import SharedStore
+from .visitors import attend
 from .world import World
 
 BOUND_SECONDS = 15.0
@@ -32,29 +38,61 @@ READ_SECONDS = 5.0
 
 AGAIN_SECONDS = 0.1
 
+TICK_SECONDS = 0.05
+
+STARVED_SECONDS = 0.3
+"""A tick that is later than this says that the whole process had to wait."""
+
 LIVE = ("queued", "running")
 
 
-async def run(seed: int, *, store: str = "sqlite:///chaos.db") -> History:
-    """Runs what the seed stands for."""
-    plan = draw(seed) if store.startswith("sqlite") else without_ends(draw(seed))
-    history = History(seed, plan.lease_seconds)
+async def run(seed: int, *, store: str = "sqlite:///chaos.db", nodes: int = 1) -> History:
+    """Runs what the seed stands for: on a process of its own, or on so many nodes over one memory store."""
+    plan = draw(seed)
+    if nodes > 1:
+        return await run_nodes(among(nodes, plan), SharedStore())
+    return await _run_process(plan if store.startswith("sqlite") else without_ends(plan), store)
+
+
+async def run_nodes(plan: Plan, shared: SharedStore) -> History:
+    """Runs a plan for several nodes over this store, which is closed at the end."""
+    async with models.Upstream() as upstream:
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(configuration(plan, "memory://", upstream.url))
+            file.flush()
+            settings = load(Path(file.name), {}, {})
+        history = History(plan.seed, plan.lease_seconds)
+        try:
+            return await _run(plan, [Node(shared, settings) for _ in range(plan.nodes)], history, shared)
+        finally:
+            shared.close()
+
+
+async def _run_process(plan: Plan, store: str) -> History:
+    history = History(plan.seed, plan.lease_seconds)
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
         async with models.Upstream() as upstream:
             (folder / "tidegate.toml").write_text(configuration(plan, store, upstream.url))
             server = Server(folder, lambda how: history.problems.append(Problem("server died", "server", how)))
-            world = World(plan, server, history)
-            try:
-                await server.start()
-                await _Run(world).go()
-            except ServerFailed as error:
-                world.problem("server", "server", str(error))
-            finally:
-                await server.close()
-                await asyncio.gather(*(line.close() for line in world.lines.values()))
-            for line in server.unhandled():
-                world.problem("unhandled error", "server", line[:400])
+            return await _run(plan, [server], history)
+
+
+async def _run(
+    plan: Plan, nodes: Sequence[Server | Node], history: History, shared: SharedStore | None = None
+) -> History:
+    world = World(plan, nodes, history)
+    try:
+        await asyncio.gather(*(node.start() for node in nodes))
+        await _Run(world, shared).go()
+    except ServerFailed as error:
+        world.problem("server", "server", str(error))
+    finally:
+        await asyncio.gather(*(node.close() for node in nodes))
+        await asyncio.gather(*(line.close() for line in world.lines.values()))
+    for node in nodes:
+        for line in node.unhandled():
+            world.problem("unhandled error", "server", line[:400])
     return history
 
 
@@ -83,13 +121,21 @@ log_format = "json"
 
 
 class _Run:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, shared: SharedStore | None) -> None:
         self._world = world
+        self._shared = shared
         self._plan = world.plan
         self._clients: list[asyncio.Task[None]] = []
 
     async def go(self) -> None:
         world = self._world
+        watching = asyncio.create_task(self._watch_the_time())
+        try:
+            await self._go(world)
+        finally:
+            watching.cancel()
+
+    async def _go(self, world: World) -> None:
         self._start_clients()
         faults = Faults(world)
         try:
@@ -102,6 +148,15 @@ class _Run:
         await self._settle()
         await self._close()
 
+    async def _watch_the_time(self) -> None:
+        """Nodes that share our interpreter do nothing either while the machine has no time for us."""
+        while self._shared is not None:
+            since = self._world.now()
+            await asyncio.sleep(TICK_SECONDS)
+            if (now := self._world.now()) - since > STARVED_SECONDS:
+                outages = [Outage(since, now, node, "starved") for node in range(self._plan.nodes)]
+                self._world.history.outages.extend(outages)
+
     def _start_clients(self) -> None:
         for plan in self._plan.generations:
             self._client(f"creator of {plan.name}", create(self._world, plan))
@@ -109,6 +164,12 @@ class _Run:
         for plan in self._plan.own:
             self._client(f"producer of {plan.name}", produce(self._world, plan))
             self._company(plan)
+        for plan in self._plan.attended:
+            self._client(f"visitors of {plan.name}", attend(self._world, plan))
+        for plan in self._plan.guests:
+            self._client(f"guests of {plan.name}", entertain(self._world, plan))
+        for plan in self._plan.rooms:
+            self._client(f"members of {plan.name}", rooms.meet(self._world, plan))
 
     def _company(self, plan: StreamPlan | OwnPlan) -> None:
         if plan.cancel_at is not None:
@@ -142,18 +203,24 @@ class _Run:
         """Reads every log, asks again with every last cursor, and once more after a kill where that is planned."""
         world = self._world
         names = await self._list()
-        await asyncio.gather(*(self._ended(stream) for stream in names))
+        await asyncio.gather(
+            *(self._ended(stream) for stream in names), *(rooms.close(world, plan) for plan in self._plan.rooms)
+        )
         await asyncio.gather(*(self._read_log(stream) for stream in names))
         await asyncio.gather(*(self._ask_again(reading) for reading in world.history.readings))
         if self._plan.kill_at_rest:
-            since = world.now()
-            await world.server.kill()
-            await world.server.start()
-            world.history.outages.append(Outage(since, world.now()))
+            since, node = world.now(), world.nodes[0]
+            await node.kill()
+            await node.start()
+            world.history.outages.append(Outage(since, world.now(), kind="kill"))
             world.fired("kill_at_rest")
             await asyncio.gather(*(self._read_log(stream) for stream in names))
             await asyncio.gather(*(look(world, stream, "after all", patience=READ_SECONDS) for stream in names))
-        describe(world.history, self._plan, names)
+        ended: dict[str, float] = {}
+        if self._shared is not None:
+            ended = {stream: world.since_begin(at) for stream, at in self._shared.ended.items()}
+            world.history.acquired = [Acquired(stream, world.since_begin(at)) for stream, at in self._shared.acquired]
+        describe(world.history, self._plan, names, ended)
 
     async def _list(self) -> dict[str, str]:
         """The plan's names by the ids of the streams, of those too whose creator was never told."""

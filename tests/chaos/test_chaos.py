@@ -11,7 +11,7 @@ import pytest
 from .__main__ import main
 from .calls import Broken, fetch
 from .history import Event, Kept
-from .plan import KINDS, draw, without_ends
+from .plan import KINDS, among, draw, without_ends
 from .report import Outcome, rare, table
 from .run import configuration
 from .server import UNLIMITED, Server
@@ -25,10 +25,25 @@ def test_ten_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 0, capsys.readouterr().out
 
 
+def test_four_seeds_keep_every_promise_between_two_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever happens to one of two nodes over one store, the other goes on with what it had."""
+    code = main([*map(str, SEEDS[:4]), "--nodes", "2", "--jobs", "2"])
+    assert code == 0, capsys.readouterr().out
+
+
 def test_a_seed_stands_for_one_plan() -> None:
-    """Two draws of a seed are the same, and two seeds differ."""
-    assert [draw(seed) for seed in range(50)] == [draw(seed) for seed in range(50)]
-    assert len({repr(draw(seed)) for seed in range(50)}) == 50
+    """Two draws of a seed are the same, and two seeds differ; so it is for two nodes."""
+    for drawn in (draw, lambda seed: among(2, draw(seed))):
+        plans = [[drawn(seed) for seed in range(50)] for _ in range(2)]
+        assert plans[0] == plans[1]
+        assert len({repr(plan) for plan in plans[0]}) == 50
+
+
+def test_hundreds_of_seeds_plan_every_fault_of_a_node() -> None:
+    """Each of two nodes dies, is paused and drains often enough in three hundred seeds."""
+    planned = [(fault.kind, fault.node) for seed in range(300) for fault in among(2, draw(seed)).faults]
+    for kind in ("kill", "pause_long", "drain"):
+        assert [planned.count((kind, node)) > 50 for node in range(2)] == [True, True]
 
 
 def test_a_thousand_seeds_plan_every_fault() -> None:

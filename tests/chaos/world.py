@@ -1,32 +1,50 @@
-"""What the clients and the faults of one run share: the server, the lines to it, the time and the history."""
+"""What the clients and the faults of one run share: the nodes, the lines to them, the time and the history."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from random import Random
 
 from .history import Created, Fired, History, Look, Problem
+from .node import Node
 from .plan import Plan
 from .proxy import Line
 from .server import Server
 
 
 class World:
-    """One run as it goes on. `over` is set when clients have to give up."""
+    """One run as it goes on. `over` is set when clients have to give up. One node is `tidegate serve`."""
 
-    def __init__(self, plan: Plan, server: Server, history: History) -> None:
+    def __init__(self, plan: Plan, nodes: Sequence[Server | Node], history: History) -> None:
         self.plan = plan
-        self.server = server
+        self.nodes = nodes
         self.history = history
         self.lines: dict[str, Line] = {}
         self.over = False
         self._ids: dict[str, asyncio.Future[str | None]] = {}
         self._begun = time.monotonic()
+        self._balance = self.random("balance")
 
     def now(self) -> float:
         """Seconds since the run began."""
-        return time.monotonic() - self._begun
+        return self.since_begin(time.monotonic())
+
+    def since_begin(self, monotonic: float) -> float:
+        return monotonic - self._begun
+
+    @property
+    def server(self) -> Server | Node:
+        """One of the nodes that are ready; the first where none is."""
+        return self.nodes[self.ready_node(self._balance)]
+
+    def ready_node(self, rng: Random, wanted: int | None = None) -> int:
+        """The number of a node that is ready: the wanted one where it is, else as a balancer draws it."""
+        ready = [number for number, node in enumerate(self.nodes) if node.port is not None]
+        if wanted in ready:
+            return wanted
+        return rng.choice(ready) if ready else 0
 
     def random(self, purpose: str) -> Random:
         """Draws of one purpose, which no other's are mixed with."""
@@ -34,7 +52,8 @@ class World:
 
     async def line(self, name: str) -> Line:
         """The line of a client of this name."""
-        line = Line(lambda: self.server.port)
+        rng = self.random(f"line {name}")
+        line = Line(lambda: self.nodes[self.ready_node(rng)].port)
         await line.open()
         self.lines[name] = line
         return line

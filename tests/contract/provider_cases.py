@@ -16,12 +16,15 @@ import pytest
 from eventually_kit import eventually
 
 from tidegate.core.events import Completed, GenerationRequest, Message, Usage
+from tidegate.core.url import host_and_port
+from tidegate.observe.base import Occurrence
 from tidegate.providers.base import Provider
 from tidegate.providers.llama import LlamaProvider
 from tidegate.providers.openai import OpenAIProvider
 from tidegate.providers.python import PythonProvider
 from tidegate.providers.replay import ReplayProvider
-from tidegate.providers.settings import LlamaModel, OpenAIModel, PythonModel, ReplayModel, Upstream
+from tidegate.providers.settings import LlamaModel, OpenAIModel, PythonModel, ReplayModel
+from tidegate.streams.attempts import Attempts, Candidate
 from tidegate.testing.upstream import FakeUpstream, Head, Reply, Tokens, chat
 
 
@@ -163,42 +166,75 @@ def numbers_sync(request: GenerationRequest) -> Iterator[int]:
     yield 1
 
 
-def openai_model(*upstreams: FakeUpstream) -> OpenAIModel:
-    return OpenAIModel(name="m", upstreams=tuple(Upstream(base_url=upstream.url) for upstream in upstreams))
+Asks = Callable[..., Provider]
+"""Makes a provider that asks the upstreams."""
+
+
+def openai(upstream: FakeUpstream) -> OpenAIProvider:
+    return OpenAIProvider(OpenAIModel(name="m", base_url=upstream.url))
+
+
+class Nobody:
+    """An observer that does not look."""
+
+    def observe(self, occurrence: Occurrence) -> None:
+        pass
+
+
+def attempts(*upstreams: FakeUpstream) -> Attempts:
+    candidates = [Candidate(openai(upstream), host_and_port(upstream.url)) for upstream in upstreams]
+    return Attempts("m", candidates, observer=Nobody(), random=itertools.cycle([0.0, 0.9]).__next__)
+
+
+EBB, FLOW = [[f"{word} {number} " for number in range(40)] for word in ("ebb", "flow")]
+TIDES = "".join(EBB), "".join(FLOW)
 
 
 @asynccontextmanager
 async def openai_answers() -> AsyncIterator[Subject]:
-    ebb, flow = [[f"{word} {number} " for number in range(40)] for word in ("ebb", "flow")]
-    turns = itertools.cycle([0.0, 0.9])
     async with (
-        FakeUpstream(chat(*ebb, delay=0.001)) as one,
-        FakeUpstream(chat(*flow, delay=0.001)) as other,
-        running(OpenAIProvider(openai_model(one, other), random=turns.__next__)) as provider,
+        FakeUpstream(chat(*EBB, delay=0.001), chat(*FLOW, delay=0.001)) as upstream,
+        running(openai(upstream)) as provider,
     ):
-        yield Subject(provider, (ask("ebb"), ask("flow")), ("".join(ebb), "".join(flow)))
+        yield Subject(provider, (ask("ebb"), ask("flow")), TIDES)
 
 
 @asynccontextmanager
-async def openai_endless() -> AsyncIterator[Subject]:
+async def attempts_answer() -> AsyncIterator[Subject]:
     async with (
-        FakeUpstream([Head(), Tokens(["on "] * 10_000, delay=0.002)]) as upstream,
-        running(OpenAIProvider(openai_model(upstream))) as provider,
+        FakeUpstream(chat(*EBB, delay=0.001)) as one,
+        FakeUpstream(chat(*FLOW, delay=0.001)) as other,
+        running(attempts(one, other)) as provider,
     ):
-
-        async def stopped() -> None:
-            await upstream.closed()
-
-        yield Subject(provider, (ask("go on"),), stopped=stopped)
+        yield Subject(provider, (ask("ebb"), ask("flow")), TIDES)
 
 
-@asynccontextmanager
-async def openai_failing() -> AsyncIterator[Subject]:
-    async with (
-        FakeUpstream([Reply(500, {"error": {"message": "no", "type": "server_error"}})]) as upstream,
-        running(OpenAIProvider(openai_model(upstream))) as provider,
-    ):
-        yield Subject(provider, (ask("fail"),))
+def upstream_endless(make: Asks) -> Scene:
+    @asynccontextmanager
+    async def scene() -> AsyncIterator[Subject]:
+        async with (
+            FakeUpstream([Head(), Tokens(["on "] * 10_000, delay=0.002)]) as upstream,
+            running(make(upstream)) as provider,
+        ):
+
+            async def stopped() -> None:
+                await upstream.closed()
+
+            yield Subject(provider, (ask("go on"),), stopped=stopped)
+
+    return scene
+
+
+def upstream_failing(make: Asks) -> Scene:
+    @asynccontextmanager
+    async def scene() -> AsyncIterator[Subject]:
+        async with (
+            FakeUpstream([Reply(500, {"error": {"message": "no", "type": "server_error"}})]) as upstream,
+            running(make(upstream)) as provider,
+        ):
+            yield Subject(provider, (ask("fail"),))
+
+    return scene
 
 
 @asynccontextmanager
@@ -237,5 +273,6 @@ CASES = {
     "python-async": Case(python_answers(count_async), python_async_endless, python_failing(numbers_async)),
     "python-sync": Case(python_answers(count_sync), python_sync_endless, python_failing(numbers_sync)),
     "llama": Case(llama_answers, llama_endless, llama_failing),
-    "openai": Case(openai_answers, openai_endless, openai_failing),
+    "openai": Case(openai_answers, upstream_endless(openai), upstream_failing(openai)),
+    "attempts": Case(attempts_answer, upstream_endless(attempts), upstream_failing(attempts)),
 }

@@ -26,11 +26,11 @@ class Pair:
         self.near: Cluster = self.store.join("near", LEASE)
         self.far: Cluster = self.store.join("far", LEASE)
 
-    async def create(self, stream: str) -> Fence:
+    async def create(self, stream: str) -> str:
         record = StreamRecord(id=stream, owner="anna", model="m", created_at=0.0)
         fence = await self.store.create(record, [Started(stream, "m", 0.0)])
         assert isinstance(fence, Fence)
-        return fence
+        return stream
 
     async def pass_time(self, seconds: float, *living: Cluster) -> None:
         """Those that live renew meanwhile."""
@@ -144,21 +144,21 @@ async def test_an_orphan_is_offered_to_one(pair: Pair) -> None:
 
 async def test_what_another_holds_is_lost(pair: Pair) -> None:
     """A node is told which of its streams another has taken; one that it let go of is none of them."""
-    fence = await pair.create("gen_1")
-    pair.near.hold(fence)
+    stream = await pair.create("gen_1")
+    pair.near.hold(stream)
     pair.near.let_go("gen_1")
-    pair.far.hold(fence)
+    pair.far.hold(stream)
     assert list(await pair.near.renew()) == []
-    pair.near.hold(fence)
+    pair.near.hold(stream)
     assert list(await pair.far.renew()) == ["gen_1"]
     assert list(await pair.far.renew()) == []
 
 
 async def test_what_has_come_back_is_not_lost(pair: Pair) -> None:
     """A stream that was another's for a moment, and is this node's again, is nobody else's."""
-    fence = await pair.create("gen_1")
+    stream = await pair.create("gen_1")
     for node in (pair.near, pair.far, pair.near):
-        node.hold(fence)
+        node.hold(stream)
         assert node.holds("gen_1")
     assert not pair.far.holds("gen_1")
     assert list(await pair.near.renew()) == []
@@ -181,3 +181,12 @@ async def test_they_take_from_the_same_buckets(pair: Pair) -> None:
     assert far.of("anna", 0.0).take(1, 0.0)
     assert not near.of("anna", 0.0).take(1, 0.0)
     assert pair.near.buckets("failures", 1.0, 2).of("anna", 0.0).take(1, 0.0)
+
+
+async def test_who_holds_a_stream_lives(pair: Pair) -> None:
+    """Also where it was taken for dead before: should it be dead by then, that is found out again."""
+    await pair.pass_time(LEASE + 1, pair.near)
+    pair.far.hold(await pair.create("gen_1"))
+    assert pair.near.others == 1
+    await pair.pass_time(LEASE + 1, pair.near)
+    assert await offered(pair.near) == ["gen_1"]

@@ -296,7 +296,7 @@ async def test_accounts_outlive_a_store_that_outlives_itself(make: Maker, tmp_pa
     """After a restart the same is charged for what has ended; what was published is its senders' once it is read."""
     store = make(tmp_path)
     await store.open()
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with the process")
     await ended(store, "gen_1")
     await store.share(Share(b"1", "gen_1", 2000.0))

@@ -30,6 +30,7 @@ from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.sqlite import SqliteStore
+from tidegate.streams.observed_store import ObservedStore
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +51,11 @@ def clock() -> Clock:
     return Clock(1000.0)
 
 
-@pytest.fixture(params=[memory, sqlite])
+def observed(clock: Clock, folder: Path) -> Store:
+    return ObservedStore(memory(clock, folder), lambda call: None)
+
+
+@pytest.fixture(params=[memory, sqlite, observed])
 async def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncIterator[Store]:
     make: Callable[[Clock, Path], Store] = request.param
     store = make(clock, tmp_path)
@@ -519,7 +524,7 @@ async def test_no_look_in_between_brings_a_revoked_share_back(store: Store) -> N
 
 async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None:
     """After a restart a link that was sent still works, and one that was revoked still does not."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await opened(store, "gen_1")
     await opened(store, "gen_2")
@@ -537,7 +542,7 @@ async def test_shares_outlive_a_store_that_outlives_itself(store: Store) -> None
 
 async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(store: Store) -> None:
     """Streams without an end are answered at the next `open`, whole, and go on from their tail in a new epoch."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await appended(store, [END], await opened(store, "gen_over"), 1)
     request = GenerationRequest(model="m", messages=(Message(role="user", content="hi"),), temperature=0.5)
@@ -563,7 +568,7 @@ async def test_a_store_that_outlives_itself_answers_what_nobody_fills_any_more(s
 
 async def test_nothing_is_taken_after_the_close(store: Store) -> None:
     """What comes too late is refused, not lost."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     fence = await opened(store)
     queued = store.append([Delta("a")], fence=fence, expected=1)
@@ -587,7 +592,7 @@ async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:
     await appended(store, [END], fence, 1)
     left = GenerationRequest(model="m", messages=messages[1:])
     assert (await store.look("gen_1")).record.request == left
-    if store.durable:
+    if store.outlives_process:
         await store.close()
         again = sqlite(Clock(1000.0), tmp_path)
         await again.open()

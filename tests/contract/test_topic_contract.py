@@ -81,7 +81,7 @@ def data_of(entries: Sequence[Entry] | Gap) -> list[object]:
 
 
 async def restarted(store: Store) -> None:
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await store.close()
     assert list(await store.open()) == []
@@ -384,7 +384,7 @@ async def test_a_topic_nobody_has_published_to_leaves_nothing_behind(store: Stor
 
 async def test_nothing_is_published_after_the_close(store: Store) -> None:
     """What came before it is there at the next open, what comes too late is refused; whoever waits is woken."""
-    if not store.durable:
+    if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     await store.open_topic(ROOM)
     woken: list[int] = []
@@ -450,7 +450,7 @@ class Both:
         self.under_way.clear()
 
     async def restart(self) -> None:
-        if self.store.durable:
+        if self.store.outlives_process:
             await self.store.close()
             await self.store.open()
 

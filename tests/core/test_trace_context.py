@@ -154,7 +154,7 @@ def test_unfit_state(state: str) -> None:
 def test_child() -> None:
     """A child is another span of the same trace, with the same flags and state."""
     span = TraceContext(TRACE, SPAN, 1, "a=1").child(bytes(range(1, 9)))
-    assert span == TraceContext(TRACE, "0102030405060708", 1, "a=1")
+    assert span == TraceContext(TRACE, "0102030405060708", 1, "a=1", SPAN)
 
 
 def test_start() -> None:

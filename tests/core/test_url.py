@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.core.url import shown_url
+from tidegate.core.url import host_and_port, shown_url
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,18 @@ from tidegate.core.url import shown_url
 def test_a_url_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
     """Wherever a password or a key stands, and however it is spelled; what is no URL stays."""
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://api.example.com/v1", "api.example.com:443"),
+        ("http://u:p@localhost:8080/v1?key=p", "localhost:8080"),
+        ("http://[::1]/v1", "[::1]:80"),
+        ("http://h:99999/v1", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_an_upstream_is_known_by_its_host_and_port(url: str, place: str) -> None:
+    """The port is there also where the URL leaves it out; nothing of it is secret."""
+    assert host_and_port(url) == place

@@ -37,11 +37,11 @@ class Told:
 
 
 async def test_continued(exchange: Any) -> None:
-    """A request within a client's trace is a span of that trace, and hands on its flags and state."""
+    """A request within a client's trace is a span below its own, and hands on its flags and state."""
     told = Told()
     app = TraceMiddleware(told, random_bytes=lambda n: b"\x01" * n)
     await exchange(app, [PARENT, (b"tracestate", b"a=1"), (b"tracestate", b"b=2")])
-    assert told.traces == [TraceContext(TRACE, "01" * 8, 1, "a=1,b=2")]
+    assert told.traces == [TraceContext(TRACE, "01" * 8, 1, "a=1,b=2", SPAN)]
 
 
 @pytest.mark.parametrize("headers", [[], [PARENT, PARENT], [(b"traceparent", b"00-x")]])

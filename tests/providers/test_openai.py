@@ -24,9 +24,9 @@ from tidegate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from tidegate.http_client.endpoint import Endpoint
 from tidegate.providers.openai import OpenAIProvider
-from tidegate.providers.settings import OpenAIModel, Upstream
-from tidegate.providers.upstream import Endpoint
+from tidegate.providers.settings import OpenAIModel
 from tidegate.testing.sink import RecordingSink
 from tidegate.testing.upstream import (
     DONE,
@@ -207,25 +207,23 @@ async def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
     assert upstream.requests[0].headers["authorization"] == "Bearer sk-from-env"
 
 
-async def test_each_call_is_a_span_of_its_request() -> None:
-    """Calls over one connection carry the ids of their own requests, a span each; a call without a request has none."""
+async def test_each_call_says_which_span_asks() -> None:
+    """Calls over one connection carry the ids of their own requests and spans; a call without a request has none."""
     trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1, "a=1")
     carried = ("x-request-id", "traceparent", "tracestate")
-    async with FakeUpstream(chat("a")) as upstream:
-        provider = OpenAIProvider(OpenAIModel(name="m", base_url=upstream.url), random_bytes=lambda n: b"\x01" * n)
-        async with running(provider):
+    async with FakeUpstream(chat("a")) as upstream, provider_of(upstream.url) as provider:
 
-            async def call(request_id: str, trace: TraceContext) -> None:
-                current_request_id.set(request_id)
-                current_trace.set(trace)
-                await provider.generate(REQUEST, RecordingSink())
-
-            await asyncio.create_task(call("req_1", trace))
-            await asyncio.create_task(call("req_2", TraceContext("1" * 32, "2" * 16, 0)))
+        async def call(request_id: str, trace: TraceContext) -> None:
+            current_request_id.set(request_id)
+            current_trace.set(trace)
             await provider.generate(REQUEST, RecordingSink())
+
+        await asyncio.create_task(call("req_1", trace))
+        await asyncio.create_task(call("req_2", TraceContext("1" * 32, "2" * 16, 0)))
+        await provider.generate(REQUEST, RecordingSink())
     assert [tuple(map(request.headers.get, carried)) for request in upstream.requests] == [
-        ("req_1", f"00-{trace.trace_id}-{'01' * 8}-01", "a=1"),
-        ("req_2", f"00-{'1' * 32}-{'01' * 8}-00", None),
+        ("req_1", trace.header(), "a=1"),
+        ("req_2", f"00-{'1' * 32}-{'2' * 16}-00", None),
         (None, None, None),
     ]
     assert all(request.json["stream"] for request in upstream.requests)
@@ -694,11 +692,6 @@ def dead_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
 
 
-def upstreams(*urls: str, weights: Sequence[int] = (1, 1, 1)) -> OpenAIModel:
-    entries = tuple(Upstream(base_url=url, weight=weight) for url, weight in zip(urls, weights, strict=False))
-    return OpenAIModel(name="m", upstreams=entries)
-
-
 async def test_a_dead_upstream_is_unreachable(dead_url: str) -> None:
     """With no other to ask, the client is told, without the host."""
     async with provider_of(dead_url) as provider:
@@ -707,29 +700,17 @@ async def test_a_dead_upstream_is_unreachable(dead_url: str) -> None:
     assert "127.0.0.1" not in raised.value.message
 
 
-async def test_another_upstream_is_asked_where_connecting_failed(dead_url: str) -> None:
-    """Nothing was sent, so nothing can be done twice."""
-    async with FakeUpstream(chat("a")) as upstream:
-        sink = RecordingSink()
-        async with running(OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)) as provider:
-            await provider.generate(REQUEST, sink)
-    assert sink.text == "a"
-
-
 async def test_the_log_says_which_upstream_failed(dead_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Also where another one has answered: with its cause, but not with its words, which may quote the prompt."""
+    """With its cause, but not with its words, which may quote the prompt."""
     refused = Reply(429, {"error": {"message": "no 12345678", "code": "busy"}})
-    async with (
-        FakeUpstream(chat("a"), [refused]) as upstream,
-        running(OpenAIProvider(upstreams(dead_url, upstream.url), random=lambda: 0.0)) as provider,
-    ):
-        await provider.generate(REQUEST, RecordingSink())
-        with pytest.raises(UpstreamRefused):
-            await provider.generate(REQUEST, RecordingSink())
+    async with FakeUpstream([refused]) as upstream:
+        for url in (dead_url, upstream.url):
+            async with provider_of(url) as provider:
+                with pytest.raises(ProviderError):
+                    await provider.generate(REQUEST, RecordingSink())
     said: list[Any] = [vars(record)["fields"] for record in caplog.records]
     dead, alive = (Endpoint.parse(url).authority for url in (dead_url, upstream.url))
     assert [(each["model"], each["upstream"], each["status"], each["code"]) for each in said] == [
-        ("m", dead, 502, "upstream_unreachable"),
         ("m", dead, 502, "upstream_unreachable"),
         ("m", alive, 429, "busy"),
     ]
@@ -738,47 +719,26 @@ async def test_the_log_says_which_upstream_failed(dead_url: str, caplog: pytest.
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
-@pytest.mark.parametrize("script", [[Reply(503)], [Reset()]])
-async def test_no_other_upstream_is_asked_once_the_request_is_sent(script: Script) -> None:
-    """A request that was sent may have been paid for: its failure is the answer."""
-    async with (
-        FakeUpstream(script) as first,
-        FakeUpstream(chat("a")) as second,
-        running(OpenAIProvider(upstreams(first.url, second.url), random=lambda: 0.0)) as provider,
-    ):
-        with pytest.raises(ProviderError):
-            await provider.generate(REQUEST, RecordingSink())
-    assert (len(first.requests), len(second.requests)) == (1, 0)
-
-
-async def test_upstreams_are_drawn_by_weight() -> None:
-    """Of four draws spread evenly, three go to the upstream with three times the weight."""
-    draws = iter([0.0, 0.25, 0.5, 0.75])
-    async with FakeUpstream(chat("a")) as light, FakeUpstream(chat("b")) as heavy:
-        model = upstreams(light.url, heavy.url, weights=[1, 3])
-        async with running(OpenAIProvider(model, random=lambda: next(draws))) as provider:
-            for _ in range(4):
+async def test_only_a_failed_connection_has_asked_nobody(dead_url: str) -> None:
+    """A request that was sent may have been paid for: its failure does not say that another one may be asked."""
+    async with FakeUpstream([Reply(503)], [Reset()]) as upstream, provider_of(upstream.url) as provider:
+        for _ in range(2):
+            with pytest.raises(ProviderError) as raised:
                 await provider.generate(REQUEST, RecordingSink())
-    assert (len(light.requests), len(heavy.requests)) == (1, 3)
+            assert not raised.value.unasked
+    async with provider_of(dead_url) as provider:
+        with pytest.raises(UpstreamUnreachable) as raised:
+            await provider.generate(REQUEST, RecordingSink())
+        assert raised.value.unasked
 
 
 # How it is configured
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        OpenAIModel(name="bad"),
-        OpenAIModel(name="bad", base_url="http://a/v1", upstreams=(Upstream(base_url="http://b/v1"),)),
-        OpenAIModel(name="bad", base_url="a/v1"),
-        OpenAIModel(name="bad", upstreams=(Upstream(base_url="http://b/v1"), Upstream(base_url="nonsense"))),
-    ],
-    ids=["neither", "both", "no URL", "no URL among several"],
-)
-async def test_an_unusable_upstream_is_a_configuration_error(model: OpenAIModel) -> None:
+async def test_an_unusable_upstream_is_a_configuration_error() -> None:
     """It is told at the start, with the model's name, not at the first request."""
     with pytest.raises(ConfigError, match="'bad'"):
-        await OpenAIProvider(model).start()
+        await OpenAIProvider(OpenAIModel(name="bad", base_url="a/v1")).start()
 
 
 @pytest.mark.parametrize("value", [None, "", " \n"])

@@ -1,136 +1,22 @@
-"""The HTTP client: where an upstream is, how it is reached, and how its response is read."""
+"""What an upstream is told, and what the failures of its connections are called."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import socket
-import ssl
-from contextvars import copy_context
-from pathlib import Path
+from collections.abc import Iterator
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tidegate.core.request_id import current_request_id
-from tidegate.core.trace_context import TraceContext, current_trace
-from tidegate.errors import ConfigError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout, UpstreamUnreachable
-from tidegate.providers.upstream import Endpoint, connect, tls, tracing_lines
-from tidegate.providers.upstream_connection import MAX_OVERHEAD_BYTES, TURN_BYTES, Head, UpstreamConnection
-from tidegate.testing.upstream import FakeUpstream, NeverRead, Reply
-
-CERTIFICATE = Path(__file__).parent / "localhost.pem"
-
-
-class Collector:
-    """A receiver that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.head: Head | None = None
-        self.reads: list[bytes] = []
-        self.ends: list[Exception | None] = []
-        self.over = asyncio.Event()
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.reads)
-
-    def answered(self, head: Head) -> None:
-        assert self.head is None
-        assert not self.reads
-        self.head = head
-
-    def receive(self, data: bytes) -> None:
-        self.reads.append(data)
-
-    def closed(self, error: Exception | None) -> None:
-        self.ends.append(error)
-        self.over.set()
-
-
-class Wire(asyncio.Transport):
-    """A transport without a socket: the test plays the network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = b""
-        self.aborted = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.sent += data
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
-def exchange(*reads: bytes, eof: bool = False) -> Collector:
-    """Sends a request and reads the response in these pieces."""
-    connection, collector = UpstreamConnection(), Collector()
-    connection.connection_made(Wire())
-    connection.send(b"request", collector)
-    for data in reads:
-        connection.data_received(data)
-    if eof:
-        connection.connection_lost(None)
-    return collector
-
-
-# Where it is
-
-
-@pytest.mark.parametrize(
-    ("url", "authority", "target"),
-    [
-        ("https://api.example.com/v1", "api.example.com", "/v1/chat"),
-        ("https://api.example.com:443/v1/", "api.example.com", "/v1/chat"),
-        ("http://127.0.0.1:8080", "127.0.0.1:8080", "/chat"),
-        ("http://[::1]:8080/v1", "[::1]:8080", "/v1/chat"),
-        ("http://[::1]/v1", "[::1]", "/v1/chat"),
-        ("https://x.example.com/openai/v1?api-version=1", "x.example.com", "/openai/v1/chat?api-version=1"),
-        ("http://user:secret@host:81/v1", "host:81", "/v1/chat"),
-    ],
-)
-def test_a_base_url_says_where_calls_go(url: str, authority: str, target: str) -> None:
-    """The path of a call comes between the URL's path and its query; credentials stay out of both."""
-    endpoint = Endpoint.parse(url)
-    assert (endpoint.authority, endpoint.target("/chat")) == (authority, target)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *["", "api.example.com", "ftp://host/v1", "http://", "http:///v1", "http://host:port/v1", "http://host:99999/"],
-        *["http://ho st/v1", "http://host/v1\r\nx: y", "http://h\u00f6st/v1", "http://[::1/v1"],
-    ],
-)
-def test_what_is_no_http_url_is_a_configuration_error(url: str) -> None:
-    """Nothing that could break a request's head or go nowhere is accepted."""
-    with pytest.raises(ConfigError):
-        Endpoint.parse(url)
-
-
-def test_a_wrong_url_is_shown_without_its_secrets() -> None:
-    """The message names the URL, but not who may use it."""
-    with pytest.raises(ConfigError) as raised:
-        Endpoint.parse("ftp://anna:hunter2@host/v1?key=hunter3")
-    assert "host" in raised.value.message
-    assert not any(secret in raised.value.message for secret in ("anna", "hunter2", "hunter3"))
+from tidegate.errors import ConfigError, ProviderError, UpstreamUnreachable
+from tidegate.http_client.endpoint import Endpoint
+from tidegate.http_client.errors import BrokenOff, HttpError
+from tidegate.providers.upstream import UPSTREAM_ERRORS, connect_upstream, request_head, upstream_error
 
 
 def test_the_request_says_who_asks_for_what() -> None:
     """One head for all requests: an event stream, uncompressed, with the key as bearer."""
-    lines = Endpoint.parse("http://u:p@host/v1").request_head("/chat/completions", "key").decode().split("\r\n")
+    endpoint = Endpoint.parse("http://u:p@host/v1")
+    lines = request_head(endpoint, "/chat/completions", "key").decode().split("\r\n")
     assert lines[0] == "POST /v1/chat/completions HTTP/1.1"
     assert {"host: host", "accept: text/event-stream", "accept-encoding: identity"} <= set(lines)
     assert {"content-type: application/json", "authorization: Bearer key"} <= set(lines)
@@ -140,408 +26,45 @@ def test_the_request_says_who_asks_for_what() -> None:
 
 def test_credentials_in_the_url_are_basic_authentication() -> None:
     """`https://user:password@…` means what it means to every HTTP client."""
-    assert b"\r\nauthorization: Basic dTpww7Y=\r\n" in Endpoint.parse("http://u:p%C3%B6@host").request_head("/", "")
+    assert b"\r\nauthorization: Basic dTpww7Y=\r\n" in request_head(Endpoint.parse("http://u:p%C3%B6@host"), "/", "")
 
 
 def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen() -> None:
     """A line break in a key would forge headers; the message does not show the key."""
     with pytest.raises(ConfigError) as raised:
-        Endpoint.parse("http://host").request_head("/", "se\r\ncret")
+        request_head(Endpoint.parse("http://host"), "/", "se\r\ncret")
     assert "cret" not in raised.value.message
 
 
-# Whose request it is
+# What becomes of a failure
 
 
-TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1)
+def kinds_below(kind: type[HttpError]) -> Iterator[type[HttpError]]:
+    for narrower in kind.__subclasses__():
+        yield narrower
+        yield from kinds_below(narrower)
 
 
-@pytest.mark.parametrize(
-    ("request_id", "trace", "lines"),
-    [
-        (None, None, ""),
-        ("req_1", None, "x-request-id: req_1\r\n"),
-        (None, TRACE, f"traceparent: 00-{TRACE.trace_id}-0101010101010101-01\r\n"),
-        (
-            "req_1",
-            msgspec.structs.replace(TRACE, state="a=1,b=x y"),
-            f"x-request-id: req_1\r\ntraceparent: 00-{TRACE.trace_id}-0101010101010101-01\r\ntracestate: a=1,b=x y\r\n",
-        ),
-    ],
-)
-def test_an_upstream_is_told_of_request_and_trace(
-    request_id: str | None, trace: TraceContext | None, lines: str
-) -> None:
-    """A call is a span of its request's trace; what no request has started says nothing of one."""
-
-    def told() -> bytes:
-        current_request_id.set(request_id)
-        current_trace.set(trace)
-        return tracing_lines(lambda n: b"\x01" * n)
-
-    assert copy_context().run(told).decode() == lines
+def test_every_failure_of_a_connection_is_one_of_an_upstream() -> None:
+    """None is left to be taken for a bug of the server's, and each says that it is the upstream's."""
+    assert set(kinds_below(HttpError)) == UPSTREAM_ERRORS.keys()
+    for kind in UPSTREAM_ERRORS:
+        mapped = upstream_error(kind("at 10.0.0.1"))
+        assert isinstance(mapped, ProviderError)
+        assert mapped.message.startswith("The upstream")
+        assert "10.0.0.1" not in mapped.message
 
 
-# How its response is read
-
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-A: 1\r\nX-A: 2\r\n"
-BODY = "data: ü世\n\n".encode() * 3
-CHUNKED = b"%btransfer-encoding: chunked\r\n\r\n5;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nx-trailer: 1\r\n\r\n" % (
-    HEAD,
-    BODY[:5],
-    len(BODY) - 5,
-    BODY[5:],
-)
-SIZED = b"%bcontent-length: %d\r\n\r\n%b" % (HEAD, len(BODY), BODY)
-UNTIL_CLOSE = HEAD + b"\r\n" + BODY
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
-
-
-@given(data=st.data(), response=st.sampled_from([CHUNKED, SIZED, UNTIL_CLOSE, CONTINUE + CHUNKED]))
-def test_any_framing_under_any_chunking_gives_the_same_body(data: st.DataObject, response: bytes) -> None:
-    """Chunked, sized or until the close, after interim responses, cut anywhere: the same head and body, one end."""
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(response)), max_size=20)))
-    reads = [response[a:b] for a, b in itertools.pairwise([0, *cuts, len(response)])]
-    collector = exchange(*reads, eof=True)
-    assert collector.head is not None
-    assert collector.head.status == 200
-    assert (collector.head.headers["content-type"], collector.head.headers["x-a"]) == ("text/event-stream", "1, 2")
-    assert collector.body == BODY
-    assert collector.ends == [None]
-
-
-def test_a_read_is_handed_on_once() -> None:
-    """Many HTTP chunks in one read make one call, so that their tokens are appended together."""
-    assert exchange(CHUNKED).reads == [BODY]
-
-
-def test_an_empty_body_ends_at_once() -> None:
-    """A response without a body does not wait for the connection to close."""
-    collector = exchange(HEAD + b"content-length: 0\r\n\r\n")
-    assert (collector.body, collector.ends) == (b"", [None])
-
-
-def test_white_space_around_values_is_no_part_of_them() -> None:
-    """A status or a media type is what it is, however it was padded (RFC 9112, 5.1)."""
-    head = b"HTTP/1.1 429 No\r\nretry-after:\t 7 \t\r\ncontent-type: application/json \r\ncontent-length: 0 \r\n\r\n"
-    collector = exchange(head)
-    assert collector.head is not None
-    assert collector.head.headers == {"retry-after": "7", "content-type": "application/json", "content-length": "0"}
-
-
-@pytest.mark.parametrize("cut", [b"", HEAD, CHUNKED[:-3], SIZED[:-1]])
-def test_a_response_that_breaks_off_is_interrupted(cut: bytes) -> None:
-    """The end of the connection is the end of the body only where nothing else marks it."""
-    assert [type(error) for error in exchange(cut, eof=True).ends] == [UpstreamInterrupted]
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        b"SSH-2.0-OpenSSH\r\n",
-        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
-        CHUNKED.replace(b"5;x=y", b"zz"),
-        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
-    ],
-)
-def test_what_is_not_http_is_malformed(response: bytes) -> None:
-    """Another protocol on the port is told from a broken connection."""
-    assert [type(error) for error in exchange(response, eof=True).ends] == [UpstreamMalformed]
-
-
-@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 ", CHUNKED[:-2] + b"x-more: "])
-def test_a_head_without_end_is_cut_off(start: bytes) -> None:
-    """Neither headers nor trailers can fill the memory."""
-    collector = exchange(start, *[b"y" * 1024] * (MAX_OVERHEAD_BYTES // 1024 + 1))
-    assert [type(error) for error in collector.ends] == [UpstreamMalformed]
-
-
-def test_what_comes_before_a_malformed_piece_is_kept() -> None:
-    """Tokens that were read count, whatever follows them."""
-    collector = exchange(CHUNKED[:-3].replace(b"\r\n0\r\n", b"\r\nzz\r\n"))
-    assert collector.body == BODY
-    assert [type(error) for error in collector.ends] == [UpstreamMalformed]
-
-
-@pytest.mark.parametrize("more", [b"\r\n", b"more", SIZED])
-def test_bytes_after_a_complete_response_are_harmless(more: bytes) -> None:
-    """A sloppy server's extra line break spoils no answer, nor does an answer too many."""
-    for collector in (exchange(SIZED + more), exchange(SIZED, more, eof=True)):
-        assert (collector.body, collector.ends) == (BODY, [None])
-
-
-# What may follow it
-
-
-@given(
-    data=st.data(), responses=st.lists(st.sampled_from([CHUNKED, SIZED, CONTINUE + CHUNKED]), min_size=2, max_size=3)
-)
-def test_responses_follow_each_other_over_one_connection(data: st.DataObject, responses: list[bytes]) -> None:
-    """Each is read as if it were the first, however it is cut: no trailer of one is a header of the next."""
-    connection = UpstreamConnection()
-    connection.connection_made(Wire())
-    for response in responses:
-        collector = Collector()
-        connection.send(b"request", collector)
-        cuts = sorted(data.draw(st.sets(st.integers(1, len(response) - 1), max_size=5)))
-        for a, b in itertools.pairwise([0, *cuts, len(response)]):
-            connection.data_received(response[a:b])
-        assert collector.head is not None
-        assert "x-trailer" not in collector.head.headers
-        assert (collector.body, collector.ends) == (BODY, [None])
-        assert connection.complete
-        assert connection.persistent
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        UNTIL_CLOSE,
-        SIZED.replace(b"HTTP/1.1", b"HTTP/1.0"),
-        SIZED.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"X-A: 1", b"Connection: keep-alive"),
-        CHUNKED.replace(b"X-A: 1", b"Connection: Close"),
-        SIZED + b"more",
-        SIZED + SIZED,
-        CHUNKED.replace(b"\r\n0\r\n", b"\r\nzz\r\n"),
-        CONTINUE,
-    ],
-    ids=["until the close", "1.0", "1.0 keep-alive", "close", "more", "one more", "malformed", "interim"],
-)
-def test_not_every_response_lets_another_follow(response: bytes) -> None:
-    """Only HTTP/1.1's framing says where one ends, and only what keeps to it is trusted with another request."""
-    connection = UpstreamConnection()
-    connection.connection_made(Wire())
-    connection.send(b"request", Collector())
-    connection.data_received(response)
-    assert not connection.persistent
-
-
-def test_a_connection_that_is_not_read_is_not_persistent() -> None:
-    """What was paused may have more to say than has been looked at."""
-    connection = UpstreamConnection()
-    connection.connection_made(Wire())
-    connection.send(b"request", Collector())
-    connection.data_received(SIZED)
-    connection.pause()
-    assert not connection.persistent
-    connection.resume()
-    assert connection.persistent
-
-
-@pytest.mark.parametrize("late", [b"\r\n", b"x", SIZED, None])
-def test_an_idle_connection_is_closed_by_whatever_comes(late: bytes | None) -> None:
-    """A byte or an end that no request has asked for: the next request goes elsewhere."""
-    connection, wire, over = UpstreamConnection(), Wire(), list[UpstreamConnection]()
-    connection.connection_made(wire)
-    connection.send(b"request", Collector())
-    connection.data_received(SIZED)
-    connection.over = over.append
-    if late is None:
-        connection.eof_received()
-    else:
-        connection.data_received(late)
-    assert wire.aborted
-    assert not connection.persistent
-    connection.connection_lost(None)
-    assert over == [connection]
-
-
-def test_what_the_receiver_raises_ends_the_exchange() -> None:
-    """A fault in the handling of a read reaches whoever waits for the answer, not the event loop's log."""
-
-    class Refusing(Collector):
-        def receive(self, data: bytes) -> None:
-            raise UpstreamMalformed("no")
-
-    connection, collector = UpstreamConnection(), Refusing()
-    connection.connection_made(Wire())
-    connection.send(b"", collector)
-    connection.data_received(SIZED)
-    assert [str(error) for error in collector.ends] == ["no"]
-    assert not connection.persistent
-
-
-def test_after_abort_nothing_is_heard() -> None:
-    """Giving up is final: bytes still on their way reach nobody."""
-    connection, collector, wire = UpstreamConnection(), Collector(), Wire()
-    connection.connection_made(wire)
-    connection.send(b"request", collector)
-    connection.abort()
-    connection.data_received(SIZED)
-    connection.connection_lost(None)
-    assert wire.aborted
-    assert (collector.head, collector.ends) == (None, [])
-
-
-def test_a_request_on_a_closed_connection_is_interrupted() -> None:
-    """A connection that the upstream closed before the request was written is not waited on."""
-    connection, collector = UpstreamConnection(), Collector()
-    connection.connection_made(Wire())
-    connection.connection_lost(None)
-    connection.send(b"request", collector)
-    assert [type(error) for error in collector.ends] == [UpstreamInterrupted]
-
-
-# How it is reached
-
-
-async def answer(url: str) -> Collector:
-    endpoint, collector = Endpoint.parse(url), Collector()
-    connection = await connect(endpoint, 5.0)
-    connection.send(endpoint.request_head("/x", "") + b"0\r\n\r\n", collector)
-    async with asyncio.timeout(5):
-        await collector.over.wait()
-    connection.abort()
-    return collector
+def test_the_cause_is_kept_for_the_log() -> None:
+    """It is the system's own error, not the step between."""
+    lost = BrokenOff("closed the connection")
+    lost.__cause__ = ConnectionResetError(104, "reset")
+    assert upstream_error(lost).__cause__ is lost.__cause__
 
 
 @pytest.mark.anyio
-async def test_a_port_without_listener_is_unreachable() -> None:
-    """Refused connections are told at once."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        with pytest.raises(UpstreamUnreachable, match="refused"):
-            await connect(Endpoint("http", "127.0.0.1", bound.getsockname()[1]), 5.0)
-
-
-@pytest.mark.anyio
-async def test_a_host_without_address_is_unreachable() -> None:
-    """A name that does not resolve is told as such, and not shown."""
-    with pytest.raises(UpstreamUnreachable) as raised:
-        await connect(Endpoint("http", "nowhere.invalid", 80), 5.0)
-    assert "nowhere" not in raised.value.message
-
-
-@pytest.mark.anyio
-async def test_a_connection_that_is_not_accepted_in_time_times_out() -> None:
-    """The connect timeout includes the TLS handshake."""
-    async with FakeUpstream([NeverRead()]) as upstream:
-        endpoint = Endpoint.parse(upstream.url.replace("http:", "https:"))
-        with pytest.raises(UpstreamTimeout):
-            await connect(endpoint, 0.05)
-
-
-@pytest.fixture
-def server_names() -> list[str | None]:
-    return []
-
-
-@pytest.fixture
-def tls_server(server_names: list[str | None]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    context.sni_callback = lambda _socket, name, _context: server_names.append(name)
-    tls.cache_clear()
-    return context
-
-
-@pytest.mark.anyio
-async def test_https_verifies_the_certificate(tls_server: ssl.SSLContext) -> None:
-    """An upstream that cannot prove its name is sent nothing."""
-    async with FakeUpstream([Reply(200)], tls=tls_server) as upstream:
-        with pytest.raises(UpstreamUnreachable, match="TLS"):
-            await connect(Endpoint.parse(upstream.url), 5.0)
-        assert upstream.requests == []
-
-
-@pytest.mark.anyio
-async def test_https_reaches_a_host_with_a_trusted_certificate(
-    tls_server: ssl.SSLContext, server_names: list[str | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The system's roots (here OpenSSL's SSL_CERT_FILE) are trusted, and the host is named (SNI)."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    async with FakeUpstream([Reply(200, b"hello")], tls=tls_server) as upstream:
-        collector = await answer(upstream.url.replace("127.0.0.1", "localhost"))
-    tls.cache_clear()
-    assert (collector.body, collector.ends) == (b"hello", [None])
-    assert server_names == ["localhost"]
-
-
-# How much of it at a time
-
-LONG = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (4 * TURN_BYTES)
-
-
-class Stopping(Collector):
-    """Stops reading with its first piece."""
-
-    connection: UpstreamConnection
-
-    def receive(self, data: bytes) -> None:
-        super().receive(data)
-        if len(self.reads) == 1:
-            self.connection.pause()
-
-
-def begun(collector: Collector) -> UpstreamConnection:
-    connection = UpstreamConnection()
-    connection.connection_made(Wire())
-    connection.send(b"request", collector)
-    return connection
-
-
-@pytest.mark.anyio
-async def test_a_long_read_is_taken_a_turn_at_a_time() -> None:
-    """Everybody else has a turn between two pieces of what one read has brought; nothing is lost or out of order."""
-    collector, turns = Collector(), 0
-    begun(collector).data_received(LONG)
-    while len(collector.body) < 4 * TURN_BYTES:
-        await asyncio.sleep(0)
-        turns += 1
-        assert len(collector.body) <= turns * TURN_BYTES
-    assert turns >= 4
-
-
-@pytest.mark.anyio
-async def test_a_loss_comes_after_what_was_read() -> None:
-    """TLS tells of the end while the connection is not read from: the answer is whole all the same."""
-    collector = Collector()
-    connection = begun(collector)
-    connection.data_received(LONG)
-    connection.connection_lost(None)
-    await collector.over.wait()
-    assert len(collector.body) == 4 * TURN_BYTES
-    assert collector.ends == [None]
-
-
-@pytest.mark.anyio
-async def test_what_was_read_waits_for_a_receiver_that_has_stopped() -> None:
-    """Until it goes on, whatever has become of the connection."""
-    collector = Stopping()
-    collector.connection = connection = begun(collector)
-    connection.data_received(LONG)
-    connection.connection_lost(None)
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert len(collector.reads) == 1
-    connection.resume()
-    await collector.over.wait()
-    assert len(collector.body) == 4 * TURN_BYTES
-
-
-@pytest.mark.anyio
-async def test_what_is_given_up_is_read_no_further() -> None:
-    """Neither is anything delivered after that, nor kept."""
-    collector, lost = Collector(), list[UpstreamConnection]()
-    connection = begun(collector)
-    connection.over = lost.append
-    connection.data_received(LONG)
-    connection.connection_lost(None)
-    connection.abort()
-    await asyncio.sleep(0)
-    assert (collector.reads, collector.ends, lost) == ([], [], [connection])
-
-
-@pytest.mark.anyio
-async def test_more_than_was_asked_for_ends_the_connection() -> None:
-    """It would be taken for the answer to the next request."""
-    collector, wire = Collector(), Wire()
-    connection = UpstreamConnection()
-    connection.connection_made(wire)
-    connection.send(b"request", collector)
-    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + b"x" * (2 * TURN_BYTES))
-    await collector.over.wait()
-    assert not connection.persistent
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert wire.aborted
+async def test_an_upstream_that_cannot_be_reached_is_not_shown() -> None:
+    """Clients are told no host; the cause has it."""
+    with pytest.raises(UpstreamUnreachable, match="host name is not known") as raised:
+        await connect_upstream(Endpoint("http", "nowhere.invalid", 80), 5.0)
+    assert isinstance(raised.value.__cause__, socket.gaierror)

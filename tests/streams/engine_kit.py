@@ -20,6 +20,7 @@ from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
+from tidegate.streams.timing import DEFAULT_TIMING, Timing
 
 ANNA = Principal("key:anna", frozenset({"generate", "read", "cancel"}))
 BERT = Principal("key:bert", frozenset({"generate", "read", "cancel"}))
@@ -80,6 +81,7 @@ class Engine:
         store: MemoryStore | None = None,
         lease_seconds: float = 5,
         quotas: Callable[[Cluster], Quotas] | None = None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.observer = Recorder()
         self.store = store or MemoryStore(max_generation_bytes=max_generation_bytes)
@@ -92,6 +94,7 @@ class Engine:
             observer=self.observer,
             lease_seconds=lease_seconds,
             quotas=quotas(self.cluster) if quotas is not None else None,
+            timing=timing,
         )
 
     def add(self, provider: Provider, name: str = "m", *, can_continue: bool = False, **limits: int) -> None:
@@ -117,6 +120,41 @@ class Engine:
 
     def failures(self) -> Mapping[str, BaseException]:
         return {o.where: o.exception for o in self.observer.of(Failure) if isinstance(o, Failure)}
+
+
+ASKED = frozenset(
+    {"append", "at_end", "audience", "cancel", "follow", "forget", "history", "list", "look", "record"}
+    | {"share", "shares", "snapshot", "unshare", "whole"}
+)
+"""What callers ask for who come to the other node."""
+
+
+class Pair:
+    """Two nodes over one store. `near` starts and fills streams, and has `far` asked for whatever is asked of them."""
+
+    def __init__(self) -> None:
+        self.near = Engine()
+        self.far = Engine(store=self.near.store)
+        self.far.models = self.far.service.models = self.near.models
+        self._services = self.near.service, self.far.service
+        self.near.service = _Elsewhere(*self._services)  # type: ignore[assignment]
+
+    async def open(self) -> None:
+        for service in self._services:
+            await service.open()
+
+    async def close(self) -> None:
+        for service in reversed(self._services):
+            await service.close()
+
+
+class _Elsewhere:
+    def __init__(self, near: Service, far: Service) -> None:
+        self._near = near
+        self._far = far
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._far if name in ASKED else self._near, name)
 
 
 async def until_end(reader: Reader) -> AsyncIterator[Entry]:

@@ -124,8 +124,8 @@ async def test_a_server_that_stops_cancels_nothing_by_it(engine: Engine, returns
     engine.service.audience.send_away(reader, TOKEN_EXPIRED)
     reader.close()
     assert provider.running == 1
-    live = engine.service._live[stream]
-    assert live.attendance._timer is None
+    live = engine.service.node.live.get(stream)
+    assert live.attendance._timer is None  # type: ignore[union-attr]
 
 
 async def test_who_has_left_is_not_sent_away(engine: Engine) -> None:

@@ -120,7 +120,7 @@ async def test_a_pause_of_this_process_is_not_the_producers_silence(seconds: flo
 async def test_an_append_without_events_renews(engine: Engine) -> None:
     """A producer that thinks for long says that it is alive."""
     stream, token = await opened(engine)
-    leased = engine.service._live[stream]
+    leased = engine.service.node.live.get(stream)
     before = leased._deadline  # type: ignore[union-attr]
     assert (await engine.service.append(stream, ANNA, token, 1, [])).after.offset == 1
     assert leased._deadline > before  # type: ignore[union-attr]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from asyncio import Future
 
 import pytest
@@ -10,6 +11,7 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.core.notices import Reconnect
+from tidegate.errors import StreamNotFound
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, Found, StreamRecord
 from tidegate.streams.reader import Reader
@@ -72,3 +74,27 @@ async def test_who_is_sent_away_is_given_what_was_held_back_first() -> None:
 
 async def collect(reader: Reader) -> list[int]:
     return [entry.offset async for entry in until_end(reader)]
+
+
+class LateStore(MemoryStore):
+    """Answers when a test lets it."""
+
+    def read(self, *args: object, **named: object) -> Future[Found]:  # type: ignore[override]
+        self.answer: Future[Found] = asyncio.get_running_loop().create_future()
+        return self.answer
+
+
+async def test_a_look_that_fails_after_its_reader_has_left_is_nobodys_error() -> None:
+    """A stream may be forgotten while the store is looking for what a reader, that is gone, wanted of it."""
+    store = LateStore(max_generation_bytes=1 << 20)
+    await store.create(StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0), [Started("gen_1", "m", 1.0)])
+    reader = Reader(store, "gen_1", after=None, live_from=0, batch=BatchPolicy(), on_close=lambda _: None)
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    assert reader.take(0.0) is None
+    reader.close()
+    store.answer.set_exception(StreamNotFound("it is forgotten"))
+    await asyncio.sleep(0)
+    del store.answer, reader
+    gc.collect()
+    assert unheard == []

@@ -38,8 +38,9 @@ from tidegate.errors import (
 )
 from tidegate.observe.base import GenerationEnded, ReaderLeft
 from tidegate.providers.base import Sink
-from tidegate.stores.records import Claim
+from tidegate.stores.records import Claim, Fence
 from tidegate.streams.quotas import Quotas
+from tidegate.streams.timing import Timing
 
 pytestmark = pytest.mark.anyio
 
@@ -151,11 +152,9 @@ async def test_nothing_a_provider_raises_gets_past_its_stream(engine: Engine, ra
     await engine.start()
 
 
-async def test_a_provider_that_never_stops_gives_its_place_away(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_provider_that_never_stops_gives_its_place_away() -> None:
     """A hanging clean-up holds up the queue for a bounded time, and is told to the operator."""
-    monkeypatch.setattr("tidegate.streams.producer.STOP_SECONDS", 0.02)
+    engine = Engine(timing=Timing(stop=0.02))
     let_go = asyncio.Event()
 
     async def cling(request: GenerationRequest, sink: Sink) -> None:
@@ -205,13 +204,37 @@ async def test_a_store_that_breaks_ends_what_it_can(engine: Engine) -> None:
         raise OSError("disk on fire")
 
     provider = Scripted(say_hello)
-    engine.add(provider, max_concurrency=1, max_queue=0)
+    engine.add(provider, max_concurrency=1, max_queue=1)
     engine.store.mark_running = refuse  # type: ignore[method-assign]
+    await engine.start()
     (end,) = ends(await engine.events(await engine.start()))
     assert isinstance(end, Failed)
     assert end.error.code == "internal_error"
     assert str(engine.failures()["streams"]) == "disk on fire"
-    await engine.start()
+    await eventually(lambda: len(engine.observer.of(GenerationEnded)) == 2)
+    assert await engine.events(await engine.start())
+
+
+async def test_the_store_is_asked_once_to_begin(engine: Engine) -> None:
+    """Whose turn comes at once is recorded as running; whoever waits is queued, and marked when its turn has come."""
+    marked: list[str] = []
+    mark_running = engine.store.mark_running
+
+    async def note(fence: Fence) -> None:
+        marked.append(fence.stream)
+        await mark_running(fence)
+
+    engine.store.mark_running = note  # type: ignore[method-assign]
+    provider = Scripted(hang)
+    engine.add(provider, max_concurrency=1)
+    first, second = await engine.start(), await engine.start()
+    await eventually(lambda: provider.asked == 1)
+    statuses = [(await engine.service.snapshot(stream, ANNA)).status for stream in (first, second)]
+    assert statuses == ["running", "queued"]
+    await engine.service.cancel(first, ANNA, None)
+    await eventually(lambda: provider.asked == 2)
+    assert (await engine.service.snapshot(second, ANNA)).status == "running"
+    assert marked == [second]
 
 
 @pytest.mark.parametrize("events", [[Delta("\ud83d")], [Completed("stop", Usage(1, 10**4300, 1))]], ids=["text", "end"])
@@ -424,22 +447,22 @@ async def test_one_key_starts_one_generation(engine: Engine) -> None:
         await engine.service.start(request(), owner=ANNA, grace=None, claim=Claim("k", b"2"))
 
 
-async def test_beyond_max_concurrency_generations_wait_their_turn(engine: Engine) -> None:
+async def test_beyond_max_concurrency_generations_wait_their_turn(single: Engine) -> None:
     """The queue is first come, first served; who waits is told its place; who is too many is refused."""
     provider = Scripted(hang)
-    engine.add(provider, max_concurrency=1, max_queue=2)
-    running, first, second = [await engine.start() for _ in range(3)]
+    single.add(provider, max_concurrency=1, max_queue=2)
+    running, first, second = [await single.start() for _ in range(3)]
     await eventually(lambda: provider.running == 1)
     with pytest.raises(QueueFull) as caught:
-        await engine.start()
+        await single.start()
     assert caught.value.retry_after
     for stream, status, position in ((running, "running", None), (first, "queued", 1), (second, "queued", 2)):
-        snapshot = await engine.service.snapshot(stream, ANNA)
+        snapshot = await single.service.snapshot(stream, ANNA)
         assert (snapshot.status, snapshot.queue_position) == (status, position)
-    await engine.service.cancel(running, ANNA, None)
+    await single.service.cancel(running, ANNA, None)
     await eventually(lambda: provider.asked == 2)
-    assert (await engine.service.snapshot(first, ANNA)).status == "running"
-    assert (await engine.service.snapshot(second, ANNA)).queue_position == 1
+    assert (await single.service.snapshot(first, ANNA)).status == "running"
+    assert (await single.service.snapshot(second, ANNA)).queue_position == 1
 
 
 async def test_what_waits_can_be_cancelled_without_ever_being_asked(engine: Engine) -> None:
@@ -457,20 +480,20 @@ async def test_what_waits_can_be_cancelled_without_ever_being_asked(engine: Engi
     assert (await engine.service.snapshot(again, ANNA)).status == "running"
 
 
-async def test_one_caller_cannot_have_the_whole_queue(engine: Engine) -> None:
+async def test_one_caller_cannot_have_the_whole_queue(single: Engine) -> None:
     """Who comes to a queue that somebody else has filled is let in, and their newest fails as if it had come later."""
     provider = Scripted(hang)
-    engine.add(provider, max_concurrency=1, max_queue=2)
+    single.add(provider, max_concurrency=1, max_queue=2)
     anna, bert = (msgspec.structs.replace(who, account=who.name) for who in (ANNA, BERT))
-    _, second, third = [await engine.start(owner=anna) for _ in range(3)]
-    fourth = await engine.start(owner=bert)
-    assert (await engine.service.snapshot(second, anna)).queue_position == 1
-    assert (await engine.service.snapshot(fourth, bert)).queue_position == 2
-    (end,) = ends(await engine.events(third))
+    _, second, third = [await single.start(owner=anna) for _ in range(3)]
+    fourth = await single.start(owner=bert)
+    assert (await single.service.snapshot(second, anna)).queue_position == 1
+    assert (await single.service.snapshot(fourth, bert)).queue_position == 2
+    (end,) = ends(await single.events(third))
     assert isinstance(end, Failed)
     assert end.error.code == "queue_full"
     with pytest.raises(QueueFull):
-        await engine.start(owner=anna)
+        await single.start(owner=anna)
 
 
 async def test_another_ones_stream_is_not_there(engine: Engine) -> None:
@@ -580,16 +603,16 @@ async def test_a_drain_refuses_finishes_and_ends(engine: Engine) -> None:
     assert interrupted.error.code == "interrupted"
 
 
-async def test_readers_that_stay_are_asked_to_reconnect(engine: Engine) -> None:
+async def test_readers_that_stay_are_asked_to_reconnect(single: Engine) -> None:
     """Whoever is still attached when the server goes is told to come back, and when; nothing is cancelled for it."""
-    engine.add(Scripted(say_hello))
-    stream = await engine.start()
-    reader = await engine.follow(stream)
-    reading = asyncio.create_task(engine.service.drain(0))
+    single.add(Scripted(say_hello))
+    stream = await single.start()
+    reader = await single.follow(stream)
+    reading = asyncio.create_task(single.service.drain(0))
     await eventually(lambda: reader.told)
     reader.close()
     await reading
-    (left,) = engine.observer.of(ReaderLeft)
+    (left,) = single.observer.of(ReaderLeft)
     assert isinstance(left, ReaderLeft)
     assert left.reason == "asked"
 
@@ -606,22 +629,21 @@ async def test_what_ended_long_ago_is_forgotten(engine: Engine) -> None:
         await engine.service.snapshot(stream, ANNA)
 
 
-async def test_closing_ends_everything_at_once(engine: Engine) -> None:
+async def test_closing_ends_everything_at_once(single: Engine) -> None:
     """A server that is stopped leaves no task, no reader and no provider behind."""
     provider = Scripted(hang)
-    engine.add(provider)
-    stream = await engine.start()
-    reader = await engine.follow(stream)
-    await engine.models["m"].start()
-    await engine.service.close()
+    single.add(provider)
+    stream = await single.start()
+    reader = await single.follow(stream)
+    await single.models["m"].start()
+    await single.service.close()
     assert provider.closed
     assert provider.running == 0
     assert reader.left
 
 
-async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller() -> None:
     """A server that cannot wait for it any longer, and is opened again, serves its caller as before."""
-    monkeypatch.setattr("tidegate.streams.drain.PARTING_SECONDS", 0.01)
     let_go = asyncio.Event()
 
     async def cling(request: GenerationRequest, sink: Sink) -> None:
@@ -630,7 +652,7 @@ async def test_a_provider_that_does_not_stop_keeps_no_place_of_its_caller(monkey
         finally:
             await let_go.wait()
 
-    engine = Engine(quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
+    engine = Engine(quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic), timing=Timing(parting=0.01))
     provider = Scripted(cling)
     engine.add(provider)
     for asked in (1, 2):

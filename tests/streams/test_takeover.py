@@ -15,6 +15,7 @@ from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, StreamRecord
 from tidegate.streams.leased import Leased
 from tidegate.streams.quotas import Quotas
+from tidegate.streams.timing import Timing
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 class Surviving(MemoryStore):
     """A store that outlives the process that fills it; `failures` says how many appends it cannot write."""
 
-    durable = True
+    outlives_process = True
     failures = 0
 
     async def open(self) -> Sequence[StreamRecord]:
@@ -65,7 +66,7 @@ def store() -> Surviving:
 
 def process(store: Surviving, provider: Scripted, *, can_continue: bool = False, **limits: int) -> Engine:
     """One more process on the same store."""
-    engine = Engine(store=store)
+    engine = Engine(store=store, timing=Timing(retry=(0.01,)))
     engine.add(provider, can_continue=can_continue, **limits)
     return engine
 
@@ -180,9 +181,8 @@ async def test_readers_have_their_grace_to_come_back(store: Surviving) -> None:
     assert end.by == "disconnect"
 
 
-async def test_a_store_that_cannot_write_yet_is_asked_again(store: Surviving, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_cannot_write_yet_is_asked_again(store: Surviving) -> None:
     """A disk that is full at the start delays the end; the server serves what there is meanwhile."""
-    monkeypatch.setattr("tidegate.streams.takeover.AGAIN_SECONDS", 0.01)
     play = Play()
     stream = await running(process(store, Scripted(play)), play)
     store.failures = 2
@@ -193,11 +193,8 @@ async def test_a_store_that_cannot_write_yet_is_asked_again(store: Surviving, mo
     assert store.failures == 0
 
 
-async def test_a_generation_whose_store_cannot_write_ends_when_it_can(
-    store: Surviving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_generation_whose_store_cannot_write_ends_when_it_can(store: Surviving) -> None:
     """The provider is stopped at once, nothing that was shown is taken back, and the end follows."""
-    monkeypatch.setattr("tidegate.streams.producer.RETRY_SECONDS", (0.01,))
     play = Play()
     provider = Scripted(play)
     engine = process(store, provider)
@@ -229,7 +226,7 @@ async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
     await first.service.append(stream, ANNA, token, 1, [Delta("a")])
     second = process(store, Scripted(finish))
     await second.service.open()
-    assert isinstance(second.service._live[stream], Leased)
+    assert isinstance(second.service.node.live.get(stream), Leased)
     await second.service.append(stream, ANNA, token, 1, [Delta("a")])
     cursor = await second.service.append(stream, ANNA, token, 2, [Delta("b"), Completed("stop", Usage(0, 2, 2))])
     assert cursor.after.offset == 4

@@ -12,9 +12,11 @@ from eventually_kit import eventually
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, GenerationRequest, Usage
 from tidegate.core.principal import Principal
-from tidegate.errors import Fenced, StreamNotFound, TooManyGenerations, TooManyReaders
+from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGenerations, TooManyReaders
 from tidegate.providers.base import Sink
+from tidegate.stores.cluster import Command
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Claim, Fence, Look
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 
@@ -53,8 +55,8 @@ class Nodes:
     async def die(self) -> None:
         """The near node is cut off: it neither renews nor appends any more, and has said nothing of it."""
         service = self.near.service
-        await stopped(service._membership._renewing, service._membership._adopting)
-        for live in service._live.values():
+        await stopped(service.node._membership._renewing, service.node._membership._adopting)
+        for live in service.node.live:
             live.producer._store = Gone()  # type: ignore[union-attr]
 
 
@@ -155,21 +157,21 @@ async def test_a_refresh_onto_the_other_node_cancels_nothing(nodes: Nodes) -> No
     first = await nodes.near.follow(stream)
     second = await nodes.far.follow(stream)
     first.close()
-    await deserted(nodes, grace=0.05)
+    await deserted(nodes, nodes.near, grace=0.05)
     assert near.running == 1
     second.close()
     third = await nodes.near.follow(stream)
-    await deserted(nodes, grace=0.05)
+    await deserted(nodes, nodes.near, grace=0.05)
     assert near.running == 1
     third.close()
     await eventually(lambda: near.running == 0)
     assert isinstance((await nodes.far.events(stream))[-1], Cancelled)
 
 
-async def deserted(nodes: Nodes, grace: float) -> None:
-    """Another stream's last reader leaves, and its grace passes."""
-    stream = await begun(nodes, grace=grace)
-    (await nodes.near.follow(stream)).close()
+async def deserted(nodes: Nodes, engine: Engine, grace: float) -> None:
+    """The last reader of another stream leaves, and its grace passes."""
+    stream = await engine.start(grace=grace)
+    (await engine.follow(stream)).close()
     await eventually(lambda: nodes.store._get(stream).record.end)
 
 
@@ -250,9 +252,9 @@ async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None
     for offset, engine in enumerate((nodes.far, nodes.near), start=1):
         await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
     assert list(await nodes.near.cluster.renew()) == []
-    await eventually(lambda: stream not in nodes.far.service._live)
+    await eventually(lambda: stream not in nodes.far.service.node.live)
     assert nodes.near.cluster.holds(stream)
-    assert stream in nodes.near.service._live
+    assert stream in nodes.near.service.node.live
     assert isinstance((await nodes.far.events(stream))[-1], Failed)
 
 
@@ -323,9 +325,172 @@ async def test_a_node_that_was_paused_has_lost_its_streams(nodes: Nodes) -> None
     """What another has taken over meanwhile is that one's: an append comes too late, and its provider is stopped."""
     near, far = nodes.add(go_on, can_continue=True)
     stream = await begun(nodes)
-    await stopped(nodes.near.service._membership._renewing)
+    await stopped(nodes.near.service.node._membership._renewing)
     await eventually(lambda: far.asked == 1)
-    nodes.near.service._membership._renewing = asyncio.create_task(nodes.near.service._membership._renew())
+    nodes.near.service.node._membership._renewing = asyncio.create_task(nodes.near.service.node._membership._renew())
     events = await nodes.far.events(stream)
     assert [type(event).__name__ for event in events] == ["Started", "Delta", "Delta", "Completed"]
     await eventually(lambda: near.cancelled == 1)
+
+
+async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes: Nodes) -> None:
+    """What it has brought along is handed over, too: its lease is good for the node that goes on."""
+    go = asyncio.Event()
+
+    async def wait(request: GenerationRequest, sink: Sink) -> None:
+        await go.wait()
+        sink.emit([END])
+
+    nodes.add(wait)
+    await nodes.near.start()
+    stream, token = await nodes.far.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: nodes.near.service.draining)
+    await nodes.near.service.append(stream, ANNA, token, 1, [Delta("a")])
+    go.set()
+    await draining
+    await eventually(lambda: nodes.far.cluster.holds(stream))
+    await nodes.far.service.append(stream, ANNA, token, 2, [Delta("b"), END])
+    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+
+
+async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_held_there(nodes: Nodes) -> None:
+    """Else the node that holds it were fenced, and nobody would end it."""
+    claim = Claim("key", b"digest")
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert token is not None
+    # It is paused: it neither hears that the stream has moved nor learns it by renewing.
+    membership = nodes.near.service.node._membership
+    assert membership._unwatch is not None
+    membership._unwatch()
+    await stopped(membership._renewing)
+    await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    assert nodes.far.cluster.holds(stream)
+    _, again = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    assert again is not None
+    assert nodes.near.cluster.holds(stream)
+    membership._renewing = asyncio.create_task(membership._renew())
+    await nodes.far.service.append(stream, ANNA, again, 2, [Delta("b"), END])
+    assert (await nodes.near.service.snapshot(stream, ANNA)).text == "ab"
+
+
+class Breaking:
+    """A store whose caller leaves, or dies, as soon as it has created or acquired a stream."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def create(self, *args: object, **named: object) -> object:
+        await self._store.create(*args, **named)  # type: ignore[arg-type]
+        raise asyncio.CancelledError
+
+    async def acquire(self, *args: object, **named: object) -> object:
+        await self._store.acquire(*args, **named)  # type: ignore[arg-type]
+        raise asyncio.CancelledError
+
+
+async def test_a_move_that_is_broken_off_leaves_a_stream_that_somebody_fills(nodes: Nodes) -> None:
+    """The node that had it is fenced by then; its producer goes on at either."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    nodes.far.service.node.leases._store = Breaking(nodes.store)  # type: ignore[assignment]
+    with pytest.raises(asyncio.CancelledError):
+        await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    nodes.far.service.node.leases._store = nodes.store
+    await eventually(lambda: sum(stream in each.service.node.live for each in (nodes.near, nodes.far)) == 1)
+    await nodes.near.service.append(stream, ANNA, token, 1, [Delta("a")])
+    assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
+async def test_a_start_that_is_broken_off_leaves_no_stream_without_an_end(nodes: Nodes) -> None:
+    """It was created, and nobody fills it: it is an orphan as any other."""
+    near, far = nodes.add()
+    nodes.near.service.node.generations._store = Breaking(nodes.store)  # type: ignore[assignment]
+    with pytest.raises(asyncio.CancelledError):
+        await nodes.near.start()
+    await eventually(lambda: near.running + far.running == 1)
+
+
+async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
+    """A reader that a stopping node has sent to the other one leaves like anybody else, once it leaves that one."""
+    _, far = nodes.add()
+    stream = await nodes.far.start(grace=0.05)
+    reader = await nodes.near.follow(stream)
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: reader.told)
+    reader.close()
+    await deserted(nodes, nodes.far, grace=0.05)
+    assert far.running == 1
+    reader = await nodes.far.follow(stream)
+    await draining
+    await nodes.near.service.close()
+    reader.close()
+    await eventually(lambda: far.running == 0)
+
+
+async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
+    """It is told again to whoever fills the stream, where that has changed while it was on its way."""
+    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    assert token is not None
+    unlisten = nodes.near.service.node._membership._unwatch
+    assert unlisten is not None
+    unlisten()
+    unheeded: list[Command] = []
+    nodes.near.cluster.listen(unheeded.append)
+    cancelling = asyncio.create_task(nodes.far.service.cancel(stream, ANNA, "enough"))
+    await eventually(lambda: unheeded)
+    await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
+    status, cursor = await cancelling
+    assert (status, cursor.offset) == ("cancelled", 3)
+
+
+async def test_an_orphan_that_could_not_be_looked_at_is_offered_again(nodes: Nodes) -> None:
+    """A store that is away for a moment, just then, leaves no stream without an end."""
+    _, far = nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    look, failed = nodes.store._nodes.look, list[str]()
+
+    async def fail_once(stream: str) -> Look:
+        if not failed:
+            failed.append(stream)
+            raise StoreUnavailable("it is away")
+        return await look(stream)
+
+    nodes.store._nodes.look = fail_once
+    await nodes.die()
+    assert isinstance((await nodes.far.events(stream))[-1], Completed)
+    assert (failed, far.asked) == ([stream], 1)
+
+
+class Hesitating:
+    """A store that acquires when a test lets it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def acquire(self, stream: str) -> Fence:
+        self.asked.set()
+        await self.go.wait()
+        return await self._store.acquire(stream)
+
+
+async def test_a_node_that_stops_takes_over_what_it_has_begun_to(nodes: Nodes) -> None:
+    """Nobody else is offered that, for as long as it drains."""
+    nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    nodes.far.service.node._takeover._store = store = Hesitating(nodes.store)  # type: ignore[assignment]
+    await nodes.die()
+    await store.asked.wait()
+    draining = asyncio.create_task(nodes.far.service.drain(5))
+    await eventually(lambda: nodes.far.service.draining)
+    store.go.set()
+    assert isinstance((await nodes.far.events(stream))[-1], Completed)
+    await draining

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from tidegate.client.words import reason
 from tidegate.core.api_key import fit_key
 from tidegate.core.url import is_http, shown_url
 from tidegate.errors import ConfigError, UpstreamUnreachable
+from tidegate.http_client.endpoint import Endpoint
 
 FAILURES = (OSError, ValueError, http.client.HTTPException)
 """What the standard library raises where a connection cannot be made or breaks, or what comes over it is not HTTP."""
@@ -20,13 +20,12 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
 
     Raises `UpstreamUnreachable`, and `ConfigError` where `url` is no URL.
     """
-    connection = connect(url, timeout)
+    endpoint = endpoint_at(url)
+    connection = connection_to(endpoint, timeout)
     try:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         # As bytes: an id that a server gave, and wants back, may have characters beyond Latin-1.
         fields = {name: value.encode("utf-8", "replace") for name, value in headers.items()}
-        connection.request("GET", target, headers={**fields, "connection": "close"})
+        connection.request("GET", endpoint.target(""), headers={**fields, "connection": "close"})
         response = connection.getresponse()
     except FAILURES as error:
         connection.close()
@@ -37,13 +36,17 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
     return response
 
 
-def connect(url: str, timeout: float) -> http.client.HTTPConnection:
-    """A connection, not open yet, to where the URL is. Raises `ConfigError` where it is no URL."""
+def endpoint_at(url: str) -> Endpoint:
+    """Where the URL is. Raises `ConfigError` where it is no URL."""
     if not is_http(url):
         raise ConfigError(f"{shown_url(url)} is not an http or https URL")
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=timeout)
+    return Endpoint.parse(url)
+
+
+def connection_to(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
+    """A connection that is not open yet; `timeout` in seconds holds for each step of its use."""
+    kind = http.client.HTTPSConnection if endpoint.scheme == "https" else http.client.HTTPConnection
+    return kind(endpoint.host, endpoint.port, timeout=timeout)
 
 
 def bearer(api_key: str) -> dict[str, str]:

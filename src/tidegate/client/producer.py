@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from tidegate.client.http import FAILURES, bearer, connect
+from tidegate.client.http import FAILURES, bearer, connection_to, endpoint_at
 from tidegate.client.session import TRANSIENT_STATUSES
 from tidegate.client.words import error_fields, quoted, reason
 from tidegate.core.backoff import Backoff
@@ -71,9 +70,10 @@ class Producer:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connection = connect(url, TIMEOUT_SECONDS)
+        endpoint = endpoint_at(url)
+        self._connection = connection_to(endpoint, TIMEOUT_SECONDS)
         self._in_use = False
-        self._prefix = urlsplit(url).path.rstrip("/")
+        self._prefix = endpoint.prefix
         self._headers = {"content-type": "application/json", **bearer(api_key)}
         self._patience = patience
         self._sleep = sleep

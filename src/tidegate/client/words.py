@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
 from typing import Any, cast
+
+from tidegate.http_client.errors import (
+    ConnectionClosed,
+    ConnectionRefused,
+    HttpError,
+    MalformedHost,
+    MalformedResponse,
+    TimedOut,
+    TlsFailed,
+    UnknownHost,
+    failure,
+)
 
 MAX_QUOTED = 100
 """Characters of an answer that nobody could read: they show what kind of thing it is."""
@@ -53,26 +63,25 @@ def quoted(body: bytes) -> str:
     return f"'{text[:MAX_QUOTED]}…'" if len(text) > MAX_QUOTED else f"'{text}'"
 
 
+REASONS: dict[type[HttpError], str] = {
+    ConnectionRefused: "the connection was refused; is the server running?",
+    UnknownHost: "the host name is not known",
+    MalformedHost: "the host name is not one",
+    TimedOut: "no answer in time",
+    ConnectionClosed: "the connection was closed",
+    MalformedResponse: "what came is not HTTP, or broke off",
+}
+"""What the failures of `http.client` are to whoever sits before a terminal."""
+
+
 def reason(error: Exception) -> str:
     """Why a connection failed, in words instead of an errno."""
-    if type(error).__module__ == "ssl":
-        found = getattr(error, "verify_message", "") or _reason(error, "there is no TLS")
+    kind = type(failure(error))
+    if kind is TlsFailed:
+        found = getattr(error, "verify_message", "") or _system_words(error, "there is no TLS")
         return f"the TLS handshake failed: {found}"
-    for kind, words in _REASONS:
-        if isinstance(error, kind):
-            return words
-    return _reason(error, type(error).__name__)
+    return REASONS.get(kind) or _system_words(error, type(error).__name__)
 
 
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (ConnectionRefusedError, "the connection was refused; is the server running?"),
-    (socket.gaierror, "the host name is not known"),
-    (UnicodeError, "the host name is not one"),
-    (TimeoutError, "no answer in time"),
-    (ConnectionError, "the connection was closed"),
-    (HTTPException, "what came is not HTTP, or broke off"),
-)
-
-
-def _reason(error: Exception, otherwise: str) -> str:
+def _system_words(error: Exception, otherwise: str) -> str:
     return getattr(error, "strerror", None) or getattr(error, "reason", None) or otherwise

@@ -17,7 +17,7 @@ from tidegate.config.settings import (
 )
 from tidegate.config.show import masked, toml
 from tidegate.config.sources import FLAGS, load, read
-from tidegate.config.store_url import sqlite_path, sqlite_url, with_state_store
+from tidegate.config.store_url import with_state_store
 
 __all__ = [
     "FLAGS",
@@ -39,8 +39,6 @@ __all__ = [
     "refuse_exposed",
     "refuse_unavailable",
     "refuse_unusable",
-    "sqlite_path",
-    "sqlite_url",
     "toml",
     "upstream_url",
     "with_state_store",

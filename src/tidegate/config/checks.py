@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tidegate.config.settings import Settings
-from tidegate.config.store_url import sqlite_path
 from tidegate.core.principal import Scope
 from tidegate.core.url import is_http, is_plain_http, split_url
 from tidegate.providers.settings import (
@@ -23,12 +22,10 @@ from tidegate.providers.settings import (
     ReplayModel,
     Upstream,
 )
+from tidegate.stores import PLANNED, STORES, traits_of
 
 Problem = tuple[str, str]
 
-ONE_HOST = ("memory", "sqlite", "redis", "rediss")
-MANY_HOSTS = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-STORE_SCHEMES = (*ONE_HOST, *MANY_HOSTS)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:\*\.)?[^/?#\s*]+")
@@ -81,14 +78,12 @@ def _server(settings: Settings) -> Iterator[Problem]:
 def _store(settings: Settings) -> Iterator[Problem]:
     url = settings.store.url
     scheme, found, _ = url.partition("://")
+    known = (*STORES, *PLANNED)
     # A list of hosts is no host with a port.
-    if url and not (found and (scheme in MANY_HOSTS or (scheme in ONE_HOST and split_url(url) is not None))):
-        yield "store.url", "expected " + ", ".join(f"{each}://" for each in STORE_SCHEMES) + " or nothing"
-    elif scheme == "sqlite":
-        try:
-            sqlite_path(url)
-        except ValueError as error:
-            yield "store.url", str(error)
+    if url and not (found and scheme in known and ("+" in scheme or split_url(url) is not None)):
+        yield "store.url", "expected " + ", ".join(f"{each}://" for each in known) + " or nothing"
+    elif (traits := traits_of(url)) is not None and (problem := traits.problem(url)) is not None:
+        yield "store.url", problem
 
 
 def _models(settings: Settings) -> Iterator[Problem]:

@@ -6,7 +6,6 @@ All of these raise `ConfigError` with a key, for `Origins.located`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,7 +16,7 @@ from tidegate.errors import ConfigError
 from tidegate.gate.tokens import secret_of
 from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
-from tidegate.stores import STORES
+from tidegate.stores import STORES, traits_of
 
 NOT_YET = (
     ("server", "workers"),
@@ -33,7 +32,7 @@ UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 
 def refuse_unavailable(settings: Settings) -> None:
     """Refuses what this version parses but cannot do, where going on without it would be unsafe."""
-    if (urlsplit(settings.store.url).scheme or "memory") not in STORES:
+    if traits_of(settings.store.url) is None:
         there_are = " and ".join(f"{scheme}://" for scheme in STORES)
         raise wrong(("store", "url"), settings.store.url, f"this version has no such store yet, only {there_are}")
     for section, name in NOT_YET:

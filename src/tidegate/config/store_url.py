@@ -1,15 +1,15 @@
-"""Where logs live, as a URL."""
+"""Where logs live when nobody has said it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
 from tidegate.config.settings import Settings
 from tidegate.errors import ConfigError
+from tidegate.stores.sqlite_url import sqlite_url
 
 FILE = "tidegate.db"
 
@@ -35,17 +35,3 @@ def with_state_store(settings: Settings, environ: Mapping[str, str]) -> Settings
         ) from error
     store = msgspec.structs.replace(settings.store, url=sqlite_url(folder / FILE))
     return msgspec.structs.replace(settings, store=store)
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of a file: three slashes and a relative path, four with an absolute one."""
-    return f"sqlite:///{quote(str(path))}"
-
-
-def sqlite_path(url: str) -> Path:
-    """The file of a `sqlite` URL. Raises `ValueError` where it names none."""
-    parts = urlsplit(url)
-    path = unquote(parts.path[1:])
-    if parts.netloc or parts.query or parts.fragment or not path or path.endswith("/") or "\0" in path:
-        raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
-    return Path(path)

@@ -27,13 +27,15 @@ _MEMBER = re.compile(
 class TraceContext(msgspec.Struct, frozen=True):
     """One span of a trace: 32 and 16 hexadecimal digits, `SAMPLED` or 0, and the value of `tracestate` or nothing.
 
-    Each of them is fit to stand in a header and in a log line.
+    `parent_id` is the span above it, empty where it is the first or nobody has said so. Each of them is fit to stand in
+    a header and in a log line.
     """
 
     trace_id: str
     span_id: str
     flags: int
     state: str = ""
+    parent_id: str = ""
 
     @classmethod
     def start(cls, entropy: bytes) -> TraceContext:
@@ -42,7 +44,7 @@ class TraceContext(msgspec.Struct, frozen=True):
 
     def child(self, entropy: bytes) -> TraceContext:
         """Another span of the same trace. `entropy`: 8 random bytes."""
-        return TraceContext(self.trace_id, entropy.hex(), self.flags, self.state)
+        return TraceContext(self.trace_id, entropy.hex(), self.flags, self.state, self.span_id)
 
     def header(self) -> str:
         """The value of `traceparent`."""
@@ -50,7 +52,8 @@ class TraceContext(msgspec.Struct, frozen=True):
 
 
 current_trace: ContextVar[TraceContext | None] = ContextVar("current_trace", default=None)
-"""Set while a request is served; tasks that the request starts inherit it."""
+"""The span of what is being done: a request that is served, or an attempt at an upstream for it. Tasks that a request
+starts inherit it."""
 
 
 def sent_trace(headers: list[tuple[bytes, bytes]]) -> TraceContext | None:

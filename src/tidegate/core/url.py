@@ -30,6 +30,15 @@ def split_url(url: str) -> SplitResult | None:
     return parts
 
 
+def host_and_port(url: str) -> str:
+    """Where an http or https URL leads, e.g. `api.example.com:443`; empty where it makes no sense."""
+    parts = split_url(url)
+    if parts is None or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
 def is_http(url: str) -> bool:
     """Whether it is an absolute http or https URL in ASCII."""
     parts = split_url(url)

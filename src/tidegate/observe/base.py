@@ -6,9 +6,11 @@ query. Durations are in seconds. There is no occurrence per token: counting them
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
+
+from tidegate.core.trace_context import TraceContext
 
 
 class GenerationStarted(msgspec.Struct, frozen=True):
@@ -35,6 +37,33 @@ class GenerationEnded(msgspec.Struct, frozen=True):
     first_token_s: float | None
     prompt_tokens: int
     completion_tokens: int
+
+
+class UpstreamAttempt(msgspec.Struct, frozen=True):
+    """An upstream was asked to answer for a model, and has done so, or failed with `code`, or was stopped.
+
+    `upstream` is its host and port; `duration_s` counts up to the end of the answer. `span` is the attempt's own, which
+    the upstream was told as its parent; None where no request has asked for the generation.
+    """
+
+    model: str
+    upstream: str
+    outcome: Literal["answered", "failed", "cancelled"]
+    code: str | None
+    duration_s: float
+    span: TraceContext | None
+
+
+class StoreCall(msgspec.Struct, frozen=True):
+    """A call of the store is over. `store` is its name, e.g. `sqlite`, and `code` the error's; None where it went well.
+
+    It is told to a `StoreObserver` alone.
+    """
+
+    store: str
+    operation: str
+    code: str | None
+    duration_s: float
 
 
 class ReaderAttached(msgspec.Struct, frozen=True):
@@ -98,10 +127,26 @@ class LimitReached(msgspec.Struct, frozen=True):
     refused: int = 1
 
 
-Occurrence = GenerationStarted | GenerationEnded | ReaderAttached | ReaderLeft | RequestDone | LimitReached | Failure
+Occurrence = (
+    GenerationStarted
+    | GenerationEnded
+    | UpstreamAttempt
+    | ReaderAttached
+    | ReaderLeft
+    | RequestDone
+    | LimitReached
+    | Failure
+)
 
 
 class Observer(Protocol):
     """Called on the event loop's thread: must neither block nor raise."""
 
     def observe(self, occurrence: Occurrence) -> None: ...
+
+
+@runtime_checkable
+class StoreObserver(Protocol):
+    """What an observer has besides, to be told of the store's calls. Where nobody has it, they are not measured."""
+
+    def observe_store(self, call: StoreCall) -> None: ...

@@ -24,6 +24,7 @@ from tidegate.observe.base import (
     ReaderAttached,
     ReaderLeft,
     RequestDone,
+    UpstreamAttempt,
 )
 
 LogFormat = Literal["auto", "text", "json"]
@@ -45,13 +46,15 @@ class LoggingObserver(Observer):
     """Writes to the logger `tidegate`: what is over as info, what has only begun as debug.
 
     What the server could not answer is a warning, and so is a generation that failed; failures are errors, with
-    their traceback.
+    their traceback. Of attempts at upstreams there is no line: their providers say more of those that failed.
     """
 
     def __init__(self) -> None:
         self._log = logging.getLogger("tidegate")
 
     def observe(self, occurrence: Occurrence) -> None:
+        if isinstance(occurrence, UpstreamAttempt):
+            return
         level = level_of(occurrence)
         if not self._log.isEnabledFor(level):
             return

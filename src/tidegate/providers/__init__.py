@@ -8,4 +8,5 @@ PROVIDERS = {
     "python": "tidegate.providers.python:PythonProvider",
     "replay": "tidegate.providers.replay:ReplayProvider",
 }
-"""Each class is constructed with the `[[models]]` entry it serves: `Provider(model: ModelSettings)`."""
+"""Each class is constructed with the `[[models]]` entry it serves: `Provider(model: ModelSettings)`. Where an entry has
+several upstreams, there is one for each of them."""

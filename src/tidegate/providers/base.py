@@ -59,7 +59,7 @@ class Sink(Protocol):
 
 
 class Provider(Protocol):
-    """Fills generations. One instance serves one entry of `[[models]]`, concurrently."""
+    """Fills generations. One instance serves one entry of `[[models]]`, or one upstream of it, concurrently."""
 
     async def start(self) -> None:
         """Gets ready; called once before the first `generate`. Raises `ConfigError` where it never can be."""
@@ -68,8 +68,9 @@ class Provider(Protocol):
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Emits the answer and returns after its end; without a `Completed` of its own it ends with `stop`.
 
-        Raises `ProviderError` (or a subclass) when it fails, before or after the first token. Cancelling the
-        task must stop the work within a second: close the upstream connection, stop the native decode.
+        Raises `ProviderError` (or a subclass) when it fails, before or after the first token; `unasked` where it is
+        certain that no work has begun. Cancelling the task must stop the work within a second: close the upstream
+        connection, stop the native decode.
         """
         ...
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import quote, unquote
@@ -20,19 +19,19 @@ from tidegate.errors import (
     ProviderError,
     UpstreamMalformed,
     UpstreamRefused,
-    UpstreamTimeout,
-    UpstreamUnreachable,
 )
+from tidegate.http_client.connection import ClientConnection
+from tidegate.http_client.endpoint import Endpoint
+from tidegate.http_client.pool import ConnectionPool
 from tidegate.providers.base import Sink
 from tidegate.providers.openai_answer import Answer
 from tidegate.providers.openai_chunks import ChunkReader
 from tidegate.providers.openai_continue import carried_on, nothing_left, whole_usage
 from tidegate.providers.openai_errors import redacted, refusal_in_body
 from tidegate.providers.openai_request import Question
-from tidegate.providers.settings import OpenAIModel, Upstream
-from tidegate.providers.upstream import Endpoint, connect, tracing_lines
-from tidegate.providers.upstream_connection import UpstreamConnection
-from tidegate.providers.upstream_pool import UpstreamPool
+from tidegate.providers.settings import OpenAIModel
+from tidegate.providers.tracing import tracing_lines
+from tidegate.providers.upstream import connect_upstream, request_head
 
 SECRET_NAME = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.IGNORECASE)
 """Parameters of a URL that are secrets; an `api-version` is none, and stands in many an error's words."""
@@ -47,24 +46,23 @@ logger = logging.getLogger("tidegate.providers")
 
 @dataclass(slots=True)
 class Target:
-    """One upstream, ready to be asked: its request head is made once. `name` is its host, and its port if need be.
+    """The upstream, ready to be asked: its request head is made once. `name` is its host, and its port if need be.
 
     `refuses_options` says that it was found to take no `stream_options`.
     """
 
     name: str
-    pool: UpstreamPool
+    pool: ConnectionPool
     head: bytes
     secrets: tuple[str, ...]
-    weight: int
     refuses_options: bool = False
 
 
 class OpenAIProvider:
-    """Relays chat completions of one model from `base_url`, or from `upstreams` drawn by weight.
+    """Relays chat completions of one model from one upstream, its `base_url`.
 
-    `api_key` stands in for the variables named in the settings. `body` is merged into every request and wins
-    over what the request brings. `random` draws from [0, 1), `random_bytes` the spans of the calls.
+    `api_key` stands in for the variable named in the settings. `body` is merged into every request and wins over what
+    the request brings. `random_bytes` are for the ids of tool calls that the upstream has given none.
     """
 
     def __init__(
@@ -73,23 +71,24 @@ class OpenAIProvider:
         *,
         api_key: str | None = None,
         body: Mapping[str, object] = {},
-        random: Callable[[], float] = random.random,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._model = model
         self._api_key = api_key
         self._body = body
-        self._random = random
         self._random_bytes = random_bytes
-        self._targets: list[Target] = []
+        self._target: Target
 
     async def start(self) -> None:
-        """Raises `ConfigError` where an upstream or its key is missing or unusable."""
-        model = self._model
-        if bool(model.base_url) == bool(model.upstreams):
-            self._wrong("needs either base_url or upstreams")
-        upstreams = model.upstreams or (Upstream(base_url=model.base_url, api_key_env=model.api_key_env),)
-        self._targets = [self._target(upstream) for upstream in upstreams]
+        """Raises `ConfigError` where the upstream or its key is missing or unusable."""
+        key = self._key()
+        try:
+            endpoint = Endpoint.parse(self._model.base_url)
+            head = request_head(endpoint, "/chat/completions", key)
+        except ConfigError as error:
+            self._wrong(error.message)
+        pool = ConnectionPool(functools.partial(connect_upstream, endpoint, self._model.connect_timeout))
+        self._target = Target(endpoint.authority, pool, head, secrets(key, endpoint))
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         """Relays one answer; see `Provider.generate`."""
@@ -97,7 +96,7 @@ class OpenAIProvider:
         if (end := nothing_left(request)) is not None:
             sink.emit([end])
             return
-        target, connection = await self._connect()
+        target, connection = self._target, await self._connect()
         question = self._question(request, target)
         while (again := await self._ask(target, connection, question, request, sink)) is not None:
             question, connection = again, await target.pool.take()
@@ -105,7 +104,7 @@ class OpenAIProvider:
         target.pool.give_back(connection)
 
     async def _ask(
-        self, target: Target, connection: UpstreamConnection, question: Question, request: GenerationRequest, sink: Sink
+        self, target: Target, connection: ClientConnection, question: Question, request: GenerationRequest, sink: Sink
     ) -> Question | None:
         """Sends the question over the connection and relays its answer; what is to be asked in its place, if anything.
 
@@ -127,8 +126,7 @@ class OpenAIProvider:
                 stall_timeout=self._model.stall_timeout,
                 secrets=target.secrets,
             )
-            tracing = tracing_lines(self._random_bytes)
-            connection.send(b"%b%d\r\n%b\r\n%b" % (target.head, len(payload), tracing, payload), answer)
+            connection.send(b"%b%d\r\n%b\r\n%b" % (target.head, len(payload), tracing_lines(), payload), answer)
             await answer.relay()
         except BaseException as error:
             # A closed connection is what stops the work upstream.
@@ -160,19 +158,16 @@ class OpenAIProvider:
 
     async def close(self) -> None:
         """Closes the connections that were kept for later generations."""
-        for target in self._targets:
-            target.pool.close()
+        self._target.pool.close()
 
-    async def _connect(self) -> tuple[Target, UpstreamConnection]:
-        # Only a failed connection is certain to have started no work, so only then is another upstream asked.
-        failed: ProviderError = UpstreamUnreachable("No upstream is configured.")
-        for target in drawn(self._targets, self._random):
-            try:
-                return target, await target.pool.take()
-            except (UpstreamUnreachable, UpstreamTimeout) as error:
-                self._note(target, error)
-                failed = error
-        raise failed
+    async def _connect(self) -> ClientConnection:
+        try:
+            return await self._target.pool.take()
+        except ProviderError as error:
+            # Only a failed connection is certain to have started no work.
+            error.unasked = True
+            self._note(self._target, error)
+            raise
 
     def _note(self, target: Target, error: ProviderError) -> None:
         """Says which upstream has failed, which clients are not told; its own words may quote the prompt."""
@@ -188,41 +183,20 @@ class OpenAIProvider:
             fields |= {"field": error.field, "value": redacted(value, target.secrets)}
         logger.warning("upstream failed", extra={"fields": fields})
 
-    def _target(self, upstream: Upstream) -> Target:
-        key = self._key(upstream)
-        try:
-            endpoint = Endpoint.parse(upstream.base_url)
-            head = endpoint.request_head("/chat/completions", key)
-        except ConfigError as error:
-            self._wrong(error.message)
-        pool = UpstreamPool(functools.partial(connect, endpoint, self._model.connect_timeout))
-        return Target(endpoint.authority, pool, head, secrets(key, endpoint), upstream.weight)
-
-    def _key(self, upstream: Upstream) -> str:
-        if self._api_key is not None or not upstream.api_key_env:
+    def _key(self) -> str:
+        variable = self._model.api_key_env
+        if self._api_key is not None or not variable:
             return self._api_key or ""
         try:
-            key = key_in(upstream.api_key_env, os.environ)
+            key = key_in(variable, os.environ)
         except ConfigError as error:
             self._wrong(error.message)
         if not key:
-            self._wrong(f"has api_key_env = {upstream.api_key_env!r}, which is not set in the environment")
+            self._wrong(f"has api_key_env = {variable!r}, which is not set in the environment")
         return key
 
     def _wrong(self, what: str) -> NoReturn:
         raise ConfigError(f"model {self._model.name!r}: {what}")
-
-
-def drawn(targets: Sequence[Target], random: Callable[[], float]) -> Iterator[Target]:
-    """All targets once, each time drawn by weight from those that are left."""
-    left = list(targets)
-    while left:
-        point = random() * sum(target.weight for target in left)
-        position = 0
-        while position < len(left) - 1 and point >= left[position].weight:
-            point -= left[position].weight
-            position += 1
-        yield left.pop(position)
 
 
 def secrets(key: str, endpoint: Endpoint) -> tuple[str, ...]:

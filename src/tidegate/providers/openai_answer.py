@@ -10,10 +10,12 @@ from tidegate.core.events import Completed, Content
 from tidegate.core.pause import READ_SECONDS, was_paused
 from tidegate.core.sse import MAX_EVENT_BYTES
 from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed, UpstreamTimeout
+from tidegate.http_client.connection import ClientConnection, ResponseHead
+from tidegate.http_client.errors import HttpError
 from tidegate.providers.base import Sink
 from tidegate.providers.openai_chunks import ChunkReader, begins_as_json
 from tidegate.providers.openai_errors import refusal
-from tidegate.providers.upstream_connection import Head, UpstreamConnection
+from tidegate.providers.upstream import upstream_error
 
 MAX_ERROR_BYTES = 65_536
 """Of a refusal's body; OpenAI's have less than 1 KiB."""
@@ -41,7 +43,7 @@ class Answer:
 
     def __init__(
         self,
-        connection: UpstreamConnection,
+        connection: ClientConnection,
         sink: Sink,
         chunks: ChunkReader,
         *,
@@ -55,7 +57,7 @@ class Answer:
         self._stall_timeout = stall_timeout
         self._usage_timeout = min(USAGE_SECONDS, stall_timeout)
         self._secrets = secrets
-        self._refused: Head | None = None
+        self._refused: ResponseHead | None = None
         # A refusal's body, or that of a completion that is sent as a whole; or what may be its beginning.
         self._body = bytearray()
         self._is_whole: bool | None = None
@@ -101,7 +103,7 @@ class Answer:
 
     # The connection's receiver.
 
-    def answered(self, head: Head) -> None:
+    def answered(self, head: ResponseHead) -> None:
         if not 200 <= head.status < 300:
             if 300 <= head.status < 400:
                 raise UpstreamMalformed(f"The upstream answered with a redirect ({head.status}): check base_url.")
@@ -122,7 +124,7 @@ class Answer:
             self._begin(data)
 
     def closed(self, error: Exception | None) -> None:
-        self._try(lambda: self._close(error))
+        self._try(lambda: self._close(upstream_error(error) if isinstance(error, HttpError) else error))
 
     def _close(self, error: Exception | None) -> None:
         if self._refused is not None:
@@ -276,11 +278,11 @@ class Answer:
         self._error = error
         self._news.set()
 
-    def _refusal(self, head: Head) -> ProviderError:
+    def _refusal(self, head: ResponseHead) -> ProviderError:
         return refusal(head.status, bytes(self._body), head.headers, self._secrets, now=time())
 
 
-def is_event_stream(head: Head) -> bool:
+def is_event_stream(head: ResponseHead) -> bool:
     """Whether a 2xx head promises an event stream. What another is, its body says: many call it HTML or JSON.
 
     Raises `UpstreamMalformed` where it promises what cannot be read.

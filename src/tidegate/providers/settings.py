@@ -5,6 +5,7 @@ Times are in seconds, rates in tokens per second. What has no effect yet is refu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -100,6 +101,21 @@ class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
     upstreams: tuple[Upstream, ...] = ()
     stream_options: bool = True
     api: Api = "chat"
+
+    def by_upstream(self) -> Sequence[tuple[OpenAIModel, int]]:
+        """The model as each of its upstreams serves it, with the weight by which that one is drawn.
+
+        Raises `ConfigError` where there is not either `base_url` or `upstreams`.
+        """
+        if bool(self.base_url) == bool(self.upstreams):
+            raise ConfigError(f"model {self.name!r}: needs either base_url or upstreams")
+        if self.base_url:
+            return ((self, 1),)
+        replace = msgspec.structs.replace
+        return tuple(
+            (replace(self, base_url=each.base_url, api_key_env=each.api_key_env, upstreams=()), each.weight)
+            for each in self.upstreams
+        )
 
 
 class AnthropicModel(RemoteModel, frozen=True, kw_only=True, tag="anthropic"):

@@ -11,8 +11,8 @@ from tidegate.dialects.openai_chat_whole import WholeAnswer
 from tidegate.errors import TidegateError
 from tidegate.routes.call import Call
 from tidegate.routes.streams import stream_headers
+from tidegate.streams.live import Handle
 from tidegate.streams.reader import Reader
-from tidegate.streams.service import Handle
 from tidegate.transports.disconnect import unless_gone
 from tidegate.transports.sse import send_events
 from tidegate.transports.whole import wait_for_end

@@ -29,9 +29,9 @@ from tidegate.routes.call import (
     parse_choice,
     parse_number,
 )
+from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Place
 from tidegate.streams.reader import Reader
-from tidegate.streams.service import Handle
 from tidegate.transports.sse import Delivered, send_events
 from tidegate.transports.whole import wait_for_end
 

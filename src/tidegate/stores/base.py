@@ -148,8 +148,14 @@ class Store(Log, Catalogue, Topics, Protocol):
     What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
     """
 
-    durable: bool
-    """Whether what it has acknowledged outlives the process, requests of live streams among it."""
+    name: str
+    """What it is called in the configuration: the scheme of its URL."""
+
+    outlives_process: bool
+    """Whether what it has acknowledged is there for the next process, requests of live streams among it.
+
+    Another node may go on with a live stream whatever the store; this is what lets a restart go on with it.
+    """
 
     @property
     def fault(self) -> str | None:

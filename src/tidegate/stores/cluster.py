@@ -20,7 +20,7 @@ import msgspec
 
 from tidegate.core.bucket import Buckets
 from tidegate.core.events import CancelledBy
-from tidegate.stores.records import Fence, StreamRecord, Unwatch
+from tidegate.stores.records import StreamRecord, Unwatch
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -71,8 +71,11 @@ class Cluster(Protocol):
         """How many other nodes live, as far as is known."""
         ...
 
-    def hold(self, fence: Fence) -> None:
-        """This node fills the stream from now on."""
+    def hold(self, stream: str) -> None:
+        """This node fills the stream from now on, or is about to: it says so before it creates or acquires it.
+
+        Should it die in between, the stream is an orphan as any other; one that is not there is nobody's.
+        """
         ...
 
     def holds(self, stream: str) -> bool:

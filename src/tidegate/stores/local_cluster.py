@@ -11,7 +11,7 @@ from time import monotonic
 from tidegate.core.bucket import Buckets
 from tidegate.errors import StreamNotFound
 from tidegate.stores.cluster import Command, Count, Orphan
-from tidegate.stores.records import Fence, Look, Unwatch
+from tidegate.stores.records import Look, Unwatch
 from tidegate.stores.watchers import wake_all
 
 Parts = dict[Count, dict[str, int | dict[str, int]]]
@@ -91,15 +91,18 @@ class LocalNode:
     def others(self) -> int:
         return len(self._nodes.living) - (self._nodes.living.get(self.node) is self)
 
-    def hold(self, fence: Fence) -> None:
-        self._nodes.orphans.pop(fence.stream, None)
-        before = self._nodes.held.get(fence.stream)
+    def hold(self, stream: str) -> None:
+        self._nodes.orphans.pop(stream, None)
+        if self.node not in self._nodes.living:
+            # It was taken for dead, and has not renewed yet: it must be found out again, should it be dead by then.
+            self._show_life()
+        before = self._nodes.held.get(stream)
         if before is not None and before is not self:
-            before.lose(fence.stream)
-        self._nodes.held[fence.stream] = self
-        if fence.stream in self._lost:
+            before.lose(stream)
+        self._nodes.held[stream] = self
+        if stream in self._lost:
             # It had gone elsewhere, and has come back.
-            self._lost.remove(fence.stream)
+            self._lost.remove(stream)
 
     def holds(self, stream: str) -> bool:
         return self._nodes.held.get(stream) is self
@@ -113,15 +116,17 @@ class LocalNode:
             self._nodes.abandon(stream, handed_over=True)
 
     async def renew(self) -> Sequence[str]:
-        now = self._nodes.clock()
-        self.lives_until = now + self._lease_seconds
+        self._show_life()
+        self._nodes.bury(self._nodes.clock())
+        lost, self._lost = self._lost, []
+        return lost
+
+    def _show_life(self) -> None:
+        self.lives_until = self._nodes.clock() + self._lease_seconds
         if self.node not in self._nodes.living:
             self._nodes.living[self.node] = self
             self.look_for_orphans()
             self.tell_all()
-        self._nodes.bury(now)
-        lost, self._lost = self._lost, []
-        return lost
 
     def lose(self, stream: str) -> None:
         """Another node has it."""
@@ -136,12 +141,15 @@ class LocalNode:
             while self._nodes.orphans:
                 stream = next(iter(self._nodes.orphans))
                 handed_over = self._nodes.orphans.pop(stream)
-                self._nodes.held[stream] = self
+                self.hold(stream)
                 try:
                     found = await self._nodes.look(stream)
                 except StreamNotFound:
                     self.let_go(stream)
                     continue
+                except BaseException:
+                    self._nodes.abandon(stream, handed_over=handed_over)
+                    raise
                 yield Orphan(found.record, handed_over)
             self._news.clear()
             await self._news.wait()

@@ -37,6 +37,7 @@ from tidegate.stores.records import (
     check_room,
 )
 from tidegate.stores.topic_charges import TopicCharges
+from tidegate.stores.traits import Options, Traits
 from tidegate.stores.watchers import wake_all
 
 STORED_BYTES = 1 << 30
@@ -85,7 +86,8 @@ class MemoryStore:
     Several applications of the process may work on it, each as a node of its own.
     """
 
-    durable = False
+    name = "memory"
+    outlives_process = False
     fault = None
 
     def __init__(
@@ -334,3 +336,16 @@ def _nothing(_: HeldTopic) -> None:
 
 def _count(done: Iterable[None]) -> int:
     return sum(1 for _ in done)
+
+
+def _opened(_: str, options: Options) -> MemoryStore:
+    return MemoryStore(
+        max_generation_bytes=options.max_generation_bytes,
+        max_stored_bytes=options.max_stored_bytes or STORED_BYTES,
+        max_stored_bytes_each=options.max_stored_bytes_each or STORED_BYTES_EACH,
+        topic_history=options.topic_history,
+        now=options.now,
+    )
+
+
+TRAITS = Traits(problem=lambda url: None, open=_opened, place=lambda url: "memory")

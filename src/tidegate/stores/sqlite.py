@@ -53,9 +53,11 @@ from tidegate.stores.sqlite_shares import Shares
 from tidegate.stores.sqlite_shelf import Held, Queued
 from tidegate.stores.sqlite_streams import Streams, heard
 from tidegate.stores.sqlite_topics import QueuedTopic, Topics
+from tidegate.stores.sqlite_url import sqlite_path, sqlite_problem
 from tidegate.stores.sqlite_witness import Witness
 from tidegate.stores.sqlite_writer import LOOKS, Line, Looks, Write, Writer
 from tidegate.stores.topic_charges import TopicCharges
+from tidegate.stores.traits import Options, Traits
 
 STORED_BYTES_EACH = 1 << 30
 """What one caller's streams and topics may take in the file: a thousand books."""
@@ -79,7 +81,8 @@ class SqliteStore:
     `synchronous` says what an acknowledged append outlives: "normal" the end of the process, "full" a power cut, too.
     """
 
-    durable = True
+    name = "sqlite"
+    outlives_process = True
 
     def __init__(
         self,
@@ -480,3 +483,18 @@ class SqliteStore:
 
     def _new_epoch(self) -> str:
         return new_epoch(self._random_bits(64))
+
+
+def _opened(url: str, options: Options) -> SqliteStore:
+    return SqliteStore(
+        sqlite_path(url),
+        max_generation_bytes=options.max_generation_bytes,
+        synchronous=options.synchronous,
+        topic_history=options.topic_history,
+        max_stored_bytes=options.max_stored_bytes,
+        max_stored_bytes_each=options.max_stored_bytes_each or STORED_BYTES_EACH,
+        now=options.now,
+    )
+
+
+TRAITS = Traits(problem=sqlite_problem, open=_opened, place=lambda url: str(sqlite_path(url)))

@@ -21,14 +21,14 @@ class Attendance:
     never. Nothing happens before the first one has come, nor after the last one was excused.
     """
 
-    __slots__ = ("_abandoned", "_cluster", "_excused", "_grace", "_present", "_stream", "_timer")
+    __slots__ = ("_abandoned", "_cluster", "_excused", "_grace", "_marks", "_present", "_stream", "_timer")
 
     def __init__(self, cluster: Cluster, stream: str, grace: float | None, abandoned: Callable[[], None]) -> None:
         self._cluster = cluster
         self._stream = stream
         self._grace = grace
         self._abandoned = abandoned
-        self._present, self._excused = 0, False
+        self._present, self._marks, self._excused = 0, 0, False
         self._timer: asyncio.TimerHandle | None = None
         if grace is not None:
             cluster.watch(COUNT, stream, self._changed)
@@ -50,9 +50,12 @@ class Attendance:
     def _changed(self) -> None:
         counts = self._cluster.counts(COUNT, self._stream)
         before, self._present = self._present, counts.get("", 0)
-        if self._present > before:
+        marked, self._marks = counts.get(EXCUSED, 0) > self._marks, counts.get(EXCUSED, 0)
+        if self._present not in (0, before):
+            # An excuse is for the departure that comes with it, and somebody is here.
             self._excused = False
-        self._excused = self._excused or EXCUSED in counts
+        elif marked:
+            self._excused = True
         if self._present:
             self._disarm()
         elif before and self._grace is not None and not self._excused:

@@ -95,9 +95,15 @@ class Audience:
         """Those of one stream."""
         return [reader for reader in self._stays if reader.stream == stream]
 
-    def guests(self, stream: str) -> list[Reader]:
-        """Those of one stream that came by a share token."""
-        return [reader for reader in self.of(stream) if self._stays[reader].viewer.stream is not None]
+    def transport_of(self, reader: Reader) -> str:
+        """What the reader came by: `sse`, `json` or `websocket`."""
+        return self._stays[reader].transport
+
+    def send_guests_away(self, stream: str) -> None:
+        """Asks the readers of one stream that came by a share token to come back: its tokens were revoked."""
+        for reader in self.of(stream):
+            if self._stays[reader].viewer.stream is not None:
+                self.send_away(reader, TOKEN_EXPIRED)
 
     def attach(
         self,

@@ -4,50 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection
 
 from tidegate.core.notices import DRAINING
 from tidegate.core.topic import is_topic
 from tidegate.errors import Interrupted
-from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
-from tidegate.streams.audience import PARTING_SECONDS, Audience
-from tidegate.streams.generation import Generation
-from tidegate.streams.leased import Leased
-from tidegate.streams.leases import Live
-from tidegate.streams.models import Model
+from tidegate.streams.audience import Audience
+from tidegate.streams.live import LiveStreams
+from tidegate.streams.timing import Timing
 
 logger = logging.getLogger("tidegate.streams")
 
 
 class Drain:
-    """Works on what the service has: the `live` streams, and the `tasks` of generations."""
+    """Works on what the node has: the `live` streams, and the `tasks` of generations."""
 
     def __init__(
         self,
-        store: Store,
         cluster: Cluster,
         audience: Audience,
-        models: Mapping[str, Model],
-        live: MutableMapping[str, Live],
+        live: LiveStreams,
         tasks: Collection[asyncio.Task[None]],
+        *,
+        timing: Timing,
     ) -> None:
-        self._store = store
         self._cluster = cluster
         self._audience = audience
-        self._models = models
         self._live = live
         self._tasks = tasks
+        self._timing = timing
 
     async def run(self, seconds: float) -> None:
-        """Lets the live generations finish for so long, ends the rest, and sends readers away."""
+        """Lets the live streams finish for so long, ends the rest, and sends readers away."""
         if self._cluster.others:
+            # Another node can serve the readers, too.
             await self._hand_over()
-        leased = [live.ended for live in self._live.values() if isinstance(live, Leased)]
-        working = {*self._tasks, *(() if self._store.durable else leased)}
-        if working:
-            logger.info("draining: %d generations may finish for %g s", len(working), seconds)
-            await asyncio.wait(working, timeout=seconds)
+            self._send_away()
+        ends = [live.ended for live in self._live if not live.outlives_process]
+        if ends or self._tasks:
+            logger.info("draining: %d generations may finish for %g s", len(ends), seconds)
+            await asyncio.wait({*self._tasks, *ends}, timeout=seconds)
         await self.interrupt()
         audience = self._audience
         # Those of ended streams leave once they have had the end; nothing else makes the others go.
@@ -56,26 +53,21 @@ class Drain:
         await audience.parted(audience.readers)
 
     async def interrupt(self) -> None:
-        """Ends what a restarted process could not go on with; who fills a stream of a durable store may come back."""
-        for live in tuple(self._live.values()):
-            if isinstance(live, Generation) or not self._store.durable:
+        """Ends what a restarted process could not go on with; who fills a stream that outlives it may come back."""
+        if self._cluster.others:
+            # Producers may have come since.
+            await self._hand_over()
+        for live in self._live:
+            if not live.outlives_process:
                 live.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=PARTING_SECONDS)
+            await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
     async def _hand_over(self) -> None:
-        """Another node can serve the readers, and go on with what can be gone on with: at once."""
-        for live in tuple(self._live.values()):
-            if isinstance(live, Leased) or self._is_movable(live):
-                del self._live[live.stream]
-                live.let_go()
+        """Another node goes on with what can be gone on with, whatever the store."""
+        for live in self._live:
+            if live.can_move and self._live.get(live.stream) is live and self._live.pass_on(live.stream) is not None:
                 await self._cluster.hand_over(live.stream)
-        self._send_away()
-
-    def _is_movable(self, generation: Generation) -> bool:
-        """Whether another node can go on with it; what no provider has been asked for yet begins there."""
-        model = self._models.get(generation.model)
-        return model is not None and (model.can_continue or not generation.producer.is_running)
 
     def _send_away(self) -> None:
         for reader in self._audience.readers:

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
-from tidegate.core.events import Cancelled, CancelledBy, Completed, Failed, GenerationRequest, Terminal
-from tidegate.errors import InternalError, TidegateError
+from tidegate.core.events import Cancelled, CancelledBy, Completed, Event, Failed, GenerationRequest, Terminal
+from tidegate.errors import Fenced, InternalError, TidegateError
 from tidegate.observe.base import Failure, GenerationEnded, GenerationStarted, Observer
-from tidegate.providers.base import Provider
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Fence
 from tidegate.streams.admission import Ticket
 from tidegate.streams.attendance import Attendance
+from tidegate.streams.models import Model
 from tidegate.streams.producer import Producer
 from tidegate.streams.quotas import Allowance
+from tidegate.streams.timing import Timing
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is to be generated, for whom, and what happens when its owner readers leave (`Attendance`)."""
+    """What is to be generated, for whom, and what happens when its owner readers leave (`Attendance`).
+
+    `running` says that the stream's record calls it so already: its turn had come when the record was made.
+    """
 
     request: GenerationRequest
     owner: str
     grace: float | None
+    running: bool = False
 
 
 class Generation:
-    """What the service holds of a stream while a provider of this process fills it, after the offset `tail`.
+    """The `LiveStream` that a model of this process fills, after the offset `tail`. `clock` is in seconds."""
 
-    `clock` is in seconds.
-    """
+    outlives_process = False
 
     def __init__(
         self,
@@ -41,19 +45,22 @@ class Generation:
         cluster: Cluster,
         fence: Fence,
         order: Order,
+        model: Model,
         ticket: Ticket,
         allowance: Allowance,
         tail: int,
         *,
         observer: Observer,
         clock: Callable[[], float],
+        timing: Timing,
     ) -> None:
         self.stream = fence.stream
         self.owner = order.owner
-        self.model = order.request.model
-        self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock)
+        self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock, timing=timing)
         self.ticket = ticket
         self.attendance = Attendance(cluster, fence.stream, order.grace, self._abandoned)
+        self._model = model
+        self._running = order.running
         self._allowance = allowance
         self._store = store
         self._fence = fence
@@ -64,51 +71,70 @@ class Generation:
 
     @property
     def position(self) -> int | None:
-        """The place in the queue, from 1; None when it does not wait."""
         return self.ticket.position
 
     @property
     def ended(self) -> Future[Terminal]:
-        """Done with the terminal event once the store has it."""
         return self.producer.ended
 
-    async def run(self, provider: Provider) -> None:
-        """Waits for its turn, lets the provider answer, and returns when the stream has ended.
+    @property
+    def answered(self) -> Future[TidegateError | None]:
+        return self.producer.answered
+
+    @property
+    def failure(self) -> TidegateError | None:
+        return self.producer.failure
+
+    @property
+    def can_move(self) -> bool:
+        # What no provider has been asked for yet begins there.
+        return self._model.can_continue or not self._running
+
+    async def run(self) -> None:
+        """Waits for its turn, lets the model answer, and returns when the stream has ended.
 
         Only a server that cannot wait for that cancels it. Its caller has its place back then, too.
         """
         usage = None
         try:
-            await self._take_turn(provider)
+            await self._take_turn()
             end = await self.producer.ended
             usage = end.usage
             if not self.producer.is_let_go:
                 self._note_end(end)
         finally:
+            if not self.ended.done():
+                self.producer.let_go()
             self._allowance.settle((usage or self.producer.usage_so_far()).total_tokens)
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
-        """Ends the stream as `cancelled`, unless it has another end already."""
         self.producer.end(Cancelled(by, reason, self.producer.usage_so_far()))
         self.ticket.turn.set()
 
     def fail(self, error: TidegateError) -> None:
-        """Ends the stream as `failed`, unless it has another end already."""
         self.producer.fail(error)
         self.ticket.turn.set()
 
     def let_go(self) -> None:
-        """Stops without an end: another node fills the stream from now on, or is about to."""
         self.producer.let_go()
         self.ticket.turn.set()
 
-    async def _take_turn(self, provider: Provider) -> None:
+    async def append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
+        raise Fenced("this stream is filled by its model")
+
+    def knows(self, token: str) -> bool:
+        return False
+
+    async def renew(self, lease: bytes) -> bool:
+        raise Fenced("this stream is filled by its model")
+
+    async def _take_turn(self) -> None:
         try:
             await self.ticket.turn.wait()
             if self.ticket.refusal is not None:
                 raise self.ticket.refusal
             if not self.producer.ending:
-                await self._begin(provider)
+                await self._begin()
         except TidegateError as error:
             self.fail(error)
         except Exception as error:
@@ -118,11 +144,13 @@ class Generation:
             self.ticket.release()
             self.attendance.close()
 
-    async def _begin(self, provider: Provider) -> None:
+    async def _begin(self) -> None:
         waited = self._clock() - self._created
         self._observer.observe(GenerationStarted(self.stream, self._order.request.model, self.owner, waited))
-        await self._store.mark_running(self._fence)
-        await self.producer.run(provider)
+        if not self._running:
+            self._running = True
+            await self._store.mark_running(self._fence)
+        await self.producer.run(self._model)
 
     def _note_end(self, end: Terminal) -> None:
         first = self.producer.first_piece_at

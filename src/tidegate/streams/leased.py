@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, TypeVar
@@ -25,18 +26,16 @@ from tidegate.errors import (
     Fenced,
     Interrupted,
     OffsetMismatch,
-    StoreUnavailable,
     StreamEnded,
     TidegateError,
     TooLong,
 )
 from tidegate.stores.base import Store
 from tidegate.stores.records import Fence
+from tidegate.streams.ending import write_end
+from tidegate.streams.timing import Timing
 
 T = TypeVar("T")
-
-RETRY_SECONDS = 1.0
-"""Between attempts to write the end of a stream whose store could not write."""
 
 
 def digest(token: str) -> bytes:
@@ -45,19 +44,34 @@ def digest(token: str) -> bytes:
 
 
 class Leased:
-    """What the service holds of such a stream, as it holds a `Generation`: readers that leave stop nothing.
+    """The `LiveStream` that its own caller fills: readers that leave stop nothing.
 
     The timer is lazy: a renewal only moves the deadline. It fires once more before the lease is over, since what a
     producer sent while this process was paused has to be read first. `over` is called once the store has the end, or
     nobody waits for it here any more.
     """
 
+    position = None
+    can_move = True
+
     def __init__(
-        self, store: Store, fence: Fence, tail: int, lease: bytes, seconds: float, over: Callable[[Leased], None]
+        self,
+        store: Store,
+        fence: Fence,
+        tail: int,
+        lease: bytes,
+        seconds: float,
+        over: Callable[[Leased], None],
+        *,
+        timing: Timing,
     ) -> None:
         self.stream = fence.stream
-        self.position: int | None = None
+        self.failure: TidegateError | None = None
         self.ended: Future[Terminal] = asyncio.get_running_loop().create_future()
+        self.answered: Future[TidegateError | None] = asyncio.get_running_loop().create_future()
+        self.answered.set_result(None)
+        self.outlives_process = store.outlives_process
+        self._timing = timing
         self._loop = asyncio.get_running_loop()
         self._store = store
         self._fence = fence
@@ -72,10 +86,7 @@ class Leased:
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     async def renew(self, lease: bytes) -> bool:
-        """The caller has opened the stream once more: the new token counts, and the old one is fenced.
-
-        False where the stream has ended, or is about to.
-        """
+        """The caller has opened the stream once more: the new token counts, and the old one is fenced."""
         return await self._unbroken(self._renew(lease))
 
     async def _renew(self, lease: bytes) -> bool:
@@ -91,16 +102,12 @@ class Leased:
             return True
 
     async def append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
-        """Appends and renews the lease; the position after the events, and whether they were new. None only renew it.
-
-        Raises `Fenced` with any token but the present one's, `OffsetMismatch`, `StorageFull` or `StoreUnavailable`; and
-        `TooLong`, which ends the stream.
-        """
+        """Appends and renews the lease; no events only renew it. `TooLong` ends the stream."""
         return await self._unbroken(self._append(token, expected, events))
 
     async def _append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
         async with self._turn:
-            if self._ending is not None or not compare_digest(digest(token), self._lease):
+            if self._ending is not None or not self.knows(token):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
             self._postpone()
             if not events and expected != self._tail:
@@ -114,16 +121,19 @@ class Leased:
                 self._finish(end)
             return tail, fresh
 
+    def knows(self, token: str) -> bool:
+        """Whether the token is that of the lease which was given last, as far as this node has heard."""
+        return compare_digest(digest(token), self._lease)
+
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
-        """Ends the stream as `cancelled`, unless it has another end already."""
         self._end(Cancelled(by, reason, self._usage()))
 
     def fail(self, error: TidegateError) -> None:
-        """Ends the stream as `failed`, unless it has another end already."""
+        if self._ending is None and not self.ended.done():
+            self.failure = error
         self._end(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
 
     def let_go(self) -> None:
-        """Stops without an end: another process, or node, may take it over. For this one it is over, too."""
         self._timer.cancel()
         if self._ending is not None:
             self._ending.cancel()
@@ -135,6 +145,9 @@ class Leased:
             return await answer if isinstance(answer, Future) else answer
         except TooLong as error:
             self.fail(error)
+            raise
+        except Fenced:
+            self.let_go()
             raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
@@ -150,21 +163,12 @@ class Leased:
 
     async def _append_end(self, end: Terminal) -> None:
         async with self._turn:
-            while not self.ended.done():
-                try:
-                    answer = self._store.append([end], fence=self._fence, expected=self._tail)
-                    await asyncio.shield(answer) if isinstance(answer, Future) else answer
-                except StoreUnavailable:
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                except OffsetMismatch as error:
-                    # Of an append whose caller did not wait for its answer.
-                    self._tail = error.tail
-                    continue
-                except TidegateError:
-                    # Forgotten, or ended by what was under way: there is nothing left to end.
-                    pass
-                self._finish(end)
+            if self.ended.done():
+                return
+            # Where it is forgotten, or ended by what was under way, there is nothing left to end.
+            with suppress(TidegateError):
+                await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
+            self._finish(end)
 
     def _finish(self, end: Terminal) -> None:
         if not self.ended.done():

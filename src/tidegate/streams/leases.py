@@ -9,21 +9,21 @@ from hmac import compare_digest
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Failed, Started
+from tidegate.core.events import Event, Failed
 from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, Interrupted, StreamEnded
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Moved
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
-from tidegate.streams.generation import Generation
 from tidegate.streams.history import holds
+from tidegate.streams.holding import acquire, create
 from tidegate.streams.leased import Leased, digest
+from tidegate.streams.live import LiveStream, LiveStreams
 from tidegate.streams.quotas import Place, Quotas
+from tidegate.streams.timing import Timing
 
 CLIENT = "client"
 """Stands where the model's name does."""
-
-Live = Generation | Leased
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -40,12 +40,13 @@ class Leases:
         self,
         store: Store,
         cluster: Cluster,
-        live: dict[str, Live],
+        live: LiveStreams,
         quotas: Quotas,
         *,
         seconds: float,
         now: Callable[[], float],
         random_bits: Callable[[int], int],
+        timing: Timing,
     ) -> None:
         self._store = store
         self._cluster = cluster
@@ -54,6 +55,7 @@ class Leases:
         self._seconds = seconds
         self._now = now
         self._random_bits = random_bits
+        self._timing = timing
         self._moving = asyncio.Lock()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
@@ -71,7 +73,7 @@ class Leases:
             lease=digest(token),
         )
         with self._quotas.place(owner.account) as place:
-            fence = await self._store.create(record, [Started(record.id, CLIENT, record.created_at)], claim=claim)
+            fence = await create(self._store, self._cluster, record, claim)
             if isinstance(fence, Claimed):
                 return await self._reopened(fence, token)
             self.adopt(fence, 1, record.lease, place)
@@ -80,10 +82,17 @@ class Leases:
     async def append(self, record: StreamRecord, token: str, expected: int, events: Sequence[Event]) -> Appended:
         """See `Service.append`."""
         live, fresh = self._live.get(record.id), False
-        if isinstance(live, Leased):
-            offset, fresh = await live.append(token, expected, events)
-        elif live is not None:
-            raise Fenced("this stream is filled by its model")
+        if live is not None:
+            try:
+                offset, fresh = await live.append(token, expected, events)
+            except Fenced:
+                record = (await self._store.look(record.id)).record
+                if self._live.get(record.id) is live:
+                    if live.knows(token) or not compare_digest(record.lease, digest(token)):
+                        raise
+                    self._live.pass_on(record.id)
+                # Another node has had it meanwhile, and the producer has come from there.
+                return await self.append(record, token, expected, events)
         elif record.end is None:
             offset, fresh = await (await self._moved(record, digest(token))).append(token, expected, events)
         else:
@@ -97,25 +106,24 @@ class Leases:
 
         def over(leased: Leased) -> None:
             place.give_back()
-            if self._live.get(leased.stream) is leased:
-                del self._live[leased.stream]
-                self._cluster.let_go(leased.stream)
+            self._live.remove(leased)
 
         place.keep()
-        self._cluster.hold(fence)
-        self._live[fence.stream] = leased = Leased(self._store, fence, tail, lease, self._seconds, over)
+        leased = Leased(self._store, fence, tail, lease, self._seconds, over, timing=self._timing)
+        self._live.add(leased)
         return leased
 
-    async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> Leased:
+    async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
         """The producer has come to another node than before, with its lease or, `anew`, with one that replaces it."""
         async with self._moving:
             live = self._live.get(record.id)
-            if isinstance(live, Leased):
+            if live is not None:
                 return live
-            if not record.lease or not (anew or compare_digest(record.lease, lease)):
+            if not record.lease:
+                raise Fenced("this stream is filled by its model")
+            if not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            fence = await self._store.acquire(record.id, lease=lease)
-            tail = (await self._store.tail(record.id)).offset
+            fence, tail = await acquire(self._store, self._cluster, record.id, lease)
             leased = self.adopt(fence, tail, lease, self._quotas.place(record.owner, resumed=True))
             self._cluster.tell(Moved(record.id))
             return leased
@@ -125,8 +133,13 @@ class Leases:
 
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)
-        if isinstance(live, Leased):
-            return await live.renew(lease)
+        if live is not None:
+            # A node that was paused may not have it any more: it says that it has before it acquires it.
+            self._cluster.hold(stream)
+            renewed = await live.renew(lease)
+            if self._live.get(stream) is not live:
+                self._cluster.let_go(stream)
+            return renewed
         record = (await self._store.look(stream)).record
         if record.end is not None:
             return False

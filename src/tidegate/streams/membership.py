@@ -38,6 +38,7 @@ class Membership:
         self._take_over = take_over
         self._renewing: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[None] | None = None
+        self._adoptions: set[asyncio.Task[None]] = set()
         self._unwatch: Unwatch | None = None
 
     def start(self) -> None:
@@ -47,13 +48,13 @@ class Membership:
         self._adopting = loop.create_task(self._adopt_orphans())
 
     def adopt_no_more(self) -> None:
-        """It is about to leave: what nobody fills is for others."""
+        """It is about to leave: what nobody fills is for others. What it is about to take over it does take over."""
         if self._adopting is not None:
             self._adopting.cancel()
 
     async def stop(self) -> None:
         """Leaves the others. Harmless where it was never started."""
-        tasks = [task for task in (self._renewing, self._adopting) if task is not None]
+        tasks = [task for task in (self._renewing, self._adopting, *self._adoptions) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -75,8 +76,19 @@ class Membership:
             await asyncio.sleep(self._seconds)
 
     async def _adopt_orphans(self) -> None:
-        async for orphan in self._cluster.orphans():
+        while True:
             try:
-                await self._take_over(orphan)
-            except Exception:
-                logger.exception("stream %s could not be taken over", orphan.record.id)
+                async for orphan in self._cluster.orphans():
+                    adoption = asyncio.get_running_loop().create_task(self._adopt(orphan))
+                    self._adoptions.add(adoption)
+                    adoption.add_done_callback(self._adoptions.discard)
+                    await asyncio.shield(adoption)
+            except StoreUnavailable as error:
+                logger.warning("node %s cannot look for what nobody fills: %s", self._cluster.node, error.message)
+            await asyncio.sleep(self._seconds)
+
+    async def _adopt(self, orphan: Orphan) -> None:
+        try:
+            await self._take_over(orphan)
+        except Exception:
+            logger.exception("stream %s could not be taken over", orphan.record.id)

@@ -35,16 +35,12 @@ from tidegate.observe.base import Failure, Observer
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Store
 from tidegate.stores.records import Fence
+from tidegate.streams.ending import write_end
 from tidegate.streams.inbox import Inbox
+from tidegate.streams.timing import Timing
 
 HIGH_WATER = 1024
 """Events that may wait for the store before the provider is asked to pause; a store without I/O never gets there."""
-
-RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
-"""Between attempts to write the end of a stream whose store could not write: a full disk may be full for hours."""
-
-STOP_SECONDS = 5.0
-"""For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""
 
 UNREAD = (UpstreamUnreachable, UpstreamRefused, UpstreamEmpty)
 """Before the first token they say that no model has looked at the prompt: its tokens cost nothing."""
@@ -69,6 +65,7 @@ class Producer:
         *,
         observer: Observer,
         clock: Callable[[], float],
+        timing: Timing,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.answered: Future[TidegateError | None] = loop.create_future()
@@ -87,10 +84,10 @@ class Producer:
         self._counted: Usage | None = None
         self._observer = observer
         self._clock = clock
+        self._timing = timing
         self._pending: list[Event] = []
         self._in_flight: Future[int] | None = None
-        self._again: asyncio.TimerHandle | None = None
-        self._tries = 0
+        self._writing_end: asyncio.Task[None] | None = None
         self._unkept = False
         self._ending = False
         self.full = False
@@ -102,7 +99,7 @@ class Producer:
     async def run(self, provider: Provider) -> None:
         """Lets the provider answer, and ends the stream with whatever comes of it.
 
-        Returns when the provider has stopped, or has not stopped in `STOP_SECONDS` after the stream's end.
+        Returns when the provider has stopped, or has not stopped in `timing.stop` after the stream's end.
         """
         if self._ending:
             return
@@ -111,12 +108,12 @@ class Producer:
         try:
             await asyncio.wait((task, self.ended), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                await asyncio.wait((task,), timeout=STOP_SECONDS)
+                await asyncio.wait((task,), timeout=self._timing.stop)
         finally:
             task.cancel()
             if self._inbox is not None:
                 self._inbox.close()
-        if not task.done() and not (await asyncio.wait((task,), timeout=STOP_SECONDS))[0]:
+        if not task.done() and not (await asyncio.wait((task,), timeout=self._timing.stop))[0]:
             error = TimeoutError("the provider has not stopped after the end of its stream")
             self._observer.observe(Failure("provider", error, stream=self._fence.stream))
 
@@ -173,6 +170,8 @@ class Producer:
         self.failure = self.failure or error or Fenced("another node fills this stream now")
         self._finish(Failed(ErrorInfo(self.failure.type, self.failure.code, self.failure.message), self.usage_so_far()))
         self._stop_provider()
+        if self._writing_end is not None:
+            self._writing_end.cancel()
 
     def usage_so_far(self) -> Usage:
         """What the provider has counted, or an estimate: a piece is a token, and the prompt counts once it was read."""
@@ -223,7 +222,7 @@ class Producer:
     # Appending: one append is under way at a time, what comes meanwhile goes together into the next.
 
     def _flush(self) -> None:
-        while self._pending and self._in_flight is None and self._again is None and not self.ended.done():
+        while self._pending and self._in_flight is None and not self.ended.done():
             batch, self._pending = self._pending, []
             try:
                 answer = self._store.append(batch, fence=self._fence, expected=self._tail)
@@ -259,10 +258,7 @@ class Producer:
         means that the stream is not ours.
         """
         if isinstance(error, StoreUnavailable):
-            if self._tries == 0:
-                self._observer.observe(Failure("store", error, stream=self._fence.stream))
-            self._again = self._loop.call_later(RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS) - 1)], self._retry)
-            self._tries += 1
+            self._observer.observe(Failure("store", error, stream=self._fence.stream))
         elif not isinstance(error, TidegateError) and not self._unkept:
             self._observer.observe(Failure("store", error, stream=self._fence.stream))
             self._unkept = True
@@ -274,13 +270,18 @@ class Producer:
         forget(error)
         self.failure = self.failure or error
         self._ending = True
+        self._pending = []
         why = ErrorInfo(self.failure.type, self.failure.code, self.failure.message)
-        self._pending = [Failed(why, self.usage_so_far())]
+        self._writing_end = self._loop.create_task(self._write_end(Failed(why, self.usage_so_far())))
         self._stop_provider()
 
-    def _retry(self) -> None:
-        self._again = None
-        self._flush()
+    async def _write_end(self, end: Failed) -> None:
+        try:
+            await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
+        except Exception as error:
+            self._refused(error)
+        else:
+            self._finish(end)
 
     def _lost(self, error: BaseException) -> None:
         """The stream is no longer ours to fill; whoever fills it now ends it."""

@@ -245,7 +245,10 @@ class Reader:
         self.behind = self.behind and found.more
         return merge(found.entries)
 
-    def _answered(self, _: object) -> None:
+    def _answered(self, done: Future[Found]) -> None:
+        if not done.cancelled():
+            # A reader that has left does not ask what came of it, and asyncio would log that nobody did.
+            done.exception()
         self._wake()
 
 

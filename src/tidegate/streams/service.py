@@ -1,60 +1,38 @@
-"""What can be done with streams: start, follow, look at, cancel, list, forget; and the end of them all at drain."""
+"""What can be done with streams: start, follow, look at, cancel, list, share, forget."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
-from contextvars import Context
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from secrets import randbits
 from time import monotonic, time
-from typing import Any
-
-import msgspec
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import (
-    CancelledBy,
-    Event,
-    Failed,
-    GenerationRequest,
-    Started,
-)
+from tidegate.core.events import CancelledBy, Event, Failed, GenerationRequest
 from tidegate.core.fold import Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
-from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.core.recall import recall
-from tidegate.errors import (
-    CancelTimeout,
-    Draining,
-    ModelNotFound,
-    StoreUnavailable,
-    StreamNotFound,
-    TidegateError,
-)
+from tidegate.errors import Draining, ModelNotFound, StoreUnavailable, StreamNotFound, TidegateError
 from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
-from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
-from tidegate.stores.records import Claim, Claimed, Fence, Look, StreamRecord
-from tidegate.streams.admission import Ticket
+from tidegate.stores.cluster import Cluster, Revoked
+from tidegate.stores.records import Claim, Look, StreamRecord
 from tidegate.streams.attendance import OwnerReader
 from tidegate.streams.audience import Audience, Stay
-from tidegate.streams.drain import Drain
-from tidegate.streams.generation import Generation, Order
-from tidegate.streams.history import beginning, ended, pages
-from tidegate.streams.leased import Leased
-from tidegate.streams.leases import Appended, Leases, Live
-from tidegate.streams.membership import Membership
-from tidegate.streams.models import Model, has_failed, offer
-from tidegate.streams.quotas import Allowance, Place, Quotas
+from tidegate.streams.history import beginning, pages
+from tidegate.streams.leases import Appended
+from tidegate.streams.live import Handle
+from tidegate.streams.models import Model, offer
+from tidegate.streams.node import Node
+from tidegate.streams.quotas import Place, Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.shares import Shares
 from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
 from tidegate.streams.summaries import Summaries
-from tidegate.streams.takeover import Takeover
+from tidegate.streams.timing import DEFAULT_TIMING, Timing
 from tidegate.streams.topics import Topics
 from tidegate.streams.turns import Turns
 
@@ -62,13 +40,6 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
 
 logger = logging.getLogger("tidegate.streams")
-
-
-class Handle(msgspec.Struct, frozen=True):
-    """A started stream, or the earlier one that an idempotency key led to; then its generation may have ended."""
-
-    stream: str
-    generation: Live | None = None
 
 
 class Service:
@@ -87,35 +58,32 @@ class Service:
         now: Callable[[], float] = time,
         clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.models = models
-        self.draining = False
+        self.lease_seconds = lease_seconds
         self._store = store
         self._cluster = cluster
-        self._observer = observer
-        self.lease_seconds = lease_seconds
         self._now = now
-        self._clock = clock
-        self._random_bits = random_bits
         self._quotas = quotas or Quotas(cluster, clock=clock)
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
         self.audience = Audience(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
         self.topics = Topics(store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
-        self._live: dict[str, Live] = {}
-        self._summaries = Summaries(store, self._live)
-        self._leases = Leases(
-            store, cluster, self._live, self._quotas, seconds=lease_seconds, now=now, random_bits=random_bits
+        self.node = Node(
+            store,
+            cluster,
+            self.audience,
+            models,
+            self._quotas,
+            observer=observer,
+            lease_seconds=lease_seconds,
+            now=now,
+            clock=clock,
+            random_bits=random_bits,
+            timing=timing,
         )
-        self._takeover = Takeover(
-            store, cluster, self._live, models, self._quotas, adopt=self._leases.adopt, launch=self._launch
-        )
-        self._membership = Membership(
-            cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
-        )
-        self._opening: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._drain = Drain(store, cluster, self.audience, models, self._live, self._tasks)
+        self._summaries = Summaries(store, self.node.live)
 
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
@@ -126,30 +94,10 @@ class Service:
         """
         model = self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
-            return Handle(earlier.stream, self._live.get(earlier.stream))
+            return Handle(earlier.stream, self.node.live.get(earlier.stream))
         if self.draining:
             raise Draining("this server is about to stop and takes no new generations")
-        record = StreamRecord(
-            id=f"gen_{self._random_bits(128):032x}",
-            owner=owner.name,
-            model=request.model,
-            created_at=round(self._now(), 3),
-            metadata=request.metadata,
-            request=request,
-            grace=grace,
-        )
-        started = Started(record.id, record.model, record.created_at)
-        with ExitStack() as undone:
-            allowance = self._quotas.admit(owner.account, request)
-            undone.callback(allowance.settle, 0)
-            ticket = model.admission.enter(owner.account)
-            undone.callback(ticket.release)
-            fence = await self._store.create(record, [started], claim=claim)
-            if isinstance(fence, Claimed):
-                return Handle(fence.stream, self._live.get(fence.stream))
-            undone.pop_all()
-        order = Order(request, owner.name, grace)
-        return Handle(record.id, self._launch(fence, order, ticket, model, allowance, tail=1))
+        return await self.node.generations.start(model, request, owner, grace, claim)
 
     def model(self, name: str) -> Model:
         """The model of that name. Raises `ModelNotFound`, which says what there is."""
@@ -172,7 +120,7 @@ class Service:
         """
         if self.draining:
             raise Draining("this server is about to stop and takes no new streams")
-        return await self._leases.open(metadata, owner, claim)
+        return await self.node.leases.open(metadata, owner, claim)
 
     async def append(
         self, stream: str, viewer: Principal, token: str, expected: int, events: Sequence[Event]
@@ -182,7 +130,7 @@ class Service:
         Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong`, `StorageFull` or `StoreUnavailable`; then nothing
         has changed.
         """
-        return await self._leases.append(await self.record(stream, viewer), token, expected, events)
+        return await self.node.leases.append(await self.record(stream, viewer), token, expected, events)
 
     async def look(self, stream: str, viewer: Principal) -> Look:
         """What is known of a stream. Raises `StreamNotFound` for another's, too."""
@@ -247,15 +195,13 @@ class Service:
 
     async def answered(self, handle: Handle) -> None:
         """Waits until the provider has accepted the request. Raises what the stream failed with before that."""
-        if isinstance(handle.generation, Generation):
-            failure = await asyncio.shield(handle.generation.producer.answered)
-            if failure is not None:
-                raise failure
+        if handle.live is not None and (failure := await asyncio.shield(handle.live.answered)) is not None:
+            raise failure
 
     async def failure(self, handle: Handle) -> TidegateError | None:
         """The error that a stream has failed with; its own status is known only where this process saw it fail."""
-        if isinstance(handle.generation, Generation) and handle.generation.producer.failure is not None:
-            return handle.generation.producer.failure
+        if handle.live is not None and handle.live.failure is not None:
+            return handle.live.failure
         end = (await self._store.look(handle.stream)).record.end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
@@ -310,13 +256,13 @@ class Service:
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
         record = await self.record(stream, viewer)
-        found = await self._end(record, _canceller(record, viewer), reason)
+        found = await self.node.end(record, _canceller(record, viewer), reason)
         return status_of(found.record.end, running=found.record.running), found.tail
 
     async def forget(self, stream: str, viewer: Principal) -> None:
         """Ends the stream if it is live, lets its readers have that end, and drops it."""
         record = await self.record(stream, viewer)
-        await self._end(record, _canceller(record, viewer), "deleted")
+        await self.node.end(record, _canceller(record, viewer), "deleted")
         await self.audience.parted_everywhere(stream)
         await self._store.forget(stream)
 
@@ -333,11 +279,7 @@ class Service:
         await self.record(stream, viewer)
         await self.shares.revoke(stream)
         self._cluster.tell(Revoked(stream))
-        self._send_guests_away(stream)
-
-    def _send_guests_away(self, stream: str) -> None:
-        for guest in self.audience.guests(stream):
-            self.audience.send_away(guest, TOKEN_EXPIRED)
+        self.audience.send_guests_away(stream)
 
     async def expire(self, retention_seconds: float) -> None:
         """Forgets what ended longer ago than that; a store that cannot write now is asked again the next time."""
@@ -347,11 +289,7 @@ class Service:
         except StoreUnavailable as error:
             logger.warning("what has outlived its retention is kept for now: %s", error.message)
 
-    async def drain(self, seconds: float) -> None:
-        """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
-        self.draining = True
-        self._membership.adopt_no_more()
-        await self._drain.run(seconds)
+    # From its start to its end
 
     @property
     def store_fault(self) -> str | None:
@@ -359,121 +297,35 @@ class Service:
         return self._store.fault
 
     @property
+    def draining(self) -> bool:
+        """Whether it is about to stop, and takes nothing new."""
+        return self.node.draining
+
+    @property
     def is_open(self) -> bool:
         """Whether `open` has been called, and is done."""
-        return self._opening is not None and self._opening.done() and not has_failed(self._opening)
+        return self.node.is_open
 
     async def open(self) -> None:
-        """Opens the store, once, and takes over what a process that is gone has left; also after a `close`.
-
-        Raises `ConfigError`, or `TidegateError` where another process has the store.
-        """
-        self.draining = False
-        if self._opening is None or has_failed(self._opening):
-            # What is taken over is nothing of the request that happened to be first.
-            self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
-        await asyncio.shield(self._opening)
+        """Opens the store, and takes over what a process that is gone has left; see `Node.open`."""
+        await self.node.open()
 
     async def start_models(self) -> None:
         """Gets every model ready, instead of with its first request. Raises `ConfigError`."""
         await asyncio.gather(*(model.start() for model in self.models.values()))
 
+    async def drain(self, seconds: float) -> None:
+        """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
+        await self.node.drain(seconds)
+
     async def close(self) -> None:
         """Stops what is left at once; `drain` comes first when there is time."""
-        self.draining = True
-        await self._drain.interrupt()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.node.stop()
         self.audience.dismiss()
         self.topics.close()
         for model in self.models.values():
             await model.close()
-        self._takeover.close()
-        for live in tuple(self._live.values()):
-            if isinstance(live, Leased):
-                live.let_go()
-        await self._membership.stop()
-        if not self._cluster.others:
-            await self._store.close()
-        self._opening = None
-
-    async def _open(self) -> None:
-        orphans = await self._store.open()
-        self._membership.start()
-        await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
-
-    # The other nodes
-
-    def _hear(self, command: Command) -> None:
-        match command:
-            case Cancel(stream, by, reason):
-                if (live := self._live.get(stream)) is not None:
-                    live.cancel(by, reason)
-            case Moved(stream):
-                # It may have come back since.
-                if not self._cluster.holds(stream):
-                    self._lose(stream)
-            case Revoked(stream):
-                self._send_guests_away(stream)
-
-    def _lose(self, stream: str) -> None:
-        """Another node fills the stream now."""
-        if (live := self._live.pop(stream, None)) is not None:
-            logger.warning("stream %s is filled by another node now", stream)
-            live.let_go()
-
-    def _launch(
-        self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
-    ) -> Generation:
-        self._cluster.hold(fence)
-        generation = Generation(
-            self._store,
-            self._cluster,
-            fence,
-            order,
-            ticket,
-            allowance,
-            tail,
-            observer=self._observer,
-            clock=self._clock,
-        )
-        self._live[generation.stream] = generation
-        self._spawn(self._run(generation, model))
-        return generation
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, generation: Generation, model: Model) -> None:
-        try:
-            await generation.run(model)
-        finally:
-            if self._live.get(generation.stream) is generation:
-                del self._live[generation.stream]
-                self._cluster.let_go(generation.stream)
-
-    async def _end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
-        """Ends the stream, wherever it is filled, and looks at it then.
-
-        Raises `CancelTimeout`, and `StoreUnavailable` where nobody fills it, since the store could not write its end.
-        """
-        try:
-            async with asyncio.timeout(self.lease_seconds + 2):
-                if (live := self._live.get(record.id)) is not None:
-                    live.cancel(by, reason)
-                    await asyncio.shield(live.ended)
-                found = await self._store.look(record.id)
-                if found.record.end is None and self._cluster.others:
-                    self._cluster.tell(Cancel(record.id, by, reason))
-                    found = await ended(self._store, record.id)
-        except TimeoutError:
-            raise CancelTimeout("the stream has not ended in time; it may still do so") from None
-        if found.record.end is None:
-            raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
-        return found
+        await self.node.leave()
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Failed, Terminal
 from tidegate.core.fold import Status, Summary, status_of
 from tidegate.stores.base import Store
 from tidegate.stores.records import StreamRecord
-
-
-class Queued(Protocol):
-    """What is filled at this node."""
-
-    @property
-    def position(self) -> int | None:
-        """The place in the queue, from 1; None when it does not wait."""
-        ...
+from tidegate.streams.live import LiveStreams
 
 
 class Summaries:
     """Of the streams of a store, of which this node knows the places in its own queues: `live`."""
 
-    def __init__(self, store: Store, live: Mapping[str, Queued]) -> None:
+    def __init__(self, store: Store, live: LiveStreams) -> None:
         self._store = store
         self._live = live
 

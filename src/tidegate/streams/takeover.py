@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import Future
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,19 +17,19 @@ from tidegate.stores.cluster import Cluster, Orphan
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.audience import RETURN_SECONDS
+from tidegate.streams.ending import again, append_end
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import fold
+from tidegate.streams.live import LiveStreams
 from tidegate.streams.models import Model
 from tidegate.streams.quotas import Allowance, Place, Quotas
-
-AGAIN_SECONDS = 1.0
-"""Between attempts to take a stream over while the store cannot write."""
+from tidegate.streams.timing import Timing
 
 logger = logging.getLogger("tidegate.streams")
 
 
 class Launch(Protocol):
-    """Begins to fill a stream here; see `Service`."""
+    """Begins to fill a stream here; see `Generations`."""
 
     def __call__(
         self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
@@ -37,18 +37,19 @@ class Launch(Protocol):
 
 
 class Takeover:
-    """Puts what can go on into `live`: `adopt` waits for a producer, `launch` asks a provider."""
+    """Puts what can go on into `live`: `adopt` waits for a producer, `launch` asks a model."""
 
     def __init__(
         self,
         store: Store,
         cluster: Cluster,
-        live: Mapping[str, object],
+        live: LiveStreams,
         models: Mapping[str, Model],
         quotas: Quotas,
         *,
         adopt: Callable[[Fence, int, bytes, Place], object],
         launch: Launch,
+        timing: Timing,
     ) -> None:
         self._store = store
         self._cluster = cluster
@@ -57,44 +58,56 @@ class Takeover:
         self._quotas = quotas
         self._adopt = adopt
         self._launch = launch
-        self._retries: MutableMapping[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._timing = timing
         self._under_way: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def of(self, orphan: Orphan) -> None:
-        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again."""
-        record = orphan.record
-        if record.id in self._live or record.id in self._under_way:
+        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again later."""
+        stream = orphan.record.id
+        if stream in self._live or stream in self._under_way:
             return
-        self._under_way.add(record.id)
+        self._under_way.add(stream)
+        later = False
         try:
-            await self._recover(orphan)
+            await self._take(orphan)
         except StoreUnavailable:
-            logger.error("stream %s cannot be taken over yet: the store cannot write", record.id)
-            again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, orphan)
-            self._retries[record.id] = again
-        except (StreamEnded, StreamNotFound):
-            logger.debug("stream %s has ended meanwhile", record.id)
-            self._cluster.let_go(record.id)
+            logger.error("stream %s cannot be taken over yet: the store cannot write", stream)
+            self._spawn(self._take_later(orphan))
+            later = True
         finally:
-            self._under_way.discard(record.id)
+            if not later:
+                self._under_way.discard(stream)
 
     def close(self) -> None:
         """Nothing is taken over any more."""
-        for retry in self._retries.values():
-            retry.cancel()
-        self._retries.clear()
         for task in self._tasks:
             task.cancel()
 
-    def _again(self, orphan: Orphan) -> None:
-        del self._retries[orphan.record.id]
-        task = asyncio.get_running_loop().create_task(self.of(orphan))
+    async def _take_later(self, orphan: Orphan) -> None:
+        stream = orphan.record.id
+        try:
+            await again(partial(self._take, orphan), retry=self._timing.retry)
+        except Exception:
+            logger.exception("stream %s could not be taken over", stream)
+        finally:
+            self._under_way.discard(stream)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _take(self, orphan: Orphan) -> None:
+        try:
+            await self._recover(orphan)
+        except (StreamEnded, StreamNotFound):
+            logger.debug("stream %s has ended meanwhile", orphan.record.id)
+            self._cluster.let_go(orphan.record.id)
+
     async def _recover(self, orphan: Orphan) -> None:
         record = orphan.record
+        self._cluster.hold(record.id)
         fence = await self._store.acquire(record.id)
         tail = (await self._store.tail(record.id)).offset
         if record.lease:
@@ -107,7 +120,7 @@ class Takeover:
         ticket = _entered(model, record.owner) if order is not None else None
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
-            await end_interrupted(self._store, fence, tail)
+            await append_end(self._store, fence, tail, _interrupted(tail))
             self._cluster.let_go(record.id)
             return
         logger.info("stream %s is carried on from offset %d", record.id, tail)
@@ -141,13 +154,9 @@ async def order_of(store: Store, record: StreamRecord, model: Model | None, *, i
         # No model goes on in the middle of a thought or of a call.
         return None
     carried = Carried(folded.text, folded.pieces)
-    return Order(msgspec.structs.replace(record.request, carried=carried), record.owner, record.grace)
+    return Order(msgspec.structs.replace(record.request, carried=carried), record.owner, record.grace, running=True)
 
 
-async def end_interrupted(store: Store, fence: Fence, tail: int) -> None:
-    """Ends the stream after the offset `tail` as `failed`, with code `interrupted`."""
+def _interrupted(tail: int) -> Failed:
     error = Interrupted("the process that filled the stream stopped before its end")
-    usage = Usage(0, tail - 1, tail - 1, estimated=True)
-    answer = store.append([Failed(ErrorInfo(error.type, error.code, error.message), usage)], fence=fence, expected=tail)
-    if isinstance(answer, Future):
-        await answer
+    return Failed(ErrorInfo(error.type, error.code, error.message), Usage(0, tail - 1, tail - 1, estimated=True))

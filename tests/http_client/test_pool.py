@@ -14,12 +14,12 @@ import pytest
 
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import ProviderError, UpstreamInterrupted
+from tidegate.http_client.connect import connect, tls
+from tidegate.http_client.connection import ClientConnection, ResponseHead
+from tidegate.http_client.endpoint import Endpoint
+from tidegate.http_client.pool import END_SECONDS, IDLE_SECONDS, MAX_IDLE, REST_SECONDS, ConnectionPool
 from tidegate.providers.openai import OpenAIProvider
 from tidegate.providers.settings import OpenAIModel
-from tidegate.providers.upstream import Endpoint, connect, tls
-from tidegate.providers.upstream_connection import Head as ResponseHead
-from tidegate.providers.upstream_connection import UpstreamConnection
-from tidegate.providers.upstream_pool import END_SECONDS, IDLE_SECONDS, MAX_IDLE, REST_SECONDS, UpstreamPool
 from tidegate.testing.sink import RecordingSink
 from tidegate.testing.upstream import (
     DONE,
@@ -87,9 +87,9 @@ async def running(upstream: FakeUpstream) -> AsyncGenerator[OpenAIProvider]:
 @asynccontextmanager
 async def pool_of(
     address: str, *, rest_seconds: float = 0.0, idle_seconds: float = IDLE_SECONDS
-) -> AsyncGenerator[UpstreamPool]:
+) -> AsyncGenerator[ConnectionPool]:
     opens = functools.partial(connect, Endpoint.parse(address), 5.0)
-    pool = UpstreamPool(opens, rest_seconds=rest_seconds, idle_seconds=idle_seconds)
+    pool = ConnectionPool(opens, rest_seconds=rest_seconds, idle_seconds=idle_seconds)
     try:
         async with asyncio.timeout(10):
             yield pool
@@ -114,13 +114,13 @@ class Listener:
         self.over.set()
 
 
-def ask(connection: UpstreamConnection) -> Listener:
+def ask(connection: ClientConnection) -> Listener:
     listener = Listener()
     connection.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", listener)
     return listener
 
 
-async def exchange(pool: UpstreamPool) -> UpstreamConnection:
+async def exchange(pool: ConnectionPool) -> ClientConnection:
     connection = await pool.take()
     await ask(connection).over.wait()
     pool.give_back(connection)

@@ -1,14 +1,14 @@
-"""Connections to one upstream that wait for their next request."""
+"""Connections to one server that wait for their next request."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tidegate.providers.upstream_connection import UpstreamConnection
+from tidegate.http_client.connection import ClientConnection
 
 MAX_IDLE = 16
-"""A burst that follows a burst finds connections, and hundreds at once leave no heap of sockets at the upstream."""
+"""A burst that follows a burst finds connections, and hundreds at once leave no heap of sockets at the server."""
 
 REST_SECONDS = 0.02
 """Before a connection is taken again. llama.cpp closes it after an event stream without having said so, up to 2.6 ms
@@ -23,12 +23,12 @@ END_SECONDS = 0.25
 does not get another request over its connection."""
 
 
-class UpstreamPool:
+class ConnectionPool:
     """`connect` opens a connection; one that is kept is taken again after `rest_seconds`, before `idle_seconds`."""
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[UpstreamConnection]],
+        connect: Callable[[], Awaitable[ClientConnection]],
         *,
         rest_seconds: float = REST_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
@@ -37,12 +37,12 @@ class UpstreamPool:
         self._rest_seconds = rest_seconds
         self._idle_seconds = idle_seconds
         # Since when, the oldest first.
-        self._idle: dict[UpstreamConnection, float] = {}
-        self._ending: dict[UpstreamConnection, float] = {}
+        self._idle: dict[ClientConnection, float] = {}
+        self._ending: dict[ClientConnection, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def take(self) -> UpstreamConnection:
+    async def take(self) -> ClientConnection:
         """An idle connection, the newest first, or a new one. Raises what `connect` raises."""
         now = asyncio.get_running_loop().time()
         for connection, since in reversed(tuple(self._idle.items())):
@@ -57,7 +57,7 @@ class UpstreamPool:
         connection.over = self._over
         return connection
 
-    def give_back(self, connection: UpstreamConnection) -> None:
+    def give_back(self, connection: ClientConnection) -> None:
         """Keeps it, if need be once its response has come to the end, or closes it."""
         if self._closed or not connection.persistent:
             connection.abort()
@@ -77,7 +77,7 @@ class UpstreamPool:
                 _close(kept, connection)
         self._stop_timer()
 
-    def _over(self, connection: UpstreamConnection) -> None:
+    def _over(self, connection: ClientConnection) -> None:
         # No response ends on an idle connection: that one is lost.
         self._idle.pop(connection, None)
         if self._ending.pop(connection, None) is not None:
@@ -106,10 +106,10 @@ class UpstreamPool:
             self._timer.cancel()
             self._timer = None
 
-    def _limits(self) -> tuple[tuple[dict[UpstreamConnection, float], float], ...]:
+    def _limits(self) -> tuple[tuple[dict[ClientConnection, float], float], ...]:
         return (self._ending, END_SECONDS), (self._idle, self._idle_seconds)
 
 
-def _close(kept: dict[UpstreamConnection, float], connection: UpstreamConnection) -> None:
+def _close(kept: dict[ClientConnection, float], connection: ClientConnection) -> None:
     del kept[connection]
     connection.abort()

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to an upstream: requests out, each response handed on as it is read.
+"""One HTTP/1.1 connection to a server: requests out, each response handed on as it is read.
 
-RFC 9112. The body's bytes go to the receiver inside `data_received`, one call per read: no queue and no task
-switch stand between the socket and the log. Only what is more than `TURN_BYTES` waits, for the next turns of the loop.
+RFC 9112. The body's bytes go to the receiver inside `data_received`, one call per read: no queue and no task switch
+stand between the two. Only what is more than `TURN_BYTES` waits, for the next turns of the loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-from tidegate.errors import UpstreamInterrupted, UpstreamMalformed
+from tidegate.http_client.errors import BrokenOff, ClosedUnanswered, HttpError, MalformedResponse, TooLarge
 
 MAX_OVERHEAD_BYTES = 65_536
 """What may arrive without a byte of body: the head, chunk extensions, trailers. Servers send 1 to 8 KiB of it."""
@@ -25,7 +25,7 @@ TURN_BYTES = 16_384
 that is 0.1 s of work; this is some 6 ms. Tokens come in reads of a few hundred bytes."""
 
 
-class Head(NamedTuple):
+class ResponseHead(NamedTuple):
     """A response's status and headers; names in lower case, repeated ones joined by commas (RFC 9110, 5.3)."""
 
     status: int
@@ -35,7 +35,7 @@ class Head(NamedTuple):
 class Receiver(Protocol):
     """What takes a response. Nothing here may wait; what it raises ends the exchange with `closed`."""
 
-    def answered(self, head: Head) -> None:
+    def answered(self, head: ResponseHead) -> None:
         """The final head has been read."""
         ...
 
@@ -44,11 +44,11 @@ class Receiver(Protocol):
         ...
 
     def closed(self, error: Exception | None) -> None:
-        """Called once: the body is complete (None), or will not come: `UpstreamInterrupted`, `UpstreamMalformed`."""
+        """Called once: the body is complete (None), or will not come: `HttpError`, or what this receiver has raised."""
         ...
 
 
-class UpstreamConnection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """Carries one exchange at a time; `send` begins it, `abort` gives it up.
 
     `over` is called when a response is over, after its receiver, and when the connection is lost. `complete`: the
@@ -56,14 +56,14 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
-        self.over: Callable[[UpstreamConnection], None] = lambda _: None
+        self.over: Callable[[ClientConnection], None] = lambda _: None
         self.complete = False
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._receiver: Receiver | None = None
         self._context = Context()
         self._headers: dict[str, str] = {}
-        self._head: Head | None = None
+        self._head: ResponseHead | None = None
         self._announced = False
         self._body: list[bytes] = []
         self._overhead = 0
@@ -101,12 +101,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._until_close = False
         self._keep_alive = False
         if self._transport is None or self._transport.is_closing():
-            self._finish(UpstreamInterrupted("The upstream closed the connection before it answered."))
+            self._finish(ClosedUnanswered("closed the connection"))
         else:
             self._transport.write(request)
 
     def pause(self) -> None:
-        """Stops reading, so that TCP slows the upstream down."""
+        """Stops reading, so that TCP slows the server down."""
         self._paused = True
         self._stop_reading()
 
@@ -192,21 +192,21 @@ class UpstreamConnection(asyncio.Protocol):
         if exc is None and self._until_close and self._head is not None:
             self._finish(None)
         else:
-            when = "before it answered" if self._head is None else "in the middle of its answer"
-            self._finish(UpstreamInterrupted(f"The upstream closed the connection {when}."), exc)
+            lost = ClosedUnanswered if self._head is None else BrokenOff
+            self._finish(lost("closed the connection"), exc)
         self.over(self)
         # The parser holds this object's methods: a cycle that would wait for the collector.
         del self._parser
 
-    def _parse(self, data: bytes) -> Exception | None:
+    def _parse(self, data: bytes) -> HttpError | None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # Bytes after the end of a complete answer harm nobody: the connection is not used again.
             self._keep_alive = False
-            return None if self.complete else UpstreamMalformed("The upstream's answer is not HTTP/1.1.")
+            return None if self.complete else MalformedResponse("answers with something else than HTTP/1.1")
         if self._overhead > MAX_OVERHEAD_BYTES and not self._body and not self.complete:
-            return UpstreamMalformed("The upstream's response head is too large.")
+            return TooLarge(f"answers with a head of more than {MAX_OVERHEAD_BYTES} bytes")
         return None
 
     def _deliver(self) -> None:
@@ -234,7 +234,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise UpstreamMalformed("The upstream has answered more than was asked.")
+            raise MalformedResponse("answers more than was asked")
         self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -249,7 +249,7 @@ class UpstreamConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:
             return
-        self._head = Head(status, self._headers)
+        self._head = ResponseHead(status, self._headers)
         self._until_close = not self._headers.keys() & {"content-length", "transfer-encoding"}
         # The parser knows it only until the message is complete. HTTP/1.0's way of it is not relied on.
         self._keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"

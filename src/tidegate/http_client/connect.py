@@ -1,0 +1,29 @@
+"""The way to a server: TCP, and TLS where its URL asks for it, within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+
+from tidegate.http_client.connection import ClientConnection
+from tidegate.http_client.endpoint import Endpoint
+from tidegate.http_client.errors import failure
+
+
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """The default context: certificates and host names are verified. Loading its roots takes 20 ms, so once."""
+    return ssl.create_default_context()
+
+
+async def connect(endpoint: Endpoint, seconds: float) -> ClientConnection:
+    """Opens a connection, TLS included, within so many `seconds`. Raises `HttpError`: nothing has been sent then."""
+    loop = asyncio.get_running_loop()
+    context = tls() if endpoint.scheme == "https" else None
+    try:
+        async with asyncio.timeout(seconds):
+            _, connection = await loop.create_connection(ClientConnection, endpoint.host, endpoint.port, ssl=context)
+    except (OSError, UnicodeError) as error:
+        raise failure(error) from error
+    return connection

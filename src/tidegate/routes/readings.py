@@ -1,0 +1,30 @@
+"""What the gauges of one application show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import get_args
+
+from tidegate.core.connection_state import State
+from tidegate.observe.gauges import Reading
+from tidegate.streams.service import Service
+from tidegate.transports.registry import Registry, Transport
+
+
+def readings(service: Service, registry: Registry) -> Iterator[Reading]:
+    """See `Gauges`."""
+    yield Reading("streams_live", len(service.node.live))
+    for name, model in service.models.items():
+        yield Reading("generations_queued", model.admission.waiting, {"model": name})
+    readers = service.audience.readers
+    transports = Counter(service.audience.transport_of(reader) for reader in readers)
+    connections = registry.counts()
+    for transport in get_args(Transport):
+        yield Reading("readers", transports[transport], {"transport": transport})
+        for state in get_args(State):
+            if state == "closed":
+                continue  # nobody keeps those
+            yield Reading("connections", connections[transport, state], {"transport": transport, "state": state})
+    yield Reading("readers_behind", sum(reader.behind for reader in readers))
+    yield Reading("topics", service.topics.known)

@@ -1,0 +1,113 @@
+"""The streams that models fill: starting one, and filling it for as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from tidegate.core.events import GenerationRequest
+from tidegate.core.principal import Principal
+from tidegate.observe.base import Observer
+from tidegate.stores.base import Store
+from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
+from tidegate.streams.admission import Ticket
+from tidegate.streams.generation import Generation, Order
+from tidegate.streams.holding import create
+from tidegate.streams.live import Handle, LiveStreams
+from tidegate.streams.models import Model
+from tidegate.streams.quotas import Allowance, Quotas
+from tidegate.streams.timing import Timing
+
+
+class Generations:
+    """Puts what it launches into `live`, which it shares with the node; each has one of the `tasks` until its end.
+
+    `now` is in Unix seconds, `clock` in seconds of any origin.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        live: LiveStreams,
+        quotas: Quotas,
+        *,
+        observer: Observer,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+        random_bits: Callable[[int], int],
+        timing: Timing,
+    ) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._store = store
+        self._cluster = cluster
+        self._live = live
+        self._quotas = quotas
+        self._observer = observer
+        self._now = now
+        self._clock = clock
+        self._random_bits = random_bits
+        self._timing = timing
+
+    async def start(
+        self, model: Model, request: GenerationRequest, owner: Principal, grace: float | None, claim: Claim | None
+    ) -> Handle:
+        """Makes a new stream and launches it; see `Service.start`."""
+        with ExitStack() as undone:
+            allowance = self._quotas.admit(owner.account, request)
+            undone.callback(allowance.settle, 0)
+            ticket = model.admission.enter(owner.account)
+            undone.callback(ticket.release)
+            record = StreamRecord(
+                id=f"gen_{self._random_bits(128):032x}",
+                owner=owner.name,
+                model=request.model,
+                created_at=round(self._now(), 3),
+                metadata=request.metadata,
+                running=ticket.turn.is_set(),
+                request=request,
+                grace=grace,
+            )
+            fence = await create(self._store, self._cluster, record, claim)
+            if isinstance(fence, Claimed):
+                return Handle(fence.stream, self._live.get(fence.stream))
+            undone.pop_all()
+        order = Order(request, owner.name, grace, record.running)
+        return Handle(record.id, self.launch(fence, order, ticket, model, allowance, tail=1))
+
+    def launch(
+        self, fence: Fence, order: Order, ticket: Ticket, model: Model, allowance: Allowance, *, tail: int
+    ) -> Generation:
+        """Begins to fill the stream after the offset `tail`, once the ticket's turn has come."""
+        generation = Generation(
+            self._store,
+            self._cluster,
+            fence,
+            order,
+            model,
+            ticket,
+            allowance,
+            tail,
+            observer=self._observer,
+            clock=self._clock,
+            timing=self._timing,
+        )
+        self._live.add(generation)
+        task = asyncio.get_running_loop().create_task(self._run(generation))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return generation
+
+    async def stop(self) -> None:
+        """Waits for none of them any longer."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def _run(self, generation: Generation) -> None:
+        try:
+            await generation.run()
+        finally:
+            self._live.remove(generation)

@@ -1,0 +1,159 @@
+"""Judges what nodes owe each other: that cancels are heard, owner readers counted, and streams taken over.
+
+Pure, and a part of the checker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .history import NOTICES, Cancelling, Death, Event, History, Reading, Revoked, Stay, Stream, Violation
+
+SLACK_SECONDS = 0.7
+"""Many runs share two cores: so much later something may be done, or be seen."""
+
+HEARD_SECONDS = 1.0
+"""A cancel has reached a provider by then, on whichever node."""
+
+TAKEOVER_SECONDS = 1.0
+"""So long after the lease of a dead node another one fills what it filled."""
+
+RETURN_SECONDS = 10.0
+"""What readers of a stream that was handed over have to come back at the least."""
+
+
+def between_nodes(history: History) -> Iterator[Violation]:
+    """Every violation of what holds between nodes."""
+    for cancelling in history.cancellings:
+        yield from _cancelling(history, cancelling)
+    for stream in history.streams:
+        if stream.grace is not None and stream.ended_at is not None:
+            yield from _Attended(history, stream, stream.grace, stream.ended_at).check()
+    for death in history.deaths:
+        yield from _death(history, death)
+    for revoked in history.revoked:
+        yield from _revoked(history, revoked)
+    for visit in history.visits:
+        offsets = [event.offset for event in visit.events if event.type not in NOTICES]
+        if offsets != sorted(set(offsets)):
+            yield Violation("order", f"{visit.name} of {visit.stream}", f"offsets are {offsets}")
+    for room in history.rooms:
+        yield from _room(history, room)
+
+
+def _was_away(history: History, since: float, until: float, node: int | None = None) -> bool:
+    """Whether the node, or any, may have been taken for dead at some time in between, or was about to leave."""
+    return any(
+        node in (None, outage.node)
+        and outage.since < until
+        and outage.until + history.lease_seconds + SLACK_SECONDS > since
+        for outage in history.outages
+    )
+
+
+def _cancelling(history: History, asked: Cancelling) -> Iterator[Violation]:
+    seconds = asked.answered_at - asked.asked_at
+    if asked.status == 504 and not _was_away(history, asked.asked_at, asked.answered_at, asked.node):
+        yield Violation("unheard cancel", asked.stream, f"node {asked.node} has given up after {seconds:.2f} s")
+    elif seconds > HEARD_SECONDS + SLACK_SECONDS and not _was_away(history, asked.asked_at, asked.answered_at):
+        yield Violation("unheard cancel", asked.stream, f"node {asked.node} has answered after {seconds:.2f} s")
+
+
+class _Attended:
+    """A stream whose every owner reader is known: it lives as long as one is there, on any node, and a grace longer."""
+
+    def __init__(self, history: History, stream: Stream, grace: float, ended_at: float) -> None:
+        self._history = history
+        self._stream = stream
+        self._grace = grace
+        self._ended_at = ended_at
+        self._readings = [reading for reading in history.visits if reading.stream == stream.id]
+        self._stays = [stay for reading in self._readings for stay in reading.stays]
+
+    def check(self) -> Iterator[Violation]:
+        last = max(self._stays, key=lambda stay: stay.until, default=None)
+        if last is None:
+            return
+        if self._was_abandoned() and (there := [stay for stay in self._stays if self._is_there(stay)]):
+            what = f"was cancelled at {self._ended_at:.2f}, with a grace of {self._grace:g} s and a reader {there[0]}"
+            yield Violation("cancelled while read", self._subject, what)
+        due = self._due(last)
+        if due is not None and self._ended_at > due:
+            what = f"ended at {self._ended_at:.2f}, though all had left at {last.until:.2f} and it was due at {due:.2f}"
+            yield Violation("outlived its readers", self._subject, what)
+
+    @property
+    def _subject(self) -> str:
+        return f"{self._stream.name} {self._stream.id}"
+
+    def _was_abandoned(self) -> bool:
+        end = self._end()
+        return end is not None and end.type == "cancelled" and end.data.get("by") == "disconnect"
+
+    def _end(self) -> Event | None:
+        logs = [kept.events for kept in self._history.logs if kept.stream == self._stream.id]
+        return logs[-1][-1] if logs and logs[-1] else None
+
+    def _is_there(self, stay: Stay) -> bool:
+        """Whether it was surely there when the stream was cancelled, or less than the grace before."""
+        left_late = stay.ended or stay.until > self._ended_at - self._grace + 0.1
+        came = stay.since + SLACK_SECONDS / 2 < self._ended_at
+        return came and left_late and not _was_away(self._history, stay.since, self._ended_at, stay.node)
+
+    def _due(self, last: Stay) -> float | None:
+        """When it has ended at the latest; None where the last reader was sent away, which means nothing."""
+        if last.ended or self._is_sent_away(last):
+            return None
+        due = last.until + self._grace + SLACK_SECONDS
+        for outage in sorted(self._history.outages, key=lambda outage: outage.since):
+            # Who was at a dead node is counted for a lease; who fills the stream is another a second later.
+            if outage.since < due:
+                wait = RETURN_SECONDS if outage.kind == "drain" and last.until < outage.until else 0.0
+                late = self._history.lease_seconds + TAKEOVER_SECONDS + SLACK_SECONDS
+                due = max(due, outage.until + late + max(self._grace, wait))
+        return due
+
+    def _is_sent_away(self, last: Stay) -> bool:
+        return any(
+            outage.kind == "drain" and outage.node == last.node and outage.since <= last.until <= outage.until
+            for outage in self._history.outages
+        )
+
+
+def _death(history: History, death: Death) -> Iterator[Violation]:
+    """What a dead node filled has an end, or is another's, within its lease and a second."""
+    due = death.at + history.lease_seconds + TAKEOVER_SECONDS + SLACK_SECONDS
+    if any(death.at < outage.since < due for outage in history.outages):
+        # Whoever was about to take it over may have been hit, too.
+        return
+    ends = {stream.id: stream.ended_at for stream in history.streams}
+    for stream in death.streams:
+        ended_at = ends.get(stream)
+        acquired = any(each.stream == stream and death.at < each.at <= due for each in history.acquired)
+        if ended_at is not None and ended_at > due and not acquired:
+            yield Violation("late end", stream, f"its node died at {death.at:.2f}, it ended at {ended_at:.2f}")
+
+
+def _revoked(history: History, revoked: Revoked) -> Iterator[Violation]:
+    """Whoever reads by a void token is sent away, wherever it reads."""
+    due = revoked.at + HEARD_SECONDS + SLACK_SECONDS
+    for visit in history.visits:
+        for stay in visit.stays if visit.stream == revoked.stream else ():
+            if stay.until > due and not _was_away(history, revoked.at, stay.until, stay.node):
+                what = f"read until {stay.until:.2f} at node {stay.node}, and was void at {revoked.at:.2f}"
+                yield Violation("void share", f"{visit.name} of {visit.stream}", what)
+
+
+def _room(history: History, room: Reading) -> Iterator[Violation]:
+    """A topic is one log, whoever publishes and follows where: each message once, in one order."""
+    log = [event for event in room.events if event.type == "message"]
+    accepted = {each.number: each.cursor for each in history.published if each.topic == room.stream}
+    there = [(event.data["data"], event.id) for event in log]
+    for number, cursor in accepted.items():
+        if [at for each, at in there if each == number] != [cursor]:
+            yield Violation("lost message", room.stream, f"{number} was accepted at {cursor}; there are {there}")
+    for member in history.members:
+        seen = [(event.id, event.data) for event in member.events if event.type == "message"]
+        kept = [(event.id, event.data) for event in log[: len(seen)]]
+        if member.stream == room.stream and (seen != kept or any(event.type == "gap" for event in member.events)):
+            yield Violation("topic order", f"{member.name}", f"was sent {seen}, and the topic has {kept}")

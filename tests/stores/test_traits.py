@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tidegate.stores import STORES, traits_of
+from tidegate.stores.memory import MemoryStore
+from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.traits import Options
+
+OPTIONS = Options(
+    max_generation_bytes=1000,
+    topic_history=10,
+    max_stored_bytes=0,
+    max_stored_bytes_each=0,
+    synchronous="normal",
+    now=time.time,
+)
+
+
+def test_each_store_of_the_table_says_what_it_is(tmp_path: Path) -> None:
+    """A URL leads to the store of its scheme, and no URL to memory."""
+    urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/a.db"}
+    kinds = {"memory": MemoryStore, "sqlite": SqliteStore}
+    assert urls.keys() == STORES.keys()
+    for scheme, url in urls.items():
+        traits = traits_of(url)
+        assert traits is not None
+        assert traits.problem(url) is None
+        assert isinstance(traits.open(url, OPTIONS), kinds[scheme])
+    assert traits_of("") is traits_of("memory://")
+
+
+@pytest.mark.parametrize("url", ["redis://h/0", "mysql://h/db", "nonsense"])
+def test_a_scheme_without_a_store_has_nothing_to_say(url: str) -> None:
+    """Not even one that a configuration may name already."""
+    assert traits_of(url) is None
+
+
+def test_what_is_not_used_is_not_imported() -> None:
+    """Who keeps logs in memory does not load a database."""
+    program = (
+        "import sys; from tidegate.stores import traits_of; traits_of('memory://'); print('sqlite3' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    )
