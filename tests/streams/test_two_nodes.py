@@ -407,12 +407,18 @@ async def test_a_move_that_is_broken_off_leaves_a_stream_that_somebody_fills(nod
 
 
 async def test_a_start_that_is_broken_off_leaves_no_stream_without_an_end(nodes: Nodes) -> None:
-    """It was created, and nobody fills it: it is an orphan as any other."""
+    """It was created, and nobody fills it: it is an orphan as any other, and may have cost something already."""
     near, far = nodes.add()
     nodes.near.service.node.generations._store = Breaking(nodes.store)  # type: ignore[assignment]
     with pytest.raises(asyncio.CancelledError):
         await nodes.near.start()
-    await eventually(lambda: near.running + far.running == 1)
+
+    async def is_interrupted() -> bool:
+        (summary,), _ = await nodes.far.service.list(ANNA, status=None, before=None, limit=2)
+        return summary.status == "failed"
+
+    await eventually(is_interrupted)
+    assert near.running + far.running == 0
 
 
 async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
