@@ -650,7 +650,7 @@ async def test_a_full_sink_slows_the_upstream_down() -> None:
     text = "x" * 1000
     async with (
         FakeUpstream(chat(*[text] * 20_000), [Head(), Tokens(["a"]), Hang()]) as upstream,
-        provider_of(upstream.url, stall_timeout=0.05) as provider,
+        provider_of(upstream.url, stall_timeout=0.5) as provider,
         asyncio.timeout(30),
     ):
         sink = NarrowSink()

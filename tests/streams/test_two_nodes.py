@@ -14,7 +14,6 @@ from tidegate.core.events import Cancelled, Completed, Delta, Failed, Generation
 from tidegate.core.principal import Principal
 from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGenerations, TooManyReaders
 from tidegate.providers.base import Sink
-from tidegate.stores.cluster import Command
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, Look
 from tidegate.streams.quotas import Quotas
@@ -157,21 +156,21 @@ async def test_a_refresh_onto_the_other_node_cancels_nothing(nodes: Nodes) -> No
     first = await nodes.near.follow(stream)
     second = await nodes.far.follow(stream)
     first.close()
-    await deserted(nodes, nodes.near, grace=0.05)
+    await deserted(nodes, grace=0.05)
     assert near.running == 1
     second.close()
     third = await nodes.near.follow(stream)
-    await deserted(nodes, nodes.near, grace=0.05)
+    await deserted(nodes, grace=0.05)
     assert near.running == 1
     third.close()
     await eventually(lambda: near.running == 0)
     assert isinstance((await nodes.far.events(stream))[-1], Cancelled)
 
 
-async def deserted(nodes: Nodes, engine: Engine, grace: float) -> None:
-    """The last reader of another stream leaves, and its grace passes."""
-    stream = await engine.start(grace=grace)
-    (await engine.follow(stream)).close()
+async def deserted(nodes: Nodes, grace: float) -> None:
+    """Another stream's last reader leaves, and its grace passes."""
+    stream = await begun(nodes, grace=grace)
+    (await nodes.near.follow(stream)).close()
     await eventually(lambda: nodes.store._get(stream).record.end)
 
 
@@ -255,6 +254,7 @@ async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None
     await eventually(lambda: stream not in nodes.far.service.node.live)
     assert nodes.near.cluster.holds(stream)
     assert stream in nodes.near.service.node.live
+    assert stream not in nodes.far.service.node.live
     assert isinstance((await nodes.far.events(stream))[-1], Failed)
 
 
@@ -429,13 +429,14 @@ async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
     draining = asyncio.create_task(nodes.near.service.drain(5))
     await eventually(lambda: reader.told)
     reader.close()
-    await deserted(nodes, nodes.far, grace=0.05)
+    (await nodes.far.follow(await nodes.far.start(grace=0.05))).close()
+    await eventually(lambda: far.cancelled == 1)
     assert far.running == 1
     reader = await nodes.far.follow(stream)
     await draining
     await nodes.near.service.close()
     reader.close()
-    await eventually(lambda: far.running == 0)
+    await eventually(lambda: far.cancelled == 2)
 
 
 async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
@@ -445,10 +446,11 @@ async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
     unlisten = nodes.near.service.node._membership._unwatch
     assert unlisten is not None
     unlisten()
-    unheeded: list[Command] = []
-    nodes.near.cluster.listen(unheeded.append)
+    told: list[object] = []
+    nodes.far.cluster.tell = told.append  # type: ignore[method-assign]
     cancelling = asyncio.create_task(nodes.far.service.cancel(stream, ANNA, "enough"))
-    await eventually(lambda: unheeded)
+    await eventually(lambda: told)
+    del nodes.far.cluster.tell  # type: ignore[method-assign]
     await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
     status, cursor = await cancelling
     assert (status, cursor.offset) == ("cancelled", 3)
