@@ -9,7 +9,7 @@ import pytest
 from cli_kit import Run
 
 from tidegate.core.principal import Principal
-from tidegate.gate.tokens import Tokens
+from tidegate.gate.jwt.tokens import Tokens
 
 SECRET = "correct horse battery staple, twice over"
 CONFIGURED = '[auth]\njwt_secret_env = "JWT_SECRET"\n'

@@ -31,7 +31,7 @@ from tidegate.providers.settings import (
     ReplayModel,
     Upstream,
 )
-from tidegate.stores.sqlite_url import sqlite_path
+from tidegate.stores.sqlite.url import sqlite_path
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "configuration.md"
 DIGEST = "0123456789abcdef" * 4

@@ -22,6 +22,8 @@ from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
 from tidegate.core.url import host_and_port
+from tidegate.delivery.broadcast import Broadcasts
+from tidegate.delivery.compression import Deflates
 from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -31,13 +33,13 @@ from tidegate.gate.connections import Connections, ConnectionsMiddleware
 from tidegate.gate.cors import CorsMiddleware
 from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.host import HostMiddleware
-from tidegate.gate.jwks import IssuerKeys
+from tidegate.gate.jwt.jwks import IssuerKeys
+from tidegate.gate.jwt.tokens import Tokens, secret_of
 from tidegate.gate.limits import MINUTE, LimitMiddleware
 from tidegate.gate.origin import OriginMiddleware, Origins
 from tidegate.gate.request_id import RequestIdMiddleware
 from tidegate.gate.response_headers import ResponseHeadersMiddleware
 from tidegate.gate.security_headers import SecurityHeadersMiddleware
-from tidegate.gate.tokens import Tokens, secret_of
 from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
 from tidegate.observe.gauges import Reading
@@ -51,6 +53,7 @@ from tidegate.routes.call import Context
 from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
+from tidegate.serving.registry import Registry
 from tidegate.stores import STORES, traits_of
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
@@ -60,9 +63,6 @@ from tidegate.streams.models import Model
 from tidegate.streams.observed_store import ObservedStore
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
-from tidegate.transports.broadcast import Broadcasts
-from tidegate.transports.compression import Deflates
-from tidegate.transports.registry import Registry
 
 SWEEP_SECONDS = 60.0
 """How often what has outlived its retention is looked for; a sweep of 10,000 streams takes milliseconds."""

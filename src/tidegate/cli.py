@@ -167,7 +167,7 @@ def _ttl_seconds(context: click.Context, option: click.Parameter, value: str) ->
 def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> None:
     """Mint a token with the configured secret (auth.jwt_secret_env), for the configured issuer and audience."""
     from tidegate import config
-    from tidegate.gate.tokens import mint, secret_of
+    from tidegate.gate.jwt.tokens import mint, secret_of
 
     settings, origins = config.read(file, os.environ, {})
     auth = settings.auth

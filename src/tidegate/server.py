@@ -17,20 +17,20 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.config import DeliverySettings, ServerSettings, Settings
+from tidegate.delivery.direct_delivery import STALLED_BEATS
 from tidegate.errors import ConfigError, InUse
-from tidegate.gate.account import account_unless
+from tidegate.gate.address import account_unless
 from tidegate.observe.base import Observer
 from tidegate.observe.logging import LoggingObserver, configure
 from tidegate.observe.refusals import Refusals
+from tidegate.serving.budget import Budget
+from tidegate.serving.http_protocol import http_protocol
+from tidegate.serving.peers import Peers
+from tidegate.serving.waiting import Waiting
+from tidegate.serving.ws_heart import HeartRates
+from tidegate.serving.ws_protocol import ws_protocol
 from tidegate.stopping import Stopping
 from tidegate.stores import traits_of
-from tidegate.transports.budget import Budget
-from tidegate.transports.direct import STALLED_BEATS
-from tidegate.transports.http_protocol import http_protocol
-from tidegate.transports.peers import Peers
-from tidegate.transports.waiting import Waiting
-from tidegate.transports.ws_heart import HeartRates
-from tidegate.transports.ws_protocol import ws_protocol
 
 KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept longer than the 60 s of common proxies, so that they close first, not on a request."""

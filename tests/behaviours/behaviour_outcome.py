@@ -12,9 +12,9 @@ from behaviour_tools import MADE
 from tidegate.core.events import Completed, Content, Delta, Reasoning, ToolCall
 from tidegate.errors import ProviderError
 from tidegate.http_client.connection import ClientConnection
-from tidegate.providers.openai_answer import Answer
-from tidegate.providers.openai_chunks import ChunkReader
-from tidegate.providers.openai_errors import refusal_in_body
+from tidegate.providers.openai.answer import Answer
+from tidegate.providers.openai.chunks import ChunkReader
+from tidegate.providers.openai.errors import refusal_in_body
 from tidegate.testing.sink import RecordingSink
 
 

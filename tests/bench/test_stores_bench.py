@@ -7,7 +7,7 @@ import pytest
 from tidegate.bench.stores import on_disk
 from tidegate.core.events import Delta, Started
 from tidegate.stores.records import Fence, StreamRecord
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from tidegate.core.events import Completed, GenerationRequest, Message, Usage
 from tidegate.core.url import host_and_port
 from tidegate.observe.base import Occurrence
 from tidegate.providers.base import Provider
-from tidegate.providers.llama import LlamaProvider
-from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.llama.provider import LlamaProvider
+from tidegate.providers.openai.provider import OpenAIProvider
 from tidegate.providers.python import PythonProvider
 from tidegate.providers.replay import ReplayProvider
 from tidegate.providers.settings import LlamaModel, OpenAIModel, PythonModel, ReplayModel

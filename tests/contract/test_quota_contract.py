@@ -20,7 +20,7 @@ from tidegate.core.topic import topic_id
 from tidegate.errors import StorageFull, StreamNotFound
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, Share, StreamRecord
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 

@@ -29,7 +29,7 @@ from tidegate.errors import (
 from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 from tidegate.streams.observed_store import ObservedStore
 
 pytestmark = pytest.mark.anyio

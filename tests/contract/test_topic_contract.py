@@ -23,7 +23,7 @@ from tidegate.errors import IdempotencyMismatch, StoreUnavailable, StreamNotFoun
 from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, Share, TopicRecord
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 

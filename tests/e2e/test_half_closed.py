@@ -18,8 +18,8 @@ from half_close_kit import all_of
 from tidegate import Tidegate
 from tidegate.config import Settings
 from tidegate.providers.settings import PythonModel
+from tidegate.serving import half_close
 from tidegate.testing.server import serving
-from tidegate.transports import half_close
 
 pytestmark = pytest.mark.anyio
 

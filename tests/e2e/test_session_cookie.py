@@ -15,7 +15,7 @@ from api_kit import fetch
 from tidegate.app import EMBEDDED, Tidegate
 from tidegate.config import AuthSettings, LimitSettings, ServerSettings
 from tidegate.gate.api_keys import ApiKey, key_sha256
-from tidegate.gate.tokens import mint
+from tidegate.gate.jwt.tokens import mint
 from tidegate.testing.server import serving
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from tidegate.app import EMBEDDED, Tidegate
 from tidegate.config import AuthSettings, LimitSettings
 from tidegate.core.principal import Scope
 from tidegate.gate.api_keys import ApiKey, key_sha256
-from tidegate.gate.claims import LEEWAY_SECONDS
+from tidegate.gate.jwt.claims import LEEWAY_SECONDS
 from tidegate.providers.settings import ReplayModel
 from tidegate.routes import socket as session
 from tidegate.testing.server import serving

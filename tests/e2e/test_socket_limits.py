@@ -23,9 +23,9 @@ from tidegate.app import EMBEDDED, Tidegate
 from tidegate.config import AuthSettings, LimitSettings
 from tidegate.errors import Overloaded
 from tidegate.gate.api_keys import ApiKey, key_sha256
+from tidegate.serving.budget import Budget
+from tidegate.serving.waiting import Waiting
 from tidegate.testing.server import serving
-from tidegate.transports.budget import Budget
-from tidegate.transports.waiting import Waiting
 
 pytestmark = pytest.mark.anyio
 

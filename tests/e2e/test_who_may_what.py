@@ -15,7 +15,7 @@ from tidegate.app import Tidegate
 from tidegate.config import AuthSettings, LimitSettings, Settings
 from tidegate.core.principal import Scope
 from tidegate.gate.api_keys import ApiKey, key_sha256
-from tidegate.gate.tokens import mint
+from tidegate.gate.jwt.tokens import mint
 from tidegate.providers.settings import ReplayModel
 from tidegate.routes.table import ROUTES
 from tidegate.testing.server import serving

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from tidegate.core.principal import Principal
 from tidegate.errors import IssuerUnavailable
-from tidegate.gate.jwks import IssuerKeys
-from tidegate.gate.tokens import Tokens
+from tidegate.gate.jwt.jwks import IssuerKeys
+from tidegate.gate.jwt.tokens import Tokens
 
 NOW = 1_800_000_000.0
 SECRET = b"correct horse battery staple, twice over"

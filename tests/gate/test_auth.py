@@ -22,9 +22,9 @@ from tidegate.errors import (
 )
 from tidegate.gate.api_keys import ApiKey, ApiKeys, key_sha256
 from tidegate.gate.auth import Authenticator, AuthMiddleware, require
-from tidegate.gate.guarded import PRINCIPAL, ROUTE
+from tidegate.gate.jwt.tokens import Tokens, mint
 from tidegate.gate.origin import Origins
-from tidegate.gate.tokens import Tokens, mint
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ class Down:
         raise IssuerUnavailable("down")
 
 
-class Guarded(msgspec.Struct, frozen=True):
+class RoutePolicy(msgspec.Struct, frozen=True):
     scope: Scope | None = "read"
     events: bool = False
     shared: bool = False
@@ -147,18 +147,18 @@ READ = Principal("key:a", frozenset({"read"}), "key:a")
 @pytest.mark.parametrize(
     ("principal", "route", "stream", "error"),
     [
-        (READ, Guarded("read"), "gen_1", None),
-        (READ, Guarded("read"), None, None),
-        (READ, Guarded("generate"), None, Forbidden),
-        (READ, Guarded("generate", or_scopes=("read",)), None, None),
-        (GUEST, Guarded("read", shared=True), "gen_1", None),
-        (GUEST, Guarded("read"), "gen_1", Forbidden),
-        (GUEST, Guarded("cancel"), "gen_1", Forbidden),
-        (GUEST, Guarded("read", shared=True), "gen_2", StreamNotFound),
-        (GUEST, Guarded("generate"), None, StreamNotFound),
+        (READ, RoutePolicy("read"), "gen_1", None),
+        (READ, RoutePolicy("read"), None, None),
+        (READ, RoutePolicy("generate"), None, Forbidden),
+        (READ, RoutePolicy("generate", or_scopes=("read",)), None, None),
+        (GUEST, RoutePolicy("read", shared=True), "gen_1", None),
+        (GUEST, RoutePolicy("read"), "gen_1", Forbidden),
+        (GUEST, RoutePolicy("cancel"), "gen_1", Forbidden),
+        (GUEST, RoutePolicy("read", shared=True), "gen_2", StreamNotFound),
+        (GUEST, RoutePolicy("generate"), None, StreamNotFound),
     ],
 )
-def test_require(principal: Principal, route: Guarded, stream: str | None, error: type[Exception] | None) -> None:
+def test_require(principal: Principal, route: RoutePolicy, stream: str | None, error: type[Exception] | None) -> None:
     """Scopes decide; to a guest there is nothing but its stream, and that only to be read."""
     if error is None:
         require(principal, route, stream)
@@ -167,7 +167,7 @@ def test_require(principal: Principal, route: Guarded, stream: str | None, error
             require(principal, route, stream)
 
 
-def guarded_by(by: Authenticator, route: Guarded) -> Any:
+def guarded_by(by: Authenticator, route: RoutePolicy) -> Any:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
@@ -183,7 +183,7 @@ def guarded_by(by: Authenticator, route: Guarded) -> Any:
 @pytest.mark.parametrize("token", ["tg_ci", "share_1"])
 async def test_middleware(exchange: Any, token: str) -> None:
     """The caller of a guarded route is in the scope, found at once or looked up."""
-    app = guarded_by(authenticator(), Guarded("read", shared=True))
+    app = guarded_by(authenticator(), RoutePolicy("read", shared=True))
     if token == "share_1":
         with pytest.raises(StreamNotFound):
             await exchange(app, [(b"authorization", f"Bearer {token}".encode())])
@@ -194,7 +194,7 @@ async def test_middleware(exchange: Any, token: str) -> None:
 
 async def test_open_route(exchange: Any) -> None:
     """A route that is open to all asks for nothing, and does not look at what is sent."""
-    await exchange(guarded_by(authenticator(), Guarded(None)), [(b"authorization", b"nonsense")])
+    await exchange(guarded_by(authenticator(), RoutePolicy(None)), [(b"authorization", b"nonsense")])
     assert exchange.scope[PRINCIPAL] is NOBODY
 
 
@@ -212,7 +212,7 @@ async def refusal(exchange: Any, app: Any, headers: list[tuple[bytes, bytes]]) -
 async def test_failures_are_limited(exchange: Any, headers: list[tuple[bytes, bytes]]) -> None:
     """Credentials that are wrong, revoked, missing or malformed: as many as requests may be made, then 429."""
     clock = Clock()
-    app = guarded_by(authenticator(failures=Buckets(0.5, 2), clock=clock), Guarded("read"))
+    app = guarded_by(authenticator(failures=Buckets(0.5, 2), clock=clock), RoutePolicy("read"))
     errors = [await refusal(exchange, app, headers) for _ in range(4)]
     assert [type(error) for error in errors] == [Unauthenticated, Unauthenticated, RateLimited, RateLimited]
     assert errors[-1].retry_after == 2  # type: ignore[attr-defined]
@@ -222,7 +222,7 @@ async def test_failures_are_limited(exchange: Any, headers: list[tuple[bytes, by
 
 async def test_failures_of_others(exchange: Any) -> None:
     """Valid credentials are never refused for failures, though they come from the same address; nor do they count."""
-    app = guarded_by(authenticator(failures=Buckets(1, 1), clock=Clock()), Guarded("read"))
+    app = guarded_by(authenticator(failures=Buckets(1, 1), clock=Clock()), RoutePolicy("read"))
     for _ in range(3):
         await exchange(app, bearer("tg_ci"))
     for _ in range(3):
@@ -252,15 +252,15 @@ async def test_nobody_can_tell(exchange: Any, token: str) -> None:
     """While the issuer, or the store, is down an `EventSource` is told to come back; others get the error."""
     by = Authenticator(ApiKeys([]), Down(), Shares(), Origins((), ""))  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
-        await exchange(guarded_by(by, Guarded("read")), bearer(token))
-    await exchange(guarded_by(by, Guarded("read", events=True)), bearer(token))
+        await exchange(guarded_by(by, RoutePolicy("read")), bearer(token))
+    await exchange(guarded_by(by, RoutePolicy("read", events=True)), bearer(token))
     assert exchange.status == 200
     assert [event.event for event in Decoder().feed(exchange.body)] == ["reconnect"]
 
 
 async def test_failures_of_an_event_source(exchange: Any) -> None:
     """An `EventSource` with wrong credentials gives up on 401; one too many, it has to come back for that."""
-    app = guarded_by(authenticator(failures=Buckets(1, 1), clock=Clock()), Guarded("read", events=True))
+    app = guarded_by(authenticator(failures=Buckets(1, 1), clock=Clock()), RoutePolicy("read", events=True))
     with pytest.raises(Unauthenticated):
         await exchange(app, bearer("tg_wrong"))
     await exchange(app, bearer("tg_wrong"))

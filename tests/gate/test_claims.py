@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidegate.core.principal import Principal
 from tidegate.errors import TokenExpired, Unauthenticated
-from tidegate.gate.claims import LEEWAY_SECONDS, Expected, principal_of
+from tidegate.gate.jwt.claims import LEEWAY_SECONDS, Expected, principal_of
 
 NOW = 1_800_000_000.0
 ANY = Expected("", "")

@@ -11,7 +11,7 @@ from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.principal import NOBODY, Principal
 from tidegate.errors import Overloaded, TooManyConnections
 from tidegate.gate.connections import Connections, ConnectionsMiddleware, TurnedAwayMiddleware
-from tidegate.gate.guarded import PRINCIPAL, ROUTE
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE
 from tidegate.observe.base import LimitReached, Occurrence
 from tidegate.observe.refusals import Refusals
 

@@ -7,8 +7,8 @@ import pytest
 from issuer_kit import jwk, private_key
 
 from tidegate.errors import IssuerUnavailable
-from tidegate.gate.jwk import MAX_KEYS, MAX_TRIED, parse_keys
-from tidegate.gate.jws import Header
+from tidegate.gate.jwt.jwk import MAX_KEYS, MAX_TRIED, parse_keys
+from tidegate.gate.jwt.jws import Header
 
 RSA, EC, ED = private_key("RS256"), private_key("ES256"), private_key("EdDSA")
 

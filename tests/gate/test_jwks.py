@@ -11,9 +11,9 @@ from issuer_kit import Issuer, resolved, settle
 
 from tidegate.core.principal import Principal
 from tidegate.errors import ConfigError, IssuerUnavailable, Unauthenticated
-from tidegate.gate.jwk import KeySet
-from tidegate.gate.jwks import MAX_WAITING, IssuerKeys
-from tidegate.gate.jwks_schedule import FRESH_SECONDS, KEEP_SECONDS
+from tidegate.gate.jwt.jwk import KeySet
+from tidegate.gate.jwt.jwks import MAX_WAITING, IssuerKeys
+from tidegate.gate.jwt.jwks_schedule import FRESH_SECONDS, KEEP_SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 from scripted_kit import Scripted, head
 
 from tidegate.errors import ConfigError, IssuerUnavailable
-from tidegate.gate.jwks_fetch import MAX_BYTES, JwksUrl
+from tidegate.gate.jwt.jwks_fetch import MAX_BYTES, JwksUrl
 
 DOCUMENT = b'{"keys": []}'
 

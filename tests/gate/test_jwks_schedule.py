@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gate.jwks_schedule import FRESH_SECONDS, KEEP_SECONDS, Schedule
+from tidegate.gate.jwt.jwks_schedule import FRESH_SECONDS, KEEP_SECONDS, Schedule
 
 
 @pytest.fixture

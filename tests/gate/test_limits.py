@@ -12,14 +12,14 @@ from tidegate.core.principal import Principal, Scope
 from tidegate.core.sse import Decoder
 from tidegate.errors import RateLimited, TokensExhausted
 from tidegate.gate.failures import FailureMiddleware
-from tidegate.gate.guarded import PRINCIPAL, ROUTE
 from tidegate.gate.limits import LimitMiddleware, duration
 from tidegate.gate.response_headers import ResponseHeadersMiddleware
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE
 
 pytestmark = pytest.mark.anyio
 
 
-class Guarded(msgspec.Struct, frozen=True):
+class RoutePolicy(msgspec.Struct, frozen=True):
     scope: Scope | None = "read"
     events: bool = False
     shared: bool = False
@@ -31,7 +31,7 @@ class Limited:
 
     def __init__(self, requests: Buckets | None, tokens: Buckets | None = None, used: int = 0) -> None:
         self.clock = Clock()
-        self.route = Guarded()
+        self.route = RoutePolicy()
         self.account = "a"
         self.calls = 0
 
@@ -96,7 +96,7 @@ async def test_each_account_has_its_own(exchange: Any) -> None:
 async def test_refused_reader(exchange: Any) -> None:
     """An `EventSource`, which would give up on 429, gets 200, `retry` and `reconnect`."""
     limited = Limited(Buckets(0.5, 1))
-    limited.route = Guarded(events=True)
+    limited.route = RoutePolicy(events=True)
     await exchange(limited.app)
     await exchange(limited.app)
     assert limited.calls == 1
@@ -110,8 +110,8 @@ async def test_refused_reader(exchange: Any) -> None:
         assert [event.event for event in Decoder().feed(exchange.body)] == [name]
 
 
-@pytest.mark.parametrize("route", [Guarded(None), Guarded(limited=False)])
-async def test_not_limited(exchange: Any, route: Guarded) -> None:
+@pytest.mark.parametrize("route", [RoutePolicy(None), RoutePolicy(limited=False)])
+async def test_not_limited(exchange: Any, route: RoutePolicy) -> None:
     """What is open to all, and a producer's appends, do not count."""
     limited = Limited(Buckets(1, 1))
     limited.route = route
@@ -133,7 +133,7 @@ async def test_tokens_of_a_refusal(exchange: Any, recorder: Any) -> None:
     """A refusal says what is left, too: most of all the one for want of tokens."""
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        scope |= {ROUTE: Guarded(), PRINCIPAL: Principal("p", frozenset(), "a")}
+        scope |= {ROUTE: RoutePolicy(), PRINCIPAL: Principal("p", frozenset(), "a")}
         await LimitMiddleware(refuse, requests=None, tokens=Buckets(10, 600), clock=Clock())(scope, receive, send)
 
     async def refuse(scope: dict[str, Any], receive: Receive, send: Send) -> None:

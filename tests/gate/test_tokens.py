@@ -18,8 +18,8 @@ from issuer_kit import with_signature as forged
 
 from tidegate.core.principal import Principal
 from tidegate.errors import ConfigError, TokenExpired, Unauthenticated
-from tidegate.gate.jws import MAX_TOKEN_CHARS, SIGNED_BY_KEY
-from tidegate.gate.tokens import Tokens, is_jwt, mint, secret_of
+from tidegate.gate.jwt.jws import MAX_TOKEN_CHARS, SIGNED_BY_KEY
+from tidegate.gate.jwt.tokens import Tokens, is_jwt, mint, secret_of
 
 pytestmark = pytest.mark.anyio
 
@@ -343,7 +343,7 @@ def test_no_secret_of(name: str, text: str, message: str) -> None:
 
 def test_what_is_not_configured_is_not_loaded() -> None:
     """Without tokens neither PyJWT nor cryptography costs anything at start."""
-    script = "import sys, tidegate.gate.tokens, tidegate.gate.jwks; print(*sorted(sys.modules))"
+    script = "import sys, tidegate.gate.jwt.tokens, tidegate.gate.jwt.jwks; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"jwt", "cryptography", "urllib.request", "http.client"}.intersection(run.stdout.split())
 

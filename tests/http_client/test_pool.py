@@ -18,7 +18,7 @@ from tidegate.http_client.connect import connect, tls
 from tidegate.http_client.connection import ClientConnection, ResponseHead
 from tidegate.http_client.endpoint import Endpoint
 from tidegate.http_client.pool import END_SECONDS, IDLE_SECONDS, MAX_IDLE, REST_SECONDS, ConnectionPool
-from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.openai.provider import OpenAIProvider
 from tidegate.providers.settings import OpenAIModel
 from tidegate.testing.sink import RecordingSink
 from tidegate.testing.upstream import (

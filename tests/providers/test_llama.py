@@ -21,8 +21,8 @@ from eventually_kit import eventually
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ConfigError, ProviderCrashed, UpstreamRefused
-from tidegate.providers.llama import LlamaProvider, weights
-from tidegate.providers.llama_child import batch_for, threads_for
+from tidegate.providers.llama.child import batch_for, threads_for
+from tidegate.providers.llama.provider import LlamaProvider, weights
 from tidegate.providers.settings import LlamaModel
 from tidegate.testing.sink import RecordingSink
 
@@ -220,7 +220,7 @@ async def test_port_is_closed_to_others(llama: LlamaProvider) -> None:
         "ps", "-ww", "-o", "args=", "-p", str(process.pid), stdout=subprocess.PIPE
     )
     shown, _ = await ps.communicate()
-    assert b"llama_child" in shown
+    assert b"llama.child" in shown
     assert process.api_key.encode() not in shown
 
 
@@ -297,7 +297,7 @@ def listening(address: str) -> bool:
 
 PARENT = """
 import asyncio
-from tidegate.providers.llama import LlamaProvider
+from tidegate.providers.llama.provider import LlamaProvider
 from tidegate.providers.settings import LlamaModel
 
 async def main():

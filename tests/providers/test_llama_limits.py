@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import UpstreamRefused
-from tidegate.providers.llama_limits import extra_of, is_shaped
+from tidegate.providers.llama.limits import extra_of, is_shaped
 
 
 def ask(*, stop: tuple[str, ...] = (), **extra: Any) -> GenerationRequest:

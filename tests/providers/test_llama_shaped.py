@@ -13,8 +13,9 @@ from eventually_kit import eventually
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ProviderCrashed, UpstreamRefused
-from tidegate.providers import llama_limits, llama_shaped
-from tidegate.providers.llama import LlamaProvider
+from tidegate.providers.llama import limits as llama_limits
+from tidegate.providers.llama import shaped as llama_shaped
+from tidegate.providers.llama.provider import LlamaProvider
 from tidegate.providers.settings import LlamaModel
 from tidegate.testing.sink import RecordingSink
 

@@ -25,7 +25,7 @@ from tidegate.errors import (
     UpstreamUnreachable,
 )
 from tidegate.http_client.endpoint import Endpoint
-from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.openai.provider import OpenAIProvider
 from tidegate.providers.settings import OpenAIModel
 from tidegate.testing.sink import RecordingSink
 from tidegate.testing.upstream import (
@@ -550,7 +550,7 @@ async def test_a_flood_holds_up_nobody_and_ends_on_time(flood: bytes) -> None:
 
 async def test_bytes_without_a_token_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an upstream may send of comments is bounded, however much time it has."""
-    monkeypatch.setattr("tidegate.providers.openai_answer.MAX_IDLE_BYTES", 1000)
+    monkeypatch.setattr("tidegate.providers.openai.answer.MAX_IDLE_BYTES", 1000)
     alive = [KEEP_ALIVE] * 50
     sink, error = await relayed(
         [Head(), *alive, Tokens(["a"]), *alive, Tokens(["b"]), Pause(0.05), *alive, *alive, Hang()]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tidegate.core.events import Completed, Content, Delta, Extra, Reasoning, ToolCall, Usage
 from tidegate.errors import ProviderError, UpstreamInterrupted, UpstreamMalformed, UpstreamRefused
-from tidegate.providers.openai_chunks import MAX_EXTRA_BYTES, MAX_LINES, ChunkReader
-from tidegate.providers.openai_errors import refusal_in_body
-from tidegate.providers.openai_lasting import MAX_LASTING_BYTES
+from tidegate.providers.openai.chunks import MAX_EXTRA_BYTES, MAX_LINES, ChunkReader
+from tidegate.providers.openai.errors import refusal_in_body
+from tidegate.providers.openai.lasting import MAX_LASTING_BYTES
 from tidegate.testing.upstream import chunk, event, usage
 
 DONE = b"data: [DONE]\n\n"

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tidegate.http_client.endpoint import Endpoint
-from tidegate.providers import openai_errors
-from tidegate.providers.openai import secrets
-from tidegate.providers.openai_errors import MAX_MESSAGE_CHARACTERS, refusal, refusal_in_body, retry_after, status_for
+from tidegate.providers.openai import errors as openai_errors
+from tidegate.providers.openai.errors import MAX_MESSAGE_CHARACTERS, refusal, refusal_in_body, retry_after, status_for
+from tidegate.providers.openai.provider import secrets
 
 ANSWERED = {400, 401, 402, 403, 404, 409, 413, 422, 429, 502, 503, 504}
 

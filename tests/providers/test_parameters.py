@@ -9,8 +9,8 @@ import pytest
 
 from tidegate.core.events import Completed, GenerationRequest, Message
 from tidegate.dialects.native import CreateStream
-from tidegate.providers import llama
-from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.llama import provider as llama
+from tidegate.providers.openai.provider import OpenAIProvider
 from tidegate.providers.python import PythonProvider
 from tidegate.providers.replay import ReplayProvider
 from tidegate.providers.settings import OpenAIModel, PythonModel, ReplayModel

@@ -7,8 +7,8 @@ from eventually_kit import eventually
 from routes_kit import client_of, code_of
 
 from tidegate import Tidegate
-from tidegate.stores.sqlite import SqliteStore
-from tidegate.stores.sqlite_writer import Looks
+from tidegate.stores.sqlite.store import SqliteStore
+from tidegate.stores.sqlite.writer import Looks
 
 pytestmark = pytest.mark.anyio
 

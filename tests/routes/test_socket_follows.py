@@ -10,17 +10,17 @@ import pytest
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import Delta, Started
+from tidegate.delivery.attachment import Key
+from tidegate.delivery.broadcast import Broadcasts
 from tidegate.dialects.native_socket import CODECS
 from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.routes.socket_follows import Follows
 from tidegate.routes.socket_rights import FOUND
+from tidegate.serving.registry import Registry
+from tidegate.serving.ws_wire import SocketWire
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.reader import Reader
-from tidegate.transports.attachment import Key
-from tidegate.transports.broadcast import Broadcasts
-from tidegate.transports.registry import Registry
-from tidegate.transports.ws_wire import SocketWire
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, IdempotencyMismatch, InUse, StoreUnavailable, StreamNotFound
 from tidegate.stores.records import Claim, Claimed, Fence, Share, StreamRecord
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ FILLER = """
 import asyncio, sys
 from tidegate.core.events import Delta, Started
 from tidegate.stores.records import StreamRecord
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 
 async def fill(store, stream):
     record = StreamRecord(id=stream, owner="o", model="m", created_at=1.0)
@@ -49,7 +49,7 @@ asyncio.run(main())
 
 OPENER = """
 import asyncio, sys
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 asyncio.run(SqliteStore(sys.argv[1], max_generation_bytes=1).open())
 """
 

@@ -12,8 +12,8 @@ from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
 from tidegate.stores.records import Fence, StreamRecord
-from tidegate.stores.sqlite import SqliteStore
-from tidegate.stores.sqlite_reader import WHOLE_BYTES
+from tidegate.stores.sqlite.reader import WHOLE_BYTES
+from tidegate.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 

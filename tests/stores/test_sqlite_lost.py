@@ -12,8 +12,8 @@ from tidegate.core.events import Delta, Started
 from tidegate.core.log import Page
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.records import Fence, StreamRecord
-from tidegate.stores.sqlite import SqliteStore
-from tidegate.stores.sqlite_writer import Looks
+from tidegate.stores.sqlite.store import SqliteStore
+from tidegate.stores.sqlite.writer import Looks
 
 pytestmark = pytest.mark.anyio
 

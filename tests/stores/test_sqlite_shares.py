@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tidegate.stores.records import Share
-from tidegate.stores.sqlite_shares import Shares
+from tidegate.stores.sqlite.shares import Shares
 
 pytestmark = pytest.mark.anyio
 

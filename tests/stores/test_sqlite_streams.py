@@ -11,8 +11,8 @@ from tidegate.core.events import Completed, Delta, Usage
 from tidegate.core.log import Log
 from tidegate.errors import StreamNotFound
 from tidegate.stores.records import StreamRecord
-from tidegate.stores.sqlite_rows import Row
-from tidegate.stores.sqlite_streams import Streams
+from tidegate.stores.sqlite.rows import Row
+from tidegate.stores.sqlite.streams import Streams
 
 pytestmark = pytest.mark.anyio
 

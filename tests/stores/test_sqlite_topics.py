@@ -22,10 +22,10 @@ from tidegate.core.log import Entry, Page
 from tidegate.errors import IdempotencyMismatch, StoreUnavailable
 from tidegate.stores.ledger import Ledger
 from tidegate.stores.records import Claim
-from tidegate.stores.sqlite import SqliteStore
-from tidegate.stores.sqlite_published import insert
-from tidegate.stores.sqlite_topics import Topics
-from tidegate.stores.sqlite_writer import Write
+from tidegate.stores.sqlite.published import insert
+from tidegate.stores.sqlite.store import SqliteStore
+from tidegate.stores.sqlite.topics import Topics
+from tidegate.stores.sqlite.writer import Write
 from tidegate.stores.topic_charges import TopicCharges
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ import asyncio, sys
 import msgspec
 from tidegate.core.events import Published
 from tidegate.stores.records import Claim
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 
 async def fill(store, topic):
     n = 0

@@ -9,7 +9,7 @@ import pytest
 
 from tidegate.stores import STORES, traits_of
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.sqlite import SqliteStore
+from tidegate.stores.sqlite.store import SqliteStore
 from tidegate.stores.traits import Options
 
 OPTIONS = Options(

@@ -14,7 +14,7 @@ from tidegate.core.url import host_and_port
 from tidegate.errors import ConfigError, ProviderError, UpstreamInterrupted, UpstreamTimeout, UpstreamUnreachable
 from tidegate.observe.base import UpstreamAttempt
 from tidegate.providers.base import Sink
-from tidegate.providers.openai import OpenAIProvider
+from tidegate.providers.openai.provider import OpenAIProvider
 from tidegate.providers.settings import OpenAIModel, Upstream
 from tidegate.streams.attempts import Attempts, Candidate, drawn
 from tidegate.testing.sink import RecordingSink

@@ -12,7 +12,7 @@ from tidegate.core.fold import Fold, Snapshot, Summary
 from tidegate.errors import StreamNotFound
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, StreamRecord
-from tidegate.streams.snapshots import PAGE_BYTES, PIECE_CHARACTERS, Whole
+from tidegate.streams.snapshots import PAGE_BYTES, PIECE_CHARACTERS, WholeStream
 
 pytestmark = pytest.mark.anyio
 
@@ -49,10 +49,10 @@ async def filled(store: MemoryStore, events: list[Event]) -> Fence:
     return fence
 
 
-async def whole_of(store: MemoryStore, question: str | None = None) -> Whole:
+async def whole_of(store: MemoryStore, question: str | None = None) -> WholeStream:
     tail = await store.tail("gen_1")
     asked = None if question is None else msgspec.Raw(msgspec.json.encode(question))
-    return Whole(store, tail.offset, summary(str(tail)), tail, asked)
+    return WholeStream(store, tail.offset, summary(str(tail)), tail, asked)
 
 
 @settings(max_examples=50, deadline=None)

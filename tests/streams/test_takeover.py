@@ -13,7 +13,7 @@ from tidegate.errors import Fenced, StoreUnavailable
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, StreamRecord
-from tidegate.streams.leased import Leased
+from tidegate.streams.client_stream import ClientStream
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.timing import Timing
 
@@ -247,7 +247,7 @@ async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
     await first.service.append(stream, ANNA, token, 1, [Delta("a")])
     second = process(store, Scripted(finish))
     await second.service.open()
-    assert isinstance(second.service.node.live.get(stream), Leased)
+    assert isinstance(second.service.node.live.get(stream), ClientStream)
     await second.service.append(stream, ANNA, token, 1, [Delta("a")])
     cursor = await second.service.append(stream, ANNA, token, 2, [Delta("b"), Completed("stop", Usage(0, 2, 2))])
     assert cursor.after.offset == 4

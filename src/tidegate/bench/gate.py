@@ -20,7 +20,7 @@ from tidegate.bench.processes import Server, cpu_seconds
 from tidegate.bench.report import Table
 from tidegate.config import new_key
 from tidegate.core.principal import Scope
-from tidegate.gate.tokens import mint
+from tidegate.gate.jwt.tokens import mint
 
 UNGATED = (sys.executable, "-m", "tidegate.bench.ungated")
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate import app, config, server
 from tidegate.core.principal import ANONYMOUS
-from tidegate.gate.guarded import PRINCIPAL
+from tidegate.gate.route_policy import PRINCIPAL
 
 
 def main() -> None:

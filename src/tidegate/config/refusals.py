@@ -13,7 +13,7 @@ from tidegate.config.origins import Key, wrong
 from tidegate.config.settings import Settings
 from tidegate.core.api_key import key_in
 from tidegate.errors import ConfigError
-from tidegate.gate.tokens import secret_of
+from tidegate.gate.jwt.tokens import secret_of
 from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
 from tidegate.stores import STORES, traits_of
@@ -98,7 +98,7 @@ def _refuse_set(section: msgspec.Struct, key: Key) -> None:
 def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> None:
     # What a provider needs is imported only where there is such a model.
     if isinstance(model, LlamaModel):
-        from tidegate.providers.llama import weights
+        from tidegate.providers.llama.provider import weights
 
         weights(model)
     elif isinstance(model, ReplayModel):

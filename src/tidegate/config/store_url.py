@@ -9,7 +9,7 @@ import msgspec
 
 from tidegate.config.settings import Settings
 from tidegate.errors import ConfigError
-from tidegate.stores.sqlite_url import sqlite_url
+from tidegate.stores.sqlite.url import sqlite_url
 
 FILE = "tidegate.db"
 

@@ -71,21 +71,21 @@ class AppendedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: dict[str, Any]
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AppendPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where events are appended: after the offset `expected_offset`."""
 
     lease: Annotated[str, Meta(min_length=1, max_length=256)]
     expected_offset: Annotated[int, Meta(ge=1, le=2**53)]
 
 
-class Append(Place, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Append(AppendPoint, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Events that follow the offset `expected_offset`, an end last. None at all only renews the lease."""
 
     events: Annotated[tuple[AppendedEvent, ...], Meta(max_length=MAX_EVENTS)]
 
 
 _open = msgspec.json.Decoder(OpenStream)
-_place = msgspec.json.Decoder(Place)
+_place = msgspec.json.Decoder(AppendPoint)
 _appended = msgspec.json.Decoder(AppendedEvent)
 
 
@@ -94,7 +94,7 @@ def open_in(fields: Fields) -> Steps[OpenStream | None]:
     return None if fields.get("producer") is None else (yield from fields.read(_open, ()))
 
 
-def parse_append(body: bytes) -> Steps[tuple[Place, list[Content | Terminal]]]:
+def parse_append(body: bytes) -> Steps[tuple[AppendPoint, list[Content | Terminal]]]:
     """The body and its events. Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`."""
     fields = yield from fields_of(body, values=MAX_VALUES)
     place = yield from fields.read(_place, ("events",))

@@ -15,7 +15,7 @@ from tidegate.core.topic import json_data
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
 
-Place = Cursor | Literal["earliest", "latest"]
+StartingPoint = Cursor | Literal["earliest", "latest"]
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ def parse(body: bytes) -> Steps[Publish]:
     return Publish(data=data, type=said.type, state=said.state)
 
 
-def parse_place(text: str | None, *, param: str = "after") -> Place:
+def parse_place(text: str | None, *, param: str = "after") -> StartingPoint:
     """Where to begin: a cursor, `earliest`, or `latest`, which is also the default. Raises `MalformedCursor`."""
     if text is None or text == "latest":
         return "latest"

@@ -44,7 +44,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer. Its message, choice and itself may have more fields: what the upstream has said beside them."""
 
     id: str
@@ -75,7 +75,7 @@ class WholeAnswer:
                 self._add(event, event.extra or NOTHING)
 
     def answer(self, stream: str, model: str, created_at: float, end: Terminal | None) -> dict[str, Any]:
-        """The JSON of an `Answer`. Raises the failure of a stream that failed, or `GenerationCancelled`."""
+        """The JSON of an `ChatCompletion`. Raises the failure of a stream that failed, or `GenerationCancelled`."""
         if isinstance(end, Failed):
             raise recall(end.error.type, end.error.code, end.error.message)
         if not isinstance(end, Completed):

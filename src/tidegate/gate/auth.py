@@ -12,14 +12,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.core.bucket import Buckets
 from tidegate.core.principal import ANONYMOUS, NOBODY, Principal
 from tidegate.errors import Forbidden, RateLimited, StreamNotFound, Unauthenticated, Unavailable
-from tidegate.gate.account import account_of
+from tidegate.gate.address import account_of
 from tidegate.gate.api_keys import ApiKeys
-from tidegate.gate.capacity import answer_reconnect
 from tidegate.gate.credentials import by_subprotocol, presented
-from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.gate.jwt.tokens import Tokens, is_jwt
 from tidegate.gate.limits import take_request
 from tidegate.gate.origin import Origins, sent_origin
-from tidegate.gate.tokens import Tokens, is_jwt
+from tidegate.gate.reconnect import answer_reconnect
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE, RoutePolicy
 
 
 class ShareTokens(Protocol):
@@ -136,7 +136,7 @@ class AuthMiddleware:
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        route: Guarded = scope[ROUTE]
+        route: RoutePolicy = scope[ROUTE]
         if route.scope is None:
             scope[PRINCIPAL] = NOBODY
             return self.app(scope, receive, send)
@@ -158,7 +158,7 @@ class AuthMiddleware:
         return await self.app(scope, receive, send)
 
     def _refuse(self, error: Unauthenticated | Unavailable, scope: Scope, send: Send) -> Awaitable[None]:
-        route: Guarded = scope[ROUTE]
+        route: RoutePolicy = scope[ROUTE]
         try:
             if isinstance(error, Unauthenticated):
                 self.authenticator.failed(account_of(scope))
@@ -173,7 +173,7 @@ class AuthMiddleware:
         scope[PRINCIPAL] = principal
 
 
-def require(principal: Principal, route: Guarded, stream: str | None) -> None:
+def require(principal: Principal, route: RoutePolicy, stream: str | None) -> None:
     """Raises `Forbidden` if the principal lacks the route's scope.
 
     To the holder of a share token there is nothing but its stream: `StreamNotFound` elsewhere, and `Forbidden` for

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.principal import Principal
 from tidegate.errors import TidegateError, TooManyConnections
-from tidegate.gate.capacity import answer_reconnect
-from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.gate.reconnect import answer_reconnect
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE, RoutePolicy
 from tidegate.observe.refusals import Refusals
 
 COUNTED = "tidegate.counted"
@@ -75,7 +75,7 @@ class ConnectionsMiddleware:
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        route: Guarded = scope[ROUTE]
+        route: RoutePolicy = scope[ROUTE]
         if route.scope is not None:
             try:
                 self.connections.enter(scope, scope[PRINCIPAL])
@@ -98,7 +98,7 @@ class TurnedAwayMiddleware:
 
 def refuse(error: TidegateError, scope: Scope, send: Send) -> Awaitable[None]:
     """Raises the error, unless events were asked for: `EventSource` would give up for good."""
-    route: Guarded = scope[ROUTE]
+    route: RoutePolicy = scope[ROUTE]
     if not route.events:
         raise error
     return answer_reconnect(scope, send, error.retry_after or 0, error.code)

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.core.bucket import Buckets, TokenBucket
 from tidegate.core.principal import Principal
 from tidegate.errors import RateLimited
-from tidegate.gate.capacity import answer_reconnect
-from tidegate.gate.guarded import PRINCIPAL, ROUTE, Guarded
+from tidegate.gate.reconnect import answer_reconnect
 from tidegate.gate.response_headers import HEADERS, Field
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE, RoutePolicy
 
 MINUTE = 60
 
@@ -44,7 +44,7 @@ class LimitMiddleware:
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        route: Guarded = scope[ROUTE]
+        route: RoutePolicy = scope[ROUTE]
         if route.scope is None or not route.limited:
             return self.app(scope, receive, send)
         principal: Principal = scope[PRINCIPAL]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 PROVIDERS = {
-    "llama": "tidegate.providers.llama:LlamaProvider",
-    "openai": "tidegate.providers.openai:OpenAIProvider",
+    "llama": "tidegate.providers.llama.provider:LlamaProvider",
+    "openai": "tidegate.providers.openai.provider:OpenAIProvider",
     "python": "tidegate.providers.python:PythonProvider",
     "replay": "tidegate.providers.replay:ReplayProvider",
 }

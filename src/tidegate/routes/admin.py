@@ -14,7 +14,7 @@ from tidegate.core.connection_state import State
 from tidegate.core.fold import Status, Summary
 from tidegate.errors import NotFound, StreamNotFound
 from tidegate.routes.call import Call, parse_choice, parse_number
-from tidegate.transports.registry import Attached, Connection, Transport
+from tidegate.serving.registry import Attached, Connection, Transport
 
 PAGE = 100
 MAX_PAGE = 1000

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tidegate.core.batching import BatchPolicy
+from tidegate.delivery.sse import Delivered, send_events
+from tidegate.delivery.until_end import wait_for_end
 from tidegate.errors import TidegateError, TooManyReaders
 from tidegate.routes.call import Call
 from tidegate.streams.live import Handle
-from tidegate.streams.quotas import Place
+from tidegate.streams.quotas import Slot
 from tidegate.streams.reader import Reader
-from tidegate.transports.sse import Delivered, send_events
-from tidegate.transports.whole import wait_for_end
 
 
 class Feed(msgspec.Struct):
@@ -55,7 +55,7 @@ async def answer_events(call: Call, preparing: Awaitable[Feed | None]) -> None:
 async def answer_whole(
     call: Call,
     handle: Handle,
-    seat: Place,
+    seat: Slot,
     answer: Callable[[TidegateError | None], Awaitable[None]],
     *,
     returns: bool = True,

@@ -19,28 +19,28 @@ from tidegate.core.principal import Principal
 from tidegate.core.query import parameters
 from tidegate.core.steps import Steps
 from tidegate.core.traceback import forget
+from tidegate.delivery.broadcast import Broadcast, Broadcasts
+from tidegate.delivery.compression import Deflates, Gzip, accepts_gzip
+from tidegate.delivery.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
+from tidegate.delivery.sse import Delivered
 from tidegate.dialects.base import Dialect
 from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
-from tidegate.gate.account import account_of, address_of
+from tidegate.gate.address import account_of, address_of
 from tidegate.gate.auth import Authenticator
-from tidegate.gate.capacity import answer_reconnect
 from tidegate.gate.connections import Connections
 from tidegate.gate.limits import Charge, charge
+from tidegate.gate.reconnect import answer_reconnect
 from tidegate.observe.base import Observer
+from tidegate.serving.fair_turns import in_turns
+from tidegate.serving.http_framing import is_small
+from tidegate.serving.long_body import alone_if_long
+from tidegate.serving.registry import Connection, Registry, Transport
+from tidegate.serving.request_body import Packed, receive_body
+from tidegate.serving.wire import wire_of
 from tidegate.stores.records import Claim
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
-from tidegate.transports.body import Packed, receive_body
-from tidegate.transports.broadcast import Broadcast, Broadcasts
-from tidegate.transports.compression import Deflates, Gzip, accepts_gzip
-from tidegate.transports.http_framing import is_small
-from tidegate.transports.long_body import alone_if_long
-from tidegate.transports.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
-from tidegate.transports.registry import Connection, Registry, Transport
-from tidegate.transports.sse import Delivered
-from tidegate.transports.turns import in_turns
-from tidegate.transports.wire import wire_of
 
 T = TypeVar("T")
 State = TypeVar("State")

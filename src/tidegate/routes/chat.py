@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from tidegate.core.events import GenerationRequest
+from tidegate.delivery.disconnect import unless_gone
 from tidegate.dialects import openai_chat
 from tidegate.dialects.openai_chat_chunks import ChatChunks
 from tidegate.dialects.openai_chat_whole import WholeAnswer
@@ -13,9 +14,8 @@ from tidegate.errors import TidegateError
 from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import Call
 from tidegate.streams.live import Handle
-from tidegate.streams.quotas import Place
+from tidegate.streams.quotas import Slot
 from tidegate.streams.reader import Reader
-from tidegate.transports.disconnect import unless_gone
 
 
 async def complete(call: Call) -> None:
@@ -30,7 +30,7 @@ async def complete(call: Call) -> None:
         await answer_whole(call, handle, seat, partial(_answer_whole, call, handle.stream), returns=False)
 
 
-async def _feed(call: Call, request: GenerationRequest, grace: float | None, seat: Place, dialect: ChatChunks) -> Feed:
+async def _feed(call: Call, request: GenerationRequest, grace: float | None, seat: Slot, dialect: ChatChunks) -> Feed:
     handle = await call.service.start(request, owner=call.principal, grace=grace)
     headers = stream_headers(call, handle.stream)
     how = call.delivered(headers, handle.stream, dialect, dialect.begin(), together=False)

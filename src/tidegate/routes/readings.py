@@ -8,8 +8,8 @@ from typing import get_args
 
 from tidegate.core.connection_state import State
 from tidegate.observe.gauges import Reading
+from tidegate.serving.registry import Registry, Transport
 from tidegate.streams.service import Service
-from tidegate.transports.registry import Registry, Transport
 
 
 def readings(service: Service, registry: Registry) -> Iterator[Reading]:

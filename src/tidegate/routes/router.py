@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.errors import MethodNotAllowed, NotFound
 from tidegate.gate.connections import TurnedAwayMiddleware
-from tidegate.gate.guarded import PRINCIPAL, ROUTE
+from tidegate.gate.route_policy import PRINCIPAL, ROUTE
 from tidegate.routes.call import Call, Context
 from tidegate.routes.route import Route
 from tidegate.routes.socket import SOCKET, SocketResource

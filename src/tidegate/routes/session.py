@@ -14,8 +14,8 @@ from msgspec import Meta
 from tidegate.core.principal import Principal
 from tidegate.dialects.body import parse_body
 from tidegate.errors import InvalidValue, TokenExpired, Unauthenticated
-from tidegate.gate.claims import LEEWAY_SECONDS
 from tidegate.gate.credentials import COOKIE
+from tidegate.gate.jwt.claims import LEEWAY_SECONDS
 from tidegate.routes.call import Call
 
 # RFC 6265, 4.1.1: what a cookie's value may hold.

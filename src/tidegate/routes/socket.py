@@ -15,6 +15,7 @@ from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
 from tidegate.core.traceback import forget
+from tidegate.delivery.socket import Socket, SocketClosed
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects.native_socket import Codec
 from tidegate.errors import (
@@ -29,19 +30,18 @@ from tidegate.errors import (
     Unavailable,
     UpgradeRequired,
 )
-from tidegate.gate.account import account_of, address_of
-from tidegate.gate.guarded import PRINCIPAL
+from tidegate.gate.address import account_of, address_of
 from tidegate.gate.limits import take_request
+from tidegate.gate.route_policy import PRINCIPAL
 from tidegate.observe.base import Failure
 from tidegate.routes.call import Call, Context
 from tidegate.routes.socket_calls import NEEDS, Calls
+from tidegate.serving.fair_turns import in_turns
+from tidegate.serving.long_body import alone_if_long
+from tidegate.serving.registry import Connection
+from tidegate.serving.ws_heart import Liveness
+from tidegate.serving.ws_wire import socket_wire_of
 from tidegate.streams.reader import Reader
-from tidegate.transports.long_body import alone_if_long
-from tidegate.transports.registry import Connection
-from tidegate.transports.socket import Socket, SocketClosed
-from tidegate.transports.turns import in_turns
-from tidegate.transports.ws_heart import Liveness
-from tidegate.transports.ws_wire import socket_wire_of
 
 SOCKET = "/v1/ws"
 

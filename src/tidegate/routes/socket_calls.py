@@ -12,6 +12,8 @@ import msgspec
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal, Scope
+from tidegate.delivery.attachment import Key
+from tidegate.delivery.socket import SocketClosed
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects import native_topic
 from tidegate.dialects.identity import identity
@@ -22,8 +24,6 @@ from tidegate.routes.call import claim
 from tidegate.routes.socket_desk import Desk
 from tidegate.routes.socket_follows import Follows
 from tidegate.routes.socket_rights import FOUND, STARTED, TOPIC
-from tidegate.transports.attachment import Key
-from tidegate.transports.socket import SocketClosed
 
 NEEDS: dict[str, Scope] = {
     "create": "generate",

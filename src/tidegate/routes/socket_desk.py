@@ -6,12 +6,12 @@ from collections.abc import Coroutine, MutableMapping
 from typing import Any, Protocol
 
 from tidegate.core.principal import Principal
+from tidegate.delivery.socket import Socket
 from tidegate.dialects import native_socket as dialect
 from tidegate.dialects.native_socket import Codec
 from tidegate.routes.call import Context
-from tidegate.transports.registry import Connection
-from tidegate.transports.socket import Socket
-from tidegate.transports.ws_wire import SocketWire
+from tidegate.serving.registry import Connection
+from tidegate.serving.ws_wire import SocketWire
 
 
 class Desk(Protocol):

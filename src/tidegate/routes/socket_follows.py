@@ -12,13 +12,13 @@ from typing import NamedTuple
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.notices import CAPACITY, DRAINING, TOKEN_EXPIRED, Reconnect
 from tidegate.core.principal import Principal, Scope
+from tidegate.delivery.attachment import Attachment, Key
+from tidegate.delivery.socket import SocketClosed
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import AlreadyAttached, TidegateError
 from tidegate.routes.socket_desk import Desk
 from tidegate.routes.socket_rights import covers
 from tidegate.streams.reader import Reader
-from tidegate.transports.attachment import Attachment, Key
-from tidegate.transports.socket import SocketClosed
 
 AGAIN_MS = 1000
 """When to attach anew what broke: a store that could not read may be able to by then."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tidegate.core.principal import Principal, Scope
+from tidegate.delivery.attachment import Key
 from tidegate.errors import TidegateError
 from tidegate.streams.service import Service
 from tidegate.streams.topics import check_rights
-from tidegate.transports.attachment import Key
 
 STARTED: frozenset[Scope] = frozenset(("generate", "read"))
 """Whoever may start a stream follows it from there on."""

@@ -16,6 +16,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.fold import Snapshot, Status, Summary
 from tidegate.core.steps import Steps
+from tidegate.delivery.standing import stand_at
 from tidegate.dialects import native, native_producer
 from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
@@ -33,8 +34,7 @@ from tidegate.routes.call import (
     parse_number,
 )
 from tidegate.streams.live import Handle
-from tidegate.streams.quotas import Place
-from tidegate.transports.standing import stand_at
+from tidegate.streams.quotas import Slot
 
 SNAPSHOT = "snapshot"
 Begin = Cursor | Literal["snapshot"] | None
@@ -188,7 +188,7 @@ async def _answer_whole(call: Call, stream: str, failure: TidegateError | None) 
 
 
 async def _feed(
-    call: Call, stream: str, begin: Begin, dialect: NativeEvents, batch: BatchPolicy, seat: Place | None = None
+    call: Call, stream: str, begin: Begin, dialect: NativeEvents, batch: BatchPolicy, seat: Slot | None = None
 ) -> Feed | None:
     headers, after, first, pieces = stream_headers(call, stream), begin, interval(call.context.heartbeat_seconds), None
     if after == SNAPSHOT:

@@ -10,7 +10,7 @@ from tidegate.dialects import native, native_producer, native_share, native_topi
 from tidegate.routes import admin, chat, models, pages, probes, session, shares, socket, streams, topics
 from tidegate.routes.openapi import FailedStream
 from tidegate.routes.route import EVENTS, HTML, JSON, Answer, Parameter, Route
-from tidegate.transports.registry import Transport
+from tidegate.serving.registry import Transport
 
 CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
 STREAM = Parameter(name="id", place="path", about="The stream's id.")
@@ -290,7 +290,7 @@ ROUTES: tuple[Route, ...] = (
             Answer(
                 status=200,
                 about="The answer.",
-                content={JSON: openai_chat_whole.Answer, EVENTS: None},
+                content={JSON: openai_chat_whole.ChatCompletion, EVENTS: None},
                 headers=FOUND_AGAIN,
             ),
         ),

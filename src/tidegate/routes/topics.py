@@ -37,7 +37,7 @@ async def _feed(call: Call) -> Feed:
     return Feed(_subscribed(call, _position(call, query)), how)
 
 
-async def _subscribed(call: Call, after: native_topic.Place) -> Reader:
+async def _subscribed(call: Call, after: native_topic.StartingPoint) -> Reader:
     reader, subscribed = await call.service.topics.subscribe(
         call.params["name"],
         call.principal,
@@ -55,6 +55,6 @@ async def presence(call: Call) -> None:
     await call.answer_json([native_topic.Present(*each) for each in present])
 
 
-def _position(call: Call, query: dict[str, str]) -> native_topic.Place:
+def _position(call: Call, query: dict[str, str]) -> native_topic.StartingPoint:
     text, param = call.position(query) or (None, "after")
     return native_topic.parse_place(text, param=param)

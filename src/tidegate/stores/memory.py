@@ -17,7 +17,6 @@ from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
 from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
-from tidegate.stores.held_topics import HeldTopic, HeldTopics, no_topic, weight_of
 from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
 from tidegate.stores.local_cluster import LocalNode, Nodes
 from tidegate.stores.records import (
@@ -37,6 +36,7 @@ from tidegate.stores.records import (
     check_room,
 )
 from tidegate.stores.topic_charges import TopicCharges
+from tidegate.stores.topic_log import TopicLog, TopicLogs, no_topic, weight_of
 from tidegate.stores.traits import Options, Traits
 from tidegate.stores.watchers import wake_all
 
@@ -113,7 +113,7 @@ class MemoryStore:
         self._owned: dict[str, dict[str, _Stream]] = {}
         self._topic_history = topic_history
         self._charges = TopicCharges(self.ledger)
-        self._topics = HeldTopics(max_topics, max_stored_bytes or NO_LIMIT, _nothing, may_go=_is_empty)
+        self._topics = TopicLogs(max_topics, max_stored_bytes or NO_LIMIT, _nothing, may_go=_is_empty)
         self._nodes = Nodes(self.look, clock=clock)
 
     async def open(self) -> Sequence[StreamRecord]:
@@ -266,19 +266,19 @@ class MemoryStore:
     def _log(self, stream: str) -> Log:
         return self._topic(stream).log if is_topic(stream) else self._get(stream).log
 
-    def _topic(self, topic: str) -> HeldTopic:
+    def _topic(self, topic: str) -> TopicLog:
         held = self._topics.get(topic)
         if held is None:
             raise no_topic(topic)
         return held
 
-    def _open_topic(self, topic: str) -> HeldTopic:
+    def _open_topic(self, topic: str) -> TopicLog:
         if not is_topic(topic):
             raise no_topic(topic)
         held = self._topics.get(topic)
         if held is None:
             log = Log(self._new_epoch())
-            held = HeldTopic(topic, log, history=self._topic_history, opened_at=self._now(), charges=self._charges)
+            held = TopicLog(topic, log, history=self._topic_history, opened_at=self._now(), charges=self._charges)
         return held
 
     def _evict(self, account: str, size: int) -> None:
@@ -305,7 +305,7 @@ class MemoryStore:
         held.charge.give_back()
         held.wake()
 
-    def _drop_topic(self, held: HeldTopic) -> None:
+    def _drop_topic(self, held: TopicLog) -> None:
         self._charges.drop(held.topic)
         self._topics.drop(held)
 
@@ -325,12 +325,12 @@ class MemoryStore:
         return new_epoch(self._random_bits(64))
 
 
-def _is_empty(topic: HeldTopic) -> bool:
+def _is_empty(topic: TopicLog) -> bool:
     """What was published is its senders' account's business."""
     return topic.published_at is None
 
 
-def _nothing(_: HeldTopic) -> None:
+def _nothing(_: TopicLog) -> None:
     pass
 
 

@@ -24,7 +24,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a stream besides its log. Times are in Unix seconds, to the millisecond.
 
     `running` says that a provider has been asked; `end` is the terminal event once there is one. `request` and
-    `grace` (as in `Attendance`) are for a process that carries the generation on; where a client fills the stream
+    `grace` (as in `OnDisconnect`) are for a process that carries the generation on; where a client fills the stream
     itself there is no request, and `lease` is the SHA-256 of its lease's token. After the end grace and lease need not
     be kept, and of the request what `asked_only` leaves.
     """

@@ -10,8 +10,8 @@ from tidegate.core.notices import DRAINING
 from tidegate.core.topic import is_topic
 from tidegate.errors import Interrupted
 from tidegate.stores.cluster import Cluster
-from tidegate.streams.audience import Audience
 from tidegate.streams.live import LiveStreams
+from tidegate.streams.readers import Readers
 from tidegate.streams.timing import Timing
 
 logger = logging.getLogger("tidegate.streams")
@@ -23,7 +23,7 @@ class Drain:
     def __init__(
         self,
         cluster: Cluster,
-        audience: Audience,
+        audience: Readers,
         live: LiveStreams,
         tasks: Collection[asyncio.Task[None]],
         *,

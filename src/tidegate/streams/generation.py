@@ -16,15 +16,15 @@ from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Fence
 from tidegate.streams.admission import Ticket
-from tidegate.streams.attendance import Attendance
 from tidegate.streams.models import Model
+from tidegate.streams.on_disconnect import OnDisconnect
 from tidegate.streams.producer import Producer
 from tidegate.streams.quotas import Allowance
 from tidegate.streams.timing import Timing
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is to be generated, for whom, and what happens when its owner readers leave (`Attendance`).
+    """What is to be generated, for whom, and what happens when its owner readers leave (`OnDisconnect`).
 
     `running` says that the stream's record calls it so already: its turn had come when the record was made.
     """
@@ -59,7 +59,7 @@ class Generation:
         self.owner = order.owner
         self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock, timing=timing)
         self.ticket = ticket
-        self.attendance = Attendance(cluster, fence.stream, order.grace, self._abandoned)
+        self.attendance = OnDisconnect(cluster, fence.stream, order.grace, self._abandoned)
         self._model = model
         self._running = order.running
         self._allowance = allowance

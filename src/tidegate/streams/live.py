@@ -14,7 +14,7 @@ from tidegate.stores.cluster import Cluster
 
 
 class LiveStream(Protocol):
-    """A stream that has no end yet: a model fills it (`Generation`), or its own caller does (`Leased`)."""
+    """A stream that has no end yet: a model fills it (`Generation`), or its own caller does (`ClientStream`)."""
 
     @property
     def stream(self) -> str:

@@ -14,15 +14,15 @@ from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
 from tidegate.stores.records import Look, StreamRecord
-from tidegate.streams.audience import Audience
+from tidegate.streams.client_streams import ClientStreams
 from tidegate.streams.drain import Drain
 from tidegate.streams.generations import Generations
 from tidegate.streams.history import ended
-from tidegate.streams.leases import Leases
 from tidegate.streams.live import LiveStreams
 from tidegate.streams.membership import Membership
 from tidegate.streams.models import Model, has_failed
 from tidegate.streams.quotas import Quotas
+from tidegate.streams.readers import Readers
 from tidegate.streams.takeover import Takeover
 from tidegate.streams.timing import Timing
 
@@ -39,7 +39,7 @@ class Node:
         self,
         store: Store,
         cluster: Cluster,
-        audience: Audience,
+        audience: Readers,
         models: Mapping[str, Model],
         quotas: Quotas,
         *,
@@ -62,7 +62,7 @@ class Node:
             random_bits=random_bits,
             timing=timing,
         )
-        self.leases = Leases(
+        self.leases = ClientStreams(
             store, cluster, self.live, quotas, seconds=lease_seconds, now=now, random_bits=random_bits, timing=timing
         )
         self.draining = False

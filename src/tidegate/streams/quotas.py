@@ -25,7 +25,7 @@ SEAT_AGAIN_SECONDS = (5.0, 15.0)
 a hundred too many take as much as is let in by default. Spread, so that they do not come together."""
 
 
-class Place:
+class Slot:
     """One of a limited number, given back once; as a context, at its end, unless somebody has kept it."""
 
     __slots__ = ("_account", "_cluster", "_kept", "_what")
@@ -61,7 +61,7 @@ class Place:
 class Allowance:
     """What one generation was let in with: a place, and tokens that were taken in advance."""
 
-    def __init__(self, place: Place, bucket: TokenBucket | None, reserved: int, clock: Callable[[], float]) -> None:
+    def __init__(self, place: Slot, bucket: TokenBucket | None, reserved: int, clock: Callable[[], float]) -> None:
         self._place = place
         self._bucket = bucket
         self._reserved = reserved
@@ -113,15 +113,15 @@ class Quotas:
         """Lets one in that a process which is gone had let in already."""
         return Allowance(self.place(account, resumed=True), self._bucket(account), 0, self._clock)
 
-    def place(self, account: str, *, resumed: bool = False) -> Place:
+    def place(self, account: str, *, resumed: bool = False) -> Slot:
         """A place for a live stream. Raises `TooManyGenerations`, but not where it had one before."""
         if not resumed and self._is_full("generations", self._most_generations, account):
             raise TooManyGenerations(
                 f"{self._most_generations} generations of yours are live, which is the limit", retry_after=AGAIN_SECONDS
             )
-        return Place(self._cluster, "generations", account)
+        return Slot(self._cluster, "generations", account)
 
-    def seat(self, account: str) -> Place:
+    def seat(self, account: str) -> Slot:
         """A place for one reader. Raises `TooManyReaders`."""
         if self._is_full("seats", self._most_readers, account):
             low, high = SEAT_AGAIN_SECONDS
@@ -129,7 +129,7 @@ class Quotas:
                 f"{self._most_readers} readers of yours are attached, which is the limit",
                 retry_after=low + (high - low) * self._random(),
             )
-        return Place(self._cluster, "seats", account)
+        return Slot(self._cluster, "seats", account)
 
     def _bucket(self, account: str) -> TokenBucket | None:
         return None if self._tokens is None else self._tokens.of(account, self._clock())

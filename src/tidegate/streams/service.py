@@ -20,21 +20,21 @@ from tidegate.observe.base import Observer
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Revoked
 from tidegate.stores.records import Claim, Look, StreamRecord
-from tidegate.streams.attendance import OwnerReader
-from tidegate.streams.audience import Audience, Stay
+from tidegate.streams.client_streams import Appended
 from tidegate.streams.history import beginning, pages
-from tidegate.streams.leases import Appended
 from tidegate.streams.live import Handle
+from tidegate.streams.long_answers import Turns
 from tidegate.streams.models import Model, offer
 from tidegate.streams.node import Node
-from tidegate.streams.quotas import Place, Quotas
+from tidegate.streams.on_disconnect import OwnerReader
+from tidegate.streams.quotas import Quotas, Slot
 from tidegate.streams.reader import Reader
+from tidegate.streams.readers import Readers, Stay
 from tidegate.streams.shares import Shares
-from tidegate.streams.snapshots import Whole, snapshot_of, whole_of
+from tidegate.streams.snapshots import WholeStream, snapshot_of, whole_of
 from tidegate.streams.summaries import Summaries
 from tidegate.streams.timing import DEFAULT_TIMING, Timing
 from tidegate.streams.topics import Topics
-from tidegate.streams.turns import Turns
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
@@ -68,7 +68,7 @@ class Service:
         self._quotas = quotas or Quotas(cluster, clock=clock)
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
-        self.audience = Audience(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
+        self.audience = Readers(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
         self.topics = Topics(store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self.node = Node(
             store,
@@ -88,7 +88,7 @@ class Service:
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
     ) -> Handle:
-        """Starts a generation that lives on its own; `grace` as in `Attendance`.
+        """Starts a generation that lives on its own; `grace` as in `OnDisconnect`.
 
         Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
         """
@@ -106,7 +106,7 @@ class Service:
             raise ModelNotFound(f"there is no model {name[:64]!r}; {offer(tuple(self.models))}", param="model")
         return model
 
-    def seat(self, viewer: Principal) -> Place:
+    def seat(self, viewer: Principal) -> Slot:
         """A place for a reader, to be had before a stream is started for it. Raises `TooManyReaders`."""
         return self._quotas.seat(viewer.account)
 
@@ -158,7 +158,7 @@ class Service:
         transport: str,
         max_seconds: float = 0,
         returns: bool = True,
-        seat: Place | None = None,
+        seat: Slot | None = None,
     ) -> Reader:
         """Attaches a reader after the cursor (None: at the beginning); the caller closes it. The `seat` goes with it.
 
@@ -205,7 +205,7 @@ class Service:
         end = (await self._store.look(handle.stream)).record.end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
-    async def whole(self, stream: str, viewer: Principal) -> Whole:
+    async def whole(self, stream: str, viewer: Principal) -> WholeStream:
         """The stream as a whole so far, to be read in pieces."""
         return await whole_of(self._store, await self.look(stream, viewer), self._summaries.of)
 

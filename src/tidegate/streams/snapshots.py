@@ -32,7 +32,7 @@ Summarise = Callable[[StreamRecord, Terminal | None, Cursor], Summary]
 """Makes the summary of a record at a cursor, with the end that has been read."""
 
 
-class Whole:
+class WholeStream:
     """A stream as it is when it is looked at: its `summary`, and then what its log adds up to, as far as that.
 
     From `rest` on a reader that has it goes on: the stream's end is sent all the same. `question` is the text of the
@@ -119,12 +119,12 @@ class Whole:
             await asyncio.sleep(0)
 
 
-async def whole_of(store: Store, found: Look, summarise: Summarise) -> Whole:
+async def whole_of(store: Store, found: Look, summarise: Summarise) -> WholeStream:
     """The stream, as it was when it was looked at."""
     record, tail = found.record, found.tail
     question = None if record.request is None else record.request.question_json
     rest = tail if record.end is None else await store.position(record.id, tail.offset - 1)
-    return Whole(store, tail.offset, summarise(record, record.end, tail), rest, question)
+    return WholeStream(store, tail.offset, summarise(record, record.end, tail), rest, question)
 
 
 async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int | None) -> tuple[Snapshot, Cursor]:

@@ -16,13 +16,13 @@ from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Orphan
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.admission import Ticket
-from tidegate.streams.audience import RETURN_SECONDS
 from tidegate.streams.ending import again, append_end
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import fold
 from tidegate.streams.live import LiveStreams
 from tidegate.streams.models import Model
-from tidegate.streams.quotas import Allowance, Place, Quotas
+from tidegate.streams.quotas import Allowance, Quotas, Slot
+from tidegate.streams.readers import RETURN_SECONDS
 from tidegate.streams.timing import Timing
 
 logger = logging.getLogger("tidegate.streams")
@@ -47,7 +47,7 @@ class Takeover:
         models: Mapping[str, Model],
         quotas: Quotas,
         *,
-        adopt: Callable[[Fence, int, bytes, Place], object],
+        adopt: Callable[[Fence, int, bytes, Slot], object],
         launch: Launch,
         timing: Timing,
     ) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidegate.streams.audience import PARTING_SECONDS
 from tidegate.streams.ending import RETRY_SECONDS
+from tidegate.streams.readers import PARTING_SECONDS
 
 STOP_SECONDS = 5.0
 """For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""

@@ -19,10 +19,10 @@ from tidegate.errors import TopicForbidden
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Claim, TopicRecord
-from tidegate.streams.audience import Audience, Stay
 from tidegate.streams.presence import Attender, Roll, present
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
+from tidegate.streams.readers import Readers, Stay
 
 Begin = Cursor | Literal["earliest", "latest"]
 
@@ -34,7 +34,7 @@ class Topics:
         self,
         store: Store,
         cluster: Cluster,
-        audience: Audience,
+        audience: Readers,
         quotas: Quotas,
         *,
         max_message_bytes: int,

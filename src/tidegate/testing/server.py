@@ -11,10 +11,10 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.transports.budget import Budget
-from tidegate.transports.http_protocol import http_protocol
-from tidegate.transports.wire import EXTENSION
-from tidegate.transports.ws_protocol import SocketProtocol
+from tidegate.serving.budget import Budget
+from tidegate.serving.http_protocol import http_protocol
+from tidegate.serving.wire import EXTENSION
+from tidegate.serving.ws_protocol import SocketProtocol
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Delivering events: what a reader has is written to its connection."""

@@ -1,0 +1,85 @@
+"""One stream or topic on one WebSocket: straight to the connection, or through plain ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+from tidegate.core.notices import Notice, Reconnect
+from tidegate.delivery.broadcast import Broadcast
+from tidegate.delivery.direct_delivery import Delivery
+from tidegate.delivery.reader_port import ReaderPort
+from tidegate.delivery.socket import Socket, SocketClosed
+from tidegate.dialects.base import Dialect, SocketDialect
+from tidegate.serving.ws_wire import SocketWire
+
+SILENCE_SECONDS = 60.0
+"""How often a waiting reader looks up; nothing is sent meanwhile, so any number serves."""
+
+
+Key = tuple[Literal["stream", "topic"], str]
+
+
+class Attachment:
+    """Pumps one reader into one socket until the stream's end, `close`, or the socket's; then `over` is called, once.
+
+    An exception of the reader's is handed to `over`. `key` is what is followed, for whoever is told. `state`, below, is
+    the dialect's, where the reader stands.
+    """
+
+    def __init__(self, key: Key, source: ReaderPort, over: Callable[[Attachment, BaseException | None], None]) -> None:
+        self.key = key
+        self.source = source
+        self._over = over
+        self._delivery: Delivery | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def deliver(
+        self,
+        wire: SocketWire,
+        dialect: Dialect[Any],
+        state: Any,
+        broadcast: Broadcast | None,
+        *,
+        buffer_bytes: int,
+        heartbeat_seconds: float,
+    ) -> None:
+        """Begins, by the connection itself."""
+        lane = wire.lane()
+        self._delivery = Delivery(
+            lane, self.source, dialect, state, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
+        )
+        self._delivery.over.add_done_callback(self._end)
+        self._delivery.begin(b"")
+
+    def send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
+        """Begins, through ASGI."""
+        self._sending = asyncio.get_running_loop().create_task(self._send(socket, dialect, state))
+        self._sending.add_done_callback(self._end)
+
+    def close(self) -> None:
+        """Follows no more."""
+        if self._delivery is not None and not self._delivery.over.done():
+            self._delivery.over.set_result(None)
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
+        source = self.source
+        while not source.at_end and not source.left:
+            found = await source.next(SILENCE_SECONDS)
+            if isinstance(found, Notice):
+                await socket.send(dialect.message(state, found))
+            else:
+                for message in dialect.messages(state, found or (), merge=source.mergeable):
+                    await socket.send(message)
+            if isinstance(found, Reconnect):
+                return
+
+    def _end(self, done: asyncio.Future[None]) -> None:
+        if self._delivery is not None:
+            self._delivery.stop()
+        self.source.close()
+        error = None if done.cancelled() else done.exception()
+        self._over(self, None if isinstance(error, SocketClosed) else error)

@@ -1,0 +1,168 @@
+"""The readers at one stream's tail, as one: what comes is taken, encoded and framed once, and written to each.
+
+Between two writes the kernel's own work has emptied the processor's caches: what a reader costs is not the code that
+runs for it but the objects that have to be looked at. Here it is one bound method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from itertools import islice
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from tidegate.core.notices import Notice
+from tidegate.delivery.compression import Deflate, Gzip
+from tidegate.delivery.reader_port import ReaderPort
+from tidegate.dialects.base import Dialect
+
+
+class Member(Protocol):
+    """One delivery. `write` hands framed bytes to its connection; it raises where that is closing.
+
+    `state` is the dialect's where its reader stands. While it is a member, the broadcast has that.
+    """
+
+    source: ReaderPort
+    state: Any
+    write: Callable[[bytes], None]
+    frame: Callable[[bytes], bytes]
+    gzip: Gzip | None
+
+    def go_alone(self) -> None:
+        """Leaves, and goes on by itself."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Leaves, and is over."""
+        ...
+
+
+class Broadcast:
+    """Its members share one position, that of a reader of its own, which has the news for all of them.
+
+    A member that cannot be sent what the others are (full, gone, told to reconnect) leaves; at the stream's end, and
+    where the log has more than one page, all of them do. The dialect's state is that of the member which opened it, and
+    moves on with the position; a member that leaves gets one like it.
+    """
+
+    def __init__(self, dialect: Dialect[Any], heartbeat_seconds: float, *, compressed: bool) -> None:
+        self._dialect = dialect
+        self._state: Any = None
+        self._deflate = Deflate() if compressed else None
+        self._heartbeat_seconds = heartbeat_seconds
+        self._members: dict[Member, Callable[[bytes], None]] = {}
+        self._order: tuple[tuple[Member, ...], tuple[Callable[[bytes], None], ...]] | None = None
+        self._lead: ReaderPort | None = None
+        self._last_write = 0.0
+        self._heartbeat: asyncio.TimerHandle | None = None
+
+    def join(self, member: Member) -> bool:
+        """Takes the member in if it stands where the others do; it has sent all that its reader took."""
+        if self._lead is None:
+            self._open(member.source.twin(), member.state)
+        joined = self._lead is not None and member.source.follow(self._lead)
+        if joined and self._deflate is not None and member.gzip is not None and not member.gzip.join(self._deflate):
+            member.source.part()
+            joined = False
+        if joined:
+            member.state = None
+            self._members[member] = member.write
+            self._order = None
+        else:
+            self._close_if_empty()
+        return joined
+
+    def leave(self, member: Member) -> None:
+        """Its reader stands where the others do now, and has its own news again."""
+        del self._members[member]
+        self._order = None
+        member.source.part()
+        if not member.source.at_end:
+            member.state = self._dialect.fork(self._state)
+        if self._deflate is not None and member.gzip is not None:
+            member.gzip.leave(self._deflate)
+        self._close_if_empty()
+
+    def _open(self, lead: ReaderPort, state: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self._lead, self._state = lead, state
+        self._last_write = loop.time()
+        if self._dialect.heartbeat:
+            self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
+        lead.on_news(self._news)
+
+    def _close_if_empty(self) -> None:
+        if self._lead is not None and not self._members:
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
+                self._heartbeat = None
+            self._lead.close()
+            self._lead = self._state = None
+
+    def _news(self) -> None:
+        """Runs within the append that brings news: it must not raise into it."""
+        lead = self._lead
+        if lead is None:
+            return
+        now = asyncio.get_running_loop().time()
+        try:
+            found = lead.take(now)
+            if found is None:
+                return
+            if isinstance(found, Notice):
+                body = self._dialect.notice(self._state, found)
+            else:
+                body = self._dialect.encode(self._state, found, merge=lead.mergeable)
+        except Exception as error:
+            for member in tuple(self._members):
+                member.fail(error)
+            return
+        if body:
+            self._write(body, now)
+        if lead.at_end or lead.more:
+            for member in tuple(self._members):
+                member.go_alone()
+
+    def _write(self, body: bytes, now: float) -> None:
+        self._last_write = now
+        if self._order is None:
+            self._order = tuple(self._members), tuple(self._members.values())
+        members, writes = self._order
+        if not members:
+            return
+        framed = members[0].frame(body if self._deflate is None else self._deflate.block(body))
+        done = 0
+        while done < len(writes):
+            try:
+                for write in islice(writes, done, None):
+                    done += 1
+                    write(framed)
+            except Exception as error:
+                members[done - 1].fail(error)
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = self._last_write + self._heartbeat_seconds
+        if due <= loop.time():
+            self._write(self._dialect.heartbeat, loop.time())
+            due = self._last_write + self._heartbeat_seconds
+        if self._members:
+            self._heartbeat = loop.call_at(due, self._beat)
+
+
+class Broadcasts:
+    """The broadcasts of one application: one for each stream, dialect and coding, as long as a delivery has it."""
+
+    def __init__(self, heartbeat_seconds: float) -> None:
+        self._heartbeat_seconds = heartbeat_seconds
+        self._held: WeakValueDictionary[Hashable, Broadcast] = WeakValueDictionary()
+
+    def of(self, stream: str, dialect: Dialect[Any], *, compressed: bool) -> Broadcast:
+        """The one that all readers of the stream share that are told of it alike."""
+        key = (stream, dialect, compressed)
+        found = self._held.get(key)
+        if found is None:
+            found = self._held[key] = Broadcast(dialect, self._heartbeat_seconds, compressed=compressed)
+        return found

@@ -1,0 +1,209 @@
+"""A stream's events written from the wake-up of the log, without a task switch: the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tidegate.core.notices import Notice, Reconnect
+from tidegate.delivery.broadcast import Broadcast
+from tidegate.delivery.compression import Gzip
+from tidegate.delivery.reader_port import ReaderPort
+from tidegate.dialects.base import Dialect
+from tidegate.serving.wire import Outlet
+
+STALLED_BEATS = 4
+"""Heartbeats that a connection may be too full to take, a minute by default. Its client is as good as gone: it would
+count as a reader for ever, and loses nothing, since it comes back to its cursor."""
+
+
+class Delivery:
+    """Pumps one reader into one connection; `over` is done when the reader is at its end, or its client is gone.
+
+    A pump writes once for all that one read brings. At the tail it joins the broadcast, where there is one, and is
+    pumped again when it has to leave that. A connection that is `full` is left alone until it has drained; what it
+    has missed is then read from the log, to be merged. `state` is the dialect's, where the reader stands.
+    """
+
+    def __init__(
+        self,
+        wire: Outlet,
+        source: ReaderPort,
+        dialect: Dialect[Any],
+        state: Any,
+        gzip: Gzip | None,
+        broadcast: Broadcast | None,
+        *,
+        limit: int,
+        heartbeat_seconds: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        self.source = source
+        self.write = wire.write
+        self.frame = wire.frame
+        self._wire = wire
+        self._broadcast = broadcast
+        self._joined = False
+        self._dialect = dialect
+        self.state = state
+        self.gzip = gzip
+        self._heartbeat_seconds = heartbeat_seconds
+        self._last_write = self._loop.time()
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._missed = 0
+        self._drains = 0
+        self._later: asyncio.Handle | None = None
+        # One object, which both keep for as long as the answer lasts.
+        pump = self._pump
+        source.on_news(pump)
+        wire.attach(limit, pump, self._probe)
+        self._start_heartbeat()
+
+    def begin(self, body: bytes) -> None:
+        """Writes the first bytes, and whatever the log has already."""
+        if body and not self._wire.gone:
+            self._write(body, self._loop.time())
+        self._pump()
+
+    def go_alone(self) -> None:
+        """The broadcast has something that it cannot send to all."""
+        self._pump()
+
+    def fail(self, error: Exception) -> None:
+        """The broadcast could not send this one what it sent to the others."""
+        self._leave()
+        if not self.over.done():
+            self._fail(error)
+
+    def stop(self) -> None:
+        """Lets go of the connection, the broadcast and the timers."""
+        self._leave()
+        self._wire.detach()
+        self._stop_heartbeat()
+        self._put_off()
+
+    def _pump(self) -> None:
+        """Runs within the append that brings news, once for each reader: it must not raise into it."""
+        self._leave()
+        if self.over.done():
+            return
+        if self.source.at_end:
+            self.over.set_result(None)
+        elif self._wire.full or self._wire.gone or self.source.left:
+            self._held_up()
+        else:
+            try:
+                self._deliver(self._loop.time())
+            except Exception as error:
+                self._fail(error)
+
+    def _deliver(self, now: float) -> None:
+        source = self.source
+        found = source.take(now)
+        if self._later is not None:
+            self._put_off()
+        if found is None:
+            self._wait_for(source.deadline())
+            self._join()
+        elif isinstance(found, Notice):
+            self._write(self._dialect.notice(self.state, found), now)
+            self._go_on(over=isinstance(found, Reconnect))
+        else:
+            body = self._dialect.encode(self.state, found, merge=source.mergeable)
+            # A reader that joins a broadcast uses its compressor; a history needs none of its own.
+            self._write(body, now, live=not source.more and self._broadcast is None)
+            if source.at_end or source.more:
+                self._go_on(over=source.at_end)
+            else:
+                self._join()
+
+    def _probe(self) -> None:
+        """Writes what says nothing, so that a client that is gone shows it."""
+        if self.over.done() or self._wire.full or self._wire.check():
+            return
+        self._leave()
+        self._write(self._dialect.heartbeat, self._loop.time())
+        self._pump()
+
+    def _fail(self, error: Exception) -> None:
+        if self.over.done():
+            return
+        if self._wire.check():
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
+
+    def _held_up(self) -> None:
+        if self._wire.gone or self.source.left:
+            self.over.set_result(None)
+        else:
+            self.source.behind = True
+
+    def _wait_for(self, due: float) -> None:
+        if due != float("inf"):
+            self._later = self._loop.call_at(due, self._pump)
+
+    def _go_on(self, *, over: bool) -> None:
+        if self.over.done():
+            # The write that brought the end filled the connection, which was said from within it.
+            return
+        if over:
+            self.over.set_result(None)
+        elif self.source.more:
+            # The rest of a long log takes its turn with everybody else's.
+            self._later = self._loop.call_soon(self._pump)
+
+    def _write(self, body: bytes, now: float, *, live: bool = False) -> None:
+        self._last_write = now
+        if not body:
+            # An empty chunk would be the end of the response, and a WebSocket has heartbeats of its own.
+            return
+        if self.gzip is not None:
+            body = self.gzip.write(body, live=live)
+        self._wire.write(self.frame(body))
+
+    def _join(self) -> None:
+        # A write that filled the connection has said so already, or will: then this one leaves again.
+        if self._broadcast is not None and not self._wire.full and self._broadcast.join(self):
+            self._joined = True
+            self._stop_heartbeat()
+
+    def _leave(self) -> None:
+        if self._joined and self._broadcast is not None:
+            self._joined = False
+            self._broadcast.leave(self)
+            self._last_write = self._loop.time()
+            self._start_heartbeat()
+
+    def _start_heartbeat(self) -> None:
+        self._heartbeat = self._loop.call_later(self._heartbeat_seconds, self._beat)
+
+    def _stop_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+
+    def _beat(self) -> None:
+        if self._wire.check():
+            return
+        now = self._loop.time()
+        due = self._last_write + self._heartbeat_seconds
+        # What drains on a WebSocket may be another stream's: its client reads, and this one's turn will come.
+        stalled = self._wire.full and due <= now and self._drains == self._wire.drains
+        self._drains = self._wire.drains
+        self._missed = self._missed + 1 if stalled else 0
+        if due <= now:
+            if self._missed == STALLED_BEATS:
+                self._wire.abort()
+                return
+            # A connection that is full has more than a heartbeat to send.
+            if not self._wire.full:
+                self._write(self._dialect.heartbeat, now)
+            due = now + self._heartbeat_seconds
+        self._heartbeat = self._loop.call_at(due, self._beat)
+
+    def _put_off(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None

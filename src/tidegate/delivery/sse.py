@@ -1,0 +1,124 @@
+"""A stream's events as a `text/event-stream` response: straight to the connection, or through plain ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import msgspec
+from starlette.types import Receive, Send
+
+from tidegate.core.notices import Notice, Reconnect
+from tidegate.core.sse import RESPONSE_HEADERS
+from tidegate.delivery.broadcast import Broadcast
+from tidegate.delivery.compression import Gzip
+from tidegate.delivery.direct_delivery import Delivery
+from tidegate.delivery.disconnect import close_when_gone
+from tidegate.delivery.pieces import send_pieces
+from tidegate.delivery.reader_port import ReaderPort
+from tidegate.dialects.base import Dialect
+from tidegate.serving.wire import Outlet, Wire
+
+
+class Delivered(msgspec.Struct, kw_only=True):
+    """How one response is to be delivered: in which dialect, with which headers, what goes first, and the limits.
+
+    `state` is the dialect's, where the reader stands. The readers of a broadcast, where there is one, are sent the same
+    bytes. `pieces`, a long snapshot say, follow what goes first.
+    """
+
+    dialect: Dialect[Any]
+    state: Any
+    headers: Sequence[tuple[bytes, bytes]]
+    heartbeat_seconds: float
+    buffer_bytes: int
+    gzip: Gzip | None = None
+    broadcast: Broadcast | None = None
+    first: bytes = b""
+    pieces: AsyncGenerator[bytes] | None = None
+
+
+async def send_events(receive: Receive, send: Send, wire: Wire | None, source: ReaderPort, how: Delivered) -> None:
+    """Sends headers and preamble at once, then everything the reader yields until the stream's end; closes the reader.
+
+    When the client leaves, the reader is closed and nothing more is sent.
+    """
+    encoding = [] if how.gzip is None else [(b"content-encoding", b"gzip")]
+    headers = [*RESPONSE_HEADERS, *how.dialect.headers, *how.headers, *encoding]
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        how.headers = ()
+        first = how.dialect.preamble + how.first
+        if how.pieces is not None:
+            pieces, how.pieces = how.pieces, None
+            await send_pieces(receive, send, _begun(first, pieces, how.gzip), wire)
+            first = b""
+            if wire is not None and wire.check():
+                return
+        if wire is not None and wire.open:
+            await _write(wire, source, how, first)
+        else:
+            await _send(receive, send, source, how, first)
+        if not source.left:
+            end = b"" if how.gzip is None else how.gzip.end()
+            await send({"type": "http.response.body", "body": end, "more_body": False})
+    finally:
+        source.close()
+
+
+async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None) -> AsyncGenerator[bytes]:
+    async with aclosing(pieces):
+        yield first if gzip is None else gzip.write(first, live=False)
+        async for piece in pieces:
+            yield piece if gzip is None or not piece else gzip.write(piece, live=False)
+
+
+async def _write(wire: Wire, source: ReaderPort, how: Delivered, first: bytes) -> None:
+    # pyright takes functions that stand in slots for methods.
+    way = cast("Outlet", wire)
+    delivery = Delivery(
+        way,
+        source,
+        how.dialect,
+        how.state,
+        how.gzip,
+        how.broadcast,
+        limit=how.buffer_bytes,
+        heartbeat_seconds=how.heartbeat_seconds,
+    )
+    # From here on it is the delivery's, which lets go of it in a broadcast.
+    how.state = None
+    try:
+        delivery.begin(first)
+        await delivery.over
+        if wire.gone:
+            source.close()
+    finally:
+        delivery.stop()
+
+
+async def _send(receive: Receive, send: Send, source: ReaderPort, how: Delivered, first: bytes) -> None:
+    dialect, state = how.dialect, how.state
+
+    async def send_body(body: bytes, *, live: bool = False) -> None:
+        body = body if how.gzip is None or not body else how.gzip.write(body, live=live)
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    departure = asyncio.ensure_future(close_when_gone(receive, source))
+    try:
+        # Empty, it still makes a server that waits for the first piece of the body send the headers.
+        await send_body(first)
+        over = False
+        while not over and not source.left:
+            found = await source.next(how.heartbeat_seconds)
+            if isinstance(found, Notice):
+                await send_body(dialect.notice(state, found))
+            elif found:
+                await send_body(dialect.encode(state, found, merge=source.mergeable), live=not source.more)
+            elif not source.left:
+                await send_body(dialect.heartbeat)
+            over = source.at_end or isinstance(found, Reconnect)
+    finally:
+        departure.cancel()

@@ -1,0 +1,53 @@
+"""Where a reader begins, and what its dialect remembers there: a log that it has had is gone through once more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.log import Entry
+from tidegate.core.steps import Steps
+from tidegate.dialects.base import CursorSearch, Dialect, Search, Stand
+from tidegate.serving.fair_turns import in_turns
+
+State = TypeVar("State")
+
+STEP_ENTRIES = 512
+"""Of a log at a time: about a millisecond of the loop, where a dialect has to look at every event."""
+
+
+async def stand_at(
+    dialect: Dialect[State],
+    place: Cursor | Search[State] | None,
+    pages: AsyncGenerator[Sequence[Entry]],
+    account: str,
+) -> Stand[State]:
+    """The stand at a place (None: the beginning) in the log of these `pages`, found in turns with other long work.
+
+    The pages are read only where the dialect needs them. A place that the log does not have is lost: its reader begins
+    at the beginning, after a gap where the place is a cursor.
+    """
+    if place is None:
+        return Stand(None, dialect.begin())
+    if isinstance(place, Cursor):
+        if not dialect.remembers:
+            return Stand(place, dialect.begin())
+        search, lost = CursorSearch(dialect, place), place
+    else:
+        search, lost = place, None
+    async with aclosing(pages):
+        async for page in pages:
+            if (found := await in_turns(_through(search, page), account)) is not None:
+                return found
+    return Stand(lost, dialect.begin())
+
+
+def _through(search: Search[State], page: Sequence[Entry]) -> Steps[Stand[State] | None]:
+    for start in range(0, len(page), STEP_ENTRIES):
+        if start:
+            yield
+        if (found := search.go_on(page[start : start + STEP_ENTRIES])) is not None:
+            return found
+    return None

@@ -1,0 +1,84 @@
+"""Keeps one child alive: what dies is started again, at first at once, then less and less often."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from tidegate.errors import ProviderCrashed
+from tidegate.providers.llama.process import LlamaProcess
+
+logger = logging.getLogger("tidegate.llama")
+
+RESTART_DELAYS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds, by deaths in a row. The last one is kept: what broke may be mended (memory, a file), but not by trying."""
+
+HEALTHY_SECONDS = 60.0
+"""A child that lived so long counts as one that worked; its death begins a new row."""
+
+READY_SECONDS = 60.0
+"""How long a generation waits for the child; a big model is loaded in that time once its file is in memory."""
+
+
+class Supervisor:
+    """`launch` starts a child; it raises `ConfigError` where that fails."""
+
+    def __init__(self, launch: Callable[[], Awaitable[LlamaProcess]]) -> None:
+        self._launch = launch
+        self._process: LlamaProcess | None = None
+        self._ready = asyncio.Event()
+        self._failure = "it is being started"
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when the child takes requests. Raises `ConfigError`."""
+        self._process = await self._launch()
+        self._ready.set()
+        self._watch = asyncio.create_task(self._keep(self._process))
+
+    async def running(self) -> LlamaProcess:
+        """The child, waited for while it is being started again. Raises `ProviderCrashed` when that takes too long."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while self._process is None or self._process.death is not None:
+                    self._ready.clear()
+                    await self._ready.wait()
+        except TimeoutError:
+            raise ProviderCrashed(f"The model's process is not running: {self._failure}.") from None
+        return self._process
+
+    async def close(self) -> None:
+        """Ends the child for good."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        if self._process is not None:
+            await self._process.stop()
+
+    async def _keep(self, process: LlamaProcess) -> None:
+        deaths = 0
+        while True:
+            await process.died()
+            deaths = 1 if process.age > HEALTHY_SECONDS else deaths + 1
+            self._failure = f"it died with {process.death}"
+            logger.error(
+                "pid %d died with %s after %.0f s; the end of its log:\n%s",
+                *(process.pid, process.death, process.age, process.last_words()),
+            )
+            process, deaths = await self._again(deaths)
+            self._process = process
+            self._ready.set()
+
+    async def _again(self, deaths: int) -> tuple[LlamaProcess, int]:
+        while True:
+            delay = RESTART_DELAYS[min(deaths, len(RESTART_DELAYS)) - 1]
+            logger.warning("restarting in %.0f s", delay)
+            await asyncio.sleep(delay)
+            try:
+                return await self._launch(), deaths
+            except Exception as error:
+                # Whatever it is: a supervisor that gives up leaves every later generation without a child.
+                self._failure = f"it cannot be started again ({error})"
+                logger.error("restart failed: %s", error)
+                deaths += 1

@@ -1,0 +1,41 @@
+"""What asyncio's own parts weigh, made lighter: each connection has some, and an empty deque has 624 bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def lighten(event: asyncio.Event) -> None:
+    """Takes its deque from an event that nobody waits for yet."""
+    event._waiters = []  # type: ignore[attr-defined]
+
+
+class MessageQueue(Generic[T]):
+    """As much of `asyncio.Queue` as one reader needs; that has four deques."""
+
+    __slots__ = ("_items", "_waiter")
+
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._items
+
+    def put_nowait(self, item: T) -> None:
+        self._items.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> T:
+        """The oldest item, once there is one."""
+        while not self._items:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._items.pop(0)

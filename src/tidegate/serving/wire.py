@@ -1,0 +1,191 @@
+"""The direct way to a client: bytes written straight to its connection, from the wake-up that brought them.
+
+`http_protocol` puts a `Wire` into the ASGI scope as the extension `tidegate.wire`; under another server there is
+none, and the same bytes go through ASGI's `send`. Headers and the end of a response always go through `send`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from typing import Any, Protocol
+
+from tidegate.serving.guest import Guest, Keep
+from tidegate.serving.traffic import Traffic, traffic_of
+
+EXTENSION = "tidegate.wire"
+
+
+class Outlet(Protocol):
+    """What a delivery needs of its connection: a `Wire`, or a lane of a WebSocket.
+
+    `full` is set while more than the limit waits to be sent, `gone` once nothing more can be. `frame` makes of a body,
+    which is not empty, what `write` takes; it is the same for all that share a broadcast.
+    """
+
+    @property
+    def full(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def drains(self) -> int:
+        """How often what waited has drained: a client that reads, however slowly, moves it."""
+        ...
+
+    @property
+    def write(self) -> Callable[[bytes], None]: ...
+
+    def frame(self, body: bytes, /) -> bytes: ...
+
+    def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None: ...
+
+    def detach(self) -> None: ...
+
+    def check(self) -> bool: ...
+
+    def abort(self) -> None: ...
+
+
+class Response(Protocol):
+    """The response that is being sent, as the protocol has it."""
+
+    @property
+    def response_started(self) -> bool: ...
+
+    @property
+    def chunked_encoding(self) -> bool | None: ...
+
+
+class Unbounded(Protocol):
+    """A response that ends with its connection, once its head has been sent."""
+
+    @property
+    def unbounded(self) -> bool: ...
+
+
+class Wire:
+    """One connection, as far as a response of unknown length needs it: chunked in HTTP/1.1, before that as it is.
+
+    `full` is set while more than the limit waits to be sent, `gone` once the connection is lost. `frame` makes of a
+    body, which is not empty, what `write` takes.
+    """
+
+    # Half as large as with a dict.
+    __slots__ = (
+        "_guest",
+        "_on_change",
+        "_on_probe",
+        "_response",
+        "_transport",
+        "_until_close",
+        "drains",
+        "frame",
+        "full",
+        "gone",
+        "write",
+    )
+
+    def __init__(self, transport: asyncio.Transport, guest: Guest | None = None) -> None:
+        self._guest = guest
+        self.full = False
+        self.gone = False
+        self.drains = 0
+        self.frame: Callable[[bytes], bytes] = chunk
+        # Hands bytes, already framed, to the connection.
+        self.write: Callable[[bytes], None] = transport.write
+        self._transport = transport
+        self._response: Response | None = None
+        self._until_close: Unbounded | None = None
+        self._on_change: Callable[[], None] | None = None
+        self._on_probe: Callable[[], None] | None = None
+
+    @property
+    def keep(self) -> Keep | None:
+        """See `Guest.keep`."""
+        return None if self._guest is None else self._guest.keep
+
+    @property
+    def open(self) -> bool:
+        """Whether the head is out, and a body of any length may follow.
+
+        Middleware of an application around this one may take a head and send it on later, or with another coding: then
+        the body has to go the same way.
+        """
+        response = self._response
+        if response is None or not response.response_started:
+            return False
+        return bool(response.chunked_encoding) if self._until_close is None else self._until_close.unbounded
+
+    @property
+    def chunked(self) -> bool:
+        """Whether its client knows chunks. If not, it must not be sent what others are."""
+        return self._until_close is None
+
+    def begin(self, response: Response, until_close: Unbounded | None) -> None:
+        """This response is the one that is being sent, without chunks where it ends with the connection."""
+        self._response = response
+        self._until_close = until_close
+        self.frame = chunk if until_close is None else _as_it_is
+
+    def end(self, response: Response) -> None:
+        """It is over, and another may have begun."""
+        if self._response is response:
+            self._response = None
+
+    def traffic(self) -> Traffic | None:
+        """What has gone over the connection so far."""
+        return traffic_of(self._transport)
+
+    def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
+        """Sets how many bytes may wait, who is told when they have drained or the connection is lost, and who can
+        write something that says nothing."""
+        self.check()
+        if not self.gone:
+            self._transport.set_write_buffer_limits(high=limit)
+            self._on_change = on_change
+            self._on_probe = probe
+
+    def check(self) -> bool:
+        """Whether the connection is gone, or about to be: a transport that closes takes nothing more."""
+        self.gone = self.gone or self._transport.is_closing()
+        return self.gone
+
+    def abort(self) -> None:
+        """Breaks the connection at once; what waits to be sent is dropped."""
+        self._transport.abort()
+
+    def detach(self) -> None:
+        """Tells nobody any more."""
+        self._on_change = self._on_probe = None
+
+    def probe(self) -> bool:
+        """Has something written, if only a comment: a client that is gone shows it then. False where nobody can."""
+        if self._on_probe is None:
+            return False
+        self._on_probe()
+        return True
+
+    def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
+        """What the protocol says of its connection."""
+        self.drains += full is False
+        self.full = self.full if full is None else full
+        self.gone = self.gone or gone
+        if self._on_change is not None:
+            self._on_change()
+
+
+def chunk(body: bytes) -> bytes:
+    """The body, which is not empty, as an HTTP chunk (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def _as_it_is(body: bytes) -> bytes:
+    return body
+
+
+def wire_of(scope: MutableMapping[str, Any]) -> Wire | None:
+    """The wire of a request, if its server has one."""
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    return extensions.get(EXTENSION)

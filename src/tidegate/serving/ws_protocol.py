@@ -1,0 +1,490 @@
+"""uvicorn's WebSocket protocol with what it lacks: the direct wire, probes, limits of its own, and typed refusals.
+
+RFC 6455 itself is done by the sans-I/O core of `websockets`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected as ServerClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from tidegate.core.close_code import (
+    ABNORMAL,
+    GOING_AWAY,
+    HEARTBEAT_LOST,
+    INTERNAL_ERROR,
+    INVALID_DATA,
+    NORMAL,
+    POLICY,
+    TOO_LARGE,
+)
+from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
+from tidegate.core.request_id import make_request_id, sent_request_id
+from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
+from tidegate.serving.body_meter import FREE_PIECES, PIECE_BYTES
+from tidegate.serving.budget import Budget
+from tidegate.serving.guest import Guest
+from tidegate.serving.long_body import LONG_BYTES
+from tidegate.serving.small_buffers import MessageQueue, lighten
+from tidegate.serving.wire import EXTENSION
+from tidegate.serving.ws_handshake import answer_of
+from tidegate.serving.ws_heart import Beat, Heart, HeartRates
+from tidegate.serving.ws_incoming import Incoming
+from tidegate.serving.ws_message import Assembly
+from tidegate.serving.ws_wire import SocketWire
+
+MAX_MESSAGE_BYTES = 1048576
+SEND_BUFFER_BYTES = 65536
+
+CLOSE_SECONDS = 5.0
+"""How long a client has, from the close frame on, to close the connection too; then it is broken. What it still sends
+meanwhile is read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
+
+log = logging.getLogger("tidegate.ws")
+
+# At lower levels uvicorn and websockets name the paths and queries that are asked for, which may hold tokens.
+_quiet = log.getChild("socket")
+_quiet.setLevel(logging.WARNING)
+
+
+def ws_protocol(
+    *,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    send_buffer_bytes: int = SEND_BUFFER_BYTES,
+    rates: HeartRates | None = None,
+    budget: Budget | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
+) -> type[SocketProtocol]:
+    """The protocol class for `uvicorn.Config(http=http_protocol(…), ws=…)`, with these limits.
+
+    `max_message_bytes` is the size of one message; the budget is that of all connections.
+    """
+    limits = {
+        "max_message_bytes": max_message_bytes,
+        "send_buffer_bytes": send_buffer_bytes,
+        "rates": rates or HeartRates(),
+        "budget": budget or Budget(),
+        "random_bytes": staticmethod(random_bytes),
+    }
+    return type("SocketProtocol", (SocketProtocol,), limits)
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket, from its handshake on, which `LimitedHttpProtocol` has read.
+
+    What breaks the protocol is answered as RFC 6455 says: 1002, 1007 for bad UTF-8, 1009 past `max_message_bytes`.
+    What has been read is parsed a frame at a time, and reading pauses from each message until the application has
+    received it. A client that is silent for too long is closed with 4408, and one that does not answer a close is cut
+    off.
+    """
+
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    send_buffer_bytes: int = SEND_BUFFER_BYTES
+    rates: HeartRates = HeartRates()
+    budget: Budget = Budget()
+    random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
+
+    # uvicorn's, of which some are never used here, are among them: beyond thirty attributes an instance keeps their
+    # names, too.
+    __slots__ = (
+        "_assembly",
+        "_backlog",
+        "_guest",
+        "_heart",
+        "_in_turn",
+        "_queued",
+        "_timer",
+        "_wire",
+        "curr_msg_data_type",
+        "frames",
+        "handshake_initiated",
+        "last_ping_rtt",
+        "pending_ping_payload",
+        "ping_interval",
+        "ping_sent_at",
+        "ping_timeout",
+        "ping_timer",
+        "pong_timer",
+        "request",
+        "response",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _quiet
+        # Beyond the handshake from the start: its parser has no business with heads, which have been parsed. It has no
+        # extensions: a compressor for each socket would take memory, and keep readers from being written to as one.
+        self.conn = ServerProtocol(
+            max_size=self.max_message_bytes,
+            logger=_quiet,
+            state=State.OPEN,
+        )
+        self.conn.state = State.CONNECTING
+        self.queue = MessageQueue()  # type: ignore[assignment]
+        lighten(self.writable)
+        self._assembly = Assembly()
+        self._heart: Heart | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._backlog = Incoming(self.max_message_bytes)
+        self._in_turn = False  # is going to be asked for the next frame
+        self._queued = 0  # bytes of long messages that the application has not received
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        scope = cast("dict[str, Any]", self.scope)
+        scope["extensions"][EXTENSION] = self._wire
+        if self._guest.turned_away is not None:
+            scope[TURNED_AWAY] = self._guest.turned_away
+
+    def take_over(self, guest: Guest) -> None:
+        """The connection has been somebody's already. Until it is known whose, it counts for its address."""
+        self._guest = guest
+        self._wire.keep = guest.keep
+        guest.host = self
+        guest.idle(True)
+
+    def check(self, request: Request) -> Exception | None:
+        """What is wrong with a handshake, if anything is."""
+        self.conn.accept(request)
+        return self.conn.handshake_exc
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=self.send_buffer_bytes)
+        self._wire = SocketWire(self.transport, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._guest.leave()
+        self._backlog.clear()
+        self._wire.changed(gone=True)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wire.changed(full=True)
+        self._account()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wire.changed(full=False)
+        self._account()
+        if self._heart is not None:
+            self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        if self._wire.gone:
+            self._drop()
+            return
+        self._backlog.add(data)  # reading is paused while there is more
+        if self._heart is None:
+            # A client that sends before it is accepted is early. It is heard then.
+            self.transport.pause_reading()
+            return
+        self._heard(self._heart)
+        self._feed()
+        self._go_on()
+
+    def shutdown(self) -> None:
+        self.stop_keepalive()
+        if self.close_sent:
+            self.transport.close()
+        elif self.handshake_complete:
+            self._close(GOING_AWAY, "draining")
+        else:
+            self._refuse(Draining("This server is about to stop."))
+
+    # What is received
+
+    def _feed(self) -> bool:
+        """Parses the next frame, or what there is of it; whether more may be parsed."""
+        if self._wire.gone or self._wire.full or self.read_paused or not self._backlog:
+            return False
+        if self._assembly.pieces and self._backlog.skip_empty():
+            # It changes nothing, and to leave it out takes a tenth of the time.
+            self._assembly.pieces += 1
+            self._check_pieces()
+        elif (piece := self._backlog.take_frame(len(self._assembly))) is None:
+            self.conn.fail(TOO_LARGE, f"a message has at most {self._backlog.most} bytes")
+            self._failed()
+        else:
+            self._parse(piece)
+        return not self._wire.gone and not self.read_paused
+
+    def _parse(self, piece: bytes) -> None:
+        self.conn.receive_data(piece)
+        self.handle_events()
+        if self.conn.parser_exc is not None:
+            self._failed()
+        self._account()
+
+    def _check_pieces(self) -> None:
+        if self._assembly.pieces > FREE_PIECES + len(self._assembly) // PIECE_BYTES:
+            self.conn.fail(POLICY, "a message in too many pieces that are too small")
+            self._failed()
+
+    def _go_on(self) -> None:
+        """Sees to it that what is left is parsed in its turn, and that nothing is read before it is."""
+        if self._wire.gone or self.read_paused:
+            return
+        if self._wire.full:
+            # What is answered at once, pings, would heap up for a client that does not read.
+            self.transport.pause_reading()
+        elif self._backlog:
+            self.transport.pause_reading()
+            if not self._in_turn:
+                self._in_turn = True
+                self.budget.turns.ask(self._turn)
+        else:
+            self.transport.resume_reading()
+
+    def _drop(self) -> None:
+        """What is sent after the close is dropped, when it is this one's turn."""
+        self.transport.pause_reading()
+        self.budget.drops.ask(self._drop_on)
+
+    def _drop_on(self) -> bool:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        return False
+
+    def _turn(self) -> bool:
+        more = self._in_turn = self._feed() and bool(self._backlog)
+        if not more:
+            self._go_on()
+        return more
+
+    # What it takes from others
+
+    @property
+    def _waits(self) -> int:
+        """Bytes that wait in it, where they are many; what is parsed at once is not counted."""
+        unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
+        return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + self._queued + unsent
+
+    def _account(self) -> None:
+        self._guest.hold(self._waits)
+
+    def give_way(self) -> None:
+        """More waits in all connections than may, and this one is to let go of its part."""
+        if self._wire.full:
+            self.transport.abort()
+        else:
+            self._close(GOING_AWAY, "overloaded")
+
+    def known(self) -> None:
+        """It is known who is calling: from now on the connection counts for that one."""
+        self._guest.idle(False)
+
+    def hear(self, most: int | None) -> None:
+        """From the next message on each may have so many bytes; None: as many as ever."""
+        self._backlog.most = self.max_message_bytes if most is None else most
+
+    def handle_text(self, event: Frame) -> None:
+        self._take(event, "text")
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._take(event, "bytes")
+
+    def handle_cont(self, event: Frame) -> None:
+        self._take(event, None)
+
+    def handle_ping(self) -> None:
+        self._flush()
+
+    def handle_close(self, event: Frame) -> None:
+        close = self.conn.close_rcvd
+        if close is not None and not self._wire.gone:
+            self._end(close.code, close.reason)
+
+    def _take(self, event: Frame, begins: Literal["text", "bytes"] | None) -> None:
+        if self._wire.gone:
+            return
+        try:
+            message = self._assembly.add(cast("bytes", event.data), begins=begins, fin=event.fin)
+        except UnicodeDecodeError as error:
+            self.conn.fail(INVALID_DATA, error.reason)
+            self._failed()
+            return
+        finally:
+            # The parser keeps the last frame until the next one comes.
+            event.data = b""
+        if message is not None:
+            self._received(message)
+        else:
+            self._check_pieces()
+
+    def _received(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self.queue.put_nowait({"type": "websocket.receive", "text": message})
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": message})
+        if len(message) > LONG_BYTES:
+            self._queued += len(message)
+            self._account()
+        if self._heart is not None:
+            self._heart.message(self.loop.time())
+            self._wire.lives(self._heart.liveness)
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _failed(self) -> None:
+        close = self.conn.close_sent
+        if close is not None and not self._wire.gone:
+            self._tell(close.code, close.reason)
+            self._end(close.code, close.reason)
+
+    def _tell(self, code: int, reason: str) -> None:
+        """Who is sent away for what it did is in the log."""
+        scope = cast("dict[str, Any]", self.scope)
+        fields = {"account": self._guest.account, "address": self._guest.address}
+        fields["request_id"] = scope.get("tidegate.request_id") or ""
+        log.info("closed with %d: %s", code, reason, extra={"fields": fields})
+
+    # The heart
+
+    def start_keepalive(self) -> None:
+        """What uvicorn calls when the handshake is done."""
+        del self.request, self.response
+        self._heart = Heart(self.rates, self.loop.time())
+        self._timer = self.loop.call_at(self._heart.due, self._beat, self._heart)
+        if self._backlog:
+            self._go_on()
+
+    def stop_keepalive(self) -> None:
+        """What uvicorn calls when the connection ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _beat(self, heart: Heart) -> None:
+        now = self.loop.time()
+        if self.read_paused and not self._wire.full:
+            # Whoever is not listened to is not silent; but who does not read what waits for it is.
+            heart.heard(now)
+        beat = heart.beat(now)
+        self._wire.lives(heart.liveness)
+        if beat is Beat.LOST:
+            self._close(HEARTBEAT_LOST, "heartbeat lost")
+            return
+        if beat is Beat.PING:
+            self.conn.send_ping(b"")
+            self._flush()
+        self._timer = self.loop.call_at(heart.due, self._beat, heart)
+
+    # What the application calls
+
+    async def run_asgi(self) -> None:
+        try:
+            await self.app(self.scope, self.receive, self.send)  # type: ignore[arg-type]
+        except (ServerClientDisconnected, ClientDisconnected):
+            self._leave(NORMAL)
+        except ResponseAborted:
+            self._leave(INTERNAL_ERROR)
+        except asyncio.CancelledError:
+            # uvicorn, which logs a traceback of it, would have it swallowed, too: its task is over either way.
+            self._leave(GOING_AWAY)
+        except Exception:
+            log.exception("the application failed on a WebSocket")
+            self._leave(INTERNAL_ERROR)
+        else:
+            self._leave(NORMAL)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        if self._queued and self.queue.empty():
+            self._queued = 0
+            self._account()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self._go_on()
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Raises an `OSError` once the socket is closed. A close waits for nobody who does not read."""
+        if message["type"] == "websocket.close" and self.handshake_complete and self.initial_response is None:
+            if not self._wire.gone:
+                self._close(message.get("code") or NORMAL, message.get("reason") or "")
+            return
+        await self.writable.wait()
+        if self._wire.gone:
+            raise ServerClientDisconnected
+        if message["type"] == "websocket.close" and not self.handshake_complete and self.initial_response is None:
+            self._refuse(Forbidden("This WebSocket was not accepted."))
+            return
+        await super().send(message)
+        if self.close_sent:
+            self._ended()
+
+    # How it ends
+
+    def _leave(self, code: int) -> None:
+        """The application has ended."""
+        if self._wire.gone:
+            return
+        if self.handshake_complete:
+            self._close(code)
+        elif self.initial_response is None:
+            self._refuse(InternalError("The server failed to answer this request."))
+        else:
+            self.transport.close()
+
+    def _close(self, code: int, reason: str = "") -> None:
+        if not self._wire.gone:
+            if code not in (NORMAL, GOING_AWAY):
+                self._tell(code, reason)
+            self.conn.send_close(code, reason)
+            self._end(code, reason)
+
+    def _refuse(self, error: TidegateError) -> None:
+        headers = self.scope["headers"]
+        known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
+        request_id = known or sent_request_id(list(headers)) or make_request_id(self.random_bytes(16))
+        fields = {"code": error.code, "address": self._guest.address, "request_id": request_id}
+        log.info("%s: %s", error.code, error.message, extra={"fields": fields})
+        self.conn.send_response(answer_of(error, request_id, self.default_headers))
+        self.handshake_complete = True
+        self._end(ABNORMAL, "")
+
+    def _end(self, code: int, reason: str) -> None:
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._flush()
+        self._ended()
+
+    def _ended(self) -> None:
+        """The last that may be sent has been: says so, and waits for the client to close."""
+        self.close_sent = True
+        self.stop_keepalive()
+        self._backlog.clear()
+        self._wire.changed(gone=True)
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+        if not self.transport.is_closing():
+            # From here on the transport itself refuses whatever is written.
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _flush(self) -> None:
+        output = b"".join(self.conn.data_to_send())
+        if output and not self.transport.is_closing():
+            self.transport.write(output)
+
+    def _heard(self, heart: Heart) -> None:
+        heart.heard(self.loop.time())
+        self._wire.lives(heart.liveness)

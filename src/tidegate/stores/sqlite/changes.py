@@ -1,0 +1,196 @@
+"""What is changed in the file, in statements; all of it inside the writer's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from sqlite3 import Connection
+
+import msgspec
+
+from tidegate.core.events import GenerationRequest, Terminal
+from tidegate.core.fold import status_of
+from tidegate.stores.records import Claim, Claimed, Share, StreamRecord, check_room
+from tidegate.stores.sqlite.reader import claimed
+from tidegate.stores.sqlite.rows import CHARGE, Dropped, Epochs, insert, not_found, request_json
+
+EXPIRED_STREAMS = 100
+EXPIRED_BYTES = 1 << 20
+"""What is forgotten in one transaction, but for the first stream: appends wait for it, some 10 milliseconds."""
+
+VACUUMED_PAGES = 512
+"""Given back to the disk in one transaction, for the same reason."""
+
+FREE_SHARE = 8
+"""An eighth of the file may be free: what comes next needs it, and giving it back means moving what is behind it."""
+
+BATCH_BYTES = 256 << 10
+"""Of a stream that has ended: what is read at once of a long one, but for longer events."""
+
+_COMPACT = """
+INSERT OR REPLACE INTO batches (stream, last, events)
+SELECT ?1, ?3, CAST('[' || group_concat(substr(events, 2, length(events) - 2)) || ']' AS BLOB)
+FROM (SELECT events FROM batches WHERE stream = ?1 AND last BETWEEN ?2 AND ?3 ORDER BY last)
+"""
+
+
+def create(
+    connection: Connection,
+    key: int,
+    record: StreamRecord,
+    epochs: Epochs,
+    events: bytes,
+    last: int,
+    claim: Claim | None,
+) -> Claimed | None:
+    """Makes a stream with its first events, unless the claim led to an earlier one. Raises `IdempotencyMismatch`."""
+    if claim is not None and (earlier := claimed(connection, claim)) is not None:
+        return earlier
+    insert(connection, key, record, epochs, claim)
+    connection.execute("INSERT INTO batches (stream, last, events) VALUES (?, ?, ?)", (key, last, events))
+    return None
+
+
+def acquire(connection: Connection, key: int, epochs: Epochs, lease: bytes) -> None:
+    """Begins an epoch, with a new lease where one is given."""
+    connection.execute(
+        "UPDATE streams SET epochs = ?, lease = coalesce(nullif(?, x''), lease) WHERE key = ?",
+        (msgspec.json.encode(epochs), lease, key),
+    )
+
+
+def mark_running(connection: Connection, key: int) -> None:
+    """Notes that a provider has been asked; a stream that has ended keeps its status."""
+    connection.execute(
+        "UPDATE streams SET running = 1, status = iif(ended_at IS NULL, 'running', status) WHERE key = ?", (key,)
+    )
+
+
+def end(
+    connection: Connection,
+    key: int,
+    end: Terminal,
+    ended_at: float,
+    tail: int,
+    size: int,
+    asked: GenerationRequest | None,
+) -> int:
+    """Ends a stream whose last batch has been written, and makes few batches of all: less room, fewer reads.
+
+    What is for carrying it on is dropped; of the request `asked` is left. Answers what its owner is charged from here
+    on.
+    """
+    connection.execute(
+        'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = ?, grace = NULL, '
+        "lease = x'' WHERE key = ?",
+        (status_of(end, running=True), msgspec.json.encode(end), ended_at, tail, size, request_json(asked), key),
+    )
+    found = connection.execute("SELECT last, length(events) FROM batches WHERE stream = ? ORDER BY last", (key,))
+    for first, last in _grouped(found.fetchall()):
+        connection.execute(_COMPACT, (key, first, last))
+        connection.execute("DELETE FROM batches WHERE stream = ? AND last >= ? AND last < ?", (key, first, last))
+    return connection.execute(f"SELECT {CHARGE} FROM streams WHERE key = ?", (key,)).fetchone()[0]
+
+
+def _grouped(batches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The first and the last of those that become one batch."""
+    group: list[int] = []
+    room = BATCH_BYTES
+    for last, size in batches:
+        room -= size
+        if group and room < 0:
+            yield group[0], group[-1]
+            group, room = [], BATCH_BYTES - size
+        group.append(last)
+    yield group[0], group[-1]
+
+
+def share(connection: Connection, share: Share, now: float) -> tuple[str, int]:
+    """Keeps a share, in place of those of its stream that have expired. Raises `StreamNotFound` or `TooManyShares`.
+
+    Answers the owner of the stream, and how many more shares it has.
+    """
+    key, owner = _found(connection, share.stream)
+    valid = "SELECT count(*) FROM shares WHERE stream = ? AND expires_at > ?"
+    check_room(connection.execute(valid, (key, now)).fetchone()[0])
+    gone = connection.execute("DELETE FROM shares WHERE stream = ? AND expires_at <= ?", (key, now)).rowcount
+    connection.execute(
+        "INSERT INTO shares (digest, stream, expires_at) VALUES (?, ?, ?)", (share.digest, key, share.expires_at)
+    )
+    return owner, 1 - gone
+
+
+def unshare(connection: Connection, stream: str) -> tuple[str, int]:
+    """Drops all shares of a stream, and answers as `share` does. Raises `StreamNotFound`."""
+    key, owner = _found(connection, stream)
+    return owner, -connection.execute("DELETE FROM shares WHERE stream = ?", (key,)).rowcount
+
+
+def forget(connection: Connection, key: int, stream: str) -> Dropped:
+    """Drops a stream, its log, its claim and its shares. Raises `StreamNotFound`."""
+    found = connection.execute(
+        f"SELECT owner, iif(ended_at IS NULL, 0, {CHARGE}) FROM streams WHERE key = ? AND id = ?", (key, stream)
+    ).fetchone()
+    if found is None:
+        raise not_found(stream)
+    owner, size = found
+    connection.execute("DELETE FROM streams WHERE key = ?", (key,))
+    connection.execute("DELETE FROM batches WHERE stream = ?", (key,))
+    connection.execute("DELETE FROM shares WHERE stream = ?", (key,))
+    return Dropped(stream, owner, size)
+
+
+def evict(connection: Connection, owner: str, size: int) -> Sequence[Dropped]:
+    """Drops the owner's oldest streams that have ended, until so many bytes are free, and says which."""
+    found = connection.execute(
+        "SELECT key, id FROM streams WHERE owner = ? AND ended_at IS NOT NULL ORDER BY key", (owner,)
+    )
+    return _dropped(connection, found, size)
+
+
+def expire(connection: Connection, ended_before: float) -> Sequence[Dropped]:
+    """Drops some of the streams that ended before then, and says which; none when there are no more."""
+    found = connection.execute(
+        "SELECT key, id FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (ended_before, EXPIRED_STREAMS)
+    )
+    return _dropped(connection, found.fetchall(), EXPIRED_BYTES)
+
+
+def _dropped(connection: Connection, streams: Iterable[tuple[int, str]], size: int) -> Sequence[Dropped]:
+    dropped: list[Dropped] = []
+    for key, stream in streams:
+        dropped.append(forget(connection, key, stream))
+        size -= dropped[-1].size
+        if size <= 0:
+            break
+    return dropped
+
+
+def come_back(connection: Connection, now: float) -> None:
+    """What was written by a clock that was ahead is not kept until then."""
+    connection.execute("UPDATE streams SET ended_at = ? WHERE ended_at > ?", (now, now))
+    connection.execute("UPDATE topics SET published_at = ? WHERE published_at > ?", (now, now))
+
+
+def expire_topics(connection: Connection, topics: Sequence[str]) -> None:
+    """Drops the topics, with their histories."""
+    for topic in topics:
+        connection.execute("DELETE FROM published WHERE topic = (SELECT key FROM topics WHERE id = ?)", (topic,))
+        connection.execute("DELETE FROM topics WHERE id = ?", (topic,))
+
+
+def vacuum(connection: Connection) -> bool:
+    """Gives some free pages back to the disk, unless they are few; whether it did."""
+    free, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+    if free * FREE_SHARE <= pages:
+        return False
+    for _ in range(VACUUMED_PAGES):
+        # However many it is asked for, sqlite3 frees one: it takes a statement without columns to be done.
+        connection.execute("PRAGMA incremental_vacuum(1)")
+    return True
+
+
+def _found(connection: Connection, stream: str) -> tuple[int, str]:
+    found = connection.execute("SELECT key, owner FROM streams WHERE id = ?", (stream,)).fetchone()
+    if found is None:
+        raise not_found(stream)
+    return found

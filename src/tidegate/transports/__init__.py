@@ -1,1 +1,0 @@
-"""Sending and receiving, nothing else."""
