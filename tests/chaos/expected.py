@@ -59,7 +59,8 @@ def _interruptions(history: History, about: StreamPlan | AttendedPlan | GuestPla
 def _ends(history: History, about: StreamPlan, plan: Plan) -> set[str]:
     fired = {fault.kind for fault in history.fired}
     ends = {PROVIDER_ENDS[about.how.fault], *_interruptions(history, about, plan)}
-    if about.how.fault == "early_end" and about.how.at == 0:
+    if about.how.fault == "early_end" and (about.how.at == 0 or about.model.endswith("-on")):
+        # Nothing came of this request, though something may have come of the one that it carries on.
         ends.add("failed:upstream_empty")
     if about.cancel_at is not None or about.grace is not None:
         ends.add("cancelled")
