@@ -30,7 +30,7 @@ MAY_SLEEP = {
     "eventually_kit.py": "waits for facts",
     "pause_kit.py": "stops the process, as the machine may",
     "providers/test_openai.py": "measures how late the loop is",
-    "transports/test_http_protocol.py": "a client that drips",
+    "serving/test_http_protocol.py": "a client that drips",
 }
 """Files that let time pass, and what for."""
 

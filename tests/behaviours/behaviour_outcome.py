@@ -12,7 +12,7 @@ from behaviour_tools import MADE
 from tidegate.core.events import Completed, Content, Delta, Reasoning, ToolCall
 from tidegate.errors import ProviderError
 from tidegate.http_client.connection import ClientConnection
-from tidegate.providers.openai.answer import Answer
+from tidegate.providers.openai.answer import UpstreamAnswer
 from tidegate.providers.openai.chunks import ChunkReader
 from tidegate.providers.openai.errors import refusal_in_body
 from tidegate.testing.sink import RecordingSink
@@ -56,7 +56,7 @@ async def relayed(*reads: bytes) -> Outcome:
     connection.connection_made(cast("asyncio.Transport", Wire()))
     sink = RecordingSink()
     chunks = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: PROMPT_TOKENS, make_id=lambda: MADE)
-    answer = Answer(connection, sink, chunks, first_token_timeout=60, stall_timeout=60, secrets=())
+    answer = UpstreamAnswer(connection, sink, chunks, first_token_timeout=60, stall_timeout=60, secrets=())
     connection.send(b"", answer)
     for data in reads:
         if data:

@@ -23,7 +23,7 @@ from tidegate.core.events import (
 )
 from tidegate.core.log import Entry
 from tidegate.dialects.accumulate import added, begun, told
-from tidegate.dialects.openai_chat_whole import UpstreamAnswer, WholeAnswer
+from tidegate.dialects.openai_chat_whole import ChatCompletion, WholeAnswer
 from tidegate.errors import GenerationCancelled, TidegateError
 
 USAGE = Usage(3, 2, 5)
@@ -43,7 +43,7 @@ def whole(*events: Event, end: Terminal | None = STOPPED) -> dict[str, Any]:
 
 def test_a_whole_answer_has_message_reason_and_usage() -> None:
     """The shape is that of OpenAI's `chat.completion`."""
-    answer = msgspec.convert(whole(Delta("Hel"), Delta("lo")), UpstreamAnswer)
+    answer = msgspec.convert(whole(Delta("Hel"), Delta("lo")), ChatCompletion)
     assert (answer.id, answer.created, answer.model) == ("chatcmpl-1", 7, "m")
     assert answer.choices[0].message.content == "Hello"
     assert (answer.choices[0].finish_reason, answer.usage.total_tokens) == ("stop", 5)

@@ -205,7 +205,7 @@ async def test_ten_thousand_that_break_off_leave_nothing(tmp_path: Path) -> None
         await break_off(url, phases, VANISHING)
         took, grown = time.monotonic() - began, resident_bytes(pid) - memory
         assert grown < MOST_GROWTH, f"{grown} bytes more after {VANISHING} that broke off"
-        assert took < 30
+        assert took < 120
         assert await present(url) == []
         await eventually(lambda: descriptors(pid) <= files, within=10)
         assert await seats(url, MOST_READERS + 1) == MOST_READERS
