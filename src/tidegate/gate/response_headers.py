@@ -45,7 +45,7 @@ class ResponseHeadersMiddleware:
 
 
 class Watched:
-    """Wraps `send` and keeps the answer's `status`, None before it begins. Smaller than a closure: WebSockets keep it."""
+    """Wraps `send` and keeps the answer's `status`, None before it begins. Smaller than a closure, for WebSockets."""
 
     __slots__ = ("_send", "status")
 

@@ -44,7 +44,7 @@ class Receiver(Protocol):
         ...
 
     def closed(self, error: Exception | None) -> None:
-        """Called once: the body is complete (None), or has failed: with `HttpError`, or with what this receiver raised."""
+        """Called once: the body is complete (None), or has failed, by an `HttpError` or what this receiver raised."""
         ...
 
 

@@ -24,7 +24,7 @@ leaves it out, the connection is not reused."""
 
 
 class ConnectionPool:
-    """`connect` opens a connection; an idle one is reused from `rest_seconds` until `idle_seconds` after its last use."""
+    """`connect` opens a connection; an idle one is reused between `rest_seconds` and `idle_seconds` after its use."""
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class LimitReached(msgspec.Struct, frozen=True):
-    """A caller was refused or disconnected, since a limit, global or per account, is reached. `limit` names its setting.
+    """A caller was refused or disconnected: a limit, global or per account, is reached. `limit` names its setting.
 
     It is reported once in a while for each limit and account; `refused` counts the refusals since the last report.
     """
