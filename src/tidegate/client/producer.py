@@ -54,9 +54,9 @@ class Producer:
             stream.complete()
 
     `key` names the work: a program that crashed and starts again with the same key gets the same stream, with the
-    `text` so far, and continues at the end of the log. An instance that still runs is fenced. An append is repeated until
-    the server has acknowledged it, for `patience` seconds. Where appends are further apart
-    than `lease_seconds`, call `renew` in between.
+    `text` so far, and continues at the end of the log. An instance that still runs is fenced. An append is repeated
+    until the server has acknowledged it, for `patience` seconds. Where appends are further apart than `lease_seconds`,
+    call `renew` in between.
     """
 
     def __init__(

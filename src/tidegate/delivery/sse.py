@@ -76,7 +76,7 @@ async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None)
 
 
 async def _write(wire: Wire, source: ReaderPort, how: Delivered, first: bytes) -> None:
-    # pyright takes functions that stand in slots for methods.
+    # pyright takes functions stored in slots for methods.
     way = cast("Outlet", wire)
     delivery = Delivery(
         way,

@@ -43,7 +43,7 @@ def _account(address: str) -> str:
 
 
 def account_unless(trusted: Sequence[str]) -> Callable[[str], str | None]:
-    """A function from an address to its account: None for trusted addresses and networks (`*`: any), and for none."""
+    """A function from an address to its account: None for trusted ones (`*`: all), and for an empty one."""
     networks = [ip_network(each) for each in trusted if each != ANY]
 
     @lru_cache(4096)

@@ -15,8 +15,8 @@ from tidegate.gate.response_headers import HEADERS
 
 METHODS = b"GET, HEAD, POST, DELETE"
 
-# What our own clients, OpenAI's SDKs and polyfills of `EventSource` send from a page; browsers that let a page name
-# itself ask for `user-agent`.
+# The headers that our own clients, OpenAI's SDKs and polyfills of `EventSource` send from a page. Browsers that let a
+# page set `user-agent` ask for it, too.
 REQUEST_HEADERS = frozenset(
     {
         "accept",

@@ -115,7 +115,7 @@ class Follows:
         if wire is None:
             attachment.send(self._desk.socket, dialect, dialect.begin())
             return
-        # Each batching reader has batches of its own.
+        # Readers with batches of their own cannot share a broadcast.
         together = batch.max_tokens == 1
         attachment.deliver(
             wire,

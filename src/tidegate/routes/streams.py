@@ -199,7 +199,7 @@ async def _feed(
         await call.answer_empty(headers=headers)
         return None
     stand = await stand_at(dialect, after, call.service.history(stream, call.principal), call.account)
-    # Each batching reader has batches of its own.
+    # Readers with batches of their own cannot share a broadcast.
     together = batch.max_tokens == 1
     how = call.delivered(headers, stream, dialect, stand.state, together=together, first=first, pieces=pieces)
     attaching = call.service.follow(

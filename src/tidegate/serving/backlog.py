@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PIECE_BYTES = 4096
-"""As much as is parsed at once where any byte may begin something: 700 chunks of one byte, or half a millisecond. A
+"""How much is parsed at once where any byte may begin something: 700 chunks of one byte, or half a millisecond. A
 body of known length needs no parsing, and is taken whole."""
 
 _END_OF_HEAD = b"\r\n\r\n"

@@ -8,8 +8,8 @@ FREE_PIECES = 8192
 """So many pieces may have any size, even none: enough for a client that sends one keystroke or token at a time."""
 
 PIECE_BYTES = 64
-"""Each further piece must have so many bytes on average. Megabytes in pieces of one byte take a thousand times the work
-of large ones, and no honest client sends them like that."""
+"""Each further piece must have so many bytes on average. Megabytes in pieces of one byte take over a thousand times the
+work of large ones, and no honest client sends them like that."""
 
 
 class BodyMeter:

@@ -57,7 +57,7 @@ class Shares:
         return self.of(account) > self._served
 
     def serve(self, account: str) -> None:
-        """The account, which has had the least of those that wait, is served now."""
+        """Makes the account, which has had the least of those that wait, the one being served."""
         self._served = self.of(account)
 
     def charge(self, account: str, seconds: float) -> None:

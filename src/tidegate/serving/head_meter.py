@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.errors import HeadersTooLarge
 
 MOST_FIELDS = 1000
-"""Of a head, and of a trailer. Much code looks at each field; a thousand take some milliseconds.
+"""The most fields of a head, and of a trailer. Much code looks at each field; a thousand take some milliseconds.
 Browsers send twenty; other servers take from a hundred to two thousand."""
 
 

@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol with the limits it lacks: on the size of heads, and on the time a request may take to arrive.
 
-What cannot become a request is answered here, with the same typed errors as everywhere else.
+Input that cannot become a request is answered here, with the same typed errors as everywhere else.
 """
 
 from __future__ import annotations

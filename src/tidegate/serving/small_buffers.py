@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def lighten(event: asyncio.Event) -> None:
-    """Replaces the deque of an event that nobody waits for yet by a list."""
+    """Replaces the deque of an event, which nobody waits for yet, by a list."""
     event._waiters = []  # type: ignore[attr-defined]
 
 

@@ -28,7 +28,7 @@ MAX_TRIED = 4
 
 _RSA = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
 
-# RFC 7518, 3.1 and RFC 8037, 3.1: what a key of this type and curve is for. `oct`, a shared secret, is for nothing.
+# RFC 7518, 3.1 and RFC 8037, 3.1: the algorithms of each type and curve. `oct`, a shared secret, has none here.
 _ALGORITHMS = {
     ("RSA", None): _RSA,
     ("EC", "P-256"): frozenset(("ES256",)),

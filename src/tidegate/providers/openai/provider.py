@@ -170,7 +170,7 @@ class OpenAIProvider:
             raise
 
     def _note(self, target: Target, error: ProviderError) -> None:
-        """Logs which upstream has failed, but not its message, which may quote the prompt. Clients are not told which."""
+        """Logs which upstream has failed, which clients are not told. Omits its message, which may quote the prompt."""
         fields = {
             "model": self._model.name,
             "upstream": target.name,
