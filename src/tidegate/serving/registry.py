@@ -114,7 +114,7 @@ class Connection:
             self.move("active")
 
     def seems(self, liveness: Literal["active", "idle", "probing"]) -> None:
-        """Sets the state to the client's liveness, unless the connection is still connecting, or draining or closed."""
+        """Sets the state to the client's liveness, unless the connection is not served yet, or not any more."""
         if self._state in ("active", "idle", "probing") and self._state != liveness:
             self.move(liveness)
 

@@ -373,7 +373,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _beat(self, heart: Heart) -> None:
         now = self.loop.time()
         if self.read_paused and not self._wire.full:
-            # A client that is not being read cannot be called silent, unless its own write buffer is full as well.
+            # A client that is not being read is not silent, unless it does not read what is sent to it either.
             heart.heard(now)
         beat = heart.beat(now)
         self._wire.lives(heart.liveness)
