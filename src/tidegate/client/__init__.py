@@ -1,1 +1,1 @@
-"""What a reader of streams needs on its side of the wire."""
+"""Clients of tidegate and of its upstreams: readers, producers, and lists of models."""

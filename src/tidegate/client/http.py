@@ -12,18 +12,18 @@ from tidegate.errors import ConfigError, UpstreamUnreachable
 from tidegate.http_client.endpoint import Endpoint
 
 FAILURES = (OSError, ValueError, http.client.HTTPException)
-"""What the standard library raises where a connection cannot be made or breaks, or what comes over it is not HTTP."""
+"""The exceptions of the standard library for a connection that fails or breaks, or for a response that is no HTTP."""
 
 
 def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.HTTPResponse:
-    """The answer to a GET once its head is there; close it after use. `timeout` in seconds holds for each read too.
+    """The response to a GET once its head has come; close it after use. `timeout` in seconds holds for each read, too.
 
     Raises `UpstreamUnreachable`, and `ConfigError` where `url` is no URL.
     """
     endpoint = endpoint_at(url)
     connection = connection_to(endpoint, timeout)
     try:
-        # As bytes: an id that a server gave, and wants back, may have characters beyond Latin-1.
+        # As bytes: an event id, which the server gets back, may have characters beyond Latin-1.
         fields = {name: value.encode("utf-8", "replace") for name, value in headers.items()}
         connection.request("GET", endpoint.target(""), headers={**fields, "connection": "close"})
         response = connection.getresponse()
@@ -31,13 +31,13 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
         connection.close()
         raise UpstreamUnreachable(f"{shown_url(url)} does not answer: {reason(error)}") from error
     if connection.sock is not None:
-        # The server would keep the connection. The response has it open for as long as it is read.
+        # So that the socket closes with the response, which keeps it open while it is read.
         connection.sock.close()
     return response
 
 
 def endpoint_at(url: str) -> Endpoint:
-    """Where the URL is. Raises `ConfigError` where it is no URL."""
+    """The endpoint of a URL. Raises `ConfigError` where it is not valid."""
     if not is_http(url):
         raise ConfigError(f"{shown_url(url)} is not an http or https URL")
     return Endpoint.parse(url)
@@ -50,6 +50,6 @@ def connection_to(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnect
 
 
 def bearer(api_key: str) -> dict[str, str]:
-    """The header that carries the key, if there is one. Raises `ConfigError` where it cannot stand there."""
+    """The header that carries the key; empty without a key. Raises `ConfigError` where a header cannot hold the key."""
     key = fit_key(api_key, "the API key")
     return {"authorization": f"Bearer {key}"} if key else {}

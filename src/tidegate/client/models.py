@@ -1,4 +1,4 @@
-"""The models that a server behind `--upstream` says it has."""
+"""Lists the models of the server behind `--upstream`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tidegate.core.url import shown_url
 from tidegate.errors import UpstreamMalformed, UpstreamRefused, UpstreamUnreachable
 
 MAX_LIST_BYTES = 4 * 1024 * 1024
-"""A list of ten thousand models has less; a server that sends more sends something else."""
+"""A list of ten thousand models is smaller; a larger body is no such list."""
 
 CHUNK_BYTES = 65536
 
 MAX_NAME = 256
-"""As in `[[models]]`."""
+"""The same as in `[[models]]`."""
 
 NAMED = ("id", "model", "name")
-"""Where a model's name stands, in the order of preference: OpenAI's, Ollama's, and that of Gemini and Cohere."""
+"""The fields of a model's name, by preference: OpenAI's, Ollama's, and that of Gemini and Cohere."""
 
 LISTED = ("data", "models")
-"""Where the list stands, in the same order."""
+"""The fields of the list: OpenAI's, and that of Ollama, Gemini and Cohere."""
 
 
 def list_models(base_url: str, api_key: str, *, timeout: float = 10.0) -> list[str]:
-    """The names of the models that a server has, from `base_url/models`, each once. `timeout` in seconds is for all.
+    """The names of a server's models, from `base_url/models`, each once. `timeout` limits the whole call, in seconds.
 
-    OpenAI's object is read, and what others answer in its place: a bare list, of objects or of names, and `models`.
+    Reads OpenAI's object, and the variants of other servers: a bare list of objects or names, or one under `models`.
     Raises `UpstreamUnreachable`, `UpstreamRefused` where the answer is not 200, and `UpstreamMalformed` where no model
     can be read from it.
     """
@@ -62,7 +62,7 @@ def _answer(url: str, headers: Mapping[str, str], timeout: float) -> tuple[int, 
 
 
 def _read(response: HTTPResponse, seconds: float) -> bytes:
-    """The body. A server that sends a byte now and then meets the time-out of every read, but not this one."""
+    """The body, within `seconds` in all: a server that sends single bytes would never exceed the time-out of a read."""
     give_up = time.monotonic() + seconds
     body = b""
     while len(body) < MAX_LIST_BYTES and (chunk := response.read1(CHUNK_BYTES)):
@@ -73,7 +73,7 @@ def _read(response: HTTPResponse, seconds: float) -> bytes:
 
 
 def _plain(body: bytes, encoding: str) -> bytes:
-    """Some compress although they were asked not to."""
+    """The decompressed body: some servers compress although they were not asked to."""
     if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body
     with suppress(zlib.error):
@@ -91,7 +91,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, *, has_key: b
 
 
 def _names(value: object) -> Iterator[str]:
-    """The names in a list of models, whatever it is wrapped in; what has none that could be asked for is left out."""
+    """The names in a list of models, wrapped or bare. Entries without a usable name are left out."""
     wrapped = (as_table(value).get(key) for key in LISTED)
     entries = next((found for each in (value, *wrapped) if (found := as_list(each))), ())
     return (name for entry in entries if (name := next(_candidates(entry), "")))

@@ -1,4 +1,4 @@
-"""A stream or a topic as it is shown in a terminal: its text on stdout, what happens to it on stderr."""
+"""Shows a stream or a topic in a terminal: its text on stdout, what happens to it on stderr."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tidegate.errors import UpstreamMalformed
 class Printer:
     """Shows events. `code` is the exit code so far.
 
-    What it writes was written by strangers: control characters are shown as escapes, into a pipe as well, since
-    what is piped is mostly looked at in the end.
+    The text comes from strangers, so control characters are shown as escapes, even in a pipe, since most of what is
+    piped ends up on a terminal.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Printer:
         self._in_line = False
 
     def show(self, event: ServerSentEvent) -> None:
-        """Raises `UpstreamMalformed` for an event that cannot be read; one of a kind it does not know says nothing."""
+        """Prints an event; one of an unknown kind without data prints nothing. Raises `UpstreamMalformed`."""
         data = _data(event)
         if event.event == "delta":
             self._print(_text(data, "text"))
@@ -39,7 +39,7 @@ class Printer:
             self._print(_line(data["data"]))
 
     def say(self, message: str) -> None:
-        """Tells something on stderr, as one line: what stands on stdout is the stream's text and nothing else."""
+        """Prints a message to stderr, as one line: stdout has the stream's text and nothing else."""
         sys.stderr.write("\n" * self._in_line + f"tidegate: {visible_line(message)}\n")
         sys.stderr.flush()
 
@@ -77,6 +77,6 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 
 def _line(message: object) -> str:
-    """A message of a topic: a text as it is, all else as JSON."""
+    """A message of a topic as a line: a text as it is, anything else as JSON."""
     text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False, separators=(",", ":"))
     return f"{text}\n"

@@ -1,4 +1,4 @@
-"""Filling a stream from outside the server: an agent, a batch job, a model in another process."""
+"""Fills a stream from outside the server: from an agent, a batch job, or a model in another process."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tidegate.core.recall import recall
 from tidegate.errors import Fenced, StreamEnded, TidegateError, UpstreamMalformed, UpstreamUnreachable
 
 PATIENCE_SECONDS = 60.0
-"""How long an append is repeated: a server that restarts is back in a few; a stream's lease has long run out then."""
+"""How long an append is repeated: a server restarts in a few seconds, and the lease has long run out by then."""
 
 LEASE_SECONDS = 5.0
-"""A server's default, until it has said its own."""
+"""A server's default, until the server has told its own."""
 
 TIMEOUT_SECONDS = 10.0
 """For one answer: an append waits for nothing but the server's disk."""
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-"""A snapshot has all of the stream's text, which the server bounds at 16 MiB by default."""
+"""A snapshot has all of the stream's text, which the server limits to 16 MiB by default."""
 
 KINDS: dict[str, type[TidegateError]] = {kind.code: kind for kind in (Fenced, StreamEnded)}
-"""The refusals that a producer can make something of."""
+"""The refusals that a producer can act on, by code."""
 
 
 class _Lease(msgspec.Struct):
@@ -53,10 +53,10 @@ class Producer:
             stream.say("Once upon a time")
             stream.complete()
 
-    `key` names the work: a program that crashed and starts again with the same key has the same stream, with the
-    `text` so far, and goes on where the log ends; an instance that still runs is fenced. An append is repeated until
-    the server has acknowledged it, for `patience` seconds. Between appends that are further apart than
-    `lease_seconds`, call `renew`.
+    `key` names the work: a program that crashed and starts again with the same key gets the same stream, with the
+    `text` so far, and continues at the end of the log. An instance that still runs is fenced. An append is repeated
+    until the server has acknowledged it, for `patience` seconds. Where appends are further apart than `lease_seconds`,
+    call `renew` in between.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Producer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the stream where that has not been done: as completed, or as failed if an exception passes."""
+        """Ends the stream if it has not ended: as completed, or as failed if an exception passes."""
         if not self.ended and not isinstance(error, Fenced | StreamEnded | UpstreamUnreachable):
             if kind is None:
                 self.complete()
@@ -105,25 +105,25 @@ class Producer:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the connection, and leaves the stream as it is."""
+        """Closes the connection, and leaves the stream as it is."""
         self._connection.close()
 
     def say(self, text: str) -> None:
-        """Appends a piece of text. Raises `Fenced` when another instance, or nobody, may fill the stream now."""
+        """Appends a piece of text; raises as `send`, with `Fenced` when this instance may no longer fill the stream."""
         self.send([{"type": "delta", "data": {"text": text}}])
         self.text += text
 
     def send(self, events: list[dict[str, Any]]) -> None:
-        """Appends events, `{"type", "data"}` each, together; none at all only renews the lease.
+        """Appends events, `{"type", "data"}` each, together; an empty list only renews the lease.
 
-        Raises `StreamEnded`, `Fenced`, or `UpstreamUnreachable` once its patience is at its end.
+        Raises `StreamEnded`, `Fenced`, or `UpstreamUnreachable` after `patience` seconds.
         """
         body = {"lease": self._token, "expected_offset": self._offset, "events": events}
         self._call(f"/v1/streams/{self.id}/append", body, {})
         self._offset += len(events)
 
     def renew(self) -> None:
-        """Says that this program is still at work."""
+        """Renews the lease: this program is still at work."""
         self.send([])
 
     def complete(self, finish_reason: str = "stop") -> None:
@@ -138,14 +138,14 @@ class Producer:
         self.ended = True
 
     def _call(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
-        """Posts until there is an answer: what has been taken already is not taken twice."""
+        """Posts until there is an answer. Repeating is safe: the server does not take the same append twice."""
         backoff = Backoff(random.random)
         give_up = self._clock() + self._patience
         while True:
             try:
                 return self._post(path, body, headers)
             except UpstreamUnreachable:
-                # Its lease is what it has to be back for.
+                # The retry has to come before the lease runs out.
                 delay = min(backoff.failed(), self.lease_seconds / 2)
                 if self._clock() + delay > give_up:
                     raise
@@ -160,7 +160,7 @@ class Producer:
         except FAILURES as error:
             self._connection.close()
             if self._in_use:
-                # One that was kept open may have been closed meanwhile; it says nothing of the server.
+                # A kept connection may have been closed meanwhile, which does not mean that the server is unreachable.
                 self._in_use = False
                 return self._post(path, body, headers)
             raise UpstreamUnreachable(f"the server cannot be reached: {reason(error)}") from error

@@ -1,6 +1,6 @@
-"""Following one stream across lost connections: what to ask, and what to make of each answer, event and loss.
+"""Follows one stream across lost connections: what to request, and how to handle each answer, event and loss.
 
-Pure: no sockets and no clock; randomness is passed in. Faces do what it says.
+Pure: no sockets and no clock; randomness is passed in. Its users do the input and output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tidegate.errors import UpstreamMalformed, UpstreamRefused
 
 TERMINAL_EVENTS = frozenset({"completed", "cancelled", "failed"})
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""What a server, or a proxy before it, answers while it cannot but soon may."""
+"""Statuses of a server, or a proxy in front of it, after which a retry may succeed."""
 
 STREAM_PREFIX = "gen_"
 
@@ -28,7 +28,7 @@ class _Reconnect(msgspec.Struct):
 
 
 def events_path(name: str) -> str:
-    """Where the events of a stream (`gen_…`) or else of a topic are, below the server's URL."""
+    """The path of the events of a stream (`gen_…`), or else of a topic, below the server's URL."""
     kind = "streams" if name.startswith(STREAM_PREFIX) else "topics"
     return f"/v1/{kind}/{quote(name, safe='', errors='replace')}/events"
 
@@ -36,9 +36,9 @@ def events_path(name: str) -> str:
 class Session:
     """One reader of one stream, however many connections it takes.
 
-    For each connection: `request`, then `answered`, then `feed` with every chunk; whenever the connection is refused,
-    breaks or ends, `lost` says how long to wait before the next. It is over when `ended` is true. `random` gives a
-    number from 0 to 1.
+    For each connection call `request`, then `answered`, then `feed` with every chunk; whenever a connection is refused,
+    breaks or ends, `lost` says how long to wait before the next. The session is over when `ended` is true. `random`
+    returns a number from 0 to 1.
     """
 
     def __init__(self, name: str, *, after: str | None, random: Callable[[], float]) -> None:
@@ -53,7 +53,7 @@ class Session:
 
     @property
     def offline(self) -> bool:
-        """Whether the server has been away for long; it is still asked now and then."""
+        """Whether the server has been unreachable for long; retries continue."""
         return self._backoff.offline
 
     def request(self) -> tuple[str, dict[str, str]]:
@@ -65,10 +65,10 @@ class Session:
         return self._path + (f"?{urlencode({'after': self._after}, errors='replace')}" if self._after else ""), headers
 
     def answered(self, status: int, headers: Callable[[str], str | None], body: Callable[[], bytes]) -> bool:
-        """Whether events follow; if not, the answer is done with. `headers` looks one up by its name in lower case.
+        """Whether events follow; if not, the rest may be ignored. `headers` looks one up by its name in lower case.
 
-        Raises `UpstreamRefused` for an answer that will not change, and `UpstreamMalformed` for one that is no
-        event stream.
+        Raises `UpstreamRefused` for a refusal that a retry will not change, and `UpstreamMalformed` for an answer that
+        is no event stream.
         """
         if status == 204:
             self.ended = True
@@ -116,12 +116,12 @@ class Session:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """The header in seconds; dates (RFC 9110, 10.2.3) are not worth a calendar here."""
+    """The header in seconds; None for dates (RFC 9110, 10.2.3), which are not worth parsing here."""
     if retry_after is None or not (retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10):
         return None
     return min(float(retry_after), MAX_FLOOR)
 
 
 def _moved(location: str | None) -> str:
-    """A redirect is not followed: the key would go where nobody meant to send it."""
+    """The message for a redirect. It is not followed, since the key would go to a server that nobody chose."""
     return f"the server redirects to {shown_url(location)}: give that place as its URL" if location else ""

@@ -1,4 +1,4 @@
-"""Following a stream or a topic in a terminal, across lost connections."""
+"""Follows a stream or a topic in a terminal, across lost connections."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ MAX_ERROR_BYTES = 65536
 
 
 def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
-    """Prints the text of a stream as it comes, until its end: 0 if it completed, 1 if not. A topic has no end.
+    """Prints the text of a stream as it comes, until its end. Returns 0 if it completed, 1 if not. A topic has no end.
 
-    Raises `UpstreamRefused` where the server will not have it, `UpstreamMalformed` where it does not make sense, and
+    Raises `UpstreamRefused` where the server refuses, `UpstreamMalformed` where its answer cannot be read, and
     `ConfigError` where `url` or `api_key` cannot be used.
     """
     url, headers = server_url(url), bearer(api_key)
@@ -44,7 +44,7 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
                     said = ""
                     printer.show(event)
             except UpstreamUnreachable as error:
-                # A server that is away is away for the same reason at each try.
+                # The same reason is not repeated at each retry.
                 if error.message != said:
                     printer.say(error.message)
                 said = error.message
@@ -57,9 +57,9 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
 
 
 def server_url(text: str) -> str:
-    """The URL of `--url` without its last slash; a place on this machine may be written without a scheme.
+    """The URL of `--url` without a final slash; an address on this machine needs no scheme.
 
-    Others may not: whether a key travels in clear is for the user to say. Raises `ConfigError`.
+    Other addresses do: the user has to decide whether a key is sent unencrypted. Raises `ConfigError`.
     """
     local = text.startswith(("127.", "localhost", "[::1]"))
     url = f"http://{text}" if local else text
@@ -71,7 +71,7 @@ def server_url(text: str) -> str:
 
 
 def _is_read() -> bool:
-    """Whether somebody takes what is printed. A terminal may be stopped, and who leaves must not wait for it."""
+    """Whether stdout takes more output. A stopped terminal does not, and leaving must not wait for it."""
     return bool(select.select([], [sys.stdout], [], 0)[1])
 
 
@@ -98,7 +98,7 @@ def _connection(session: Session, url: str, headers: dict[str, str]) -> Iterator
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
-    """The beginning of an answer that is no event stream: the status stands, whether or not its words arrive."""
+    """The beginning of an answer that is no event stream; empty where it breaks off, since the status is known."""
     try:
         return response.read1(MAX_ERROR_BYTES)
     except FAILURES:

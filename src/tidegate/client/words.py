@@ -1,4 +1,4 @@
-"""What a server's answer, or its failure, says in words. Nothing here raises for what a stranger sends."""
+"""Turns a server's answer, or a failed connection, into words. Nothing here raises, whatever the server sends."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tidegate.http_client.errors import (
 )
 
 MAX_QUOTED = 100
-"""Characters of an answer that nobody could read: they show what kind of thing it is."""
+"""How many characters of an unreadable answer are shown: enough to recognise what it is."""
 
 
 def parsed(body: bytes | str) -> Any:
-    """JSON as strangers write it, or None where it is none.
+    """The value of JSON, parsed leniently; None where it is not JSON.
 
     Bytes that are not UTF-8 become U+FFFD; NaN, infinities and lone surrogates, which msgspec refuses, pass.
     """
@@ -35,17 +35,17 @@ def parsed(body: bytes | str) -> Any:
 
 
 def as_table(value: object) -> Mapping[str, Any]:
-    """The same where it is an object; an empty one for anything else."""
+    """The value if it is an object, else an empty one."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def as_list(value: object) -> Sequence[Any]:
-    """The same where it is an array; an empty one for anything else."""
+    """The value if it is an array, else an empty one."""
     return cast("list[Any]", value) if isinstance(value, list) else ()
 
 
 def error_fields(body: bytes) -> dict[str, str]:
-    """`type`, `code` and `message` of an error's body, as far as they are texts: OpenAI's shape, or what is near it."""
+    """`type`, `code` and `message` of an error's body, where they are texts: in OpenAI's shape, or one close to it."""
     found = as_table(parsed(body))
     error = next((found[name] for name in ("error", "detail") if found.get(name)), found)
     fields = as_table(error) or {"message": error}
@@ -53,12 +53,12 @@ def error_fields(body: bytes) -> dict[str, str]:
 
 
 def error_message(body: bytes) -> str:
-    """What an error's body says for itself; empty where it says nothing."""
+    """The message of an error's body; empty where there is none."""
     return error_fields(body).get("message", "")
 
 
 def quoted(body: bytes) -> str:
-    """The beginning of an answer, to show what came; its control characters are for `visible`."""
+    """The beginning of an answer, quoted. Print it through `visible`: it may have control characters."""
     text = body.decode("utf-8", "replace")
     return f"'{text[:MAX_QUOTED]}…'" if len(text) > MAX_QUOTED else f"'{text}'"
 
@@ -71,7 +71,7 @@ REASONS: dict[type[HttpError], str] = {
     ConnectionClosed: "the connection was closed",
     MalformedResponse: "what came is not HTTP, or broke off",
 }
-"""What the failures of `http.client` are to whoever sits before a terminal."""
+"""The failures of `http.client` in words for a terminal."""
 
 
 def reason(error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""Delivering events: what a reader has is written to its connection."""
+"""Delivering events: pumps what readers yield into their connections."""

@@ -1,4 +1,4 @@
-"""One stream or topic on one WebSocket: straight to the connection, or through plain ASGI."""
+"""Delivers one stream or topic over one WebSocket: straight to the connection, or through plain ASGI."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tidegate.dialects.base import Dialect, SocketDialect
 from tidegate.serving.ws_wire import SocketWire
 
 SILENCE_SECONDS = 60.0
-"""How often a waiting reader looks up; nothing is sent meanwhile, so any number serves."""
+"""How often a waiting reader wakes up without events. Nothing is sent then, so the number matters little."""
 
 
 Key = tuple[Literal["stream", "topic"], str]
 
 
 class Attachment:
-    """Pumps one reader into one socket until the stream's end, `close`, or the socket's; then `over` is called, once.
+    """Pumps one reader into one socket until the stream's end, `close`, or the socket's end; then calls `over`, once.
 
-    An exception of the reader's is handed to `over`. `key` is what is followed, for whoever is told. `state`, below, is
-    the dialect's, where the reader stands.
+    An exception of the reader's is handed to `over`. `key` names what is followed. The `state` of `deliver` and `send`
+    is the dialect's state at the reader's position.
     """
 
     def __init__(self, key: Key, source: ReaderPort, over: Callable[[Attachment, BaseException | None], None]) -> None:
@@ -45,7 +45,7 @@ class Attachment:
         buffer_bytes: int,
         heartbeat_seconds: float,
     ) -> None:
-        """Begins, by the connection itself."""
+        """Begins to deliver straight to the connection."""
         lane = wire.lane()
         self._delivery = Delivery(
             lane, self.source, dialect, state, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
@@ -54,12 +54,12 @@ class Attachment:
         self._delivery.begin(b"")
 
     def send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
-        """Begins, through ASGI."""
+        """Begins to deliver through ASGI."""
         self._sending = asyncio.get_running_loop().create_task(self._send(socket, dialect, state))
         self._sending.add_done_callback(self._end)
 
     def close(self) -> None:
-        """Follows no more."""
+        """Ends the delivery."""
         if self._delivery is not None and not self._delivery.over.done():
             self._delivery.over.set_result(None)
         if self._sending is not None:

@@ -1,7 +1,7 @@
-"""The readers at one stream's tail, as one: what comes is taken, encoded and framed once, and written to each.
+"""Serves all readers at one stream's tail together: events are taken, encoded and framed once, and written to each.
 
-Between two writes the kernel's own work has emptied the processor's caches: what a reader costs is not the code that
-runs for it but the objects that have to be looked at. Here it is one bound method.
+Between two writes the kernel's work evicts our data from the processor's caches, so the cost of a reader is in the
+objects that are touched for it, not in the code that runs. Here that is one bound method.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tidegate.dialects.base import Dialect
 
 
 class Member(Protocol):
-    """One delivery. `write` hands framed bytes to its connection; it raises where that is closing.
+    """One delivery. `write` hands framed bytes to its connection, and raises where the connection is closing.
 
-    `state` is the dialect's where its reader stands. While it is a member, the broadcast has that.
+    `state` is the dialect's state at the reader's position; while the delivery is a member, the broadcast keeps it.
     """
 
     source: ReaderPort
@@ -31,20 +31,20 @@ class Member(Protocol):
     gzip: Gzip | None
 
     def go_alone(self) -> None:
-        """Leaves, and goes on by itself."""
+        """Leaves the broadcast and continues alone."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """Leaves, and is over."""
+        """Leaves the broadcast and ends with this error."""
         ...
 
 
 class Broadcast:
-    """Its members share one position, that of a reader of its own, which has the news for all of them.
+    """Its members share the position of one reader of its own, the lead, which takes the events for all of them.
 
-    A member that cannot be sent what the others are (full, gone, told to reconnect) leaves; at the stream's end, and
-    where the log has more than one page, all of them do. The dialect's state is that of the member which opened it, and
-    moves on with the position; a member that leaves gets one like it.
+    A member leaves when it cannot be sent what the others are: it is full, gone, or asked to reconnect. All leave at
+    the stream's end, and when the log has more than one page to catch up on. The dialect's state comes from the first
+    member and advances with the lead; a member that leaves gets a copy.
     """
 
     def __init__(self, dialect: Dialect[Any], heartbeat_seconds: float, *, compressed: bool) -> None:
@@ -59,7 +59,7 @@ class Broadcast:
         self._heartbeat: asyncio.TimerHandle | None = None
 
     def join(self, member: Member) -> bool:
-        """Takes the member in if it stands where the others do; it has sent all that its reader took."""
+        """Takes a member in if its reader is at the lead's position. It has to have sent all that its reader took."""
         if self._lead is None:
             self._open(member.source.twin(), member.state)
         joined = self._lead is not None and member.source.follow(self._lead)
@@ -75,7 +75,7 @@ class Broadcast:
         return joined
 
     def leave(self, member: Member) -> None:
-        """Its reader stands where the others do now, and has its own news again."""
+        """Removes a member. Its reader continues alone from the lead's position."""
         del self._members[member]
         self._order = None
         member.source.part()
@@ -153,14 +153,14 @@ class Broadcast:
 
 
 class Broadcasts:
-    """The broadcasts of one application: one for each stream, dialect and coding, as long as a delivery has it."""
+    """The broadcasts of one application: one for each stream, dialect and coding, while a delivery refers to it."""
 
     def __init__(self, heartbeat_seconds: float) -> None:
         self._heartbeat_seconds = heartbeat_seconds
         self._held: WeakValueDictionary[Hashable, Broadcast] = WeakValueDictionary()
 
     def of(self, stream: str, dialect: Dialect[Any], *, compressed: bool) -> Broadcast:
-        """The one that all readers of the stream share that are told of it alike."""
+        """The broadcast that all readers of a stream with the same dialect and coding share."""
         key = (stream, dialect, compressed)
         found = self._held.get(key)
         if found is None:

@@ -2,11 +2,11 @@
 
 A gzip body is a header, deflate blocks, and a checksum. Blocks that end on a byte boundary (a sync flush) can come
 from different compressors, as long as none refers to text that its reader has not had. So the readers at the tail of
-a stream share one compressor. A reader that joins them, or has had something of its own in between, cannot follow
-its next block; then that compressor starts afresh, and everybody can follow again.
+a stream share one compressor. A reader that joins them, or has been sent blocks of its own in between, cannot
+decode its next block; then the compressor starts afresh, and all can decode again.
 
-Where a `Broadcast` writes to all of them at once, it has the compressor (`Deflate`) and knows who joins. Readers that
-are written to one by one find out by themselves (`SharedDeflate`).
+A `Broadcast`, which writes to all readers at once, owns a compressor (`Deflate`) and knows who joins. Where readers are
+written to one by one, `SharedDeflate` finds out from their turns who can follow.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ MEMORY_LEVEL = 3
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 LAST_BLOCK = b"\x03\x00"
 STORED = 128
-"""Bytes up to which a block of its own is not worth compressing."""
+"""Up to so many bytes, a block that stands alone is stored, not compressed."""
 
 
 class Deflate:
-    """The compressor of those that are written to together, with the checksum and size of all that it was given."""
+    """The compressor of a broadcast, with the checksum and size of all that it has compressed."""
 
     def __init__(self) -> None:
         self.checksum = 0
@@ -45,7 +45,7 @@ class Deflate:
         self._compressor = None
 
     def block(self, body: bytes) -> bytes:
-        """The next block, to be read at once."""
+        """Compresses `body` into the next block, flushed so that it can be decoded at once."""
         if self._compressor is None:
             self._compressor = _compressor()
         self.checksum = zlib.crc32(body, self.checksum)
@@ -65,7 +65,7 @@ class SharedDeflate:
         self._left_out = False
 
     def block(self, body: bytes, turn: int | None) -> tuple[bytes, int | None]:
-        """The block for a reader that has had every block up to `turn` (None: it cannot follow), and its new turn."""
+        """The block for a reader that has had all blocks up to `turn` (None: it cannot follow), and its new turn."""
         if body is not self._body:
             self._advance(body, alone=self._left_out or turn != self._turn)
         elif not self._stands_alone and turn != self._turn - 1:
@@ -82,13 +82,13 @@ class SharedDeflate:
 
 
 class Deflates:
-    """The shared compressors, one for each stream and dialect, for as long as a reader has it."""
+    """The shared compressors, one for each stream and dialect, while a reader refers to it."""
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[Hashable, SharedDeflate] = WeakValueDictionary()
 
     def of(self, key: Hashable) -> SharedDeflate:
-        """The one that all readers with this key share."""
+        """The compressor that all readers with this key share."""
         found = self._held.get(key)
         if found is None:
             found = self._held[key] = SharedDeflate()
@@ -96,7 +96,7 @@ class Deflates:
 
 
 class Gzip:
-    """The body of one response, in the pieces in which it is written."""
+    """Compresses the body of one response, piece by piece as it is written."""
 
     def __init__(self, shared: SharedDeflate) -> None:
         self._shared = shared
@@ -107,7 +107,7 @@ class Gzip:
         self._joined_at = (0, 0)
 
     def join(self, deflate: Deflate) -> bool:
-        """From here on its blocks are those of `deflate`; false before the first, which begins with a header."""
+        """From here on the response gets the blocks of `deflate`. False while its gzip header is not written yet."""
         if self._begun:
             self._turn = None
             self._joined_at = (deflate.checksum, deflate.size)
@@ -115,14 +115,14 @@ class Gzip:
         return self._begun
 
     def leave(self, deflate: Deflate) -> None:
-        """It has had every block up to now."""
+        """Stops following `deflate`, and adds the blocks since `join` to the checksum and size."""
         before, size = self._joined_at
         grown = deflate.size - size
         self._checksum = followed(self._checksum, before, deflate.checksum, grown)
         self._size += grown
 
     def write(self, body: bytes, *, live: bool) -> bytes:
-        """What to send for it, to be read at once. `live`: the other readers at the tail are about to get the same."""
+        """The bytes to send for `body`. `live`: the other readers at the tail are about to get the same body."""
         self._checksum = zlib.crc32(body, self._checksum)
         self._size += len(body)
         if live:

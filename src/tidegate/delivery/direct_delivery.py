@@ -1,4 +1,4 @@
-"""A stream's events written from the wake-up of the log, without a task switch: the hot path."""
+"""Writes a stream's events from within the callback of the append, without a task switch: the hot path."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tidegate.dialects.base import Dialect
 from tidegate.serving.wire import Outlet
 
 STALLED_BEATS = 4
-"""Heartbeats that a connection may be too full to take, a minute by default. Its client is as good as gone: it would
-count as a reader for ever, and loses nothing, since it comes back to its cursor."""
+"""How many heartbeats in a row a full connection may miss before it is aborted: a minute by default. Its client would
+count as a reader for ever; it loses nothing, since it can return to its cursor."""
 
 
 class Delivery:
-    """Pumps one reader into one connection; `over` is done when the reader is at its end, or its client is gone.
+    """Pumps one reader into one connection; `over` is done when the reader is at its end, or the client is gone.
 
-    A pump writes once for all that one read brings. At the tail it joins the broadcast, where there is one, and is
-    pumped again when it has to leave that. A connection that is `full` is left alone until it has drained; what it
-    has missed is then read from the log, to be merged. `state` is the dialect's, where the reader stands.
+    Each pump takes from the reader once and writes once. At the tail the delivery joins the broadcast, where there is
+    one, and is pumped again when it has to leave it. A `full` connection is left alone until it has drained; the events
+    that it missed are then read from the log, merged. `state` is the dialect's state at the reader's position.
     """
 
     def __init__(
@@ -54,30 +54,30 @@ class Delivery:
         self._missed = 0
         self._drains = 0
         self._later: asyncio.Handle | None = None
-        # One object, which both keep for as long as the answer lasts.
+        # One bound method for both: each keeps it for as long as the answer lasts.
         pump = self._pump
         source.on_news(pump)
         wire.attach(limit, pump, self._probe)
         self._start_heartbeat()
 
     def begin(self, body: bytes) -> None:
-        """Writes the first bytes, and whatever the log has already."""
+        """Writes the first bytes, and what the log has already."""
         if body and not self._wire.gone:
             self._write(body, self._loop.time())
         self._pump()
 
     def go_alone(self) -> None:
-        """The broadcast has something that it cannot send to all."""
+        """Called by the broadcast where its members have to continue alone."""
         self._pump()
 
     def fail(self, error: Exception) -> None:
-        """The broadcast could not send this one what it sent to the others."""
+        """Called by the broadcast where it could not write to this member."""
         self._leave()
         if not self.over.done():
             self._fail(error)
 
     def stop(self) -> None:
-        """Lets go of the connection, the broadcast and the timers."""
+        """Leaves the broadcast, detaches from the connection and stops the timers."""
         self._leave()
         self._wire.detach()
         self._stop_heartbeat()
@@ -119,7 +119,7 @@ class Delivery:
                 self._join()
 
     def _probe(self) -> None:
-        """Writes what says nothing, so that a client that is gone shows it."""
+        """Writes a heartbeat, which makes a client that is gone answer with a reset."""
         if self.over.done() or self._wire.full or self._wire.check():
             return
         self._leave()
@@ -146,12 +146,12 @@ class Delivery:
 
     def _go_on(self, *, over: bool) -> None:
         if self.over.done():
-            # The write that brought the end filled the connection, which was said from within it.
+            # The write of the end has filled the connection, whose callback has ended this delivery already.
             return
         if over:
             self.over.set_result(None)
         elif self.source.more:
-            # The rest of a long log takes its turn with everybody else's.
+            # The rest of a long log takes turns with other deliveries.
             self._later = self._loop.call_soon(self._pump)
 
     def _write(self, body: bytes, now: float, *, live: bool = False) -> None:
@@ -164,7 +164,7 @@ class Delivery:
         self._wire.write(self.frame(body))
 
     def _join(self) -> None:
-        # A write that filled the connection has said so already, or will: then this one leaves again.
+        # If the last write fills the connection later, its callback makes this delivery leave again.
         if self._broadcast is not None and not self._wire.full and self._broadcast.join(self):
             self._joined = True
             self._stop_heartbeat()
@@ -189,7 +189,7 @@ class Delivery:
             return
         now = self._loop.time()
         due = self._last_write + self._heartbeat_seconds
-        # What drains on a WebSocket may be another stream's: its client reads, and this one's turn will come.
+        # On a WebSocket the bytes that drain may be another stream's. But the client reads, so it is not stalled.
         stalled = self._wire.full and due <= now and self._drains == self._wire.drains
         self._drains = self._wire.drains
         self._missed = self._missed + 1 if stalled else 0
@@ -197,7 +197,7 @@ class Delivery:
             if self._missed == STALLED_BEATS:
                 self._wire.abort()
                 return
-            # A connection that is full has more than a heartbeat to send.
+            # A full connection has bytes to send, and needs no heartbeat.
             if not self._wire.full:
                 self._write(self._dialect.heartbeat, now)
             due = now + self._heartbeat_seconds

@@ -1,4 +1,4 @@
-"""Noticing that the client has left."""
+"""Notices that a client has left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tidegate.delivery.reader_port import ReaderPort
 
 
 async def disconnected(receive: Receive) -> None:
-    """Returns when the client has left. What is left of the request's body is read and dropped."""
+    """Returns when the client has left. Reads and drops the rest of the request's body."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -23,7 +23,7 @@ async def close_when_gone(receive: Receive, source: ReaderPort) -> None:
 
 
 async def unless_gone(receive: Receive, source: ReaderPort, happening: Awaitable[None]) -> bool:
-    """Waits for something to happen and raises what it raises; false if the client, and so the reader, leaves first."""
+    """Awaits `happening`, and raises what it raises. False if the client leaves first, which closes the reader."""
     awaited = asyncio.ensure_future(happening)
     departure = asyncio.ensure_future(close_when_gone(receive, source))
     try:

@@ -1,4 +1,4 @@
-"""A long body in pieces: the next is made once the one before is on its way."""
+"""Sends a long body in pieces: each is made once the one before has been taken."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tidegate.delivery.disconnect import disconnected
 from tidegate.serving.wire import Wire
 
 KNOWN_BYTES = 256 << 10
-"""A body up to this size is made as a whole, and its length is said."""
+"""A body up to this size is made as a whole, and sent with a content-length."""
 
 PIECE_BYTES = 65536
-"""Sent at once: as much as may wait in a connection."""
+"""How much is sent at once: as much as may wait in a connection."""
 
 STALLED_SECONDS = 60.0
-"""For a client to take a piece: it reads nothing, and is as good as gone."""
+"""How long a client may take for one piece. After that it counts as gone."""
 
 
 async def beginning(pieces: AsyncGenerator[bytes], size: int = KNOWN_BYTES) -> tuple[bytes, bool]:
-    """The pieces together until there are so many bytes, and whether there may be more."""
+    """Joins pieces until they exceed `size` bytes; returns them, and whether there may be more."""
     found: list[bytes] = []
     async for piece in pieces:
         found.append(piece)
@@ -33,7 +33,7 @@ async def beginning(pieces: AsyncGenerator[bytes], size: int = KNOWN_BYTES) -> t
 
 
 async def send_pieces(receive: Receive, send: Send, pieces: AsyncGenerator[bytes], wire: Wire | None) -> None:
-    """Sends them as parts of a body that has begun, until the last, or until the client is gone."""
+    """Sends the pieces as parts of a body that has begun, until the last, or until the client is gone."""
     departure = asyncio.ensure_future(disconnected(receive))
     waiting: list[bytes] = []
     size = 0
@@ -53,7 +53,7 @@ async def send_pieces(receive: Receive, send: Send, pieces: AsyncGenerator[bytes
 
 
 async def _sent(send: Send, body: bytes, wire: Wire | None) -> bool:
-    """False where the client takes nothing: its connection is broken, where that can be done."""
+    """Sends a part of the body. False where the client does not take it; its connection is aborted, given a wire."""
     with suppress(TimeoutError):
         async with asyncio.timeout(STALLED_SECONDS):
             await send({"type": "http.response.body", "body": body, "more_body": True})

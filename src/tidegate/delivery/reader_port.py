@@ -1,4 +1,4 @@
-"""What a transport needs of a reader."""
+"""What a delivery needs of a reader."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tidegate.core.notices import Notice
 class ReaderPort(Protocol):
     """One attachment to one stream.
 
-    `left` is true once it is closed, `at_end` after the terminal event, `more` while the log may hold more than was
-    taken, `mergeable` where what was taken last may be merged. A transport sets `behind` when its client does not keep
-    up: what is taken next is mergeable.
+    `left` is true once the reader is closed, `at_end` after the terminal event, `more` while the log may hold more than
+    was taken, `mergeable` where the events taken last may be merged. A delivery sets `behind` when its client does not
+    keep up: the events taken next are mergeable.
     """
 
     left: bool
@@ -24,31 +24,31 @@ class ReaderPort(Protocol):
     mergeable: bool
 
     def on_news(self, wake: Callable[[], None]) -> None:
-        """Has this called whenever there may be something to take."""
+        """Sets the callback for when there may be something to take."""
         ...
 
     def take(self, now: float) -> Sequence[Entry] | Notice | None:
-        """What can be sent at once; None until there is news, or `deadline`."""
+        """Takes the events, or a notice, that can be sent now; None if there are none before news, or `deadline`."""
         ...
 
     def deadline(self) -> float:
-        """When what is held back is due, in the loop's time."""
+        """When events that are held back are due, in the loop's time."""
         ...
 
     def twin(self) -> Self:
-        """Another one at the same position, which is nobody's attachment."""
+        """Another reader at the same position, which does not count as an attachment."""
         ...
 
     def follow(self, lead: Self) -> bool:
-        """Goes along with another: what that one takes counts as taken here. False where they do not stand alike."""
+        """Follows `lead`: what `lead` takes counts as taken here. False where it has to read on by itself first."""
         ...
 
     def part(self) -> None:
-        """Stands where the other does, and has its own news again."""
+        """Stops following, at the position of the lead, and gets its own news again."""
         ...
 
     async def next(self, silence: float) -> Sequence[Entry] | Notice | None:
-        """What comes next; None after so many seconds of silence, or when the reader was closed."""
+        """Waits for the next events or notice; None after `silence` seconds without any, or once it is closed."""
         ...
 
     def close(self) -> None:

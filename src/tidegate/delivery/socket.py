@@ -14,7 +14,7 @@ class SocketClosed(Exception):
 
 
 class Socket:
-    """`binary`: which kind of message is spoken. Any task may send; one receives."""
+    """`binary`: whether messages are binary, or text. Any task may send; a single one receives."""
 
     def __init__(self, receive: Receive, send: Send, *, binary: bool) -> None:
         self._receive = receive
@@ -30,7 +30,7 @@ class Socket:
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
 
     async def receive(self) -> bytes:
-        """The next message. Raises `SocketClosed`; one of the wrong kind closes it (RFC 6455, 7.4.1)."""
+        """The next message. Raises `SocketClosed`; a message of the wrong kind closes the socket (RFC 6455, 7.4.1)."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self.closed = True
@@ -55,7 +55,7 @@ class Socket:
                 raise SocketClosed from None
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Closes it, once."""
+        """Closes the socket, once."""
         if not self.closed:
             self.closed = True
             try:

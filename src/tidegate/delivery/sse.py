@@ -1,4 +1,4 @@
-"""A stream's events as a `text/event-stream` response: straight to the connection, or through plain ASGI."""
+"""Sends a stream's events as a `text/event-stream` response: straight to the connection, or through plain ASGI."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tidegate.serving.wire import Outlet, Wire
 
 
 class Delivered(msgspec.Struct, kw_only=True):
-    """How one response is to be delivered: in which dialect, with which headers, what goes first, and the limits.
+    """How to deliver one response: its dialect, headers, first bytes and limits.
 
-    `state` is the dialect's, where the reader stands. The readers of a broadcast, where there is one, are sent the same
-    bytes. `pieces`, a long snapshot say, follow what goes first.
+    `state` is the dialect's state at the reader's position. All readers of a `broadcast` are sent the same bytes.
+    `pieces`, such as those of a long snapshot, follow `first`.
     """
 
     dialect: Dialect[Any]
@@ -76,7 +76,7 @@ async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None)
 
 
 async def _write(wire: Wire, source: ReaderPort, how: Delivered, first: bytes) -> None:
-    # pyright takes functions that stand in slots for methods.
+    # pyright takes functions stored in slots for methods.
     way = cast("Outlet", wire)
     delivery = Delivery(
         way,
@@ -88,7 +88,7 @@ async def _write(wire: Wire, source: ReaderPort, how: Delivered, first: bytes) -
         limit=how.buffer_bytes,
         heartbeat_seconds=how.heartbeat_seconds,
     )
-    # From here on it is the delivery's, which lets go of it in a broadcast.
+    # The delivery holds the state from here on, and drops it while in a broadcast.
     how.state = None
     try:
         delivery.begin(first)
@@ -108,7 +108,7 @@ async def _send(receive: Receive, send: Send, source: ReaderPort, how: Delivered
 
     departure = asyncio.ensure_future(close_when_gone(receive, source))
     try:
-        # Empty, it still makes a server that waits for the first piece of the body send the headers.
+        # Even an empty body makes servers send the headers that wait for the body's first piece.
         await send_body(first)
         over = False
         while not over and not source.left:

@@ -1,4 +1,4 @@
-"""Where a reader begins, and what its dialect remembers there: a log that it has had is gone through once more."""
+"""Finds where a reader begins, and its dialect's state there, by going through the log up to that position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tidegate.serving.fair_turns import in_turns
 State = TypeVar("State")
 
 STEP_ENTRIES = 512
-"""Of a log at a time: about a millisecond of the loop, where a dialect has to look at every event."""
+"""Entries of a log per step: about a millisecond of the loop, where a dialect has to look at every event."""
 
 
 async def stand_at(
@@ -26,8 +26,8 @@ async def stand_at(
 ) -> Stand[State]:
     """The stand at a place (None: the beginning) in the log of these `pages`, found in turns with other long work.
 
-    The pages are read only where the dialect needs them. A place that the log does not have is lost: its reader begins
-    at the beginning, after a gap where the place is a cursor.
+    The pages are read only where the dialect needs them. Where the log does not have the place, the reader starts from
+    the beginning, after a gap if the place is a cursor.
     """
     if place is None:
         return Stand(None, dialect.begin())

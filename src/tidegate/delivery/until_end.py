@@ -1,4 +1,4 @@
-"""Waiting for a stream's end on behalf of a client that asked for the whole answer."""
+"""Waits for a stream's end on behalf of a client that asked for the whole answer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tidegate.delivery.disconnect import close_when_gone
 from tidegate.delivery.reader_port import ReaderPort
 
 SILENCE_SECONDS = 60.0
-"""How often a waiting reader looks up; nothing is sent meanwhile, so any number serves."""
+"""How often a waiting reader wakes up without events. Nothing is sent then, so the number matters little."""
 
 
 async def wait_for_end(receive: Receive, reader: ReaderPort) -> bool:
-    """Reads to the terminal event; false, and the reader closed, if the client has left before.
+    """Reads to the terminal event. False if the client leaves before, which closes the reader.
 
     Raises `TokenExpired` or `Interrupted` when the server sends the reader away.
     """

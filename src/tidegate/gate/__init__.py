@@ -1,1 +1,1 @@
-"""Who may come in and how much they may bring: plain ASGI middleware, one file each."""
+"""Checks who may call, and limits how much: plain ASGI middleware, one file each."""

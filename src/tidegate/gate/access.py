@@ -1,4 +1,4 @@
-"""What is to be done of every request once its answer is over: the observer is told, and it counts no more."""
+"""Ends every request: tells the observer of it, and no longer counts its connection."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SHARED_VIEW = re.compile(r"/s/.+", re.DOTALL)
 
 
 SHORT = 64
-"""Characters of a path that is asked for again and again; to look for secrets takes longer than to route it. A cache of
-longer ones would be memory that a caller fills."""
+"""Paths up to so many characters are cached with their secrets masked, since masking takes longer than routing. A cache
+of longer ones would be memory that a caller can fill."""
 
 
 def public_path(path: str) -> str:
@@ -38,9 +38,9 @@ _short_path = lru_cache(1024)(_path)
 
 
 class AccessMiddleware:
-    """Observes `RequestDone`. Queries may hold an `access_token`, so they are never part of it.
+    """Tells the observer of each `RequestDone`, without its query, which may hold an `access_token`.
 
-    What is known only further in is found in the scope: `tidegate.principal`, `tidegate.stream_id`, `tidegate.route`,
+    What inner layers find out is read from the scope: `tidegate.principal`, `tidegate.stream_id`, `tidegate.route`,
     `REFUSED`.
     """
 
@@ -73,7 +73,7 @@ class AccessMiddleware:
 def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
     principal: Principal | None = scope.get("tidegate.principal")
     client = scope.get("client")
-    # A Route of the table of routes, which this room does not know.
+    # A `Route`, a type that this room cannot import.
     route: Any = scope.get("tidegate.route")
     stream: str | None = scope.get("tidegate.stream_id")
     return RequestDone(

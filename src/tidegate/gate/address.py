@@ -1,4 +1,4 @@
-"""What the limits of a caller are counted on where it has no name: its address."""
+"""The account of a caller who has no name, for its limits: its address."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 SITE_BITS = 64
-"""Of an IPv6 address: below that a single machine has as many addresses as it likes."""
+"""The bits of an IPv6 address that count: a single machine may have any number of addresses below a /64."""
 
 
 LONGEST = 64
-"""An IPv6 address with a zone; what is longer is none. Proxies pass on what clients send, and some of it is kept."""
+"""Characters of an IPv6 address with a zone; longer text is no address. Proxies pass on what clients make up."""
 
 ANY = "*"
 
 UNKNOWN = "address:unknown"
-"""The account of all whose address is none: a client cannot make up another for each of its requests."""
+"""The account of all callers without a valid address: one for all, or a client could make up one per request."""
 
 
 def address_of(scope: MutableMapping[str, Any]) -> str:
-    """The client's address, as trusted proxies tell it; empty where there is none, as on a Unix socket."""
+    """The client's address, as trusted proxies report it; empty where there is none, as on a Unix socket."""
     client = scope.get("client")
     return client[0] if client and len(client[0]) <= LONGEST else ""
 
 
 def account_of(scope: MutableMapping[str, Any]) -> str:
-    """`address:…` of the client, the network where it is of IPv6; `UNKNOWN` where it is none."""
+    """`address:` and the client's IPv4 address or IPv6 network; `UNKNOWN` where it has no valid address."""
     return _account(address_of(scope))
 
 
@@ -43,7 +43,7 @@ def _account(address: str) -> str:
 
 
 def account_unless(trusted: Sequence[str]) -> Callable[[str], str | None]:
-    """The account of an address; None for one of these addresses and networks (`*`: any), and where there is none."""
+    """A function from an address to its account: None for trusted ones (`*`: all), and for an empty one."""
     networks = [ip_network(each) for each in trusted if each != ANY]
 
     @lru_cache(4096)

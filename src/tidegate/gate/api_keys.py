@@ -15,7 +15,7 @@ from tidegate.core.principal import Principal, Scope
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of `[[auth.keys]]`. `sha256` is that of the key, in hexadecimal; keys are 256 random bits.
 
-    A key that hard to guess needs no slow hash.
+    Keys with so much randomness need no slow hash.
     """
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -24,7 +24,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def key_sha256(key: str) -> str:
-    """What `ApiKey.sha256` is for this key."""
+    """The value of `ApiKey.sha256` for this key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -38,8 +38,8 @@ class ApiKeys:
         return bool(self._holders)
 
     def holder(self, presented: str) -> Principal | None:
-        """Whose key it is, if it is one."""
-        # What the time of a look-up may tell of the hashes that are known does not help to guess 256 random bits.
+        """The principal of the key; None if it is not a valid one."""
+        # The time of a look-up may leak something of the stored hashes, which does not help to guess 256 random bits.
         return self._holders.get(hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest())
 
 

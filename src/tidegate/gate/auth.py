@@ -1,4 +1,4 @@
-"""Who is calling, and whether they may call this."""
+"""Authenticates callers, and authorizes them for the route that they call."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class ShareTokens(Protocol):
     """The share tokens of streams."""
 
     def is_one(self, text: str) -> bool:
-        """Whether it has the form of one."""
+        """Whether the text has the form of a share token."""
         ...
 
     async def holder(self, token: str) -> Principal | None:
-        """Who may read what by this token; None where it is not, or no longer, valid."""
+        """The principal of the token; None where the token is not, or no longer, valid."""
         ...
 
 
@@ -38,8 +38,8 @@ class Authenticator:
     """Resolves credentials: API keys, JWTs where `tokens` is given, and share tokens.
 
     Without keys and tokens everybody is `anonymous` and may do everything; limits are then counted on addresses.
-    `failures` has buckets of their own for those who cannot say who they are: nobody else is refused for them. None
-    where there is no limit; `clock` is in seconds.
+    `failures` are the buckets, by address, for failed authentication alone: they never refuse valid credentials. None:
+    no limit; `clock` is in seconds.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Authenticator:
         self._open = not keys and tokens is None
 
     def authenticate(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> Principal | Awaitable[Principal]:
-        """The caller; an awaitable where that has to be looked up.
+        """The caller; an awaitable where the credentials have to be looked up.
 
-        Raises `Unauthenticated` (or the awaitable does), which never repeats what was presented.
+        Raises `Unauthenticated` (or the awaitable does), whose message never repeats the credentials.
         """
         return self._resolve(self._presented(scope, allow_query=allow_query), scope)
 
@@ -72,7 +72,7 @@ class Authenticator:
         take_request(self._failures, account, self._clock())
 
     def _presented(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> str | None:
-        # Where nobody needs credentials, those of a proxy in front, or an empty key, are none of ours.
+        # On an open server, malformed credentials are ignored: they may be meant for a proxy in front, or be empty.
         return presented(scope, allow_query=allow_query, allow_cookie=self._is_own(scope), strict=not self._open)
 
     def _handshake(self, scope: MutableMapping[str, Any]) -> str | None:
@@ -100,11 +100,11 @@ class Authenticator:
         return self._resolve(self._handshake(scope), scope)
 
     def bearer(self, token: str, scope: MutableMapping[str, Any]) -> Principal | Awaitable[Principal]:
-        """The caller who says so in a message."""
+        """The caller of a WebSocket whose message brings this token; as `authenticate`."""
         return self._resolve(token, scope)
 
     def resolve(self, text: str, account: str) -> Principal | Awaitable[Principal]:
-        """Whose key or JWT it is, presented from that address; as `authenticate`."""
+        """The principal of an API key or JWT, presented by an address's `account`; as `authenticate`."""
         if (holder := self._keys.holder(text)) is not None:
             return holder
         if self._tokens is not None and is_jwt(text):
@@ -115,7 +115,7 @@ class Authenticator:
         holder = await self._shares.holder(token)
         if holder is None:
             raise Unauthenticated("This share token is not valid, or no longer.")
-        # Many people hold one token: each is limited by itself.
+        # Many people may hold one token: each address has limits of its own.
         return Principal(holder.name, holder.scopes, account_of(scope), holder.stream, holder.expires_at)
 
     def _is_own(self, scope: MutableMapping[str, Any]) -> bool:
@@ -124,10 +124,10 @@ class Authenticator:
 
 
 class AuthMiddleware:
-    """Sets the `PRINCIPAL` of the `ROUTE`. Raises `Forbidden` or `StreamNotFound`.
+    """Authenticates the caller for the `ROUTE`, and sets `PRINCIPAL`. Raises `Forbidden` or `StreamNotFound`.
 
-    Raises `Unauthenticated`, or `RateLimited` after too many of those from one address, or `Unavailable` where nobody
-    can tell now; an `EventSource` is told to come back then.
+    Raises `Unauthenticated`, `RateLimited` after too many of those from one address, or `Unavailable` where the
+    credentials cannot be checked now; in the last two cases an `EventSource` is told to reconnect instead.
     """
 
     def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
@@ -176,8 +176,8 @@ class AuthMiddleware:
 def require(principal: Principal, route: RoutePolicy, stream: str | None) -> None:
     """Raises `Forbidden` if the principal lacks the route's scope.
 
-    To the holder of a share token there is nothing but its stream: `StreamNotFound` elsewhere, and `Forbidden` for
-    what it may not do there.
+    For the holder of a share token only its stream exists: raises `StreamNotFound` for any other, and `Forbidden` for
+    what the token does not allow.
     """
     if principal.stream is not None and principal.stream != stream:
         raise StreamNotFound("this share token is for one stream, and that is not here")

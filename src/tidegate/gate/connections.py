@@ -1,4 +1,4 @@
-"""How many calls, event streams and sockets a caller may have open at the same time."""
+"""Limits how many calls, event streams and sockets a caller may have open at the same time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from tidegate.gate.route_policy import PRINCIPAL, ROUTE, RoutePolicy
 from tidegate.observe.refusals import Refusals
 
 COUNTED = "tidegate.counted"
-"""Where in an ASGI scope the account is that the call counts for."""
+"""The key in an ASGI scope of the account that the call counts for."""
 
 AGAIN_SECONDS = (5.0, 15.0)
-"""When there may be room again: streams last long. Spread, so that those who were refused do not come together."""
+"""The range of `retry-after`: long, since streams last long, and spread, so that refused clients do not all return
+at once."""
 
 
 class Connections:
-    """Counts by account; 0 is no limit. `random` draws from [0, 1)."""
+    """Counts open connections by account, `most` each; 0 is no limit. `random` draws from [0, 1)."""
 
     def __init__(self, most: int, refusals: Refusals, *, random: Callable[[], float] = random.random) -> None:
         self._most = most
@@ -35,7 +36,7 @@ class Connections:
         return sum(self._open.values())
 
     def enter(self, scope: MutableMapping[str, Any], principal: Principal) -> None:
-        """Counts the call, or the socket, until `leave`; once, however often. Raises `TooManyConnections`."""
+        """Counts the call or socket until `leave`, once even if repeated. Raises `TooManyConnections`."""
         account = principal.account
         if not self._most or COUNTED in scope:
             return
@@ -52,7 +53,7 @@ class Connections:
         scope[COUNTED] = account
 
     def leave(self, scope: MutableMapping[str, Any]) -> None:
-        """It is over. Harmless where it was not counted."""
+        """The call or socket is over. Harmless where it was not counted."""
         account = scope.pop(COUNTED, None)
         if account is not None:
             left = self._open[account] - 1
@@ -63,10 +64,10 @@ class Connections:
 
 
 class ConnectionsMiddleware:
-    """Raises `TooManyConnections`, or tells an `EventSource` to come back. Whoever calls it has `leave` called.
+    """Raises `TooManyConnections`, or tells an `EventSource` to reconnect. `AccessMiddleware` calls `leave`.
 
-    Routes that are open to all are not counted: their answers are short, and while their requests arrive the
-    connection counts for its address.
+    Routes that are open to all are not counted: their answers are short, and the connection counts for its address
+    while requests arrive.
     """
 
     def __init__(self, app: ASGIApp, *, connections: Connections) -> None:
@@ -85,7 +86,7 @@ class ConnectionsMiddleware:
 
 
 class TurnedAwayMiddleware:
-    """Raises what the server has against the connection by which the request came; an `EventSource` is to come back."""
+    """Raises the error of a connection that the server turns away, or tells an `EventSource` to reconnect."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -97,7 +98,7 @@ class TurnedAwayMiddleware:
 
 
 def refuse(error: TidegateError, scope: Scope, send: Send) -> Awaitable[None]:
-    """Raises the error, unless events were asked for: `EventSource` would give up for good."""
+    """Raises the error; where events were asked for, answers `reconnect`, since an `EventSource` would give up."""
     route: RoutePolicy = scope[ROUTE]
     if not route.events:
         raise error

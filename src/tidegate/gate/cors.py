@@ -1,6 +1,6 @@
 """Lets pages of other origins read the answers: cross-origin resource sharing, as the Fetch standard has it (3.3).
 
-Never with credentials: the cookie is for the server's own pages. Others send the authorization header.
+Never with credentials: the cookie is for the server's own pages. Other pages send the authorization header.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tidegate.gate.response_headers import HEADERS
 
 METHODS = b"GET, HEAD, POST, DELETE"
 
-# What our own clients, OpenAI's SDKs and polyfills of `EventSource` send from a page; browsers that let a page name
-# itself ask for `user-agent`.
+# The headers that our own clients, OpenAI's SDKs and polyfills of `EventSource` send from a page. Browsers that let a
+# page set `user-agent` ask for it, too.
 REQUEST_HEADERS = frozenset(
     {
         "accept",
@@ -34,7 +34,7 @@ REQUEST_HEADERS = frozenset(
     }
 )
 
-# OpenAI's SDKs make up new ones under these.
+# OpenAI's SDKs add new headers with these prefixes.
 _OF_SDKS = re.compile(r"(?:openai|x-stainless)-[a-z0-9-]+")
 
 EXPOSED = (
@@ -46,7 +46,7 @@ EXPOSED = (
     "x-should-retry",
     *(f"x-ratelimit-{part}-{of}" for of in ("requests", "tokens") for part in ("limit", "remaining", "reset")),
 )
-"""Response headers that a page may read beside those that it always may."""
+"""Response headers that a page may read besides those that every page may."""
 
 _ALLOW = b"access-control-allow-origin"
 _EXPOSE = (b"access-control-expose-headers", ", ".join(EXPOSED).encode())
@@ -54,10 +54,10 @@ _VARY = (b"vary", b"origin")
 
 
 class CorsMiddleware:
-    """Gives the answers to listed origins, errors too, the headers that let a page read them; answers preflights.
+    """Adds CORS headers to the answers, errors included, to listed origins; answers preflights.
 
-    To the server's own pages it gives nothing: they need nothing. Raises `OriginNotAllowed` for a preflight of an
-    origin that is not listed. `max_age` is in seconds: how long browsers may keep what a preflight has told them.
+    The server's own pages need no such headers, and get none. Raises `OriginNotAllowed` for a preflight of an origin
+    that is not listed. `max_age` is how long browsers may cache a preflight, in seconds.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Origins, max_age: int) -> None:
@@ -82,7 +82,7 @@ class CorsMiddleware:
             return [(_ALLOW, ANY.encode()), _EXPOSE]
         if not self.origins:
             return []
-        # Without a listed origin, too: a cache must not give what it has of one request to another.
+        # `vary` without a listed origin, too: a cache must not answer one origin with what it has for another.
         return [_VARY] if listed is None else [_VARY, (_ALLOW, listed.encode("latin-1")), _EXPOSE]
 
     async def _permit(self, scope: Scope, send: Send) -> None:

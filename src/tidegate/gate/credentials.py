@@ -1,4 +1,4 @@
-"""Where in a request its credentials are."""
+"""Finds the credentials in a request."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def presented(scope: MutableMapping[str, Any], *, allow_query: bool, allow_cookie: bool, strict: bool) -> str | None:
-    """By `authorization: Bearer TOKEN`, else `?access_token=TOKEN`, else the cookie of the server's own pages.
+    """The token of `authorization: Bearer TOKEN`, of `?access_token=TOKEN`, or of the cookie of the server's own pages.
 
     `allow_query` is for GET routes that answer with events, since `EventSource` cannot set headers. The cookie counts
-    only in requests that come from the server's own pages: a browser sends it along with those of others, too.
-    A malformed header, or one of another scheme, raises `Unauthenticated`; not `strict`, it counts for nothing.
+    only in requests from the server's own pages: browsers send it with those from other pages, too.
+    A malformed header, or one of another scheme, raises `Unauthenticated` if `strict`; otherwise it is ignored.
     """
     headers: Headers = scope["headers"]
     found = _bearer(headers, strict=strict)
@@ -33,7 +33,7 @@ def presented(scope: MutableMapping[str, Any], *, allow_query: bool, allow_cooki
 
 
 def by_subprotocol(scope: MutableMapping[str, Any]) -> str | None:
-    """By the WebSocket subprotocol `bearer.TOKEN`: pages cannot set the headers of a handshake."""
+    """The token in the WebSocket subprotocol `bearer.TOKEN`: pages cannot set the headers of a handshake."""
     offered: list[str] = scope.get("subprotocols") or []
     found = [name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)]
     return found[0] if found and found[0] else None

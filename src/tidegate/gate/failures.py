@@ -1,4 +1,4 @@
-"""Turns every exception into one typed answer, and tells the observer of those that should not happen."""
+"""Turns every exception into a typed answer, and tells the observer of those that should not happen."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Failure, Observer
 
 POLICY = 1008
-"""RFC 6455, 7.4.1: what a handshake is refused with under a server that cannot answer it as HTTP."""
+"""RFC 6455, 7.4.1: the code that refuses a handshake under a server that cannot answer it as HTTP."""
 
 
 class FailureMiddleware:
-    """Stands inside the request id and the access log, and around everything that may raise.
+    """Answers what inner layers raise. It stands inside the request id and the access log, around all that may raise.
 
-    A handler that knows its stream sets `scope["tidegate.stream_id"]`, which then stands beside the failure.
+    A handler that knows its stream sets `scope["tidegate.stream_id"]`, which the failure is then observed with.
     Once the answer has begun it can only be broken off: `ResponseAborted` makes the server close the connection.
     """
 
@@ -52,17 +52,17 @@ class FailureMiddleware:
             raise
         except Exception as exc:
             error = self._told(scope, exc, broken=watched.started)
-            # Not what the application around this one is dealing with.
+            # Exceptions that an application around this one is handling are left alone.
             forget(exc, until=around)
             if watched.started:
                 raise ResponseAborted from None
             await _answer(error, scope, send)
 
     def _told(self, scope: Scope, exc: Exception, *, broken: bool) -> TidegateError:
-        """What the client is to be told; the log is told of what is ours."""
+        """The error for the client. Tells the observer of it where the server is to blame."""
         error = typed(exc)
         scope[REFUSED] = error.code
-        # It may name what is not there.
+        # The text may repeat a path or name from the request.
         error.message = masked(error.message)
         error.param = error.param and masked(error.param)
         if broken or error.status == 500:
@@ -77,7 +77,7 @@ class FailureMiddleware:
 
 
 def typed(exc: Exception) -> TidegateError:
-    """What a client is told of `exc`. Of a bug nothing but that it is ours: its text may hold anything."""
+    """The typed error that a client is told of `exc`. Of a bug it says nothing more: the text may hold anything."""
     if isinstance(exc, TidegateError):
         return exc
     if isinstance(exc, HTTPException):

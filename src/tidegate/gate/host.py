@@ -1,4 +1,4 @@
-"""Which names the server answers to.
+"""Checks the Host header: which names the server answers to.
 
 Listening on loopback alone does not keep web pages out: a page may let its own name resolve to 127.0.0.1 (DNS
 rebinding) and is then of the same origin. But it cannot change the Host header.
@@ -44,7 +44,7 @@ class HostMiddleware:
 
     def _check(self, scope: Scope) -> None:
         values: list[bytes] = [value for name, value in scope["headers"] if name == b"host"]
-        # HTTP/1.0 knows no Host: health checks still do without. Browsers, which rebinding needs, always send it.
+        # HTTP/1.0 has no Host, and some health checks use it. Browsers, which rebinding needs, always send one.
         if not values and scope["http_version"] == "1.0":
             return
         host = host_of(values[0].decode("latin-1")) if len(values) == 1 else None
@@ -58,7 +58,7 @@ class HostMiddleware:
 
 
 def host_of(value: str) -> str | None:
-    """The host of `HOST[:PORT]`, in lower case and without the root's dot; None where it is none."""
+    """The host of `HOST[:PORT]`, in lower case and without a final dot; None where it is not valid."""
     match = _HOST.fullmatch(value.strip().lower())
     host = match[1] if match else ""
     return host if 0 < len(host) <= _MAX_HOST and (host[0] != "[" or _is_ipv6(host[1:-1])) else None

@@ -1,7 +1,7 @@
-"""How many requests a caller may make: a token bucket for each account, and headers that say what is left.
+"""Limits how many requests a caller may make: a token bucket for each account, and headers that say what is left.
 
-The headers are those of OpenAI: `x-ratelimit-limit-…` is the limit of a minute, `…-remaining-…` what may be asked for
-at once, `…-reset-…` the time until all of it may be, as 1m2.5s or 120ms.
+The headers are those of OpenAI: `x-ratelimit-limit-…` is the limit per minute, `…-remaining-…` what is left at
+once, `…-reset-…` the time until the bucket is full, as 1m2.5s or 120ms.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ MINUTE = 60
 
 
 class LimitMiddleware:
-    """Raises `RateLimited`, or tells an `EventSource` to come back. Neither bucket is there where it has no limit.
+    """Raises `RateLimited`, or tells an `EventSource` to reconnect. Buckets are None where there is no limit.
 
-    `tokens` are taken by the engine; here they are only told of. `clock` is in seconds.
+    The engine takes from `tokens`; here they only appear in headers. `clock` is in seconds.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LimitMiddleware:
             return self.app(scope, receive, send)
         principal: Principal = scope[PRINCIPAL]
         if self.tokens is not None:
-            # What is left is known only once the engine has let the generation in, or has refused it.
+            # What is left is known only once the engine has admitted or refused the generation.
             scope[HEADERS].append(partial(self._left, self.tokens.of(principal.account, self.clock())))
         if self.requests is not None:
             wait_s = self._count(self.requests, principal.account, scope)
@@ -60,7 +60,7 @@ class LimitMiddleware:
         return self.app(scope, receive, send)
 
     def _count(self, requests: Buckets, account: str, scope: Scope) -> float:
-        """Counts a request; the seconds until one may be made where there is none left."""
+        """Counts a request. Returns 0, or the seconds until the next may be made where none is left."""
         now = self.clock()
         bucket = requests.of(account, now)
         wait_s = 0.0 if bucket.take(1, now) else bucket.wait(1, now)
@@ -72,13 +72,13 @@ class LimitMiddleware:
 
 
 def take_request(requests: Buckets | None, account: str, now: float) -> None:
-    """Counts what the middleware does not see, or not count. Raises `RateLimited`."""
+    """Counts a request that the middleware does not count. Raises `RateLimited`."""
     if requests is not None and not (bucket := requests.of(account, now)).take(1, now):
         raise RateLimited(_refusal(requests), retry_after=bucket.wait(1, now))
 
 
 def charge(requests: Buckets | None, account: str, now: float, *, credit: bool) -> Charge:
-    """Takes a request that may be given back. Raises `RateLimited`, but not where it is taken on credit."""
+    """Takes a request that may be given back. Past the limit it is taken on `credit`, or raises `RateLimited`."""
     if requests is None:
         return Charge(None, "")
     bucket = requests.of(account, now)
@@ -90,19 +90,19 @@ def charge(requests: Buckets | None, account: str, now: float, *, credit: bool) 
 
 
 class Charge:
-    """A request that was taken before it was known whether it costs anything; `owed` is why it should not have been."""
+    """A request that was counted before it was known whether it has to be. `owed`: the refusal, if it was on credit."""
 
     def __init__(self, bucket: TokenBucket | None, owed: str) -> None:
         self._bucket = bucket
         self._owed = owed
 
     def give_back(self, now: float) -> None:
-        """It costs nothing."""
+        """The request does not count: gives it back."""
         if self._bucket is not None:
             self._bucket.give_back(1, now)
 
     def keep(self, now: float) -> None:
-        """It does. Raises `RateLimited` where it was taken on credit."""
+        """The request counts. Raises `RateLimited` where it was taken on credit."""
         if self._owed and self._bucket is not None:
             raise RateLimited(self._owed, retry_after=self._bucket.wait(1, now))
 
@@ -116,7 +116,7 @@ def _headers(of: bytes, bucket: TokenBucket, now: float) -> list[Field]:
 
 
 def duration(seconds: float) -> str:
-    """As OpenAI writes one: `1h2m3s`, `1m30.5s`, `1.25s`, `120ms`. Rounded up, to the millisecond."""
+    """A duration as OpenAI writes it: `1h2m3s`, `1m30.5s`, `1.25s`, `120ms`. Rounded up to the millisecond."""
     ms = math.ceil(seconds * 1000 - 1e-6)
     if ms < 1000:
         return f"{ms}ms"

@@ -1,8 +1,8 @@
-"""Which web pages may use the server.
+"""Checks the Origin header: which web pages may use the server.
 
-A browser lets any page send requests anywhere: only the answers are kept from it, and by then a generation has been
-started or cancelled, also on a server that listens on loopback alone. What a page cannot do is leave out, or choose,
-the Origin that its requests come with.
+A browser lets any page send requests anywhere: it only keeps the answers from the page, and by then a generation has
+been started or cancelled, even on a server that listens on loopback alone. But a page can neither leave out nor choose
+the Origin of its requests.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _NAMES = r"://[a-z0-9_-][a-z0-9._-]*\."
 class Origins:
     """The server's own origin, and those of `allowed_origins`.
 
-    `https://*.example.com` stands for all names below example.com, `*` for any origin, also for `null`, which pages
-    without one have: files, and frames in a sandbox.
+    `https://*.example.com` stands for all names below example.com, `*` for any origin, `null` included, which is that
+    of files and of sandboxed frames.
     """
 
     def __init__(self, allowed_origins: Iterable[str], public_url: str) -> None:
@@ -39,20 +39,20 @@ class Origins:
         self._public = _origin_of(public_url) if public_url else None
 
     def __bool__(self) -> bool:
-        """Whether any is allowed beside the server's own."""
+        """Whether any origin is allowed besides the server's own."""
         return bool(self._exact or self._below)
 
     def lists(self, origin: str) -> bool:
-        """Whether `allowed_origins` has it."""
+        """Whether `allowed_origins` has the origin."""
         if self.any:
             return True
         origin = _normal(origin)
         return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._below)
 
     def is_own(self, origin: str, scope: MutableMapping[str, Any]) -> bool:
-        """Whether it is that of `public_url`, or the one that the request was made to, HTTP or WebSocket.
+        """Whether the origin is that of `public_url`, or that which the request was made to, HTTP or WebSocket.
 
-        Behind a proxy that ends TLS https is the server's own scheme, too.
+        Behind a proxy that ends TLS, https is the server's own scheme, too.
         """
         origin = _normal(origin)
         return origin == self._public or origin in _asked(scope) or _is_own_to_browser(scope)
@@ -63,9 +63,9 @@ class Origins:
 
 
 class OriginMiddleware:
-    """Raises `OriginNotAllowed` for requests of other sites' pages that could change anything.
+    """Raises `OriginNotAllowed` for requests from other sites' pages that could change anything.
 
-    Without an Origin a request is none of a page. What only reads passes: browsers keep the answer from the page.
+    A request without an Origin is not from a page. Requests that only read pass: browsers keep the answers back.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Origins) -> None:
@@ -82,18 +82,18 @@ class OriginMiddleware:
 
 
 def _may_change(scope: MutableMapping[str, Any]) -> bool:
-    # Browsers keep nothing of a WebSocket from the page that opened it.
+    # Browsers let any page read from the WebSocket that it opened.
     return scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] not in _SAFE_METHODS)
 
 
 def sent_origin(scope: MutableMapping[str, Any]) -> str | None:
-    """The Origin header. Several are put together as one, which is nobody's."""
+    """The Origin header. Several are joined into one text, which no origin matches."""
     values = header_values(scope, b"origin")
     return ", ".join(values) if values else None
 
 
 def not_allowed(origin: str) -> OriginNotAllowed:
-    """What is to be raised for it."""
+    """The error for a page of this origin."""
     return OriginNotAllowed(f"Pages of {origin[:200]!r} may not use this server; server.allowed_origins lists who may.")
 
 
@@ -111,13 +111,13 @@ def _asked(scope: MutableMapping[str, Any]) -> Iterator[str]:
 
 
 def _is_own_to_browser(scope: MutableMapping[str, Any]) -> bool:
-    # Browsers know by which name they came, whatever a proxy made of Host; pages cannot set `sec-` headers (Fetch,
+    # Browsers know the name that they called, whatever a proxy made of Host; pages cannot set `sec-` headers (Fetch,
     # 2.2.2). And under `referrer-policy: no-referrer` a page's own beacon has the Origin `null` (Fetch, 3.2).
     return header_values(scope, b"sec-fetch-site") == ["same-origin"]
 
 
 def _normal(origin: str) -> str:
-    """In lower case and without the scheme's default port: as browsers write it."""
+    """The origin in lower case and without the scheme's default port, as browsers write it."""
     origin = origin.lower()
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition("://")[0], ""))
 

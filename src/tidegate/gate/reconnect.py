@@ -1,4 +1,4 @@
-"""A GET of events that has to wait: `EventSource` gives up for good on anything but 200, so it is told to come back."""
+"""Answers a GET of events that has to wait: `EventSource` gives up for good on anything but 200."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tidegate.dialects import native_events
 
 
 async def answer_reconnect(scope: Scope, send: Send, wait_s: float, code: str) -> None:
-    """200, `retry:` and `reconnect`, with so many seconds to wait; the `code` is for the log."""
+    """Answers 200 with `retry:` and a `reconnect` event, to come back in `wait_s` seconds; `code` is for the log."""
     scope[REFUSED] = code
     as_message = ("events", "message") in parameters(scope["query_string"])
     dialect = native_events.MESSAGES if as_message else native_events.EVENTS

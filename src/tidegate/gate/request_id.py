@@ -12,7 +12,7 @@ from tidegate.gate.response_headers import HEADERS
 
 
 class RequestIdMiddleware:
-    """Sets `scope["tidegate.request_id"]` and `current_request_id`. A fit `x-request-id` of the client's is kept."""
+    """Sets `scope["tidegate.request_id"]` and `current_request_id`. A valid `x-request-id` from the client is kept."""
 
     def __init__(self, app: ASGIApp, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Headers that the gate adds to a response, whoever makes it."""
+"""Adds the gate's headers to every response."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Headers = Iterable[Field]
 Late = Callable[[], Headers]
 
 HEADERS = "tidegate.headers"
-"""Where in an ASGI scope the list is that everything further in appends to, until the response starts.
+"""The key in an ASGI scope of the list that inner layers append headers to, until the response starts.
 
-It holds fields, and functions for those that are known only when it does start.
+The list holds fields, and functions for fields that are known only when the response starts.
 """
 
 STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
-"""The messages that have the head of an answer."""
+"""The messages that carry the head of an answer."""
 
 _VARY = b"vary"
 
 
 class ResponseHeadersMiddleware:
-    """Sets `scope[HEADERS]`, and adds what is in it to the response; stands outermost, so that errors have it too."""
+    """Sets `scope[HEADERS]`, and adds its headers to the response. Outermost, so that errors have them, too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -35,7 +35,7 @@ class ResponseHeadersMiddleware:
         added: list[Field | Late] = []
         scope[HEADERS] = added
 
-        # The only wrapper for all of them, and a plain function: it costs no coroutine per message of a stream.
+        # One wrapper for all added headers, and a plain function: no coroutine for each message of a stream.
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] in STARTS:
                 message = {**message, "headers": merged(list(message.get("headers", ())), list(_known(added)))}
@@ -45,7 +45,7 @@ class ResponseHeadersMiddleware:
 
 
 class Watched:
-    """`send`, with the answer's status once it has begun; smaller than a closure, and kept as long as a WebSocket."""
+    """Wraps `send` and keeps the answer's `status`, None before it begins. Smaller than a closure, for WebSockets."""
 
     __slots__ = ("_send", "status")
 
@@ -66,11 +66,11 @@ class Watched:
 
 
 def merged(own: Sequence[Field], added: Sequence[Field]) -> list[Field]:
-    """The response's own headers and those added that it does not have. Only `vary` is the sum of both."""
+    """The response's own headers, and the added ones that it lacks. `vary` alone combines both."""
     names = {_VARY, *(name for name, _ in own)}
     headers = [field for field in own if field[0] != _VARY]
     headers += [field for field in added if field[0] not in names]
-    # In one line: caches have read only one of several.
+    # In one line: some caches read only one of several.
     if varies := [value for name, value in (*own, *added) if name == _VARY]:
         headers.append((_VARY, b", ".join(varies)))
     return headers

@@ -1,4 +1,4 @@
-"""What the gate has to know of a route; `routes` has them, and puts the one that was asked for into the scope."""
+"""What the gate has to know of a route. The `routes` room puts the route of each request into its scope."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Protocol
 from tidegate.core.principal import Scope
 
 ROUTE = "tidegate.route"
-"""Where in an ASGI scope the route is."""
+"""The key of the route in an ASGI scope."""
 
 PRINCIPAL = "tidegate.principal"
-"""Where the caller is, once known."""
+"""The key of the caller in an ASGI scope, once authenticated."""
 
 
 class RoutePolicy(Protocol):
-    """`scope` None: open to all, and never limited; `or_scopes` open it, too. `events`: a GET that answers with events.
+    """The access rules of a route.
 
-    `shared`: a share token of the stream in its path opens it, too. `limited`: it counts as a request.
+    `scope` None: open to all, and never limited; any of `or_scopes` grants access, too. `events`: a GET that answers
+    with events. `shared`: a share token of the stream in its path grants access, too. `limited`: calls are counted.
     """
 
     @property

@@ -1,6 +1,6 @@
-"""What every response tells browsers not to do with it.
+"""Headers of every response that tell browsers what not to do with it.
 
-`strict-transport-security` is left to whoever ends TLS: it binds a whole host name, which is not tidegate's alone.
+`strict-transport-security` is left to the server that ends TLS: it binds a whole host name, not tidegate alone.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.gate.response_headers import HEADERS
 
 SECURITY_HEADERS = [
-    # JSON and events hold text that models and users wrote: it is never to be taken for a page or a script.
+    # JSON and events hold text from models and users, which must never be taken for a page or a script.
     (b"x-content-type-options", b"nosniff"),
     # Paths and queries may hold tokens.
     (b"referrer-policy", b"no-referrer"),
-    # Opened in a tab, an answer of the API runs and loads nothing and is nobody's frame. Pages bring a policy of their
-    # own, and programs do not look at it.
+    # An answer of the API, opened in a tab, can run nothing, load nothing, and not be framed. Pages bring a policy of
+    # their own, and programs ignore it.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    # For requests without CORS alone, as of <img> and <script>: no other site has a use for those here, and the answer
-    # stays out of its process. What CORS allows, module scripts included, is not affected.
+    # Only for requests without CORS, as of <img> and <script>: no other site has a use for them here, and the answer
+    # stays out of that site's process. Requests with CORS, module scripts included, are not affected.
     (b"cross-origin-resource-policy", b"same-origin"),
-    # For what does not say itself how it may be kept: answers are to one caller, who may be known by a cookie alone.
+    # The default for responses that set none: answers are for one caller, who may be known by a cookie alone.
     (b"cache-control", b"no-store"),
 ]
 
 
 class SecurityHeadersMiddleware:
-    """Adds `SECURITY_HEADERS`; what a response says of the same itself stands."""
+    """Adds `SECURITY_HEADERS`; a response's own headers of the same name win."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

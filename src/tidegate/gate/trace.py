@@ -1,4 +1,4 @@
-"""Gives every request its place in a trace: the client's, or one of its own."""
+"""Gives every request its place in a trace: the client's, or a new one."""
 
 from __future__ import annotations
 

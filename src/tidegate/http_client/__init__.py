@@ -1,1 +1,1 @@
-"""HTTP as others are called with it: where a server is, the connections to it, and what can go wrong on them."""
+"""The HTTP client: endpoints, connections to them, a pool, and the errors of calls."""

@@ -1,4 +1,4 @@
-"""The way to a server: TCP, and TLS where its URL asks for it, within a deadline."""
+"""Opens connections to a server: TCP, and TLS where its URL asks for it, within a deadline."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tidegate.http_client.errors import failure
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """The default context: certificates and host names are verified. Loading its roots takes 20 ms, so once."""
+    """The default context: certificates and host names are verified. Cached, since loading its roots takes 20 ms."""
     return ssl.create_default_context()
 
 
 async def connect(endpoint: Endpoint, seconds: float) -> ClientConnection:
-    """Opens a connection, TLS included, within so many `seconds`. Raises `HttpError`: nothing has been sent then."""
+    """Opens a connection, TLS included, within `seconds`. Raises `HttpError`: then no request has been sent."""
     loop = asyncio.get_running_loop()
     context = tls() if endpoint.scheme == "https" else None
     try:

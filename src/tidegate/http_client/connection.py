@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to a server: requests out, each response handed on as it is read.
+"""One HTTP/1.1 connection to a server, which hands each response on as it is read (RFC 9112).
 
-RFC 9112. The body's bytes go to the receiver inside `data_received`, one call per read: no queue and no task switch
-stand between the two. Only what is more than `TURN_BYTES` waits, for the next turns of the loop.
+The body's bytes go to the receiver inside `data_received`, one call per read, without a queue or a task switch. Only
+bytes beyond `TURN_BYTES` wait for the next turns of the loop.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import httptools
 from tidegate.http_client.errors import BrokenOff, ClosedUnanswered, HttpError, MalformedResponse, TooLarge
 
 MAX_OVERHEAD_BYTES = 65_536
-"""What may arrive without a byte of body: the head, chunk extensions, trailers. Servers send 1 to 8 KiB of it."""
+"""How much may arrive without a byte of body: heads, chunk extensions, trailers. Servers send 1 to 8 KiB of these."""
 
 
 TURN_BYTES = 16_384
-"""Of a read, before everybody else has a turn. A read may bring 256 KiB, and where they are as many tiny events as fit,
-that is 0.1 s of work; this is some 6 ms. Tokens come in reads of a few hundred bytes."""
+"""How much of a read is handled in one turn of the loop. A read may bring 256 KiB, which is 0.1 s of work if they are
+tiny events; this much is some 6 ms. Tokens come in reads of a few hundred bytes."""
 
 
 class ResponseHead(NamedTuple):
@@ -33,7 +33,7 @@ class ResponseHead(NamedTuple):
 
 
 class Receiver(Protocol):
-    """What takes a response. Nothing here may wait; what it raises ends the exchange with `closed`."""
+    """Receives a response. No method may wait; an exception from one ends the exchange with `closed`."""
 
     def answered(self, head: ResponseHead) -> None:
         """The final head has been read."""
@@ -44,7 +44,7 @@ class Receiver(Protocol):
         ...
 
     def closed(self, error: Exception | None) -> None:
-        """Called once: the body is complete (None), or will not come: `HttpError`, or what this receiver has raised."""
+        """Called once: the body is complete (None), or has failed, by an `HttpError` or what this receiver raised."""
         ...
 
 
@@ -70,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self._until_close = False
         self._keep_alive = False
         self._paused = False
-        # What was read and has to wait for the next turn, and the loss of the connection, which comes after it.
+        # Bytes that wait for the next turn, and the loss of the connection, which is reported after them.
         self._rest = b""
         self._turn: asyncio.Handle | None = None
         self._loss: tuple[Exception | None] | None = None
@@ -111,12 +111,12 @@ class ClientConnection(asyncio.Protocol):
         self._stop_reading()
 
     def resume(self) -> None:
-        """Reads on."""
+        """Reads again."""
         self._paused = False
         self._go_on()
 
     def abort(self) -> None:
-        """Closes at once, without waiting for anything. The receiver hears nothing more."""
+        """Closes at once, without waiting. The receiver is not called any more."""
         self._receiver = None
         self._keep_alive = False
         self._rest = b""
@@ -137,7 +137,7 @@ class ClientConnection(asyncio.Protocol):
             self._take(data)
 
     def eof_received(self) -> None:
-        # TLS would wait for an answer to its goodbye before it told of the loss.
+        # TLS would wait for the peer's close_notify before it reported the loss.
         if self._receiver is None:
             self.abort()
 
@@ -146,14 +146,14 @@ class ClientConnection(asyncio.Protocol):
         self._loss = (exc,)
         if not self._rest:
             self._lose(exc)
-        # Otherwise it was TLS, which tells of the end while it is not read from.
+        # Otherwise it was TLS, which reports the end even while reading is paused.
 
     def _stop_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def _go_on(self) -> None:
-        """Sees to what is left of the last read, a turn each; then the connection is read again."""
+        """Schedules the rest of the last read, a piece per turn; once it is handled, resumes reading."""
         if self._paused or self._turn is not None:
             return
         if self._rest:
@@ -169,7 +169,7 @@ class ClientConnection(asyncio.Protocol):
         if data:
             self._take(data)
         if self._receiver is None and self._rest:
-            # More than was asked for.
+            # Bytes beyond the response.
             self.abort()
         self._go_on()
 
@@ -195,14 +195,14 @@ class ClientConnection(asyncio.Protocol):
             lost = ClosedUnanswered if self._head is None else BrokenOff
             self._finish(lost("closed the connection"), exc)
         self.over(self)
-        # The parser holds this object's methods: a cycle that would wait for the collector.
+        # The parser refers to this object's methods: a cycle, which would wait for the garbage collector.
         del self._parser
 
     def _parse(self, data: bytes) -> HttpError | None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # Bytes after the end of a complete answer harm nobody: the connection is not used again.
+            # Bytes after a complete response do no harm: the connection is not used again.
             self._keep_alive = False
             return None if self.complete else MalformedResponse("answers with something else than HTTP/1.1")
         if self._overhead > MAX_OVERHEAD_BYTES and not self._body and not self.complete:
@@ -251,7 +251,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._head = ResponseHead(status, self._headers)
         self._until_close = not self._headers.keys() & {"content-length", "transfer-encoding"}
-        # The parser knows it only until the message is complete. HTTP/1.0's way of it is not relied on.
+        # The parser knows this only until the message is complete. Keep-alive in HTTP/1.0 is not relied on.
         self._keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
 
     def on_body(self, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Where a server is, taken from its URL, and the head of a request to it."""
+"""The endpoint of a server, parsed from its URL, and the heads of requests to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A base URL, taken apart. `prefix` and `query` surround the path of a call."""
+    """A base URL in its parts. `prefix` and `query` go before and after the path of a call."""
 
     scheme: str
     host: str
@@ -36,13 +36,13 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """The Host header: without the port where it is the scheme's own."""
+        """The value of the Host header, without the port where it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def basic(self) -> str:
-        """The credentials as RFC 7617 sends them."""
+        """The credentials as HTTP Basic sends them (RFC 7617)."""
         return b64encode(self.credentials.encode()).decode()
 
     def target(self, path: str) -> str:
@@ -52,7 +52,7 @@ class Endpoint:
     def request_head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
         """The head of a request, with its Host and these `headers`, each line ended; the blank line is still to come.
 
-        Values that come from outside have been checked for what cannot stand in a header.
+        The caller has to check values from outside for characters that cannot stand in a header.
         """
         lines = [f"{method} {self.target(path)} HTTP/1.1", f"host: {self.authority}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -1,19 +1,19 @@
-"""Why an HTTP call has no response, in one tree that names neither who was called nor by whom.
+"""Why an HTTP call has no response, in one tree that names neither the server nor the caller.
 
     HttpError
-    ├── CannotReach             there is no connection, for a reason of the system's
+    ├── CannotReach             there is no connection
     │   ├── UnknownHost
     │   ├── MalformedHost
     │   ├── ConnectionRefused
     │   └── TlsFailed
     ├── TimedOut
-    ├── ConnectionClosed        nobody knows how far the response had come
+    ├── ConnectionClosed        it was lost while being made or used
     │   ├── ClosedUnanswered
     │   └── BrokenOff
     ├── MalformedResponse
     └── TooLarge
 
-They are never answered: whoever calls maps them by a table to errors of its own (`tidegate.errors`), once, at its edge.
+Clients never see them: each calling room maps them by a table to its own errors (`tidegate.errors`), in one place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from http.client import HTTPException
 
 
 class HttpError(Exception):
-    """Its text says what has gone wrong, without a subject; it may name an address, but nothing else of a URL."""
+    """The message says what went wrong, without a subject; it may name an address, but nothing else of a URL."""
 
 
 class CannotReach(HttpError):
@@ -36,7 +36,7 @@ class UnknownHost(CannotReach):
 
 
 class MalformedHost(CannotReach):
-    """The host's name cannot be one: it has an empty label, say."""
+    """The host's name is not valid: it has an empty label, say."""
 
 
 class ConnectionRefused(CannotReach):
@@ -44,7 +44,7 @@ class ConnectionRefused(CannotReach):
 
 
 class TlsFailed(CannotReach):
-    """The other side speaks no TLS, or cannot prove its name."""
+    """The server does not speak TLS, or cannot prove its name."""
 
 
 class TimedOut(HttpError):
@@ -56,19 +56,19 @@ class ConnectionClosed(HttpError):
 
 
 class ClosedUnanswered(ConnectionClosed):
-    """It was closed before the response's head had come."""
+    """The connection was closed before the response's head had come."""
 
 
 class BrokenOff(ConnectionClosed):
-    """It was closed between the response's head and its end."""
+    """The connection was closed between the response's head and its end."""
 
 
 class MalformedResponse(HttpError):
-    """What came is not HTTP/1.1."""
+    """The response is not HTTP/1.1."""
 
 
 class TooLarge(HttpError):
-    """The response, or its head, is larger than the caller takes."""
+    """The response, or its head, is larger than the caller accepts."""
 
 
 _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
@@ -83,9 +83,9 @@ _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
 
 
 def failure(error: Exception) -> HttpError:
-    """What an exception of the standard library's sockets, `ssl` or `http.client` means; it is the cause.
+    """The error for an exception of the standard library's sockets, `ssl` or `http.client`, which becomes its cause.
 
-    The text is the system's; that of other exceptions may repeat the URL, so that only their class is told.
+    The message is the system's for an `OSError`; that of other exceptions may repeat the URL, so their class stands.
     """
     kind = next((kind for known, kind in _KINDS if isinstance(error, known)), CannotReach)
     failed = kind(str(error) if isinstance(error, OSError) else type(error).__name__)

@@ -1,8 +1,7 @@
-"""Fetches a small document over HTTP, by the system's proxies and across redirects.
+"""Fetches a small document over HTTP, through the system's proxies, following redirects.
 
-Each fetch has a thread of its own, which ends with it: at its time limit its connection is shut down, whatever the
-server is sending, and a resolver that does not answer keeps neither other fetches from starting nor the process from
-ending.
+Each fetch has its own thread. At the time limit the fetch's connections are shut down, whatever the server is sending.
+A resolver that does not answer keeps neither other fetches from starting nor the process from ending.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class Document(NamedTuple):
 
 
 async def fetch(url: str, headers: Mapping[str, str], *, seconds: float, max_bytes: int) -> Document:
-    """The document at a URL, within so many `seconds` and `max_bytes`.
+    """The document at a URL, within `seconds` and `max_bytes`.
 
-    Raises `HttpError`; its text is the reason, with nothing of the URL. A redirect is followed to the same scheme only.
+    Raises `HttpError`, whose message has nothing of the URL. A redirect is followed to the same scheme only.
     """
     flight = _Flight(url, headers, seconds, max_bytes)
     try:
@@ -56,7 +55,7 @@ class _Flight:
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
         self._landed: asyncio.Future[Document] = self._loop.create_future()
-        # A duplicate of each connection: the thread's own is wrapped, handed on and closed by others.
+        # Duplicates of the sockets: the thread's own ones are wrapped, passed on and closed by urllib.
         self._lines: list[socket.socket] = []
         self._abandoned = False
         self._lock = threading.Lock()
@@ -67,7 +66,7 @@ class _Flight:
         return await self._landed
 
     def abandon(self) -> None:
-        """Cuts its connections: what the thread waits for fails now."""
+        """Shuts the connections down: whatever the thread is waiting for fails now."""
         with self._lock:
             self._abandoned = True
             for line in self._lines:
@@ -76,7 +75,7 @@ class _Flight:
                 line.close()
 
     def connected(self, *arguments: Any) -> socket.socket:
-        """In place of `socket.create_connection`."""
+        """Replaces `socket.create_connection`, and keeps a duplicate of the socket."""
         sock = socket.create_connection(*arguments)
         with self._lock:
             if self._abandoned:
@@ -106,7 +105,7 @@ class _Flight:
             self._landed.set_exception(outcome)
 
     def _get(self) -> Document:
-        # It takes the system's proxies with it.
+        # The default opener uses the system's proxies.
         opener = urllib.request.build_opener(_SameScheme, _Http(self), _Https(self))
         request = urllib.request.Request(self._url, headers=self._headers)
         try:
@@ -126,7 +125,7 @@ class _Flight:
 
 
 class _Http(urllib.request.HTTPHandler):
-    """Opens connections that can be cut."""
+    """Opens connections that `abandon` can shut down."""
 
     def __init__(self, flight: _Flight) -> None:
         super().__init__()
@@ -140,7 +139,7 @@ class _Http(urllib.request.HTTPHandler):
 
 
 class _Https(urllib.request.HTTPSHandler):
-    """The same over TLS; certificates and names are checked as always."""
+    """The same over TLS; certificates and names are verified as usual."""
 
     def __init__(self, flight: _Flight) -> None:
         super().__init__()
@@ -154,13 +153,13 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _cuttable(connection: HTTPConnection, flight: _Flight) -> HTTPConnection:
-    # The one place where http.client lets others connect for it; its name has been the same since Python 3.5.
+    # The only hook by which http.client lets others connect for it; its name has been the same since Python 3.5.
     connection._create_connection = flight.connected  # type: ignore[attr-defined]
     return connection
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):
-    """A redirect from https to http would let anybody on the way put in a document of their own."""
+    """Refuses redirects to another scheme: one from https to http would let an attacker replace the document."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str

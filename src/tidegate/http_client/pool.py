@@ -1,4 +1,4 @@
-"""Connections to one server that wait for their next request."""
+"""A pool of idle connections to one server."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Awaitable, Callable
 from tidegate.http_client.connection import ClientConnection
 
 MAX_IDLE = 16
-"""A burst that follows a burst finds connections, and hundreds at once leave no heap of sockets at the server."""
+"""Enough for bursts to reuse connections, few enough not to leave hundreds of idle sockets at the server."""
 
 REST_SECONDS = 0.02
-"""Before a connection is taken again. llama.cpp closes it after an event stream without having said so, up to 2.6 ms
-later as measured on busy cores; a request that comes sooner goes over another connection."""
+"""How long a connection rests before it is reused. llama.cpp closes it after an event stream without announcing that,
+up to 2.6 ms later as measured on busy cores; a request that comes sooner uses another connection."""
 
 IDLE_SECONDS = 4.0
-"""uvicorn, and so vLLM, closes idle connections after 5 s. A request that meets such a close on its way cannot be
-repeated: it might be paid for twice."""
+"""uvicorn, and so vLLM, closes idle connections after 5 s. A request that crosses such a close cannot be repeated: it
+might be paid for twice."""
 
 END_SECONDS = 0.25
-"""For the end of a response after its `[DONE]`. It comes with it or in the next packet; a server that leaves it out
-does not get another request over its connection."""
+"""How long the end of a response may take after its `[DONE]`. It comes in the same packet or the next one; if a server
+leaves it out, the connection is not reused."""
 
 
 class ConnectionPool:
-    """`connect` opens a connection; one that is kept is taken again after `rest_seconds`, before `idle_seconds`."""
+    """`connect` opens a connection; an idle one is reused between `rest_seconds` and `idle_seconds` after its use."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ConnectionPool:
         self._connect = connect
         self._rest_seconds = rest_seconds
         self._idle_seconds = idle_seconds
-        # Since when, the oldest first.
+        # By the time since when they are kept, the oldest first.
         self._idle: dict[ClientConnection, float] = {}
         self._ending: dict[ClientConnection, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -49,7 +49,7 @@ class ConnectionPool:
             if now - since < self._rest_seconds:
                 continue
             del self._idle[connection]
-            # A busy loop may not have come to the timer yet, nor to what has arrived.
+            # A busy loop may not have run the timer yet, nor read what has arrived.
             if now - since < self._idle_seconds and connection.persistent and not connection.readable():
                 return connection
             connection.abort()
@@ -58,19 +58,19 @@ class ConnectionPool:
         return connection
 
     def give_back(self, connection: ClientConnection) -> None:
-        """Keeps it, if need be once its response has come to the end, or closes it."""
+        """Keeps the connection, once its response is complete, or closes it if it cannot be reused."""
         if self._closed or not connection.persistent:
             connection.abort()
             return
         kept = self._idle if connection.complete else self._ending
         kept[connection] = asyncio.get_running_loop().time()
         if len(self._idle) > MAX_IDLE:
-            # Not the oldest: where many come at once, none would ever have rested.
+            # Not the oldest: with many coming back at once, none would ever have rested.
             _close(self._idle, connection)
         self._set_timer()
 
     def close(self) -> None:
-        """Closes what it keeps; from now on it keeps nothing."""
+        """Closes all kept connections; from now on none is kept."""
         self._closed = True
         for kept in (self._ending, self._idle):
             for connection in tuple(kept):
@@ -78,12 +78,12 @@ class ConnectionPool:
         self._stop_timer()
 
     def _over(self, connection: ClientConnection) -> None:
-        # No response ends on an idle connection: that one is lost.
+        # No response ends on an idle connection, so an idle one is lost.
         self._idle.pop(connection, None)
         if self._ending.pop(connection, None) is not None:
             self.give_back(connection)
 
-    # One timer for all of them.
+    # One timer for all connections
 
     def _set_timer(self) -> None:
         due = [next(iter(kept.values())) + seconds for kept, seconds in self._limits() if kept]

@@ -1,1 +1,1 @@
-"""What the people who run tidegate get to see."""
+"""What operators see: occurrences, gauges and logs."""

@@ -1,7 +1,7 @@
-"""The one hook through which everything that happens is seen.
+"""The observer: the one hook that is told of everything that happens.
 
-An observer gets one frozen object per occurrence. None of them carries a prompt, an answer, a credential or a
-query. Durations are in seconds. There is no occurrence per token: counting them is cheap, telling of them is not.
+An observer gets one frozen object per occurrence, which never carries a prompt, an answer, a credential or a query.
+Durations are in seconds. There is no occurrence per token: counting tokens is cheap, reporting each is not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class GenerationStarted(msgspec.Struct, frozen=True):
 
 
 class GenerationEnded(msgspec.Struct, frozen=True):
-    """The stream has its terminal event. `code` is the error's, or who cancelled; None when completed.
+    """The stream has its terminal event. `code` is that of the error, or says who cancelled; None when completed.
 
     `duration_s` counts from the stream's creation, and so does `first_token_s`: None where no token ever came.
     """
@@ -40,10 +40,10 @@ class GenerationEnded(msgspec.Struct, frozen=True):
 
 
 class UpstreamAttempt(msgspec.Struct, frozen=True):
-    """An upstream was asked to answer for a model, and has done so, or failed with `code`, or was stopped.
+    """One attempt at an upstream is over: it has answered, failed with `code`, or was cancelled.
 
-    `upstream` is its host and port; `duration_s` counts up to the end of the answer. `span` is the attempt's own, which
-    the upstream was told as its parent; None where no request has asked for the generation.
+    `upstream` is its host and port; `duration_s` counts up to the end of the answer. `span` is the attempt's own,
+    which the upstream was sent as its parent; None where no request started the generation.
     """
 
     model: str
@@ -55,9 +55,9 @@ class UpstreamAttempt(msgspec.Struct, frozen=True):
 
 
 class StoreCall(msgspec.Struct, frozen=True):
-    """A call of the store is over. `store` is its name, e.g. `sqlite`, and `code` the error's; None where it went well.
+    """A call of the store is over. `store` is its name, e.g. `sqlite`; `code` is the error's, None on success.
 
-    It is told to a `StoreObserver` alone.
+    Only a `StoreObserver` is told of it.
     """
 
     store: str
@@ -67,7 +67,7 @@ class StoreCall(msgspec.Struct, frozen=True):
 
 
 class ReaderAttached(msgspec.Struct, frozen=True):
-    """`reader` is an id of its own for each attachment; `transport` is `sse` or `json`."""
+    """A reader was attached. `reader` is unique to the attachment; `transport` is `sse`, `json` or `websocket`."""
 
     stream: str
     reader: str
@@ -76,9 +76,9 @@ class ReaderAttached(msgspec.Struct, frozen=True):
 
 
 class ReaderLeft(msgspec.Struct, frozen=True):
-    """`ended`: it had everything. `disconnected`: the client went. `asked`: the server told it to go.
+    """A reader has left. `ended`: it had all events. `disconnected`: the client left. `asked`: the server sent it away.
 
-    `events` counts those of the log that it was sent, also where several of them were merged into one.
+    `events` counts the events of the log that it was sent, even where several were merged into one.
     """
 
     stream: str
@@ -92,9 +92,9 @@ class ReaderLeft(msgspec.Struct, frozen=True):
 class RequestDone(msgspec.Struct, frozen=True):
     """One HTTP request and its whole answer. `status` is None where the client left before one was sent.
 
-    `address` is the client's, `stream` the one that the request was about, `code` that of the error it was answered
-    with; an `EventSource` that has to wait is told so with status 200. `quiet`: anyone may call this route, and
-    probes and browsers do so all the time.
+    `address` is the client's, `stream` the stream that the request was about, `code` that of the error in the answer,
+    which has status 200 where an `EventSource` is told to wait. `quiet`: anyone may call this route, and probes and
+    browsers do so all the time.
     """
 
     request_id: str | None
@@ -119,9 +119,9 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class LimitReached(msgspec.Struct, frozen=True):
-    """Somebody was refused, or closed, for what all, or its account, hold already. `limit` is the setting's name.
+    """A caller was refused or disconnected: a limit, global or per account, is reached. `limit` names its setting.
 
-    It is told once in a while for each limit and account; `refused` counts those that it stands for.
+    It is reported once in a while for each limit and account; `refused` counts the refusals since the last report.
     """
 
     limit: str
@@ -150,6 +150,6 @@ class Observer(Protocol):
 
 @runtime_checkable
 class StoreObserver(Protocol):
-    """What an observer has besides, to be told of the store's calls. Where nobody has it, they are not measured."""
+    """An observer that also wants the store's calls. They are not measured where no observer has this method."""
 
     def observe_store(self, call: StoreCall) -> None: ...

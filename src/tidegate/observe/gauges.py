@@ -1,4 +1,4 @@
-"""How much there is of something at this moment: asked for when somebody looks, and counted by nobody meanwhile."""
+"""Gauges: how much there is of something now. They are computed only when read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GaugeName = Literal["streams_live", "generations_queued", "readers", "readers_be
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What one gauge shows. Its labels tell it from others of that name: `model`, `transport` and `state`."""
+    """The value of one gauge. Labels tell gauges of the same name apart: `model`, `transport` and `state`."""
 
     name: GaugeName
     value: int
@@ -19,7 +19,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Gauges(Protocol):
-    """Answers whoever exports them, on the event loop's thread."""
+    """Provides the readings to exporters, on the event loop's thread."""
 
     def readings(self) -> Iterator[Reading]:
         """All gauges of this process, also those that show 0."""

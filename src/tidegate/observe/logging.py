@@ -1,4 +1,4 @@
-"""One line per occurrence, through the standard library's logging."""
+"""Logs one line per occurrence, through the standard library's logging."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tidegate.observe.base import (
 
 LogFormat = Literal["auto", "text", "json"]
 
-# Paths and names come from clients; a line is to stay readable, and one line.
+# Paths and names come from clients, and could make a line unreadably long.
 _MAX_TEXT = 200
 
 _NAMES = {
@@ -43,10 +43,10 @@ _NAMES = {
 
 
 class LoggingObserver(Observer):
-    """Writes to the logger `tidegate`: what is over as info, what has only begun as debug.
+    """Writes to the logger `tidegate`: occurrences that end something as info, those that begin something as debug.
 
-    What the server could not answer is a warning, and so is a generation that failed; failures are errors, with
-    their traceback. Of attempts at upstreams there is no line: their providers say more of those that failed.
+    A request with a 5xx status is a warning, and so is a failed generation; failures are errors, with their traceback.
+    Attempts at upstreams are not logged here: providers log failed ones with more detail.
     """
 
     def __init__(self) -> None:
@@ -64,14 +64,14 @@ class LoggingObserver(Observer):
         else:
             fields = {name: value for name, value in msgspec.structs.asdict(occurrence).items() if name != "quiet"}
             if fields.get("stream"):
-                # Topics are named by clients.
+                # Clients choose the names of topics.
                 fields["stream"] = masked(fields["stream"])
             message, exception = _NAMES[type(occurrence)], None
         self._log.log(level, message, exc_info=exception, extra={"fields": fields})
 
 
 def level_of(occurrence: Occurrence) -> int:
-    """How loud an occurrence is."""
+    """The logging level of an occurrence."""
     match occurrence:
         case Failure():
             return logging.ERROR
@@ -88,7 +88,7 @@ def level_of(occurrence: Occurrence) -> int:
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"time", "level", "logger", "message", …fields, "exception"}`; what is None is left out."""
+    """`{"time", "level", "logger", "message", …fields, "exception"}`; fields that are None are left out."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -101,15 +101,15 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         # Not msgspec: an exception's text may hold lone surrogates, which it refuses.
-        # ASCII, but for DEL it is all escapes: not even JSON can steer a terminal that it is shown in.
+        # JSON in ASCII escapes all control characters but DEL: the line cannot control a terminal.
         return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 class TextFormatter(logging.Formatter):
     """`12:00:00 info request done method=GET path=/ status=200 duration_s=0.153`.
 
-    Further lines of the message, and the traceback, stand below and are indented. So whatever a message, a field or an
-    exception says, it cannot pose as a line of its own, nor steer the terminal.
+    Further lines of the message, and the traceback, follow indented. So no text in a message, a field or an exception
+    can pose as a line of its own, or control the terminal.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -123,9 +123,9 @@ class TextFormatter(logging.Formatter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What a line says beside its message, last of all the request and its trace.
+    """The fields of a line besides its message, last of all the request and its trace.
 
-    They are those being served, if the line has no others.
+    These are taken from the request being served, unless the record has its own request id.
     """
     fields: dict[str, Any] = {
         name: _trimmed(value) for name, value in getattr(record, "fields", {}).items() if value is not None

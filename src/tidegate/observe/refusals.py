@@ -1,4 +1,4 @@
-"""Tells of callers that were refused for a limit, of each once in a while: a flood must not fill the log."""
+"""Reports callers that were refused by a limit, each only once in a while: a flood must not fill the log."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from tidegate.observe.base import LimitReached, Observer
 
 QUIET_SECONDS = 10.0
-"""From one telling to the next of the same account and limit: a log of days has room for it, and an operator sees that
-it goes on."""
+"""From one report to the next for the same account and limit: rare enough for a log of days, and often enough for an
+operator to see that refusals continue."""
 
 MOST_KEPT = 1024
-"""Accounts of which it is known when they were told of last. Whoever has more addresses is told of more often."""
+"""How many accounts and limits are remembered with their last report. Past that, reports come more often."""
 
 
 class Refusals:
-    """`clock` is in seconds. What is refused meanwhile is counted, and told with the next one."""
+    """`clock` is in seconds. Refusals between two reports are counted, and reported with the next one."""
 
     def __init__(self, observer: Observer, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._observer = observer
@@ -25,7 +25,7 @@ class Refusals:
         self._untold: dict[tuple[str, str], int] = {}
 
     def tell(self, limit: str, account: str, address: str | None = None) -> None:
-        """One more was refused for the setting `limit`."""
+        """Counts one more refusal by the setting `limit`, and reports it if one is due."""
         key, now = (limit, account), self._clock()
         count = self._untold.pop(key, 0) + 1
         if now - self._told.get(key, -QUIET_SECONDS) < QUIET_SECONDS:

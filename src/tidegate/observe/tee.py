@@ -1,4 +1,4 @@
-"""Several observers in the place of one."""
+"""Passes occurrences on to several observers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger("tidegate.observe")
 
 
 class Tee(Observer):
-    """Tells all of them, in their order. One that raises harms neither the others nor whoever tells: it is logged."""
+    """Tells all observers, in order. An exception from one is logged, and harms neither the others nor the caller."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
@@ -19,7 +19,7 @@ class Tee(Observer):
 
     @property
     def observes_stores(self) -> bool:
-        """Whether anybody wants to be told of `StoreCall`s."""
+        """Whether any observer wants `StoreCall`s."""
         return bool(self._of_stores)
 
     def observe(self, occurrence: Occurrence) -> None:

@@ -1,4 +1,4 @@
-"""What fills generations, opened by name from a table of import strings, so that only what is used is imported."""
+"""Providers fill generations. A table of import strings opens them by name, so that only what is used is imported."""
 
 from __future__ import annotations
 

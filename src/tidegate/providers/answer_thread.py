@@ -17,9 +17,9 @@ logger = logging.getLogger("tidegate.providers")
 
 
 class AnswerThread:
-    """One answer's own thread: a shared pool would let slow answers keep others from starting.
+    """A thread for one answer: in a shared pool, slow answers would keep others from starting.
 
-    It is a daemon, because nothing can stop a native call that does not return, and the process must still end.
+    It is a daemon thread: nothing can stop a native call that does not return, and the process must still end.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class AnswerThread:
         self._stopped = False
 
     async def run(self) -> None:
-        """Returns once the iterator has ended and all it gave is emitted; raises what it raised.
+        """Returns once the iterator has ended and all its pieces are emitted; raises what it raised.
 
         Cancelled, it returns at once; the thread closes the iterator at its next piece and ends.
         """
@@ -68,7 +68,7 @@ class AnswerThread:
                 close()
 
     def _put(self, event: Content | Completed | None) -> bool:
-        """Whether the stream takes more."""
+        """Puts an event into the inbox. Returns whether the stream takes more."""
         if event is None:
             return True
         try:

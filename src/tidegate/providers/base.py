@@ -1,4 +1,4 @@
-"""The port between the engine and what fills generations."""
+"""The port between the engine and the providers that fill generations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tidegate.core.events import Completed, Content, GenerationRequest, Usage
 
 
 class ThreadInbox(Protocol):
-    """The way into a stream for native threads: a bounded buffer that many of them may fill."""
+    """A bounded buffer through which native threads, one or many, put events into a stream."""
 
     def put(self, event: Content | Completed, /) -> None:
         """Adds one event, from any thread but the loop's. Waits while the buffer is full.
@@ -20,10 +20,10 @@ class ThreadInbox(Protocol):
 
 
 class Sink(Protocol):
-    """Where a provider puts its events. All of it runs on the event loop's thread."""
+    """Where a provider puts its events. All methods run on the event loop's thread."""
 
     def opened(self) -> None:
-        """Says that the provider has accepted the request; what goes wrong from now on is a `failed` event.
+        """Says that the provider has accepted the request; an error from now on becomes a `failed` event.
 
         OpenAI paths answer 200 only after this (`emit` implies it).
         """
@@ -32,17 +32,17 @@ class Sink(Protocol):
     def emit(self, events: Sequence[Content | Completed]) -> None:
         """Appends the events together and wakes the readers once. Never blocks; call it from callbacks too.
 
-        `Completed` is the last event; what is emitted after the stream's end is dropped.
+        `Completed` is the last event; events emitted after the stream's end are dropped.
         """
         ...
 
     def counted(self, usage: Usage) -> None:
-        """Says what the provider has counted so far; it stands for the estimate if the answer gets another end."""
+        """Reports the usage counted so far, which replaces the estimate if the answer ends in another way."""
         ...
 
     @property
     def full(self) -> bool:
-        """Whether `room` would wait: a cheap look for callbacks, which then stop reading."""
+        """Whether `room` would wait: a cheap check for callbacks, which then stop reading."""
         ...
 
     async def room(self) -> None:
@@ -50,11 +50,11 @@ class Sink(Protocol):
         ...
 
     def inbox(self) -> ThreadInbox:
-        """A buffer that native threads may fill; what they put is emitted here, in order per thread."""
+        """A buffer that native threads may fill; their events are emitted here, in order per thread."""
         ...
 
     async def settled(self) -> None:
-        """Waits until everything that threads have put into the inbox is emitted."""
+        """Waits until all events that threads have put into the inbox are emitted."""
         ...
 
 
@@ -62,18 +62,18 @@ class Provider(Protocol):
     """Fills generations. One instance serves one entry of `[[models]]`, or one upstream of it, concurrently."""
 
     async def start(self) -> None:
-        """Gets ready; called once before the first `generate`. Raises `ConfigError` where it never can be."""
+        """Gets ready; called once before the first `generate`. Raises `ConfigError` where the settings make it fail."""
         ...
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
-        """Emits the answer and returns after its end; without a `Completed` of its own it ends with `stop`.
+        """Emits the answer and returns after its end; without a `Completed`, the answer ends with `stop`.
 
-        Raises `ProviderError` (or a subclass) when it fails, before or after the first token; `unasked` where it is
-        certain that no work has begun. Cancelling the task must stop the work within a second: close the upstream
+        Raises `ProviderError` (or a subclass) when it fails, before or after the first token, with `unasked` set where
+        it is certain that no work has begun. Cancelling the task must stop the work within a second: close the upstream
         connection, stop the native decode.
         """
         ...
 
     async def close(self) -> None:
-        """Frees what it holds. Running generations have been cancelled before."""
+        """Frees the provider's resources. Running generations have been cancelled before."""
         ...

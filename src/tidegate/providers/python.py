@@ -1,4 +1,4 @@
-"""The user's own model: a function that is called with the request and gives the answer piece by piece."""
+"""The user's own model: a function that is called with the request and yields the answer piece by piece."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tidegate.providers.answer_thread import AnswerThread
 from tidegate.providers.base import Sink
 from tidegate.providers.settings import PythonModel, unusable
 
-# A generator that never waits for anything would keep the loop to itself: after so many pieces others have a turn.
+# A generator that never awaits would block the loop: after so many pieces the loop has a turn.
 BURST = 64
 
 
 class PythonProvider:
-    """Calls the model's target with each request; it gives an async iterator, or a plain one.
+    """Calls the model's target with each request; the target returns an async iterator, or a plain one.
 
-    The pieces are text, or `Delta`, `Reasoning` and `ToolCall`, and at last a `Completed` if it likes. An async
-    iterator runs on the loop, a plain one in a thread of its own, so that it may block. On cancel an async
+    The pieces are `str`, `Delta`, `Reasoning` or `ToolCall`, and optionally a `Completed` at the end. An async iterator
+    runs on the loop, a plain one in a thread of its own, so that it may block. On cancel an async
     generator is closed at once and a plain one at its next piece: their `finally` blocks run. What the target
     raises is raised by `generate` as it is.
     """
@@ -39,7 +39,7 @@ class PythonProvider:
         self._target = target(self._model)
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
-        """Emits what the target gives, up to its `Completed` or its end."""
+        """Emits the pieces that the target yields, up to its `Completed` or its end."""
         assert self._target is not None, "start() comes first"
         try:
             answer: object = self._target(request)
@@ -52,11 +52,11 @@ class PythonProvider:
             else:
                 raise self._failed(f"answered with {type(answer).__name__}, not with an async iterator or a generator")
         except SystemExit as error:
-            # Raised out of a task it would stop the whole server.
+            # Raised in a task, it would stop the whole server.
             raise self._failed("asked the process to exit") from error
 
     async def close(self) -> None:
-        """Has nothing to free."""
+        """Does nothing: there is nothing to free."""
 
     async def _follow(self, answer: AsyncIterable[object], sink: Sink) -> None:
         iterator = aiter(answer)
@@ -72,7 +72,7 @@ class PythonProvider:
         count = 0
         async for piece in pieces:
             if task.cancelling():
-                # The target has caught the cancellation and goes on regardless.
+                # The target has swallowed the cancellation.
                 raise asyncio.CancelledError
             event = self._event(piece)
             if event is not None:
@@ -94,8 +94,8 @@ class PythonProvider:
             kind = type(piece).__name__
             raise self._failed(f"gave a piece of type {kind}; it may give str, Delta, Reasoning, ToolCall, Completed")
         try:
-            # Structs do not check what they are made of, and half a surrogate pair is no text: better found here,
-            # with the target to blame, than by the store.
+            # Structs do not validate their fields, and half a surrogate pair is no text: better found here, with the
+            # target to blame, than by the store.
             return cast("Content | Completed", decode(encode(piece)))
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise self._failed(f"gave a {type(piece).__name__} that cannot be kept: {error}") from error
@@ -105,7 +105,7 @@ class PythonProvider:
 
 
 def target(model: PythonModel) -> Callable[[GenerationRequest], Any]:
-    """The function that the model's target names, imported, or is. Raises `ConfigError`."""
+    """The model's target: a function, or one imported by name. Raises `ConfigError`."""
     found: object = _imported(model, model.target) if isinstance(model.target, str) else model.target
     if not callable(found):
         raise _refused(model, f"it is of type {type(found).__name__}, which cannot be called")

@@ -1,4 +1,4 @@
-"""Plays a text at an exact rate: a model without a model, for demos, tests and benchmarks."""
+"""Plays a text at an exact rate, without a model: for demos, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tidegate.errors import ProviderError
 from tidegate.providers.base import Sink
 from tidegate.providers.settings import ReplayModel, unusable
 
-# Tokens emitted together before the loop and the store get their turn: about what one read of a fast upstream
+# Tokens emitted together before the loop and the store have a turn: about as many as one read of a fast upstream
 # brings, and under a millisecond of work.
 BURST = 64
 
@@ -57,7 +57,7 @@ class ReplayProvider:
         self._again: list[Delta] = []
 
     async def start(self) -> None:
-        """Reads and splits the text. Raises `ConfigError` where there is none to read."""
+        """Reads and splits the text. Raises `ConfigError` where it cannot be read or has no words."""
         found = words(self._model)
         self._once = [Delta(word) for word in found]
         self._again = [Delta(f" {found[0]}"), *self._once[1:]]
@@ -72,7 +72,7 @@ class ReplayProvider:
             count, last = stopped
         reason = "stop" if stopped is not None or count == tokens else "length"
         sent = self._carried(request, count, last)
-        # As if it had played all the time.
+        # As if the carried tokens had been played on time.
         start = self._clock() - (sent / self._model.rate if self._model.rate else 0)
         while sent < count:
             await self._sleep(self._delay(start, sent))
@@ -83,12 +83,13 @@ class ReplayProvider:
         sink.emit([Completed(reason, _usage(request, count))])
 
     async def close(self) -> None:
-        """Has nothing to free."""
+        """Does nothing: there is nothing to free."""
 
     def _stopped(self, stops: Sequence[str], count: int) -> tuple[int, Delta | None] | None:
-        """Where the first stop text in so many tokens leaves off: the tokens before it, and the last where it is cut.
+        """Where the first stop text cuts the answer: the number of tokens up to there, and the last one, which is cut.
 
-        None where none is in them. The text repeats itself: what is not in it twice, and a stop text more, never comes.
+        None where no stop text is in the first `count` tokens. The text repeats itself, so two rounds and the length of
+        a stop text are enough to search.
         """
         longest = max(map(len, stops), default=0)
         texts = [self._token(i).text for i in range(min(count, 2 * len(self._once) + longest) if stops else 0)]
@@ -102,7 +103,7 @@ class ReplayProvider:
         return tokens, Delta(cut) if tokens else None
 
     def _carried(self, request: GenerationRequest, count: int, last: Delta | None) -> int:
-        """How many tokens the log has; a text that is not a beginning of this one is not gone on with."""
+        """How many tokens the log has already. Raises `ProviderError` where its text is not a beginning of this one."""
         text, sent = request.carried.text if request.carried is not None else "", 0
         while text:
             token = last.text if last is not None and sent == count - 1 else self._token(sent).text
@@ -118,7 +119,7 @@ class ReplayProvider:
     def _due(self, start: float, sent: int) -> int:
         rate = self._model.rate
         due = int((self._clock() - start) * rate) + 1 if rate else sent + BURST
-        # A timer may fire a hair early; the token it was set for is due all the same.
+        # A timer may fire slightly early; the token that it was set for is due all the same.
         return min(max(due, sent + 1), sent + BURST)
 
     def _token(self, index: int) -> Delta:
@@ -127,7 +128,7 @@ class ReplayProvider:
 
 
 def words(model: ReplayModel) -> list[str]:
-    """What it plays before it repeats itself. Raises `ConfigError` where there is nothing, or it cannot be read."""
+    """The words that are played before they repeat. Raises `ConfigError` where there are none, or no file to read."""
     found = _TOKEN.findall(_text(model).strip())[: model.tokens]
     if not found:
         key = "file" if model.file else "text"
@@ -144,7 +145,7 @@ def _text(model: ReplayModel) -> str:
         raise unusable(model, "file", model.file, f"it is not UTF-8: {error}") from error
     except OSError as error:
         raise unusable(model, "file", model.file, f"it cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # what no path can hold
+    except ValueError as error:  # characters that no path has
         raise unusable(model, "file", model.file, f"it cannot be read: {error}") from error
 
 
@@ -154,7 +155,7 @@ def _usage(request: GenerationRequest, completion: int) -> Usage:
 
 
 def _words(request: GenerationRequest) -> int:
-    """Those of the prompt; of a long one about as many, for to count them is to make them."""
+    """How many words the prompt has; an estimate for a long prompt, which would have to be split to be counted."""
     texts = [message.text_json for message in request.messages]
     if sum(map(len, texts)) > EXACT_BYTES:
         return request.prompt_tokens

@@ -1,4 +1,4 @@
-"""One entry of `[[models]]`: the keys each provider takes. `provider` is the tag.
+"""The settings of one entry of `[[models]]`, by provider; `provider` is the tag.
 
 Times are in seconds, rates in tokens per second. What has no effect yet is refused by `config.refuse_unavailable`.
 """
@@ -17,7 +17,7 @@ MAX_SECONDS = 1e9
 """31 years: no timer of any system overflows."""
 
 MAX_COUNT = 2**53 - 1
-"""What every JSON parser and every column of SQLite can hold."""
+"""The largest integer that every JSON parser and every column of SQLite can hold."""
 
 Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
@@ -26,7 +26,7 @@ Api = Literal["chat", "responses"]
 
 
 class ModelBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="provider"):
-    """What every model has. Beyond `max_concurrency` (0: no limit) generations wait, `max_queue` at the most."""
+    """The settings of every model. Beyond `max_concurrency` (0: no limit), up to `max_queue` generations wait."""
 
     name: Annotated[str, Meta(min_length=1, max_length=256)]
     max_concurrency: Count = 0
@@ -35,7 +35,7 @@ class ModelBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def concurrency(self) -> int:
-        """How many generations are asked of the provider at once; 0: no limit."""
+        """How many generations the provider runs at once; 0: no limit."""
         return self.max_concurrency
 
 
@@ -51,12 +51,12 @@ class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
 
     @property
     def concurrency(self) -> int:
-        """No more than there are slots: whoever waits is `queued`, and told its place."""
+        """No more than there are slots: a generation that waits is then `queued`, and its reader is told its place."""
         return min(self.max_concurrency or self.parallel, self.parallel)
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One of several servers behind a model, drawn by `weight`. What is None is as the model has it."""
+    """One of several servers behind a model, drawn by `weight`. Settings that are None are the model's."""
 
     base_url: str
     api_key_env: str = ""
@@ -75,10 +75,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class RemoteModel(ModelBase, frozen=True, kw_only=True):
-    """What models on other servers have in common.
+    """The settings that models on other servers have in common.
 
-    `first_token_timeout` is of each attempt, `attempts_timeout` of all of them together; `stall_timeout` is the silence
-    between tokens: keep-alive comments of the upstream do not count as tokens.
+    `first_token_timeout` limits each attempt, `attempts_timeout` all attempts together, and `stall_timeout` the silence
+    between tokens, among which the upstream's keep-alive comments do not count.
     """
 
     base_url: str = ""
@@ -94,8 +94,8 @@ class RemoteModel(ModelBase, frozen=True, kw_only=True):
 class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
     """Any OpenAI-compatible server: either `base_url` or `upstreams`.
 
-    `stream_options` is false for an upstream that refuses them, and is not asked for usage then; `api` says which of
-    its two it is asked by.
+    `stream_options` is false for an upstream that refuses them; it is then not asked for usage. `api` is which of its
+    two APIs is called.
     """
 
     upstreams: tuple[Upstream, ...] = ()
@@ -103,7 +103,7 @@ class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
     api: Api = "chat"
 
     def by_upstream(self) -> Sequence[tuple[OpenAIModel, int]]:
-        """The model as each of its upstreams serves it, with the weight by which that one is drawn.
+        """The model once for each of its upstreams, with the upstream's weight.
 
         Raises `ConfigError` where there is not either `base_url` or `upstreams`.
         """
@@ -121,7 +121,7 @@ class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
 class AnthropicModel(RemoteModel, frozen=True, kw_only=True, tag="anthropic"):
     """Any server that speaks Anthropic's messages: `base_url` is without `/v1`.
 
-    `max_tokens` stands in where the request says nothing: it is required there.
+    `max_tokens` is the default for requests that set none, since that API requires it.
     """
 
     max_tokens: Positive = 4096
@@ -130,7 +130,7 @@ class AnthropicModel(RemoteModel, frozen=True, kw_only=True, tag="anthropic"):
 class ReplayModel(ModelBase, frozen=True, kw_only=True, tag="replay"):
     """Plays `text`, or the text in `file`, repeated or cut to `tokens` words with their space.
 
-    `rate` 0 is as fast as it can.
+    `rate` 0 plays as fast as possible.
     """
 
     text: str = ""
@@ -142,7 +142,7 @@ class ReplayModel(ModelBase, frozen=True, kw_only=True, tag="replay"):
 class PythonModel(ModelBase, frozen=True, kw_only=True, tag="python"):
     """The user's own generator: `target` is `module:attribute`, or in Python the function itself.
 
-    Typed `Any` because msgspec has no union of a text and a function; other values are refused on loading.
+    Typed `Any` because msgspec has no union of `str` and a function; other values are refused on loading.
     """
 
     target: Any
@@ -152,6 +152,6 @@ ModelSettings = LlamaModel | OpenAIModel | AnthropicModel | ReplayModel | Python
 
 
 def unusable(model: ModelBase, key: str, value: object, problem: str) -> ConfigError:
-    """The error of a value that shows only when it is used."""
+    """The error for a setting whose fault shows only when it is used."""
     message = f"model {model.name!r}: {key} = {value!r}: {problem}"
     return ConfigError(message, param=key, key=("models", model.name, *key.split(".")), problem=problem)

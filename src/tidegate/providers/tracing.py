@@ -1,4 +1,4 @@
-"""What an upstream is told of where a request comes from."""
+"""Headers that tell an upstream where a request comes from."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from tidegate.core.trace_context import current_trace
 
 
 def tracing_lines() -> bytes:
-    """The header lines by which the upstream's log can be read beside ours: the request, and the span that asks.
+    """The header lines that relate the upstream's log to ours: the request id, and the span of the attempt.
 
-    Both were found fit for a header when the request began. What no request has started has neither.
+    Both were checked when the request began. A generation that no request started has neither.
     """
     lines: list[str] = []
     if (request_id := current_request_id.get()) is not None:

@@ -1,4 +1,4 @@
-"""What is asked of an upstream over HTTP, and what the failures of its connections are to a client."""
+"""Connections and request heads for upstreams, and the errors that clients get for failed connections."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ UPSTREAM_ERRORS: dict[type[HttpError], tuple[type[ProviderError], str]] = {
     MalformedResponse: (UpstreamMalformed, "The upstream's answer is not HTTP/1.1."),
     TooLarge: (UpstreamMalformed, "The upstream's response head is too large."),
 }
-"""What each is to a client, which is told no host: the cause has it. A connection that is closed without more being
-known of it was still being made."""
+"""The error and message for clients, which are told no host; the cause has it. A plain `ConnectionClosed` means that
+the connection was still being made."""
 
 
 def upstream_error(error: HttpError) -> ProviderError:
-    """The failure of a connection as an upstream's, with the same cause."""
+    """The provider's error for the failure of a connection, with the same cause."""
     kind, message = UPSTREAM_ERRORS[type(error)]
     mapped = kind(message)
     mapped.__cause__ = error.__cause__
@@ -57,9 +57,9 @@ def upstream_error(error: HttpError) -> ProviderError:
 
 
 async def connect_upstream(endpoint: Endpoint, seconds: float) -> ClientConnection:
-    """Opens a connection, TLS included, within so many `seconds`.
+    """Opens a connection, TLS included, within `seconds`.
 
-    Raises `UpstreamTimeout` or `UpstreamUnreachable`: nothing has been sent then.
+    Raises `UpstreamTimeout` or `UpstreamUnreachable`: then no request has been sent.
     """
     try:
         return await connect(endpoint, seconds)
@@ -68,7 +68,7 @@ async def connect_upstream(endpoint: Endpoint, seconds: float) -> ClientConnecti
 
 
 def request_head(endpoint: Endpoint, path: str, api_key: str) -> bytes:
-    """The head of a POST of JSON that is answered by an event stream, up to the value of content-length.
+    """The head of a POST of JSON that asks for an event stream, up to the value of content-length.
 
     Raises `ConfigError` if the key cannot stand in a header.
     """

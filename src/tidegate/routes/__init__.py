@@ -1,1 +1,1 @@
-"""From a request's path and method to its handler."""
+"""The routes: their table, their handlers, and the WebSocket."""

@@ -1,4 +1,4 @@
-"""What an operator sees: who is connected, which streams there are, and how far behind their readers are."""
+"""The operators' calls: list connections with the lag of their readers, list all streams, close a connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tidegate.serving.registry import Attached, Connection, Transport
 
 PAGE = 100
 MAX_PAGE = 1000
-"""Of connections, and of streams: some 300 bytes each."""
+"""The longest page of connections or streams: some 300 bytes each."""
 
 
 class CarriedStream(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class OwnedStreamList(msgspec.Struct, frozen=True):
 
 
 async def list_connections(call: Call) -> None:
-    """Answers with the newest connections that are asked for."""
+    """Answers with the newest connections that match the query."""
     query = call.query()
     limit = parse_number(query.get("limit"), param="limit", default=PAGE, low=1, high=MAX_PAGE)
     transport: Transport | None = parse_choice(query.get("transport"), get_args(Transport), param="transport")
@@ -99,7 +99,7 @@ async def list_streams(call: Call) -> None:
 
 
 async def close(call: Call) -> None:
-    """Asks the client at the other end to go and come back."""
+    """Asks the client of a connection to reconnect."""
     connection = call.context.registry.find(call.params["id"])
     if connection is None:
         raise NotFound("there is no such connection, or none any more")
@@ -114,7 +114,7 @@ def _matching(call: Call, transport: Transport | None, principal: str | None) ->
 
 
 async def _tails(call: Call, connections: Sequence[Connection]) -> Mapping[str, int]:
-    """The last offset of each stream that they carry and that is still there."""
+    """The last offset of each stream that the connections carry, if the stream still exists."""
     tails: dict[str, int] = {}
     for stream in {reader.stream for connection in connections for reader in connection.readers}:
         with suppress(StreamNotFound):

@@ -1,6 +1,6 @@
-"""How a call is answered with a stream: a reader is attached, registered, delivered and closed, which stands here once.
+"""Answers a call with a stream: attaches, registers, delivers and closes its reader, for all routes.
 
-A socket follows many streams at a time, and does the same in `socket_follows`.
+`socket_follows` does the same for sockets, which follow many streams at a time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tidegate.streams.reader import Reader
 
 
 class Feed(msgspec.Struct):
-    """What a call is to be sent, and the reader of it, which is attached when that is awaited.
+    """What to send to a call, and an awaitable that attaches the reader of it.
 
-    `accepted` waits until the answer may begin. It returns False where the call was answered otherwise, or its client
-    has gone.
+    `accepted` waits until the answer may begin. It returns False where it has answered the call itself, or the client
+    has left.
     """
 
     attaching: Awaitable[Reader]
@@ -32,9 +32,9 @@ class Feed(msgspec.Struct):
 
 
 async def answer_events(call: Call, preparing: Awaitable[Feed | None]) -> None:
-    """Answers with the events of a feed; with nothing where there is none, since the call was answered already.
+    """Answers with the events of a feed; does nothing where there is no feed, since the call was answered already.
 
-    A caller with too many readers is told to come back. Whatever fails once there is a reader closes it.
+    A caller with too many readers is told to reconnect. Any failure once the reader is attached closes it.
     """
     feed = await preparing
     if feed is None:
@@ -44,7 +44,7 @@ async def answer_events(call: Call, preparing: Awaitable[Feed | None]) -> None:
     except TooManyReaders as error:
         await call.answer_reconnect(error)
         return
-    # A coroutine that is over still has its frame, and this one lasts as long as the answer.
+    # Frees the frame of the finished coroutine: this function runs for as long as the answer.
     del preparing, feed
     with call.connected(reader, "sse") as connection:
         if accepted is None or await accepted(reader):
@@ -60,10 +60,10 @@ async def answer_whole(
     *,
     returns: bool = True,
 ) -> None:
-    """Waits until the stream has ended, and has it answered as a whole; `answer` is given what it failed with.
+    """Waits until the stream has ended, then answers as a whole by `answer`, which gets the stream's failure or None.
 
-    `returns` is as in `Service.follow`. What goes wrong is answered with the headers by which the stream is to be
-    found; a client that leaves is answered nothing. Whatever fails closes the reader.
+    `returns` is as in `Service.follow`. Errors are answered with the headers that locate the stream; a client that has
+    left gets no answer. Any failure closes the reader.
     """
     stream = handle.stream
     reader = await call.service.follow(
@@ -79,6 +79,6 @@ async def answer_whole(
 
 
 def stream_headers(call: Call, stream: str) -> dict[str, str]:
-    """The headers that say where the stream is to be found again, whatever becomes of this answer."""
+    """The headers that locate the stream, so that the client can find it again if this answer breaks off."""
     call.about(stream)
     return {"location": f"{call.base}/v1/streams/{stream}", "tidegate-stream": stream}

@@ -1,4 +1,4 @@
-"""One HTTP call on its way to a handler, and its plain answers."""
+"""One HTTP call as its handler sees it: its parameters, its body, its answers."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ LAST_EVENT_ID = "Last-Event-ID"
 JSON = "application/json"
 
 SMALL_BODY = 16 * 1024
-"""Of calls that say one thing: it holds a reason of 1,024 characters in escapes, and the longest token twice."""
+"""The limit of bodies with a single field: a reason of 1,024 characters in escapes fits, or the longest token twice."""
 
 CREDIT_BYTES = 65536
-"""Of a body that is read past the limit of requests. A producer's append is a few tokens; to parse so much takes less
-than a millisecond."""
+"""The largest body that is read when the caller has reached its limit of requests. A producer's append is a few tokens;
+parsing so much takes less than a millisecond."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What handlers work with besides the call itself.
+    """What handlers need besides the call itself.
 
     `deflates` is None where events are not compressed; `describe` makes the OpenAPI document.
     """
@@ -82,7 +82,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call:
-    """The request of one caller. `params` are those of the path."""
+    """The request of one caller. `params` are the parameters of the path."""
 
     def __init__(self, context: Context, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
         self.context = context
@@ -101,12 +101,12 @@ class Call:
 
     @property
     def base(self) -> str:
-        """Where the application stands: its public URL, else the path that it is mounted at."""
+        """The base of links: the public URL, else the path that the application is mounted at."""
         return self.context.public_url or quote(self._scope.get("root_path", ""))
 
     @property
     def url(self) -> str:
-        """The same as clients outside see it: an absolute URL, by the name that the request was made to."""
+        """The base as an absolute URL: the public URL, else one with the host of this request."""
         if self.context.public_url:
             return self.context.public_url
         host = self.header(b"host") or "localhost"
@@ -114,12 +114,12 @@ class Call:
 
     @property
     def account(self) -> str:
-        """What the work for this caller is counted on."""
+        """The account that work for this caller is charged to."""
         return self.principal.account or self.address_account
 
     @property
     def address_account(self) -> str:
-        """What is counted of whoever has not said who it is, or could not."""
+        """The account of the caller's address, for callers without valid credentials."""
         return account_of(self._scope)
 
     @property
@@ -131,10 +131,10 @@ class Call:
         return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), None)
 
     def position(self, query: Mapping[str, str]) -> tuple[str, str] | None:
-        """What the caller says of where it stands, and the parameter that says it; None where nothing does.
+        """The caller's position, and the name of the parameter that gives it; None where there is none.
 
-        `Last-Event-ID` goes first. Polyfills of `EventSource` cannot set it: they add `lastEventId` to the address that
-        they began with, which may have an older `after`. Raises `InvalidValue` where the header is given twice.
+        `Last-Event-ID` takes precedence. Polyfills of `EventSource` cannot set it: they add `lastEventId` to their
+        first URL, which may have an older `after`. Raises `InvalidValue` where the header is given twice.
         """
         headers = [value for name, value in self._scope["headers"] if name == b"last-event-id"]
         if len(headers) > 1:
@@ -155,19 +155,19 @@ class Call:
         return found
 
     async def small_body(self) -> bytes:
-        """The request's body, where that says one thing."""
+        """The request's body where it has a single field: at most `SMALL_BODY` bytes."""
         packed = await self._receive_body(min(SMALL_BODY, self.context.max_body_bytes))
         return await self.in_turns(packed.unpacked())
 
     async def read(self, parse: Callable[[bytes], Steps[T]]) -> T:
-        """What is made of the request's body, within its limits; a long one is not unpacked before its turn."""
+        """Reads and parses the request's body, within its limits; a long body is decompressed only in its turn."""
         packed = await self._receive_body(self.context.max_body_bytes)
         keep = None if self.wire is None else self.wire.keep
         async with alone_if_long(len(packed.sent), self.account, most=packed.most, keep=keep):
             return await self.in_turns(parse(await self.in_turns(packed.unpacked())))
 
     def in_turns(self, steps: Steps[T]) -> Awaitable[T]:
-        """What comes of work for this caller, a little of it in each turn of the loop."""
+        """Does work for this caller, a little in each turn of the loop; returns its result."""
         return in_turns(steps, self.account)
 
     def _receive_body(self, max_bytes: int) -> Awaitable[Packed]:
@@ -185,9 +185,9 @@ class Call:
         first: bytes = b"",
         pieces: AsyncGenerator[bytes] | None = None,
     ) -> Delivered:
-        """How events are to be delivered to this caller, from where the dialect's `state` is.
+        """How to deliver events to this caller, from the position of the dialect's `state`.
 
-        `together`: the readers of the stream may be so many that those at its tail should be written to as one.
+        `together`: whether the stream's readers at its tail share a broadcast, since they may be many.
         """
         gzip: Gzip | None = None
         broadcast: Broadcast | None = None
@@ -210,7 +210,7 @@ class Call:
         )
 
     def connected(self, reader: Reader, transport: Transport) -> Connection:
-        """This call in the registry, as the context of its answer, with whose end the reader is closed."""
+        """Registers this call, as a context manager around its answer that closes the reader at its end."""
         connection = self.context.registry.open(
             transport=transport,
             address=address_of(self._scope),
@@ -221,10 +221,10 @@ class Call:
         return connection
 
     def charge(self) -> Charge:
-        """Counts a request that the gate does not: its route decides by itself. Raises `RateLimited`.
+        """Counts a request of a route that the gate does not count. Raises `RateLimited`.
 
-        Past the limit a small body may still be read, on credit, in case it costs nothing; what is larger, or may
-        become so, is refused by its head alone.
+        Past the limit, a small body is still read, on credit, in case the request need not count. A larger one, or one
+        of unknown size, is refused by its head alone.
         """
         credit = is_small(self._scope["headers"], CREDIT_BYTES)
         return charge(self.context.requests, self.principal.account, monotonic(), credit=credit)
@@ -251,7 +251,7 @@ class Call:
         headers: Mapping[str, str] | None = None,
         seated: bool = False,
     ) -> None:
-        """Answers with JSON in pieces; where it is long its client counts as a reader, unless it is `seated` already.
+        """Answers with JSON in pieces. The client of a long answer counts as a reader, unless it is `seated` already.
 
         Raises `TooManyReaders`.
         """
@@ -268,7 +268,7 @@ class Call:
                 await self.send({"type": "http.response.body", "body": b""})
 
     async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
-        """Answers with an error, its headers added to these. One that breaks off an answer is raised again."""
+        """Answers with an error, and its headers besides these. Raises the error if an answer has begun already."""
         if self._begun:
             raise error
         forget(error)
@@ -281,7 +281,7 @@ class Call:
         )
 
     def answer_reconnect(self, error: TooManyReaders) -> Awaitable[None]:
-        """Tells an `EventSource`, which would give up on the error, to come back."""
+        """Tells an `EventSource` to reconnect; it would give up on the error."""
         return answer_reconnect(self._scope, self.send, error.retry_after or 0, error.code)
 
     async def answer(
@@ -306,7 +306,7 @@ class Call:
 
 
 def error_headers(error: TidegateError, request_id: str) -> dict[str, str]:
-    """Those that say what kind of an error it is."""
+    """The headers of an error, without those of its body."""
     fields = {name.decode(): value.decode() for name, value in error_response(error, request_id).headers}
     return {name: value for name, value in fields.items() if name not in ("content-length", "content-type")}
 
@@ -323,7 +323,7 @@ async def _after(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[
 
 
 def raw_headers(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI has them."""
+    """The headers in ASGI's form."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
 
 
@@ -344,7 +344,7 @@ def parse_choice(text: str | None, choices: tuple[Any, ...], *, param: str) -> A
 
 
 def check_flag(query: dict[str, str], name: str, value: str) -> None:
-    """A parameter of the query that has one value, or is not there. Raises `InvalidValue`."""
+    """Checks a parameter of the query that can have only one value, or be absent. Raises `InvalidValue`."""
     if query.get(name, value) != value:
         raise InvalidValue(f"`{name}` can only be `{value}`, not {query[name][:64]!r}", param=name)
 
@@ -356,7 +356,7 @@ async def claim_of(call: Call, operation: str, identity: Steps[bytes]) -> Claim 
 
 
 async def claim(principal: Principal, operation: str, key: str, identity: Steps[bytes], *, param: str) -> Claim:
-    """What an idempotency key claims: that a body of this `identity` was sent. Raises `InvalidValue`."""
+    """The claim of an idempotency key: it stands for a body of this `identity`. Raises `InvalidValue`."""
     if not (1 <= len(key) <= 255 and all("!" <= character <= "~" for character in key)):
         raise InvalidValue("the key is 1 to 255 visible ASCII characters", param=param)
     return Claim(f"{principal.name} {operation} {key}", await in_turns(identity, principal.account))

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions on the same streams."""
+"""OpenAI's chat completions, served by streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tidegate.streams.reader import Reader
 
 
 async def complete(call: Call) -> None:
-    """Answers like OpenAI; 200 only after the provider has accepted the request."""
+    """Answers as OpenAI does; with 200 only after the provider has accepted the request."""
     chat, request = await call.read(openai_chat.parse)
     grace = openai_chat.parse_on_disconnect(call.header(b"tidegate-on-disconnect"))
     with call.service.seat(call.principal) as seat:
@@ -47,7 +47,7 @@ async def _feed(call: Call, request: GenerationRequest, grace: float | None, sea
 
 
 async def _accepted(call: Call, handle: Handle, reader: Reader) -> bool:
-    """Waits for the provider's yes; its no is answered here, and nobody is left to answer where the client has gone."""
+    """Waits until the provider accepts. False where it refuses, which is answered here, or the client has left."""
     try:
         return await unless_gone(call.receive, reader, call.service.answered(handle))
     except TidegateError as error:

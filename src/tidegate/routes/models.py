@@ -1,4 +1,4 @@
-"""The models there are."""
+"""The calls that list models."""
 
 from __future__ import annotations
 

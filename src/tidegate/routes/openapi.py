@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes and the types they name."""
+"""Makes the OpenAPI 3.1 document from the routes and their types."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def document(routes: Sequence[Route]) -> bytes:
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        # A path parameter that takes slashes is none of OpenAPI's business.
+        # OpenAPI has no path parameters with slashes.
         paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(route, by_type)
     return msgspec.json.encode(
         {
@@ -140,11 +140,11 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
 
 
 def _failures(route: Route) -> list[int]:
-    # What knows callers, their issuer or the store, may be down.
+    # 503: the issuer or the store, which credentials are checked with, may be down.
     guarded = (401, 403, 503) if route.scope is not None else ()
-    # From a page of another site.
+    # 403: for pages of other sites.
     foreign = (403,) if route.method != "GET" else ()
-    # An `EventSource` is told to come back by 200.
+    # An `EventSource` is told to reconnect, with 200.
     limited = (429,) if route.scope is not None and route.limited and not route.events else ()
     return sorted({*EVERYWHERE, *guarded, *foreign, *limited, *route.failures})
 

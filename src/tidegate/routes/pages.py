@@ -1,4 +1,4 @@
-"""The pages and the description of the API: files served as they are."""
+"""Serves the pages and their files, and the description of the API."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
 }
 
-# The pages have no inline script or style, load nothing from elsewhere and are nobody's frame; the last also in words
-# that old browsers know. No window that opened them, or that they open, can reach into them.
+# The pages have no inline script or style, load nothing from elsewhere and cannot be framed; `x-frame-options` says the
+# last to old browsers. Windows that open them, or that they open, cannot reach into them.
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",

@@ -1,4 +1,4 @@
-"""What load balancers and supervisors ask."""
+"""The probes of load balancers and supervisors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class Health(msgspec.Struct, frozen=True):
 
 
 async def alive(call: Call) -> None:
-    """The loop turns, so the process is alive."""
+    """Answers 200: the event loop runs, so the process is alive."""
     await call.answer_json(Health("ok"))
 
 
 async def ready(call: Call) -> None:
-    """Whether new generations are taken: not while the server drains, or where its store is lost."""
+    """Answers 200 while new generations are taken. Raises `Draining`, or `StoreUnavailable` where the store is lost."""
     if call.service.draining:
         raise Draining("this server is about to stop and takes no new generations")
     if call.service.store_fault is not None:

@@ -1,4 +1,4 @@
-"""What the gauges of one application show."""
+"""The readings of one application's gauges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def readings(service: Service, registry: Registry) -> Iterator[Reading]:
         yield Reading("readers", transports[transport], {"transport": transport})
         for state in get_args(State):
             if state == "closed":
-                continue  # nobody keeps those
+                continue  # the registry does not keep those
             yield Reading("connections", connections[transport, state], {"transport": transport, "state": state})
     yield Reading("readers_behind", sum(reader.behind for reader in readers))
     yield Reading("topics", service.topics.known)

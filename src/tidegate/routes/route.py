@@ -1,4 +1,4 @@
-"""What a route is: where it stands, who may call it, what it takes and answers."""
+"""The description of a route: its path, who may call it, what it takes and answers."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One successful status: its media types with the type of their content (None: not described further).
+    """One successful status: its media types, each with the type of its content (None: not described further).
 
-    `headers` are those of its own, besides what every answer has.
+    `headers` are its own, besides those of every answer.
     """
 
     status: int
@@ -39,12 +39,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """`scope` None: anyone may call it; `or_scopes` open it as well. `failures`: the statuses that are its own, besides
-    those of every route.
+    """One route.
 
-    `bodies`: the types of which its body is one. `events`: answers may be streams of events, for whose sake GET also
-    takes `?access_token=`. `shared`: a share token of the stream opens it, too. `limited`: it counts as a request.
-    `failed`: the body of a failure that has more than its error.
+    `scope` None: anyone may call it; any of `or_scopes` grants access, too. `failures`: its own statuses, besides those
+    of every route. `bodies`: the types of its body, which is one of them. `events`: answers may be streams of events,
+    so that GET also takes `?access_token=`. `shared`: a share token of the stream grants access, too. `limited`: calls
+    are counted. `failed`: the type of a failure's body, if it has more than the error.
     """
 
     method: Literal["GET", "POST", "DELETE"]

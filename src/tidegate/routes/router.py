@@ -1,4 +1,4 @@
-"""Finds the handler of a request, has the gate see who asks for what, and lets it answer."""
+"""Finds the route of a request, passes it through the gate's checks, and calls its handler."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tidegate.routes.route import Route
 from tidegate.routes.socket import SOCKET, SocketResource
 
 MODELS = b"/v1/models/"
-"""What follows is the name of a model, which may have slashes: OpenAI's clients encode them."""
+"""The path before the name of a model, which may have slashes: OpenAI's clients encode them."""
 
 
 class Resource:
-    """What stands at one path: a route for each of its methods. HEAD is GET without the body, but not for events."""
+    """The routes at one path, one for each method. HEAD is GET without the body, but not for events."""
 
     def __init__(self, routes: Iterable[Route], guarded: ASGIApp) -> None:
         self._routes = {route.method: route for route in routes}
@@ -42,9 +42,9 @@ class Resource:
 
 
 def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp], ASGIApp]) -> ASGIApp:
-    """An ASGI application for the routes. Raises typed errors, which the gate answers.
+    """An ASGI application for the routes. It raises typed errors, which the gate answers.
 
-    `guard` puts the part of the gate that has to know the route in front of an application.
+    `guard` wraps an application in the part of the gate that has to know the route.
     """
 
     def called(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -68,7 +68,7 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
         # A pattern's `$` also matches before a line break at the end.
         if _has_false_slash(scope) or scope["path"].endswith("\n"):
             return _nothing(scope, receive, send)
-        # To try the patterns of all paths takes longer than most of what stands at them.
+        # Fixed paths first: trying the patterns of all paths takes longer than most handlers.
         if scope["type"] == "http" and (resource := fixed.get(get_route_path(scope))) is not None:
             return resource(scope, receive, send)
         return found(scope, receive, send)
@@ -77,7 +77,7 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
 
 
 def _has_false_slash(scope: Scope) -> bool:
-    """Whether the path has a slash that divides nothing: it is encoded, and no name but a model's has one."""
+    """Whether the path has an encoded slash, which separates no segments: only a model's name may have one."""
     raw: bytes | None = scope.get("raw_path")
     if raw is None or b"%2" not in raw:
         return False

@@ -1,4 +1,4 @@
-"""The cookie by which the server's own pages are known: a script of the page never holds the credential."""
+"""The cookie of the server's own pages, whose scripts never hold the credential."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tidegate.routes.call import Call
 _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
 
 MAX_COOKIE = 4096
-"""RFC 6265, 6.1: of name, value and attributes. Browsers drop a longer one without a word."""
+"""RFC 6265, 6.1: the length of name, value and attributes. Browsers silently drop a longer cookie."""
 
 
 class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ _open = msgspec.json.Decoder(OpenSession)
 
 
 async def begin(call: Call) -> None:
-    """Sets the cookie, once the credential is found to be valid."""
+    """Sets the cookie, if the credential is valid."""
     token = parse_body(_open, await call.small_body()).token
     principal = await _holder(call, token)
     if not _VALUE.fullmatch(token):
@@ -51,12 +51,12 @@ async def begin(call: Call) -> None:
 
 
 async def end(call: Call) -> None:
-    """Takes the cookie back."""
+    """Deletes the cookie."""
     await call.answer_empty(headers={"set-cookie": _cookie(call, "", 0)})
 
 
 async def _holder(call: Call, token: str) -> Principal:
-    """Whose it is. Raises `Unauthenticated`, or `RateLimited` after too many of those."""
+    """The principal of the credential. Raises `Unauthenticated`, or `RateLimited` after too many of those."""
     authenticator = call.context.authenticator
     try:
         found = authenticator.resolve(token, call.address_account)
@@ -75,9 +75,9 @@ def _cookie(call: Call, token: str, max_age: int | None) -> str:
 
 
 def _max_age(principal: Principal) -> int | None:
-    """Seconds until the token's own end; without any the browser forgets the cookie when it is closed.
+    """Seconds until the token expires; None if it does not: the browser forgets such a cookie when it is closed.
 
-    That clocks may differ is the server's allowance, and no longer life. Raises `TokenExpired` where nothing is left.
+    The allowance for different clocks does not make the cookie live longer. Raises `TokenExpired` if no time is left.
     """
     if principal.expires_at is None:
         return None

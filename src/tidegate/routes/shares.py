@@ -1,4 +1,4 @@
-"""Letting others read one stream: tokens for it, and the page that a token leads to."""
+"""Shares one stream with others: its share tokens, and the page that a token leads to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tidegate.routes.pages import answer_shared
 
 
 async def share(call: Call) -> None:
-    """Answers with a token by which anybody may read the stream, and the address of its page."""
+    """Answers with a token that lets anybody read the stream, and with the URL of its page."""
     wanted = native_share.parse(await call.small_body())
     stream = call.stream()
     token, expires_at = await call.service.share(stream, call.principal, wanted.ttl_seconds)

@@ -1,4 +1,4 @@
-"""The WebSocket at `/v1/ws`: who is calling, and the life of the connection; `socket_calls` is what can be asked."""
+"""The WebSocket at `/v1/ws`: authentication and the life of the connection; `socket_calls` answers the calls."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ from tidegate.streams.reader import Reader
 SOCKET = "/v1/ws"
 
 AUTH_SECONDS = 10.0
-"""For the first message to say who is calling; the contract's number."""
+"""How long a client may take to authenticate; documented in the protocol."""
 
 BEFORE_AUTH = 3
-"""Messages that a socket takes from somebody unknown, one of them `auth`."""
+"""How many messages a socket takes before authentication, `auth` included."""
 
 BEFORE_AUTH_BYTES = 4096
-"""Of each of them; a longer token comes with the handshake."""
+"""The size of each of these messages; a longer token has to come with the handshake."""
 
 UNCOUNTED_BYTES = 4096
-"""Of a call that is decoded before it is counted, so that its refusal has its id, and what is no request is none: that
-takes no longer than to refuse it. A larger one is a request, whatever it asks for, and is counted first."""
+"""The largest message that is decoded before it is counted. So its refusal has the call's id, and calls that do not
+count are not counted; decoding takes no longer than the refusal. Any larger message is counted first."""
 
 MOST_REFUSED = 100
-"""Calls in a row beyond the limit: a client that does not listen is not to be listened to."""
+"""How many refused calls in a row close the socket: the client ignores its refusals."""
 
 SPENT = frozenset(
     ("asgi", "headers", "tidegate.headers", "subprotocols", "extensions", "path_params", "query_string", "raw_path")
 )
-"""What of a handshake's scope nobody looks at once its client is known: 1.7 KB for each socket."""
+"""The parts of a handshake's scope that are not used once the caller is known: 1.7 KB for each socket."""
 
 TOLERATED = 1
-"""Messages that are no call: one may be a mistake."""
+"""How many malformed messages are tolerated: one may be a mistake."""
 
 
 class CallFailed(Exception):
-    """The call of this id was understood as one, and failed for its `__cause__`."""
+    """The call with this id was well-formed, and failed because of the exception's `__cause__`."""
 
     def __init__(self, id: dialect.CallId, *, is_auth: bool) -> None:
         super().__init__()
@@ -80,12 +80,12 @@ class CallFailed(Exception):
 
 
 async def refuse_http(call: Call) -> None:
-    """What a request without an upgrade is told."""
+    """Refuses a request without an upgrade."""
     raise UpgradeRequired("this path speaks WebSocket: connect with the subprotocol tidegate.v1")
 
 
 class SocketResource:
-    """What stands at `SOCKET`, as ASGI has it: accepts WebSockets, and serves each until it is closed."""
+    """The ASGI application at `SOCKET`: accepts WebSockets, and serves each until it is closed."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -109,20 +109,20 @@ class SocketResource:
 
 
 def _forget(scope: MutableMapping[str, Any]) -> None:
-    """Lets go of the handshake; in a new table, for a dict does not shrink."""
+    """Frees the handshake's part of the scope. Refills the dict, since one does not shrink by deletions."""
     kept = {key: value for key, value in scope.items() if key not in SPENT}
     scope.clear()
     scope.update(kept)
 
 
 def codec_of(offered: Sequence[str]) -> tuple[Codec, str | None]:
-    """The first subprotocol that both speak; JSON, without a name, for clients that offer none."""
+    """The codec of the first offered subprotocol that the server speaks, and its name; else JSON, and None."""
     chosen = next((name for name in offered if name in dialect.CODECS), None)
     return dialect.CODECS[chosen or dialect.Json.subprotocol], chosen
 
 
 class Session:
-    """One socket from its acceptance on. Calls are answered in their order, but for those that wait for long."""
+    """One socket from its acceptance on. Calls are answered in order, except for those that may wait for long."""
 
     def __init__(self, context: Context, scope: MutableMapping[str, Any], socket: Socket, codec: Codec) -> None:
         self.context = context
@@ -152,14 +152,14 @@ class Session:
         connection.move("authenticating")
         await self._authenticate()
         if self.wire is not None and not self.scope.get("root_path"):
-            # Below another application the scope is that one's, too.
+            # A mounted application shares the scope with the outer one.
             _forget(self.scope)
         connection.serve()
         while True:
             await self._answer(await self.socket.receive())
 
     def stop(self) -> None:
-        """Lets go of everything."""
+        """Cancels timers and tasks, and ends all that the socket follows."""
         if self.wire is not None:
             self.wire.on_liveness(None)
         if self._expiry is not None:
@@ -179,11 +179,11 @@ class Session:
         task.add_done_callback(self._tasks.remove)
 
     def dismiss(self, reason: str) -> None:
-        """Sends the client away, to come back."""
+        """Asks the client to reconnect, by closing the socket."""
         self.close_soon(GOING_AWAY, reason)
 
     def close_soon(self, code: int, reason: str) -> None:
-        """Closes it from here: what it follows has a while to be followed again."""
+        """Closes the socket. Its streams count as still followed for a while, until the client has reconnected."""
         for reader in self.connection.readers:
             if isinstance(reader, Reader):
                 self.context.service.audience.excuse(reader, reason)
@@ -213,7 +213,7 @@ class Session:
             self.failed(error)
             known = InternalError("The server failed to answer this call. Its log has the details.")
         forget(error)
-        # It may name what is not there.
+        # The text may repeat a name from the call.
         known.message = masked(known.message)
         await self.send(dialect.refusal(id, known, self.scope.get("tidegate.request_id")))
         if isinstance(known, RateLimited):
@@ -221,10 +221,10 @@ class Session:
             if self._refused > MOST_REFUSED:
                 await self._leave(TOO_MANY, "too many calls")
 
-    # Who is calling
+    # Authentication
 
     async def _authenticate(self) -> None:
-        """By what the handshake had, or by a first message."""
+        """Authenticates the caller by the handshake, or by one of the first messages."""
         authenticator = self.context.authenticator
         try:
             found = authenticator.handshake(self.scope)
@@ -256,7 +256,7 @@ class Session:
         await self._leave(UNAUTHENTICATED, "no credentials in the first messages")
 
     def _charged(self, error: Unauthenticated) -> tuple[int, str]:
-        """The close of a failed attempt, which counts against the address that it came from."""
+        """The close code and reason for failed authentication, which is counted for the client's address."""
         try:
             self.context.authenticator.failed(account_of(self.scope))
         except RateLimited as limited:
@@ -294,7 +294,7 @@ class Session:
             await self._leave(TOO_MANY, error.code)
 
     async def _heard(self, message: bytes) -> dialect.Request:
-        """The call that a message makes. A long message is not decoded before its turn.
+        """Decodes a message into a call; a long message only in its turn.
 
         Raises `MalformedMessage`, `RateLimited`, `Overloaded`, `ClientDisconnected` or `CallFailed`.
         """
@@ -313,7 +313,7 @@ class Session:
             return request
 
     def _check(self, op: str, *, counted: bool) -> None:
-        """Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""
+        """Checks the caller's scope and limit. Raises `Unauthenticated`, `Forbidden` or `RateLimited`."""
         scope = NEEDS.get(op)
         if scope is None:
             return
@@ -323,7 +323,7 @@ class Session:
             self._count()
 
     def _count(self) -> None:
-        """Raises `RateLimited`."""
+        """Counts a request. Raises `RateLimited`."""
         take_request(self.context.requests, self.caller.account, monotonic())
         self._refused = 0
 

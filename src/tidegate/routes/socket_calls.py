@@ -1,4 +1,4 @@
-"""What can be asked over a WebSocket, op by op."""
+"""Answers the calls of a WebSocket, by op."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ NEEDS: dict[str, Scope] = {
     "publish": "publish",
     "presence": "subscribe",
 }
-"""The scope of each op; those that are not here take none. They count as requests where they change nothing: a ping,
-new credentials, leaving what is not followed."""
+"""The scope of each op; other ops need none. These count as requests only where they change nothing: a ping, new
+credentials, leaving a stream that is not followed."""
 
 
 SNAPSHOT_BYTES = 1 << 20
-"""Of the log: what a snapshot of a longer one would take waits whole, and is more than many a client takes as one
-message. It is taken at the beginning then, and the rest follows as events."""
+"""The largest log whose snapshot is sent: that is one message, held in memory as a whole. For a longer log the snapshot
+is empty, as at the beginning, and the log follows as events."""
 
 
 class Calls:
@@ -51,7 +51,7 @@ class Calls:
         self._follows = Follows(desk)
 
     async def answer(self, request: dialect.Request) -> None:
-        """Does what is asked and sends the answer, before any event that follows from it. Raises `TidegateError`."""
+        """Executes a call and sends its answer, before any event that follows from it. Raises `TidegateError`."""
         handlers: dict[type[dialect.Request], Callable[[Any], Awaitable[None]]] = {
             dialect.Create: self._create,
             dialect.Open: self._create,
@@ -68,7 +68,7 @@ class Calls:
         await handlers[type(request)](request)
 
     def close(self) -> None:
-        """Follows nothing any more."""
+        """Ends all that the session follows."""
         self._follows.close()
 
     async def _create(self, wanted: dialect.Create | dialect.Open) -> None:
@@ -82,7 +82,7 @@ class Calls:
             made = await self._made(wanted)
             key: Key = ("stream", made["stream"])
             if key in self._follows:
-                # A repeated call has led to what it has led to before.
+                # A repeated call gets the same answer, and the socket follows the stream already.
                 await self._ok(wanted.id, made)
                 return
             reader = await self._service.follow(
@@ -98,7 +98,7 @@ class Calls:
                 await self._ok(wanted.id, made)
 
     async def _made(self, wanted: dialect.Create | dialect.Open) -> dict[str, Any]:
-        """The stream and its beginning; its lease and its tail, too, where the caller fills it."""
+        """Creates the stream. Returns its id and first cursor; for a client stream the lease and last offset, too."""
         viewer, service, made = self._viewer, self._service, None
         if wanted.key is not None:
             made = await claim(viewer, "streams", wanted.key, identity(wanted.plain()), param="key")
@@ -157,12 +157,12 @@ class Calls:
         await self._ok(id, {})
 
     def _count(self) -> None:
-        """Counts a call that takes no scope, and does nothing for whoever repeats it. Raises `RateLimited`."""
+        """Counts a call that needs no scope. Raises `RateLimited`."""
         if self._desk.principal is not None:
             take_request(self._desk.context.requests, self._desk.principal.account, monotonic())
 
     async def _cancel(self, wanted: dialect.Cancel) -> None:
-        # The end may take its time, and other calls must not wait for it.
+        # The end may take a while, and further calls must not wait for it.
         self._desk.spawn(self._cancelled(wanted))
 
     async def _cancelled(self, wanted: dialect.Cancel) -> None:
@@ -215,5 +215,5 @@ class Calls:
 
     @property
     def _viewer(self) -> Principal:
-        """The caller, as readers have it: that its credentials expire is the connection's business."""
+        """The caller for readers, without expiry: the connection handles expired credentials."""
         return msgspec.structs.replace(self._desk.caller, expires_at=None)

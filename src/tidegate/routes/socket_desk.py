@@ -1,4 +1,4 @@
-"""What the calls of a WebSocket, and what it follows, need of their session."""
+"""What `socket_calls` and `socket_follows` need of the session of their WebSocket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tidegate.serving.ws_wire import SocketWire
 
 
 class Desk(Protocol):
-    """One session, as far as they look at it."""
+    """As much of a session as these two use."""
 
     context: Context
     codec: Codec
@@ -27,11 +27,11 @@ class Desk(Protocol):
 
     @property
     def caller(self) -> Principal:
-        """Who is calling. Raises `Unauthenticated` until that is known."""
+        """The caller. Raises `Unauthenticated` until it is known."""
         ...
 
     def admit(self, principal: Principal) -> None:
-        """From here on this is who is calling."""
+        """Makes `principal` the caller from here on. Raises `TooManyConnections`."""
         ...
 
     async def send(self, value: object) -> None: ...
@@ -39,9 +39,9 @@ class Desk(Protocol):
     async def refuse(self, id: dialect.CallId, error: Exception) -> None: ...
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does it beside the calls that follow."""
+        """Runs `work` in the background of further calls."""
         ...
 
     def failed(self, error: BaseException) -> None:
-        """Something that should not happen did."""
+        """Observes an error that should not happen."""
         ...

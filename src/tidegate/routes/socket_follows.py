@@ -1,6 +1,6 @@
-"""What one WebSocket follows: readers are attached, registered, delivered and closed, as `answering` does it for calls.
+"""The streams and topics that one WebSocket follows: registers, delivers and closes their readers, as `answering` does.
 
-A socket answers the call first and delivers then, many streams and topics at a time.
+A socket first answers the call, then delivers, many streams and topics at a time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tidegate.routes.socket_rights import covers
 from tidegate.streams.reader import Reader
 
 AGAIN_MS = 1000
-"""When to attach anew what broke: a store that could not read may be able to by then."""
+"""When a client is to attach again after a failure: a store that could not be read may have recovered by then."""
 
 
 class Followed(NamedTuple):
-    """What a session follows, for as long as its caller has one of the scopes that are `enough`."""
+    """One followed stream or topic. The caller has to keep one of the scopes in `enough`."""
 
     attachment: Attachment
     enough: frozenset[Scope]
@@ -43,19 +43,19 @@ class Follows:
         return key in self._followed
 
     def check_free(self, key: Key) -> None:
-        """Raises `AlreadyAttached`."""
+        """Raises `AlreadyAttached` if the session follows it already."""
         if key in self._followed:
             raise AlreadyAttached(f"this connection follows {key[1][:128]!r} already")
 
     def dialect(self, key: Key) -> SocketEvents:
-        """The dialect in which this session is told of it."""
+        """The dialect in which this session gets the events of a stream or topic."""
         return self._desk.context.socket_dialects.of(*key, self._desk.codec)
 
     @contextmanager
     def opened(self, key: Key, reader: Reader, enough: frozenset[Scope], batch: BatchPolicy) -> Generator[None]:
-        """Follows something from the end of the block on; the call that asks for it is answered within the block.
+        """Registers the reader, and delivers from the end of the block on, within which the call is to be answered.
 
-        Whatever fails in the block closes the reader.
+        Any failure in the block closes the reader.
         """
         self._desk.connection.attach(key, reader)
         try:
@@ -69,16 +69,16 @@ class Follows:
         self._deliver(attachment, batch)
 
     def let_go(self, key: Key) -> None:
-        """Follows it no more."""
+        """Stops following a stream or topic."""
         attachment, _ = self._followed.pop(key)
         self._desk.connection.detach(key)
         attachment.close()
         attachment.source.close()
 
     async def narrow(self, principal: Principal) -> list[Key]:
-        """Follows no more what these credentials, which have taken the place of wider ones, do not cover.
+        """Stops following what the new credentials, which may be narrower, do not cover.
 
-        Returns what that was: its client would go on, and may come back by other credentials when it is told.
+        Returns the keys, of which the client is to be told: it may attach again with other credentials.
         """
         lost = [key for key in tuple(self._followed) if not await self._may_follow(principal, key)]
         for key in lost:
@@ -86,12 +86,12 @@ class Follows:
         return lost
 
     async def tell(self, key: Key, reason: str) -> None:
-        """Asks the client to follow it anew. Raises `SocketClosed`."""
+        """Asks the client to attach again. Raises `SocketClosed`."""
         dialect = self.dialect(key)
         await self._desk.socket.send(dialect.message(dialect.begin(), Reconnect(AGAIN_MS, reason)))
 
     def close(self) -> None:
-        """Follows nothing any more."""
+        """Ends all that the session follows."""
         for attachment, _ in tuple(self._followed.values()):
             attachment.close()
             attachment.source.close()
@@ -115,7 +115,7 @@ class Follows:
         if wire is None:
             attachment.send(self._desk.socket, dialect, dialect.begin())
             return
-        # Batches are each reader's own.
+        # Readers with batches of their own cannot share a broadcast.
         together = batch.max_tokens == 1
         attachment.deliver(
             wire,
@@ -141,6 +141,6 @@ class Follows:
             self._desk.connection.drain(DRAINING)
 
     async def _broken(self, key: Key) -> None:
-        """Nothing more comes of it on this attachment: its client may attach anew, and is told then if it cannot."""
+        """Tells the client that an attachment has failed: it may attach again, and gets the error if that fails."""
         with suppress(SocketClosed):
             await self.tell(key, CAPACITY)

@@ -1,4 +1,4 @@
-"""What the credentials of a WebSocket cover of what it follows: they may be renewed by narrower ones."""
+"""Checks whether renewed credentials of a WebSocket, which may be narrower, still cover what it follows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tidegate.streams.service import Service
 from tidegate.streams.topics import check_rights
 
 STARTED: frozenset[Scope] = frozenset(("generate", "read"))
-"""Whoever may start a stream follows it from there on."""
+"""A caller that may start a stream may follow it from there on."""
 
 FOUND: frozenset[Scope] = frozenset(("read",))
 
@@ -17,9 +17,9 @@ TOPIC: frozenset[Scope] = frozenset(("subscribe",))
 
 
 async def covers(service: Service, principal: Principal, key: Key, enough: frozenset[Scope]) -> bool:
-    """Whether the principal, who has followed it so far, may go on: it needs one of the scopes in `enough`.
+    """Whether the principal may continue to follow a stream or topic: it needs one of the scopes in `enough`.
 
-    Where that cannot be found out it may not: its client asks again, and is told.
+    False, too, where that cannot be found out: the client attaches again, and gets the error then.
     """
     if not enough & principal.scopes:
         return False

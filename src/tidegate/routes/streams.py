@@ -1,4 +1,4 @@
-"""The native calls on streams: start, look at, follow, cancel, list, forget."""
+"""The native calls on streams: create, append to, look at, follow, cancel, list and forget them."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ async def _start(call: Call, wanted: native.CreateStream) -> Handle:
 async def append(call: Call) -> None:
     """Appends to a stream that its caller fills, and renews the lease.
 
-    Nothing but its size bounds what brings new events; what does not is a request. It is counted before the body is
-    read, and given back.
+    Appends that bring new events are limited by their size alone; others count as requests. Each is counted before its
+    body is read, and the count is given back if there are new events.
     """
     stream, charge = call.stream(), call.charge()
     try:
@@ -155,7 +155,7 @@ def follow(call: Call) -> Awaitable[None]:
 
 
 async def cancel(call: Call) -> None:
-    """Ends the stream, if it is live, and answers with whichever end won."""
+    """Ends the stream, if it is live, and answers with its end, which may be another than this cancellation."""
     wanted = native.parse_cancel(await call.small_body())
     status, cursor = await call.service.cancel(call.stream(), call.principal, wanted.reason)
     await call.answer_json(Cancellation(status, str(cursor)))
@@ -199,7 +199,7 @@ async def _feed(
         await call.answer_empty(headers=headers)
         return None
     stand = await stand_at(dialect, after, call.service.history(stream, call.principal), call.account)
-    # Batches are each reader's own.
+    # Readers with batches of their own cannot share a broadcast.
     together = batch.max_tokens == 1
     how = call.delivered(headers, stream, dialect, stand.state, together=together, first=first, pieces=pieces)
     attaching = call.service.follow(
@@ -226,7 +226,7 @@ def _dialect(query: dict[str, str]) -> NativeEvents:
 
 
 def _begin(call: Call, query: dict[str, str]) -> Begin:
-    """`Last-Event-ID` goes before `snapshot`, and that before `after`: who has come back wants the rest."""
+    """Where to begin. `Last-Event-ID`, from a client that wants the rest, beats `snapshot`, and that beats `after`."""
     check_flag(query, "snapshot", "1")
     check_flag(query, "events", "message")
     text, param = call.position(query) or (None, "")

@@ -1,4 +1,4 @@
-"""The native calls on topics: publish, follow, and see who is there."""
+"""The native calls on topics: publish, follow, and list who is present."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Serving connections: HTTP and WebSocket on uvicorn, with limits of their own, and the direct way to a client."""
+"""Serving connections: HTTP and WebSocket on uvicorn, with limits of their own, and writing straight to them."""

@@ -1,18 +1,18 @@
-"""What has been read from a connection and is still to be parsed: taken in pieces, each of which is little work."""
+"""Bytes that have been read from a connection and are still to be parsed, in pieces that take little time each."""
 
 from __future__ import annotations
 
 PIECE_BYTES = 4096
-"""As much as is parsed at once where a byte may mean anything: 700 chunks of one byte, or half a millisecond. A body
-whose length is known is no work to parse, and is taken as it came."""
+"""How much is parsed at once where any byte may begin something: 700 chunks of one byte, or half a millisecond. A
+body of known length needs no parsing, and is taken whole."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 
 
 class Backlog:
-    """Bytes, of which the first `_at` are taken already: to cut them off each time would copy the rest.
+    """Bytes, of which the first `_at` are taken already: cutting them off each time would copy the rest.
 
-    `data` is empty where none are left, and is looked at for each request.
+    `data` is empty where none are left; every request checks it.
     """
 
     __slots__ = ("_at", "data")
@@ -35,11 +35,11 @@ class Backlog:
         self._at = 0
 
     def peek(self, size: int) -> bytes:
-        """The first so many, or fewer, left where they are."""
+        """The first `size` bytes, or fewer; they stay in the backlog."""
         return self.data[self._at : self._at + size]
 
     def take(self, size: int) -> bytes:
-        """The first so many, or fewer."""
+        """Removes the first `size` bytes, or fewer, and returns them."""
         piece = self.data[self._at : self._at + size]
         self._at += len(piece)
         if self._at == len(self.data):
@@ -47,16 +47,16 @@ class Backlog:
         return piece
 
     def take_head(self) -> bytes:
-        """A piece that ends with a head of HTTP, if one ends in it: no more requests than one begin in a piece."""
+        """Takes a piece that ends with the first end of a head in it, if any: a piece begins at most one request."""
         end = self.data.find(_END_OF_HEAD, self._at, self._at + PIECE_BYTES)
         return self.take(PIECE_BYTES if end < 0 else end - self._at + len(_END_OF_HEAD))
 
     def clear(self) -> bytes:
-        """All of them."""
+        """Removes all bytes and returns them."""
         return self.take(len(self))
 
 
 def is_one_head(data: bytes) -> bool:
-    """Whether it is a head of HTTP, and nothing else: a piece by itself."""
+    """Whether `data` is exactly one head of HTTP, and small enough to be one piece."""
     end = len(data) - len(_END_OF_HEAD)
     return 0 <= end < PIECE_BYTES and data.find(_END_OF_HEAD) == end

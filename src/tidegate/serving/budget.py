@@ -14,16 +14,16 @@ from tidegate.serving.peers import Peers
 from tidegate.serving.waiting import Waiting
 
 MOST_TURNED_AWAY = 64
-"""Connections beyond the limit that are answered before they are closed. Further ones are cut off unanswered: those who
-are turned away must not take the descriptors that are left."""
+"""Connections beyond the limit that are answered before they are closed. Further ones are cut off unanswered: clients
+that are turned away must not take the descriptors that are left."""
 
 AGAIN_SECONDS = 5.0
 
 
 class Budget(msgspec.Struct, kw_only=True):
-    """`connections` is how many there may be. Without arguments nothing is limited but the work of one turn.
+    """`connections` is the most there may be. Without arguments only the parsing in one turn of the loop is limited.
 
-    `drops` are the turns of those who were refused and send on: one read of one of them in each turn of the loop.
+    `drops` are the turns of refused clients that still send: one read of one of them in each turn of the loop.
     """
 
     connections: int = sys.maxsize
@@ -34,7 +34,7 @@ class Budget(msgspec.Struct, kw_only=True):
     refusals: Refusals | None = None
 
     def refusal(self, there_are: int, account: str | None, address: str) -> TidegateError | None:
-        """Why a new connection is not served, where it is not."""
+        """The error that answers a new connection, the last of `there_are`; None where it is served."""
         if there_are > self.connections:
             self._tell("connections", account, address)
             return Overloaded("This server has as many connections as it can have: see retry-after.")
@@ -46,7 +46,7 @@ class Budget(msgspec.Struct, kw_only=True):
         return None
 
     def is_beyond(self, there_are: int) -> bool:
-        """Whether there are so many that a new one cannot even be told so."""
+        """Whether there are so many connections that a new one is cut off without an answer."""
         return there_are > self.connections + MOST_TURNED_AWAY
 
     def _tell(self, limit: str, account: str | None, address: str) -> None:

@@ -9,14 +9,14 @@ from typing import cast
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 SKIP_BYTES = 65536
-"""A body up to this size is read to its end after an early answer, which costs nothing, and the connection goes on.
+"""A body up to this size is read to its end after an early answer, which is cheap, and the connection stays open.
 After a larger one, or one whose size is not known, the connection is closed."""
 
 
 class ClosingAnswer:
-    """A transport, as far as uvicorn's cycle has to do with one, whose `close` lets the client read the answer first.
+    """As much of a transport as uvicorn's cycle uses; its `close` lets the client read the answer first.
 
-    `keeps_alive`: the connection would go on, had the body come in time.
+    `keeps_alive`: whether the connection stays open if the body comes in time.
     """
 
     def __init__(self, transport: asyncio.Transport, linger: Callable[[], None], *, keeps_alive: bool) -> None:
@@ -27,14 +27,14 @@ class ClosingAnswer:
 
 
 def close_if_early(cycle: RequestResponseCycle, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
-    """Has a connection closed by its answer, unless the body comes in time."""
+    """Makes the answer close the connection, unless the body comes in time."""
     closing = ClosingAnswer(transport, linger, keeps_alive=cycle.keep_alive)
     cycle.transport = cast("asyncio.Transport", closing)
     cycle.keep_alive = False
 
 
 def came_whole(cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
-    """The body is here: its answer, unless it has begun, closes nothing."""
+    """The body is complete: an answer that has not begun will not close the connection."""
     closing = cast("object", cycle.transport)
     if isinstance(closing, ClosingAnswer):
         if not cycle.response_started:

@@ -1,6 +1,6 @@
-"""Long pieces of work on the loop, which share its turns: together they take no more of one than a few milliseconds.
+"""Long work on the event loop, in steps: all of it together takes a few milliseconds of each turn of the loop.
 
-They go round the accounts that they are done for. Who has had least is next, however many others one account has sent.
+Accounts take turns. The one that has had the least time is next, however much work another account has sent.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from tidegate.core.steps import Steps
 T = TypeVar("T")
 
 TURN_SECONDS = 0.005
-"""For all of them together, in each turn of the loop; a step takes as much again at the most."""
+"""For all work together, in each turn of the loop; one step takes at most as much again."""
 
 MOST_KEPT = 4096
-"""Accounts of which it is known what they have had while others waited. Those that are not ahead need not be known; if
-there are very many others, all begin anew."""
+"""Accounts whose share is remembered while others wait. Only those ahead of the others need to be; if even those are
+too many, all begin anew."""
 
 WOKEN = 2
-"""Of those that wait, in each turn. Each takes a step at the least: nobody is kept away by those who come later."""
+"""How many that wait are woken in each turn. Each takes at least one step, so later work cannot starve earlier work."""
 
 
 async def in_turns(steps: Steps[T], account: str) -> T:
-    """What comes of the work, done a little at a time for that account. What is small is done at once."""
+    """Does the work a few steps at a time, charged to the account; returns its result. Small work is done at once."""
     return await turns_here().work(steps, account)
 
 
 def turns_here() -> Turns:
-    """Those of the running loop."""
+    """The `Turns` of the running loop."""
     loop = asyncio.get_running_loop()
     if (turns := _turns.get(loop)) is None:
         turns = _turns[loop] = Turns(loop)
@@ -40,9 +40,9 @@ def turns_here() -> Turns:
 
 
 class Shares:
-    """What each account has had, in seconds of the loop, while others wait (start-time fair queueing).
+    """The seconds of the loop that each account has had while others wait (start-time fair queueing).
 
-    Who comes new begins where those stand who are being served: it has not saved up what it did not use.
+    A new account begins level with the one being served: time that an account did not use is not saved up for it.
     """
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class Shares:
         return max(self._had.get(account, 0.0), self._served)
 
     def is_ahead(self, account: str) -> bool:
-        """Whether it has had more than those who are being served."""
+        """Whether the account has had more than the one being served."""
         return self.of(account) > self._served
 
     def serve(self, account: str) -> None:
-        """It is the one that has had least of those who wait."""
+        """Makes the account, which has had the least of those that wait, the one being served."""
         self._served = self.of(account)
 
     def charge(self, account: str, seconds: float) -> None:
@@ -67,13 +67,13 @@ class Shares:
             self._had = ahead if len(ahead) <= MOST_KEPT // 2 else {}
 
     def clear(self) -> None:
-        """Nobody waits: what was had is forgotten."""
+        """Nobody waits: forgets all shares."""
         self._had.clear()
         self._served = 0.0
 
 
 class Line:
-    """Those who wait for the same thing, of each account in the order they came."""
+    """A queue in which accounts take turns; within an account it is first come, first served."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -83,13 +83,13 @@ class Line:
         return bool(self._waiting)
 
     def join(self, account: str, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Is done when it is its turn."""
+        """Queues for the account. The future that is returned is done when its turn has come."""
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.setdefault(account, deque()).append(turn)
         return turn
 
     def call(self) -> bool:
-        """Tells the next; false where nobody waits any more."""
+        """Gives the next in the queue its turn; false where nobody waits."""
         while self._waiting:
             account = min(self._waiting, key=self._shares.of)
             line = self._waiting.pop(account)
@@ -105,7 +105,7 @@ class Line:
 
 
 class Turns:
-    """The turns of one loop. Who has used one up waits behind those that have had less."""
+    """The turns of one loop. Work that has used up its turn waits behind accounts that have had less."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -132,28 +132,28 @@ class Turns:
                 self._take(account, perf_counter() - began)
 
     def queue(self, account: str) -> asyncio.Future[None]:
-        """A place in the line of those who work alone, for `come`; who has it fail gives it up."""
+        """Queues for work that excludes other such work. `come` awaits the future; setting an exception gives it up."""
         turn = self._alone.join(account, self._loop)
         if not self._is_taken:
             self.leave()
         return turn
 
     async def come(self, turn: asyncio.Future[None]) -> None:
-        """Returns when the others have to wait, until `leave`."""
+        """Returns when the turn has come. It lasts until `leave`; other such work waits meanwhile."""
         try:
             await turn
         except asyncio.CancelledError:
-            # It may have been called, or have given up, in the same turn of the loop.
+            # The turn may have come, or been given up, in the same turn of the loop as the cancellation.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave()
             raise
 
     def leave(self) -> None:
-        """Whoever worked alone is done: the next one may."""
+        """Ends the exclusive turn, and gives it to the next that waits."""
         self._is_taken = self._alone.call()
 
     def _left_for(self, account: str) -> float:
-        """Seconds of this turn. Once it is used up, those who have not had more than others have as much again."""
+        """Seconds left of this turn. Once it is used up, accounts that are not ahead of others have as much again."""
         if self._left > 0 or self._shares.is_ahead(account):
             return self._left
         return self._left + TURN_SECONDS
@@ -171,7 +171,7 @@ class Turns:
             self._loop.call_soon(self._next)
 
     def _next(self) -> None:
-        """The loop has had a turn since."""
+        """A new turn of the loop has begun."""
         self._is_planned = False
         self._left = TURN_SECONDS
         for _ in range(WOKEN):

@@ -1,4 +1,4 @@
-"""One connection as the budget of all has it: whose it is, whether it serves anybody, how much of it waits."""
+"""One connection as the shared budget sees it: its account, whether it is idle, how many bytes it makes us hold."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PRINCIPAL = "tidegate.principal"
 FULL = "More waits in the connections of this server than may: see retry-after."
 
 LetGo = Callable[[Exception], None]
-"""Is told why what was kept is to be let go of."""
+"""Called with the reason when the application has to drop the bytes that it keeps."""
 
 Keep = Callable[[int, LetGo | None], None]
 """See `Guest.keep`."""
 
 
 class Host(Protocol):
-    """The protocol that has the connection. `scope` is that of its newest request, None before the first."""
+    """The protocol that owns the connection. `scope` is that of its newest request, None before the first."""
 
     scope: Any
 
@@ -33,9 +33,9 @@ class Host(Protocol):
 
 
 class Guest:
-    """From its acceptance to its end. Changes of protocol make no other one of it: the newest is its `host`.
+    """A connection, from its acceptance to its end, across changes of protocol: the newest protocol is its `host`.
 
-    `turned_away` is why it is not served, where it is one too many; `size` is what its host holds.
+    `turned_away` is the error if the connection is over a limit, else None; `size` is how many bytes its host holds.
     """
 
     __slots__ = ("_budget", "_idle", "_kept", "_let_go", "_peer", "address", "host", "size", "turned_away")
@@ -52,7 +52,7 @@ class Guest:
         self.size = 0
 
     def come_in(self, there_are: int, transport: asyncio.Transport) -> None:
-        """It is one of so many, and may be one too many. Who cannot even be told so is cut off."""
+        """Counts the new connection, the last of `there_are`. Past the limit it is turned away, far past it cut off."""
         self.turned_away = self._budget.refusal(there_are, self._peer, self.address)
         if self.turned_away is None:
             self.idle(True)
@@ -62,35 +62,34 @@ class Guest:
             transport.abort()
 
     def idle(self, idle: bool) -> None:
-        """Whether it serves nobody: then it counts for the address that it comes from."""
+        """Sets whether the connection serves no request: an idle one counts towards the limit of its address."""
         if self._peer is not None and idle is not self._idle:
             self._idle = idle
             (self._budget.peers.come if idle else self._budget.peers.go)(self._peer)
 
     @property
     def is_counted(self) -> bool:
-        """Whether it matters if it is idle."""
+        """Whether its idleness counts towards a limit."""
         return self._peer is not None
 
     @property
     def is_one_too_many(self) -> bool:
-        """Whether it is idle now, and its address has more of those than it may have."""
+        """Whether the connection is idle now, and its address has more idle ones than it may have."""
         return self._idle and self._peer is not None and self._budget.peers.is_over(self._peer)
 
     def hold(self, size: int) -> None:
-        """So many bytes wait in its host."""
+        """The host now holds `size` bytes."""
         if size != self.size:
             self.size = size
             self._budget.waiting.hold(self, size + self._kept)
 
     def keep(self, size: int, let_go: LetGo | None) -> None:
-        """The application has so many bytes of what came here, until it says that it has none; who can be told to let
-        go of them."""
+        """The application keeps `size` bytes received here; 0 ends that. `let_go`, if given, makes it drop them."""
         self._kept, self._let_go = size, let_go
         self._budget.waiting.hold(self, size + self.size)
 
     def leave(self) -> None:
-        """It is over. Harmless when repeated."""
+        """The connection is over. Harmless when repeated."""
         self.idle(False)
         self.hold(0)
         if self._let_go is not None:
@@ -100,7 +99,7 @@ class Guest:
 
     @property
     def account(self) -> str:
-        """The caller's, where it has said who it is; else that of the address."""
+        """The caller's account where it is known, else one for the address."""
         principal: Principal | None = self.host.scope and self.host.scope.get(PRINCIPAL)
         return f"address:{self.address}" if principal in (None, NOBODY) else principal.account
 

@@ -1,6 +1,6 @@
 """Clients that have ended their side of the connection: they may wait for their answer, or be gone (RFC 9112, 9.6).
 
-The two look alike until something is sent. Who waits acknowledges it; the system of who is gone answers with a reset.
+The two look alike until something is sent. A client that waits acknowledges it; a client that is gone sends a reset.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import cast
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 START = b"HTTP/1.1 "
-"""How every answer begins, whatever it is going to be: so many times its client can be probed before it is known."""
+"""How every answer begins: one byte at a time, these probe the client before the answer is known."""
 
 FIRST_SECONDS = 0.01
-"""Until the first probe: nearly every plain call has been answered by then, in one piece. And until the first look."""
+"""Until the first probe: nearly every plain call has been answered by then. Also from the probe to the first look."""
 
 AGAIN_SECONDS = 1.0
-"""Looks for a reset are twice as far apart each time. From here on each of them probes, too."""
+"""The time between looks for a reset doubles. Once it is this long, each look probes, too."""
 
 LONGEST_SECONDS = 15.0
-"""Between two probes: as long as between heartbeats."""
+"""The longest time between two probes: that between heartbeats."""
 
 
 class HalfClosed:
-    """Watches over such a connection: `probe` has something sent, and a reset that comes of it breaks it."""
+    """Watches a half-closed connection: `probe` sends something, and a reset in return aborts the connection."""
 
     def __init__(self, transport: asyncio.Transport, probe: Callable[[], None]) -> None:
         self._transport = transport
@@ -56,15 +56,15 @@ class HalfClosed:
 
 
 def is_reset(transport: asyncio.Transport) -> bool:
-    """Whether the other end has reset the connection, which a loop that has read its end looks at no more."""
+    """Whether the peer has reset the connection. The loop does not notice: it stops watching once it has read EOF."""
     poll = select.poll()
-    # Nothing is asked for: errors and the loss of the connection are told all the same (poll(2)).
+    # With no events asked for, poll(2) still reports errors and hang-ups.
     poll.register(transport.get_extra_info("socket").fileno(), 0)
     return bool(poll.poll(0))
 
 
 class BegunAnswer:
-    """A transport, as far as uvicorn's cycle has to do with one, on which the first bytes of the answer are sent."""
+    """As much of a transport as uvicorn's cycle uses; the first bytes of the answer may have been sent as probes."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -79,17 +79,17 @@ class BegunAnswer:
             self._sent += 1
 
     def write(self, data: bytes) -> None:
-        """Sends what is left of the answer's beginning, and then everything."""
+        """Writes `data`, without those first bytes that probes have sent already."""
         self._transport.write(data[self._sent :])
         self._sent = 0
 
 
 def probe(cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
-    """Sends, as part of an answer that is made at the moment, something that does no harm."""
+    """Sends a harmless byte as part of the answer that is being made."""
     if not cycle.response_started:
         if not isinstance(cycle.transport, BegunAnswer):
             cycle.transport = cast("asyncio.Transport", BegunAnswer(transport))
         cast("BegunAnswer", cycle.transport).probe()
     elif cycle.chunked_encoding:
-        # The next chunk's size may begin with zeros (RFC 9112, 7.1), of which a heartbeat is the next but few.
+        # The next chunk's size may begin with zeros (RFC 9112, 7.1); heartbeats come often enough to keep them few.
         transport.write(b"0")

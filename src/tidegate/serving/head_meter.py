@@ -5,15 +5,15 @@ from __future__ import annotations
 from tidegate.errors import HeadersTooLarge
 
 MOST_FIELDS = 1000
-"""Of a head, and of a trailer. Each is looked at by many, and costs many times its bytes: these take some milliseconds.
+"""The most fields of a head, and of a trailer. Much code looks at each field; a thousand take some milliseconds.
 Browsers send twenty; other servers take from a hundred to two thousand."""
 
 
 class HeadMeter:
     """Counts, and raises `HeadersTooLarge` past `most` bytes or `MOST_FIELDS`.
 
-    `reported`: the parser has found something of worth in what it was fed. What it finds nothing in, a field that is
-    not whole or empty lines, counts as well.
+    `reported`: whether the parser has found anything in what it was fed. Bytes in which it finds nothing, such as part
+    of a field or empty lines, count as well.
     """
 
     __slots__ = ("_bytes", "_fields", "_most", "_silent", "reported")
@@ -26,11 +26,11 @@ class HeadMeter:
         self._silent = 0
 
     def begin(self) -> None:
-        """A head begins, or the trailer may."""
+        """A head begins, or a trailer may begin."""
         self._bytes = self._fields = 0
 
     def add(self, size: int) -> None:
-        """So much of the request line."""
+        """Counts `size` bytes of the request line."""
         self._bytes += size
         if self._bytes > self._most:
             raise self._too_large()
@@ -44,7 +44,7 @@ class HeadMeter:
             raise HeadersTooLarge(f"The request has more than {MOST_FIELDS} headers.")
 
     def fed(self, size: int) -> None:
-        """The parser was fed so much."""
+        """Counts `size` bytes that the parser was fed."""
         self._silent = 0 if self.reported else self._silent + size
         if self._silent > self._most:
             raise self._too_large()

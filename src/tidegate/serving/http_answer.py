@@ -1,4 +1,4 @@
-"""An application that answers one request, as uvicorn runs it: what breaks its answer is not logged twice."""
+"""Runs the application for one request under uvicorn, so that an answer that breaks off is not logged twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Breakable(Protocol):
-    """A connection, which can be closed in the midst of an answer."""
+    """A connection that can be closed in the middle of an answer."""
 
     def break_off(self, cycle: RequestResponseCycle, /) -> None: ...
 
@@ -30,10 +30,10 @@ async def answer(
     try:
         await app(scope, receive, until_close or send)
         if cycle.transport.is_closing():
-            # Its client is gone: that the answer has no end is nobody's mistake.
+            # The client is gone, so uvicorn must not report an incomplete answer.
             cycle.disconnected = True
     except (ResponseAborted, asyncio.CancelledError):
-        # uvicorn would log a traceback of what has been observed, or is no error: a stop that cannot wait.
+        # uvicorn would log a traceback. But the abort has been observed already, and a cancelled task is a forced stop.
         connection.break_off(cycle)
     finally:
         wire.end(cycle)

@@ -1,4 +1,4 @@
-"""Reading and writing in their turn: uvicorn's flow control, with a reason of the connection's own not to read on."""
+"""uvicorn's flow control, with a second reason not to read: the connection's own backlog."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class Flow(FlowControl):
-    """uvicorn reads on after each answer, whatever waits still. While `held` that has no effect.
+    """uvicorn resumes reading after each answer, whatever still waits to be parsed. While `held`, that has no effect.
 
-    Inherited because uvicorn's cycles are typed with it; nothing of its reading is kept.
+    Inherits because uvicorn's cycles are typed with `FlowControl`; everything about reading is overridden.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -19,15 +19,15 @@ class Flow(FlowControl):
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing is read, for whichever reason."""
+        """Whether reading is paused, for either reason."""
         return self.held or self.read_paused
 
     def hold(self) -> None:
-        """Nothing is to be read until `release`."""
+        """Pauses reading until `release`."""
         self._change(held=True, paused=self.read_paused)
 
     def release(self) -> bool:
-        """The connection has no reason against reading any more. False, as the last of a turn's work."""
+        """Ends `hold`. Returns False, so that it can serve as the `Work` of a turn: there is no more."""
         self._change(held=False, paused=self.read_paused)
         return False
 

@@ -12,10 +12,10 @@ CHUNKED = b"chunked"
 
 
 def body_length(headers: Sequence[Field], http_version: str) -> int | None:
-    """Bytes, or None for chunks, whose number is not known. Names are in lower case.
+    """The body's length in bytes; None if it is chunked. Names of headers are in lower case.
 
-    Raises `MalformedHttp` for any other coding, which would be passed on undone, and where two parties could take the
-    body for differently long ones: a coding and a length together, or a coding from a client before HTTP/1.1.
+    Raises `MalformedHttp` for any other coding, which the application would get undecoded, and where two parties could
+    disagree on the length: a coding and a length together, or a coding from a client before HTTP/1.1.
     """
     length, codings = 0, None
     for name, value in headers:
@@ -33,7 +33,7 @@ def body_length(headers: Sequence[Field], http_version: str) -> int | None:
 
 
 def is_small(headers: Sequence[Field], most: int) -> bool:
-    """Whether, as its head says, the body has at most so many bytes, and no more can come of them."""
+    """Whether the head declares a body of at most `most` bytes, uncompressed."""
     fields = dict(headers)
     return (
         b"transfer-encoding" not in fields

@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol with the limits it lacks: on the size of heads, and on the time a request may take to arrive.
 
-What cannot become a request is answered here, with the same typed errors as everywhere else.
+Input that cannot become a request is answered here, with the same typed errors as everywhere else.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from tidegate.serving.ws_handshake import asks_for_websocket, refusal_of, reques
 from tidegate.serving.ws_protocol import SocketProtocol
 
 LINGER_SECONDS = 2.0
-"""How long what a refused client still sends is read and dropped. Closing at once, with bytes unread, would send a
+"""How long a refused client's further bytes are read and dropped. Closing at once, with bytes unread, would send a
 reset, and a reset may destroy the answer before the client has read it (RFC 9112, 9.6)."""
 
 PIECES_AT_ONCE = 4
-"""Parsed when they arrive. Nearly every request is one or two; the rest of what was read takes its turn."""
+"""How many pieces are parsed as they arrive. Nearly every request is one or two; the rest waits for its turn."""
 
 
 def http_protocol(
@@ -51,10 +51,10 @@ def http_protocol(
     socket_path: str | None = None,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> type[LimitedHttpProtocol]:
-    """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; the budget is that of all connections.
+    """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; all connections share the budget.
 
-    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. `socket_path` is the only
-    path that speaks it: others answer as if no upgrade had been asked for. None: any may.
+    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
+    upgrades (None: every path does): other paths answer as if no upgrade had been asked for.
     """
     limits = {
         "max_header_bytes": max_header_bytes,
@@ -83,7 +83,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     socket_path: str | None = None
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
-    # With them uvicorn's attributes stay below the thirty of which CPython keeps the names only once.
+    # Slots keep the instance's dict below thirty attributes: up to there CPython shares the names among instances.
     # fmt: off
     __slots__ = (
         "_backlog", "_body", "_flow", "_guest", "_half_closed", "_head_complete", "_in_turn", "_meter", "_receiving",
@@ -94,18 +94,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.pipeline = self._waiting = Pipeline()  # type: ignore[assignment]
-        self._receiving = False  # a request has begun and is not here whole
-        self._head_complete = False  # self.cycle is that request's
+        self._receiving = False  # a request has begun and is not complete
+        self._head_complete = False  # self.cycle belongs to that request
         self._body = BodyMeter()
         self._meter = HeadMeter(self.max_header_bytes)
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
-        self._running: RequestResponseCycle | None = None  # is being answered
+        self._running: RequestResponseCycle | None = None  # the one being answered
         self._half_closed: HalfClosed | None = None  # by its client
-        self._socket: SocketProtocol | None = None  # has taken over
+        self._socket: SocketProtocol | None = None  # the protocol that has taken over
         self._backlog = Backlog()
-        self._in_turn = False  # is going to be asked for the next piece of it
-        self._unsent = 0  # waits to be sent, where that is much
+        self._in_turn = False  # `budget.turns` will call for the next piece
+        self._unsent = 0  # bytes waiting to be sent, while writing is paused
 
     # What asyncio calls
 
@@ -131,9 +131,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._wire.changed(gone=True)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Whether the connection stays open: what has arrived whole is answered (RFC 9112, 9.6).
+        """Whether the connection stays open: requests that have arrived whole are answered (RFC 9112, 9.6).
 
-        Where TLS is ended here it is not: asyncio's transports of it know no halves.
+        It does not where this server does TLS: asyncio's TLS transports cannot be half-closed.
         """
         if self.scheme == "https" or self._refused or not self._awaits_answers():
             return False
@@ -162,7 +162,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._drop()
             return
         if is_one_head(data) and not (self._backlog.data or self._waiting or self._receiving or self._socket):
-            # As most are: nothing of it has to wait.
+            # The usual case: nothing has to wait.
             self._feed(data)
         else:
             self._backlog.add(data)
@@ -210,7 +210,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         if version != "1.1":
-            # Clients before HTTP/1.1 know nothing of it (RFC 9110, 10.1.1 and 15.2).
+            # Clients before HTTP/1.1 do not know status 100 (RFC 9110, 10.1.1 and 15.2).
             self.expect_100_continue = False
         super().on_headers_complete()
         if self._waiting and not self._waiting.is_full:
@@ -219,7 +219,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_complete = True
         self._meter.begin()
         if self.expect_100_continue or self._guest.turned_away is not None:
-            # After a refusal the client may send the body or not (RFC 9110, 10.1.1): what follows is past telling.
+            # After a refusal the client may send the body or not (RFC 9110, 10.1.1): what follows cannot be told apart.
             self.cycle.keep_alive = False
         if self._body.left is None or self._body.left > SKIP_BYTES:
             close_if_early(self.cycle, self.transport, self._linger)
@@ -248,7 +248,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # What has been read
 
     def _parse_piece(self) -> bool:
-        """Parses the next piece, if there is one, and one may be parsed; whether it has."""
+        """Parses the next piece, if there is one and it may be parsed. Returns whether it did."""
         if not self._backlog.data or not self._may_parse():
             return False
         if self._head_complete and self._receiving and self._body.left:
@@ -272,7 +272,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._watch()
 
     def _go_on(self) -> None:
-        """Sees to it that what is left is parsed when it may be, and that nothing is read before it is."""
+        """Schedules the parsing of the backlog, pauses reading until it is empty, and updates the budget."""
         if self._backlog.data:
             self._flow.hold()
             if not self._in_turn and self._may_parse():
@@ -302,20 +302,20 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._guest.hold(self._body.waiting + self._unsent + len(self._backlog))
 
     def give_way(self) -> None:
-        """More waits in all connections than may, and this one is to let go of its part."""
+        """Frees the bytes that this connection holds: the budget for waiting bytes is exceeded."""
         if self._unsent:
             self.transport.abort()
         else:
             self._refuse(Overloaded(FULL))
 
     def _is_served(self) -> bool:
-        """Whether a request that is here whole is being answered."""
+        """Whether a request that has arrived whole is being answered."""
         return self._answering() and not (self._head_complete and self._receiving and not self.pipeline)
 
     # Limits
 
     def _parse(self, data: bytes) -> bytes:
-        """Gives `data` to the parser and returns what is to be given to it next."""
+        """Gives `data` to the parser and returns the bytes to parse next."""
         self._meter.reported = False
         try:
             self.parser.feed_data(data)
@@ -331,7 +331,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return b""
 
     def _is_handshake(self) -> bool:
-        # What has to wait for answers to earlier requests goes on without its upgrade, as it may (RFC 9110, 7.8).
+        # A request behind unanswered ones is served without its upgrade, which RFC 9110, 7.8 allows.
         return (
             self.ws_protocol_class is not None
             and not self.pipeline
@@ -341,7 +341,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         )
 
     def _to_socket(self, rest: bytes) -> bytes:
-        """Hands the connection over, once its handshake is known to be right; what follows the head goes with it."""
+        """Hands the connection over if the handshake is valid. Returns the bytes after the head, to parse next."""
         make = cast("type[SocketProtocol]", self.ws_protocol_class)
         socket = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
         request = request_of(self.url, self.headers)
@@ -361,9 +361,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return rest
 
     def _without_upgrade(self, rest: bytes) -> bytes:
-        """Goes on as if no upgrade had been asked for (RFC 9110, 7.8), as Java's client does with every request.
+        """Serves the request without the upgrade (RFC 9110, 7.8), for which Java's client asks in every request.
 
-        The parser has given up on the body of such a request: another one is given the head without `upgrade`.
+        The parser has given up on the body of such a request: a new parser is given the head without `upgrade`.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
@@ -393,7 +393,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _on_timeout(self) -> None:
         self._timer = None
         if self._receiving and self._flow.stopped:
-            # The client would send on if it were let.
+            # Reading is paused: the delay is not the client's.
             self._start_timer()
         elif self._receiving:
             seconds = self.request_timeout_seconds
@@ -405,7 +405,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # Clients that have ended their side
 
     def _awaits_answers(self) -> bool:
-        """Whether requests that have arrived whole are still to be answered; half of one that follows is dropped."""
+        """Whether requests that have arrived whole are still to be answered. Drops an incomplete one after them."""
         if self._receiving and self._head_complete:
             if not self.pipeline:
                 return False
@@ -415,7 +415,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return self._answering()
 
     def _probe(self) -> None:
-        """Sends something that does no harm, to learn whether the client is still there."""
+        """Sends something harmless, to learn whether the client is still there."""
         cycle = cast("RequestResponseCycle", self._running)
         if not cycle.response_complete and not self._wire.probe():
             probe(cycle, self.transport)
@@ -447,7 +447,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._drop_the_rest()
 
     def _linger(self) -> None:
-        """The answer is complete, and nothing more is wanted of its client."""
+        """Closes the connection after a complete answer, once the rest of the request, if any, has been dropped."""
         if self._receiving:
             self._stop_timer()
             self._refused = True
@@ -456,7 +456,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _drop_the_rest(self) -> None:
-        """Lets the client read its answer, and drops what it still sends, unparsed."""
+        """Lets the client read its answer, and drops the bytes that it still sends."""
         self._backlog.clear()
         self._body.end()
         self._account()
@@ -467,7 +467,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _drop(self) -> None:
-        """Nothing more is read before it is this one's turn."""
+        """Drops what was read, and pauses reading until this connection's turn to drop more."""
         self._flow.hold()
         self.budget.drops.ask(self._flow.release)
 
@@ -484,12 +484,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, cast("Any", partial(answer, app, cycle, self._wire, self)))
 
     def break_off(self, cycle: RequestResponseCycle) -> None:
-        """The answer ends in its midst, and so does the connection."""
+        """Breaks the answer off and closes the connection."""
         self._disconnect(cycle)
         self.transport.close()
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:
-        """Makes the application see that its client is gone, and uvicorn that nothing more is to be sent."""
+        """Tells the application that its client is gone, and uvicorn to send nothing more."""
         cycle.disconnected = True
         cycle.message_event.set()
         self._wire.changed(gone=True)

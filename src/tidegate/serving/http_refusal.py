@@ -1,4 +1,4 @@
-"""What cannot become a request is answered without the application: in the same shape as everywhere else."""
+"""Answers to bytes that cannot become a request, made without the application, in the same shape as its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("tidegate.http")
 
 
 def refusal(error: TidegateError, request_id: str, address: str, default_headers: Sequence[Field]) -> bytes:
-    """The whole answer, after which the connection is closed. Nobody else logs it."""
+    """The whole answer, as bytes; the connection is to be closed after it. Logs the refusal."""
     fields = {"code": error.code, "address": address, "request_id": request_id}
     log.info("%s: %s", error.code, error.message, extra={"fields": fields})
     status, headers, body = error_response(error, request_id)
@@ -26,7 +26,7 @@ def refusal(error: TidegateError, request_id: str, address: str, default_headers
 
 
 def head_without_upgrade(method: bytes, target: bytes, http_version: str, headers: Iterable[Field]) -> bytes:
-    """A request's head as it came, but for the upgrade that it asked for (RFC 9110, 7.8)."""
+    """A request's head as it came, without the `upgrade` header (RFC 9110, 7.8)."""
     lines = [b"%s %s HTTP/%s" % (method, target, http_version.encode())]
     lines += [b"%s: %s" % field for field in headers if field[0] != b"upgrade"]
     return b"\r\n".join([*lines, b"", b""])

@@ -1,4 +1,4 @@
-"""A long body is read alone: unpacked, and made into objects, it is several times what was sent."""
+"""Long bodies are decoded one at a time: decompressed and parsed, each takes several times the memory that it had."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tidegate.serving.fair_turns import turns_here
 from tidegate.serving.guest import Keep
 
 LONG_BYTES = 64 * 1024
-"""What is shorter is read in a step or two, so that hardly ever two of them are under way."""
+"""Shorter bodies are decoded in a step or two, so two of them are hardly ever in progress at once."""
 
 
 @asynccontextmanager
 async def alone_if_long(size: int, account: str, *, most: int, keep: Keep | None) -> AsyncGenerator[None]:
-    """Waits until it is the turn of a body or message of `size` bytes, of which `most` may come; the accounts go round.
+    """Waits for the turn of a body or message of `size` bytes, `most` once decompressed; accounts take turns.
 
-    While it waits it counts for its connection, where that has a way to `keep` it. Raises `Overloaded` where it has to
-    make room, and `ClientDisconnected` where nobody is left who wants it read.
+    While it waits, `keep` (if given) charges its bytes to the connection. Raises `Overloaded` where those bytes have
+    to be freed, and `ClientDisconnected` where the client leaves.
     """
     if most <= LONG_BYTES:
         yield

@@ -1,6 +1,6 @@
-"""Who may parse next: a turn of the loop is shared by all connections that have sent more than can be parsed at once.
+"""Turns of parsing, shared by all connections that have sent more than can be parsed at once.
 
-Without it a connection that has sent a megabyte of tiny chunks, or two hundred of them, would keep everybody waiting.
+Without them a connection that has sent a megabyte of tiny chunks, or two hundred of them, would keep everybody waiting.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections import deque
 from collections.abc import Callable
 
 TURN_SECONDS = 0.005
-"""Of parsing in one turn of the loop, for all connections together: a tenth of what one request may hold the loop. A
+"""How long all connections together parse in one turn of the loop: a tenth of what one request may hold the loop. A
 piece that has begun is finished."""
 
 Work = Callable[[], bool]
-"""Parses one piece, and says whether there is another."""
+"""Parses one piece, and returns whether there is another."""
 
 
 class ParseTurns:
-    """Those who wait have one piece parsed each, in turn, until the time is up; and again in the loop's next turn."""
+    """A queue of `Work`, called in rotation until the time is up, and again in the loop's next turn."""
 
     def __init__(self, seconds: float = TURN_SECONDS) -> None:
         self._seconds = seconds
@@ -26,7 +26,7 @@ class ParseTurns:
         self._due = False
 
     def ask(self, work: Work) -> None:
-        """Has it called from the next turn on, until it says that there is nothing more."""
+        """Has `work` called from the loop's next turn on, until it returns False."""
         self._waiting.append(work)
         self._see_to_it()
 

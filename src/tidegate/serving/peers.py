@@ -1,4 +1,4 @@
-"""Connections that serve nobody who is known: idle ones, and those whose request is not here yet, by address."""
+"""Counts, by address, connections without a known caller: idle ones, and those whose request is still arriving."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def _nobody(address: str) -> None:
 
 
 class Peers:
-    """At most `most` for each account, as `account_of` makes it of the address of the other end; 0 is no limit.
+    """Allows `most` such connections to each account, which `account_of` makes of the peer's address; 0: no limit.
 
-    Of None, as for a proxy, whose connections are those of many, there may be any number.
+    Where the account is None there is no limit: a proxy, for one, has the connections of many clients.
     """
 
     def __init__(self, most: int = 0, account_of: Callable[[str], str | None] = _nobody) -> None:
@@ -22,23 +22,23 @@ class Peers:
         self._idle: Counter[str] = Counter()
 
     def account_of(self, address: str) -> str | None:
-        """What its connections are counted on; None where they are not."""
+        """The account that connections from this address count towards; None where they are not counted."""
         return self._account_of(address) if self._most else None
 
     def is_full(self, account: str) -> bool:
-        """Whether one more is one too many."""
+        """Whether the account can have no further connection."""
         return self._idle[account] >= self._most
 
     def is_over(self, account: str) -> bool:
-        """Whether there are more than may be: some served somebody until now."""
+        """Whether there are too many: connections that were being served may have become idle since."""
         return self._idle[account] > self._most
 
     def come(self, account: str) -> None:
-        """One more of it serves nobody."""
+        """One more connection of the account is idle."""
         self._idle[account] += 1
 
     def go(self, account: str) -> None:
-        """One fewer."""
+        """One connection fewer of the account is idle."""
         self._idle[account] -= 1
         if not self._idle[account]:
             del self._idle[account]

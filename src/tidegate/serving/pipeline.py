@@ -1,4 +1,4 @@
-"""Requests that have come before the one in front of them was answered."""
+"""Pipelined requests: those that came before the request in front of them was answered."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MOST_WAITING = 4
-"""For so many a connection is read on. One that is not read does not see its client leave."""
+"""A connection is read until so many wait. While it is not read, the departure of its client goes unnoticed."""
 
 WAITING_BYTES = 65536
-"""Of their heads and bodies: nothing more is parsed before fewer wait. With what one read brings, 256 KB, and with the
-answer that is not read, that is what a connection may make the process keep."""
+"""The size of waiting heads and bodies at which parsing stops. With one read, of up to 256 KB, and the answer that is
+not read, that is what a connection can make the process hold."""
 
 
 class Pipeline(list[Any]):
-    """uvicorn's pairs of cycle and application, the next one last; a deque is larger than all else of a connection."""
+    """uvicorn's pairs of cycle and application, the next one last. A deque would outweigh the rest of a connection."""
 
     def appendleft(self, item: Any) -> None:
         self.insert(0, item)
@@ -27,7 +27,7 @@ class Pipeline(list[Any]):
 
     @property
     def is_heavy(self) -> bool:
-        """Whether nothing is to be parsed at all, be it the body of the last of them."""
+        """Whether nothing more is to be parsed, not even the body of the last request."""
         return len(self) > 0 and sum(_size(cycle) for cycle, _ in self) >= WAITING_BYTES
 
 

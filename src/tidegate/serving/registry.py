@@ -1,7 +1,7 @@
-"""Every connection there is: whose, from where, in which state, and what it carries.
+"""The open connections: each with its caller, address, state, and the streams that it carries.
 
-A connection is a WebSocket, or one HTTP call that is attached to a stream. Nothing here runs for an event: where the
-readers stand, and how much has gone over the wire, is asked when somebody looks.
+A connection is a WebSocket, or one HTTP call that is attached to a stream. No code here runs per event: readers'
+positions and traffic are looked up only when an operator asks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Transport = Literal["sse", "json", "websocket"]
 
 
 class Attached(Protocol):
-    """A reader, as far as the registry looks at it. `told`: it was asked to come back."""
+    """As much of a reader as the registry uses. `told`: whether it was asked to reconnect."""
 
     stream: str
     told: bool
@@ -38,14 +38,14 @@ class Metered(Protocol):
     """A `Wire` or a `SocketWire`."""
 
     def traffic(self) -> Traffic | None:
-        """What has gone over it so far."""
+        """How much has gone over the connection so far."""
         ...
 
 
 class Connection:
-    """One of them. As a context it is in the registry until its end, when its readers are closed.
+    """One open connection. As a context manager it leaves the registry at its end, and closes its readers.
 
-    `opened_at` is in Unix seconds. `principal` is None until it is known who is calling.
+    `opened_at` is in Unix seconds. `principal` is None until the caller is known.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class Connection:
         self._wire = wire
         self._close = close
         self._state: State = "connecting"
-        # Nearly all have one, which is half as large like this as in a dict.
+        # Nearly all connections have one reader; a tuple takes half the memory of a dict then.
         self._readers: tuple[tuple[Hashable, Attached], ...] = ()
         self.transport: Transport = transport
         self.address = address
@@ -91,43 +91,43 @@ class Connection:
 
     @property
     def state(self) -> State:
-        """Where it stands. A call whose readers were told to come back is draining, whoever told them."""
+        """The state. A call whose readers have all been asked to reconnect is draining, whoever asked them."""
         told = self._close is None and self._readers and all(reader.told for _, reader in self._readers)
         return "draining" if told else self._state
 
     @property
     def readers(self) -> tuple[Attached, ...]:
-        """Those that are attached."""
+        """The attached readers."""
         return tuple(reader for _, reader in self._readers)
 
     def traffic(self) -> Traffic | None:
-        """What has gone over it so far; None where nobody counts."""
+        """How much has gone over the connection so far; None where that is not counted."""
         return None if self._wire is None else self._wire.traffic()
 
     def move(self, to: State) -> None:
-        """Raises `RuntimeError` where the table of states does not have it."""
+        """Changes the state. Raises `RuntimeError` for a change that `TRANSITIONS` does not allow."""
         self._state = moved(self._state, to)
 
     def serve(self) -> None:
-        """It is served from here on, unless it was told to go meanwhile."""
+        """Sets the state to active, unless the connection has been drained meanwhile."""
         if self._state != "draining":
             self.move("active")
 
     def seems(self, liveness: Literal["active", "idle", "probing"]) -> None:
-        """What is thought of its client. Who is still being let in, or was told to go, is not served."""
+        """Sets the state to the client's liveness, unless the connection is not served yet, or not any more."""
         if self._state in ("active", "idle", "probing") and self._state != liveness:
             self.move(liveness)
 
     def attach(self, key: Hashable, reader: Attached) -> None:
-        """It carries one more stream."""
+        """Adds a reader: the connection carries one more stream."""
         self._readers = (*self._readers, (key, reader))
 
     def detach(self, key: Hashable) -> None:
-        """It carries that stream no more; harmless when repeated. To close the reader is the caller's."""
+        """Removes a reader, which the caller has to close. Harmless when repeated."""
         self._readers = tuple(pair for pair in self._readers if pair[0] != key)
 
     def drain(self, reason: str) -> None:
-        """Asks the client to go and come back, with a reason as in `Reconnect`; harmless when repeated."""
+        """Asks the client to reconnect, with a reason as in `Reconnect`. Harmless when repeated."""
         if "draining" not in TRANSITIONS[self.state]:
             return
         self.move("draining")
@@ -138,7 +138,7 @@ class Connection:
                 self._registry.send_away(reader, reason)
 
     def leave(self) -> None:
-        """It is gone: its readers are closed, and nothing of it is kept. Harmless when repeated."""
+        """Closes the readers and leaves the registry. Harmless when repeated."""
         if self._state != "closed":
             self.move("closed")
             self._registry.remove(self._number)
@@ -158,7 +158,7 @@ class Connection:
 class Registry:
     """The connections of one application.
 
-    `send_away` asks a reader to come back, for a reason, which is how a call is ended. `now` is in Unix seconds.
+    `send_away` asks a reader to reconnect, for a reason, and so ends its call. `now` is in Unix seconds.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Registry:
         return len(self._open)
 
     def __iter__(self) -> Iterator[Connection]:
-        """Newest first, those that are there now."""
+        """The connections that are open now, newest first."""
         return iter(tuple(reversed(self._open.values())))
 
     def open(
@@ -189,10 +189,10 @@ class Registry:
         wire: Metered | None = None,
         close: Callable[[str], None] | None = None,
     ) -> Connection:
-        """A new connection, for a `with`; otherwise its `leave` is to be called.
+        """Registers a connection, for use in a `with`; otherwise the caller has to call its `leave`.
 
-        `close` has the transport send its client away, with a reason as in `Reconnect`. Without it the readers are
-        asked to come back, and the call is over with them.
+        `close` makes the transport send its client away, with a reason as in `Reconnect`. Without it the readers are
+        asked to reconnect, which ends the call.
         """
         number = self._random_bits(64)
         connection = Connection(
@@ -217,7 +217,7 @@ class Registry:
         return found if found is not None and found.id == id else None
 
     def remove(self, number: int) -> None:
-        """Forgets one that leaves."""
+        """Forgets a connection that leaves."""
         del self._open[number]
 
     def counts(self) -> Counter[tuple[Transport, State]]:

@@ -1,4 +1,4 @@
-"""Reading the body of a request: whole, bounded in size and time, JSON by its own account."""
+"""Reads the body of a request: whole, bounded in size and time, and declared as JSON."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 # RFC 9110, 8.4.1: `deflate` is the zlib format, `x-gzip` the same as `gzip`. Values are zlib's `wbits`.
 _CODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 MAX_RATIO = 100
-"""What comes of a byte that was sent: prose has 10, the same JSON over and over 50, and a bomb 1,000."""
+"""The highest ratio of decompressed to sent bytes: prose has 10, repetitive JSON 50, a decompression bomb 1,000."""
 
 ALWAYS_BYTES = 1024 * 1024
-"""However little was sent: so much is read in no time."""
+"""A body may always decompress to so many bytes, however few were sent: that takes little time."""
 
 # RFC 8259, 8.1: JSON between systems is UTF-8, of which ASCII is a part.
 _CHARSETS = {b"utf-8", b"utf8", b"us-ascii"}
 
 
 class Packed(NamedTuple):
-    """A body as it was sent. `most` is how many bytes may come of it."""
+    """A body as it was sent. `most` is how many bytes it may have once decompressed."""
 
     sent: bytes
     coding: bytes
@@ -42,7 +42,7 @@ class Packed(NamedTuple):
 async def receive_body(
     scope: MutableMapping[str, Any], receive: Receive, *, max_bytes: int, timeout_seconds: float
 ) -> Packed:
-    """The body; empty if there is none. `max_bytes` holds for what is sent and what comes of it.
+    """The body; empty if there is none. `max_bytes` limits it both as sent and as decompressed.
 
     Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, and `ClientDisconnected`. What the headers alone
     can refuse is refused before anything is read.

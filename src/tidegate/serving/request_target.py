@@ -1,4 +1,4 @@
-"""What a request is for (RFC 9112, 3.2): a path and a query, on the host that Host names."""
+"""The target of a request (RFC 9112, 3.2): a path and a query, on the host that the Host header names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 Field = tuple[bytes, bytes]
 
-# What stands before the host, a name and a password, means nothing here (RFC 9110, 4.2.4).
+# A user and a password before the host are ignored (RFC 9110, 4.2.4).
 _ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?([^/?#@]+)([^#]*)", re.IGNORECASE)
 
 
@@ -16,10 +16,10 @@ _ENCODED_SLASH = re.compile(rb"%2f", re.IGNORECASE)
 
 
 def origin_form(target: bytes, headers: Sequence[Field], http_version: str) -> tuple[bytes, Sequence[Field]]:
-    """The target and the headers, where it was in absolute form as if it had been in origin form.
+    """The target and the headers; a target in absolute form is turned into origin form.
 
-    What such a target says of the host counts, and Host does not (RFC 9112, 3.2.2). Before HTTP/1.1 there need not be
-    any; in HTTP/1.1 a request without one stays wrong.
+    The host of an absolute target replaces that of the Host header (RFC 9112, 3.2.2), which is added where a client
+    before HTTP/1.1 sent none. In HTTP/1.1 a request without Host stays invalid.
     """
     absolute = _ABSOLUTE.match(target)
     if absolute is None:
@@ -32,6 +32,6 @@ def origin_form(target: bytes, headers: Sequence[Field], http_version: str) -> t
 
 
 def path_of(target: bytes) -> str | None:
-    """The path that a target names; None where it has a slash that is encoded, which divides nothing."""
+    """The decoded path of a target; None where it has an encoded slash, which does not separate segments."""
     path = target.partition(b"?")[0]
     return None if _ENCODED_SLASH.search(path) else unquote(path.decode("latin-1"))

@@ -1,4 +1,4 @@
-"""What asyncio's own parts weigh, made lighter: each connection has some, and an empty deque has 624 bytes."""
+"""Lighter versions of asyncio's primitives: each connection has several, and an empty deque alone takes 624 bytes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 def lighten(event: asyncio.Event) -> None:
-    """Takes its deque from an event that nobody waits for yet."""
+    """Replaces the deque of an event, which nobody waits for yet, by a list."""
     event._waiters = []  # type: ignore[attr-defined]
 
 
 class MessageQueue(Generic[T]):
-    """As much of `asyncio.Queue` as one reader needs; that has four deques."""
+    """As much of `asyncio.Queue`, which has four deques, as a single consumer needs."""
 
     __slots__ = ("_items", "_waiter")
 

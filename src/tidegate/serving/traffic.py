@@ -13,7 +13,7 @@ _COUNTERS = struct.Struct("=56xI60xQQ")
 
 
 class Traffic(NamedTuple):
-    """Bytes since the connection was accepted, HTTP heads included. `sent` are those that the client has received.
+    """Bytes since the connection was accepted, HTTP heads included. `sent` counts those that the client acknowledged.
 
     `idle_s` are the seconds since anything came from the client, if only an acknowledgement.
     """
@@ -24,7 +24,7 @@ class Traffic(NamedTuple):
 
 
 def traffic_of(transport: asyncio.BaseTransport) -> Traffic | None:
-    """None where the connection is closed, or about to be, is none of TCP, or where the kernel does not count."""
+    """The connection's traffic; None where it is closing, is not TCP, or the kernel does not count."""
     if transport.is_closing():
         # Its descriptor may be another connection's by now.
         return None

@@ -1,4 +1,4 @@
-"""Answers to clients before HTTP/1.1, which know no chunks: a body of unknown length ends with its connection."""
+"""Answers to clients before HTTP/1.1, which cannot read chunks: the end of the connection ends the body."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class UntilClose:
-    """ASGI's `send` of such an answer (RFC 9112, 6.1 and 6.3). After each of them the connection is closed.
+    """ASGI's `send` for such an answer (RFC 9112, 6.1 and 6.3). The connection is closed after it.
 
-    `unbounded`: its head is out, and did not say how long its body is.
+    `unbounded`: whether the head has been sent without a content-length.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
@@ -23,7 +23,7 @@ class UntilClose:
         if message["type"] == "http.response.start":
             message = self._start(message)
         elif self.unbounded and message["type"] == "http.response.body":
-            # To uvicorn each piece is as long as was announced.
+            # Makes uvicorn take each piece for as long as was announced.
             self._cycle.expected_content_length = len(message.get("body", b""))
         await self._cycle.send(message)
 

@@ -1,6 +1,6 @@
-"""What waits in all connections together: bodies that arrive, requests that queue, answers that nobody reads.
+"""Counts the bytes that wait in all connections: arriving bodies, queued requests, answers that clients do not read.
 
-A connection says what it holds only where that is much: while it is behind, not for each token or each small request.
+A connection reports its bytes only while it is behind, not for each token or small request.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from tidegate.observe.refusals import Refusals
 LIMIT = "max_buffered_bytes"
 
 ROOM = 8
-"""Past the limit so much of it is made free, an eighth: looking for who holds most takes time, and must not be done for
-each byte that follows."""
+"""Past the limit an eighth of it is freed at once: finding who holds most takes time, and must not be repeated for each
+byte that follows."""
 
 
 class Holder(Protocol):
-    """A connection. `account` is its caller's, as far as that is known."""
+    """A connection. `account` is its caller's, or that of its address while the caller is unknown."""
 
     @property
     def account(self) -> str: ...
@@ -30,14 +30,14 @@ class Holder(Protocol):
     def address(self) -> str: ...
 
     def give_way(self) -> None:
-        """Lets go of what it holds: what can be refused is refused, the rest is cut off."""
+        """Frees the bytes it holds: a request that can still be refused is refused, else the connection is aborted."""
         ...
 
 
 class Waiting:
-    """Bytes by connection, at most `most` in all. Past it those of whoever holds most go, the largest and newest first.
+    """Bytes by connection, at most `most` in all. Past that, the account that holds most gives way, its largest first.
 
-    So many connections of one caller, however small what each holds, do not drive out another's.
+    So one caller's many connections, however little each holds, do not drive out another's.
     """
 
     def __init__(self, most: int = sys.maxsize, refusals: Refusals | None = None) -> None:
@@ -48,12 +48,12 @@ class Waiting:
         self._due = False
 
     def hold(self, holder: Holder, size: int) -> None:
-        """From now on it holds so much; nothing, where it is gone."""
+        """Sets how many bytes the connection holds: 0 once it is gone."""
         self.total += size - self._held.pop(holder, 0)
         if size:
             self._held[holder] = size
         if self.total > self._most and not self._due:
-            # Not at once: what is written, or parsed, at the moment may be that of the one that has to go.
+            # Not at once: the connection that has to give way may be writing or parsing at this moment.
             self._due = True
             asyncio.get_running_loop().call_soon(self._make_room)
 
@@ -76,7 +76,7 @@ class Waiting:
                 heappop(most_first)
 
     def _let_go(self, account: str, holder: Holder) -> int:
-        """Has it give way, and returns what it held; it may have let go by itself meanwhile."""
+        """Makes the holder give way and returns how many bytes it held: 0 if it has freed them by itself meanwhile."""
         size = self._held.get(holder, 0)
         if size:
             if self._refusals is not None:

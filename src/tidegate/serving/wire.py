@@ -1,4 +1,4 @@
-"""The direct way to a client: bytes written straight to its connection, from the wake-up that brought them.
+"""Writes bytes straight to a client's connection, within the callback that brought them.
 
 `http_protocol` puts a `Wire` into the ASGI scope as the extension `tidegate.wire`; under another server there is
 none, and the same bytes go through ASGI's `send`. Headers and the end of a response always go through `send`.
@@ -17,10 +17,10 @@ EXTENSION = "tidegate.wire"
 
 
 class Outlet(Protocol):
-    """What a delivery needs of its connection: a `Wire`, or a lane of a WebSocket.
+    """What a delivery needs of its connection: a `Wire`, or a `Lane` of a WebSocket.
 
-    `full` is set while more than the limit waits to be sent, `gone` once nothing more can be. `frame` makes of a body,
-    which is not empty, what `write` takes; it is the same for all that share a broadcast.
+    `full` is set while more than the limit waits to be sent, `gone` once nothing more can be. `frame` turns a
+    body, which is not empty, into what `write` takes; all members of a broadcast frame alike.
     """
 
     @property
@@ -31,7 +31,7 @@ class Outlet(Protocol):
 
     @property
     def drains(self) -> int:
-        """How often what waited has drained: a client that reads, however slowly, moves it."""
+        """How often the write buffer has drained: while this grows, the client is reading, however slowly."""
         ...
 
     @property
@@ -49,7 +49,7 @@ class Outlet(Protocol):
 
 
 class Response(Protocol):
-    """The response that is being sent, as the protocol has it."""
+    """As much of uvicorn's response cycle as a wire uses."""
 
     @property
     def response_started(self) -> bool: ...
@@ -59,20 +59,20 @@ class Response(Protocol):
 
 
 class Unbounded(Protocol):
-    """A response that ends with its connection, once its head has been sent."""
+    """A response whose body ends with its connection; `unbounded` once its head has been sent."""
 
     @property
     def unbounded(self) -> bool: ...
 
 
 class Wire:
-    """One connection, as far as a response of unknown length needs it: chunked in HTTP/1.1, before that as it is.
+    """An HTTP connection that carries a response of unknown length: chunked in HTTP/1.1, unframed before that.
 
-    `full` is set while more than the limit waits to be sent, `gone` once the connection is lost. `frame` makes of a
-    body, which is not empty, what `write` takes.
+    `full` is set while more than the limit waits to be sent, `gone` once the connection is lost. `frame` turns
+    a body, which is not empty, into what `write` takes.
     """
 
-    # Half as large as with a dict.
+    # Half the memory of an instance with a dict.
     __slots__ = (
         "_guest",
         "_on_change",
@@ -120,27 +120,27 @@ class Wire:
 
     @property
     def chunked(self) -> bool:
-        """Whether its client knows chunks. If not, it must not be sent what others are."""
+        """Whether the client reads chunks. If not, it cannot share the framed bytes of a broadcast."""
         return self._until_close is None
 
     def begin(self, response: Response, until_close: Unbounded | None) -> None:
-        """This response is the one that is being sent, without chunks where it ends with the connection."""
+        """Makes `response` the current one. With `until_close` it is sent without chunks."""
         self._response = response
         self._until_close = until_close
         self.frame = chunk if until_close is None else _as_it_is
 
     def end(self, response: Response) -> None:
-        """It is over, and another may have begun."""
+        """The response is over; another one may have begun."""
         if self._response is response:
             self._response = None
 
     def traffic(self) -> Traffic | None:
-        """What has gone over the connection so far."""
+        """How much has gone over the connection so far."""
         return traffic_of(self._transport)
 
     def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
-        """Sets how many bytes may wait, who is told when they have drained or the connection is lost, and who can
-        write something that says nothing."""
+        """Sets how many bytes may wait. `on_change` is called when they have drained or the connection is lost;
+        `probe` writes something without meaning to the client."""
         self.check()
         if not self.gone:
             self._transport.set_write_buffer_limits(high=limit)
@@ -148,7 +148,7 @@ class Wire:
             self._on_probe = probe
 
     def check(self) -> bool:
-        """Whether the connection is gone, or about to be: a transport that closes takes nothing more."""
+        """Whether the connection is gone or closing."""
         self.gone = self.gone or self._transport.is_closing()
         return self.gone
 
@@ -157,18 +157,18 @@ class Wire:
         self._transport.abort()
 
     def detach(self) -> None:
-        """Tells nobody any more."""
+        """Forgets the callbacks."""
         self._on_change = self._on_probe = None
 
     def probe(self) -> bool:
-        """Has something written, if only a comment: a client that is gone shows it then. False where nobody can."""
+        """Writes something, if only a comment: a client that is gone answers by a reset. False if not attached."""
         if self._on_probe is None:
             return False
         self._on_probe()
         return True
 
     def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
-        """What the protocol says of its connection."""
+        """Called by the protocol when its connection is full, has drained, or is gone."""
         self.drains += full is False
         self.full = self.full if full is None else full
         self.gone = self.gone or gone

@@ -18,14 +18,14 @@ WEBSOCKET = b"websocket"
 
 
 def asks_for_websocket(method: bytes, http_version: str, headers: Sequence[Field]) -> bool:
-    """Whether a request that asks for an upgrade asks for this one: a GET of HTTP/1.1 without a body."""
+    """Whether a request for an upgrade asks for a WebSocket: a GET of HTTP/1.1 without a body."""
     if method != b"GET" or http_version != "1.1":
         return False
     return WEBSOCKET in _upgrades(headers) and not any(_announces_body(*field) for field in headers)
 
 
 def _upgrades(headers: Iterable[Field]) -> list[bytes]:
-    """The protocols that a client would like, in lower case: a list, be it in several fields (RFC 9110, 7.8)."""
+    """The protocols that a client offers to upgrade to, in lower case, from all `upgrade` fields (RFC 9110, 7.8)."""
     values = b",".join(value for name, value in headers if name == b"upgrade")
     return [protocol.strip(b" \t").lower() for protocol in values.split(b",")]
 
@@ -35,9 +35,9 @@ def _announces_body(name: bytes, value: bytes) -> bool:
 
 
 def request_of(target: bytes, headers: Iterable[Field]) -> Request:
-    """The request as the sans-I/O core takes it, which knows of one protocol to upgrade to.
+    """The request in the form of the sans-I/O core, which expects `websocket` alone in `upgrade`.
 
-    That core's own limits on heads, which ours replace, do not apply.
+    The core's own limits on heads do not apply; ours replace them.
     """
     others = [field for field in headers if field[0] != b"upgrade"]
     return Request(target.decode("ascii"), _fields([*others, (b"upgrade", WEBSOCKET)]))
@@ -51,7 +51,7 @@ def refusal_of(cause: Exception) -> TidegateError:
 
 
 def answer_of(error: TidegateError, request_id: str, default_headers: list[Field]) -> Response:
-    """The answer to a right handshake that is refused all the same."""
+    """The answer to a valid handshake that is refused."""
     status, headers, body = error_response(error, request_id)
     headers = [*default_headers, *headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
     return Response(status, HTTPStatus(status).phrase, _fields(headers), body)

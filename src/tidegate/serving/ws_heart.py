@@ -1,4 +1,4 @@
-"""Whether the client at the other end of a WebSocket is still there: what to do and when, without a clock."""
+"""Heartbeats of a WebSocket, which find out whether its client is still there. Pure: times are arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class HeartRates(msgspec.Struct, frozen=True, kw_only=True):
-    """`delivery.ws_*`: a ping every so often; after so much silence so many probes, so far apart."""
+    """The settings `delivery.ws_*`: pings every `ping_seconds`; after `idle_seconds` of silence, `probes` probes."""
 
     ping_seconds: float = 30
     idle_seconds: float = 60
@@ -17,7 +17,7 @@ class HeartRates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Liveness(Enum):
-    """`idle`: no message for `idle_seconds`, though pings are answered. `probing`: nothing at all for so long."""
+    """`idle`: no message for `idle_seconds`, though pings are answered. `probing`: nothing at all for that time."""
 
     ACTIVE = "active"
     IDLE = "idle"
@@ -25,7 +25,7 @@ class Liveness(Enum):
 
 
 class Beat(Enum):
-    """What is to be done. A probe is a ping, too."""
+    """What to do next. A probe is a ping, too."""
 
     REST = auto()
     PING = auto()
@@ -33,7 +33,7 @@ class Beat(Enum):
 
 
 class Heart:
-    """Told of all that is received, and asked at `due` what to do. Times are any clock's, in seconds."""
+    """Is told of all that is received; `beat`, called at `due`, says what to do. Times are seconds of any one clock."""
 
     __slots__ = ("_heard", "_message", "_next_ping", "_next_probe", "_probed", "_rates", "liveness")
 
@@ -47,7 +47,7 @@ class Heart:
         self._probed = 0
 
     def heard(self, now: float) -> None:
-        """Something has come, be it a part of a frame."""
+        """Some bytes have come, if only part of a frame."""
         self._heard = now
         if self.liveness is Liveness.PROBING:
             self._probed = 0
@@ -60,14 +60,14 @@ class Heart:
 
     @property
     def due(self) -> float:
-        """When `beat` is wanted next."""
+        """When to call `beat` next."""
         if self.liveness is Liveness.PROBING:
             return self._next_probe
         due = min(self._next_ping, self._heard + self._rates.idle_seconds)
         return min(due, self._message + self._rates.idle_seconds) if self.liveness is Liveness.ACTIVE else due
 
     def beat(self, now: float) -> Beat:
-        """What is to be done now."""
+        """What to do now."""
         if now - self._heard >= self._rates.idle_seconds:
             return self._probe(now)
         self.liveness = self._awake(now)

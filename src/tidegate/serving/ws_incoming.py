@@ -1,4 +1,4 @@
-"""What has been read of a WebSocket and is still to be parsed: a frame at a time."""
+"""Bytes that have been read from a WebSocket and are still to be parsed, one frame at a time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from tidegate.serving.backlog import Backlog
 
 EMPTY = b"\x00\x80"
 EMPTY_BYTES = 6
-"""How a piece of a message begins that is neither its first nor its last, and empty; with its mask it has so many bytes
+"""How an empty fragment, neither first nor last of its message, begins; with its mask it has `EMPTY_BYTES` bytes
 (RFC 6455, 5.2)."""
 
 
 class Incoming(Backlog):
-    """`most` is how many bytes a message may have. Inherited for the bytes alone."""
+    """A `Backlog` that is taken by frames. `most` is how many bytes a message may have."""
 
     __slots__ = ("_head", "_left", "most")
 
@@ -23,9 +23,9 @@ class Incoming(Backlog):
         self._left = 0  # bytes of the frame that are still to come, once it is
 
     def take_frame(self, so_far: int) -> bytes | None:
-        """Bytes that end with a frame, if one ends in them: so the next is not looked at before its turn.
+        """Takes bytes up to the end of the current frame, or what there is of it, so the next frame waits for its turn.
 
-        None where its message, of which there are so many bytes already, is too large: its head says so.
+        None where the frame's head announces that its message, which has `so_far` bytes already, becomes too large.
         """
         if not self._left:
             head = read_head(self._head + self.peek(MOST_HEAD))
@@ -41,7 +41,7 @@ class Incoming(Backlog):
         return piece
 
     def skip_empty(self) -> bool:
-        """Whether an empty piece of a message, in the midst of one, was next: it is left out."""
+        """Drops an empty fragment in the middle of a message, if one is next; returns whether it did."""
         empty = not (self._left or self._head) and len(self) >= EMPTY_BYTES and self.peek(2) == EMPTY
         if empty:
             self.take(EMPTY_BYTES)

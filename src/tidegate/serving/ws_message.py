@@ -1,4 +1,4 @@
-"""WebSocket messages, put together from their frames."""
+"""Assembles WebSocket messages from their frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Assembly:
-    """The message that is arriving, in so many `pieces` as yet.
+    """The message that is arriving; `pieces` counts its fragments so far.
 
     Bad UTF-8 is refused with the fragment that makes it bad (RFC 6455, 8.1).
     """
@@ -17,7 +17,7 @@ class Assembly:
     __slots__ = ("_check", "_data", "pieces")
 
     def __init__(self) -> None:
-        # In one piece: a list of fragments would grow with empty ones, which count towards no limit.
+        # Not a list of fragments: empty ones would make it grow without counting towards any limit.
         self._data = bytearray()
         self.pieces = 0
         self._check: codecs.IncrementalDecoder | None = None
@@ -29,7 +29,7 @@ class Assembly:
     def add(self, data: bytes | bytearray, *, begins: Literal["text", "bytes"] | None, fin: bool) -> str | bytes | None:
         """Adds a fragment, and returns the message if it is the last. Raises `UnicodeDecodeError`.
 
-        `begins` says what a message consists of, with its first fragment.
+        `begins` is the kind of the message with its first fragment, None with the others.
         """
         if begins is not None:
             if fin:

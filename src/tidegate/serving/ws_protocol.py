@@ -1,6 +1,6 @@
-"""uvicorn's WebSocket protocol with what it lacks: the direct wire, probes, limits of its own, and typed refusals.
+"""uvicorn's WebSocket protocol, with a direct wire, probes, its own limits, and typed refusals.
 
-RFC 6455 itself is done by the sans-I/O core of `websockets`.
+The sans-I/O core of `websockets` implements RFC 6455 itself.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ MAX_MESSAGE_BYTES = 1048576
 SEND_BUFFER_BYTES = 65536
 
 CLOSE_SECONDS = 5.0
-"""How long a client has, from the close frame on, to close the connection too; then it is broken. What it still sends
-meanwhile is read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
+"""How long a client has, after the close frame, to close the connection too; then it is aborted. Bytes that still come
+are read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
 
 log = logging.getLogger("tidegate.ws")
 
-# At lower levels uvicorn and websockets name the paths and queries that are asked for, which may hold tokens.
+# At lower levels uvicorn and websockets log paths and queries, which may hold tokens.
 _quiet = log.getChild("socket")
 _quiet.setLevel(logging.WARNING)
 
@@ -68,7 +68,7 @@ def ws_protocol(
 ) -> type[SocketProtocol]:
     """The protocol class for `uvicorn.Config(http=http_protocol(…), ws=…)`, with these limits.
 
-    `max_message_bytes` is the size of one message; the budget is that of all connections.
+    `max_message_bytes` limits one message; all connections share the budget.
     """
     limits = {
         "max_message_bytes": max_message_bytes,
@@ -81,12 +81,12 @@ def ws_protocol(
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket, from its handshake on, which `LimitedHttpProtocol` has read.
+    """One WebSocket, from its handshake on, whose head `LimitedHttpProtocol` has read.
 
-    What breaks the protocol is answered as RFC 6455 says: 1002, 1007 for bad UTF-8, 1009 past `max_message_bytes`.
+    It closes with the codes of RFC 6455: 1002 for a protocol error, 1007 for bad UTF-8, 1009 past `max_message_bytes`.
     What has been read is parsed a frame at a time, and reading pauses from each message until the application has
-    received it. A client that is silent for too long is closed with 4408, and one that does not answer a close is cut
-    off.
+    received it. A client that is silent for too long is closed with 4408, and one that does not answer a close is
+    aborted.
     """
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
@@ -95,8 +95,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     budget: Budget = Budget()
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
-    # uvicorn's, of which some are never used here, are among them: beyond thirty attributes an instance keeps their
-    # names, too.
+    # Some are uvicorn's attributes, used or not: with more than thirty in its dict, an instance would hold a copy of
+    # their names.
     __slots__ = (
         "_assembly",
         "_backlog",
@@ -123,8 +123,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _quiet
-        # Beyond the handshake from the start: its parser has no business with heads, which have been parsed. It has no
-        # extensions: a compressor for each socket would take memory, and keep readers from being written to as one.
+        # The core starts after the handshake, whose head has been parsed already. No extensions: a compressor for each
+        # socket would take memory, and its frames could not be shared by a broadcast.
         self.conn = ServerProtocol(
             max_size=self.max_message_bytes,
             logger=_quiet,
@@ -137,7 +137,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._heart: Heart | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = Incoming(self.max_message_bytes)
-        self._in_turn = False  # is going to be asked for the next frame
+        self._in_turn = False  # `budget.turns` will call for the next frame
         self._queued = 0  # bytes of long messages that the application has not received
 
     def handle_connect(self, event: Request) -> None:
@@ -148,14 +148,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             scope[TURNED_AWAY] = self._guest.turned_away
 
     def take_over(self, guest: Guest) -> None:
-        """The connection has been somebody's already. Until it is known whose, it counts for its address."""
+        """Takes the connection over from HTTP. Until its caller is known, it counts for its address."""
         self._guest = guest
         self._wire.keep = guest.keep
         guest.host = self
         guest.idle(True)
 
     def check(self, request: Request) -> Exception | None:
-        """What is wrong with a handshake, if anything is."""
+        """The error in a handshake; None if it is valid."""
         self.conn.accept(request)
         return self.conn.handshake_exc
 
@@ -188,9 +188,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self._wire.gone:
             self._drop()
             return
-        self._backlog.add(data)  # reading is paused while there is more
+        self._backlog.add(data)  # reading stays paused until it is empty
         if self._heart is None:
-            # A client that sends before it is accepted is early. It is heard then.
+            # A client may send before it is accepted: the bytes wait until then.
             self.transport.pause_reading()
             return
         self._heard(self._heart)
@@ -209,11 +209,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # What is received
 
     def _feed(self) -> bool:
-        """Parses the next frame, or what there is of it; whether more may be parsed."""
+        """Parses the next frame, or what there is of it. Returns whether more may be parsed."""
         if self._wire.gone or self._wire.full or self.read_paused or not self._backlog:
             return False
         if self._assembly.pieces and self._backlog.skip_empty():
-            # It changes nothing, and to leave it out takes a tenth of the time.
+            # An empty fragment changes nothing; skipping it takes a tenth of the time of parsing it.
             self._assembly.pieces += 1
             self._check_pieces()
         elif (piece := self._backlog.take_frame(len(self._assembly))) is None:
@@ -236,11 +236,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._failed()
 
     def _go_on(self) -> None:
-        """Sees to it that what is left is parsed in its turn, and that nothing is read before it is."""
+        """Schedules the parsing of the backlog, and pauses reading until it is empty."""
         if self._wire.gone or self.read_paused:
             return
         if self._wire.full:
-            # What is answered at once, pings, would heap up for a client that does not read.
+            # Pings are answered at once: their pongs would pile up for a client that does not read.
             self.transport.pause_reading()
         elif self._backlog:
             self.transport.pause_reading()
@@ -251,7 +251,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def _drop(self) -> None:
-        """What is sent after the close is dropped, when it is this one's turn."""
+        """Drops what was read after the close, and pauses reading until this connection's turn to drop more."""
         self.transport.pause_reading()
         self.budget.drops.ask(self._drop_on)
 
@@ -266,11 +266,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._go_on()
         return more
 
-    # What it takes from others
+    # The bytes it holds
 
     @property
     def _waits(self) -> int:
-        """Bytes that wait in it, where they are many; what is parsed at once is not counted."""
+        """How many bytes this connection holds: unparsed, in unfinished or unreceived messages, and unsent."""
         unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
         return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + self._queued + unsent
 
@@ -278,18 +278,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._guest.hold(self._waits)
 
     def give_way(self) -> None:
-        """More waits in all connections than may, and this one is to let go of its part."""
+        """Frees the bytes that this connection holds: the budget for waiting bytes is exceeded."""
         if self._wire.full:
             self.transport.abort()
         else:
             self._close(GOING_AWAY, "overloaded")
 
     def known(self) -> None:
-        """It is known who is calling: from now on the connection counts for that one."""
+        """The caller is known: the connection no longer counts for its address."""
         self._guest.idle(False)
 
     def hear(self, most: int | None) -> None:
-        """From the next message on each may have so many bytes; None: as many as ever."""
+        """Limits the next messages to `most` bytes each; None: to `max_message_bytes`."""
         self._backlog.most = self.max_message_bytes if most is None else most
 
     def handle_text(self, event: Frame) -> None:
@@ -348,7 +348,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._end(close.code, close.reason)
 
     def _tell(self, code: int, reason: str) -> None:
-        """Who is sent away for what it did is in the log."""
+        """Logs why a connection was closed from here."""
         scope = cast("dict[str, Any]", self.scope)
         fields = {"account": self._guest.account, "address": self._guest.address}
         fields["request_id"] = scope.get("tidegate.request_id") or ""
@@ -357,7 +357,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # The heart
 
     def start_keepalive(self) -> None:
-        """What uvicorn calls when the handshake is done."""
+        """Starts the heartbeats. uvicorn calls this once the handshake is done."""
         del self.request, self.response
         self._heart = Heart(self.rates, self.loop.time())
         self._timer = self.loop.call_at(self._heart.due, self._beat, self._heart)
@@ -365,7 +365,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._go_on()
 
     def stop_keepalive(self) -> None:
-        """What uvicorn calls when the connection ends."""
+        """Stops the heartbeats. uvicorn calls this when the connection ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -373,7 +373,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _beat(self, heart: Heart) -> None:
         now = self.loop.time()
         if self.read_paused and not self._wire.full:
-            # Whoever is not listened to is not silent; but who does not read what waits for it is.
+            # A client that is not being read is not silent, unless it does not read what is sent to it either.
             heart.heard(now)
         beat = heart.beat(now)
         self._wire.lives(heart.liveness)
@@ -395,7 +395,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         except ResponseAborted:
             self._leave(INTERNAL_ERROR)
         except asyncio.CancelledError:
-            # uvicorn, which logs a traceback of it, would have it swallowed, too: its task is over either way.
+            # The task is over either way, and uvicorn would log a traceback.
             self._leave(GOING_AWAY)
         except Exception:
             log.exception("the application failed on a WebSocket")
@@ -414,7 +414,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Raises an `OSError` once the socket is closed. A close waits for nobody who does not read."""
+        """Raises an `OSError` once the socket is closed. A close frame does not wait for a full connection to drain."""
         if message["type"] == "websocket.close" and self.handshake_complete and self.initial_response is None:
             if not self._wire.gone:
                 self._close(message.get("code") or NORMAL, message.get("reason") or "")
@@ -465,7 +465,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._ended()
 
     def _ended(self) -> None:
-        """The last that may be sent has been: says so, and waits for the client to close."""
+        """The close frame has been sent: marks the wire as gone, and gives the client time to close."""
         self.close_sent = True
         self.stop_keepalive()
         self._backlog.clear()
@@ -474,7 +474,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
         if not self.transport.is_closing():
-            # From here on the transport itself refuses whatever is written.
+            # From here on the transport refuses all writes.
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             self.read_paused = False

@@ -1,4 +1,4 @@
-"""The direct way to a WebSocket: whole frames written straight to its connection, those of many streams in turn.
+"""Writes whole frames straight to the connection of a WebSocket, which many streams may share.
 
 `ws_protocol` puts a `SocketWire` into the ASGI scope as the extension `tidegate.wire`; under another server there is
 none, and messages go through ASGI's `send`. The handshake, what is received and the close always go through ASGI.
@@ -17,19 +17,19 @@ from tidegate.serving.ws_heart import Liveness
 
 
 class Ear(Protocol):
-    """The protocol of the socket, as far as the application has a say in what it takes."""
+    """What the application may tell the protocol of the socket about incoming messages."""
 
     def known(self) -> None:
-        """It is known who is calling."""
+        """The caller is known."""
         ...
 
     def hear(self, most: int | None) -> None:
-        """A message has at most so many bytes from now on; None: as many as ever."""
+        """Limits the next messages to `most` bytes each; None: to the protocol's own limit."""
         ...
 
 
 class SocketWire:
-    """One WebSocket, as far as those who write to it need it.
+    """One WebSocket, as its writers see it.
 
     `full` is set while more than the limit waits to be sent; `gone` from the close frame on, ours or the client's,
     or once the connection is lost. What is written then raises.
@@ -45,31 +45,31 @@ class SocketWire:
         # Hands bytes, which are whole frames, to the connection.
         self.write: Callable[[bytes], None] = transport.write
         self._transport = transport
-        # Nearly all have one, which is half as large like this as in a dict.
+        # Nearly all sockets have one lane; a tuple takes half the memory of a dict then.
         self._lanes: tuple[tuple[Lane, Callable[[], None]], ...] = ()
         self._on_liveness: Callable[[Liveness], None] | None = None
 
     def lane(self) -> Lane:
-        """A wire for one stream on this socket."""
+        """An outlet for one stream on this socket."""
         return Lane(self)
 
     def on_liveness(self, tell: Callable[[Liveness], None] | None) -> None:
-        """Who is told of every change of `liveness`."""
+        """Sets the callback for changes of `liveness`; None removes it."""
         self._on_liveness = tell
 
     def traffic(self) -> Traffic | None:
-        """What has gone over the connection so far."""
+        """How much has gone over the connection so far."""
         return traffic_of(self._transport)
 
     def attach(self, lane: Lane, limit: int, on_change: Callable[[], None]) -> None:
-        """What lanes call: their limits are one and the same."""
+        """Called by lanes, all with the same limit."""
         self.check()
         if not self.gone:
             self._transport.set_write_buffer_limits(high=limit)
             self._lanes = (*self._lanes, (lane, on_change))
 
     def detach(self, lane: Lane) -> None:
-        """What lanes call."""
+        """Called by lanes."""
         self._lanes = tuple(pair for pair in self._lanes if pair[0] is not lane)
 
     def check(self) -> bool:
@@ -82,7 +82,7 @@ class SocketWire:
         self._transport.abort()
 
     def changed(self, *, full: bool | None = None, gone: bool = False) -> None:
-        """What the protocol says of its connection."""
+        """Called by the protocol when its connection is full, has drained, or is gone."""
         self.drains += full is False
         self.full = self.full if full is None else full
         self.gone = self.gone or gone
@@ -90,7 +90,7 @@ class SocketWire:
             tell()
 
     def lives(self, liveness: Liveness) -> None:
-        """What the protocol says of its client."""
+        """Called by the protocol with what it thinks of its client."""
         if liveness is not self.liveness:
             self.liveness = liveness
             if self._on_liveness is not None:
@@ -98,7 +98,7 @@ class SocketWire:
 
 
 class Lane:
-    """One stream's share of a socket: a `Wire` whose bodies are frames already."""
+    """The `Outlet` of one stream on a socket. Its bodies are WebSocket frames already."""
 
     __slots__ = ("_socket",)
 
@@ -107,12 +107,12 @@ class Lane:
 
     @staticmethod
     def frame(body: bytes) -> bytes:
-        """The body as it is: its dialect has made frames of it, the same for all readers."""
+        """The body unchanged: its dialect has made frames of it, the same for all readers."""
         return body
 
     @property
     def write(self) -> Callable[[bytes], None]:
-        """The connection's own."""
+        """The connection's `write`."""
         return self._socket.write
 
     @property

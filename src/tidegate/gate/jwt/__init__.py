@@ -1,1 +1,1 @@
-"""JSON Web Tokens: their keys, their claims, and whose they are."""
+"""JSON Web Tokens: their keys, their claims, and their principals."""

@@ -1,4 +1,4 @@
-"""What a verified token says (RFC 7519, 4.1), and who that makes its bearer."""
+"""The claims of a verified token (RFC 7519, 4.1), and the principal that they make its bearer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tidegate.core.principal import SCOPES, Principal, Scope
 from tidegate.errors import TokenExpired, Unauthenticated
 
 LEEWAY_SECONDS = 30
-"""For clocks that do not agree. Those that are kept by NTP differ by less than a second, forgotten ones by minutes:
-this is for the few seconds between, and little for a token that was to be over."""
+"""An allowance for clocks that differ: by less than a second under NTP, by minutes if nobody keeps them. This covers
+some seconds, and adds little to the life of a token."""
 
 MAX_SUBJECT = 255
-"""Of characters: no account name is longer (OpenID Connect Core, 2, has the same limit)."""
+"""The most characters of a subject (OpenID Connect Core, 2, has the same limit)."""
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """`issuer`: empty for any. `audience`: empty for tokens that are meant for nobody in particular."""
+    """What tokens have to say. `issuer`: empty for any. `audience`: empty for tokens that name none."""
 
     issuer: str
     audience: str
@@ -36,9 +36,9 @@ class _Claims(msgspec.Struct):
 
 
 def principal_of(payload: bytes, expected: Expected, now: float) -> Principal:
-    """The bearer of a token with this payload. `now` is in Unix seconds.
+    """The principal of a token with this payload. `now` is in Unix seconds.
 
-    Raises `TokenExpired` where time is all that is wrong with it, else `Unauthenticated`.
+    Raises `TokenExpired` where the token is valid but for its age, else `Unauthenticated`.
     """
     claims = _read(payload)
     _check_names(claims, expected)
@@ -57,13 +57,13 @@ def principal_of(payload: bytes, expected: Expected, now: float) -> Principal:
 
 
 def _name(claims: _Claims, expected: Expected) -> str:
-    # Where any issuer will do, one must not be able to name another's subjects: the last colon is before the subject.
+    # Where any issuer is accepted, none may name another's subjects: escaped, the subject begins at the last colon.
     sub = claims.sub if expected.issuer else claims.sub.replace("%", "%25").replace(":", "%3A")
     return f"jwt:{claims.iss}:{sub}"
 
 
 def is_subject(text: str) -> bool:
-    """Whether a token may have it as `sub`: 1 to 255 printable characters."""
+    """Whether a token may have this text as `sub`: 1 to 255 printable characters."""
     return 0 < len(text) <= MAX_SUBJECT and text.isprintable()
 
 
@@ -71,7 +71,7 @@ def _read(payload: bytes) -> _Claims:
     try:
         return msgspec.json.decode(payload, type=_Claims)
     except msgspec.ValidationError as error:
-        # It names keys and types, and no values.
+        # The message names keys and types, and no values.
         raise Unauthenticated(f"The token's claims are not valid: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unauthenticated("The token's claims are malformed.") from None
@@ -84,7 +84,7 @@ def _check_names(claims: _Claims, expected: Expected) -> None:
         raise Unauthenticated("The token is of another issuer.")
     if not claims.iss.isprintable():
         raise Unauthenticated("The token's iss must be printable characters.")
-    # RFC 7519, 4.1.3: a token that is for somebody is for nobody else.
+    # RFC 7519, 4.1.3: a token with an audience must be refused by everybody else.
     if not _is_meant(claims.aud, expected.audience):
         raise Unauthenticated("The token is not for this audience.")
 

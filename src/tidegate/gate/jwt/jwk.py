@@ -15,20 +15,20 @@ MIN_RSA_BITS = 2048
 """RFC 7518, 3.3."""
 
 MAX_RSA_BITS = 16384
-"""OpenSSL's limit, too. A check takes a time that grows with the square of it."""
+"""OpenSSL's limit, too. The time of a signature check grows with its square."""
 
 MAX_EXPONENT_BITS = 64
-"""Usually 17; a check takes a time that grows with it."""
+"""Usually 17; the time of a signature check grows with it."""
 
 MAX_KEYS = 200
-"""Issuers have a handful, the largest some dozens. To load a key takes up to 0.1 ms of the loop."""
+"""Issuers have a handful, the largest some dozens. Loading a key takes up to 0.1 ms of the loop."""
 
 MAX_TRIED = 4
-"""Keys for a token that does not name its own: each try costs as much as a whole valid token."""
+"""How many keys are tried for a token that does not name its own: each try costs as much as a valid token."""
 
 _RSA = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
 
-# RFC 7518, 3.1 and RFC 8037, 3.1: what a key of this type and curve is for. `oct`, a shared secret, is for nothing.
+# RFC 7518, 3.1 and RFC 8037, 3.1: the algorithms of each type and curve. `oct`, a shared secret, has none here.
 _ALGORITHMS = {
     ("RSA", None): _RSA,
     ("EC", "P-256"): frozenset(("ES256",)),
@@ -54,7 +54,10 @@ class KeySet(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...]
 
     def fitting(self, header: Header) -> tuple[Key, ...] | None:
-        """The keys that may have signed it; None where its `kid` is unknown. Without `kid` the first that fit."""
+        """The keys that may have signed a token with this header; None if its `kid` is unknown.
+
+        Without `kid`, the first `MAX_TRIED` that fit.
+        """
         named = [key for key in self.keys if header.kid in (None, key.kid)]
         if header.kid is not None and not named:
             return None
@@ -79,9 +82,9 @@ class _Jwk(msgspec.Struct):
 
 
 def parse_keys(document: bytes) -> KeySet:
-    """The usable keys of a JWK Set; what is not understood, or not for signatures, is ignored (RFC 7517, 5).
+    """The usable keys of a JWK Set; keys that are not understood, or not for signatures, are ignored (RFC 7517, 5).
 
-    Raises `IssuerUnavailable` where it is no JWK Set, or has more than `MAX_KEYS`.
+    Raises `IssuerUnavailable` where the document is no JWK Set, or has more than `MAX_KEYS`.
     """
     found = _keys_in(document)
     if len(found) > MAX_KEYS:
@@ -97,7 +100,7 @@ def _keys_in(document: bytes) -> Sequence[msgspec.Raw]:
 
 
 def _keys_that_can_be_read(document: bytes) -> Sequence[msgspec.Raw]:
-    """Half a character in one of the keys is no reason to have none."""
+    """Parses leniently: an invalid character in one key must not cost the others."""
     try:
         found = lenient_json.as_object(lenient_json.loads(document)).get("keys")
     except (ValueError, RecursionError):
@@ -127,18 +130,18 @@ def _algorithms(jwk: _Jwk) -> frozenset[str]:
 def _material(jwk: _Jwk, alg: str) -> Any:
     from jwt import get_algorithm_by_name
 
-    # Of a private key that was published by mistake, only the public half is looked at.
+    # If a private key was published by mistake, only its public half is used.
     public = {name: value for name in _PUBLIC if (value := getattr(jwk, name)) is not None}
     if _is_longer(jwk.n, MAX_RSA_BITS) or _is_longer(jwk.e, MAX_EXPONENT_BITS):
         return None
     try:
         key: Any = get_algorithm_by_name(alg).from_jwk(public)
     except Exception:
-        # Whatever a library has against this key, it takes no other with it.
+        # Whatever the library raises for this key, the other keys stay usable.
         return None
     return None if jwk.kty == "RSA" and key.key_size < MIN_RSA_BITS else key
 
 
 def _is_longer(number: str | None, bits: int) -> bool:
-    """Whether a number in Base64 has more bits, to a byte, than these."""
+    """Whether a number in Base64 has more than so many bits, to within a byte."""
     return number is not None and len(number.rstrip("=")) * 6 >= bits + 14

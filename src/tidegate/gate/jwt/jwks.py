@@ -1,8 +1,8 @@
 """The keys of an issuer, fetched when they are needed and kept while the issuer is down.
 
-They are used on while they are fetched anew in the background. A token that names a key which is not known waits for
-the next fetch; all that wait share it, and there is one in five seconds. So an issuer may change its keys at any time
-without a request failing, and does not notice a flood of made-up names.
+The keys stay in use while they are fetched anew in the background. A token that names an unknown key waits for the next
+fetch, which all that wait share, at most one in five seconds. So an issuer may change its keys at any time without a
+request failing, and does not notice a flood of made-up names.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tidegate.gate.jwt.jwk import KeySet, parse_keys
 from tidegate.gate.jwt.jwks_schedule import UNKNOWN_SECONDS, Schedule
 
 MAX_WAITING = 100
-"""Requests of one account that wait for a key: an office or a back end has one address, and more at a time than that
-is an attack. It takes no place from others, whose tokens may be of a key that is new."""
+"""How many requests of one account may wait for a key: an office or a back end shares one address, but more than that
+are an attack. Counted by account, an attack takes no places from others, whose tokens may have a new key."""
 
 NEAR_SECONDS = UNKNOWN_SECONDS
-"""A fetch that is further away is not waited for: its issuer is down."""
+"""A fetch that is further away than this is not waited for: the issuer is down."""
 
 T = TypeVar("T")
 
@@ -32,14 +32,14 @@ logger = logging.getLogger("tidegate.gate")
 
 
 class _Landing(NamedTuple):
-    """The end of a fetch: the how manieth it was."""
+    """The end of a fetch: its number, counted from 1, and whether it brought keys."""
 
     number: int
     succeeded: bool
 
 
 class IssuerKeys:
-    """`fetch` brings the document, or raises `IssuerUnavailable` with the reason. `name` is the issuer's, for the log.
+    """The keys of one issuer. `fetch` returns the document, or raises `IssuerUnavailable`; `name` is for the log.
 
     `clock` is in seconds.
     """
@@ -66,31 +66,31 @@ class IssuerKeys:
 
     @classmethod
     def at(cls, url: str) -> IssuerKeys:
-        """Those of `auth.jwks_url`. Raises `ConfigError` where that is no http or https URL, or has a user in it."""
+        """The keys at `auth.jwks_url`. Raises `ConfigError` where that is no http or https URL, or has a user in it."""
         from tidegate.gate.jwt.jwks_fetch import JwksUrl
 
         source = JwksUrl(url)
         return cls(source.fetch, name=source.name)
 
     def current(self) -> KeySet | None:
-        """The keys as they are known, if they may be used. A fetch that is due begins."""
+        """The known keys; None where they may not be used any more. Begins a fetch that is due."""
         now = self._clock()
         if self._landing is None and self._schedule.is_due(now):
             self._launch(0)
         return self._keys if self._schedule.is_usable(now) else None
 
     def seek(self, find: Callable[[KeySet], T | None], *, seen: KeySet | None, account: str) -> Awaitable[T | None]:
-        """What `find` finds in the keys that are fetched from now on; None where it is not there either.
+        """What `find` finds in the keys that are fetched from now on; None where it finds nothing there either.
 
-        `seen` are the keys where it was not. Raises `IssuerUnavailable`, or the awaitable does, where they cannot be
-        fetched or too many of the account wait.
+        `seen` are the keys that were searched before. Raises `IssuerUnavailable`, or the awaitable does, where keys
+        cannot be fetched or too many requests of the account wait.
         """
-        # A fetch under way may bring what the issuer said before the key was made: the next one decides. Both are
-        # settled now, and not when the caller comes to wait.
+        # A fetch under way may bring a document from before the key was made: the next fetch decides. Both are fixed
+        # now, and not when the caller awaits.
         return self._sought(find, seen, self._landed(), self._begun + 1, account)
 
     def close(self) -> None:
-        """Cancels the fetch; who waits for it gets `IssuerUnavailable`."""
+        """Cancels the fetch; those that wait for it get `IssuerUnavailable`."""
         if self._flight is not None and self._landing is not None:
             self._flight.cancel()
             self._land(self._landing, succeeded=False)
@@ -123,7 +123,7 @@ class IssuerKeys:
             yield
         finally:
             self._waiting[account] -= 1
-            # What is over takes no memory: anybody can come from ever new networks.
+            # An entry at 0 would stay for ever, and anybody can call from ever new networks.
             if not self._waiting[account]:
                 del self._waiting[account]
 
@@ -160,10 +160,10 @@ class IssuerKeys:
             self._flight = self._landing = None
 
     async def _refresh(self) -> bool:
-        """Whether there are new keys, or the same again."""
+        """Fetches the keys. Returns whether that succeeded, with new keys or the same again."""
         try:
             document = await self._fetch()
-            # Keys that have not changed stay the same object: nothing is looked for in them twice.
+            # Unchanged keys stay the same object, so that `_sought` does not search them twice.
             if document != self._document:
                 self._keys = parse_keys(document)
                 self._document = document

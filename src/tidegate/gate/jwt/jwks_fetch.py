@@ -8,18 +8,18 @@ from tidegate.http_client.errors import HttpError
 from tidegate.http_client.fetch import fetch
 
 TIMEOUT_SECONDS = 5.0
-"""Requests wait for it."""
+"""Short, since requests wait for the keys."""
 
 MAX_BYTES = 1024 * 1024
-"""Two hundred keys with their certificates have less."""
+"""Two hundred keys with their certificates are smaller."""
 
 HEADERS = {"accept": "application/json", "user-agent": "tidegate"}
 
 
 class JwksUrl:
-    """`auth.jwks_url`. `name` is its host and port: all that is ever told of it, since its query may hold a secret.
+    """`auth.jwks_url`. `name` is its host and port, all that is ever shown of it, since its query may hold a secret.
 
-    Raises `ConfigError` where it is no http or https URL, or has a user in it.
+    Raises `ConfigError` where the URL is no http or https URL, or has a user in it.
     """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -32,7 +32,7 @@ class JwksUrl:
         try:
             document = await fetch(self._url, HEADERS, seconds=self._timeout, max_bytes=MAX_BYTES)
         except HttpError as error:
-            # Whatever it is, tokens cannot be checked; the operator reads the system's own words for it.
+            # Tokens cannot be checked, whatever the reason; the log shows the operator the system's own words.
             raise IssuerUnavailable(str(error)) from None
         if document.status != 200:
             raise IssuerUnavailable(f"answers {document.status}")

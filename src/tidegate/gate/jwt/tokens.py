@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519): who bears one, and making them."""
+"""JSON Web Tokens (RFC 7519): verifies them, and makes them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Tokens:
         audience: str,
         now: Callable[[], float] = time.time,
     ) -> None:
-        # Now, and not while the first request waits for it.
+        # Imported now, and not while the first request waits.
         import jwt  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
         self._secret = secret
@@ -54,15 +54,15 @@ class Tokens:
             self._keys.current()
 
     def close(self) -> None:
-        """Cancels what is under way."""
+        """Cancels a fetch of keys."""
         if self._keys is not None:
             self._keys.close()
 
     def check(self, token: str, account: str = "") -> Principal | Awaitable[Principal]:
-        """The bearer; an awaitable where the issuer's keys have to be fetched first: who waits is counted on `account`.
+        """The token's principal; an awaitable where keys have to be fetched first, which counts as a wait of `account`.
 
         Raises `Unauthenticated`, `TokenExpired` or `IssuerUnavailable` (or the awaitable does). No message repeats
-        anything of the token.
+        any of the token.
         """
         known = None if self._keys is None else self._keys.current()
         if (payload := self._verified.find(token, known)) is not None:
@@ -136,7 +136,7 @@ def _is_key(secret: bytes) -> bool:
 
 
 def _found(token: str, header: Header, keys: KeySet) -> bytes | None:
-    """The payload, if one of the keys has signed it; None where the right one may be missing."""
+    """The payload, if one of the keys has signed it; None where the right key may be missing. May raise as `check`."""
     fitting = keys.fitting(header)
     for key in fitting or ():
         if (payload := signed_payload(token, key.material, header.alg)) is not None:

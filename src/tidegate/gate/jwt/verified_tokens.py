@@ -1,4 +1,4 @@
-"""Tokens whose signature has been seen to be valid: a client sends the same one with every request."""
+"""A cache of verified tokens: a client sends the same one with every request."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from tidegate.gate.jwt.jwk import KeySet
 
 MOST_TOKENS = 1024
-"""Payloads held, of 6 KB at the most. To verify a signature costs as much as all the rest of the gate, or more."""
+"""Payloads held, of 6 KB at most. Verifying a signature costs as much as the rest of the gate, or more."""
 
 
 class VerifiedTokens:
     """Payloads by the hash of their token, for as long as the issuer's keys are the same.
 
-    Only who has a valid token can make it hold anything. When it is full the oldest makes room.
+    Only a valid token is ever held. When the cache is full, the oldest payload makes room.
     """
 
     def __init__(self, most: int = MOST_TOKENS) -> None:
@@ -28,7 +28,7 @@ class VerifiedTokens:
         return self._payloads.get(_digest(token)) if keys is self._keys else None
 
     def keep(self, token: str, keys: KeySet | None, payload: bytes) -> bytes:
-        """Holds the payload, and gives it back."""
+        """Holds the payload, and returns it."""
         if keys is not self._keys:
             self._keys = keys
             self._payloads.clear()

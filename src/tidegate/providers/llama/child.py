@@ -19,23 +19,23 @@ PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 
 MAX_BATCH = 32
-"""Tokens of a prompt that are worked on at a time. A batch cannot be interrupted, and a cancel may have to wait for
-two: 32 of SmolLM2's take 0.2 s on one core, twice that at the end of a long prompt. 64 would be no faster."""
+"""How many tokens of a prompt are processed at a time. A batch cannot be interrupted, and a cancel may have to wait for
+two: 32 tokens of SmolLM2 take 0.2 s on one core, twice that at the end of a long prompt. 64 would be no faster."""
 
 MIN_BATCH = 8
 
 BATCH_SECONDS = 0.5
-"""Of work, before the next look at what was cancelled: half of what a cancel may take."""
+"""How long a batch may take before llama.cpp looks at what was cancelled: half of what a cancel may take."""
 
 BYTES_PER_THREAD_SECOND = 18e9
-"""Weights times tokens that a thread works through in a second; measured: 98 MB at 185 tokens/s."""
+"""Bytes of weights times tokens that a thread processes per second; measured: 98 MB at 185 tokens/s."""
 
 FLASH_ATTENTION_OFF = 0
-"""Measured on a CPU: without it SmolLM2 speaks at 90 instead of 53 tokens/s, and reads in small batches as fast."""
+"""Measured on a CPU: without it SmolLM2 generates 90 instead of 53 tokens/s, and reads small batches as fast."""
 
 
 class ChildSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child is told. `context` is in tokens per generation."""
+    """The child's settings. `context` is in tokens per generation."""
 
     path: str
     parallel: int
@@ -44,13 +44,13 @@ class ChildSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What the child answers once it takes requests: `http://127.0.0.1:PORT`."""
+    """The child's answer once it takes requests. `address` is `http://127.0.0.1:PORT`."""
 
     address: str
 
 
 def main() -> None:
-    # Native code may print: stdout is kept for the one line that is ours.
+    # Native code may print: stdout is reserved for our one line.
     answers = os.dup(1)
     os.dup2(2, 1)
     die_with_parent()
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def serve(settings: ChildSettings) -> Any:
-    """Loads the model and opens the port. Raises `RuntimeError`; llama.cpp has said why on stderr."""
+    """Loads the model and opens the port. Raises `RuntimeError`, whose reason llama.cpp writes to stderr."""
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = settings.path
@@ -86,16 +86,16 @@ def serve(settings: ChildSettings) -> Any:
 
 
 def threads_for(cores: int) -> int:
-    """One core is left for delivery.
+    """The number of threads: one core is left for delivery.
 
-    The threads wait for each other several hundred times a token: where one of them has to share its core, all are
-    slow. Measured on two cores beside one busy process: two threads read 125 tokens/s and speak 27, one 190 and 64.
+    The threads wait for each other several hundred times a token: where one has to share its core, all are slow.
+    Measured on two cores beside one busy process: two threads read 125 tokens/s and generate 27, one 190 and 64.
     """
     return max(1, cores - 1)
 
 
 def batch_for(size: int, threads: int) -> int:
-    """How many tokens of a prompt are worked on at a time, for weights of `size` bytes."""
+    """How many tokens of a prompt to process at a time, for weights of `size` bytes."""
     return int(min(MAX_BATCH, max(MIN_BATCH, BATCH_SECONDS * threads * BYTES_PER_THREAD_SECOND / size)))
 
 
@@ -106,7 +106,7 @@ def exit_with_parent() -> None:
 
 
 def die_with_parent() -> None:
-    """Has the kernel kill this process with its parent, where it can: also while the model is being loaded."""
+    """Makes the kernel kill this process with its parent, where it can, even while the model is being loaded."""
     if sys.platform == "linux":
         import ctypes
 

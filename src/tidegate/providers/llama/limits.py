@@ -1,8 +1,8 @@
-"""What a request may ask of llama.cpp beside its words: fields, their sizes, and what makes a grammar slow. Pure.
+"""Limits what a request may ask of llama.cpp besides its messages: fields, sizes, and slow grammars. Pure.
 
-llama.cpp makes a grammar of a schema and, for each token, tries all of the vocabulary on all places where the grammar
-may stand. Both grow with what can be said at one place, and with what may be repeated. Measured on two busy cores: an
-`enum` of 300 takes 0.6 s, of 1,000 2 s, of 5,000 20 s; a pattern of 200 optional letters minutes.
+llama.cpp turns a schema into a grammar and, for each token, tries the whole vocabulary at all positions where the
+grammar may be. Both take longer with more alternatives at one position, and with more repetitions. Measured on two
+busy cores: an `enum` of 300 takes 0.6 s, of 1,000 2 s, of 5,000 20 s; a pattern of 200 optional letters minutes.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ PASSED_ON = frozenset(
         "chat_template_kwargs",
     }
 )
-"""Of what a request brings beyond the common parameters. llama.cpp knows many more, down to which slot to use, and
-takes grammars of its own, counts of probabilities and lists of samplers."""
+"""The fields beyond the common parameters that are passed on. llama.cpp takes many more: which slot to use, grammars in
+its own syntax, counts of probabilities, lists of samplers."""
 
 SHAPING = ("response_format", "tools", "chat_template_kwargs")
-"""What it compiles or runs before it answers."""
+"""Fields that llama.cpp compiles or runs before it answers."""
 
 MAX_BYTES = 65_536
-"""Of any of the fields; a dozen tools have a tenth of it."""
+"""The size of each field; a dozen tools have a tenth of this."""
 
 MAX_DEPTH = 32
-"""Schemas that people write are some ten levels deep; llama.cpp goes down them by recursion."""
+"""Schemas that people write are some ten levels deep; llama.cpp descends by recursion."""
 
 MAX_ALTERNATIVES = 500
-"""Of an `enum`, `anyOf`, `oneOf`, `allOf` or of properties, in all of a field: about a second of work."""
+"""Entries of `enum`, `anyOf`, `oneOf`, `allOf` and properties, in a whole field: about a second of work."""
 
 MAX_REPEATS = 2000
 """The sum of all `minItems`, `maxLength` and the like; llama.cpp itself refuses larger ones."""
@@ -55,17 +55,17 @@ MAX_PATTERN = 256
 """Characters of all patterns."""
 
 MAX_QUANTIFIERS = 16
-"""In all patterns, `|` among them: each may double the places where the grammar may stand."""
+"""Quantifiers, and `|`, in all patterns: each may double the positions where the grammar may be."""
 
 MAX_QUANTITY = 100
-"""In a pattern's `{m,n}`."""
+"""The largest number in a pattern's `{m,n}`."""
 
 MAX_STOPS = 64
 MAX_STOP_BYTES = 4096
-"""Each is looked for after every token; OpenAI takes four."""
+"""Each stop text is searched for after every token; OpenAI takes four."""
 
 MAX_BIASES = 1024
-"""OpenAI's limit, too; they are gone through for every token."""
+"""OpenAI's limit, too; all are applied for every token."""
 
 _REPEATS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _CHOICES = frozenset({"enum", "anyOf", "oneOf", "allOf", "properties", "prefixItems", "required"})
@@ -73,10 +73,10 @@ _QUANTIFIER = re.compile(r"[?*+|]|\{(\d*),?(\d*)\}")
 
 
 def extra_of(request: GenerationRequest) -> dict[str, Any]:
-    """What is passed on of the request's `extra`. Raises `UpstreamRefused`, a 400, where some of it is too much."""
+    """The fields of the request's `extra` to pass on. Raises `UpstreamRefused`, a 400, where one is too large."""
     extra: dict[str, Any] = {}
     for name in PASSED_ON & request.extra.raw.keys():
-        # It is decoded only where it is short: a megabyte of it may take a second.
+        # Checked before decoding: a megabyte may take a second.
         if len(request.extra.raw[name]) > MAX_BYTES:
             raise _refused(name, f"has more than {MAX_BYTES} bytes")
         if (value := request.extra[name]) is not None:
@@ -93,7 +93,7 @@ def is_shaped(extra: Mapping[str, Any]) -> bool:
 
 
 def too_slow(extra: Mapping[str, Any]) -> UpstreamRefused:
-    """What is told where it took too long all the same."""
+    """The error for a request within the limits that took too long all the same."""
     name = next((name for name in SHAPING if name in extra), "response_format")
     return _refused(name, "takes this model too long to follow")
 

@@ -23,16 +23,16 @@ from tidegate.providers.llama.child import ChildSettings, Ready
 logger = logging.getLogger("tidegate.llama")
 
 LOAD_SECONDS = 300.0
-"""For a model of tens of GB on a slow disk; the packaged one takes a second or two."""
+"""How long loading may take: for a model of tens of GB on a slow disk. The packaged one takes a second or two."""
 
 GRACE_SECONDS = 3.0
-"""The child has nothing to save: it ends at once, or it hangs."""
+"""How long SIGTERM may take: the child has nothing to save, so it ends at once, or hangs."""
 
 KEPT_LINES = 20
-"""Of llama.cpp's log, to explain a death."""
+"""Lines of llama.cpp's log that are kept to explain the child's death."""
 
 MAX_LINE_BYTES = 65_536
-"""Of llama.cpp's log; it has no lines of more than some 300 bytes."""
+"""The longest line of llama.cpp's log; usual ones have at most some 300 bytes."""
 
 
 class Slot(msgspec.Struct):
@@ -40,9 +40,9 @@ class Slot(msgspec.Struct):
 
 
 class LlamaProcess:
-    """A child that has loaded its model. `death` says how it ended; None while it lives.
+    """A child process that has loaded its model. `death` says how it ended; None while it lives.
 
-    `upstream` asks it, and is its launcher's to set.
+    `upstream` is the provider that sends requests to the child; its launcher has to set it.
     """
 
     upstream: Provider
@@ -60,7 +60,7 @@ class LlamaProcess:
     @classmethod
     async def launch(cls, path: str, *, parallel: int, context: int) -> LlamaProcess:
         """Starts a child and returns when it takes requests. Raises `ConfigError` if it cannot load the model."""
-        # Ctrl-C in the terminal goes to the whole group: the server drains first, so the child has a group of its own.
+        # Ctrl-C goes to the whole process group. The server has to drain first, so the child has a group of its own.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tidegate.providers.llama.child"),
             stdin=PIPE,
@@ -80,7 +80,7 @@ class LlamaProcess:
 
     @property
     def age(self) -> float:
-        """Seconds since its start."""
+        """Seconds since the child's start."""
         return time.monotonic() - self._launched
 
     @property
@@ -91,11 +91,11 @@ class LlamaProcess:
         return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
 
     async def died(self) -> None:
-        """Waits for its end and for the last of its log."""
+        """Waits for the child's end and for the last of its log."""
         await asyncio.wait([self._exit, self._log])
 
     async def died_within(self, seconds: float) -> bool:
-        """Whether it is dead, or dies in this time."""
+        """Whether the child is dead, or dies in this time."""
         await asyncio.wait([self._exit], timeout=seconds)
         return self.death is not None
 
@@ -104,7 +104,7 @@ class LlamaProcess:
         return "\n".join(self._lines)
 
     async def busy(self) -> int:
-        """How many of its slots are at work. Raises `OSError` or `ValueError` where it does not answer."""
+        """How many of the child's slots are at work. Raises `OSError` or `ValueError` where it does not answer."""
         url = urlsplit(self.address)
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
         try:
@@ -118,7 +118,7 @@ class LlamaProcess:
         return sum(slot.is_processing for slot in slots)
 
     async def stop(self) -> None:
-        """Ends and reaps it: SIGTERM, after a grace SIGKILL. Harmless when it is dead."""
+        """Ends and reaps the child: SIGTERM, after a grace period SIGKILL. Harmless when it is dead."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         if not await self.died_within(GRACE_SECONDS):
@@ -143,7 +143,7 @@ class LlamaProcess:
         return msgspec.json.decode(line, type=Ready).address
 
     def _reason(self) -> str:
-        # llama.cpp names the cause first, then each caller adds that it has failed.
+        # llama.cpp logs the cause first; then each of its callers logs that it has failed.
         for line in self._lines:
             _, found, reason = line.partition("error loading model: ")
             if found:
@@ -158,7 +158,7 @@ class LlamaProcess:
 
 
 async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """The lines of a text, those that are too long in pieces."""
+    """The lines of a text; lines over `MAX_LINE_BYTES` come in pieces."""
     rest = b""
     while data := await stream.read(MAX_LINE_BYTES):
         *whole, rest = (rest + data).split(b"\n")

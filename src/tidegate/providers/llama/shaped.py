@@ -1,7 +1,7 @@
-"""A child for answers that have to keep to a grammar, or to call tools, one at a time.
+"""A separate child for answers with a grammar or tool calls, one at a time.
 
-llama.cpp compiles and follows a grammar between two looks at who is still there. Some take it minutes, and some are its
-end. In a child of their own that costs nobody else anything: it is ended, and started again for the next answer.
+llama.cpp cannot be cancelled while it compiles or applies a grammar. Some grammars take minutes, and some crash it. In
+a child of their own that harms no other generation: the child is ended, and started again for the next answer.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from tidegate.errors import ConfigError, ProviderCrashed, ProviderError
 from tidegate.providers.llama.process import LlamaProcess
 
 LET_GO_SECONDS = 0.7
-"""After a cancel, for a child that is at work on a prompt; what is promised is a second."""
+"""How long after a cancel a child may still be busy before it is ended. A cancel has to take effect within a second."""
 
 STUCK_SECONDS = 5.0
-"""Without an answer to the question how it is: a batch of a prompt takes half a second, a few on a busy machine."""
+"""How long a child may take to answer a health check: a batch of a prompt takes 0.5 s, a few on a busy machine."""
 
 LOOK_SECONDS = 0.5
 
 
 class ShapedLane:
-    """`launch` starts a child. It is started with the first answer, and kept."""
+    """`launch` starts a child, which is done for the first answer. The child is kept for later ones."""
 
     def __init__(self, launch: Callable[[], Awaitable[LlamaProcess]]) -> None:
         self._launch = launch
@@ -31,7 +31,7 @@ class ShapedLane:
         self._reclaiming: set[asyncio.Task[None]] = set()
 
     async def run(self, ask: Callable[[LlamaProcess], Awaitable[None]]) -> bool:
-        """Asks the child, once it is its turn. False where the child was stuck, and was ended.
+        """Calls `ask` with the child, in turn. False where the child was stuck, and was ended.
 
         Raises what `ask` does; the child is free or gone within a second after that.
         """
@@ -72,7 +72,7 @@ class ShapedLane:
         return self._process
 
     def _reclaim(self, process: LlamaProcess) -> None:
-        """Gives the turn to the next once the child is free, in the background."""
+        """Releases the turn once the child is free, in the background."""
         task = asyncio.create_task(_free(process))
         self._reclaiming.add(task)
         task.add_done_callback(self._reclaiming.discard)
@@ -89,7 +89,7 @@ async def _free(process: LlamaProcess) -> None:
 
 
 class _Watch:
-    """Ends a child that no longer says how it is."""
+    """Ends a child that no longer answers health checks."""
 
     def __init__(self, process: LlamaProcess) -> None:
         self.ended_it = False

@@ -1,9 +1,9 @@
-"""Who may use llama.cpp's decode slots, and when.
+"""Shares llama.cpp's decode slots among generations.
 
-llama.cpp fills a batch with the prompt of its first waiting slot, so prompts that come together are worked on one
-after the other anyway. But a slot whose prompt has to wait does not notice that its connection was closed: it
-looks at it when it has a result, or after a second without a result of *any* slot, which never passes under load
-(measured: 71 s). So prompts go in one at a time. Then every slot gets a result with every batch.
+llama.cpp fills a batch with the prompt of its first waiting slot, so prompts that come together are processed one
+after the other anyway. But a slot whose prompt has to wait does not notice that its connection was closed: it checks
+that when it has a result, or after a second without a result of *any* slot, which never happens under load (measured:
+71 s). So prompts are sent one at a time. Then every slot gets a result with every batch.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from contextlib import asynccontextmanager, suppress
 from tidegate.providers.llama.process import LlamaProcess
 
 LET_GO_SECONDS = 10.0
-"""Until a slot that is still at work after its request's end is taken for another's; it should take half a second."""
+"""How long a slot may be busy after its request's end before it is reused regardless; it should take 0.5 s."""
 
 POLL_SECONDS = 0.05
 
 
 class Turn:
-    """One generation's slot. `process` is the child it was asked of, once it was."""
+    """One generation's slot. `process` is the child that was asked; None before that."""
 
     def __init__(self, prompting: asyncio.Semaphore) -> None:
         self._prompting: asyncio.Semaphore | None = prompting
         self.process: LlamaProcess | None = None
 
     def answers(self) -> None:
-        """Says that its prompt is done: the next may go in. Harmless when repeated."""
+        """Says that the prompt is processed: the next one may be sent. Harmless when repeated."""
         if self._prompting is not None:
             self._prompting.release()
             self._prompting = None
@@ -47,7 +47,7 @@ class Slots:
     async def turn(self) -> AsyncGenerator[Turn]:
         """Waits for a slot and for the right to send a prompt.
 
-        Left by an exception, both are given back in the background, once llama.cpp has let go of the slot.
+        On an exception, both are given back in the background, once llama.cpp has freed the slot.
         """
         await self._free.acquire()
         try:
@@ -69,7 +69,7 @@ class Slots:
         self._give_back(turn)
 
     async def close(self) -> None:
-        """Waits for no slot any more."""
+        """Stops waiting for slots to become free."""
         for task in self._letting_go:
             task.cancel()
         await asyncio.gather(*self._letting_go, return_exceptions=True)
@@ -84,7 +84,7 @@ class Slots:
             self._give_back(turn)
 
     async def _let_go_by(self, process: LlamaProcess) -> None:
-        # Nothing tells when a slot is free, and which slot is whose: their number must do.
+        # Nothing tells which slot is whose, so only the number of busy slots can be compared.
         while await process.busy() > self._live:  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
 

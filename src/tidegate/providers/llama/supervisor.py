@@ -1,4 +1,4 @@
-"""Keeps one child alive: what dies is started again, at first at once, then less and less often."""
+"""Keeps one child alive: after a death it is started again, at first at once, then after growing delays."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tidegate.providers.llama.process import LlamaProcess
 logger = logging.getLogger("tidegate.llama")
 
 RESTART_DELAYS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds, by deaths in a row. The last one is kept: what broke may be mended (memory, a file), but not by trying."""
+"""Seconds, by deaths in a row. The last delay repeats: memory or a file may be fixed meanwhile, but not by retrying."""
 
 HEALTHY_SECONDS = 60.0
-"""A child that lived so long counts as one that worked; its death begins a new row."""
+"""A child that lived so long has worked; its death begins a new row."""
 
 READY_SECONDS = 60.0
 """How long a generation waits for the child; a big model is loaded in that time once its file is in memory."""
@@ -38,7 +38,7 @@ class Supervisor:
         self._watch = asyncio.create_task(self._keep(self._process))
 
     async def running(self) -> LlamaProcess:
-        """The child, waited for while it is being started again. Raises `ProviderCrashed` when that takes too long."""
+        """The running child; waits while it is being restarted. Raises `ProviderCrashed` when that takes too long."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while self._process is None or self._process.death is not None:
@@ -49,7 +49,7 @@ class Supervisor:
         return self._process
 
     async def close(self) -> None:
-        """Ends the child for good."""
+        """Ends the child, and restarts it no more."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
@@ -78,7 +78,7 @@ class Supervisor:
             try:
                 return await self._launch(), deaths
             except Exception as error:
-                # Whatever it is: a supervisor that gives up leaves every later generation without a child.
+                # Any exception: a supervisor that gave up would leave all later generations without a child.
                 self._failure = f"it cannot be started again ({error})"
                 logger.error("restart failed: %s", error)
                 deaths += 1

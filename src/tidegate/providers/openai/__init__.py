@@ -1,1 +1,1 @@
-"""Any server that speaks OpenAI's chat completions."""
+"""The provider for any server that speaks OpenAI's chat completions."""

@@ -1,4 +1,4 @@
-"""One answer on its way from an upstream's connection into a sink."""
+"""Relays one answer from an upstream's connection into a sink."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tidegate.providers.openai.errors import refusal
 from tidegate.providers.upstream import upstream_error
 
 MAX_ERROR_BYTES = 65_536
-"""Of a refusal's body; OpenAI's have less than 1 KiB."""
+"""The most of a refusal's body that is read; OpenAI's have less than 1 KiB."""
 
 ERROR_SECONDS = 5.0
-"""For a refusal's body: what has come by then must do, the status says most of it."""
+"""How long a refusal's body may take; after that the status, and what has come, must do."""
 
 USAGE_SECONDS = 10.0
-"""Usage comes in a chunk after the finish reason, from some gateways seconds later. A server that stays silent for
-longer, or for `stall_timeout`, sends none."""
+"""How long to wait for usage, in a chunk after the finish reason: some gateways send it seconds later. A server that
+stays silent for longer, or for `stall_timeout`, sends none."""
 
 MAX_IDLE_BYTES = MAX_EVENT_BYTES + 1024 * 1024
-"""Without a token: as much as one event may have, and some comments. A keep-alive a second has 1 MiB in a day."""
+"""How much may come without a token: one event of the largest size, and comments. One a second has 1 MiB in a day."""
 
 MAX_BLANK_BYTES = 65_536
-"""Of white space before a body begins; some servers send a line of it to keep the connection alive."""
+"""The most white space before a body; some servers send blank lines to keep the connection alive."""
 
 
 class UpstreamAnswer:
-    """Takes a response (it is the connection's `Receiver`) and fills the sink; `relay` waits for the end of it.
+    """Fills the sink from a response, as the connection's `Receiver`; `relay` waits for the end.
 
-    All of a read's events go to the sink in one `emit`, from within the read. The timer is lazy: a token only
-    moves the deadline. Whatever goes wrong here ends the answer.
+    All of a read's events go to the sink in one `emit`, from within the read. The timer is lazy: a token only moves the
+    deadline. Any error here ends the answer.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class UpstreamAnswer:
         self._usage_timeout = min(USAGE_SECONDS, stall_timeout)
         self._secrets = secrets
         self._refused: ResponseHead | None = None
-        # A refusal's body, or that of a completion that is sent as a whole; or what may be its beginning.
+        # The body of a refusal, or of a completion sent as a whole; or what may be the beginning of one.
         self._body = bytearray()
         self._is_whole: bool | None = None
         self._streaming = False
@@ -77,7 +77,7 @@ class UpstreamAnswer:
 
     @property
     def begun(self) -> bool:
-        """Whether anything of the answer is told, or paid for."""
+        """Whether any of the answer has been emitted, or counted as usage."""
         return self._emitted or self._chunks.counted is not None
 
     async def relay(self) -> None:
@@ -95,7 +95,7 @@ class UpstreamAnswer:
             self._stop_timer()
 
     async def _wait_for_room(self) -> None:
-        # It is the reader that is slow now, not the upstream: its clock stands still.
+        # The store is slow now, not the upstream, so the upstream's time does not run.
         self._stop_timer()
         await self._sink.room()
         self._set_timer(self._usage_timeout if self._chunks.finishing else self._stall_timeout)
@@ -140,14 +140,14 @@ class UpstreamAnswer:
             if self._is_whole is None and self._body:
                 self._emit(self._chunks.feed(bytes(self._body)))
             ending = self._chunks.end(broken=error is not None)
-            # The connection's own words for it say more.
+            # The connection's own error says more.
             lost = error if isinstance(self._chunks.error, UpstreamInterrupted) else None
             self._conclude(ending, lost)
 
-    # What comes in.
+    # What comes in
 
     def _begin(self, data: bytes) -> None:
-        """Finds out from its first bytes what the body is: many servers say one thing and send the other."""
+        """Finds out from the first bytes what the body is: many servers declare one type and send another."""
         self._body += data
         if self._is_whole is None:
             if self._body.isspace():
@@ -176,7 +176,7 @@ class UpstreamAnswer:
         if self._chunks.ended:
             self._finish(self._chunks.error)
             return
-        # What stands beside no text is no token: a model that only says that it is busy has stalled.
+        # Chunks without a piece are no tokens: a model that only reports that it is busy has stalled.
         told, self._pieces = self._chunks.pieces > self._pieces, self._chunks.pieces
         self._idle_bytes = 0 if told else self._idle_bytes + size
         if self._idle_bytes > MAX_IDLE_BYTES:
@@ -190,7 +190,7 @@ class UpstreamAnswer:
             self._news.set()
 
     def _take_text(self, events: Sequence[Content | Completed]) -> None:
-        """What nearly every read brings: there is nothing to be seen to but the text."""
+        """The usual read: it brings text and nothing else to handle."""
         self._emitted = True
         self._pieces = self._chunks.pieces
         self._idle_bytes = 0
@@ -213,10 +213,10 @@ class UpstreamAnswer:
             self._emitted = True
             self._sink.emit(events)
 
-    # What ends it.
+    # What ends the answer
 
     def _wait_for_usage(self, *, anew: bool) -> None:
-        """The usage is waited for while the connection is not silent, but not for ever where no piece comes."""
+        """Waits for the usage while the connection is not silent, but only for a limited time without new pieces."""
         now = self._loop.time()
         if anew or self._patience_ends is None:
             self._patience_ends = now + max(self._stall_timeout, self._usage_timeout)
@@ -245,7 +245,7 @@ class UpstreamAnswer:
         if now < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         elif was_paused(self._deadline, now) and self._deadline != self._excused:
-            # Once: a loop that is busy all the time is no excuse.
+            # Only once: a loop that is always busy is no excuse.
             self._set_timer(READ_SECONDS)
             self._excused = self._deadline
         else:
@@ -265,7 +265,7 @@ class UpstreamAnswer:
         self._finish(error or self._chunks.error)
 
     def _try(self, act: Callable[[], None]) -> None:
-        """What is called by the loop has nobody to raise to: its error is the answer's end."""
+        """Runs a callback of the loop, where nobody catches exceptions: an error ends the answer."""
         if self._done:
             return
         try:
@@ -283,9 +283,9 @@ class UpstreamAnswer:
 
 
 def is_event_stream(head: ResponseHead) -> bool:
-    """Whether a 2xx head promises an event stream. What another is, its body says: many call it HTML or JSON.
+    """Whether a 2xx head declares an event stream. If not, the body decides: many servers declare HTML or JSON.
 
-    Raises `UpstreamMalformed` where it promises what cannot be read.
+    Raises `UpstreamMalformed` for a coding that cannot be read.
     """
     for name, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
         if head.headers.get(name, plain).strip().lower() != plain:

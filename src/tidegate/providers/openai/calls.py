@@ -1,7 +1,7 @@
-"""The tool calls of one answer, told apart and put together from their fragments. Pure.
+"""Tells the tool calls of one answer apart, and assembles them from their fragments. Pure.
 
-A call is known by its id. Servers number parallel calls all 0, or not at all, repeat id and name in every fragment,
-or leave the id out; what comes out has one index for each call, and its id and name once.
+A call is identified by its id. Servers number parallel calls all 0, or not at all, repeat id and name in every
+fragment, or leave the id out; the output has one index for each call, and its id and name once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tidegate.providers.openai.lasting import Lasting
 
 
 class Fragment(NamedTuple):
-    """A piece of a call as it was sent; what was left out is None or empty. `extra` has its other fields."""
+    """A piece of a call as it was sent; missing fields are None or empty. `extra` has all other fields."""
 
     number: int | None
     id: str
@@ -28,7 +28,7 @@ class Fragment(NamedTuple):
 
 
 class Calls:
-    """`make_id` names the calls that come without an id."""
+    """The calls of one answer. `make_id` makes ids for calls that come without one."""
 
     def __init__(self, make_id: Callable[[], str]) -> None:
         self._make_id = make_id
@@ -38,7 +38,7 @@ class Calls:
         self._count = 0
 
     def take(self, fragments: Iterable[Fragment]) -> list[ToolCall]:
-        """The fragments as they are told to readers; nothing for stubs that say nothing."""
+        """The pieces to emit for these fragments; none for empty stubs."""
         told: list[ToolCall] = []
         sent = tuple(fragments)
         for position, fragment in enumerate(sent):
@@ -50,7 +50,7 @@ class Calls:
         return told
 
     def end(self) -> list[ToolCall]:
-        """What is left: halves of characters whose other half never came, and arguments of nobody."""
+        """The last pieces: halves of characters whose other half never came, and arguments of calls without a name."""
         told: list[ToolCall] = []
         for call in dict.fromkeys((*self._by_place.values(), *self._by_id.values())):
             left, call.half = "\ufffd" if call.half else "", ""
@@ -64,7 +64,7 @@ class Calls:
         call = self._by_id.get(fragment.id)
         if call is not None and call.is_that_of(fragment):
             return call
-        # Several in one list without a number are numbered by their place; one alone goes on with the last.
+        # Several fragments in one list without numbers are numbered by position; a single one continues the last call.
         place: Hashable = fragment.number
         if place is None and position is not None:
             place = ("place", position)
@@ -75,7 +75,7 @@ class Calls:
             self._by_place[place] = call
         if fragment.id:
             call.theirs.add(fragment.id)
-            # An id that is another call's would not tell them apart.
+            # An id that another call has already would not tell them apart.
             if self._by_id.setdefault(fragment.id, call) is call:
                 call.id = call.id or fragment.id
         return call
@@ -90,7 +90,7 @@ class Calls:
             return ToolCall(call.index, None, new_name or None, arguments, _raw(extra)) if told else None
         call.held |= extra
         call.waiting += arguments
-        # A call without a name is none, or not yet: many servers begin with a stub.
+        # A call is announced only once it has a name: many servers begin with a stub.
         return self._announced(call, call.waiting) if call.name else None
 
     def _announced(self, call: _Call, arguments: str) -> ToolCall:
@@ -100,7 +100,7 @@ class Calls:
 
 
 class _Call:
-    """What is known of a call; `index` is below 0 until readers are told of it."""
+    """The state of a call; `index` is below 0 until the call is announced to readers."""
 
     def __init__(self, number: int | None) -> None:
         self.index = -1
@@ -115,18 +115,18 @@ class _Call:
         self._extra = Lasting()
 
     def add(self, arguments: str) -> str:
-        """The arguments' next piece, without the half of a character that its end may be."""
+        """The arguments' next piece; half a character at its end is kept for the next one."""
         whole, self.half = lenient_json.whole_characters(self.half + arguments)
         self._arguments.append(whole)
         return whole
 
     def is_that_of(self, fragment: Fragment) -> bool:
-        """Whether a fragment with the id of this call is one of it: a server may give all of them the same."""
+        """Whether a fragment with this call's id belongs to it: a server may give all calls the same id."""
         alike = fragment.number is None or self._number is None or fragment.number == self._number
         return alike and (not self.name or fragment.name in ("", self.name))
 
     def differs(self, fragment: Fragment) -> bool:
-        """Whether a fragment of an unknown id, at the place of this call, begins another one."""
+        """Whether a fragment with an unknown id, at the position of this call, begins another call."""
         if fragment.id and self.theirs and fragment.id not in self.theirs:
             # A server that makes up a new id for every fragment names the call in the first one only.
             return bool(fragment.name) or not fragment.arguments
@@ -135,7 +135,7 @@ class _Call:
         return fragment.name != self.name or (bool(fragment.arguments) and self._complete())
 
     def news(self, extra: Mapping[str, Any]) -> dict[str, Any]:
-        """Those fields that are not as they were said before."""
+        """The fields whose values have changed."""
         return self._extra.news(extra)
 
     def _complete(self) -> bool:

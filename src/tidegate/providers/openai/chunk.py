@@ -1,7 +1,7 @@
-"""One chunk of a chat completion, or a whole one, taken apart. Pure: decoded JSON in, its parts out.
+"""Takes apart one chunk of a chat completion, or a whole one. Pure: decoded JSON in, its parts out.
 
-Only what is used is looked at, each field on its own: servers differ in what they leave out, and in what they make
-of the rest. What is not used is kept by where it stood.
+Each used field is read on its own, since servers differ in what they leave out and in how they encode the rest.
+Unused fields are kept, by the object that they were in.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Fields = Mapping[str, Any]
 Kind = Literal["text", "refusal", "reasoning"]
 
 SHOWN_BYTES = 100
-"""Of a value that cannot be read, for the log."""
+"""How much of an unreadable value goes to the log."""
 
 CHUNK_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
-"""Ours, or used. `obfuscation` is padding to the length of OpenAI's own chunks, which ours do not have."""
+"""Fields that tidegate sets itself or uses. `obfuscation` is padding for OpenAI's own chunks."""
 
 CHOICE_FIELDS = frozenset({"index", "delta", "message", "text", "finish_reason", "finishReason", "usage", "error"})
 DELTA_FIELDS = frozenset({"role", "content", "tool_calls", "function_call", "finish_reason"})
@@ -33,10 +33,10 @@ REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary
 
 
 class Chunk:
-    """What one chunk says: `texts` in order, `calls`, and `finish`, the finish reason as it was sent.
+    """The parts of one chunk: `texts` in order, `calls`, and `finish`, the finish reason as it was sent.
 
-    `usages` are objects that may count tokens, `errors` say that there will be no more. `chunk`, `choice` and `delta`
-    hold the fields that are none of these.
+    `usages` are objects that may count tokens; `errors` end the answer. `chunk`, `choice` and `delta` hold the other
+    fields of these objects.
     """
 
     __slots__ = ("calls", "choice", "chunk", "delta", "errors", "finish", "index", "texts", "usages")
@@ -56,17 +56,17 @@ class Chunk:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it says a single text and nothing else but what holds for the whole answer."""
+        """Whether the chunk has a single text and nothing else but fields that hold for the whole answer."""
         return len(self.texts) == 1 and not (self.calls or self.finish or self.choice or self.delta or any(self.usages))
 
 
 def read_chunk(fields: Fields, wanted: int | None, *, first: bool = False) -> Chunk:
-    """The parts of a chunk's choice number `wanted`, of its first one where that is None.
+    """The parts of a chunk's choice number `wanted`; of its first choice where that is None.
 
-    Some servers end with the whole message beside an empty delta: it is one only where it comes `first`.
+    Some servers end with the whole message besides an empty delta: the message counts only in the `first` chunk.
 
-    One answer is one stream; a second choice (`n` above 1) has no place in it. Raises `UpstreamMalformed` where what
-    is needed is there and cannot be read.
+    One answer is one stream, so further choices (`n` above 1) are ignored. Raises `UpstreamMalformed` where a field
+    that is needed cannot be read.
     """
     chunk = Chunk(fields)
     choices = list(_choices(fields.get("choices")))
@@ -80,12 +80,12 @@ def read_chunk(fields: Fields, wanted: int | None, *, first: bool = False) -> Ch
 
 
 def is_chunk(fields: Fields) -> bool:
-    """Whether it is a part of an answer, not a keep-alive of the server's own kind."""
+    """Whether an object is part of an answer, and not a keep-alive of the server's own kind."""
     return "choices" in fields or "usage" in fields
 
 
 def rest(fields: Fields, used: frozenset[str]) -> dict[str, Any]:
-    """The other fields, but those that say nothing."""
+    """The fields that are not `used`, without empty ones."""
     return {
         name: value
         for name, value in fields.items()
@@ -94,7 +94,7 @@ def rest(fields: Fields, used: frozenset[str]) -> dict[str, Any]:
 
 
 def unreadable(field: str, value: object) -> NoReturn:
-    """Raises what a field that is needed and cannot be read comes to."""
+    """Raises `UpstreamMalformed` for a field that is needed and cannot be read."""
     try:
         shown = lenient_json.dumps(value)[:SHOWN_BYTES]
     except (TypeError, ValueError, RecursionError):
@@ -110,7 +110,7 @@ def _choices(value: object) -> Iterator[tuple[int, Fields]]:
 
 
 def _objects(value: object, field: str) -> Iterator[Fields]:
-    """The objects of an array; of one that stands alone, itself. Texts and empty values stand for none."""
+    """The objects of an array, or a single object by itself. Texts and empty values are skipped."""
     for each in as_list(cast("object", value)) if isinstance(value, list) else (value,):
         if isinstance(each, dict):
             yield as_object(cast("object", each))
@@ -146,7 +146,7 @@ def _delta(choice: Fields, *, first: bool) -> Fields:
 
 
 def _finish(fields: Fields) -> object:
-    # vLLM's `stop_reason` stands beside `finish_reason`, and is the text that stopped it.
+    # vLLM sends `stop_reason` besides `finish_reason`: the stop text that was found.
     return next((found for name in FINISH_FIELDS if (found := fields.get(name)) or found == 0), None)
 
 
@@ -155,7 +155,7 @@ def _read_reasoning(delta: Fields, chunk: Chunk) -> None:
         value = delta.get(name)
         if isinstance(value, str) and value:
             chunk.texts.append(("reasoning", value))
-            # The same under two names, where a proxy sends both.
+            # Some proxies send the same text under two names.
             for other in REASONING_FIELDS:
                 if isinstance(delta.get(other), str):
                     chunk.delta.pop(other, None)
@@ -178,7 +178,7 @@ def _read_content(content: object, chunk: Chunk) -> None:
 
 
 def _read_part(part: object, chunk: Chunk) -> bool:
-    """Whether the part was a text, of whatever kind."""
+    """Reads one content part. Returns whether it was a text, of any kind."""
     if part is None:
         return True
     fields = as_object(part) or {"text": part}
@@ -193,7 +193,7 @@ def _read_part(part: object, chunk: Chunk) -> bool:
 
 
 def _text(value: object) -> str | None:
-    """The text of a part, which may be made of parts itself."""
+    """The text of a part, which may have parts itself."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
@@ -206,7 +206,7 @@ def _fragments(delta: Fields) -> Iterator[Fragment]:
     calls = [_fragment(call) for call in _objects(delta.get("tool_calls"), "choices.delta.tool_calls")]
     yield from calls
     name, arguments = _named(as_object(delta.get("function_call")))
-    # The same in the older form, where a server sends both.
+    # Some servers send the same call in the older form, too.
     if (name or arguments) and not calls:
         yield Fragment(0, "", name, arguments, {"type": "function_call"})
 

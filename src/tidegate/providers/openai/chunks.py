@@ -26,18 +26,18 @@ from tidegate.providers.openai.template import Template
 from tidegate.providers.openai.usage import UsageCount
 
 LASTING = frozenset({"content_filter_results"})
-"""Of a choice; Azure says it again in every chunk. It is kept where it changes."""
+"""Fields of a choice that Azure repeats in every chunk. They are kept only where they change."""
 
 MAX_HEAD_BYTES = 1024
-"""Of a body that may turn out to be a sentence in place of an event stream."""
+"""How much of a body is kept that may turn out to be plain text in place of an event stream."""
 
 FIELD = re.compile(r"^(?:data|event|id|retry)?:", re.MULTILINE)
-"""A line of an event stream."""
+"""Matches the beginning of a line of an event stream."""
 MAX_EXTRA_BYTES = 4 * 1024 * 1024
-"""Of what is said beside one piece, which goes to each reader at once; a picture has some megabytes."""
+"""The extra fields of one piece, which go to each reader at once; a picture has some megabytes."""
 
 MAX_LINES = 1000
-"""Of one event, each a chunk of its own: what a server forgets to part comes in one read."""
+"""The lines of one event, each a chunk: some servers leave out the blank lines between events."""
 
 JSON_BEGINS = (b"{", b"[")
 DONE = b"[DONE]"
@@ -46,10 +46,10 @@ DONE = b"[DONE]"
 class ChunkReader:
     """Turns the body of one answer into events, under any chunking.
 
-    `refused` makes the exception of an error sent in the body (its decoded JSON, or text); `estimate` counts the
-    prompt's tokens where the upstream does not; `settle` makes the usage of the answer of what this part of it took;
-    `make_id` names tool calls. `only_text` says that what was fed last brought a text and no news. Once `ended` is set
-    nothing more is looked at; `error` says why it brought no `Completed`.
+    `refused` makes the exception for an error in the body (decoded JSON, or text). `estimate` counts the prompt's
+    tokens where the upstream does not. `settle` turns this part's usage into the whole answer's. `make_id` makes ids
+    for tool calls. `only_text`: whether the last `feed` brought a text and nothing else. After `ended` all input is
+    ignored; `error` is why there was no `Completed`.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class ChunkReader:
         return self._usage() if self._count.known else None
 
     def feed(self, data: bytes) -> list[Content | Completed]:
-        """The events that `data` of an event stream completes, in order; `[DONE]` brings `Completed`."""
+        """The events that this `data` of an event stream completes, in order; `[DONE]` brings `Completed`."""
         into: list[Content | Completed] = []
         if self.ended:
             return into
         try:
-            # A fast model's tokens come one in a read: it is worth not to look at those bytes twice.
+            # A fast model's tokens come one per read: a shortcut for these avoids parsing the bytes twice.
             if (sole := self._decoder.sole(data)) is not None:
                 if not self._halves and (text := self._template.text_of(sole)):
                     self.pieces += 1
@@ -119,7 +119,7 @@ class ChunkReader:
         return into
 
     def end(self, *, broken: bool = False) -> list[Content | Completed]:
-        """The body is over, or has `broken` off: its last events, which may lack their blank line, and the end."""
+        """Ends the body, which may have `broken` off. Returns the last events, which may lack a blank line."""
         into: list[Content | Completed] = []
         if self.ended:
             return into
@@ -146,7 +146,7 @@ class ChunkReader:
     # What comes in
 
     def _block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
-        """One event of the stream."""
+        """Reads one event of the stream."""
         text = self._template.text_of(data)
         if text is not None and name == "message" and not self._halves:
             if text:
@@ -170,13 +170,13 @@ class ChunkReader:
         except UpstreamMalformed:
             if name == "error":
                 raise self._refused(data.decode("utf-8", "replace")) from None
-            # A server's own keep-alive, or its own word for the end.
+            # A server's own keep-alive, or its own end marker.
             if name != "message" or self.finishing:
                 return ()
             raise
 
     def _last_block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
-        """The last event; one that has no end of its own may have been cut anywhere."""
+        """Reads the last event; if it lacks its blank line, it may have been cut anywhere."""
         try:
             self._block(data, name, into)
         except UpstreamMalformed:
@@ -210,7 +210,7 @@ class ChunkReader:
         into.extend(self._beside(chunk, pieces))
 
     def _finish(self, said: Ending, reason: object) -> None:
-        # Calls are calls, whatever a server says once they are made.
+        # Some servers finish with "stop" after tool calls.
         if not (self._ending == "tool_calls" and said == "stop"):
             self._ending, self._reason = said, reason
 
@@ -223,7 +223,7 @@ class ChunkReader:
                 yield _piece(kind, text)
 
     def _beside(self, chunk: Chunk, pieces: Sequence[Content]) -> Sequence[Content]:
-        """The pieces, the first with what else the chunk has said; that of the whole answer waits for a piece."""
+        """The pieces, the first with the chunk's other fields; those of the whole answer wait for a piece."""
         news = self._news(chunk.chunk)
         said = [self._carrier()] if self._unsaid.keys() & news.keys() else []
         self._unsaid |= news
@@ -240,7 +240,7 @@ class ChunkReader:
         return [*said, msgspec.structs.replace(first, extra=extra), *more]
 
     def _carrier(self) -> Delta:
-        """What has not been said yet of the whole answer, without a piece."""
+        """An empty delta that carries the fields of the whole answer that have not been emitted yet."""
         carrier, self._unsaid = Delta("", Extra(chunk=_raw(self._unsaid))), {}
         return carrier
 
@@ -250,14 +250,14 @@ class ChunkReader:
             self._template.forget()
         return news
 
-    # How a chunk that says a text and nothing new is read the next time
+    # The template for chunks that bring a text and nothing new
 
     def _learn(self, data: bytes, into: Sequence[Content | Completed]) -> None:
         if into and type(last := into[-1]) is Delta and last.extra is UNSET:
             self._template.learn(data, last.text, self._only_text)
 
     def _only_text(self, data: bytes) -> str | None:
-        """The text of a chunk that has no other news."""
+        """The text of a chunk that brings nothing else; None for other chunks."""
         try:
             value = msgspec.json.decode(data, type=dict[str, Any])
             chunk = read_chunk(value, self._choice)
@@ -280,7 +280,7 @@ class ChunkReader:
         into.append(Completed(cast("Any", self._ending or "stop"), self._usage()))
 
     def _check_end(self, *, broken: bool, done: bool) -> None:
-        """Raises what the end comes to where it is no success."""
+        """Raises the error that the end amounts to, if it is one."""
         if self._ending == "failed":
             shown = lenient_json.mended(str(self._reason))[:64]
             raise UpstreamAborted(f"The upstream gave the answer up: its finish reason is {shown!r}.")
@@ -292,7 +292,7 @@ class ChunkReader:
             raise UpstreamInterrupted("The upstream's answer broke off before its end.")
 
     def _plain_text(self) -> str | None:
-        """What an answer says that is no event stream at all."""
+        """The text of an answer that is no event stream at all; None if it is no plain text."""
         text = self._head.decode("utf-8", "replace").strip()
         return text if PLAIN_TEXT.fullmatch(text) and not FIELD.search(text) else None
 
@@ -305,12 +305,12 @@ class ChunkReader:
 
 
 def begins_as_json(body: bytes | bytearray) -> bool:
-    """Whether a body is no event stream: no field of one begins like this."""
+    """Whether a body begins as JSON, as no field of an event stream does."""
     return body.lstrip().removeprefix(b"\xef\xbb\xbf").lstrip().startswith(JSON_BEGINS)
 
 
 def _values(data: bytes) -> Iterator[object]:
-    """The JSON of one event; lines of it, where a server has left out the blank ones between its events."""
+    """The JSON values of one event: one per line, where a server has left out the blank lines between events."""
     if finished(has_more_values(data, MAX_VALUES)):
         raise UpstreamMalformed(f"The upstream sent a chunk of more than {MAX_VALUES} values.", field="data")
     try:

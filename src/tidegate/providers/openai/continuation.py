@@ -1,7 +1,7 @@
-"""Going on with an answer that has begun: the partial message of the assistant stands last, and is not closed.
+"""Continues an answer that has begun: the assistant's partial message comes last, for the model to complete.
 
-llama.cpp goes on from an assistant's last message by itself. vLLM does with the two fields, which llama.cpp knows or
-leaves alone: `continue_final_message`, which it refuses together with a new `add_generation_prompt`.
+llama.cpp continues an assistant's last message by default. vLLM needs two fields, which llama.cpp knows or ignores:
+`continue_final_message`, and `add_generation_prompt` as false, since vLLM refuses both at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ FIELDS = {"continue_final_message": True, "add_generation_prompt": False}
 
 
 def carried_on(request: GenerationRequest) -> GenerationRequest:
-    """The request for what is still missing of it: the text so far as a partial answer, and the tokens that are left.
+    """The request for the rest of an answer: with the text so far as a partial answer, and the tokens that are left.
 
-    Servers do not tell which tokens a text has been; a piece is taken for one, as everywhere. Where no token is left
-    the limit is 0, which is not to be asked for.
+    Servers do not say how many tokens a text had, so a piece counts as one, as everywhere. Where no token is left, the
+    limit is 0, which must not be sent.
     """
     if request.carried is None or not request.carried.text:
         return request
@@ -40,7 +40,7 @@ def carried_on(request: GenerationRequest) -> GenerationRequest:
 
 
 def nothing_left(request: GenerationRequest) -> Completed | None:
-    """The end of an answer that had reached its limit already."""
+    """The end of an answer that had reached its limit already; None if tokens are left."""
     if request.carried is None or request.max_tokens != 0:
         return None
     pieces = request.carried.pieces

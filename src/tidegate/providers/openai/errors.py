@@ -1,6 +1,6 @@
-"""What an upstream's refusal becomes. Pure: status, headers and body in, the error out.
+"""Turns an upstream's refusal into an error. Pure: status, headers and body in, the error out.
 
-The body is OpenAI's `{"error": {"message", "type", "code", "param"}}`, or what others make of it: FastAPI's
+The body is OpenAI's `{"error": {"message", "type", "code", "param"}}`, or another server's variant: FastAPI's
 `{"detail"}`, a bare `{"message"}`, `{"error": "text"}`, a list of errors, plain text.
 """
 
@@ -16,11 +16,11 @@ from tidegate.core.lenient_json import as_list, as_object
 from tidegate.errors import UpstreamRefused
 
 KEPT_STATUSES = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429, 502, 503, 504})
-"""Answered as the upstream did: they are the client's business. Its 500 is our 502: it is not tidegate that has the
-bug."""
+"""Statuses that are passed on to the client, who can act on them. An upstream's 500 becomes 502: the bug is not in
+tidegate."""
 
 STAND_INS = {529: 503, 408: 504, 522: 504, 524: 504}
-"""Anthropic's "overloaded"; time-outs, of which the last two are Cloudflare's."""
+"""Anthropic's "overloaded", and time-outs, of which 522 and 524 are Cloudflare's."""
 
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -47,51 +47,51 @@ STATUS_WORDS = {
     "timeout_error": 504,
     "deadline_exceeded": 504,
 }
-"""What an error in a 200 body says in place of a status: OpenAI's, Anthropic's, Google's and vLLM's own words."""
+"""The statuses for codes and types of errors in a 200 body: OpenAI's, Anthropic's, Google's and vLLM's."""
 
 HOPELESS = frozenset({"insufficient_quota"})
-"""Codes of a 429 that no waiting heals."""
+"""Codes of a 429 that waiting does not help."""
 
 MAX_MESSAGE_CHARACTERS = 2_000
 """Enough for a validation message; an HTML page does not fit."""
 
 MAX_UNKNOWN_BYTES = 300
-"""Of an error in a shape that nobody knows."""
+"""How much is shown of an error in an unknown shape."""
 
 MAX_NAME_CHARACTERS = 128
 
 MAX_WORDS = 8
-"""Of a list of errors; the others say the same again."""
+"""How many entries of a list of errors are shown; further ones mostly repeat them."""
 
 MAX_DEPTH = 4
-"""Of objects within objects: Mistral's list of details stands in the third."""
+"""How deep objects are searched for words: Mistral's list of details is at the third level."""
 
 MIN_SECRET_CHARACTERS = 4
-"""Shorter ones (`x`, `no`) are placeholders; cutting them out would only mangle the message."""
+"""Shorter keys (`x`, `no`) are placeholders; redacting them would only mangle the message."""
 
 CODE = re.compile(r"[\w.:-]+", re.ASCII)
-"""Codes are logged. A sentence is none, and may quote the prompt."""
+"""Codes are logged. A sentence is no code, and may quote the prompt."""
 
-# Linear in any text: a word is tried at its beginning only, and taken whole.
+# Linear in any text: a word is tried only at its beginning, and matched whole.
 KEY_LIKE = re.compile(r"\bsk-[^\s\"',;]{8,}+|(?<![\w-])[\w-]++\*{3,}[\w*-]*")
-"""OpenAI's keys, and the half-masked ones that some servers show: `abcd****89`."""
+"""Matches OpenAI's keys, and half-masked ones as some servers show them: `abcd****89`."""
 
 WORDS = (
     *("message", "detail", "msg", "error", "errors", "error_message", "error_msg", "error_description", "description"),
     *("Message", "reason", "title", "base_resp", "status_msg"),
 )
-"""Where the words of an error stand, the likeliest first."""
+"""The fields that may hold the message of an error, the likeliest first."""
 
 PLAIN_TEXT = re.compile(r"(?![<{\[\"])[^\x00-\x08\x0e-\x1f]*[A-Za-z]{2}[^\x00-\x08\x0e-\x1f]*")
 
 NO_CODES: tuple[object, ...] = (None, "", 0, "0", 200, "200", "ok", "OK", [], {})
-"""What stands where no error has its code."""
+"""Values that mean "no error" where an error has its code."""
 
 Fields = Mapping[str, Any]
 
 
 def status_for(status: int) -> int:
-    """Which of the statuses that tidegate answers stands for the upstream's."""
+    """The status that tidegate answers for an upstream's."""
     if status in KEPT_STATUSES:
         return status
     return STAND_INS.get(status, 400 if 400 <= status < 500 else 502)
@@ -111,7 +111,7 @@ def is_error(fields: Fields) -> bool:
 
 
 def says_something(error: object) -> bool:
-    """Whether an error is more than the empty shape of one."""
+    """Whether an error is more than an empty placeholder."""
     fields = as_object(error)
     return any(each not in NO_CODES for each in fields.values()) or (bool(error) and not fields)
 
@@ -119,13 +119,13 @@ def says_something(error: object) -> bool:
 def refusal(
     status: int, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now: float = 0.0
 ) -> UpstreamRefused:
-    """The error of an answer that is not 2xx. `secrets` are cut out of what it says; `now` is in Unix seconds."""
+    """The error for an answer that is not 2xx. `secrets` are redacted from its message; `now` is in Unix seconds."""
     should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
     return _refused(status, _decoded(body), secrets, retry_after(headers, now), should_retry)
 
 
 def refusal_in_body(value: object, secrets: Sequence[str]) -> UpstreamRefused:
-    """The error within a 200 body, from its decoded JSON or its text; its `code` may be a status."""
+    """The error for one within a 200 body, from its decoded JSON or text; its `code` may be a status."""
     return _refused(next(_statuses(_error_in(value)), None), value, secrets, None, None)
 
 
@@ -187,7 +187,7 @@ def redacted(text: str, secrets: Sequence[str]) -> str:
 
 
 def _decoded(body: bytes) -> object:
-    """The JSON, or the text of a body that is none; a page is not one to show, nor is what broke off."""
+    """The decoded JSON, or the text, of a body; None for HTML pages and truncated JSON, which are not shown."""
     text = _as_text(body).strip()
     if text.startswith(("data:", "event:")):
         text = "\n".join(line[5:].strip() for line in text.splitlines() if line.startswith("data:"))
@@ -205,7 +205,7 @@ def _as_text(body: bytes) -> str:
 
 
 def _error_in(said: object) -> Fields:
-    """The object that has the error's type, code and param."""
+    """Finds the object that has the error's type, code and param."""
     for each in as_list(said):
         if found := _error_in(each):
             return found
@@ -214,7 +214,7 @@ def _error_in(said: object) -> Fields:
 
 
 def words_of(said: object, depth: int = 0) -> list[str]:
-    """What an error says, in whatever shape: the texts at its likeliest names, with FastAPI's `loc` before them."""
+    """The messages of an error of any shape, from its likeliest fields, with FastAPI's `loc` before them."""
     if isinstance(said, str):
         return [said.strip()] if said.strip() else []
     if depth > MAX_DEPTH:
@@ -231,7 +231,7 @@ def words_of(said: object, depth: int = 0) -> list[str]:
 
 
 def _relayed(metadata: object) -> list[str]:
-    """What a gateway's own upstream has said, where it stands beside the gateway's words (OpenRouter)."""
+    """The message of a gateway's own upstream, where it comes besides the gateway's (OpenRouter)."""
     raw = as_object(metadata).get("raw")
     return [raw] if isinstance(raw, str) and raw else []
 
@@ -255,7 +255,7 @@ def _number(value: str) -> float | None:
 
 
 def _date(value: str) -> float | None:
-    """Unix seconds. The parser of the standard library raises much on dates that are none."""
+    """A date in Unix seconds; None if it is not valid, for which the standard library raises various exceptions."""
     from email.utils import parsedate_tz
 
     parts = _tried(parsedate_tz, value)

@@ -1,4 +1,4 @@
-"""Why an upstream says that its answer has ended, in the words of many servers. Pure."""
+"""Translates the finish reasons of many servers. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Ending = FinishReason | Literal["failed"]
 GOING_ON = frozenset(
     {"", "null", "none", "unspecified", "unknown", "in_progress", "running", "generating", "continue", "not_finished"}
 )
-"""What some servers write while the answer goes on."""
+"""Values that some servers send while the answer continues."""
 
 LENGTH = frozenset(
     {
@@ -43,19 +43,19 @@ FILTERED = frozenset(
 )
 
 FAILED = ("abort", "error", "cancel", "fail", "timeout", "timed_out", "interrupt", "malformed", "insufficient")
-"""Parts of the words for an answer that was given up: `abort`, `user_cancelled`, `network_error`, `ERROR_LIMIT`,
+"""Parts of reasons for an answer that was given up: `abort`, `user_cancelled`, `network_error`, `ERROR_LIMIT`,
 `MALFORMED_FUNCTION_CALL`, DeepSeek's `insufficient_system_resource`."""
 
 UNEXPECTED = frozenset({"unexpected_tool_call", "too_many_tool_calls", "no_image", "image_other", "load", "unload"})
-"""More of them, whose parts say nothing: Gemini's, and Ollama's for a model that was loaded and not asked."""
+"""Other reasons for a failed answer: Gemini's, and Ollama's for a model that was loaded and not asked."""
 
 
 NUMBERS: dict[int, Ending] = {1: "stop", 2: "length", 3: "content_filter", 4: "content_filter"}
-"""Gemini's enumeration, where a gateway hands its numbers on."""
+"""Gemini's enumeration, which some gateways pass on as numbers."""
 
 
 def ending(reason: object) -> Ending | None:
-    """What a finish reason means; None while the answer goes on. Any other word that ends an answer is `stop`."""
+    """What a finish reason means; None while the answer continues. Unknown words mean `stop`."""
     if isinstance(reason, dict):
         reason = as_object(cast("object", reason)).get("type", as_object(cast("object", reason)).get("reason"))
     if isinstance(reason, int) and not isinstance(reason, bool):

@@ -1,6 +1,6 @@
-"""What an upstream says that holds until it says something else: told where it changes. Pure.
+"""Fields of an upstream that hold until they change, and are emitted only then. Pure.
 
-It is kept as JSON, not as objects, and there is only so much of it: readers have all of it in their log.
+They are kept as JSON, not as objects, and their size is limited, since the log holds them all.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from tidegate.core import lenient_json
 from tidegate.errors import UpstreamMalformed
 
 MAX_LASTING_BYTES = 1024 * 1024
-"""Of one answer, at any time: a fingerprint has some bytes, the citations of a search some tens of thousands."""
+"""The most that is kept for one answer: a fingerprint has some bytes, a search's citations tens of thousands."""
 
 
 class Lasting:
-    """The fields of one place, each as it was said last."""
+    """Keeps the last value of each field."""
 
     def __init__(self) -> None:
         self._said: dict[str, bytes] = {}
         self._size = 0
 
     def news(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that are not as they were said before. Raises `UpstreamMalformed` where there is too much of them."""
+        """The fields whose values have changed. Raises `UpstreamMalformed` where they are too large in all."""
         news: dict[str, Any] = {}
         for name, value in fields.items():
             said, before = lenient_json.dumps(value), self._said.get(name)
@@ -36,5 +36,5 @@ class Lasting:
         return news
 
     def holds(self, fields: Mapping[str, Any]) -> bool:
-        """Whether all of them were said, and are as they were."""
+        """Whether all these fields are known with these values."""
         return all(self._said.get(name) == lenient_json.dumps(value) for name, value in fields.items())

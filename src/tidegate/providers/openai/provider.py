@@ -1,4 +1,4 @@
-"""Models behind any server that speaks OpenAI's chat completions, asked to stream where they can."""
+"""Relays answers of any server that speaks OpenAI's chat completions, streamed where the server can."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from tidegate.providers.tracing import tracing_lines
 from tidegate.providers.upstream import connect_upstream, request_head
 
 SECRET_NAME = re.compile(r"key|token|secret|sig|pass|auth|code|cred", re.IGNORECASE)
-"""Parameters of a URL that are secrets; an `api-version` is none, and stands in many an error's words."""
+"""Matches the names of a URL's secret parameters. `api-version` is none, and occurs in many messages."""
 
 PLACEHOLDERS = frozenset(
     {"ollama", "lm-studio", "unused", "none", "None", "dummy", "test", "empty", "EMPTY", "sk-none"}
 )
-"""Keys for servers that ask for none: words that their errors are full of."""
+"""Common keys for servers that need none. They are not redacted, since such words are frequent in errors."""
 
 logger = logging.getLogger("tidegate.providers")
 
 
 @dataclass(slots=True)
 class Target:
-    """The upstream, ready to be asked: its request head is made once. `name` is its host, and its port if need be.
+    """An upstream that is ready for requests; their head is made once. `name` is its host, and port if not the default.
 
-    `refuses_options` says that it was found to take no `stream_options`.
+    `refuses_options`: whether the upstream was found to refuse `stream_options`.
     """
 
     name: str
@@ -62,7 +62,7 @@ class OpenAIProvider:
     """Relays chat completions of one model from one upstream, its `base_url`.
 
     `api_key` stands in for the variable named in the settings. `body` is merged into every request and wins over what
-    the request brings. `random_bytes` are for the ids of tool calls that the upstream has given none.
+    the request brings. `random_bytes` makes ids for tool calls that come without one.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class OpenAIProvider:
     async def _ask(
         self, target: Target, connection: ClientConnection, question: Question, request: GenerationRequest, sink: Sink
     ) -> Question | None:
-        """Sends the question over the connection and relays its answer; what is to be asked in its place, if anything.
+        """Sends the question over the connection and relays its answer. Returns a question to ask instead, or None.
 
         Raises `ProviderError`.
         """
@@ -133,7 +133,7 @@ class OpenAIProvider:
             connection.abort()
             if isinstance(error, ProviderError):
                 self._note(target, error)
-            # What has begun is not begun again: it would stand in the log twice, and be paid for twice.
+            # An answer that has begun is not repeated: it would be in the log twice, and be paid for twice.
             fresh = answer is not None and not answer.begun
             if fresh and isinstance(error, UpstreamRefused) and (again := question.without(error)) is not None:
                 return again
@@ -147,7 +147,7 @@ class OpenAIProvider:
         )
 
     def _learn(self, target: Target, request: GenerationRequest, asked: Question) -> None:
-        """Remembers an upstream that takes no `stream_options`, unless it was the client's own that it did not take."""
+        """Remembers that the upstream refuses `stream_options`, unless the client had set options of its own."""
         own = as_object(request.extra.get("stream_options")).keys() - {"include_usage"}
         if asked.streamed and not asked.has_options and not own:
             if self._model.stream_options and not target.refuses_options:
@@ -170,7 +170,7 @@ class OpenAIProvider:
             raise
 
     def _note(self, target: Target, error: ProviderError) -> None:
-        """Says which upstream has failed, which clients are not told; its own words may quote the prompt."""
+        """Logs which upstream has failed, which clients are not told. Omits its message, which may quote the prompt."""
         fields = {
             "model": self._model.name,
             "upstream": target.name,
@@ -200,7 +200,7 @@ class OpenAIProvider:
 
 
 def secrets(key: str, endpoint: Endpoint) -> tuple[str, ...]:
-    """What must not appear in any message, in the forms an upstream may echo; the longest first."""
+    """The secrets to redact from messages, in all forms that an upstream may echo; the longest first."""
     password = endpoint.credentials.partition(":")[2]
     fields = (part.partition("=") for part in endpoint.query.split("&"))
     values = [value for name, _, value in fields if SECRET_NAME.search(name)]

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible upstream is asked, and what it is asked again without when it refuses that. Pure."""
+"""Makes the request body for an OpenAI-compatible upstream, and the one to retry with after a refusal. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tidegate.core.events import GenerationRequest
 from tidegate.errors import UpstreamRefused
 
 STREAMING = re.compile(r"(?<!up)(?<!down)stream(?!_)", re.IGNORECASE)
-"""Streaming in the words of a refusal, `InvokeModelWithResponseStream` among them; neither `upstream` nor
+"""Matches "streaming" in a refusal's message, also in `InvokeModelWithResponseStream`, but not in `upstream` or
 `stream_options`."""
 
 OPTIONS = re.compile(r"stream_options|include_usage")
 
 ANSWERABLE = frozenset({400, 405, 406, 415, 422, 501})
-"""An upstream's statuses for a request that it has not begun to work on, because of what was asked."""
+"""An upstream's statuses for a request that it rejected before any work."""
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A request's body on its way to an upstream. Sampling parameters that are None are left to it."""
+    """The body of a request to an upstream. Sampling parameters that are None are left out."""
 
     fields: dict[str, Any]
 
@@ -34,7 +34,7 @@ class Question(msgspec.Struct, frozen=True):
         sampling: dict[str, Any] = {
             "temperature": request.temperature,
             "top_p": request.top_p,
-            # Newer upstreams refuse `max_tokens` beside, or in place of, the name that the client has used.
+            # Newer upstreams refuse `max_tokens` besides, or instead of, `max_completion_tokens`.
             "max_tokens": None if "max_completion_tokens" in request.extra else request.max_tokens,
             "stop": request.stop or None,
             "seed": request.seed,
@@ -67,9 +67,9 @@ class Question(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self.fields)
 
     def without(self, refused: UpstreamRefused) -> Question | None:
-        """The same without what the refusal names, `stream_options` or streaming at all; None where it names neither.
+        """The question without what the refusal names, `stream_options` or streaming; None where it names neither.
 
-        A refused request has done no work, so that it may be asked again.
+        A refused request has caused no work, so it may be sent again.
         """
         if refused.theirs not in ANSWERABLE:
             return None

@@ -1,4 +1,4 @@
-"""What an upstream has counted of one answer. Pure."""
+"""Collects the token counts of one answer. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ COUNTS = frozenset({*PROMPT, *COMPLETION, *TOTAL})
 
 
 class UsageCount:
-    """Takes the usage objects of an answer, each number and each detail at its last word.
+    """Merges the usage objects of an answer: the last value of each count and detail stands.
 
-    A null, an empty object or one of zeros takes back nothing that was counted.
+    A null, an empty object or one of zeros does not reset a count.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class UsageCount:
         return self._completion is not None
 
     def take(self, usage: object) -> bool:
-        """Whether this object has counted something."""
+        """Merges a usage object. Returns whether it had any count."""
         if not isinstance(usage, dict):
             return False
         fields = cast("Mapping[str, Any]", usage)
@@ -53,7 +53,7 @@ class UsageCount:
         return True
 
     def usage(self, pieces: int, estimate: Callable[[], int]) -> Usage:
-        """The counts; those that are missing are made of the others, or estimated: a piece is a token then."""
+        """The counts; missing ones are derived from the others, or estimated, with a piece counted as a token."""
         prompt, completion, total = self._prompt, self._completion, self._total
         if total is not None:
             prompt = _rest(total, completion) if prompt is None else prompt
