@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 
 from starlette.types import Receive, Send
 
-from tidegate.delivery.disconnect import disconnected
+from tidegate.delivery.departure import disconnected
 from tidegate.serving.wire import Wire
 
 KNOWN_BYTES = 256 << 10

@@ -14,8 +14,8 @@ from tidegate.core.notices import Notice, Reconnect
 from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.delivery.broadcast import Broadcast
 from tidegate.delivery.compression import Gzip
+from tidegate.delivery.departure import close_when_gone
 from tidegate.delivery.direct_delivery import Delivery
-from tidegate.delivery.disconnect import close_when_gone
 from tidegate.delivery.pieces import send_pieces
 from tidegate.delivery.reader_port import ReaderPort
 from tidegate.dialects.base import Dialect

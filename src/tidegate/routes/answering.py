@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tidegate.core.batching import BatchPolicy
+from tidegate.delivery.departure import wait_for_end
 from tidegate.delivery.sse import Delivered, send_events
-from tidegate.delivery.until_end import wait_for_end
 from tidegate.errors import TidegateError, TooManyReaders
 from tidegate.routes.call import Call
 from tidegate.streams.live import Handle

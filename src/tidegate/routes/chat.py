@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from tidegate.core.events import GenerationRequest
-from tidegate.delivery.disconnect import unless_gone
+from tidegate.delivery.departure import unless_gone
 from tidegate.dialects import openai_chat
 from tidegate.dialects.openai_chat_chunks import ChatChunks
 from tidegate.dialects.openai_chat_whole import WholeAnswer

@@ -1,16 +1,48 @@
-"""Runs the application for one request under uvicorn, so that an answer that breaks off is not logged twice."""
+"""Runs the application for one request under uvicorn, and ends answers that uvicorn would not.
+
+An answer that breaks off is not logged twice. Clients before HTTP/1.1 cannot read chunks: the end of the connection
+ends the body there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tidegate.core.connection import ResponseAborted
-from tidegate.serving.until_close import UntilClose
 from tidegate.serving.wire import Wire
+
+
+class UntilClose:
+    """ASGI's `send` for such an answer (RFC 9112, 6.1 and 6.3). The connection is closed after it.
+
+    `unbounded`: whether the head has been sent without a content-length.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        cycle.keep_alive = False
+        self.unbounded = False
+
+    async def __call__(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            message = self._start(message)
+        elif self.unbounded and message["type"] == "http.response.body":
+            # Makes uvicorn take each piece for as long as was announced.
+            self._cycle.expected_content_length = len(message.get("body", b""))
+        await self._cycle.send(message)
+
+    def _start(self, message: HTTPResponseStartEvent) -> HTTPResponseStartEvent:
+        headers = [field for field in message.get("headers", ()) if field[0].lower() != b"transfer-encoding"]
+        self.unbounded = all(name.lower() != b"content-length" for name, _ in headers)
+        if self.unbounded:
+            self._cycle.chunked_encoding = False
+        return cast("Any", {**message, "headers": headers})
+
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -18,17 +18,16 @@ from tidegate.core.connection import TURNED_AWAY
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, Overloaded, RequestTimeout, TidegateError
 from tidegate.serving.backlog import Backlog, is_one_head
-from tidegate.serving.body_meter import BodyMeter
 from tidegate.serving.budget import Budget
 from tidegate.serving.early_answer import SKIP_BYTES, came_whole, close_if_early
 from tidegate.serving.guest import FULL, Guest
 from tidegate.serving.half_close import HalfClosed, probe
-from tidegate.serving.head_meter import HeadMeter
 from tidegate.serving.http_answer import answer
 from tidegate.serving.http_flow import Flow
 from tidegate.serving.http_framing import body_length
 from tidegate.serving.http_refusal import head_without_upgrade, refusal
 from tidegate.serving.pipeline import WAITING_BYTES, Pipeline
+from tidegate.serving.request_meters import BodyMeter, HeadMeter
 from tidegate.serving.request_target import origin_form, path_of
 from tidegate.serving.small_buffers import lighten
 from tidegate.serving.wire import EXTENSION, Wire

@@ -32,10 +32,10 @@ from tidegate.core.close_code import (
 from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
-from tidegate.serving.body_meter import FREE_PIECES, PIECE_BYTES
 from tidegate.serving.budget import Budget
 from tidegate.serving.guest import Guest
 from tidegate.serving.long_body import LONG_BYTES
+from tidegate.serving.request_meters import FREE_PIECES, PIECE_BYTES
 from tidegate.serving.small_buffers import MessageQueue, lighten
 from tidegate.serving.wire import EXTENSION
 from tidegate.serving.ws_handshake import answer_of

@@ -1,4 +1,4 @@
-"""Notices that a client has left."""
+"""Notices that a client has left, while its answer is sent or waited for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 
 from starlette.types import Receive
 
+from tidegate.core.notices import Reconnect, sent_away
 from tidegate.delivery.reader_port import ReaderPort
 
 
@@ -34,3 +35,23 @@ async def unless_gone(receive: Receive, source: ReaderPort, happening: Awaitable
         awaited.cancel()
         departure.cancel()
     return not source.left
+
+
+SILENCE_SECONDS = 60.0
+"""How often a waiting reader wakes up without events. Nothing is sent then, so the number matters little."""
+
+
+async def wait_for_end(receive: Receive, reader: ReaderPort) -> bool:
+    """Reads to the terminal event. False if the client leaves before, which closes the reader.
+
+    Raises `TokenExpired` or `Interrupted` when the server sends the reader away.
+    """
+    departure = asyncio.ensure_future(close_when_gone(receive, reader))
+    try:
+        while not reader.left and not reader.at_end:
+            found = await reader.next(SILENCE_SECONDS)
+            if isinstance(found, Reconnect):
+                raise sent_away(found)
+    finally:
+        departure.cancel()
+    return reader.at_end
