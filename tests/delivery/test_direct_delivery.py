@@ -67,15 +67,15 @@ class ReaderPort:
         self.left = True
 
 
-def delivery(transport: Transport, source: ReaderPort) -> Delivery:
-    return Delivery(Wire(transport), source, EVENTS, None, None, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
+def delivery(transport: Transport, reader: ReaderPort) -> Delivery:
+    return Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
 
 
 async def test_a_client_that_left_before_the_first_byte_is_over_at_once() -> None:
     """A connection that closes while its request is being answered is nobody's failure."""
-    transport, source = Transport(), ReaderPort()
+    transport, reader = Transport(), ReaderPort()
     transport.closing = True
-    gone = delivery(transport, source)
+    gone = delivery(transport, reader)
     gone.begin(b"hello")
     assert gone.over.done()
     assert gone.over.exception() is None
@@ -84,12 +84,12 @@ async def test_a_client_that_left_before_the_first_byte_is_over_at_once() -> Non
 
 async def test_a_connection_that_closes_disturbs_no_append() -> None:
     """A write that fails within a wake-up ends this delivery, and never reaches whoever appended."""
-    transport, source = Transport(), ReaderPort()
-    closing = delivery(transport, source)
+    transport, reader = Transport(), ReaderPort()
+    closing = delivery(transport, reader)
     closing.begin(b"hello")
     transport.closing = True
-    source.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
-    source.wake()
+    reader.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
+    reader.wake()
     assert closing.over.done()
     assert closing.over.exception() is None
     closing.stop()
@@ -100,8 +100,8 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
     beats: list[Delivery] = []
     beat = Delivery._beat
     monkeypatch.setattr(Delivery, "_beat", lambda self: (beats.append(self), beat(self)))
-    transport, source = Transport(), ReaderPort()
-    slow = Delivery(Wire(transport), source, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    transport, reader = Transport(), ReaderPort()
+    slow = Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -112,8 +112,8 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
 
 async def test_a_client_that_never_reads_again_is_let_go() -> None:
     """After some heartbeats that it could not take, a connection is broken; one that drains in between is not."""
-    transport, source = Transport(), ReaderPort()
-    slow = Delivery(Wire(transport), source, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    transport, reader = Transport(), ReaderPort()
+    slow = Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -124,14 +124,14 @@ async def test_a_client_that_never_reads_again_is_let_go() -> None:
 
 async def test_a_full_connection_is_left_alone_until_it_drains() -> None:
     """Nothing is written past the limit; after the drain what was missed is asked for, merged."""
-    transport, source = Transport(), ReaderPort()
-    slow = delivery(transport, source)
+    transport, reader = Transport(), ReaderPort()
+    slow = delivery(transport, reader)
     slow.begin(b"hello")
     wire = slow._wire
     wire.changed(full=True)
-    source.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
-    source.wake()
-    assert (len(transport.written), source.behind) == (1, True)
+    reader.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
+    reader.wake()
+    assert (len(transport.written), reader.behind) == (1, True)
     wire.changed(full=False)
     assert len(transport.written) == 2
     slow.stop()
@@ -139,8 +139,8 @@ async def test_a_full_connection_is_left_alone_until_it_drains() -> None:
 
 async def test_an_end_that_fills_the_connection_reaches_nobody_else() -> None:
     """The transport says that it is full from within the write that brings the end: the append goes on undisturbed."""
-    transport, source = Transport(), ReaderPort()
-    ending = delivery(transport, source)
+    transport, reader = Transport(), ReaderPort()
+    ending = delivery(transport, reader)
     ending.begin(b"hello")
     write = transport.write
 
@@ -149,15 +149,15 @@ async def test_an_end_that_fills_the_connection_reaches_nobody_else() -> None:
         ending._wire.changed(full=True)
 
     ending._wire.write = write_and_fill
-    source.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
-    take = source.take
+    reader.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
+    take = reader.take
 
     def take_the_end(now: float) -> Any:
-        source.at_end = True
+        reader.at_end = True
         return take(now)
 
-    source.take = take_the_end  # type: ignore[method-assign]
-    source.wake()
+    reader.take = take_the_end  # type: ignore[method-assign]
+    reader.wake()
     assert ending.over.done()
     assert ending.over.exception() is None
     ending.stop()
@@ -172,15 +172,15 @@ class Frames:
         return b"<%d>" % len(entries)
 
 
-def laned(lane: Lane, source: ReaderPort, *, heartbeat_seconds: float = 15) -> Delivery:
-    return Delivery(lane, source, Frames(), None, None, None, limit=100, heartbeat_seconds=heartbeat_seconds)  # type: ignore[arg-type]
+def laned(lane: Lane, reader: ReaderPort, *, heartbeat_seconds: float = 15) -> Delivery:
+    return Delivery(lane, reader, Frames(), None, None, None, limit=100, heartbeat_seconds=heartbeat_seconds)  # type: ignore[arg-type]
 
 
 async def test_a_lane_carries_its_bodies_as_they_are() -> None:
     """Many streams share one socket: each writes its frames, and what concerns the socket concerns all of them."""
     transport, one, other = Transport(), ReaderPort(), ReaderPort()
     socket = SocketWire(transport, transport)  # type: ignore[arg-type]
-    deliveries = [laned(socket.lane(), source) for source in (one, other)]
+    deliveries = [laned(socket.lane(), reader) for reader in (one, other)]
     for each in deliveries:
         each.begin(b"")
     one.waiting.append([Entry.of("aaaa", 1, Delta("x"))])
@@ -198,9 +198,9 @@ async def test_a_lane_carries_its_bodies_as_they_are() -> None:
 
 async def test_a_lane_has_no_heartbeat_but_is_let_go_when_it_stalls() -> None:
     """Nothing is written in silence; a socket that takes nothing is broken all the same."""
-    transport, source = Transport(), ReaderPort()
+    transport, reader = Transport(), ReaderPort()
     socket = SocketWire(transport, transport)  # type: ignore[arg-type]
-    quiet = laned(socket.lane(), source, heartbeat_seconds=0.02)
+    quiet = laned(socket.lane(), reader, heartbeat_seconds=0.02)
     quiet.begin(b"")
     await stalls()
     assert not transport.aborted.is_set()
@@ -223,9 +223,9 @@ async def stalls() -> None:
 
 async def test_a_lane_whose_client_reads_another_one_is_kept() -> None:
     """A client that takes what another stream of its socket sends has not stalled, however long that is in front."""
-    transport, source = Transport(), ReaderPort()
+    transport, reader = Transport(), ReaderPort()
     socket = SocketWire(transport, transport)  # type: ignore[arg-type]
-    behind = laned(socket.lane(), source, heartbeat_seconds=1000)
+    behind = laned(socket.lane(), reader, heartbeat_seconds=1000)
     behind.begin(b"")
     socket.full = True
     for _ in range(3 * STALLED_BEATS):

@@ -136,7 +136,7 @@ async def test_no_number_is_ever_off(script: list[tuple[str, int]]) -> None:
         act("drain", delivery)
     room.append(END)
     for delivery, transport, number in readers:
-        if delivery.source.left:
+        if delivery.reader.left:
             continue
         async with asyncio.timeout(5):
             await delivery.over
@@ -146,10 +146,10 @@ async def test_no_number_is_ever_off(script: list[tuple[str, int]]) -> None:
 
 def act(action: str, delivery: Delivery) -> None:
     """What can happen to a connection."""
-    if delivery.source.left:
+    if delivery.reader.left:
         return
     if action == "part":
-        delivery.source.close()
+        delivery.reader.close()
         delivery.stop()
     else:
         delivery._wire.changed(full=action == "fill")

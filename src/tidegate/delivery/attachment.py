@@ -28,9 +28,9 @@ class Attachment:
     is the dialect's state at the reader's position.
     """
 
-    def __init__(self, key: Key, source: ReaderPort, over: Callable[[Attachment, BaseException | None], None]) -> None:
+    def __init__(self, key: Key, reader: ReaderPort, over: Callable[[Attachment, BaseException | None], None]) -> None:
         self.key = key
-        self.source = source
+        self.reader = reader
         self._over = over
         self._delivery: Delivery | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -48,7 +48,7 @@ class Attachment:
         """Begins to deliver straight to the connection."""
         lane = wire.lane()
         self._delivery = Delivery(
-            lane, self.source, dialect, state, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
+            lane, self.reader, dialect, state, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
         )
         self._delivery.over.add_done_callback(self._end)
         self._delivery.begin(b"")
@@ -66,13 +66,13 @@ class Attachment:
             self._sending.cancel()
 
     async def _send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
-        source = self.source
-        while not source.at_end and not source.left:
-            found = await source.next(SILENCE_SECONDS)
+        reader = self.reader
+        while not reader.at_end and not reader.left:
+            found = await reader.next(SILENCE_SECONDS)
             if isinstance(found, Notice):
                 await socket.send(dialect.message(state, found))
             else:
-                for message in dialect.messages(state, found or (), merge=source.mergeable):
+                for message in dialect.messages(state, found or (), merge=reader.mergeable):
                     await socket.send(message)
             if isinstance(found, Reconnect):
                 return
@@ -80,6 +80,6 @@ class Attachment:
     def _end(self, done: asyncio.Future[None]) -> None:
         if self._delivery is not None:
             self._delivery.stop()
-        self.source.close()
+        self.reader.close()
         error = None if done.cancelled() else done.exception()
         self._over(self, None if isinstance(error, SocketClosed) else error)

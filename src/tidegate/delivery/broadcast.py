@@ -24,7 +24,7 @@ class Member(Protocol):
     `state` is the dialect's state at the reader's position; while the delivery is a member, the broadcast keeps it.
     """
 
-    source: ReaderPort
+    reader: ReaderPort
     state: Any
     write: Callable[[bytes], None]
     frame: Callable[[bytes], bytes]
@@ -61,10 +61,10 @@ class Broadcast:
     def join(self, member: Member) -> bool:
         """Takes a member in if its reader is at the lead's position. It has to have sent all that its reader took."""
         if self._lead is None:
-            self._open(member.source.twin(), member.state)
-        joined = self._lead is not None and member.source.follow(self._lead)
+            self._open(member.reader.twin(), member.state)
+        joined = self._lead is not None and member.reader.go_along(self._lead)
         if joined and self._deflate is not None and member.gzip is not None and not member.gzip.join(self._deflate):
-            member.source.part()
+            member.reader.part()
             joined = False
         if joined:
             member.state = None
@@ -78,8 +78,8 @@ class Broadcast:
         """Removes a member. Its reader continues alone from the lead's position."""
         del self._members[member]
         self._order = None
-        member.source.part()
-        if not member.source.at_end:
+        member.reader.part()
+        if not member.reader.at_end:
             member.state = self._dialect.fork(self._state)
         if self._deflate is not None and member.gzip is not None:
             member.gzip.leave(self._deflate)

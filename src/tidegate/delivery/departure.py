@@ -17,16 +17,16 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-async def close_when_gone(receive: Receive, source: ReaderPort) -> None:
+async def close_when_gone(receive: Receive, reader: ReaderPort) -> None:
     """Closes the reader when its client has left."""
     await disconnected(receive)
-    source.close()
+    reader.close()
 
 
-async def unless_gone(receive: Receive, source: ReaderPort, happening: Awaitable[None]) -> bool:
+async def unless_gone(receive: Receive, reader: ReaderPort, happening: Awaitable[None]) -> bool:
     """Awaits `happening`, and raises what it raises. False if the client leaves first, which closes the reader."""
     awaited = asyncio.ensure_future(happening)
-    departure = asyncio.ensure_future(close_when_gone(receive, source))
+    departure = asyncio.ensure_future(close_when_gone(receive, reader))
     try:
         await asyncio.wait((awaited, departure), return_when=asyncio.FIRST_COMPLETED)
         if awaited.done():
@@ -34,7 +34,7 @@ async def unless_gone(receive: Receive, source: ReaderPort, happening: Awaitable
     finally:
         awaited.cancel()
         departure.cancel()
-    return not source.left
+    return not reader.left
 
 
 SILENCE_SECONDS = 60.0

@@ -28,7 +28,7 @@ class Delivery:
     def __init__(
         self,
         wire: Outlet,
-        source: ReaderPort,
+        reader: ReaderPort,
         dialect: Dialect[Any],
         state: Any,
         gzip: Gzip | None,
@@ -39,7 +39,7 @@ class Delivery:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self.source = source
+        self.reader = reader
         self.write = wire.write
         self.frame = wire.frame
         self._wire = wire
@@ -56,7 +56,7 @@ class Delivery:
         self._later: asyncio.Handle | None = None
         # One bound method for both: each keeps it for as long as the answer lasts.
         pump = self._pump
-        source.on_news(pump)
+        reader.on_news(pump)
         wire.attach(limit, pump, self._probe)
         self._start_heartbeat()
 
@@ -88,9 +88,9 @@ class Delivery:
         self._leave()
         if self.over.done():
             return
-        if self.source.at_end:
+        if self.reader.at_end:
             self.over.set_result(None)
-        elif self._wire.full or self._wire.gone or self.source.left:
+        elif self._wire.full or self._wire.gone or self.reader.left:
             self._held_up()
         else:
             try:
@@ -99,22 +99,22 @@ class Delivery:
                 self._fail(error)
 
     def _deliver(self, now: float) -> None:
-        source = self.source
-        found = source.take(now)
+        reader = self.reader
+        found = reader.take(now)
         if self._later is not None:
             self._put_off()
         if found is None:
-            self._wait_for(source.deadline())
+            self._wait_for(reader.deadline())
             self._join()
         elif isinstance(found, Notice):
             self._write(self._dialect.notice(self.state, found), now)
             self._go_on(over=isinstance(found, Reconnect))
         else:
-            body = self._dialect.encode(self.state, found, merge=source.mergeable)
+            body = self._dialect.encode(self.state, found, merge=reader.mergeable)
             # A reader that joins a broadcast uses its compressor; a history needs none of its own.
-            self._write(body, now, live=not source.more and self._broadcast is None)
-            if source.at_end or source.more:
-                self._go_on(over=source.at_end)
+            self._write(body, now, live=not reader.more and self._broadcast is None)
+            if reader.at_end or reader.more:
+                self._go_on(over=reader.at_end)
             else:
                 self._join()
 
@@ -135,10 +135,10 @@ class Delivery:
             self.over.set_exception(error)
 
     def _held_up(self) -> None:
-        if self._wire.gone or self.source.left:
+        if self._wire.gone or self.reader.left:
             self.over.set_result(None)
         else:
-            self.source.behind = True
+            self.reader.behind = True
 
     def _wait_for(self, due: float) -> None:
         if due != float("inf"):
@@ -150,7 +150,7 @@ class Delivery:
             return
         if over:
             self.over.set_result(None)
-        elif self.source.more:
+        elif self.reader.more:
             # The rest of a long log takes turns with other deliveries.
             self._later = self._loop.call_soon(self._pump)
 

@@ -39,7 +39,7 @@ class ReaderPort(Protocol):
         """Another reader at the same position, which does not count as an attachment."""
         ...
 
-    def follow(self, lead: Self) -> bool:
+    def go_along(self, lead: Self) -> bool:
         """Follows `lead`: what `lead` takes counts as taken here. False where it has to read on by itself first."""
         ...
 

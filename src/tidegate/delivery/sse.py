@@ -40,7 +40,7 @@ class Delivered(msgspec.Struct, kw_only=True):
     pieces: AsyncGenerator[bytes] | None = None
 
 
-async def send_events(receive: Receive, send: Send, wire: Wire | None, source: ReaderPort, how: Delivered) -> None:
+async def send_events(receive: Receive, send: Send, wire: Wire | None, reader: ReaderPort, how: Delivered) -> None:
     """Sends headers and preamble at once, then everything the reader yields until the stream's end; closes the reader.
 
     When the client leaves, the reader is closed and nothing more is sent.
@@ -58,14 +58,14 @@ async def send_events(receive: Receive, send: Send, wire: Wire | None, source: R
             if wire is not None and wire.check():
                 return
         if wire is not None and wire.open:
-            await _write(wire, source, how, first)
+            await _write(wire, reader, how, first)
         else:
-            await _send(receive, send, source, how, first)
-        if not source.left:
+            await _send(receive, send, reader, how, first)
+        if not reader.left:
             end = b"" if how.gzip is None else how.gzip.end()
             await send({"type": "http.response.body", "body": end, "more_body": False})
     finally:
-        source.close()
+        reader.close()
 
 
 async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None) -> AsyncGenerator[bytes]:
@@ -75,12 +75,12 @@ async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None)
             yield piece if gzip is None or not piece else gzip.write(piece, live=False)
 
 
-async def _write(wire: Wire, source: ReaderPort, how: Delivered, first: bytes) -> None:
+async def _write(wire: Wire, reader: ReaderPort, how: Delivered, first: bytes) -> None:
     # pyright takes functions stored in slots for methods.
     way = cast("Outlet", wire)
     delivery = Delivery(
         way,
-        source,
+        reader,
         how.dialect,
         how.state,
         how.gzip,
@@ -94,31 +94,31 @@ async def _write(wire: Wire, source: ReaderPort, how: Delivered, first: bytes) -
         delivery.begin(first)
         await delivery.over
         if wire.gone:
-            source.close()
+            reader.close()
     finally:
         delivery.stop()
 
 
-async def _send(receive: Receive, send: Send, source: ReaderPort, how: Delivered, first: bytes) -> None:
+async def _send(receive: Receive, send: Send, reader: ReaderPort, how: Delivered, first: bytes) -> None:
     dialect, state = how.dialect, how.state
 
     async def send_body(body: bytes, *, live: bool = False) -> None:
         body = body if how.gzip is None or not body else how.gzip.write(body, live=live)
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    departure = asyncio.ensure_future(close_when_gone(receive, source))
+    departure = asyncio.ensure_future(close_when_gone(receive, reader))
     try:
         # Even an empty body makes servers send the headers that wait for the body's first piece.
         await send_body(first)
         over = False
-        while not over and not source.left:
-            found = await source.next(how.heartbeat_seconds)
+        while not over and not reader.left:
+            found = await reader.next(how.heartbeat_seconds)
             if isinstance(found, Notice):
                 await send_body(dialect.notice(state, found))
             elif found:
-                await send_body(dialect.encode(state, found, merge=source.mergeable), live=not source.more)
-            elif not source.left:
+                await send_body(dialect.encode(state, found, merge=reader.mergeable), live=not reader.more)
+            elif not reader.left:
                 await send_body(dialect.heartbeat)
-            over = source.at_end or isinstance(found, Reconnect)
+            over = reader.at_end or isinstance(found, Reconnect)
     finally:
         departure.cancel()

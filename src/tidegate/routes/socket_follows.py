@@ -73,7 +73,7 @@ class Follows:
         attachment, _ = self._followed.pop(key)
         self._desk.connection.detach(key)
         attachment.close()
-        attachment.source.close()
+        attachment.reader.close()
 
     async def narrow(self, principal: Principal) -> list[Key]:
         """Stops following what the new credentials, which may be narrower, do not cover.
@@ -94,7 +94,7 @@ class Follows:
         """Ends all that the session follows."""
         for attachment, _ in tuple(self._followed.values()):
             attachment.close()
-            attachment.source.close()
+            attachment.reader.close()
 
     async def _may_follow(self, principal: Principal, key: Key) -> bool:
         followed = self._followed.get(key)
@@ -103,7 +103,7 @@ class Follows:
     def _withdraw(self, key: Key) -> None:
         if key not in self._followed:
             return
-        reader = self._followed[key].attachment.source
+        reader = self._followed[key].attachment.reader
         if isinstance(reader, Reader):
             self._service.audience.excuse(reader, TOKEN_EXPIRED)
             reader.told = True
@@ -132,7 +132,7 @@ class Follows:
         if followed is not None and followed.attachment is attachment:
             del self._followed[key]
             self._desk.connection.detach(key)
-        reader = attachment.source
+        reader = attachment.reader
         if error is not None:
             if not isinstance(error, TidegateError):
                 self._desk.failed(error)

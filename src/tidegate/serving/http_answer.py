@@ -18,7 +18,7 @@ from tidegate.serving.wire import Wire
 
 
 class UntilClose:
-    """ASGI's `send` for such an answer (RFC 9112, 6.1 and 6.3). The connection is closed after it.
+    """ASGI's `send` for a client before HTTP/1.1 (RFC 9112, 6.1 and 6.3). The connection is closed after the answer.
 
     `unbounded`: whether the head has been sent without a content-length.
     """

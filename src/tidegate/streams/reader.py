@@ -93,7 +93,7 @@ class Reader:
             on_close=_nothing,
         )
 
-    def follow(self, lead: Reader) -> bool:
+    def go_along(self, lead: Reader) -> bool:
         """Goes along with another reader: what that one takes counts as taken here, and only it has the news.
 
         False where the two do not stand alike. A following reader that is woken all the same has to `part`.
