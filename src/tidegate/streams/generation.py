@@ -24,9 +24,9 @@ from tidegate.streams.timing import Timing
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is to be generated, for whom, and what happens when its owner readers leave (`OnDisconnect`).
+    """What to generate, for which owner, and the `grace` once all owner readers have left (`OnDisconnect`).
 
-    `running` says that the stream's record calls it so already: its turn had come when the record was made.
+    `running` says that the stream's record already has it as running: its turn had come when the record was made.
     """
 
     request: GenerationRequest
@@ -88,13 +88,13 @@ class Generation:
 
     @property
     def can_move(self) -> bool:
-        # What no provider has been asked for yet begins there.
+        # A generation that has not begun yet can begin at another node.
         return self._model.can_continue or not self._running
 
     async def run(self) -> None:
         """Waits for its turn, lets the model answer, and returns when the stream has ended.
 
-        Only a server that cannot wait for that cancels it. Its caller has its place back then, too.
+        Only a server that cannot wait for the end cancels this; the caller's slot is given back in that case, too.
         """
         usage = None
         try:
