@@ -77,7 +77,7 @@ class Reader:
         return self.position if self._lead is None else self._lead[0].position
 
     def on_news(self, wake: Callable[[], None]) -> None:
-        """Calls `wake`, on the loop's thread, whenever `take` may have something; it must be quick and must not raise."""
+        """Calls `wake` on the loop's thread whenever `take` may have something; it must be quick and must not raise."""
         self._unwatch()
         self._wake = wake
         self._unwatch = self._store.watch(self.stream, wake)

@@ -128,7 +128,7 @@ class Topics:
 
 
 def check_rights(name: str, rights: Sequence[str] | None) -> None:
-    """Raises `TopicForbidden` unless the `topics_read` or `topics_write` of a principal covers the topic (None: all)."""
+    """Raises `TopicForbidden` unless a principal's `topics_read` or `topics_write` covers the topic (None: all)."""
     if rights is not None and not any(_covers(right, name) for right in rights):
         raise TopicForbidden("these credentials are not for this topic")
 
