@@ -1,4 +1,4 @@
-"""The native dialect for letting others read a stream: the body of `POST /v1/streams/{id}/share`, and its answer."""
+"""The native dialect for sharing a stream: the body of `POST /v1/streams/{id}/share`, and its answer."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ _share = msgspec.json.Decoder(ShareStream)
 
 
 def parse(body: bytes) -> ShareStream:
-    """What is asked for; no body asks for a day. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
+    """The body of a share; an empty one asks for a day. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
     return parse_body(_share, body) if body.strip() else ShareStream()

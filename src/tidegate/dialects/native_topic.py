@@ -1,4 +1,4 @@
-"""The native dialect of topics: what is published, and where a subscription begins."""
+"""The native dialect of topics: published messages, and where a subscription begins."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _said = msgspec.json.Decoder(Said)
 
 def parse(body: bytes) -> Steps[Publish]:
     """The message in a body, its data as topics keep it. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
-    # What is published may be as deep as any body, and stands in one.
+    # The data may be as deep as any body, and is one level inside this one.
     fields = yield from fields_of(body, depth=MAX_DEPTH + 1, values=MAX_VALUES)
     said = yield from fields.read(_said, ("data",))
     data = yield from json_data(fields.required("data"))
@@ -64,5 +64,5 @@ def parse_place(text: str | None, *, param: str = "after") -> StartingPoint:
 
 
 def identity_of(type: str, state: bool, data: msgspec.Raw) -> Steps[bytes]:
-    """What tells one message from another, however its JSON was written; the same over every transport."""
+    """The digest of a message, independent of how its JSON was written and of the transport."""
     return identity([type, state, data])

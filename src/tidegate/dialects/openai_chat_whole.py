@@ -56,7 +56,7 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeAnswer:
-    """Takes the log of one stream, a page at a time, and makes the answer of it."""
+    """Makes the whole answer from the log of one stream, which is added a page at a time."""
 
     def __init__(self) -> None:
         self._fold = Fold()
@@ -68,14 +68,14 @@ class WholeAnswer:
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Takes the next entries."""
+        """Adds the next entries."""
         for entry in entries:
             self._fold.add((entry,))
             if isinstance(event := entry.event, Delta | Reasoning | ToolCall):
                 self._add(event, event.extra or NOTHING)
 
     def answer(self, stream: str, model: str, created_at: float, end: Terminal | None) -> dict[str, Any]:
-        """The JSON of an `ChatCompletion`. Raises the failure of a stream that failed, or `GenerationCancelled`."""
+        """The JSON of a `ChatCompletion`. Raises the error of a stream that failed, or `GenerationCancelled`."""
         if isinstance(end, Failed):
             raise recall(end.error.type, end.error.code, end.error.message)
         if not isinstance(end, Completed):
