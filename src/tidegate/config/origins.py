@@ -38,8 +38,7 @@ class Origins:
         return source or (self.file if value_at(key[:1], self.values) is not None else "default")
 
     def located(self, error: ConfigError, settings: Settings) -> ConfigError:
-        """The error of a value that failed in use, with the value's source; an error without a key is returned as it is.
-        """
+        """The error of a value that failed in use, with the value's source; an error without a key stays as it is."""
         if not error.key:
             return error
         key, source = self._place(error.key, settings)

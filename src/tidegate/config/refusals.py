@@ -24,7 +24,7 @@ NOT_YET = (
     ("store", "ca_file"),
     ("observability", "otlp_endpoint"),
 )
-"""Settings that this version does not support, and that must not be ignored silently, e.g. telemetry that goes nowhere."""
+"""Settings that this version does not support, and must not ignore silently: telemetry would go nowhere."""
 
 MODEL_NOT_YET = ("api_key_file", "api")
 UPSTREAM_NOW = ("base_url", "api_key_env", "weight")

@@ -88,7 +88,8 @@ class Fields:
     def elements_of(
         self, part: msgspec.Raw, place: str, *, of: str = "", most: int = MAX_VALUES, counted: int = 1
     ) -> Steps[list[msgspec.Raw]]:
-        """The elements of a list that is a part of the body, each `of` this kind; values are `counted` to this depth."""
+        """The elements of a list that is a part of the body, each `of` this kind; values are counted down to the depth
+        `counted`."""
         yield from self.count_of(part, depth=counted)
         yield
         found = decode(_elements, part, place)

@@ -43,7 +43,7 @@ TOOL_CHOICE: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "object"},
 
 
 class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """So long may the last owner reader be away, in seconds."""
+    """How long the last owner reader may be away, in seconds."""
 
     grace_seconds: Annotated[float, Meta(ge=0, le=86400)]
 

@@ -19,8 +19,8 @@ SNAPSHOT_END = b"\n\n"
 
 
 def interval(heartbeat_seconds: float) -> bytes:
-    """The first comment of an event stream, which tells the heartbeat's interval: a client that hears nothing for longer
-    may take the connection for dead."""
+    """The first comment of an event stream, which gives the heartbeat's interval: a client that receives nothing for
+    longer may take the connection for dead."""
     return sse.comment(f"heartbeat={heartbeat_seconds:g}")
 
 
@@ -64,8 +64,7 @@ class NativeEvents:
         return parse_cursor(token, param=param)
 
     def notice(self, state: None, notice: Notice) -> bytes:
-        """The block of a notice. A gap has the id after which the log continues, a subscription the one where it begins.
-        """
+        """The block of a notice. A gap has the id after which the log continues, a subscription that where it begins."""
         match notice:
             case Gap(asked, to):
                 return self._block("gap", {"from": str(asked), "to": str(to)}, id=str(to))

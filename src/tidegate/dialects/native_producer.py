@@ -46,14 +46,14 @@ NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "esti
 
 
 class OpenStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A generation that the caller itself fills, by `append`, within its lease."""
+    """Opens a stream that the caller itself fills, by `append`, within its lease."""
 
     producer: Literal["client"]
     metadata: Metadata = {}
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to append: an append renews it, and after so many seconds without one the stream ends."""
+    """The right to append to a stream. Each append renews it; after `seconds` without one the stream ends."""
 
     token: str
     seconds: float
@@ -79,7 +79,7 @@ class AppendPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Append(AppendPoint, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events that follow the offset `expected_offset`, an end last. None at all only renews the lease."""
+    """Events that follow the offset `expected_offset`, an end last. An empty list only renews the lease."""
 
     events: Annotated[tuple[AppendedEvent, ...], Meta(max_length=MAX_EVENTS)]
 

@@ -209,8 +209,8 @@ CODECS = {codec.subprotocol: codec for codec in _BOTH}
 
 
 def parse(codec: Codec, message: bytes) -> Steps[tuple[CallId, str, dict[str, Any]]]:
-    """The id and the op of a message, and its value. Raises `MalformedMessage` if it is no call, or has more values than
-    `MAX_VALUES`; those of a part that is only passed on count, too.
+    """The id and the op of a message, and its value. Raises `MalformedMessage` if it is no call, or has more than
+    `MAX_VALUES` values; those of a part that is only passed on count, too.
     """
     try:
         if (yield from codec.is_dense(message)):

@@ -19,7 +19,7 @@ StartingPoint = Cursor | Literal["earliest", "latest"]
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is said of a message."""
+    """The fields of a message besides its data."""
 
     type: Annotated[str, Meta(description="The event's name.")] = "message"
     state: Annotated[bool, Meta(description="It replaces what those who come later get as the current state.")] = False
@@ -32,13 +32,13 @@ class Publish(Said, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """The position of what was published."""
+    """The position of the published message."""
 
     cursor: str
 
 
 class Present(msgspec.Struct, frozen=True):
-    """One principal that is subscribed, and over how many connections."""
+    """One subscribed principal, and its number of connections."""
 
     principal: str
     connections: int

@@ -20,7 +20,7 @@ NOTHING = Extra()
 
 
 class ChatUsage(msgspec.Struct, frozen=True):
-    """`estimated` is there where nobody has counted; what else the upstream has counted stands beside them."""
+    """Tokens used. `estimated` is true where the upstream has not counted; its other counts stand beside these."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -45,7 +45,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. Its message, choice and itself may have more fields: what the upstream has said beside them."""
+    """A whole answer. It, its choice and its message may have further fields that the upstream has sent."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"

@@ -1,4 +1,4 @@
-"""Records of streams and topics, fences, claims and shares, as all stores keep them, and checks that all stores make."""
+"""Records of streams and topics, fences, claims and shares, as all stores keep them; checks that all stores make."""
 
 from __future__ import annotations
 
