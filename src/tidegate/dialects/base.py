@@ -76,8 +76,7 @@ class Dialect(Protocol[State]):
         ...
 
     def fork(self, state: State) -> State:
-        """A copy of the state for another reader. It is made whenever a reader leaves a broadcast, so it must be cheap.
-        """
+        """A copy of the state for another reader. It must be cheap: one is made when a reader leaves a broadcast."""
         ...
 
     def position(self, token: str, *, param: str) -> Cursor | Search[State]:

@@ -64,7 +64,7 @@ class NativeEvents:
         return parse_cursor(token, param=param)
 
     def notice(self, state: None, notice: Notice) -> bytes:
-        """The block of a notice. A gap has the id after which the log continues, a subscription that where it begins."""
+        """The block of a notice. A gap's id is that after which the log continues, a subscription's where it begins."""
         match notice:
             case Gap(asked, to):
                 return self._block("gap", {"from": str(asked), "to": str(to)}, id=str(to))

@@ -1,5 +1,4 @@
-"""Stores, which keep logs: each has a file or folder, implements the port in `base`, and is found by its URL's scheme.
-"""
+"""Stores keep logs. Each has a file or folder, implements the port in `base`, and is found by its URL's scheme."""
 
 from __future__ import annotations
 

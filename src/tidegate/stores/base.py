@@ -44,8 +44,7 @@ class Log(Protocol):
         ...
 
     async def position(self, stream: str, offset: int) -> Cursor:
-        """The position after the event at the offset, which must not be beyond the tail; 0 is before the first event.
-        """
+        """The position after the event at the offset, which must not be beyond the tail; 0 is before the first."""
         ...
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:

@@ -108,8 +108,7 @@ class Ledger:
 
 
 class Charge:
-    """What a stream's owner is charged for it: `base` for the stream itself, and for its log a block more than it has.
-    """
+    """What a stream's owner is charged for it: `base` bytes, and for the log a block more than its size."""
 
     def __init__(self, ledger: Ledger, account: str, base: int, *, log: int | None = None) -> None:
         """A `log` of so many bytes is there already, and is charged whatever the limits. Raises `StorageFull`."""

@@ -85,8 +85,7 @@ class LiveStream(Protocol):
 
 
 class Handle(msgspec.Struct, frozen=True):
-    """A started stream, or the earlier one of the same idempotency key; `live` is None if this node does not fill it.
-    """
+    """A started stream, or the earlier one of the idempotency key; `live` is None if this node does not fill it."""
 
     stream: str
     live: LiveStream | None = None

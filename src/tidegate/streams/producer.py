@@ -174,8 +174,7 @@ class Producer:
             self._writing_end.cancel()
 
     def usage_so_far(self) -> Usage:
-        """What the provider has counted, or an estimate: each piece is a token, and a prompt counts once it was read.
-        """
+        """What the provider has counted, or an estimate: a piece is a token, and the prompt counts once it was read."""
         if self._counted is not None:
             return self._counted
         prompt = self._request.prompt_tokens if self._read else 0

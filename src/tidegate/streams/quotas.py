@@ -27,8 +27,7 @@ that they do not come together."""
 
 
 class Slot:
-    """One of a limited number of slots of an account, given back once: as a context manager at its exit, unless kept.
-    """
+    """One of an account's limited number of slots, given back once: as a context manager at its exit, unless kept."""
 
     __slots__ = ("_account", "_cluster", "_kept", "_what")
 
@@ -116,8 +115,7 @@ class Quotas:
         return Allowance(self.place(account, resumed=True), self._bucket(account), 0, self._clock)
 
     def place(self, account: str, *, resumed: bool = False) -> Slot:
-        """A slot for a live stream. Raises `TooManyGenerations`, except for a `resumed` stream, which had one before.
-        """
+        """A slot for a live stream. Raises `TooManyGenerations`, but not for a `resumed` stream, which had one."""
         if not resumed and self._is_full("generations", self._most_generations, account):
             raise TooManyGenerations(
                 f"{self._most_generations} generations of yours are live, which is the limit", retry_after=AGAIN_SECONDS

@@ -143,8 +143,7 @@ class Reader:
         return self._batcher.deadline() if self._batcher is not None else NEVER
 
     async def next(self, silence: float) -> Sequence[Entry] | Notice | None:
-        """Waits for the next entries or notice; None after `silence` seconds without any, or when the reader is closed.
-        """
+        """Waits for the next entries or notice; None after `silence` seconds without any, or once the reader closes."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + silence
         if self._wakeup is None:

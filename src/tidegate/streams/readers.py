@@ -141,8 +141,7 @@ class Readers:
         reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
 
     def excuse(self, reader: Reader, reason: str) -> bool:
-        """Gives a reader time to return; called before its connection is taken away. False where it has left already.
-        """
+        """Gives a reader time to return; called before its connection is taken away. False if it has left already."""
         stay = self._stays.get(reader)
         if stay is None:
             return False
