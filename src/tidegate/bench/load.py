@@ -138,7 +138,7 @@ def reading(
     receive_buffer: int = 0,
     websocket: bool = False,
 ) -> Generator[Load]:
-    """Connections that send the server's request and read; `at_once` of them connect at the same time.
+    """Connections that send the server's request and read; at most `at_once` wait for an answer at a time.
 
     `again`: an answer that has ended is asked for again. `receive_buffer`: of each socket, in bytes; 0 is the system's.
     `websocket`: the request is a handshake; what follows its empty line goes out once that is answered.

@@ -28,7 +28,7 @@ OBJECTS: dict[str, Any] = {
     "default": None,
 }
 CONTENT: dict[str, Any] = {"anyOf": [{"type": "string"}, *OBJECTS["anyOf"]], "default": None}
-"""What JSON Schema says of fields that are kept as their JSON."""
+"""The JSON Schemas of fields that are kept as JSON."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -208,7 +208,7 @@ class _PublishedData(msgspec.Struct, gc=False, omit_defaults=True, rename={"send
 
 
 class MessageFields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a message is made of; what is `Opaque` is kept as its JSON."""
+    """The fields of a message; those that are `Opaque` are kept as JSON."""
 
     role: Role
     content: Annotated[Opaque, Meta(description="Text, or OpenAI's content parts.", extra_json_schema=CONTENT)] = UNSET
@@ -263,7 +263,7 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 class RequestFields(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request is made of; `extra` is kept as its members' JSON."""
+    """The fields of a request; the members of `extra` are kept as JSON."""
 
     model: str
     messages: tuple[Message, ...]

@@ -97,7 +97,7 @@ class Node:
     async def open(self) -> None:
         """Opens the store, once, and takes over the streams that a dead process has left; also after `leave`.
 
-        Raises `ConfigError`, or `TidegateError` where another process has the store.
+        Raises `ConfigError`, or `InUse` where another process has the store.
         """
         self.draining = False
         if self._opening is None or has_failed(self._opening):

@@ -35,7 +35,7 @@ class OnDisconnect:
         self._changed()
 
     def expect(self, *, at_least: float = 0.0) -> None:
-        """Gives owner readers of a process that is gone their grace, or `at_least` so many seconds, to come back."""
+        """Gives owner readers of a process that is gone their grace, but `at_least` so many seconds, to come back."""
         if self._grace is not None and not self._present and not self._excused:
             self._arm(max(self._grace, at_least))
 
@@ -89,8 +89,8 @@ class OwnerReader:
         self._cluster.add(COUNT, self._stream, 1)
 
     def leave(self, *, at_least: float = 0.0) -> None:
-        """Counts the reader, which has detached, no longer; one that was asked to leave counts `at_least` so many
-        seconds more (`inf`: its departure is excused)."""
+        """Counts the reader, which has detached, no longer. One that was asked to leave has `at_least` so many seconds
+        to come back, even if the grace is shorter (`inf`: its departure is excused)."""
         if at_least == inf:
             self._cluster.add(COUNT, self._stream, 1, EXCUSED)
         longer = 0.0 if self._grace is None or at_least == inf else at_least - self._grace
