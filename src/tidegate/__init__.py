@@ -1,6 +1,6 @@
 """tidegate: every answer of a model is a log on the server, followed by any number of readers.
 
-What an application embeds: `Tidegate`, its `Settings`, and the events that a `python` model may yield.
+For applications that embed it: `Tidegate`, its `Settings`, and the events that a `python` model may yield.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HOMES = {"Tidegate": "app", "Settings": "config", "TidegateError": "errors"}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: `tidegate tail` and the model's child process need no server.
+    # Imported on first use, since `tidegate tail` and the model's child process need no server.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"tidegate.{_HOMES.get(name, 'core.events')}"), name)

@@ -1,4 +1,4 @@
-"""The composition root: the only place where settings, store, models, engine, routes and gate meet."""
+"""The composition root: the only place where settings, store, models, engine, routes and gate are put together."""
 
 from __future__ import annotations
 
@@ -65,25 +65,25 @@ from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
 
 SWEEP_SECONDS = 60.0
-"""How often what has outlived its retention is looked for; a sweep of 10,000 streams takes milliseconds."""
+"""The time between two sweeps for what has outlived its retention; a sweep of 10,000 streams takes milliseconds."""
 
 
 Middleware = Callable[[ASGIApp], ASGIApp]
 
 EMBEDDED = Settings(server=ServerSettings(allowed_hosts=("*",)), models=())
-"""Inside another application the Host header is that application's business, and so are the models."""
+"""The settings inside another application, which checks the Host header and names the models itself."""
 
 
 class Tidegate:
-    """tidegate as an ASGI application: served by `tidegate serve`, or mounted into another application.
+    """tidegate as an ASGI application, served by `tidegate serve` or mounted into another application.
 
         streams = Tidegate(models={"agent": answer})
         app = FastAPI(lifespan=streams.lifespan)
         app.mount("/llm", streams)
 
-    `models` are `python` models beside those of the settings: functions `async def answer(request)` that yield
-    text or events. Without `lifespan` it starts with its first request, and what is live when the process ends
-    is not told so. Several applications over one `store` are nodes: each serves all streams. Raises `ConfigError`.
+    `models` adds `python` models to those of the settings: functions `async def answer(request)` that yield text or
+    events. Without `lifespan` the application starts with its first request, and streams that are live when the process
+    ends are not ended. Several applications over one `store` are nodes: each serves all streams. Raises `ConfigError`.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Tidegate:
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
         self.service = _service(settings, store, cluster, [*settings.models, *own], limits.tokens, observer, now)
-        self.registry = Registry(send_away=self.service.audience.send_away, now=time, random_bits=randbits)
+        self.registry = Registry(send_away=self.service.readers.send_away, now=time, random_bits=randbits)
         self.connections = Connections(settings.limits.connections_per_principal, Refusals(observer))
         self._settings = settings
         self._tokens = _tokens(settings.auth)
@@ -122,7 +122,7 @@ class Tidegate:
             await Router(lifespan=self.lifespan)(scope, receive, send)
 
     async def start(self) -> None:
-        """Gets every model ready. Raises `ConfigError` where one never can be."""
+        """Opens the store and starts every model. Raises `ConfigError` where one of them cannot start."""
         self._start_sweeping()
         if self._tokens is not None:
             self._tokens.start()
@@ -130,11 +130,11 @@ class Tidegate:
         await self.service.start_models()
 
     async def drain(self) -> None:
-        """Takes no new generations, lets the live ones finish for `server.drain_seconds`, then sends readers away."""
+        """Refuses new streams, gives live ones `server.drain_seconds` to finish, then sends readers away."""
         await self.service.drain(self._settings.server.drain_seconds)
 
     def readings(self) -> Iterator[Reading]:
-        """What the gauges show at this moment; see `Gauges`."""
+        """The present values of the gauges; see `Gauges`."""
         return readings(self.service, self.registry)
 
     async def close(self) -> None:
@@ -148,7 +148,7 @@ class Tidegate:
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
-        """Starts, and at the end drains and closes: for the `lifespan` argument of the application around it."""
+        """Starts, and at the end drains and closes; for the `lifespan` argument of the application around this one."""
         await self.start()
         try:
             yield
@@ -156,7 +156,7 @@ class Tidegate:
             await self.drain()
             await self.close()
 
-    # A plain function: a coroutine of its own would be kept for as long as the answer is.
+    # A plain function, since a coroutine would stay in memory for as long as the answer takes.
     def _opened(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return (self._routes if self.service.is_open else self._open_first)(scope, receive, send)
 
@@ -175,7 +175,7 @@ class Tidegate:
 
 
 def _tokens(auth: AuthSettings) -> Tokens | None:
-    """Raises `ConfigError` where the secret is missing or unfit."""
+    """The checker of JWTs, None if none are configured. Raises `ConfigError` where the secret is missing or unfit."""
     if not (auth.jwt_secret_env or auth.jwks_url):
         return None
     return Tokens(
@@ -187,9 +187,9 @@ def _tokens(auth: AuthSettings) -> Tokens | None:
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What callers may use in a minute, by account; None where there is no limit.
+    """What each account may use in a minute; None where there is no limit.
 
-    `failures` are for those whose credentials are not valid, by address.
+    `failures` limits calls with invalid credentials, by address.
     """
 
     requests: Buckets | None
@@ -240,12 +240,12 @@ def _service(
 
 
 def _elapsed() -> float:
-    """Seconds since the machine has started, sleep included where that is known."""
+    """Seconds since the machine was started, sleep included where that is known."""
     return clock_gettime(CLOCK_BOOTTIME) if sys.platform == "linux" else monotonic()
 
 
 def _store(settings: Settings, now: Callable[[], float]) -> Store:
-    """Without a URL nothing outlives the process: what embeds tidegate has not said where a file might stand."""
+    """The store of the settings; without a URL one in memory, since an embedding application has named no file."""
     url, problem = settings.store.url, None
     traits = traits_of(url)
     if traits is None:
@@ -339,14 +339,14 @@ def _routed(
 
 @cache
 def _describe() -> bytes:
-    # Only programs and the page at /docs ask for it; a start need not pay for it.
+    # Imported on first use, since only programs and the page at /docs ask for it.
     from tidegate.routes.openapi import document
 
     return document(ROUTES)
 
 
 def _gated(app: ASGIApp, settings: Settings, connections: Connections, origins: Origins, observer: Observer) -> ASGIApp:
-    """What every request passes, whatever it asks for; who may ask for what is seen to once its route is known."""
+    """The application behind the middlewares that every request passes; access is checked once the route is known."""
     server = settings.server
     gate: list[Middleware] = [
         ResponseHeadersMiddleware,

@@ -1,4 +1,4 @@
-"""The command line. What a command needs is imported when it runs, so that the others start fast."""
+"""The command line. Each command imports what it needs when it runs, so that the others start fast."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UPSTREAM_KEY = "UPSTREAM_API_KEY"
 """The environment variable with the key for `--upstream`, as in the documentation's example."""
 
 CLIENT_KEY = "TIDEGATE_API_KEY"
-"""And that with the key of a client."""
+"""The environment variable with the key of `tidegate tail`."""
 
 _TTL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -50,7 +50,7 @@ _SCOPES = click.option(
 
 
 def main() -> None:
-    """The program's entry: every expected failure is one line on stderr and an exit code."""
+    """The program's entry point: every expected failure becomes one line on stderr and an exit code."""
     _write_anything()
     try:
         code = commands.main(prog_name="tidegate", standalone_mode=False)
@@ -64,14 +64,14 @@ def main() -> None:
     except click.Abort:
         code = INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has left; what is still buffered must not fail once more at exit.
+        # The reader of our output has left; output that is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
     sys.exit(code)
 
 
 def _write_anything() -> None:
-    """What the terminal's encoding lacks is shown as its escape: a character must not end the program."""
+    """Shows characters that the terminal's encoding lacks as escapes: a character must not end the program."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -123,7 +123,7 @@ def serve(file: Path | None, model: str | None, upstream: str | None, insecure_n
 def _serve(settings: Settings) -> int:
     from tidegate import config
 
-    # An installed command imports from its own folder; `python` models stand where the user does.
+    # An installed command imports from its own folder, but `python` models are in the working directory.
     sys.path.insert(0, str(Path.cwd()))
     config.refuse_unusable(settings, os.environ)
 

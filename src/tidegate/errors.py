@@ -60,7 +60,7 @@
     └── ConfigError                  config_error           never answered: exit code 2
         └── InUse                    in_use                 never answered: exit code 1
 
-On the wire they have OpenAI's shape, so that its SDKs raise the matching class:
+On the wire errors have OpenAI's shape, so that its SDKs raise the matching class:
 `{"error": {"type", "code", "message", "param", "request_id"}}`.
 """
 
@@ -71,8 +71,8 @@ class TidegateError(Exception):
     """An error with a stable `code`, an HTTP `status` and a message fit to be shown to a client.
 
     `param` names the offending input in dotted form (`messages.0.content`), where there is one.
-    `retry_after` is in seconds; it becomes the `retry-after` headers. `retry_told`: that it may be repeated is said,
-    where its status does not say so.
+    `retry_after` is in seconds; it becomes the `retry-after` headers. `retry_told`: the response says explicitly that
+    the request may be repeated, since its status does not.
     """
 
     type: str = "server_error"
@@ -143,7 +143,7 @@ class Unauthenticated(TidegateError):
 
 
 class TokenExpired(Unauthenticated):
-    """A new token is all that is missing."""
+    """The credentials were valid, but have expired: the caller needs a new token."""
 
     code = "token_expired"
 
@@ -155,7 +155,7 @@ class Forbidden(TidegateError):
 
 
 class AnotherPrincipal(Forbidden):
-    """An open WebSocket was given the credentials of somebody else."""
+    """An open WebSocket was given the credentials of another principal."""
 
     code = "another_principal"
 
@@ -167,7 +167,7 @@ class OriginNotAllowed(Forbidden):
 
 
 class TopicForbidden(Forbidden):
-    """The token's `topics_read` or `topics_write` does not have this topic."""
+    """The token's `topics_read` or `topics_write` does not cover this topic."""
 
     code = "topic_forbidden"
 
@@ -235,12 +235,12 @@ class OffsetMismatch(Conflict):
         self.tail = tail
 
     def body(self, request_id: str | None) -> dict[str, dict[str, str | int | None]]:
-        """With the right one as `offset`."""
+        """The error as it is sent to a client, with the right tail as `offset`."""
         return {"error": {**super().body(request_id)["error"], "offset": self.tail}}
 
 
 class GenerationCancelled(Conflict):
-    """The answer that was asked for as a whole was stopped before its end."""
+    """The answer, which was asked for as a whole, was cancelled before its end."""
 
     code = "cancelled"
 
@@ -264,7 +264,7 @@ class BodyTooLarge(TidegateError):
 
 
 class TooLong(TidegateError):
-    """The generation grew past `limits.max_generation_bytes`: what was asked for has a longer answer than is kept."""
+    """The answer grew past `limits.max_generation_bytes`, the longest that is kept."""
 
     type = "invalid_request_error"
     code = "too_long"
@@ -286,7 +286,7 @@ class UpgradeRequired(TidegateError):
 
 
 class RateLimited(TidegateError):
-    """The caller has asked for more than `limits` lets it have; `retry_after` says when it may go on."""
+    """The caller has exceeded one of the `limits`; `retry_after` says when it may try again."""
 
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
@@ -299,31 +299,31 @@ class RateLimited(TidegateError):
 
 
 class StorageFull(RateLimited):
-    """`limits.max_stored_bytes_per_principal`, filled with what is live or published; or `store.max_bytes`, by all."""
+    """Live streams and published events fill `limits.max_stored_bytes_per_principal` or, of all, `store.max_bytes`."""
 
     code = "storage_full"
 
 
 class TokensExhausted(RateLimited):
-    """`limits.tokens_per_minute`."""
+    """The caller has used up `limits.tokens_per_minute`."""
 
     code = "tokens_exhausted"
 
 
 class TooManyConnections(RateLimited):
-    """`limits.connections_per_principal`."""
+    """The caller has as many connections as `limits.connections_per_principal` allows."""
 
     code = "too_many_connections"
 
 
 class TooManyGenerations(RateLimited):
-    """`limits.concurrent_generations`."""
+    """The caller has as many live streams as `limits.concurrent_generations` allows."""
 
     code = "too_many_generations"
 
 
 class TooManyReaders(RateLimited):
-    """`limits.readers_per_principal`."""
+    """The caller has as many readers as `limits.readers_per_principal` allows."""
 
     code = "too_many_readers"
 
@@ -335,11 +335,11 @@ class HeadersTooLarge(TidegateError):
 
 
 class InternalError(TidegateError):
-    """What a client is told of a bug; the log has the rest."""
+    """The error that a client gets for a bug; the log has the details."""
 
 
 class ProviderError(TidegateError):
-    """What fills a generation has failed. `unasked` is set where nobody was asked, so that somebody else may be."""
+    """The provider has failed. `unasked` says that no upstream was asked, so that another one may be."""
 
     type = "upstream_error"
     code = "provider_error"
@@ -349,7 +349,7 @@ class ProviderError(TidegateError):
 
 
 class UpstreamRefused(ProviderError):
-    """The upstream answered with an error of its own. `theirs` is its status, where it said one."""
+    """The upstream answered with an error of its own. `theirs` is the upstream's status, if it sent one."""
 
     code = "upstream_refused"
     retryable = False
@@ -387,19 +387,19 @@ class UpstreamInterrupted(ProviderError):
 
 
 class UpstreamAborted(ProviderError):
-    """The upstream says that it gave the answer up: its finish reason is an abort, an error or a cancel."""
+    """The upstream has aborted the answer: its finish reason is an abort, an error or a cancel."""
 
     code = "upstream_aborted"
 
 
 class UpstreamEmpty(ProviderError):
-    """The upstream's answer has ended without having begun; nothing is paid for it."""
+    """The upstream's answer ended before it began; nothing is charged for it."""
 
     code = "upstream_empty"
 
 
 class UpstreamMalformed(ProviderError):
-    """The upstream sent what cannot be read. `field` and the beginning of its `value` are for the log."""
+    """The upstream's answer cannot be parsed. `field` and the beginning of its `value` are for the log."""
 
     code = "upstream_malformed"
     retryable = False
@@ -437,26 +437,26 @@ class Draining(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """The process has as many connections, or as much that waits in them, as `limits` lets it have."""
+    """The process has as many connections, or as many bytes waiting in them, as `limits` allows."""
 
     code = "overloaded"
     retry_after = 5.0
 
 
 class QueueFull(Unavailable):
-    """The model's queue is full, and who asks holds as much of it as anybody; or this one gave way to who had less."""
+    """The model's queue is full and its caller holds as many places as any; or the place went to one with fewer."""
 
     code = "queue_full"
 
 
 class StoreUnavailable(Unavailable):
-    """The store could not write or read: its disk is full, say. What it has acknowledged, it keeps."""
+    """The store could not write or read, e.g. because its disk is full. Acknowledged data is kept."""
 
     code = "store_unavailable"
 
 
 class IssuerUnavailable(Unavailable):
-    """The keys of the tokens' issuer (`auth.jwks_url`) could not be fetched, so that nobody knows whose a token is."""
+    """The keys of the tokens' issuer (`auth.jwks_url`) could not be fetched, so that tokens cannot be checked."""
 
     code = "issuer_unavailable"
     retry_after = 5.0
@@ -477,10 +477,10 @@ class CancelTimeout(TidegateError):
 
 
 class ConfigError(TidegateError):
-    """The configuration cannot be used: the message names the key, the value and where it stands.
+    """The configuration cannot be used: the message names the key, the value and its source.
 
-    What shows only when it is used does not know where it stands. It has the `key`, in parts, a model's with its name
-    in place of its index, and the `problem` without them: `config.Origins` makes the message of these.
+    An error that is found only in use does not know the source. It has the `key`, in parts, a model's with its name in
+    place of its index, and the `problem` alone: `config.Origins` makes the message from these.
     """
 
     type = "configuration_error"
@@ -495,6 +495,6 @@ class ConfigError(TidegateError):
 
 
 class InUse(ConfigError):
-    """Another process has the port or the store: right for one server, and one too many."""
+    """Another process has the port or the store: the configuration is right, but one server too many uses it."""
 
     code = "in_use"

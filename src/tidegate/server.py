@@ -33,42 +33,44 @@ from tidegate.stopping import Stopping
 from tidegate.stores import traits_of
 
 KEEP_ALIVE_SECONDS = 75
-"""An idle connection is kept longer than the 60 s of common proxies, so that they close first, not on a request."""
+"""How long an idle connection is kept: longer than the 60 s of common proxies, so that it is the proxy that closes it,
+and never we when a request is on its way."""
 
 LEAVE_SECONDS = 1
-"""After draining, which has waited already: for clients that do not read, and once more for providers to stop."""
+"""How long, after draining, clients that do not read are waited for, and then providers that do not stop."""
 
 FEW_DESCRIPTORS = 20_000
-"""Each reader holds one; below this a busy server runs into the limit before anything else."""
+"""Each reader holds a file descriptor; with a limit below this a busy server reaches it before any other limit."""
 
 BACKLOG = 4096
-"""Connections not yet accepted: after a restart all readers come at once. Linux cuts it to net.core.somaxconn."""
+"""Connections that may wait to be accepted: after a restart all readers come at once. Linux's own limit is
+net.core.somaxconn."""
 
 DOORS = 16
-"""Of each listening socket. libuv accepts one connection for each in a turn of the loop, and a turn is some 20 ms where
-many clients are busy: by one door whoever comes new would wait for seconds behind those who come and go."""
+"""Duplicates of each listening socket. libuv accepts one connection per socket in a turn of the loop, and a turn takes
+some 20 ms when many clients are busy: with one socket new clients would wait for seconds."""
 
 MOST_KEEPALIVE_SECONDS = 32767
-"""What Linux takes (tcp(7))."""
+"""The most that Linux accepts (tcp(7))."""
 
 SWITCH_SECONDS = 0.0005
-"""How long a busy loop may keep the interpreter from the thread that commits, which needs it some times for each
-commit. With Python's 5 ms a token waits for 25 ms at 500 live streams, with this for 2."""
+"""How long a busy loop may keep the interpreter lock from the thread that commits, which takes it some times for each
+commit. With Python's 5 ms a token waits for 25 ms at 500 live streams, with this value for 2 ms."""
 
 log = logging.getLogger("tidegate.server")
 
 
 class Application(Protocol):
-    """What can be served. `tidegate.app.Tidegate` is one."""
+    """An application that can be served, e.g. `tidegate.app.Tidegate`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     async def start(self) -> None:
-        """Gets ready to be asked. Raises `ConfigError`."""
+        """Gets ready for requests. Raises `ConfigError`."""
         ...
 
     async def drain(self) -> None:
-        """Returns when no generation is left; refuses new ones meanwhile."""
+        """Refuses new generations, and returns when none is left."""
         ...
 
     async def close(self) -> None:
@@ -77,7 +79,7 @@ class Application(Protocol):
 
 
 def run(settings: Settings) -> int:
-    """Serves until told to stop, and returns the exit code. Raises `TidegateError` where it cannot begin."""
+    """Serves until a signal stops it, and returns the exit code. Raises `TidegateError` where it cannot start."""
     from tidegate.app import Tidegate
     from tidegate.routes.socket import SOCKET
 
@@ -89,12 +91,12 @@ def run(settings: Settings) -> int:
 
 
 async def serve(app: Application, settings: Settings, *, socket_path: str | None = None) -> int:
-    """Serves `app` on the settings' address: 0 after draining, 1 where a second signal cut that short.
+    """Serves `app` on the settings' address; returns 0 after draining, 1 if a second signal cut that short.
 
-    SIGTERM and SIGINT drain; the second of them stops at once. The address is taken first, so that a second server
-    fails before it loads a model, but connections are accepted only when the application has started. `socket_path` is
-    where it takes WebSockets; None: anywhere. The process ends with it: `drain_seconds` and 5 s after the first signal
-    at the latest, whatever hangs. SIGHUP changes nothing.
+    SIGTERM and SIGINT drain; the second of them stops at once. The address is bound first, so that a second server
+    fails before it loads a model, but connections are accepted only when the application has started. WebSockets are
+    accepted at `socket_path`; None: at any path. The process ends `drain_seconds` and 5 s after the first signal at the
+    latest, whatever hangs. SIGHUP changes nothing.
     """
     signals = Stopping(settings.server.drain_seconds)
     sockets = bind(settings.server.host, settings.server.port)
@@ -132,10 +134,10 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def give_up_on_the_lost(sockets: list[socket.socket], heartbeat_seconds: float) -> None:
-    """Has the kernel break connections whose client is gone without a word, after as long as a stalled one is kept.
+    """Makes the kernel break connections whose client has vanished, after as long as a stalled client is kept.
 
-    What is accepted inherits it. By itself Linux sends again for 15 minutes what nobody acknowledges, and where there
-    is nothing to send, as while a whole answer is made, it never asks. Elsewhere this is left to the system.
+    Accepted sockets inherit these options. By default Linux retransmits for 15 minutes, and while there is nothing to
+    send, as while a whole answer is being made, it never probes. Other systems keep their defaults.
     """
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         return
@@ -144,12 +146,12 @@ def give_up_on_the_lost(sockets: list[socket.socket], heartbeat_seconds: float) 
         each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, math.ceil(seconds))
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, math.ceil(seconds / STALLED_BEATS))
-        # Ends the questions, too, and what a client leaves unread with its window closed.
+        # Ends the probes, too, and connections whose client leaves data unread with its window closed.
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
-    """The URL at which the chat page is, with its last slash."""
+    """The URL of the chat page, with its last slash."""
     if settings.public_url:
         return settings.public_url + "/"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
@@ -157,7 +159,7 @@ def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
 
 
 def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
-    """The one line on stdout: who reads it knows that connections are accepted."""
+    """Prints the one line on stdout, which says that connections are accepted."""
     about = [f"listening on {_listening(sockets)}"] if settings.server.public_url else []
     if (store := traits_of(settings.store.url)) is not None:
         about.append(f"logs in {store.place(settings.store.url)}")
@@ -166,7 +168,7 @@ def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def _listening(sockets: list[socket.socket]) -> str:
-    """Every address, with the port that was chosen where none was given."""
+    """The URLs of all addresses, with the port that the system has chosen if none was given."""
     return " and ".join(f"http://{_netloc(*each.getsockname()[:2])}" for each in sockets)
 
 
@@ -175,7 +177,7 @@ def _netloc(host: str, port: int) -> str:
 
 
 def raise_descriptor_limit() -> None:
-    """Raises the soft limit of open files to the hard one, and says so where even that is low."""
+    """Raises the soft limit of open files to the hard one, and logs a warning if even that is low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -224,7 +226,8 @@ async def listen(
 
 
 def budget_of(settings: Settings, observer: Observer) -> Budget:
-    """What all connections of this process share. Those of proxies that are trusted are many callers'."""
+    """The budget that all connections of this process share. Connections of trusted proxies, which carry many callers,
+    are not limited by address."""
     limits, refusals = settings.limits, Refusals(observer)
     return Budget(
         connections=limits.connections or most_connections(),
@@ -235,7 +238,7 @@ def budget_of(settings: Settings, observer: Observer) -> Budget:
 
 
 def most_connections() -> int:
-    """Nine tenths of the files that this process may open: the store, upstreams and who is turned away need some."""
+    """Nine tenths of the files that this process may open: the store, upstreams and refused connections need some."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 9 // 10
 
@@ -275,7 +278,7 @@ async def _close(app: Application) -> None:
 
 
 async def _before(event: asyncio.Event, work: Awaitable[Any]) -> bool:
-    """Whether `work` has ended before the event; if not it is cancelled. Its exceptions pass."""
+    """Whether `work` has ended before the event is set; if not, it is cancelled. Raises what `work` raises."""
     working = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(event.wait())
     try:
@@ -292,7 +295,7 @@ async def _before(event: asyncio.Event, work: Awaitable[Any]) -> bool:
 
 
 def _bound(family: int, address: tuple[Any, ...]) -> list[socket.socket]:
-    """The socket, or nothing where the machine lacks this address: many have a `localhost` without its IPv6."""
+    """The bound socket, or none where the machine lacks this address: many lack the IPv6 address of `localhost`."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -309,7 +312,7 @@ def _bound(family: int, address: tuple[Any, ...]) -> list[socket.socket]:
 
 
 def _cannot_listen(host: str, port: int, error: OSError | ValueError) -> ConfigError:
-    """The resolver raises `ValueError` for what no host name can be."""
+    """The error for an address that cannot be bound; the resolver raises `ValueError` for an invalid host name."""
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
         problem = f"port {port} on {host} is in use: stop the other server, or choose another by --port"

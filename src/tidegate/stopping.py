@@ -1,8 +1,8 @@
-"""What tells a server to stop, and the end of a process that does not: a stop takes no longer than was promised.
+"""Signals that stop the server, and a deadline after which the process is ended: a stop never takes longer.
 
-A loop that somebody's code keeps, a thread that is joined at exit and waits for a dead disk, a resolver that does not
-answer, a terminal that nobody reads: none of them is waited for beyond the deadline. So a thread of their own takes the
-signals. Python's handlers run in the main thread, which may just have begun to wait for something.
+A loop that is blocked by somebody's code, a thread that is joined at exit and waits for a dead disk, a resolver that
+does not answer, a terminal that nobody reads: none of them can delay the end beyond the deadline. So a separate thread
+receives the signals, since Python's handlers run in the main thread, which may be blocked.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from time import monotonic
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 LAST_SECONDS = 4.5
-"""From the end of `drain_seconds` to the end of the process: the contract's five, less what that takes."""
+"""The time from the end of `drain_seconds` to the end of the process: the five seconds promised, less a margin."""
 
 AT_ONCE_SECONDS = 2.5
-"""From the second signal to the end: for what is closed in good order within a moment."""
+"""The time from the second signal to the end of the process, in which what closes quickly can close in order."""
 
 KERNEL_SECONDS = 0.3
-"""Later the kernel ends what cannot even run this thread: native code that holds the interpreter, or C's own clean-up
-at exit, which waits for the threads of the resolver."""
+"""So much later a timer of the kernel ends a process that cannot even run this thread, e.g. when native code holds the
+interpreter lock, or when C's clean-up at exit waits for the threads of the resolver."""
 
 LOG_SECONDS = 0.15
-"""For the last words: the log may be what hangs."""
+"""How long the last log lines may take: the log may be what hangs."""
 
 FRAMES = 6
-"""Of each stack, the innermost: where it waits, and for whom."""
+"""How many innermost frames of each stack are logged: where a thread waits, and for whom."""
 
 log = logging.getLogger("tidegate.server")
 
 
 class Stopping:
-    """SIGTERM and SIGINT, counted; after the second they have their usual effect again. SIGHUP is only logged.
+    """Counts SIGTERM and SIGINT; after the second they have their usual effect again. SIGHUP is only logged.
 
-    The process ends `drain_seconds` and `LAST_SECONDS` after the first signal, and `AT_ONCE_SECONDS` after the second,
-    at the latest; with exit code 1, if it did not end by itself. Made once, on the main thread's loop.
+    The process ends at the latest `drain_seconds` and `LAST_SECONDS` after the first signal, and `AT_ONCE_SECONDS`
+    after the second; if it did not end by itself, with exit code 1. It is made once, on the main thread's loop.
     """
 
     def __init__(self, drain_seconds: float) -> None:
@@ -59,12 +59,12 @@ class Stopping:
         os.set_blocking(told, False)
         for each in (*STOPPING, signal.SIGHUP):
             signal.signal(each, _nothing)
-        # A loop may have had its own here, for the signals of others.
+        # The loop may have set a descriptor of its own, for other signals.
         self._before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="tidegate-stopping", daemon=True).start()
 
     def over(self) -> None:
-        """There is no loop any more to be told of signals; the deadline stays."""
+        """Stops telling the loop of signals, since it is about to be closed; the deadline stays."""
         signal.set_wakeup_fd(self._before)
         _let_end()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -114,7 +114,7 @@ class Stopping:
 
 
 def _nothing(number: int, frame: object) -> None:
-    """What stands in the place of a handler, so that the signal is told to the thread and does nothing else."""
+    """A handler that does nothing: the signal reaches only the thread, by the wake-up descriptor."""
 
 
 def _let_end() -> None:

@@ -199,7 +199,7 @@ async def test_clients_that_vanish_leave_nothing_behind(wire: bool) -> None:
         async def vanish_together(total: int) -> int:
             for first in range(0, total, TOGETHER):
                 await asyncio.gather(*(vanish(number) for number in range(first, first + TOGETHER)))
-            await eventually(lambda: not len(app.registry) and not app.service.audience.readers)
+            await eventually(lambda: not len(app.registry) and not app.service.readers.attached)
             await eventually(lambda: len(asyncio.all_tasks()) < 20)
             gc.collect()
             return tracemalloc.get_traced_memory()[0]

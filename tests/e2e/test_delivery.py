@@ -215,5 +215,5 @@ async def test_readers_that_vanish_leave_nothing_behind(wire: bool) -> None:
         for _ in range(100):
             async with call(f"{url}{headers['location']}/events") as answer:
                 await anext(answer.chunks())
-        await eventually(lambda: not app.service.audience.readers)
+        await eventually(lambda: not app.service.readers.attached)
         await app.close()

@@ -30,16 +30,16 @@ async def answer(request: GenerationRequest) -> AsyncIterator[str]:
 
 async def expired(app: Tidegate, url: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
     """What is answered to whoever's token expires in the middle of the answer."""
-    audience = app.service.audience
+    readers = app.service.readers
 
     async def ask() -> tuple[int, Mapping[str, str], bytes]:
         async with call(url, "POST", body) as found:
             return found.status, found.headers, await found.body()
 
     asking = asyncio.create_task(ask())
-    await eventually(lambda: bool(audience.readers))
-    for reader in audience.readers:
-        audience.send_away(reader, TOKEN_EXPIRED)
+    await eventually(lambda: bool(readers.attached))
+    for reader in readers.attached:
+        readers.send_away(reader, TOKEN_EXPIRED)
     return await asking
 
 
@@ -81,5 +81,5 @@ async def test_a_reader_that_cannot_be_served_takes_no_seat(monkeypatch: pytest.
         monkeypatch.setattr(tidegate.routes.call, "raw_headers", fail)
         status, _, _ = await fetch(f"{url}{NATIVE[0]}/{made['id']}/events{query}")
         assert status == 500
-        assert not app.service.audience.readers
+        assert not app.service.readers.attached
     await app.close()

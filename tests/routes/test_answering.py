@@ -78,7 +78,7 @@ def app_of(answer: Any) -> Tidegate:
 
 
 def is_clean(app: Tidegate) -> bool:
-    return not app.service.audience.readers and not len(app.registry)
+    return not app.service.readers.attached and not len(app.registry)
 
 
 @pytest.mark.parametrize("most", [0, 1])

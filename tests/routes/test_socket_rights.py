@@ -16,7 +16,7 @@ async def test_credentials_without_the_scope_cover_nothing() -> None:
     """Whoever may start a stream may go on with that one, but not with those it found."""
     service = Tidegate().service
     await service.open()
-    stream, _ = await service.open_leased({}, owner=Principal("key:a", frozenset({"generate"})))
+    stream, _ = await service.open_client_stream({}, owner=Principal("key:a", frozenset({"generate"})))
     starter = Principal("key:a", frozenset({"generate"}))
     assert await covers(service, starter, ("stream", stream), STARTED)
     assert not await covers(service, starter, ("stream", stream), FOUND)
@@ -28,7 +28,7 @@ async def test_what_is_somebody_elses_is_not_covered() -> None:
     """Nor is what is not there."""
     service = Tidegate().service
     await service.open()
-    stream, _ = await service.open_leased({}, owner=Principal("key:a", frozenset({"read"})))
+    stream, _ = await service.open_client_stream({}, owner=Principal("key:a", frozenset({"read"})))
     other = Principal("key:b", frozenset({"read"}))
     assert not await covers(service, other, ("stream", stream), FOUND)
     assert not await covers(service, other, STREAM, FOUND)

@@ -123,7 +123,7 @@ class Engine:
 
 
 ASKED = frozenset(
-    {"append", "at_end", "audience", "cancel", "follow", "forget", "history", "list", "look", "record"}
+    {"append", "at_end", "readers", "cancel", "follow", "forget", "history", "list", "look", "record"}
     | {"share", "shares", "snapshot", "unshare", "whole"}
 )
 """What callers ask for who come to the other node."""

@@ -23,7 +23,7 @@ def engine() -> Engine:
 
 
 async def opened(engine: Engine, claim: Claim | None = None) -> tuple[str, str]:
-    stream, token = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    stream, token = await engine.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert token is not None
     return stream, token
 
@@ -79,7 +79,7 @@ async def test_opening_again_by_the_same_key_fences_the_earlier_instance(engine:
     with pytest.raises(Fenced):
         await engine.service.append(stream, ANNA, old, 2, [Delta("b")])
     await engine.service.append(stream, ANNA, new, 2, [END])
-    ended = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    ended = await engine.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert ended == (stream, None)
 
 
@@ -164,7 +164,7 @@ async def test_opening_again_and_a_cancel_at_once_leave_a_stream_with_an_end() -
     engine = Engine(store=store)
     claim = Claim("anna streams k", b"digest")
     stream, _ = await opened(engine, claim)
-    opening = asyncio.create_task(engine.service.open_leased({}, owner=ANNA, claim=claim))
+    opening = asyncio.create_task(engine.service.open_client_stream({}, owner=ANNA, claim=claim))
     await asyncio.sleep(0)
     cancelling = asyncio.create_task(engine.service.cancel(stream, ANNA, None))
     await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_who_gives_up_on_opening_again_leaves_a_stream_that_still_ends() -
     engine = Engine(store=store)
     claim = Claim("anna streams k", b"digest")
     stream, _ = await opened(engine, claim)
-    opening = asyncio.create_task(engine.service.open_leased({}, owner=ANNA, claim=claim))
+    opening = asyncio.create_task(engine.service.open_client_stream({}, owner=ANNA, claim=claim))
     await store.acquired.wait()
     opening.cancel()
     store.commit.set()

@@ -24,7 +24,7 @@ async def hang(request: GenerationRequest, sink: Sink) -> None:
 
 
 async def opened(engine: Engine, claim: Claim | None = None) -> tuple[str, str]:
-    stream, token = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    stream, token = await engine.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert token is not None
     return stream, token
 
@@ -103,6 +103,6 @@ async def test_opening_again_after_the_end_gives_no_lease(engine: Engine) -> Non
     """There is nothing left to fill, and who tries is told so."""
     stream, token = await opened(engine, CLAIM)
     await engine.service.append(stream, ANNA, token, 1, [END])
-    assert await engine.service.open_leased({}, owner=ANNA, claim=CLAIM) == (stream, None)
+    assert await engine.service.open_client_stream({}, owner=ANNA, claim=CLAIM) == (stream, None)
     with pytest.raises(StreamEnded):
         await engine.service.append(stream, ANNA, token, 2, [Delta("late")])

@@ -63,7 +63,7 @@ async def test_a_revoked_token_does_not_read_on() -> None:
     store.go_on.set()
     with pytest.raises(Unauthenticated):
         await late
-    assert not engine.service.audience.readers
+    assert not engine.service.readers.attached
     again = await holder(engine, stream)
     reader = await engine.follow(stream, viewer=again)
     await engine.service.unshare(stream, ANNA)
@@ -75,7 +75,7 @@ async def sent_away(engine: Engine, stream: str, reason: str, *, returns: bool) 
     reader = await engine.service.follow(
         stream, ANNA, after=None, batch=BatchPolicy(), transport="sse", returns=returns
     )
-    engine.service.audience.send_away(reader, reason)
+    engine.service.readers.send_away(reader, reason)
     reader.close()
 
 
@@ -94,7 +94,7 @@ async def test_who_is_sent_away_finds_its_answer_alive_but_not_for_ever(
     await sent_away(engine, stream, reason, returns=True)
     back = await engine.follow(stream)
     assert provider.running == 1
-    engine.service.audience.send_away(back, reason)
+    engine.service.readers.send_away(back, reason)
     back.close()
     await eventually(lambda: provider.cancelled == 1)
     assert asyncio.get_running_loop().time() - left_at >= 0.045
@@ -120,12 +120,12 @@ async def test_a_server_that_stops_cancels_nothing_by_it(engine: Engine, returns
     reader = await engine.service.follow(
         stream, ANNA, after=None, batch=BatchPolicy(), transport="sse", returns=returns
     )
-    engine.service.audience.send_away(reader, DRAINING)
-    engine.service.audience.send_away(reader, TOKEN_EXPIRED)
+    engine.service.readers.send_away(reader, DRAINING)
+    engine.service.readers.send_away(reader, TOKEN_EXPIRED)
     reader.close()
     assert provider.running == 1
     live = engine.service.node.live.get(stream)
-    assert live.attendance._timer is None  # type: ignore[union-attr]
+    assert live.on_disconnect._timer is None  # type: ignore[union-attr]
 
 
 async def test_who_has_left_is_not_sent_away(engine: Engine) -> None:
@@ -133,5 +133,5 @@ async def test_who_has_left_is_not_sent_away(engine: Engine) -> None:
     engine.add(Scripted(hang))
     reader: Reader = await engine.follow(await engine.start())
     reader.close()
-    engine.service.audience.send_away(reader, "age")
+    engine.service.readers.send_away(reader, "age")
     assert not reader.told

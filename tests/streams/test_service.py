@@ -291,7 +291,7 @@ async def test_cancelled_by_server_is_an_admins_doing(
     engine.add(Scripted(hang))
     stream = await engine.start()
     events = asyncio.create_task(engine.events(stream))
-    await eventually(lambda: engine.service.audience.of(stream))
+    await eventually(lambda: engine.service.readers.of(stream))
     await (engine.service.forget(stream, viewer) if forgotten else engine.service.cancel(stream, viewer, None))
     end = (await events)[-1]
     assert isinstance(end, Cancelled)
@@ -520,7 +520,7 @@ async def test_a_forgotten_stream_ends_for_its_readers_first(engine: Engine) -> 
     engine.add(Scripted(hang))
     stream = await engine.start()
     reading = asyncio.create_task(engine.events(stream))
-    await eventually(lambda: bool(engine.service.audience.readers))
+    await eventually(lambda: bool(engine.service.readers.attached))
     await engine.service.forget(stream, ANNA)
     assert isinstance((await reading)[-1], Cancelled)
     with pytest.raises(StreamNotFound):
@@ -597,7 +597,7 @@ async def test_a_drain_refuses_finishes_and_ends(engine: Engine) -> None:
     engine.add(Scripted(hang), "slow")
     done, stuck = await engine.start(model="quick"), await engine.start(model="slow", grace=0)
     readings = [asyncio.create_task(engine.events(stream)) for stream in (done, stuck)]
-    await eventually(lambda: len(engine.service.audience.readers) == 2)
+    await eventually(lambda: len(engine.service.readers.attached) == 2)
     drain = asyncio.create_task(engine.service.drain(0.1))
     await asyncio.sleep(0)
     with pytest.raises(Draining):

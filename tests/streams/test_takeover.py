@@ -242,7 +242,7 @@ async def test_a_sweep_that_fails_is_not_the_last(store: Surviving, monkeypatch:
 async def test_an_own_producer_goes_on_where_it_was(store: Surviving) -> None:
     """Its lease outlives the server's process: the same token appends at the same offset."""
     first = process(store, Scripted(finish))
-    stream, token = await first.service.open_leased({}, owner=ANNA)
+    stream, token = await first.service.open_client_stream({}, owner=ANNA)
     assert token is not None
     await first.service.append(stream, ANNA, token, 1, [Delta("a")])
     second = process(store, Scripted(finish))
@@ -258,11 +258,11 @@ async def test_a_server_that_closes_keeps_no_places(store: Surviving) -> None:
     """Opened again it counts what lives on once, however often that was left and taken over."""
     engine = Engine(store=store, quotas=lambda cluster: Quotas(cluster, generations=1, clock=monotonic))
     claim = Claim("anna streams k", b"digest")
-    await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    await engine.service.open_client_stream({}, owner=ANNA, claim=claim)
     for _ in range(2):
         await engine.service.close()
         await engine.service.open()
-    stream, token = await engine.service.open_leased({}, owner=ANNA, claim=claim)
+    stream, token = await engine.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert token is not None
     await engine.service.append(stream, ANNA, token, 1, [Completed("stop", Usage(0, 0, 0))])
-    await engine.service.open_leased({}, owner=ANNA)
+    await engine.service.open_client_stream({}, owner=ANNA)

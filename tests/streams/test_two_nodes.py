@@ -232,7 +232,7 @@ async def test_limits_are_of_all_nodes(nodes: Nodes) -> None:
 
 async def test_a_producer_goes_on_at_either_node(nodes: Nodes) -> None:
     """Its lease is good for both, each append once; a token that is not its own is fenced on both."""
-    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    stream, token = await nodes.near.service.open_client_stream({}, owner=ANNA)
     assert token is not None
     for offset, engine in enumerate((nodes.near, nodes.far, nodes.far, nodes.near), start=1):
         done = await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
@@ -247,7 +247,7 @@ async def test_a_producer_goes_on_at_either_node(nodes: Nodes) -> None:
 
 async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None:
     """That it was elsewhere for a moment makes nobody let go of it later; then its silence ends it, as ever."""
-    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    stream, token = await nodes.near.service.open_client_stream({}, owner=ANNA)
     assert token is not None
     for offset, engine in enumerate((nodes.far, nodes.near), start=1):
         await engine.service.append(stream, ANNA, token, offset, [Delta(str(offset))])
@@ -261,7 +261,7 @@ async def test_a_producer_that_comes_back_keeps_its_stream(nodes: Nodes) -> None
 
 async def test_a_producer_that_is_silent_is_ended_once(nodes: Nodes) -> None:
     """By whichever node heard it last."""
-    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    stream, token = await nodes.near.service.open_client_stream({}, owner=ANNA)
     assert token is not None
     await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
     events = await nodes.near.events(stream)
@@ -316,7 +316,7 @@ async def test_what_cannot_go_on_elsewhere_may_finish(nodes: Nodes) -> None:
     await eventually(lambda: reader.told)
     reader.close()
     there = asyncio.create_task(nodes.far.events(stream))
-    await eventually(lambda: nodes.far.service.audience.of(stream))
+    await eventually(lambda: nodes.far.service.readers.of(stream))
     go.set()
     await draining
     assert isinstance((await there)[-1], Completed)
@@ -344,7 +344,7 @@ async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes
 
     nodes.add(wait)
     await nodes.near.start()
-    stream, token = await nodes.far.service.open_leased({}, owner=ANNA)
+    stream, token = await nodes.far.service.open_client_stream({}, owner=ANNA)
     assert token is not None
     draining = asyncio.create_task(nodes.near.service.drain(5))
     await eventually(lambda: nodes.near.service.draining)
@@ -362,7 +362,7 @@ async def test_a_producer_that_comes_to_a_node_that_stops_keeps_its_stream(nodes
 async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_held_there(nodes: Nodes) -> None:
     """Else the node that holds it were fenced, and nobody would end it."""
     claim = Claim("key", b"digest")
-    stream, token = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    stream, token = await nodes.near.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert token is not None
     # It is paused: it neither hears that the stream has moved nor learns it by renewing.
     membership = nodes.near.service.node._membership
@@ -371,7 +371,7 @@ async def test_a_stream_that_is_opened_once_more_at_a_node_that_has_lost_it_is_h
     await stopped(membership._renewing)
     await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
     assert nodes.far.cluster.holds(stream)
-    _, again = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    _, again = await nodes.near.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert again is not None
     assert nodes.near.cluster.holds(stream)
     membership._renewing = asyncio.create_task(membership._renew())
@@ -399,12 +399,12 @@ class Breaking:
 
 async def test_a_move_that_is_broken_off_leaves_a_stream_that_somebody_fills(nodes: Nodes) -> None:
     """The node that had it is fenced by then; its producer goes on at either."""
-    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    stream, token = await nodes.near.service.open_client_stream({}, owner=ANNA)
     assert token is not None
-    nodes.far.service.node.leases._store = Breaking(nodes.store)  # type: ignore[assignment]
+    nodes.far.service.node.client_streams._store = Breaking(nodes.store)  # type: ignore[assignment]
     with pytest.raises(asyncio.CancelledError):
         await nodes.far.service.append(stream, ANNA, token, 1, [Delta("a")])
-    nodes.far.service.node.leases._store = nodes.store
+    nodes.far.service.node.client_streams._store = nodes.store
     await eventually(lambda: sum(stream in each.service.node.live for each in (nodes.near, nodes.far)) == 1)
     await nodes.near.service.append(stream, ANNA, token, 1, [Delta("a")])
     assert isinstance((await nodes.far.events(stream))[-1], Failed)
@@ -445,7 +445,7 @@ async def test_an_excuse_is_for_one_departure(nodes: Nodes) -> None:
 
 async def test_a_cancel_follows_a_stream_that_moves(nodes: Nodes) -> None:
     """It is told again to whoever fills the stream, where that has changed while it was on its way."""
-    stream, token = await nodes.near.service.open_leased({}, owner=ANNA)
+    stream, token = await nodes.near.service.open_client_stream({}, owner=ANNA)
     assert token is not None
     unlisten = nodes.near.service.node._membership._unwatch
     assert unlisten is not None
@@ -522,10 +522,10 @@ async def test_what_is_taken_over_is_as_it_is_then(nodes: Nodes) -> None:
 async def test_a_lease_that_was_replaced_is_not_taken_along(nodes: Nodes) -> None:
     """Neither by a node that takes the stream over, nor by one to which the old producer has come meanwhile."""
     claim = Claim("key", b"digest")
-    stream, old = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    stream, old = await nodes.near.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert old is not None
     seen = (await nodes.store.look(stream)).record
-    _, new = await nodes.near.service.open_leased({}, owner=ANNA, claim=claim)
+    _, new = await nodes.near.service.open_client_stream({}, owner=ANNA, claim=claim)
     assert new is not None
     await nodes.near.cluster.hand_over(stream)
     await nodes.far.service.node._takeover.of(Orphan(seen))
@@ -533,5 +533,5 @@ async def test_a_lease_that_was_replaced_is_not_taken_along(nodes: Nodes) -> Non
         with pytest.raises(Fenced):
             await engine.service.append(stream, ANNA, old, 1, [Delta("late")])
         with pytest.raises(Fenced):
-            await engine.service.node.leases.append(seen, old, 1, [Delta("late")])
+            await engine.service.node.client_streams.append(seen, old, 1, [Delta("late")])
     await nodes.near.service.append(stream, ANNA, new, 1, [Delta("a"), END])

@@ -1,7 +1,7 @@
-"""`tidegate bench`: the project's own benchmarks, against what others would use in its place.
+"""`tidegate bench`: the project's own benchmarks, which compare it with what others would use in its place.
 
 Every contender runs pinned to one CPU, the load generator and the upstream to another; rounds are interleaved.
-What is measured is the whole process: CPU time from /proc, memory as the proportional set size. Linux only.
+The whole process is measured: CPU time from /proc, memory as the proportional set size. Linux only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small requests one after the other, over a few connections that are kept."""
+"""Sends small requests one after the other, over a few kept connections."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LENGTH = b"\r\ncontent-length: "
 
 
 class Asking:
-    """Connections that send the server's request again when its answer is there. It is pinned to the load's CPU."""
+    """Connections that repeat the server's request as soon as its answer has come; pinned to the load's CPU."""
 
     def __init__(self, request: bytes, connections: list[socket.socket]) -> None:
         self._request = request
         self._connections = connections
 
     def ask(self, seconds: float) -> int:
-        """For so long; how many answers there were. Raises `TidegateError` for any that is not 200."""
+        """Asks for so many seconds; returns the number of answers. Raises `TidegateError` for one that is not 200."""
         with _pinned(load_cpu()):
             for connection in self._connections:
                 connection.sendall(self._request)
@@ -46,7 +46,7 @@ class Asking:
 
 @contextmanager
 def asking(server: Server, connections: int) -> Generator[Asking]:
-    """So many connections to the server."""
+    """Opens so many connections to the server."""
     with ExitStack() as stack:
         address = "127.0.0.1", server.port
         made = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(connections)]
@@ -56,7 +56,7 @@ def asking(server: Server, connections: int) -> Generator[Asking]:
 
 
 def _read(connection: socket.socket) -> None:
-    """One answer, which has a length."""
+    """Reads one answer, which has a content-length."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _more(connection)

@@ -1,4 +1,4 @@
-"""What gzip saves on the wire, and what it costs: the same readers with it and without."""
+"""What gzip saves on the wire, and what it costs: the same readers with and without it."""
 
 from __future__ import annotations
 

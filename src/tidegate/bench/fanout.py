@@ -1,4 +1,4 @@
-"""Many readers of one stream: what delivery costs, beside Go's hub and a loop around send()."""
+"""Many readers of one stream: what delivery costs, compared with a hub in Go and a loop around send()."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tidegate.bench.report import Table
 
 PYTHON_HUBS = {"fastapi": "FastAPI StreamingResponse", "sse-starlette": "sse-starlette"}
 HOUR = 3600
-"""Streams outlast every run; what is measured is their middle."""
+"""Seconds that streams last: longer than every run, so that neither their beginning nor their end is measured."""
 
 
 def fanout(bench: Bench) -> Table:
@@ -38,13 +38,13 @@ def connections(bench: Bench) -> Table:
 
 @contextmanager
 def one_stream(pace: Pace, more: str = "") -> Generator[Server]:
-    """A server with one live stream, and the request of its readers. `more` is configuration."""
+    """Serves one live stream, with the request of its readers. `more` is added to the configuration."""
     with product.serving(product.TICKS, more) as server:
         yield replace(server, request=product.follow(product.begin(server, pace)))
 
 
 def lasting(options: Options) -> Pace:
-    """Of a stream that outlasts the run."""
+    """The pace of a stream that outlasts the run."""
     return Pace(tokens=max(2, int(options.rate * HOUR)), rate=options.rate, size=options.size)
 
 

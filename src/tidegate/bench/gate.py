@@ -1,4 +1,4 @@
-"""What it costs to see who asks, whether they may and how often: the same server with the gate and without."""
+"""What authentication, authorisation and rate limits cost: the same server with the gate and without."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ SCOPES: tuple[Scope, ...] = ("generate", "read")
 SECRET_ENV = "TIDEGATE_BENCH_SECRET"
 
 CONNECTIONS = 4
-"""Enough to keep the server busy."""
+"""Connections that keep the server busy."""
 
 FEWER = 5
-"""Through ASGI there are so many times fewer readers: more than it keeps pace with would be sent merged events."""
+"""How many times fewer readers there are through ASGI: more than the server keeps pace with would get merged events."""
 
 SMALL = b"/v1/models"
 BASE = "without the gate"
@@ -71,7 +71,7 @@ def gate(bench: Bench) -> Table:
 def _one(bench: Bench, server: Server) -> dict[str, float]:
     options = bench.options
     found = steady(bench, server)
-    # HTTP/1.0 knows no chunks, so it has no wire: every event goes through what the gate has put around `send`.
+    # HTTP/1.0 has no chunks, so the wire is not used: every event passes the wrappers of `send` that the gate adds.
     fewer = replace(bench, options=replace(options, readers=max(1, options.readers // FEWER)))
     asgi = steady(fewer, replace(server, request=server.request.replace(b"HTTP/1.1", b"HTTP/1.0", 1)))
     requests = _requests(options, replace(server, request=_asked_for(SMALL, server.request)))
@@ -79,7 +79,7 @@ def _one(bench: Bench, server: Server) -> dict[str, float]:
 
 
 def _requests(options: Options, server: Server) -> float:
-    """CPU in microseconds a request."""
+    """CPU time per request, in microseconds."""
     with asking(server, CONNECTIONS) as connections:
         connections.ask(options.warmup)
         began = cpu_seconds(server.pid)
@@ -141,5 +141,5 @@ def _with_issuer(options: Options, alg: str) -> Generator[Server]:
 
 
 def _followed(server: Server, options: Options, token: str = "") -> Server:
-    """With a live stream, and the request of its readers."""
+    """The server with a live stream, and with the request of its readers."""
     return replace(server, request=product.follow(product.begin(server, lasting(options), token), token))

@@ -1,11 +1,10 @@
-"""Reads event streams over many connections, decompresses them, and counts: as `load.c` does, for fewer readers.
+"""Reads event streams over many connections, decompresses them, and counts tokens, as `load.c` does for more readers.
 
     python -m tidegate.bench.inflate PORT CONNECTIONS < request, then commands
 
 "up" is printed first; the request, `reset`, `report` and "ready" are those of `load.c`. A token's delay ends when its
-bytes are read, here as there; they are decompressed when nothing more is there to be read, so that it delays no
-other's reading. The end of an answer, or a read that is not a whole number of events, is the end of the program, with
-status 1.
+bytes are read, as in `load.c`; they are decompressed when there is nothing more to read, so that this delays no other
+token. The program ends with status 1 at the end of an answer, or when a read is not a whole number of events.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tidegate.bench.load import Counts, Spread
 from tidegate.errors import TidegateError
 
 READ_SIZE = 1 << 20
-"""More than a connection holds: what was written at once is read at once."""
+"""More than a connection's buffers hold, so that what was written at once is read at once."""
 
 GZIP = 31
 """zlib's `wbits` for the gzip format, whatever its window."""
@@ -35,7 +34,7 @@ STAMP = re.compile(rb"@(\d{19});")
 
 
 class Answer:
-    """One answer, read by read. Raises `TidegateError` where it is not what was asked for."""
+    """One answer, fed read by read. Raises `TidegateError` where it is not what was asked for."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
@@ -43,7 +42,7 @@ class Answer:
         self._headed = False
 
     def feed(self, data: bytes) -> tuple[int, bytes]:
-        """The size of a read's part of the body, and the events in it."""
+        """The size of the body in these bytes, and its events, decompressed."""
         if not self._headed:
             head, _, data = data.partition(b"\r\n\r\n")
             self._headed = True
@@ -79,7 +78,7 @@ class Readers:
         self.reset()
 
     def run(self, commands: io.FileIO) -> None:
-        """Reads, and obeys until the commands end."""
+        """Reads events and obeys commands, until the commands end."""
         self._epoll.register(commands, select.EPOLLIN)
         while True:
             found = self._epoll.poll(0 if self._unread else -1)
@@ -97,7 +96,7 @@ class Readers:
         self._delays: list[int] = []
 
     def report(self) -> Counts:
-        """What there was since the reset."""
+        """The counts since the last reset."""
         seconds = time.monotonic() - self._since
         delay, tokens = _spread(self._delays), len(self._delays)
         return Counts(seconds, tokens, self._events, self._bytes, delay, self._body)
@@ -134,7 +133,7 @@ def main() -> None:
     port, connections = map(int, sys.argv[1:])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Without a buffer: what is in one would not wake the poll.
+    # Without a buffer, since commands in one would not wake the poll.
     with open(0, "rb", buffering=0) as commands:
         _say(b"up")
         request = commands.read(int(commands.readline()))

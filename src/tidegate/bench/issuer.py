@@ -1,4 +1,4 @@
-"""An issuer of tokens on loopback, whose keys the server fetches."""
+"""A token issuer on loopback, whose keys the server fetches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RSA_EXPONENT = 65537
 
 @dataclass(frozen=True)
 class Issuer:
-    """Where its key set is, and the key that it signs with."""
+    """The URL of the issuer's key set, and the key that signs its tokens."""
 
     url: str
     alg: str
@@ -33,7 +33,7 @@ class Issuer:
 
 @contextmanager
 def issuing(alg: str) -> Generator[Issuer]:
-    """An issuer with one key: `RS256` or `EdDSA`."""
+    """Runs an issuer with one key, for `RS256` or `EdDSA`."""
     key = _private_key(alg)
     document = msgspec.json.encode({"keys": [_jwk(alg, key)]})
 

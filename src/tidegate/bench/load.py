@@ -1,4 +1,4 @@
-"""The load generators' other end: what is said to the process that reads (`load.c`, or `inflate.py`)."""
+"""Controls the load generators (`load.c` and `inflate.py`), which are processes of their own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INFLATE = (sys.executable, "-m", "tidegate.bench.inflate")
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """What a set of times was like, in milliseconds; percentiles are right within 3 %."""
+    """The distribution of a set of times, in milliseconds; percentiles are accurate within 3 %."""
 
     count: int
     mean: float
@@ -34,12 +34,12 @@ NONE = Spread(0, 0, 0, 0, 0)
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What all connections together have had since the last reset; `tokens_min` and `_max` are of one, from its start.
+    """Counts of all connections since the last reset; `tokens_min` and `_max` are those of one, since its start.
 
-    A connection is live when it has had a token that was made after it had dialled. `disorder` counts tokens that were
-    not made after the one before, of the same connection, from its start. `bytes` are those of the wire; `body` is
-    without heads and the framing of chunks, as compressed as it came. What has a default here is counted by only one of
-    the load generators.
+    A connection is live once it has received a token that was made after it had connected. `disorder` counts tokens
+    that were made before their predecessor of the same connection, since its start. `bytes` are those on the wire;
+    `body` leaves out heads and the framing of chunks, and is still compressed. Fields with a default are counted by
+    only one of the load generators.
     """
 
     seconds: float
@@ -62,29 +62,29 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """Connections that read. Commands are answered in order."""
+    """A load generator, whose connections read. Commands are answered in order."""
 
     def __init__(self, popen: subprocess.Popen[bytes], request: bytes) -> None:
         self._popen = popen
         self._request = request
 
     def wait_up(self) -> None:
-        """Returns when it has said that it waits for the request. Raises `TidegateError`."""
+        """Returns when the load generator waits for the request. Raises `TidegateError`."""
         if self._line() != "up":
             raise TidegateError("the load generator did not start")
 
     def dial(self) -> None:
-        """Returns when every connection has had the first bytes of its answer. Raises `TidegateError`."""
+        """Returns when every connection has received the first bytes of its answer. Raises `TidegateError`."""
         self._write(f"{len(self._request)}\n".encode() + self._request)
         if self._line() != "ready":
             raise TidegateError("the load generator did not get its connections")
 
     def reset(self) -> None:
-        """Counts from here."""
+        """Sets the counts to 0."""
         self._say("reset")
 
     def report(self) -> Counts:
-        """What there was since. Raises `TidegateError` where a connection was refused or broke."""
+        """The counts since the last reset. Raises `TidegateError` where a connection was refused or broke."""
         self._say("report")
         while (line := self._line()) == "ready":
             pass
@@ -94,11 +94,11 @@ class Load:
         return counts
 
     def stall(self, count: int) -> None:
-        """The first so many connections are not read any more."""
+        """Stops reading from the first `count` connections."""
         self._say(f"stall {count}")
 
     def resume(self) -> None:
-        """They are read again."""
+        """Reads from the stalled connections again."""
         self._say("resume")
 
     def _say(self, command: str) -> None:
@@ -138,7 +138,7 @@ def reading(
     receive_buffer: int = 0,
     websocket: bool = False,
 ) -> Generator[Load]:
-    """Connections that send the server's request and read, `at_once` waiting for an answer at a time.
+    """Connections that send the server's request and read; at most `at_once` wait for an answer at a time.
 
     `again`: an answer that has ended is asked for again. `receive_buffer`: of each socket, in bytes; 0 is the system's.
     `websocket`: the request is a handshake; what follows its empty line goes out once that is answered.
@@ -150,10 +150,10 @@ def reading(
 
 @contextmanager
 def inflating(server: Server, connections: int) -> Generator[Load]:
-    """Connections that send the server's request, read, and decompress where that is asked for.
+    """Connections that send the server's request, read, and decompress if the request asks for compression.
 
-    It is an interpreter, like the server: what they share counts half to each from when both are there. So it is up
-    before the server's memory is looked at.
+    The load generator is a Python process like the server, and pages that both share count half to each. So it is
+    started before the server's memory is measured.
     """
     with _running([*INFLATE, str(server.port), str(connections)], server.request) as load:
         load.wait_up()

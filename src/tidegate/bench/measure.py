@@ -1,4 +1,4 @@
-"""One round of one contender, and rounds of all of them in turn."""
+"""Measures one round of one contender, and rounds of all contenders in turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Contender = Callable[[], AbstractContextManager[Server]]
 def in_turn(
     table: Table, contenders: Mapping[str, Contender], rounds: int, one: Callable[[Server], Mapping[str, float]]
 ) -> Table:
-    """Measures A, B, C, A, B, C: what the machine does meanwhile meets all alike. Each starts afresh every time."""
+    """Measures A, B, C, A, B, C, so that other load of the machine affects all alike. Each starts anew every time."""
     for _ in range(rounds):
         for name, contender in contenders.items():
             with contender() as server:
@@ -26,7 +26,7 @@ def in_turn(
 
 
 def steady(bench: Bench, server: Server, *, again: bool = False) -> dict[str, float]:
-    """Readers at work: CPU for each token delivered, delay of each, memory for each reader."""
+    """Measures readers at work: CPU per token delivered, the tokens' delay, memory per reader."""
     options = bench.options
     return at_work(options, server, reading(bench.programs.load(), server, options.readers, again=again))[1]
 
@@ -34,7 +34,7 @@ def steady(bench: Bench, server: Server, *, again: bool = False) -> dict[str, fl
 def at_work(
     options: Options, server: Server, connections: AbstractContextManager[Load]
 ) -> tuple[Counts, dict[str, float]]:
-    """The same with these connections, and with what they have counted."""
+    """Measures as `steady` does, with these connections; returns their counts, too."""
     with connections as load:
         before = memory_bytes(server.pid)
         load.dial()
@@ -42,7 +42,7 @@ def at_work(
 
 
 def under_way(options: Options, server: Server, load: Load, before: int) -> tuple[Counts, dict[str, float]]:
-    """The same with connections that are there; `before` is what the server held without them, in bytes."""
+    """Measures as `at_work` does, with open connections; `before` is the server's memory without them, in bytes."""
     time.sleep(options.warmup)
     load.reset()
     began = cpu_seconds(server.pid)
@@ -54,7 +54,7 @@ def under_way(options: Options, server: Server, load: Load, before: int) -> tupl
 
 
 def per_token(counts: Counts, used: float) -> dict[str, float]:
-    """CPU in microseconds a token, tokens a second, and the share of the CPU that was used, in percent."""
+    """CPU per token in microseconds, tokens per second, and the share of the CPU that was used, in percent."""
     return {
         "us/token": used / max(counts.tokens, 1) * 1e6,
         "tokens/s": counts.tokens / counts.seconds,
@@ -65,6 +65,6 @@ def per_token(counts: Counts, used: float) -> dict[str, float]:
 
 
 def delays(counts: Counts) -> dict[str, float]:
-    """From the making of a token to its arrival, in milliseconds."""
+    """The delays from the making of a token to its arrival, in milliseconds."""
     delay = counts.delay_ms
     return {"mean ms": delay.mean, "p50 ms": delay.p50, "p99 ms": delay.p99, "max ms": delay.max}

@@ -1,4 +1,4 @@
-"""A `python` model whose tokens carry the time at which they were made: what the prompt asks for, as JSON."""
+"""A `python` model whose tokens carry the time at which they were made, at the pace that the prompt gives as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 async def ticks(request: GenerationRequest) -> AsyncGenerator[str]:
-    """Makes the tokens when they are due: `@`, nanoseconds since the epoch, `;`, padding."""
+    """Yields the tokens when they are due: `@`, nanoseconds since the epoch, `;`, padding."""
     pace = msgspec.json.decode(request.messages[-1].text, type=Pace)
     padding = "x" * pace.size
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What can be chosen of a scenario, and what all of them are given."""
+"""The options of a scenario, and what every scenario is given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Bench:
-    """A run: its options, and where its programs come from."""
+    """A run: its options, and the programs that it needs."""
 
     options: Options
     programs: Programs

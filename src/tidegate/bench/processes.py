@@ -1,4 +1,4 @@
-"""Processes that are measured: pinned to a CPU, with what they have used and what they hold."""
+"""Processes that are measured: pins them to a CPU, and reads their CPU time and memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The server's URL, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
 
 
@@ -37,15 +37,15 @@ def server_cpu() -> int:
 
 
 def load_cpu() -> int:
-    """The CPU of the load; the contenders' own where there is no other."""
+    """The CPU of the load; that of the contenders if there is no other."""
     return max(os.sched_getaffinity(0))
 
 
 @contextmanager
 def listening(command: Sequence[str | Path], cpu: int, cwd: Path | None = None) -> Generator[Server]:
-    """Starts a server that prints a line with its URL when it is ready; at the end it is stopped.
+    """Starts a server that prints a line with its URL when it is ready; at the end stops it.
 
-    Raises `TidegateError` where it ends before that.
+    Raises `TidegateError` where the server ends before it is ready.
     """
     popen = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=_pinned(cpu), cwd=cwd)
     with popen:
@@ -67,17 +67,17 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory_bytes(pid: int) -> int:
-    """Proportional set size: what it holds, with shared pages divided among those that share them."""
+    """The proportional set size: memory in which shared pages are divided among the processes that share them."""
     return _kibibytes(pid, "smaps_rollup", "Pss") * 1024
 
 
 def resident_bytes(pid: int) -> int:
-    """What it has in memory, shared pages in full."""
+    """The resident memory, with shared pages in full."""
     return _kibibytes(pid, "status", "VmRSS") * 1024
 
 
 def peak_bytes(pid: int) -> int:
-    """The most that was ever resident."""
+    """The most memory that was ever resident."""
     return _kibibytes(pid, "status", "VmHWM") * 1024
 
 
@@ -98,7 +98,7 @@ def _pinned(cpu: int) -> Callable[[], None]:
 
 
 def _stop(popen: subprocess.Popen[bytes]) -> None:
-    # Draining would wait for readers that never leave; the second signal ends it at once.
+    # Draining would wait for readers that never leave; the second signal ends the server at once.
     for which in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         if popen.poll() is not None:
             return

@@ -1,4 +1,4 @@
-"""The product as a contender: the installed command, with its limits out of the way."""
+"""The product as a contender: the installed command, with its limits turned off."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ base_url = "{url}/v1"
 def serving(
     models: str, more: str = "", *, store: str = MEMORY, limits: str = NO_LIMITS, command: Sequence[str] = COMMAND
 ) -> Generator[Server]:
-    """`tidegate serve` with these models. `store` is what stands in `[store]`."""
+    """Runs `tidegate serve` with these models. `store` is the content of `[store]`."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "tidegate.toml"
         config.write_text(f"[store]\n{store}\n{QUIET}{limits}{models}{more}")
@@ -61,7 +61,7 @@ def serving(
 
 
 def begin(server: Server, pace: Pace, token: str = "") -> str:
-    """Starts a generation that nobody has to follow; its id. `token` is sent where there is one."""
+    """Starts a generation that needs no reader, and returns its id. `token` is sent if it is not empty."""
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     body = {"model": "ticks", "prompt": msgspec.json.encode(pace).decode(), "background": True}
@@ -75,13 +75,13 @@ def begin(server: Server, pace: Pace, token: str = "") -> str:
 
 
 def get(path: str, token: str = "") -> bytes:
-    """A GET request, as bytes for the socket, with the token where there is one."""
+    """A GET request as bytes for the socket, with the token if it is not empty."""
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\n".encode()
 
 
 def post(path: str, body: Mapping[str, Any]) -> bytes:
-    """A POST request with JSON, as bytes for the socket."""
+    """A POST request with a JSON body, as bytes for the socket."""
     data = msgspec.json.encode(body)
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
     return head.encode() + b"\r\n\r\n" + data

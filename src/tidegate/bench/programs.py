@@ -1,4 +1,4 @@
-"""The programs that benchmarks need, built from source where there is a compiler."""
+"""The programs that benchmarks need, built from source if there is a compiler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidegate.errors import TidegateError
 
 HERE = Path(__file__).parent
 GO = "/usr/local/go/bin/go"
-"""Where Go's own archive is unpacked by its instructions, often outside the PATH."""
+"""Where Go's install instructions unpack its archive, often outside the PATH."""
 
 GO_ENVIRON = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
 
@@ -20,7 +20,7 @@ GO_ENVIRON = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
 class Programs:
     """Builds each program once, into `folder`. `baselines` has the sources of other servers, in a checkout only.
 
-    `python` is an interpreter that may have the packages of those that are written in Python.
+    `python` is an interpreter that may have the packages of the servers written in Python.
     """
 
     def __init__(self, folder: Path, baselines: Path, python: Path) -> None:
@@ -37,16 +37,16 @@ class Programs:
         return self._own("upstream.c")
 
     def baseline(self, name: str) -> list[str | Path] | None:
-        """How to start the server `name.c`, or that of the Go module `name`.
+        """The command that starts the server `name.c`, or that of the Go module `name`.
 
-        None without its source, its compiler, or what it needs: modules are fetched as their `go.sum` has them.
+        None without its source, its compiler, or its dependencies, which are fetched as `go.sum` has them.
         """
         source = self._baselines / f"{name}.c"
         program = self._compiled(source) if source.is_file() else self._module(name)
         return None if program is None else [program]
 
     def python(self, name: str, package: str) -> list[str | Path] | None:
-        """How to start `name.py`, which needs `package`; None without its source or the package."""
+        """The command that starts `name.py`, which needs `package`; None without its source or the package."""
         source = self._baselines / f"{name}.py"
         if not source.is_file():
             return None
@@ -85,7 +85,7 @@ class Programs:
 
 
 def _fetched(go: str, module: Path) -> bool:
-    """Whether everything is there that the module needs besides the standard library; its `go.sum` has what that is."""
+    """Whether the module's dependencies, which its `go.sum` lists, are there."""
     if not (module / "go.sum").is_file():
         return True
     environ = {**os.environ, **GO_ENVIRON}

@@ -1,4 +1,4 @@
-"""Many upstream streams, each to its own reader: what a token costs on its way through."""
+"""Many upstream streams, each relayed to its own reader: what a token costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tidegate.bench.report import Table
 
 ENDLESS = 10_000_000
 ANSWER = 1000
-"""Tokens of an answer where the upstream is as fast as it can: then readers ask again, over the same connection."""
+"""Tokens of an answer when the upstream is as fast as it can; readers then ask again, over the same connection."""
 
 CHAT = product.post(
     "/v1/chat/completions", {"model": "bench", "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -30,7 +30,7 @@ def relay(bench: Bench) -> Table:
     """CPU per token of an upstream's event stream, with log, ids and resume on; Go's ReverseProxy keeps nothing."""
     options = bench.options
     pace = f"at {options.rate:g} tokens/s" if options.rate else "as fast as they can"
-    # As fast as they can, memory is that of the logs that are kept, and delay that of the buffers between.
+    # Without a rate, memory is mostly that of the logs, and delay that of the buffers, so that neither is shown.
     shown = {"KB/reader": 1, "p50 ms": 2, "p99 ms": 2} if options.rate else {"tokens/s/core": 0}
     columns = {"us/token": 2, "tokens/s": 0, "CPU %": 1, **shown}
     contenders: dict[str, Contender] = {
@@ -39,7 +39,7 @@ def relay(bench: Bench) -> Table:
     }
     proxies = {"Go ReverseProxy": bench.programs.baseline("proxy")}
     if not options.rate:
-        # One core of it does not keep pace with the streams that the others are given.
+        # On one core LiteLLM does not keep pace with the streams that the others are given.
         proxies["LiteLLM proxy"] = bench.programs.python("litellm_proxy", "litellm")
     for name, command in proxies.items():
         if command is not None:
@@ -60,13 +60,13 @@ def batching(bench: Bench) -> Table:
 
 
 def native(more: Mapping[str, Any]) -> bytes:
-    """Asks for an answer in the native dialect; `more` is added to the body."""
+    """A request for an answer in the native dialect; `more` is added to the body."""
     return product.post("/v1/streams", {"model": "bench", "prompt": "hi", "stream": True, **more})
 
 
 @contextmanager
 def one_each(bench: Bench, request: bytes) -> Generator[Server]:
-    """A server before an upstream, where each reader that sends the request has an answer of its own."""
+    """Runs a server in front of an upstream; each reader that sends the request gets an answer of its own."""
     with _upstream(bench) as upstream, product.serving(product.BEHIND.format(url=upstream.url)) as server:
         yield replace(server, request=request)
 

@@ -1,4 +1,4 @@
-"""What was measured: medians and ranges over rounds, as a table, as JSON, as a chart."""
+"""Reports medians and ranges over rounds, as a table, as JSON and as a chart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAR, GAP, LEFT, WIDTH = 22, 12, 250, 760
 
 @dataclass
 class Table:
-    """Values by row and column, one for each round. `columns` map names to the digits that are shown."""
+    """Values by row and column, one for each round. `columns` maps names to the number of decimals shown."""
 
     title: str
     columns: Mapping[str, int]
@@ -24,17 +24,17 @@ class Table:
     rows: dict[str, dict[str, list[float]]] = field(default_factory=dict[str, dict[str, list[float]]])
 
     def add(self, row: str, values: Mapping[str, float]) -> None:
-        """One more round."""
+        """Adds the values of one more round."""
         into = self.rows.setdefault(row, {})
         for column, value in values.items():
             into.setdefault(column, []).append(value)
 
     def median(self, row: str, column: str) -> float:
-        """The middle of the rounds."""
+        """The median over the rounds."""
         return statistics.median(self.rows[row][column])
 
     def text(self) -> str:
-        """For a terminal, and as it is for a Markdown page."""
+        """The table as text that is also Markdown."""
         lines = [["", *self.columns], *([row, *map(self._cell(row), self.columns)] for row in self.rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         drawn = [_line(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
@@ -42,7 +42,7 @@ class Table:
         return "\n".join([self.title, "", *drawn, "", *self.notes])
 
     def data(self) -> dict[str, Any]:
-        """All rounds, with the machine they were made on."""
+        """All rounds, and the machine on which they were measured."""
         machine = {"system": platform.platform(), "python": platform.python_version()}
         return {"title": self.title, "machine": machine, "notes": self.notes, "rows": self.rows}
 
@@ -50,7 +50,7 @@ class Table:
         return msgspec.json.format(msgspec.json.encode(self.data()), indent=1) + b"\n"
 
     def chart(self, column: str) -> str:
-        """Medians of one column as bars, with the range of the rounds; an SVG that follows the page's colour."""
+        """The medians of one column as bars, with the range of the rounds; an SVG in the page's text colour."""
         rows = [row for row in self.rows if column in self.rows[row]]
         most = max(max(self.rows[row][column]) for row in rows) or 1.0
         height = (BAR + GAP) * len(rows) + 40

@@ -23,7 +23,7 @@ from tidegate.bench.storm import resume_storm, slow_readers
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is run, at which size unless told otherwise, and the column that its chart shows."""
+    """The function that is run, its default options, and the column that its chart shows."""
 
     run: Callable[[Bench], Table]
     options: Options
@@ -31,7 +31,7 @@ class Scenario:
 
     @property
     def summary(self) -> str:
-        """Its one line in a list."""
+        """The scenario's line in the list of scenarios."""
         return (self.run.__doc__ or "").splitlines()[0]
 
 

@@ -1,4 +1,4 @@
-"""Many WebSockets on one topic: what a message costs for each, beside a hub of gorilla/websocket in Go."""
+"""Many WebSockets on one topic: what a message costs per socket, compared with a Go hub with gorilla/websocket."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ HANDSHAKE = (
 ).encode()
 
 ARRIVE_SECONDS = 30.0
-"""What was published last has so long to get to everybody."""
+"""How long the last messages may take to reach every socket."""
 
 LOOK_SECONDS = 0.1
 
 MASK = bytes(4)
-"""What a client's frames are masked with; this key leaves them as they are."""
+"""The key that masks a client's frames; this one leaves them unchanged."""
 
 
 def sockets(bench: Bench) -> Table:
@@ -63,7 +63,7 @@ def _topic() -> Generator[Server]:
 
 @contextmanager
 def _hub(command: list[str | Path]) -> Generator[Server]:
-    """Whoever connects is in the room, and what comes goes to all as it is."""
+    """Runs a hub that sends each message unchanged to every connection."""
     with listening(command, server_cpu()) as server:
         yield replace(server, request=HANDSHAKE)
 
@@ -81,7 +81,7 @@ def _one(bench: Bench, server: Server) -> dict[str, float]:
 
 @contextmanager
 def _publishing(server: Server, options: Options) -> Generator[Callable[[], int]]:
-    """Somebody publishes meanwhile; gives how many messages there were, which is known afterwards."""
+    """Publishes in another thread meanwhile; yields a function that returns, afterwards, the number of messages."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(_publish, server, options, stop)
@@ -101,13 +101,13 @@ def _publish(server: Server, options: Options, stop: threading.Event) -> int:
                 return number
             call = {"id": number, "op": "publish", "topic": TOPIC, "data": f"@{time.time_ns()};{padding}"}
             socket.send(msgspec.json.encode(call), text=True)
-            # tidegate's answer; in the hub it is the message itself.
+            # tidegate's answer; the hub sends the message itself.
             socket.recv(ARRIVE_SECONDS)
     raise AssertionError("numbers do not end")
 
 
 def check(load: Load, published: int, *, seconds: float = ARRIVE_SECONDS) -> None:
-    """Raises `TidegateError` unless every connection has had every message once, in their order, before long."""
+    """Raises `TidegateError` unless every connection receives every message once and in order, within `seconds`."""
     give_up = time.monotonic() + seconds
     while (counts := load.report()).tokens_min < published and time.monotonic() < give_up:
         time.sleep(LOOK_SECONDS)
@@ -119,6 +119,6 @@ def check(load: Load, published: int, *, seconds: float = ARRIVE_SECONDS) -> Non
 
 
 def _text(call: Mapping[str, Any]) -> bytes:
-    """A call as a frame."""
+    """A call as a WebSocket frame."""
     data = msgspec.json.encode(call)
     return bytes((0x81, 0x80 | len(data))) + MASK + data

@@ -1,4 +1,4 @@
-"""How soon a server with only a `replay` model is ready, and what it holds then."""
+"""How soon a server with only a `replay` model is ready, and how much memory it has then."""
 
 from __future__ import annotations
 

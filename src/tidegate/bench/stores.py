@@ -1,4 +1,4 @@
-"""What it costs to keep what was said: the same live streams with each store."""
+"""What it costs to store streams: the same live streams with each store."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _one(bench: Bench, store: str, file: Path) -> dict[str, float]:
 
 
 def on_disk(file: Path) -> dict[str, float]:
-    """The whole file, its journal written back, for each thousand of the events that are in it.
+    """The size of the file, its journal written back, per thousand events.
 
-    A server that was killed has left streams that have no end.
+    A server that was killed has left streams without an end.
     """
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

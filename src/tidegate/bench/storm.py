@@ -1,4 +1,4 @@
-"""What many readers do at once to the others: come back together, or stop reading."""
+"""Many readers that come back at the same moment, or stop reading: the effect on the server and on other readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tidegate.bench.report import Table
 from tidegate.errors import TidegateError
 
 KEPT = 2000
-"""Tokens that each reader of the storm has to be given before it is live."""
+"""Tokens that each reader of the storm has to receive before it is live."""
 
 PATIENCE = 120.0
 LOOK_EVERY = 0.1
@@ -24,7 +24,8 @@ STALLED_SHARE = 10
 """One reader in so many stops reading."""
 
 SMALL_BUFFER = 4096
-"""Of a receiving socket, in bytes: else the kernel alone takes what a stalled reader leaves."""
+"""The receive buffer of a socket, in bytes; with the default, the kernel alone would hold what a stalled reader leaves.
+"""
 
 
 def resume_storm(bench: Bench) -> Table:

@@ -1,8 +1,8 @@
-"""The server without its gate: what is behind it is called at once, and everyone may do everything.
+"""The server without its gate: the application is called directly, and everyone may do everything.
 
     python -m tidegate.bench.ungated --config FILE
 
-Nothing but the benchmark of the gate has a use for it.
+Only the benchmark of the gate uses it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tidegate.gate.route_policy import PRINCIPAL
 
 
 def main() -> None:
-    # Where the application puts its middlewares in front of what they guard: all of them, and nothing else.
+    # The one function by which the application adds all of its middlewares.
     app._behind = _nothing_before  # pyright: ignore[reportPrivateUsage]
     sys.exit(server.run(config.load(Path(sys.argv[-1]), os.environ, {"server.port": 0})))
 

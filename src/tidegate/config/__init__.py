@@ -1,4 +1,4 @@
-"""The configuration: its shape, where it comes from, and how it is shown."""
+"""The configuration: its settings, their sources, and how they are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What types alone cannot say of the settings. Each problem is a dotted key and a sentence."""
+"""Checks of the settings that types alone cannot express. Each problem is a dotted key and a sentence."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Problem = tuple[str, str]
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:\*\.)?[^/?#\s*]+")
-# What Python makes of such bytes (PEP 383).
+# What Python decodes bytes that are no UTF-8 to (PEP 383).
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def normalised(settings: Settings) -> Settings:
-    """The same settings in the one spelling that the rest of the program relies on."""
+    """The settings with URLs and hashes in the spelling that the rest of the program relies on."""
     server = msgspec.structs.replace(settings.server, public_url=settings.server.public_url.rstrip("/"))
     keys = tuple(msgspec.structs.replace(key, sha256=key.sha256.lower()) for key in settings.auth.keys)
     return msgspec.structs.replace(settings, server=server, auth=msgspec.structs.replace(settings.auth, keys=keys))
@@ -50,7 +50,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
 
 
 def unreadable(values: object, key: str = "") -> Iterator[Problem]:
-    """Infinities and NaN, which TOML can write and no setting can mean, and bytes that are no text."""
+    """Problems of values that TOML can write but no setting may have: infinities, NaN, and bytes that are no text."""
     if isinstance(values, float) and not math.isfinite(values):
         yield key, "expected a finite number"
     if isinstance(values, str) and _SURROGATE.search(values):
@@ -79,7 +79,7 @@ def _store(settings: Settings) -> Iterator[Problem]:
     url = settings.store.url
     scheme, found, _ = url.partition("://")
     known = (*STORES, *PLANNED)
-    # A list of hosts is no host with a port.
+    # A scheme with `+` may have a list of hosts, which is not parsed as a host with a port.
     if url and not (found and scheme in known and ("+" in scheme or split_url(url) is not None)):
         yield "store.url", "expected " + ", ".join(f"{each}://" for each in known) + " or nothing"
     elif (traits := traits_of(url)) is not None and (problem := traits.problem(url)) is not None:
@@ -141,7 +141,7 @@ def _auth(settings: Settings) -> Iterator[Problem]:
 
 
 def _each(key: str, values: Sequence[str], pattern: re.Pattern[str], problem: str) -> Iterator[Problem]:
-    """`key` holds a `{}` where the index goes, or ends before it."""
+    """Problems of the values that do not match. `key` has a `{}` in place of the index, or ends before the index."""
     at = key if "{}" in key else key + ".{}"
     return ((at.format(n), problem) for n, value in enumerate(values) if not pattern.fullmatch(value))
 

@@ -1,4 +1,4 @@
-"""Making API keys."""
+"""Makes API keys."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tidegate.errors import ConfigError
 from tidegate.gate.api_keys import ApiKey, key_sha256
 
 KEY_PREFIX = "tg_"
-"""By it people, and scanners of leaked secrets, know whose key it is."""
+"""Lets people, and scanners for leaked secrets, recognise tidegate's keys."""
 
 KEY_BYTES = 32
 
 
 def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
-    """A key of 256 random bits, and the lines that make `tidegate.toml` know it by its hash.
+    """A key of 256 random bits, and the lines for `tidegate.toml` that have its hash.
 
-    Raises `ConfigError` for a name or scope that the file could not have.
+    Raises `ConfigError` for a name or scope that the file may not have.
     """
     key = KEY_PREFIX + token_urlsafe(KEY_BYTES)
     entry = {"name": name, "sha256": key_sha256(key), "scopes": list(dict.fromkeys(scopes))}

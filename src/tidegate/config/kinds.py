@@ -1,4 +1,4 @@
-"""What type a dotted key has: the settings' declarations, walked by name."""
+"""Finds the type of a dotted key in the declarations of the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_INDEX_DIGITS = 6
 def kind_of(key: Sequence[str], values: object) -> Any:
     """The declared type at `key`, or None if there is no such key.
 
-    `values` are the plain values so far: an entry of `models` has the keys of its `provider`.
+    `values` are the plain values so far, since the keys of an entry of `models` depend on its `provider`.
     """
     kind: Any = Settings
     for part in key:
@@ -45,7 +45,7 @@ def key_names(kind: Any, value: object) -> tuple[str, ...]:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """The values that a key of this type may have, where they are a short list."""
+    """The values that a key of this type may have, if the type lists them."""
     bare = _bare(kind)
     if typing.get_origin(bare) is Literal:
         return typing.get_args(bare)
@@ -89,7 +89,7 @@ def _bare(kind: Any) -> Any:
 
 
 def value_in(values: object, part: str) -> object:
-    """What `part` leads to inside a table or list, or None."""
+    """The value at `part` of a table or list, or None."""
     if isinstance(values, dict):
         return cast("dict[str, object]", values).get(part)
     if isinstance(values, list) and is_index(part):

@@ -1,4 +1,4 @@
-"""What `--model` and `--upstream` make of the configured models."""
+"""Applies `--model` and `--upstream` to the configured models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def only(settings: Settings, wanted: str) -> Settings:
 
 
 def upstream_url(url: str) -> str:
-    """The URL of `--upstream`, once it is one that may be shown. Raises `ConfigError`."""
+    """The URL of `--upstream` without its last slash. Raises `ConfigError` unless it may be shown."""
     if not is_plain_http(url):
         raise ConfigError(
             f"--upstream {shown_url(url)}: expected an http or https URL without user and query, such as "
@@ -35,9 +35,9 @@ def upstream_url(url: str) -> str:
 
 
 def behind(settings: Settings, url: str, names: Sequence[str], *, wanted: str | None, api_key_env: str) -> Settings:
-    """The settings with the models that an OpenAI-compatible server at `url` has, or the one of them that is wanted.
+    """The settings with the models of an OpenAI-compatible server at `url`, or with the `wanted` one of them.
 
-    Raises `ConfigError` where it does not have that.
+    Raises `ConfigError` if the server does not have that one.
     """
     if wanted is not None and wanted not in names:
         some = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")

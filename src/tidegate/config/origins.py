@@ -1,4 +1,4 @@
-"""Where each value of the settings stands, for errors that name the place."""
+"""Keeps the source of each value of the settings, for errors that name it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Key = tuple[str, ...]
 
 
 class Origins:
-    """The sources of values that were put together: a file's name, a variable or a flag, by key.
+    """The sources of the settings' values by key: a file's name, a variable or a flag.
 
-    `values` are those of the file and the environment. `models_flag` is the flag that has made models of its own, and
+    `values` are those of the file and the environment. `models_flag` is the flag that has added models, and
     `only_flag` says that there are no others.
     """
 
@@ -32,13 +32,13 @@ class Origins:
         self.only_flag = False
 
     def of(self, key: Key) -> str:
-        """The source of the key, or of what encloses it; else the file, which has everything not overridden."""
+        """The source of the key, or of the table around it; else the file, which has every value not overridden."""
         depths = range(len(key), 0, -1)
         source = next((self.sources[key[:n]] for n in depths if key[:n] in self.sources), "")
         return source or (self.file if value_at(key[:1], self.values) is not None else "default")
 
     def located(self, error: ConfigError, settings: Settings) -> ConfigError:
-        """The error of a value that showed in use, with the place of the value; without a key as it is."""
+        """The error of a value that failed in use, with the value's source; an error without a key stays as it is."""
         if not error.key:
             return error
         key, source = self._place(error.key, settings)
@@ -56,18 +56,18 @@ class Origins:
 
 
 def wrong(key: Key, value: object, problem: str) -> ConfigError:
-    """The error of a value that is no use, for `Origins.located` to say where it stands."""
+    """The error of a value that cannot be used, to which `Origins.located` adds the source."""
     return ConfigError(message(key, value, "", problem), key=key, problem=problem)
 
 
 def message(key: Key, value: object, source: str, problem: str) -> str:
-    """`key = value (source): problem`, secrets masked, as far as these are known."""
+    """`key = value (source): problem`, with secrets masked; parts that are unknown are left out."""
     named = ".".join(key) if value is None else f"{'.'.join(key)} = {shown(key, value)}"
     return f"{named} ({source}): {problem}" if source else f"{named}: {problem}"
 
 
 def value_at(key: Sequence[str], values: object) -> object:
-    """What stands at the key, or None."""
+    """The value at the key, or None."""
     return reduce(value_in, key, values)
 
 
@@ -83,5 +83,5 @@ def _indices(settings: Settings, name: str) -> Iterator[str]:
 
 
 def _plain(settings: Settings) -> object:
-    # Not msgspec: the path of a flag may have bytes that are no UTF-8.
+    # Not by msgspec, since a path in a flag may have bytes that are no UTF-8.
     return json.loads(json.dumps(msgspec.to_builtins(settings, enc_hook=repr)))

@@ -1,6 +1,6 @@
-"""What cannot be served with, although it is well written: refused before anything is begun.
+"""Refuses settings that are valid but cannot be served with, before anything is started.
 
-All of these raise `ConfigError` with a key, for `Origins.located`.
+All functions named `refuse_…` raise `ConfigError` with a key, for `Origins.located`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ NOT_YET = (
     ("store", "ca_file"),
     ("observability", "otlp_endpoint"),
 )
-"""Whoever sets one of these relies on it: a limit that nobody keeps, telemetry that goes nowhere."""
+"""Settings that this version does not support, and must not ignore silently: telemetry would go nowhere."""
 
 MODEL_NOT_YET = ("api_key_file", "api")
 UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 
 
 def refuse_unavailable(settings: Settings) -> None:
-    """Refuses what this version parses but cannot do, where going on without it would be unsafe."""
+    """Refuses settings that this version parses but does not support, where ignoring them would be unsafe."""
     if traits_of(settings.store.url) is None:
         there_are = " and ".join(f"{scheme}://" for scheme in STORES)
         raise wrong(("store", "url"), settings.store.url, f"this version has no such store yet, only {there_are}")
@@ -42,7 +42,7 @@ def refuse_unavailable(settings: Settings) -> None:
 
 
 def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
-    """Refuses to be reachable from other machines without authentication, unless told that this is meant."""
+    """Refuses to be reachable from other machines without authentication, unless `insecure` says that this is meant."""
     host, auth = settings.server.host, settings.auth
     if not (insecure or auth.keys or auth.jwt_secret_env or auth.jwks_url or is_loopback(host)):
         raise wrong(
@@ -54,9 +54,9 @@ def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
 
 
 def refuse_unusable(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Refuses what names something that is not there, or unfit: a variable, a file, a function.
+    """Refuses settings that name a variable, a file or a function that is missing or unfit.
 
-    Whatever uses it would say so as well, but only once it has the port, the store and the models before it.
+    Its user would raise the same error, but only after the port, the store and other models have been opened.
     """
     if settings.auth.jwt_secret_env:
         secret_of(settings.auth.jwt_secret_env, environ)
@@ -65,7 +65,7 @@ def refuse_unusable(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it. Names other than `localhost` are not looked up."""
+    """Whether only this machine can reach the host. Names other than `localhost` are not looked up."""
     from ipaddress import ip_address
 
     try:
@@ -96,7 +96,7 @@ def _refuse_set(section: msgspec.Struct, key: Key) -> None:
 
 
 def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> None:
-    # What a provider needs is imported only where there is such a model.
+    # A provider's module is imported only if there is such a model.
     if isinstance(model, LlamaModel):
         from tidegate.providers.llama.provider import weights
 

@@ -1,6 +1,6 @@
-"""The settings: one frozen object for the whole of the configuration. docs/configuration.md says what each key does.
+"""The settings: one frozen object for the whole configuration. docs/configuration.md says what each key does.
 
-Names and defaults are the contract's. Times are in seconds and sizes in bytes unless the name says otherwise.
+Times are in seconds and sizes in bytes unless the name says otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SecondsOrZero = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[server]`: where it listens and how it is seen from outside. `public_url` is kept without its last slash."""
+    """`[server]`: where the server listens, and its public name. `public_url` is kept without its last slash."""
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
@@ -30,7 +30,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: where logs live and for how long."""
+    """`[store]`: where logs are kept, and for how long."""
 
     url: str = ""
     password_file: str = ""
@@ -99,7 +99,7 @@ class ObservabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. Without `models` there is the embedded one."""
+    """The whole configuration. Without `models` the embedded model is served."""
 
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()

@@ -1,4 +1,4 @@
-"""The settings as they may be shown: as TOML, secrets masked."""
+"""Shows the settings as TOML, with secrets masked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tidegate.core.url import MASK, shown_url
 from tidegate.core.visible import UNSAFE
 
 _SECRET_WORDS = {"key", "keys", "secret", "password", "token", "sha256", "env"}
-# A name that could be a key by mistake is not shown: keys have small letters and digits, or are long.
+# A variable's name that could be a key by mistake is not shown: keys have small letters and digits, or are long.
 _VARIABLE = re.compile(r"(?=.{1,64}$)(?:[A-Z][A-Z0-9_]*|[A-Za-z_]+)")
 _PATH = re.compile(r"[/.~].*", re.DOTALL)
 _URL_KEYS = ("url", "base_url", "jwks_url", "otlp_endpoint")
@@ -22,7 +22,7 @@ _LONGEST = 200
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """Plain values of the whole effective configuration: URLs without secrets, hashes of keys cut to 8 digits."""
+    """The whole effective configuration as plain values: URLs without secrets, hashes of keys cut to 8 digits."""
     values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=_function_name))
     for key in values["auth"]["keys"]:
         key["sha256"] = key["sha256"][:8] + MASK
@@ -36,7 +36,7 @@ def toml(values: dict[str, Any]) -> str:
 
 
 def shown(key: Sequence[str], value: object) -> str:
-    """A value as an error may show it: nothing that could be a secret, and not at any length."""
+    """A value as an error may show it: without secrets, and shortened."""
     if _is_table(value) or _is_tables(value):
         return "a table" if _is_table(value) else "tables"
     name = next((part for part in reversed(key) if not part.isdecimal()), "")
@@ -47,7 +47,7 @@ def shown(key: Sequence[str], value: object) -> str:
 
 
 def _names_a_secret(name: str, value: object) -> bool:
-    """Whether the value says where a secret is, and looks like it."""
+    """Whether the value names the variable or file of a secret, and looks like such a name."""
     pattern = {"env": _VARIABLE, "file": _PATH}.get(name.rpartition("_")[2])
     return pattern is not None and isinstance(value, str) and pattern.fullmatch(value) is not None
 

@@ -1,4 +1,4 @@
-"""Where settings come from: `tidegate.toml`, then the environment, then flags; later ones win, key by key."""
+"""Reads settings from `tidegate.toml`, then the environment, then flags; later sources win, key by key."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _FIELD = re.compile(r"Object (?P<what>contains unknown|missing required) field `
 def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:
     """The settings from the file, the environment and the flags.
 
-    `path` None means `tidegate.toml` in the working directory, if it exists; a file that was named must.
-    `overrides` maps dotted keys to values, those of flags that were not given to None. Raises `ConfigError`.
+    If `path` is None, `tidegate.toml` in the working directory is read if it exists; a `path` must exist.
+    `overrides` maps dotted keys to values, or to None for flags that were not given. Raises `ConfigError`.
     """
     return read(path, environ, overrides)[0]
 
 
 def read(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> tuple[Settings, Origins]:
-    """The same settings, and where each of them stands."""
+    """The settings as `load` returns them, and the source of each."""
     draft = _Draft()
     if path is not None or DEFAULT_FILE.exists():
         draft.add_file(path or DEFAULT_FILE)
@@ -55,7 +55,7 @@ def read(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
 
 
 class _Draft:
-    """The configuration while it is put together: plain values, and the source of each."""
+    """The configuration while it is being read: plain values, and the source of each."""
 
     def __init__(self) -> None:
         self.origins = Origins()
@@ -74,7 +74,7 @@ class _Draft:
             raise ConfigError(f"{path} is not TOML: {error}") from error
 
     def add_variable(self, name: str, text: str) -> None:
-        """Adds one variable. A list is JSON when it begins with `[`, else its items stand between commas."""
+        """Adds one variable. A list is JSON if it begins with `[`, else its items are separated by commas."""
         key = tuple(name.removeprefix(PREFIX).lower().split(LEVEL))
         if key[0] == "models":
             self.values.setdefault("models", msgspec.to_builtins([{"provider": "llama", "name": "smollm2"}]))
@@ -108,12 +108,12 @@ class _Draft:
         return settings
 
     def error(self, key: Key, problem: str, *, source: str = "", value: object = None) -> ConfigError:
-        """Names the key, the value and where it stands."""
+        """An error that names the key, the value and its source."""
         value = value_at(key, self.values) if value is None else value
         return ConfigError(message(key, value, source or self.origins.of(key), problem), param=".".join(key))
 
     def _explained(self, said: str) -> ConfigError:
-        """msgspec's message, with the key in dotted form and what would have been right."""
+        """msgspec's error with the key in dotted form, and with the values that are allowed."""
         found = _AT.fullmatch(said)
         assert found is not None
         problem, key = found["problem"], _from_path(found["path"] or "")
@@ -123,7 +123,7 @@ class _Draft:
             unknown = field["what"] == "contains unknown"
             if not unknown:
                 return self.error(key, _missing(key, self.values))
-            # Nobody knows what it was meant to hold: `apikey`, `pass`.
+            # An unknown key may hold a secret, e.g. `apikey` or `pass`.
             text = isinstance(value_at(key, self.values), str)
             return self.error(key, _unknown(key, self.values), value=MASK if text else None)
         if problem.startswith("Invalid"):
@@ -132,7 +132,7 @@ class _Draft:
         return self.error(key, in_words(problem))
 
     def _slot(self, node: object, part: str, empty: object, key: Key, source: str) -> str | int:
-        """The index under which `part` stands in a table or list, once there is something."""
+        """The index of `part` in a table or list, to which `empty` is added if there is no such part."""
         if isinstance(node, dict):
             cast("dict[str, object]", node).setdefault(part, empty)
             return part
@@ -147,7 +147,7 @@ class _Draft:
 
 
 def _variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The variables that are configuration. Providers come first, since they decide a model's other keys."""
+    """The variables that are settings. Those of providers come first, since they decide a model's other keys."""
     found = [(name, text) for name, text in environ.items() if name.startswith(PREFIX) and LEVEL in name[len(PREFIX) :]]
     return sorted(found, key=lambda pair: (not pair[0].endswith("__PROVIDER"), _natural(pair[0])))
 
@@ -157,7 +157,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _from_text(text: str, kind: Any) -> object:
-    """A variable's value. Raises msgspec's errors."""
+    """The value of a variable's text. Raises msgspec's errors."""
     if not is_structured(kind):
         return text if kind is Any else msgspec.convert(text, kind, strict=False)
     if text.startswith(("[", "{")):

@@ -1,4 +1,4 @@
-"""Where logs live when nobody has said it."""
+"""The place for logs where the settings name no store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FILE = "tidegate.db"
 
 
 def with_state_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """The settings with a file in the user's state directory where they name no store; the directory is made.
+    """The settings; where they name no store, with a file in the user's state directory, which is created.
 
-    The place is `$XDG_STATE_HOME/tidegate`, by default `~/.local/state/tidegate` (XDG Base Directory Specification).
-    Prompts and answers are in it: it is the user's alone. Raises `ConfigError`.
+    The directory is `$XDG_STATE_HOME/tidegate`, by default `~/.local/state/tidegate` (XDG Base Directory
+    Specification). Since prompts and answers are in it, only the user may read it. Raises `ConfigError`.
     """
     if settings.store.url:
         return settings

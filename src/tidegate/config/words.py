@@ -1,4 +1,4 @@
-"""What msgspec says of a value, in the words of the documentation."""
+"""Puts msgspec's errors into the words of the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AT = re.compile(r" - at `\$.*`$", re.DOTALL)
 
 
 def in_words(problem: str) -> str:
-    """The same, to stand after a colon, without msgspec's path."""
+    """msgspec's error without its path, to follow a colon."""
     said = _AT.sub("", problem)
     for theirs, ours in _WORDS:
         said = said.replace(theirs, ours)

@@ -1,4 +1,4 @@
-"""A key on its way into a header."""
+"""API keys that are sent in a header."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from tidegate.errors import ConfigError
 
-# RFC 6750, 2.1 allows fewer; what some servers give out as keys has more, and all of it can stand in a field value.
+# RFC 6750, 2.1 allows fewer characters; some servers' keys have more, and all of these may stand in a field value.
 _FIT = re.compile(r"[!-~]*")
 
 
 def fit_key(key: str, name: str) -> str:
     """The key without the white space that files and clipboards put around it.
 
-    Raises `ConfigError` for one that cannot stand in a header; it says the key's `name`, never the key.
+    Raises `ConfigError` for a key that cannot stand in a header; the error has the key's `name`, never the key.
     """
     key = key.strip()
     if _FIT.fullmatch(key) is None:

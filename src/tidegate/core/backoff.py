@@ -15,11 +15,11 @@ SCHEDULE = (1.0, 2.0, 4.0, 8.0)
 # An offline client costs the server two tries a minute, and a restored one is back within 45 s without any sign.
 OFFLINE_DELAY = 30.0
 
-# A server restarts under all of its clients at once; half a delay more, at random, spreads them. It is added, never
-# taken off, so that a floor stays one.
+# A server restarts under all of its clients at once; up to half a delay more, at random, spreads them. The jitter is
+# added, never subtracted, so that no delay falls below the floor.
 JITTER = 0.5
 
-# A server's slip (seconds for milliseconds) must not silence a client for days.
+# A server's mistake (seconds for milliseconds) must not silence a client for days.
 MAX_FLOOR = 300.0
 
 
@@ -39,7 +39,7 @@ class Backoff:
         return self._failures > len(SCHEDULE)
 
     def failed(self) -> float:
-        """Counts a failed try, or a connection that broke, and says how long to wait before the next."""
+        """Counts a failed try, or a connection that broke; returns how long to wait before the next try."""
         delay = SCHEDULE[self._failures] if self._failures < len(SCHEDULE) else OFFLINE_DELAY
         self._failures += 1
         return max(delay, self._floor) * (1 + JITTER * self._random())
@@ -49,5 +49,5 @@ class Backoff:
         self._floor = min(retry_ms / 1000, MAX_FLOOR)
 
     def reset(self) -> None:
-        """Begins anew: after an answer of the server, or on a sign that the network is back."""
+        """Starts the schedule again, after an answer of the server or a sign that the network is back."""
         self._failures = 0

@@ -1,4 +1,4 @@
-"""When a reader is sent what: merging of deltas, and micro-batches bounded in pieces and in time."""
+"""Merging of deltas, and micro-batches that are bounded in pieces and in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BatchPolicy(msgspec.Struct, frozen=True):
 def merge(entries: Iterable[Entry]) -> list[Entry]:
     """Joins neighbouring deltas (and reasoning) into one entry at the position of the last one joined.
 
-    One that has more than text stays as it is: what stands beside the text is about that very piece.
+    A piece with an `extra` is not joined, since the extra belongs to that very piece.
     """
     merged: list[Entry] = []
     run: list[Entry] = []
@@ -54,7 +54,7 @@ class Batcher:
         self._since = 0.0
 
     def add(self, entries: Sequence[Entry], now: float) -> list[Entry]:
-        """Takes new entries and returns what is to be sent at once; a policy of one piece leaves them as they are."""
+        """Takes new entries and returns those to be sent at once; a policy of one piece returns all of them."""
         if self._policy.max_tokens == 1:
             return list(entries)
         if not self._waiting:
@@ -66,11 +66,11 @@ class Batcher:
         return []
 
     def deadline(self) -> float:
-        """When what waits must be sent; infinite when nothing waits."""
+        """When the waiting entries must be sent; infinite when none wait."""
         return self._since + self._policy.max_delay_ms / 1000 if self._waiting else float("inf")
 
     def flush(self) -> list[Entry]:
-        """What waits, piece by piece: whoever encodes a batch merges it."""
+        """Returns the waiting entries, not merged: the dialect that encodes a batch merges it."""
         waiting, self._waiting = self._waiting, []
         return waiting
 

@@ -1,4 +1,4 @@
-"""Why a WebSocket is closed: codes of RFC 6455, 7.4.1, and, from 4000 on, of our own."""
+"""Codes for closing a WebSocket: those of RFC 6455, 7.4.1, and, from 4000 on, our own."""
 
 NORMAL = 1000
 GOING_AWAY = 1001

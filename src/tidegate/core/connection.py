@@ -1,21 +1,22 @@
-"""How a connection may end before its answer does. Neither is an error that a client could be told of."""
+"""Ways in which a connection ends before its answer does. Neither is an error that a client could be sent."""
 
 from __future__ import annotations
 
 TURNED_AWAY = "tidegate.turned_away"
-"""Where in an ASGI scope the error is, if the connection that it came by is one too many: all it is to be told."""
+"""The key of an ASGI scope that has the error if the connection is one too many: the only answer it is to get."""
 
 
 REFUSED = "tidegate.refused"
-"""Where in an ASGI scope the code of the error is that its caller was answered with."""
+"""The key of an ASGI scope that has the code of the error that its caller was answered with."""
 
 
 class ClientDisconnected(Exception):
-    """The client left while its request was read: nobody is there to be answered."""
+    """The client left while its request was being read: nobody is there to be answered."""
 
 
 class ResponseAborted(Exception):
-    """The answer broke after its head was sent. The connection must break too, or the client takes it for whole.
+    """The answer failed after its head was sent. The connection must be aborted, or the client takes the answer for
+    complete.
 
-    What went wrong has been observed already; servers need not log it again.
+    The failure has been observed already; servers need not log it again.
     """

@@ -1,4 +1,4 @@
-"""What becomes of a connection, from its first byte to its last: the states, and which may follow which."""
+"""The states of a connection, from its first byte to its last, and which state may follow which."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 State = Literal["connecting", "authenticating", "active", "idle", "probing", "draining", "closed"]
-"""`connecting`: nothing has been answered yet. `authenticating`: it has still to say who it is. `active`: it is served.
-`idle`: it has said nothing for a while, but is there. `probing`: it does not even answer, and is asked again.
-`draining`: it was told to go, and to come back. `closed`: it is gone."""
+"""`connecting`: nothing has been answered yet. `authenticating`: the client has yet to send credentials. `active`: it
+is served. `idle`: it has sent nothing for a while, but answers pings. `probing`: it has not answered a ping, and gets
+more. `draining`: it was asked to reconnect. `closed`: the connection is gone."""
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     "connecting": frozenset({"authenticating", "active", "draining", "closed"}),
@@ -22,7 +22,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 
 def moved(state: State, to: State) -> State:
-    """The state after the move. Raises `RuntimeError` where the table does not have it, which is a mistake of ours."""
+    """The state `to`. Raises `RuntimeError` for a transition that is not in the table, which is a bug of ours."""
     if to not in TRANSITIONS[state]:
         raise RuntimeError(f"a connection that is {state} cannot become {to}")
     return to

@@ -1,6 +1,6 @@
-"""CRC-32 of what was not looked at: arithmetic on checksums, after Mark Adler's `crc32_combine` in zlib.
+"""CRC-32 by arithmetic on checksums alone, without the data, after Mark Adler's `crc32_combine` in zlib.
 
-A checksum is a polynomial over GF(2), the remainder of the data's; appending n bytes multiplies it by x to the 8n.
+A checksum is a polynomial over GF(2): the remainder of the data's. Appending n bytes multiplies it by x to the 8n.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _BYTE = 1 << 23  # x to the 8
 
 
 def followed(checksum: int, before: int, after: int, size: int) -> int:
-    """The checksum of one text, once another has grown by the same `size` bytes as it from `before` to `after`.
+    """The checksum of a text after the `size` bytes that have changed another text's checksum from `before` to `after`.
 
     crc32(a + s) = followed(crc32(a), crc32(b), crc32(b + s), len(s))
     """
@@ -22,7 +22,7 @@ def followed(checksum: int, before: int, after: int, size: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _power(size: int) -> int:
-    """x to the 8 * size: readers that joined together leave together, so it is asked for again and again."""
+    """x to the 8 * size. Cached, since readers that join a broadcast together leave it together, with the same size."""
     result, base = _ONE, _BYTE
     while size:
         if size & 1:

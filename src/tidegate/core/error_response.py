@@ -10,11 +10,11 @@ import msgspec
 from tidegate.errors import MethodNotAllowed, TidegateError, UpgradeRequired
 
 LONGEST_RETRY_SECONDS = 86400
-"""An upstream may ask for anything; nobody waits for longer than a day."""
+"""The longest `retry-after` that is sent, a day, whatever an upstream asks for."""
 
 
 class ErrorResponse(NamedTuple):
-    """`headers` has everything but `x-request-id`, which all responses get alike."""
+    """The response to a request that failed. `headers` lacks only `x-request-id`, which every response gets."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -22,7 +22,7 @@ class ErrorResponse(NamedTuple):
 
 
 def error_response(error: TidegateError, request_id: str | None) -> ErrorResponse:
-    """What a client is sent. `no-store` because 404, 405 and 410 may be cached where nothing is said (RFC 9111)."""
+    """The response for an error. It has `no-store`, since 404, 405 and 410 may be cached by default (RFC 9111)."""
     body = msgspec.json.encode(error.body(request_id))
     headers = [
         (b"content-type", b"application/json"),
@@ -33,7 +33,7 @@ def error_response(error: TidegateError, request_id: str | None) -> ErrorRespons
         headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
         headers.append((b"retry-after-ms", b"%d" % math.ceil(seconds * 1000)))
     if not error.retryable:
-        # OpenAI's SDKs repeat every 409 and 5xx but those: a cancelled answer would be generated, and paid, again.
+        # Without it OpenAI's SDKs repeat every 409 and 5xx: a cancelled answer would be generated, and paid, again.
         headers.append((b"x-should-retry", b"false"))
     elif error.retry_told:
         headers.append((b"x-should-retry", b"true"))
@@ -48,7 +48,7 @@ def error_response(error: TidegateError, request_id: str | None) -> ErrorRespons
 
 
 def _retry_after(error: TidegateError) -> float | None:
-    """Seconds; 429 and 503 always say some."""
+    """Seconds until a retry, or None; 429 and 503 always have some."""
     if error.retry_after is None:
         return 1 if error.status in (429, 503) else None
     return min(max(error.retry_after, 0), LONGEST_RETRY_SECONDS)

@@ -1,9 +1,9 @@
 """The language of the project: the events of a stream and the request that starts one.
 
 Events are a tagged union; their JSON form `{"type": "delta", "text": "…"}` is what a log keeps and what
-`?events=message` sends. It is made once, by whoever appends the event. `wire_form` cuts it in two: the name and the
-`data` of a native SSE event. What is published to a topic has a name of the client's choosing, which takes the tag's
-place only where it is sent.
+`?events=message` sends. It is made once, when the event is appended. `wire_form` splits it into the name and the `data`
+of a native SSE event. An event published to a topic has a name that the client chooses, which replaces the tag only
+when the event is sent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CancelledBy = Literal["client", "disconnect", "server"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 CHARACTERS_PER_TOKEN = 4
-"""OpenAI's rule of thumb for English, where nobody has counted."""
+"""OpenAI's rule of thumb for English, used where the tokens were not counted."""
 
 OBJECT: dict[str, Any] = {"anyOf": [{"type": "object"}, {"type": "null"}], "default": None}
 OBJECTS: dict[str, Any] = {
@@ -28,7 +28,7 @@ OBJECTS: dict[str, Any] = {
     "default": None,
 }
 CONTENT: dict[str, Any] = {"anyOf": [{"type": "string"}, *OBJECTS["anyOf"]], "default": None}
-"""What JSON Schema says of fields that are kept as their JSON."""
+"""The JSON Schemas of fields that are kept as JSON."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -53,9 +53,10 @@ class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
 
 
 class Extra(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What an upstream has said beside a piece, each a JSON object of its own fields by where they stood.
+    """Fields that an upstream has sent beside a piece: one JSON object for each place where they stood.
 
-    `chunk` holds until another one comes. `call` is of the tool call. `refusal` says that the text is one.
+    `chunk` holds until another one comes. `call` has the fields of a tool call. `refusal` says that the text is a
+    refusal.
     """
 
     chunk: msgspec.Raw | UnsetType = UNSET
@@ -157,7 +158,7 @@ _published = msgspec.json.Decoder(Published)
 
 
 def text_of(event: Event) -> str:
-    """The piece that it adds to the answer's text, its reasoning or a call's arguments; empty where it adds none."""
+    """What the event adds to the answer's text, its reasoning or a call's arguments; empty if it adds nothing."""
     if isinstance(event, ToolCall):
         return event.arguments
     return event.text if isinstance(event, Delta | Reasoning) else ""
@@ -174,14 +175,14 @@ def decode(data: bytes) -> Event:
 
 
 def is_terminal(encoded: bytes) -> bool:
-    """Whether it is the JSON form of a terminal event."""
+    """Whether these bytes are the JSON form of a terminal event."""
     return encoded.startswith(_ENDS)
 
 
 def wire_form(encoded: bytes) -> tuple[bytes, bytes]:
-    """The wire name and the data that a JSON form has: `delta` and `{"text":"…"}`.
+    """The wire name and the data of an event in its JSON form: `delta` and `{"text":"…"}`.
 
-    What was published has its own name, and `{"data":…,"from":"…","at":…}`.
+    A published event has its own name, and `{"data":…,"from":"…","at":…}`.
     """
     if encoded.startswith(_PUBLISHED):
         event = _published.decode(encoded)
@@ -192,7 +193,7 @@ def wire_form(encoded: bytes) -> tuple[bytes, bytes]:
 
 
 def message_form(encoded: bytes) -> bytes:
-    """The JSON form with the wire name for its `type`, as `?events=message` sends it."""
+    """The JSON form with the wire name as its `type`, as `?events=message` sends it."""
     if not encoded.startswith(_PUBLISHED):
         return encoded
     name, data = wire_form(encoded)
@@ -207,7 +208,7 @@ class _PublishedData(msgspec.Struct, gc=False, omit_defaults=True, rename={"send
 
 
 class MessageFields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a message is made of; what is `Opaque` is kept as its JSON."""
+    """The fields of a message; those that are `Opaque` are kept as JSON."""
 
     role: Role
     content: Annotated[Opaque, Meta(description="Text, or OpenAI's content parts.", extra_json_schema=CONTENT)] = UNSET
@@ -238,7 +239,7 @@ class Message(MessageFields, frozen=True, kw_only=True, omit_defaults=True, forb
 
     @property
     def text_json(self) -> msgspec.Raw:
-        """The same as it was written: a text of megabytes is neither read nor written anew."""
+        """The message's text as the JSON it came in: a text of megabytes is neither decoded nor encoded again."""
         content = Message.content.of(self)
         if content is None or begins(content) != b"[":
             return msgspec.Raw(b'""') if content is None else content
@@ -255,14 +256,14 @@ _parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """What the log of a generation has already, from a process that is gone: its text, in so many pieces."""
+    """The part of an answer that a process which is gone has generated: its text, and in how many pieces it came."""
 
     text: str
     pieces: int
 
 
 class RequestFields(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request is made of; `extra` is kept as its members' JSON."""
+    """The fields of a request; the members of `extra` are kept as JSON."""
 
     model: str
     messages: tuple[Message, ...]
@@ -280,10 +281,10 @@ class RequestFields(msgspec.Struct, frozen=True, kw_only=True):
 class GenerationRequest(RequestFields, frozen=True, kw_only=True):
     """What a provider is asked for. Parameters that are None are the provider's own defaults.
 
-    `extra` holds what only some upstreams understand (`tools`, `response_format`, …): a provider that speaks OpenAI's
-    API passes it on as it came (`extra.raw`), others may look at it: a member is decoded when it is asked for.
-    `raw_messages` are the messages as an OpenAI client has sent them, where they have fields of that kind. With
-    `carried` the answer has begun already: only what follows it is emitted.
+    `extra` has what only some upstreams understand (`tools`, `response_format`, …): a provider that speaks OpenAI's
+    API passes it on as it came (`extra.raw`), others may read it: a member is decoded when it is asked for.
+    `raw_messages` are the messages as an OpenAI client has sent them, if they have fields of that kind. With `carried`
+    the answer has begun already, and the provider emits only what follows.
     """
 
     extra = DecodedMembers(RequestFields.extra)
@@ -298,16 +299,16 @@ class GenerationRequest(RequestFields, frozen=True, kw_only=True):
 
     @property
     def question(self) -> str | None:
-        """The same; None where no message is the user's."""
+        """The text of the user's last message; None where there is none."""
         found = self.question_json
         return None if found is None else msgspec.json.decode(found, type=str)
 
     @property
     def question_json(self) -> msgspec.Raw | None:
-        """The same as it was written."""
+        """The text of the user's last message as the JSON it came in; None where there is none."""
         return next((m.text_json for m in reversed(self.messages) if m.role == "user"), None)
 
     @property
     def prompt_tokens(self) -> int:
-        """About how many tokens the messages have; never none."""
+        """An estimate of how many tokens the messages have, at least 1."""
         return max(1, sum(characters(message.text_json) for message in self.messages) // CHARACTERS_PER_TOKEN)

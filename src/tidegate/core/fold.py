@@ -1,4 +1,4 @@
-"""Events folded into what a stream looks like as a whole: the snapshot."""
+"""Folds a stream's events into a snapshot of the whole stream."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Snapshot(Summary, frozen=True, kw_only=True):
 
 
 class Fold:
-    """What the entries of a log add up to, taken in order, a page at a time.
+    """The content of a log so far; its entries are added in order, a page at a time.
 
-    `pieces` counts those that say anything.
+    `pieces` counts the content events, empty texts excepted.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Fold:
         return [_join(self._calls[index]) for index in sorted(self._calls)]
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Takes the next entries."""
+        """Adds the next entries."""
         for entry in entries:
             event = entry.event
             self.pieces += isinstance(event, Reasoning | ToolCall) or (isinstance(event, Delta) and event.text != "")
@@ -115,13 +115,13 @@ class Fold:
 
     @property
     def rest(self) -> Cursor:
-        """The position after the last entry but for the end: from there a reader is sent the end all the same."""
+        """The position after the last entry but the terminal event: a reader that continues there is sent the end."""
         assert self._rest is not None, "a stream begins with `started`"
         return self._rest.cursor
 
 
 def status_of(end: Terminal | None, *, running: bool) -> Status:
-    """The status that a stream has by its terminal event, or by whether a provider has been asked."""
+    """A stream's status, from its terminal event or, while there is none, from whether a provider has been asked."""
     if isinstance(end, Completed):
         return "completed"
     if isinstance(end, Cancelled):

@@ -1,7 +1,7 @@
-"""The shape of JSON, counted before anything is made of it: a byte of `[]` costs 70 of memory once it is a list. Pure.
+"""Counts the values and the depth of JSON before it is decoded: a byte of `[]` costs 70 of memory as a list. Pure.
 
-All of it is done by what works on whole slices at the speed of C; a slice takes some milliseconds at the most. On
-what is no JSON the numbers mean nothing, but up to the first fault they are right: no decoder comes further than that.
+The text is counted in slices, with functions that run at the speed of C; a slice takes at most some milliseconds. For
+bytes that are no JSON the counts mean nothing after the first fault, but no decoder gets further than that.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES_IN_ALL
 from tidegate.core.steps import Steps, finished, slices
 
 MAX_DIGITS = 308
-"""Of a whole number: one of more is beyond what a double holds, into which JavaScript reads it (RFC 8259, 6)."""
+"""Digits of an integer: one with more is larger than a double, into which JavaScript reads it (RFC 8259, 6)."""
 
 LONGEST_NUMBER = 1024
-"""Characters; a double is told exactly in some 770."""
+"""Characters of a number; some 770 are enough to write any double exactly."""
 
 COUNTED_DEPTH = 3
-"""Down to this depth it is told at which one values stand: an object, its lists, and what they hold."""
+"""Down to this depth commas are counted by depth: an object, its lists, and their elements."""
 
 _BEYOND = 127
-"""What `deepest` is at the least where it is said to be more than can be counted."""
+"""The greatest depth that can be counted; `deepest` is larger where the text is deeper."""
 
 SLOW_VALUES = 100
-"""What a number far from 1, or of very many digits, counts for: it takes that much longer to be read than `1.5`."""
+"""As how many values a number far from 1, or with very many digits, counts: decoding it takes so much longer."""
 
 _SPACE = b" \t\r\n"
 _NUMBER_BYTES = b"0123456789.eE+-"
 _NUMBER = re.compile(rb"[0-9][0-9.eE+-]*")
 _DIGITS = b"0" * (MAX_DIGITS + 1)
-# Digits alike, so that a run of them is found as a text is.
+# Makes all digits 0, so that a run of them can be found by `in`.
 _ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 _SLOW = re.compile(rb"e[+-]?0{3,}|0{300,}")
 _LONG = b"0" * 300
@@ -45,9 +45,9 @@ _COMMA = b"\x01\xff"
 
 
 class Shape:
-    """Of JSON, fed a slice at a time: how many `values` it has, and how deep its lists and objects stand.
+    """The shape of a JSON text, fed a slice at a time: how many `values` it has, and how deeply they are nested.
 
-    `vast` says that it has a number that no double holds. The names of an object's members are no values.
+    `vast` says that it has a number that no double can hold. The names of an object's members do not count as values.
     """
 
     def __init__(self) -> None:
@@ -62,17 +62,17 @@ class Shape:
         self._number = b""
 
     def commas(self, depth: int) -> int:
-        """Those that stand in so many lists and objects, from 1 to `COUNTED_DEPTH`."""
+        """How many commas are at this depth, from 1 to `COUNTED_DEPTH`."""
         return self._commas[depth]
 
     def feed(self, data: bytes) -> None:
-        """Takes the next slice."""
+        """Counts the next slice."""
         if outside := self._outside(data):
             self._count(outside)
             self._look_at_numbers(outside)
 
     def _outside(self, data: bytes) -> bytes:
-        """What stands outside strings; a single quotation mark is left of each of those."""
+        """The text outside strings; of each string one quotation mark is left."""
         if self._escape or b"\\" in data:
             # From left to right, so that an escaped backslash is not taken for the beginning of another escape.
             data = (self._escape + data).replace(b"\\\\", b"")
@@ -88,7 +88,7 @@ class Shape:
     def _count(self, outside: bytes) -> None:
         bare = self._open + outside.translate(None, _SPACE)
         self._open = bare[-1:] if bare[-1:] in (b"[", b"{") else b""
-        # What is not empty has one value more than it has commas.
+        # A list or object that is not empty has one value more than it has commas.
         self.values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
         self.values -= bare.count(b"[]") + bare.count(b"{}")
         steps = outside.translate(_STEPS, _NO_STEPS).replace(b",", _COMMA)
@@ -99,7 +99,7 @@ class Shape:
         try:
             levels = bytes(accumulate(memoryview(steps).cast("b"), initial=2 * self._level))
         except ValueError:
-            # Deeper than 127, or closed more often than opened: nobody takes that.
+            # Deeper than 127, or closed more often than opened: always refused.
             self.deepest = _BEYOND + 1
             return
         self._level = levels[-1] // 2
@@ -121,11 +121,11 @@ class Shape:
 
 
 def scan(text: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Shape]:
-    """The shape of JSON, as far as it has no more than that. Raises `UnicodeDecodeError`."""
+    """The shape of a JSON text; counting stops once it exceeds `depth` or `values`. Raises `UnicodeDecodeError`."""
     shape, utf8, left = Shape(), codecs.getincrementaldecoder("utf-8")(), len(text)
     for piece in slices(text):
         left -= len(piece)
-        # Nothing is made of what is ASCII, as most of it is.
+        # ASCII, which most slices are, needs no check.
         if not left or not piece.isascii() or utf8.getstate()[0]:
             utf8.decode(piece, not left)
         shape.feed(piece)
@@ -137,7 +137,7 @@ def scan(text: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL
 
 
 def has_more_values(text: bytes, most: int) -> Steps[bool]:
-    """Whether JSON has more values than that, of which none is without a byte; its UTF-8 is not looked at."""
+    """Whether a JSON text has more than `most` values; its UTF-8 is not checked."""
     if len(text) <= most:
         return False
     shape = Shape()
@@ -150,7 +150,7 @@ def has_more_values(text: bytes, most: int) -> Steps[bool]:
 
 
 def shape_of(text: bytes) -> Shape:
-    """The same, all at once: for what is small."""
+    """The shape of a small JSON text, in one step."""
     return finished(scan(text))
 
 

@@ -1,20 +1,21 @@
-"""JSON from outside: what of it not everybody could read, and what is wrong with the rest (RFC 8259)."""
+"""JSON from outside: limits that make sure that everybody can read it, and what is wrong with bytes that are no JSON
+(RFC 8259)."""
 
 from __future__ import annotations
 
 import re
 
 MAX_DEPTH = 100
-"""Lists and objects within each other: what cannot be read by all who may have to read it is not taken."""
+"""How deeply lists and objects may be nested: JSON that not every reader could decode is refused."""
 
 MAX_VALUES = 50_000
-"""Of which objects are made: some 5 ms and MB. A conversation of 10,000 messages has 30,000."""
+"""Values that are decoded into objects, in some 5 ms and 5 MB. A conversation of 10,000 messages has 30,000 values."""
 
 MAX_VALUES_IN_ALL = 1_000_000
-"""Those included of which none are made here: an upstream has to, and skipping them takes the loop 10 ms as it is."""
+"""Values with those that are only passed on: an upstream has to decode them, and skipping them takes 10 ms here."""
 
 FAULT_BYTES = 64 * 1024
-"""So far into bytes that are no JSON it is looked what is wrong with them; of the rest the decoder's words are told."""
+"""How many bytes of an invalid text are searched for a lone surrogate; otherwise the decoder's own message is used."""
 
 # From left to right, so that an escaped backslash is not taken for the beginning of another escape.
 _ESCAPE = re.compile(
@@ -24,7 +25,7 @@ _ENCODED_HALF = re.compile(rb"\xed[\xa0-\xbf]")
 
 
 def fault(error: Exception, text: bytes) -> str:
-    """What is wrong with bytes that are no JSON: the decoder's words, but for a lone surrogate, which has its name."""
+    """What is wrong with bytes that are no JSON: the decoder's message, but a lone surrogate is named as such."""
     text = text[:FAULT_BYTES]
     half = next((found[1].decode() for found in _ESCAPE.finditer(text) if found[1]), None)
     if half is not None:

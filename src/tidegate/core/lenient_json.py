@@ -1,7 +1,7 @@
-"""JSON from outside, read as far as it can be understood. Pure.
+"""A lenient reader for JSON from outside. Pure.
 
-RFC 8259 has no NaN, no control characters within a string and no lone surrogates, and its texts are UTF-8. Servers
-send all of them, and most often in a field that nobody needs.
+RFC 8259 allows no NaN, no control characters within a string and no lone surrogates, and its texts are UTF-8. Servers
+send all of these faults, and most often in a field that nobody needs.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from typing import Any, cast
 import msgspec
 
 CONSTANTS = {"NaN": None, "Infinity": None, "-Infinity": -9999.0}
-"""What stands for numbers that JSON does not have; the last is OpenAI's own for a log probability too small to say."""
+"""What replaces numbers that JSON does not have; the last value is OpenAI's for a log probability that is too small."""
 
 LONGEST_INTEGER = 19
-"""Digits. No count is longer, and int() takes a time that is quadratic in them."""
+"""Digits of an integer. No count is longer, and int() takes quadratic time."""
 
 MAX_VALUES = 50_000
-"""In one text: objects take a hundred times the bytes that they are written in, and a busy decoder holds up everybody.
-The largest whole answers, with the log probabilities of all of their tokens, come near to it."""
+"""Values in one text: objects take a hundred times the bytes of their JSON, and a busy decoder blocks everybody. The
+largest whole answers, with the log probabilities of all their tokens, come near this limit."""
 
 SMALL_BYTES = 65_536
-"""Too small a text for so many values that it would matter."""
+"""Texts up to this size are too small to have a harmful number of values."""
 
 BIGGEST = 2**53
-"""Counts from here on are mistakes: not every reader of JSON could tell them apart (RFC 8259, 6)."""
+"""A count this large or larger is a mistake: not every JSON reader could represent it exactly (RFC 8259, 6)."""
 
 
 def loads(data: bytes) -> Any:
-    """The value. Malformed UTF-8 becomes U+FFFD; a lone surrogate stays one, its other half may come in another text.
+    """The value. Malformed UTF-8 becomes U+FFFD; a lone surrogate stays one, since its other half may come in the next
+    text.
 
-    Raises `ValueError` where it has more than `MAX_VALUES`, and that or `RecursionError` where it cannot be told what
-    was meant.
+    Raises `ValueError` for more than `MAX_VALUES` values, and `ValueError` or `RecursionError` for a text that cannot
+    be understood.
     """
     if len(data) > SMALL_BYTES:
         _check_values(data)
@@ -45,7 +46,7 @@ def loads(data: bytes) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """The JSON of what `loads` has read; halves of characters become U+FFFD."""
+    """The JSON of a value that `loads` has read; lone surrogates become U+FFFD."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -53,17 +54,17 @@ def dumps(value: object) -> bytes:
 
 
 def as_object(value: object) -> Mapping[str, Any]:
-    """The value where it is an object, else an empty one."""
+    """The value if it is an object, else an empty object."""
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def as_list(value: object) -> Sequence[object]:
-    """The value where it is an array, else an empty one."""
+    """The value if it is an array, else an empty array."""
     return cast("Sequence[object]", value) if isinstance(value, list) else ()
 
 
 def count(value: object) -> int | None:
-    """A count, however it was written: `7`, `7.0`, `"7"`. None where it is none."""
+    """The value as a count, however it was written: `7`, `7.0`, `"7"`. None if it is no count."""
     if isinstance(value, str) and len(value) <= LONGEST_INTEGER and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < BIGGEST:
@@ -72,13 +73,13 @@ def count(value: object) -> int | None:
 
 
 def whole_characters(text: str) -> tuple[str, str]:
-    """The text `mended`, but for a half of a character at its very end: that one waits for the other."""
+    """The text `mended`, without a high surrogate at its end; and that surrogate, which waits for its other half."""
     half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
     return mended(text[: len(text) - len(half)]), half
 
 
 def mended(text: str) -> str:
-    """The text with the halves of its characters joined; a half that stands alone becomes U+FFFD."""
+    """The text with its surrogate pairs joined; a lone surrogate becomes U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -97,13 +98,13 @@ def _mended(value: object) -> object:
 def _check_values(data: bytes) -> None:
     if _marks(data) <= MAX_VALUES:
         return
-    # Prose is full of commas. More strings than this would be values, too, however many marks are in them.
+    # Prose is full of commas, so strings are left out; more strings than this are too many values by themselves.
     if data.count(b'"') - data.count(b'\\"') > 4 * MAX_VALUES or _marks(_STRING.sub(b"", data)) > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
 
 
 def _marks(data: bytes) -> int:
-    """No text has more values than these."""
+    """An upper bound of the number of values, less one."""
     return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 

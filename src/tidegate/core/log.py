@@ -1,8 +1,8 @@
 """The bounded append-only log behind every stream.
 
-One writer appends; readers read after their cursor. A log bounded in bytes refuses what does not fit (a live
-generation is kept whole); that of a topic is told how much to `keep`, and forgets its oldest. What is forgotten is
-said by a `Gap`, never skipped.
+One writer appends; readers read after their cursor. A generation's log is bounded in bytes and refuses events that do
+not fit, since a live generation is kept whole; a topic's log is told how much to `keep`, and forgets its oldest events.
+A reader that asks for forgotten events gets a `Gap`; they are never skipped silently.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
 
 EVENT_BYTES = 136
-"""What an event takes in memory besides its JSON: its objects and its place (measured: 121 for a token of 6 bytes)."""
+"""Memory of an event besides its JSON, in bytes: its objects and its place (measured: 121 for a token of 6 bytes)."""
 
 NO_LIMIT = 1 << 62
 
 Cover = Callable[[int], int]
-"""Asked before a log grows beyond what it may weigh: answers what it may weigh from here on, or raises."""
+"""Called with a log's new weight before that exceeds the allowed one; returns the weight allowed then, or raises."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def event(self) -> Event:
-        """The event, read anew each time it is asked for."""
+        """The event, decoded anew on each access."""
         return decode(self.json)
 
     @property
@@ -60,7 +60,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
-    """What one read has found, and the position behind it; `more` says whether the log goes on there."""
+    """The entries that one read has found, and the position after them; `more` says whether more entries follow."""
 
     entries: Sequence[Entry]
     after: Cursor
@@ -68,7 +68,7 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def at_end(self) -> bool:
-        """Whether the terminal event is the last of it."""
+        """Whether the last entry is the terminal event."""
         return bool(self.entries) and self.entries[-1].is_end
 
 
@@ -83,14 +83,14 @@ def epoch_at(epochs: Sequence[tuple[str, int]], offset: int) -> str:
 
 
 def begin_epoch(epochs: list[tuple[str, int]], epoch: str, tail: int) -> None:
-    """Adds an epoch at the tail. One in which nothing was appended has left no position, and is not kept."""
+    """Adds an epoch at the tail. The one before is dropped if nothing was appended in it: it has no positions."""
     if epochs[-1][1] == tail > 0:
         del epochs[-1]
     epochs.append((epoch, tail))
 
 
 def knows(epochs: Sequence[tuple[str, int]], cursor: Cursor, *, first: int, tail: int) -> bool:
-    """Whether the cursor is a position of a log of these epochs that is kept after the offset `first`, up to `tail`."""
+    """Whether the cursor is a position in a log of these epochs that is kept after the offset `first`, up to `tail`."""
     for index, (epoch, start) in enumerate(epochs):
         if epoch == cursor.epoch:
             end = epochs[index + 1][1] if index + 1 < len(epochs) else tail
@@ -101,8 +101,8 @@ def knows(epochs: Sequence[tuple[str, int]], cursor: Cursor, *, first: int, tail
 class Log:
     """Entries in order, in one or more epochs, until the terminal event.
 
-    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; it is open where None. Before the
-    log weighs more than `covered` bytes of memory, `cover` is asked.
+    `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; None means no bound. Before the
+    log takes more than `covered` bytes of memory, `cover` is called.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Log:
 
     @property
     def weight(self) -> int:
-        """What it takes in memory, in bytes: about, and rather more than less."""
+        """The memory that the log takes, in bytes, estimated from above."""
         return self._bytes + EVENT_BYTES * len(self._entries)
 
     @property
@@ -170,7 +170,7 @@ class Log:
         return Cursor(epoch_at(self._epochs, offset), offset)
 
     def begin_epoch(self, epoch: str) -> None:
-        """From here on another process fills the log: what follows belongs to `epoch`."""
+        """Begins an epoch at the tail, since another process fills the log from now on. Raises `StreamEnded`."""
         if self.end is not None:
             raise StreamEnded("the stream has ended")
         begin_epoch(self._epochs, epoch, self.tail)
@@ -204,14 +204,15 @@ class Log:
         return tail
 
     def extend(self, entries: Sequence[Entry]) -> None:
-        """Adds entries that were made, and found to follow the tail and to fit, before: nothing is looked at again."""
+        """Adds entries that were checked before to follow the tail and to fit: nothing is checked again."""
         self._entries.extend(entries)
         self._bytes += sum(entry.size for entry in entries if not entry.is_end)
 
     def keep(self, *, entries: int, size: int) -> Sequence[Entry]:
-        """Forgets the oldest until at most so many, of so many bytes of JSON together, are left, or the newest alone.
+        """Forgets the oldest entries until at most `entries` with at most `size` bytes of JSON are left, or the newest
+        alone.
 
-        What is left does not depend on how often this was asked in between. Answers those that are forgotten.
+        What is left does not depend on how often this was called in between. Returns the forgotten entries.
         """
         surplus = max(0, len(self._entries) - entries)
         left = self._bytes - sum(entry.size for entry in self._entries[:surplus])
@@ -228,7 +229,7 @@ class Log:
         return forgotten
 
     def swap(self, count: int, other: Callable[[Event], Event]) -> None:
-        """Puts other events in place of the first so many that are kept: their positions, and sizes, stay."""
+        """Replaces the events of the first `count` entries kept by `other` ones; positions and sizes stay."""
         for index, entry in enumerate(self._entries[:count]):
             json = encode(other(entry.event))
             self._entries[index] = Entry(entry.epoch, entry.offset, json, entry.size - len(json))
@@ -242,15 +243,15 @@ class Log:
         return start >= 0 and are(kept, events)
 
     def read(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Page | Gap:
-        """At most `limit` entries and, but for the first, `max_bytes` of JSON after the cursor.
+        """Reads at most `limit` entries and `max_bytes` of JSON (but at least one entry) after the cursor.
 
-        None reads from the earliest kept. A cursor that is not valid here is answered with a `Gap`, which leads to
-        just before the earliest entry that is kept.
+        None reads from the earliest entry kept. A cursor that is not valid here is answered with a `Gap`, whose `to` is
+        just before the earliest entry kept.
         """
         if after is None:
             return self._read(self.earliest, limit, max_bytes)
-        # The readers at the tail ask for the same, one after the other: they are given the same page, and so the
-        # same cursor, which the next time is found by its identity.
+        # The readers at the tail ask for the same entries, one after the other: they get the same page, and so the same
+        # cursor object, which the next read recognises by its identity.
         tail = self._dropped + len(self._entries)
         known = after is self._asked or after == self._asked
         if known and tail == self._asked_tail and limit == self._asked_limit:
@@ -276,6 +277,6 @@ class Log:
         return knows(self._epochs, cursor, first=self._dropped, tail=self.tail)
 
     def _forget_epochs(self) -> None:
-        """Those of which no position is valid any more."""
+        """Drops the epochs that have no valid position any more."""
         while len(self._epochs) > 1 and self._epochs[1][1] < self._dropped:
             del self._epochs[0]

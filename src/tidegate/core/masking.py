@@ -1,4 +1,4 @@
-"""Secrets where they do not belong: in a path, or as a stream's id. Nobody logs or repeats them."""
+"""Masks secrets where they do not belong, e.g. in a path or in place of a stream's id: they must not be logged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _NO_ID = "".join(f"(?<!{prefix})" for prefix in ("gen_", "req_", "resp_", "msg_"
 _PATTERNS = tuple(
     re.compile(pattern, flags)
     for pattern, flags in (
-        # Half of one is a secret, too; a topic may be called share_feed.
+        # Half a token is a secret, too; 16 digits are required, since a topic may be called share_feed.
         (r"(share_|lease_)[0-9a-f]{16,}", re.IGNORECASE),
-        # Our keys, and how others begin theirs.
+        # Our own keys, and the prefixes of other vendors' keys.
         (r"(?<![A-Za-z0-9])(tg_)[\w-]{8,}", re.ASCII),
         (r"(?<![A-Za-z0-9])((?:[spr]k|gh[a-z]|github_pat|glpat|xox[a-z]|hf|gsk|xai)[_-])[\w-]{16,}", re.ASCII),
         # A JSON object in base64url: a JWT, or the beginning of one.
@@ -22,18 +22,18 @@ _PATTERNS = tuple(
         (r"\b((?:\w*token|api[_-]?key|secret|password|authorization|sig(?:nature)?)=)[^&;/\s'\"]+", re.IGNORECASE),
         (r"\b(bearer[ .+])(?!TOKEN\b)[^/\s'\"]+", re.IGNORECASE),
         (r"(://)[^/@\s]+@", re.ASCII),
-        # Letters and digits mixed as no name has them; ids are no secrets. First without, then with `-` and `_`.
+        # Letters and digits mixed as in no name; our ids are no secrets. First without, then with `-` and `_`.
         (rf"(?<![A-Za-z0-9]){_NO_ID}()(?=(?:[A-Za-z]*\d){{2}})(?=\d*[A-Za-z])[A-Za-z\d]{{20,}}", re.ASCII),
-        # A name of as many words has none of sixteen letters and digits.
+        # A long name consists of words, none of which has sixteen letters and digits.
         (r"(?<![\w-])()(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)(?=[\w-]*[A-Za-z\d]{16})[\w-]{32,}", re.ASCII),
     )
 )
 
-# A `?` that was sent as `%3F` is part of the path: what follows it was meant to be the query.
+# A `?` that was sent as `%3F` is part of the path, but what follows it was meant to be the query.
 _QUERY = re.compile(r"(?<=\?).+", re.DOTALL)
 
 MOST_CODED = 3
-"""So often may a text be percent-encoded and still be looked into: a client, a proxy and a script in between."""
+"""How many times a text is percent-decoded before the search: a client, a proxy and a script may each encode it."""
 
 
 def masked(text: str) -> str:
@@ -44,12 +44,12 @@ def masked(text: str) -> str:
             break
         plain = unquote(plain)
     hidden = _masked(plain)
-    # What hides nothing stays as it was written.
+    # A text without a secret stays as it was written.
     return text if hidden == plain else hidden
 
 
 def masked_path(text: str) -> str:
-    """The same of a path, or of a part of one, without what was meant to be its query."""
+    """A path, or a part of one, as `masked` returns it, and without what was meant to be its query."""
     return _QUERY.sub(MASK, masked(text))
 
 

@@ -1,4 +1,4 @@
-"""What a reader is told that is not in the log."""
+"""Notices: what a reader is sent that is not in the log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import msgspec
 from tidegate.core.cursor import Cursor
 from tidegate.errors import Interrupted, TidegateError, TokenExpired
 
-# The reasons for which a reader is asked to come back.
+# The reasons why a reader is asked to reconnect.
 AGE = "age"
 CAPACITY = "capacity"
 DRAINING = "draining"
@@ -15,14 +15,14 @@ TOKEN_EXPIRED = "token_expired"
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
-    """What was asked for after `asked` is not kept; what follows is after `to`."""
+    """The events after `asked` are not kept; the reader continues after `to`."""
 
     asked: Cursor
     to: Cursor
 
 
 class Reconnect(msgspec.Struct, frozen=True, gc=False):
-    """The server asks the reader to come back, after so many milliseconds."""
+    """The server asks the reader to reconnect, after so many milliseconds."""
 
     after_ms: int
     reason: str
@@ -36,7 +36,7 @@ class Subscribed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Presence(msgspec.Struct, frozen=True, gc=False):
-    """The principals that have come to a topic, and those that have left it."""
+    """The principals that have joined a topic, and those that have left it."""
 
     joined: tuple[str, ...]
     left: tuple[str, ...]
@@ -46,7 +46,7 @@ Notice = Gap | Reconnect | Subscribed | Presence
 
 
 def sent_away(notice: Reconnect) -> TidegateError:
-    """What a client that cannot come back to its stream is told instead."""
+    """The error that a client which cannot come back to its stream is sent instead of the notice."""
     if notice.reason == TOKEN_EXPIRED:
         return TokenExpired("the credentials expired before the answer was complete")
     return Interrupted("the server stopped before the answer was complete")

@@ -1,6 +1,6 @@
-"""JSON that is passed on and not read: kept as its bytes, and made into objects when somebody asks for them. Pure.
+"""JSON that is passed on unread: it is kept as bytes, and decoded only when it is asked for. Pure.
 
-A byte of JSON may take 70 of memory once it is an object, and what an upstream is told is none of our business.
+A byte of JSON may take 70 of memory once it is an object, and most of what is passed on is only for the upstream.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 EXACT_BYTES = 64 * 1024
-"""Up to which a text's characters are counted; more of them are estimated, for decoding takes up to 8 ms a megabyte."""
+"""Texts up to this size have their characters counted; longer ones are estimated: decoding takes up to 8 ms a megabyte.
+"""
 
 SAMPLE = 4096
-"""Bytes out of so many."""
+"""Bytes that are sampled out of each `EXACT_BYTES`."""
 
 _CONTINUED = bytes(range(0x80, 0xC0))
 
-# Whoever makes a struct gives JSON's own values, or their JSON as it is.
+# A struct may be made with plain JSON values, or with their JSON as `msgspec.Raw`.
 if TYPE_CHECKING:
     Opaque = Any
     OpaqueMembers = Any
@@ -29,7 +30,7 @@ else:
 
 
 class Decoded:
-    """The value of a struct's `Opaque` field, decoded anew whenever it is asked for. Null is left out."""
+    """A descriptor for a struct's `Opaque` field: its value, decoded anew on each access. Null counts as unset."""
 
     def __init__(self, slot: Any) -> None:
         self._slot = slot
@@ -41,12 +42,12 @@ class Decoded:
         return None if kept is None else msgspec.json.decode(kept)
 
     def of(self, owner: object) -> msgspec.Raw | None:
-        """Its JSON."""
+        """The field's JSON; None where it is unset."""
         kept = self._slot.__get__(owner)
         return None if kept is UNSET else kept
 
     def keep(self, owner: object) -> None:
-        """Keeps what the field was given as JSON."""
+        """Replaces the field's value by its JSON."""
         given = self._slot.__get__(owner)
         if given is UNSET:
             return
@@ -55,7 +56,7 @@ class Decoded:
 
 
 class Members(Mapping[str, Any]):
-    """Of an object, each decoded when it is asked for; `raw` has them as they are kept."""
+    """The members of a JSON object, each decoded on access; `raw` has their JSON."""
 
     __slots__ = ("raw",)
 
@@ -79,7 +80,7 @@ class Members(Mapping[str, Any]):
 
 
 class DecodedMembers:
-    """The same for a field of `OpaqueMembers`."""
+    """A descriptor for a struct's `OpaqueMembers` field, which it returns as `Members`."""
 
     def __init__(self, slot: Any) -> None:
         self._slot = slot
@@ -88,19 +89,19 @@ class DecodedMembers:
         return self if owner is None else Members(self._slot.__get__(owner))
 
     def keep(self, owner: object) -> None:
-        """Keeps the members that the field was given as JSON."""
+        """Replaces the values of the field's members by their JSON."""
         given = cast("Mapping[str, Any]", self._slot.__get__(owner))
         if not all(isinstance(value, msgspec.Raw) for value in given.values()):
             self._slot.__set__(owner, {name: as_json(value) for name, value in given.items()})
 
 
 def as_json(value: object) -> msgspec.Raw:
-    """What is kept of a value."""
+    """The value's JSON; one that is `msgspec.Raw` is JSON already."""
     return value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
 
 
 def begins(kept: msgspec.Raw) -> bytes:
-    """The first byte, which tells what kind of value it is."""
+    """The first byte of the JSON, which tells the kind of value."""
     return bytes(memoryview(kept)[:1])
 
 

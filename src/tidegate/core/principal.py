@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do."""
+"""Principals: who is calling, and what the caller may do."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Scope = Literal["generate", "read", "cancel", "publish", "subscribe", "admin"]
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
 OF_ADMIN: frozenset[Scope] = frozenset({"read", "cancel"})
-"""What `admin` includes: whoever looks after everybody's streams has to see and to stop them."""
+"""The scopes that `admin` includes: an admin of everybody's streams has to see and to stop them."""
 
 
 LONGEST_SECONDS = 366 * 86400.0
-"""A timer needs some end; credentials may name any."""
+"""The longest time for a timer; credentials may be valid for longer."""
 
 
 class Principal(msgspec.Struct, frozen=True):
     """A caller: `key:NAME`, `jwt:ISSUER:SUB`, `share:…`, or `anonymous` where no authentication is configured.
 
-    `account` is what its limits are counted on: its name, or the address of who has none. `stream` is the only one
-    that it may see, for the holder of a share token. `expires_at` is in Unix seconds: no connection outlives it.
-    `topics_read` and `topics_write` narrow its rights to topics of these names, `*` as suffix; None is all.
+    Limits are counted by `account`: the principal's name or, for a caller without one, its address. `stream` is the
+    only stream that the holder of a share token may see. `expires_at` is in Unix seconds: no connection outlives it.
+    `topics_read` and `topics_write` restrict it to topics with these names, `*` as a suffix; None means all topics.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Principal(msgspec.Struct, frozen=True):
         return scope in self.scopes or (scope in OF_ADMIN and "admin" in self.scopes)
 
     def valid_for(self, now: float) -> float | None:
-        """Seconds until its credentials expire, at the most a year; None where they never do."""
+        """Seconds until the credentials expire, at most a year; None where they never expire."""
         if self.expires_at is None:
             return None
         return max(0.0, min(self.expires_at - now, LONGEST_SECONDS))
@@ -46,4 +46,4 @@ class Principal(msgspec.Struct, frozen=True):
 ANONYMOUS = Principal("anonymous", SCOPES, "anonymous")
 
 NOBODY = Principal("nobody", frozenset())
-"""Whoever calls a route that is open to all: nothing belongs to it."""
+"""The principal of calls to routes that are open to all; it owns nothing."""

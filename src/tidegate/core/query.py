@@ -1,4 +1,4 @@
-"""The query of a URL: parsed before anybody knows who is calling. Pure."""
+"""Parses the query of a URL, before the caller is known. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from tidegate.errors import InvalidValue
 
 MAX_PARAMETERS = 100
-"""No call has ten; 64 KB of them take the loop 50 ms."""
+"""The most parameters of a query: no call has ten, and 64 KB of them take 50 ms to parse."""
 
 
 def parameters(query: bytes) -> list[tuple[str, str]]:

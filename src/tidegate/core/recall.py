@@ -1,4 +1,4 @@
-"""Errors that a log has kept."""
+"""Restores errors from what a log has kept of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tidegate.errors import TidegateError
 
 
 def recall(kind: str, code: str, message: str) -> TidegateError:
-    """The error that a log kept as type, code and message. One of an upstream's own counts as 502."""
+    """The error that a log has kept as type, code and message. An upstream's own code gets the status 502."""
     error = TidegateError(message)
     error.type = kind
     error.code = code

@@ -1,4 +1,4 @@
-"""The id that ties a client's report to the lines of the log."""
+"""The request id, which ties a client's report to the lines of the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SENT = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def sent_request_id(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The client's own `x-request-id`, where it is fit to be kept. Names are in lower case, as ASGI has them."""
+    """The client's own `x-request-id` if it is valid, else None. Header names are in lower case, as in ASGI."""
     for name, value in headers:
         if name == b"x-request-id":
             return value.decode("ascii") if _SENT.fullmatch(value) else None

@@ -55,12 +55,12 @@ def encode(data: bytes, *, event: str | None = None, id: str | None = None, retr
 
 
 def escaped(blocks: bytes) -> bytes:
-    """Whole blocks whose data is JSON, without the line ends that only Unicode knows.
+    """Whole blocks whose data is JSON, with Unicode's line ends (U+2028, U+2029, U+0085) written as escapes.
 
-    The standard splits at CR and LF alone, but many a reader at these, too, as Python's `str.splitlines` does. JSON may
-    hold them as they are, and as escapes, which mean the same (RFC 8259, 7). They are nowhere but within its strings.
+    The standard splits at CR and LF alone, but many readers split at these, too, as Python's `str.splitlines` does.
+    They occur only within JSON strings, where an escape means the same (RFC 8259, 7).
     """
-    # Nearly always there is nothing to be done, and `find` knows so faster than anything else.
+    # Nearly always there is nothing to replace, and `find` is the fastest way to know.
     if blocks.isascii() or (blocks.find(b"\xe2\x80") < 0 and blocks.find(b"\xc2\x85") < 0):
         return blocks
     blocks = blocks.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
@@ -68,7 +68,7 @@ def escaped(blocks: bytes) -> bytes:
 
 
 def comment(text: str = "") -> bytes:
-    """A block that no reader sees, but every proxy does: `: text`."""
+    """A comment, `: text`: readers ignore it, but proxies see that the connection is alive."""
     return _block(b": ", text.encode()) if text else b":\n\n"
 
 
@@ -89,8 +89,8 @@ def _block(prefix: bytes, text: bytes) -> bytes:
 class Decoder:
     """Turns the bytes of an event stream into events, however they are cut into chunks.
 
-    `last_event_id` and `retry_ms` are what a reader that comes back has to send and to wait. An unfinished block at
-    the end of the stream is no event, unless `end` is asked. Malformed UTF-8 becomes U+FFFD, as the standard has it.
+    A reader that reconnects has to wait `retry_ms` and to send `last_event_id`. An unfinished block at the end of the
+    stream is no event, unless `end` is called. Malformed UTF-8 becomes U+FFFD, as the standard says.
     """
 
     __slots__ = (
@@ -142,13 +142,13 @@ class Decoder:
         return events
 
     def end(self) -> list[ServerSentEvent]:
-        """The event that the end of the stream has left without its blank line, or without the end of its last line."""
+        """The event whose blank line, or whose last line's end, was missing at the end of the stream, if any."""
         return self.feed(b"\n\n") if self._rest or self._data else []
 
     def sole(self, chunk: bytes) -> bytes | None:
         """The data of a chunk that is exactly one block with one line of data, as most reads from a model server are.
 
-        None where it is anything else, or may be: then it has to be fed. What was returned needs no feeding.
+        None where the chunk is, or may be, anything else: then it has to be passed to `feed`, and only then.
         """
         end = len(chunk) - 2
         is_sole = (
@@ -162,7 +162,7 @@ class Decoder:
         return chunk[6:end] if is_sole else None
 
     def _lines(self, chunk: bytes) -> list[bytes]:
-        """The lines that end in this chunk, without their ends. What is left waits for the next one."""
+        """The lines that end in this chunk, without their line ends. The rest waits for the next chunk."""
         if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")

@@ -1,21 +1,22 @@
-"""A clock that keeps Unix time, and does not jump: what is kept for a day is not kept for a minute by a wrong clock."""
+"""A clock that follows Unix time without jumps, so that a wrong system clock does not turn a day's retention into a
+minute."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 TOLERATED_SECONDS = 2.0
-"""Clocks are set by so much all the time: that is followed at once."""
+"""A difference up to this is followed at once: clocks are adjusted by so much all the time."""
 
 SLEW = 1 / 8
-"""Of the time that passes: by so much it runs faster, or slower, until it is right again after a jump."""
+"""After a jump the clock runs faster or slower by this fraction, until it is right again."""
 
 PLAUSIBLE = 1735689600.0
-"""The beginning of 2025: a clock before that has not been set yet, and is followed at once when it is."""
+"""The beginning of 2025: a clock before it has not been set yet, and is followed at once when it is set."""
 
 
 class SteadyClock:
-    """`wall` is in Unix seconds; `elapsed` in seconds of any origin, and goes on while the machine sleeps."""
+    """A clock. `wall` is in Unix seconds; `elapsed` in seconds of any origin, and runs while the machine sleeps."""
 
     def __init__(self, wall: Callable[[], float], elapsed: Callable[[], float]) -> None:
         self._wall = wall
@@ -24,7 +25,7 @@ class SteadyClock:
         self._since = elapsed()
 
     def __call__(self) -> float:
-        """Unix seconds."""
+        """The time in Unix seconds."""
         since = self._elapsed()
         passed = since - self._since
         self._at, self._since = _corrected(self._at + passed, self._wall(), passed), since

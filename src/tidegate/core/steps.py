@@ -1,4 +1,4 @@
-"""Work that can be done a little at a time, so that whoever does it has turns for others in between. Pure."""
+"""Work that is done in small steps, between which the event loop can run other tasks. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 Steps = Generator[None, None, T]
-"""It yields where it can wait, after some milliseconds of work at the most, and returns what has come of it."""
+"""A generator that yields after at most some milliseconds of work, and returns the result."""
 
 SLICE = 64 * 1024
-"""Bytes that are looked at in one step: 3 ms where every one of them is a bracket, far less where they are a text."""
+"""Bytes per step: 3 ms of work if every byte is a bracket, far less for text."""
 
 PART_BYTES = 256
-"""What a part counts for besides its bytes: one is read in 10 us."""
+"""Bytes that each part counts in addition to its own: reading a part takes 10 us."""
 
 
 def finished(steps: Steps[T]) -> T:
-    """What comes of it, all at once."""
+    """The result, with all steps done at once."""
     while True:
         try:
             next(steps)
@@ -37,7 +37,7 @@ def slices(data: bytes, size: int = SLICE) -> Iterator[bytes]:
 
 
 def digest(data: bytes) -> Steps[bytes]:
-    """The SHA-256: some 2 ms a megabyte where the processor has no instruction for it."""
+    """The SHA-256 of the data: some 2 ms a megabyte where the processor has no instruction for it."""
     found = sha256()
     for number, piece in enumerate(slices(data, 8 * SLICE)):
         if number:
@@ -47,13 +47,13 @@ def digest(data: bytes) -> Steps[bytes]:
 
 
 class Pace:
-    """Says when whoever goes through many parts has done enough for one step."""
+    """Divides work on many parts into steps."""
 
     def __init__(self) -> None:
         self._done = 0
 
     def is_over(self, size: int) -> bool:
-        """Whether a step is over before a part of so many bytes."""
+        """Whether the step is over, so that a part of `size` bytes belongs to the next one."""
         self._done += size + PART_BYTES
         if self._done <= SLICE:
             return False

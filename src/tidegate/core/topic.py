@@ -1,4 +1,4 @@
-"""Topics and what is published to them: names, and data that can be kept and sent as it is."""
+"""Topics: their names and ids, and checks of the data that is published to them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tidegate.core.steps import Steps
 from tidegate.errors import BodyTooLarge, InvalidValue
 
 PREFIX = "topic:"
-"""No id of a generation begins like this."""
+"""Begins the id of a topic, and never that of a stream."""
 
 AROUND_BYTES = 256
-"""Of a message beside its data, its sender, and the names of its topic and type: cursor, time, and the keys."""
+"""Bytes of a message besides its data, its sender, and the names of its topic and type: cursor, time, and the keys."""
 
 GROWTH = 9 / 4
-"""From JSON to MessagePack at the most: `0.5,` has four bytes there, and nine here."""
+"""The most by which MessagePack can be larger than JSON: `0.5,` has four bytes in JSON, and nine in MessagePack."""
 
 SERVER_EVENTS = frozenset(
     {
@@ -39,14 +39,14 @@ SERVER_EVENTS = frozenset(
         "open",
     }
 )
-"""What the server itself says, and what `EventSource` does: a client must not speak for them."""
+"""Names of events that the server itself sends or `EventSource` raises: a client must not use them."""
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,127}")
 _TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def topic_id(name: str) -> str:
-    """The id under which a store knows the topic. Raises `InvalidValue` where that is no name for one."""
+    """The id under which a store knows the topic. Raises `InvalidValue` if this is no valid name."""
     if NAME.fullmatch(name) is None:
         raise InvalidValue(f"{name[:64]!r} is not a topic's name; {NAME.pattern} is", param="topic")
     return PREFIX + name
@@ -63,7 +63,7 @@ def is_topic(stream: str) -> bool:
 
 
 def check_type(type: str) -> None:
-    """Raises `InvalidValue` where a client may not give its event this name."""
+    """Raises `InvalidValue` unless a client may give its event this name."""
     if _TYPE.fullmatch(type) is None:
         raise InvalidValue(f"{type[:64]!r} is not an event's type; {_TYPE.pattern} is", param="type")
     if type in SERVER_EVENTS:
@@ -73,8 +73,8 @@ def check_type(type: str) -> None:
 def check_size(data: msgspec.Raw, around: int, most: int) -> None:
     """Raises `BodyTooLarge` where a WebSocket's message of `most` bytes cannot carry the data and `around` bytes more.
 
-    Whoever may publish by a request may have the larger body; whoever follows would have its connection closed by it,
-    and again after each return.
+    The body of an HTTP request may be larger, but such a message would close the connection of every subscriber, again
+    after each reconnect.
     """
     left = most - around - AROUND_BYTES
     size = len(bytes(data))
@@ -85,7 +85,7 @@ def check_size(data: msgspec.Raw, around: int, most: int) -> None:
 
 
 def json_data(text: bytes | msgspec.Raw) -> Steps[msgspec.Raw]:
-    """The JSON on one line, its numbers as they were written. Raises `InvalidValue` where not everybody can read it."""
+    """The JSON on one line, its numbers as they were written. Raises `InvalidValue` if not everybody could read it."""
     text = bytes(text)
     try:
         shape = yield from scan(text, values=MAX_VALUES)

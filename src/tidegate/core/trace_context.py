@@ -1,4 +1,4 @@
-"""The trace that a request belongs to, as W3C Trace Context (https://www.w3.org/TR/trace-context/) hands it on."""
+"""The trace that a request belongs to, as W3C Trace Context (https://www.w3.org/TR/trace-context/) propagates it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _MEMBER = re.compile(
 class TraceContext(msgspec.Struct, frozen=True):
     """One span of a trace: 32 and 16 hexadecimal digits, `SAMPLED` or 0, and the value of `tracestate` or nothing.
 
-    `parent_id` is the span above it, empty where it is the first or nobody has said so. Each of them is fit to stand in
-    a header and in a log line.
+    `parent_id` is the id of the parent span, empty if there is none or it is unknown. Each field is safe in a header
+    and in a log line.
     """
 
     trace_id: str
@@ -39,7 +39,7 @@ class TraceContext(msgspec.Struct, frozen=True):
 
     @classmethod
     def start(cls, entropy: bytes) -> TraceContext:
-        """A new trace, which nobody has asked to be sampled. `entropy`: 24 random bytes."""
+        """A new trace, not sampled. `entropy`: 24 random bytes."""
         return cls(entropy[:16].hex(), entropy[16:].hex(), 0)
 
     def child(self, entropy: bytes) -> TraceContext:
@@ -52,12 +52,12 @@ class TraceContext(msgspec.Struct, frozen=True):
 
 
 current_trace: ContextVar[TraceContext | None] = ContextVar("current_trace", default=None)
-"""The span of what is being done: a request that is served, or an attempt at an upstream for it. Tasks that a request
-starts inherit it."""
+"""The current span: that of a request that is being served, or of an attempt at an upstream for it. Tasks that a
+request starts inherit it."""
 
 
 def sent_trace(headers: list[tuple[bytes, bytes]]) -> TraceContext | None:
-    """The client's own span, or None where there is no single valid `traceparent`. Names are in lower case."""
+    """The client's own span; None unless there is exactly one valid `traceparent`. Header names are in lower case."""
     parents = [value for name, value in headers if name == b"traceparent"]
     found = _PARENT.fullmatch(parents[0].strip(b" \t")) if len(parents) == 1 else None
     if found is None:
@@ -67,7 +67,7 @@ def sent_trace(headers: list[tuple[bytes, bytes]]) -> TraceContext | None:
 
 
 def _sent_state(headers: list[tuple[bytes, bytes]]) -> str:
-    """All of `tracestate` in one value, without white space and empty members; nothing if any part is unfit."""
+    """All `tracestate` headers as one value, without white space and empty members; empty if any part is invalid."""
     combined = b",".join(value for name, value in headers if name == b"tracestate")
     members = [member for each in combined.split(b",") if (member := each.strip(b" \t"))]
     if len(combined) > MAX_STATE_CHARACTERS or len(members) > MAX_STATE_MEMBERS:

@@ -1,17 +1,17 @@
-"""Letting go of what an error has seen."""
+"""Frees the frames that a handled error keeps in memory."""
 
 from __future__ import annotations
 
 MOST = 100
-"""Errors that follow from each other; nobody makes so many."""
+"""Errors of one chain that are freed; no chain is that long."""
 
 
 def forget(error: BaseException, *, until: BaseException | None = None) -> None:
-    """Whoever has dealt with an error drops the frames that it came through, and those of its causes, but not those of
-    `until`, which somebody else was dealing with already.
+    """Drops the traceback of an error that was handled, and those of its causes, but not that of `until`, which a
+    caller is still handling.
 
-    A frame that has a name for an error keeps it, and is kept by it: with them a request of megabytes would wait for
-    the collector of garbage, which counts objects and not bytes.
+    A frame with a variable for the error and the error's traceback keep each other: a request of megabytes would stay
+    in memory until the garbage collector runs, which counts objects and not bytes.
     """
     left: list[BaseException] = [error]
     for _ in range(MOST):

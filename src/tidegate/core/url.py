@@ -1,4 +1,4 @@
-"""URLs: what they may be, and how they may be shown."""
+"""Checks URLs, and masks them for display."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from urllib.parse import SplitResult, urlsplit
 
 MASK = "***"
 
-# Up to the last `@`: passwords that should have been percent-encoded have anything in them. A file has no user.
+# Up to the last `@`, since a password that was not percent-encoded may have any character. A file has no user.
 _USER = re.compile(r"^(?!sqlite:)([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(r"(?<=[?#]).+", re.DOTALL)
 
-# It stands in headers and request lines: ASCII, which is all that a URL has (RFC 3986, 2).
+# A URL stands in headers and request lines, and is ASCII (RFC 3986, 2).
 _ASCII = re.compile(r"[!-~]+")
 
 
@@ -21,7 +21,7 @@ def shown_url(text: str) -> str:
 
 
 def split_url(url: str) -> SplitResult | None:
-    """The parts of a URL, or None where it makes no sense."""
+    """The parts of a URL, or None if it is invalid."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is not a number up to 65535
@@ -31,7 +31,7 @@ def split_url(url: str) -> SplitResult | None:
 
 
 def host_and_port(url: str) -> str:
-    """Where an http or https URL leads, e.g. `api.example.com:443`; empty where it makes no sense."""
+    """The host and port of an http or https URL, e.g. `api.example.com:443`; empty if it is invalid."""
     parts = split_url(url)
     if parts is None or not parts.hostname:
         return ""
@@ -40,7 +40,7 @@ def host_and_port(url: str) -> str:
 
 
 def is_http(url: str) -> bool:
-    """Whether it is an absolute http or https URL in ASCII."""
+    """Whether the URL is absolute, http or https, and ASCII."""
     parts = split_url(url)
     return (
         parts is not None
@@ -51,5 +51,5 @@ def is_http(url: str) -> bool:
 
 
 def is_plain_http(url: str) -> bool:
-    """Whether it is one without user, query and fragment."""
+    """Whether the URL is as `is_http` wants it, and has no user, query or fragment."""
     return is_http(url) and not set("@?#").intersection(url)

@@ -1,17 +1,17 @@
-"""Text from outside as a terminal, or a log, may have it."""
+"""Makes text from outside safe for terminals and logs."""
 
 from __future__ import annotations
 
 import re
 
-# A terminal obeys C0 but tab and newline, DEL, and C1, which is what ECMA-48 writes `ESC [` as in one character.
-# Bidi embeddings, overrides and isolates (UAX 9, 2) make the order of what is read another than that of what is there;
-# U+2028 and U+2029 begin a line for many readers of logs; a lone surrogate is no text at all.
+# A terminal obeys C0 (tab and newline are harmless), DEL, and C1, in which ECMA-48 has `ESC [` as one character. Bidi
+# embeddings, overrides and isolates (UAX 9, 2) change the order in which text is displayed; U+2028 and U+2029 begin a
+# line for many readers of logs; a lone surrogate is no text at all.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    """The same text with every character that steers as its escape: `\\x1b`, `\\r`, `\\u202e`.
+    """The text with every control character as an escape: `\\x1b`, `\\r`, `\\u202e`.
 
     Each is replaced by itself, so a sequence cut in two is as harmless as a whole one. Newlines and tabs stay.
     """
@@ -19,7 +19,7 @@ def visible(text: str) -> str:
 
 
 def visible_line(text: str) -> str:
-    """The same as one line: newlines are escapes, too."""
+    """The text as `visible` returns it, on one line: newlines are escaped, too."""
     return visible(text).replace("\n", "\\n")
 
 

@@ -1,6 +1,6 @@
-"""WebSocket frames (RFC 6455, 5.2). As a server sends them they are final and unmasked, hence the same for all readers.
+"""WebSocket frames (RFC 6455, 5.2). A server's frames are final and unmasked, and so the same for all readers.
 
-Four times as fast as building and serializing a `websockets.frames.Frame`.
+This is four times as fast as building and serializing a `websockets.frames.Frame`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ TEXT = 0x1
 BINARY = 0x2
 
 MOST_HEAD = 14
-"""Bytes before the payload of a frame, at the most."""
+"""The most bytes before the payload of a frame."""
 
 _FINAL = 0x80
 _MASKED = 0x80
@@ -23,7 +23,7 @@ _LONG = struct.Struct("!BBQ").pack
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """One whole message. The payload of a control frame (opcodes from 8 on) has at most 125 bytes: `ValueError`."""
+    """One whole message as a frame. Raises `ValueError` for a control frame (opcode from 8) of more than 125 bytes."""
     size = len(payload)
     if size < 126:
         return _SHORT(_FINAL | opcode, size) + payload
@@ -35,7 +35,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 class FrameHead(NamedTuple):
-    """How a frame begins: `size` bytes, with the head, and whether it belongs to a message, or is a control frame."""
+    """The head of a frame: its `size` with the head and without (`payload`) in bytes; whether it is a control frame."""
 
     size: int
     payload: int
@@ -43,7 +43,7 @@ class FrameHead(NamedTuple):
 
 
 def read_head(data: bytes) -> FrameHead | None:
-    """The head at the beginning of `data`; None where that has not all of it. Whether it is right is not looked at."""
+    """The head at the beginning of `data`; None if `data` has only a part of it. The head is not validated."""
     if len(data) < 2:
         return None
     short = data[1] & 0x7F

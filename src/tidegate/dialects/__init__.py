@@ -1,1 +1,1 @@
-"""Wire shapes of the same events. Pure: `parse` turns a body into a request, `encode` turns an event into bytes."""
+"""Dialects: wire formats of the same events. Pure: `parse` turns a body into a request, `encode` events into bytes."""

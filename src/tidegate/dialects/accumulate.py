@@ -1,4 +1,4 @@
-"""What fields that come in pieces add up to, as OpenAI's own SDKs add them up. Pure, and linear in what is added."""
+"""Accumulates JSON fields that come in pieces, as OpenAI's own SDKs do. Pure; takes time linear in the pieces."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import cast
 from tidegate.core.lenient_json import as_list, as_object
 
 REPLACED = frozenset({"id", "index", "type", "name", "role", "format"})
-"""Texts that are said again, not in pieces."""
+"""Fields whose text is repeated as a whole, not sent in pieces."""
 
 
 class Text:
-    """A text in pieces."""
+    """A text that is accumulated from pieces."""
 
     def __init__(self, first: str) -> None:
         self.pieces = [first]
 
 
 class Items:
-    """An array: an item with the index of one that is known goes on with that one."""
+    """An array that is accumulated: an item with the index of an earlier one is added to that one."""
 
     def __init__(self) -> None:
         self.items: list[object] = []
@@ -38,7 +38,7 @@ class Items:
 
 
 def begun(value: object) -> object:
-    """A sum that has this JSON value so far."""
+    """Starts an accumulated value with this JSON value."""
     if isinstance(value, str):
         return Text(value)
     if isinstance(value, list):
@@ -53,7 +53,7 @@ def begun(value: object) -> object:
 
 
 def added(known: object, more: object) -> object:
-    """The sum with one more JSON value; what is of another kind takes its place, null does not."""
+    """The accumulated value with one more JSON value; a value of another kind replaces it, null changes nothing."""
     if more is None:
         return known
     if isinstance(known, Text) and isinstance(more, str):
@@ -69,13 +69,13 @@ def added(known: object, more: object) -> object:
 
 
 def add_fields(known: dict[str, object], more: Mapping[str, object]) -> None:
-    """The same of an object's fields."""
+    """Adds the fields of one more object, each as `added` does."""
     for name, value in more.items():
         known[name] = value if name in REPLACED else added(known.get(name), value)
 
 
 def told(known: object) -> object:
-    """The sum as a JSON value."""
+    """The accumulated value as a JSON value."""
     if isinstance(known, Text):
         return "".join(known.pieces)
     if isinstance(known, Items):

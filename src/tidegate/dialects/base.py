@@ -1,9 +1,9 @@
-"""What a dialect is: one wire shape of a stream's events, with whatever it must remember of those that went before.
+"""The port of dialects: a dialect is one wire format of a stream's events, with a state that depends on earlier events.
 
-What is remembered, a state, belongs to a position in one stream, and is a function of the log up to there: of its
-events as they were appended, however they were cut or merged on their way to a reader. So two readers at one position
-have equal states, wherever they began. After a gap the log begins anew, and so does the state; a snapshot stands for
-all that it sums up, and the state after it is the same as if that had been sent event by event.
+A state belongs to a position in one stream, and is a function of the log up to that position: of its events as they
+were appended, however they were cut or merged on their way to a reader. So two readers at one position have equal
+states, wherever they began. After a gap the state begins anew; after a snapshot it is the same as if the events that
+the snapshot sums up had been sent one by one.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ State = TypeVar("State")
 
 
 class Stand(NamedTuple, Generic[State]):
-    """Where a reader stands: it has had what comes up to `after` (None: nothing), and the state is that of there."""
+    """A reader's position: it has received everything up to `after` (None: nothing), and `state` is the state there."""
 
     after: Cursor | None
     state: State
 
 
 class Search(Protocol[State]):
-    """The search for one position in a log, from its beginning on; it yields the state at that position, too."""
+    """A search for one position in a log, from the log's beginning; it finds the state at that position, too."""
 
     def go_on(self, entries: Sequence[Entry]) -> Stand[State] | None:
-        """Goes through the next entries; None where the position comes after them."""
+        """Searches the next entries; None if the position comes after them."""
         ...
 
 
 class Dialect(Protocol[State]):
-    """One wire shape, with its options. All readers share it; a state belongs to one of them, or to a broadcast.
+    """One wire format, with its options. All readers share it; a state belongs to one reader, or to a broadcast.
 
-    Dialects that are equal give the same bytes for the same events. `heartbeat` is sent after silence. A dialect that
-    `remembers` nothing has None for its state, and no reader has to wait until its stream's past has been read.
+    Equal dialects encode the same events as the same bytes. `heartbeat` is sent after silence. A dialect for which
+    `remembers` is false has no state, and its readers do not have to wait until the stream's past has been read.
     """
 
     @property
@@ -45,7 +45,7 @@ class Dialect(Protocol[State]):
 
     @property
     def headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """The headers of an event stream that belong to this dialect."""
+        """The headers that this dialect adds to an event stream's response."""
         ...
 
     @property
@@ -65,25 +65,25 @@ class Dialect(Protocol[State]):
         ...
 
     def encode(self, state: State, entries: Sequence[Entry], *, merge: bool) -> bytes:
-        """The bytes of entries as the log has them, the next ones after the state, which moves past them.
+        """The bytes of the log entries that follow the state, which moves past them.
 
         With `merge` neighbouring texts may become one event, at the position of the last of them.
         """
         ...
 
     def notice(self, state: State, notice: Notice) -> bytes:
-        """The bytes of what is not in the log. A gap takes the state back to the beginning."""
+        """The bytes of a notice. A gap resets the state to the beginning."""
         ...
 
     def fork(self, state: State) -> State:
-        """An equal state for another reader. It is made whenever a reader leaves a broadcast, so it has to be cheap."""
+        """A copy of the state for another reader. It must be cheap: one is made when a reader leaves a broadcast."""
         ...
 
     def position(self, token: str, *, param: str) -> Cursor | Search[State]:
-        """The place that a client names in the dialect's own words: a cursor, or what can find it in the log.
+        """The position that a client names in this dialect: a cursor, or a search that finds the position in the log.
 
-        It may lie between the several events that one entry becomes: then the state knows which of them its reader
-        has had. The rest of them is in the log, and read before anything else: no broadcast has such a state.
+        It may lie between the several events that one entry becomes: then the state knows which of them the reader
+        has received. The others are in the log, and are read before anything else: no broadcast has such a state.
 
         Raises `InvalidValue` or `MalformedCursor` naming `param`.
         """
@@ -91,7 +91,7 @@ class Dialect(Protocol[State]):
 
 
 class SocketDialect(Dialect[State], Protocol[State]):
-    """A dialect for WebSockets: `encode` and `notice` give whole frames, `messages` and `message` their payloads."""
+    """A dialect for WebSockets: `encode` and `notice` return whole frames, `messages` and `message` their payloads."""
 
     def messages(self, state: State, entries: Sequence[Entry], *, merge: bool) -> list[bytes]: ...
 
@@ -107,7 +107,7 @@ class CursorSearch(Generic[State]):
         self._state = dialect.begin()
 
     def go_on(self, entries: Sequence[Entry]) -> Stand[State] | None:
-        """Goes through the next entries; None where the cursor comes after them."""
+        """Searches the next entries; None if the cursor comes after them."""
         if entries[-1].offset < self._after.offset:
             self._dialect.skip(self._state, entries)
             return None

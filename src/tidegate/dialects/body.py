@@ -1,4 +1,4 @@
-"""JSON bodies into typed requests, with errors that name the field."""
+"""Decodes JSON bodies into typed requests, with errors that name the field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 
 
 def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The typed content of a body that its route keeps small.
+    """The typed content of a body whose size its route limits.
 
     Raises `InvalidJson`, `UnknownField` or `InvalidValue` with its `param`.
     """
@@ -30,7 +30,7 @@ def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def measure(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Shape]:
-    """The shape of a body, whatever of it is only passed on. Raises `InvalidJson`."""
+    """The shape of a body, including the parts that are only passed on. Raises `InvalidJson`."""
     try:
         shape = yield from scan(body, depth=depth, values=values)
     except UnicodeDecodeError as error:
@@ -43,13 +43,14 @@ def measure(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_
 
 
 def check_values(values: int) -> None:
-    """Raises `InvalidJson` where objects would be made of more than `MAX_VALUES` values."""
+    """Raises `InvalidJson` where more than `MAX_VALUES` values would be decoded into objects."""
     if values > MAX_VALUES:
         raise InvalidJson(f"the body has more than {MAX_VALUES} values besides those that are only passed on")
 
 
 def decode(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw, place: str | None = None) -> T:
-    """The typed content of what was measured before, and stands at that place of the body. Raises as `parse_body`."""
+    """The typed content of a part of a body that was measured before; `place` is the part's path. Raises as
+    `parse_body`."""
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
@@ -64,7 +65,7 @@ def _no_json(error: Exception, body: bytes) -> InvalidJson:
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """msgspec's words (`Expected `str`, got `int` - at `$.messages[0].content``) as a typed error."""
+    """msgspec's error (`Expected `str`, got `int` - at `$.messages[0].content``) as a typed error."""
     text = str(error)
     place = _PLACE.search(text)
     path = [place[1].replace("[...]", "").replace("[", ".").replace("]", "").strip(".")] if place else []
@@ -75,17 +76,17 @@ def invalid(error: msgspec.ValidationError) -> InvalidRequest:
     param = ".".join(part for part in path if part) or None
     message = message.replace("Object contains unknown field", "unknown field")
     kind = UnknownField if field and "unknown" in message else InvalidValue
-    # A name is the client's own, and may be a megabyte long.
+    # A field's name comes from the client, and may be a megabyte long.
     message, param = shortened(message), shortened(param) if param is not None else None
     return kind(f"{message} at `{param}`" if param and not field else message, param=param)
 
 
 def placed(error: InvalidRequest, place: str) -> InvalidRequest:
-    """The same of what stands at that place."""
+    """The error with its path below `place`."""
     where = f"{place}.{error.param}" if error.param else place
     return type(error)(f"{error.message.partition(' at `')[0]} at `{where}`", param=where)
 
 
 def shortened(text: str) -> str:
-    """What a client has sent, as far as it is said again."""
+    """A client's text, cut to the length in which errors repeat it."""
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

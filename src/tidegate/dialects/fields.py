@@ -1,7 +1,7 @@
-"""A JSON object taken apart into its members, each still its bytes: some are read, the others are only passed on.
+"""Splits a JSON object into its members, each as bytes: some are read, the others are only passed on.
 
-What is read is small, so that it is decoded at once; what is passed on may be as long as the body, and is never made
-into objects.
+Members that are read are small, and decoded at once; members that are passed on may be as long as the body, and are
+never decoded into objects.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tidegate.errors import InvalidValue
 T = TypeVar("T")
 
 MAX_READ = 1024 * 1024
-"""Bytes of all members that are read; they are numbers, names and short texts."""
+"""The most bytes of all members that are read; they are numbers, names and short texts."""
 
 KINDS = {b'"': "str", b"[": "array", b"{": "object", b"n": "null", b"t": "bool", b"f": "bool"}
-"""Of values, by how they begin; numbers are the rest."""
+"""The kinds of values, by their first byte; all others are numbers."""
 
 _members: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _elements: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Fields:
-    """The members of a body. Where it has too many values to make objects of, those of its parts are counted."""
+    """The members of a body. If it has more values than may be decoded, the values of each decoded part are counted."""
 
     def __init__(self, members: dict[str, msgspec.Raw], shape: Shape, size: int) -> None:
         self.members = members
@@ -41,12 +41,12 @@ class Fields:
         self._counted = 0
 
     def get(self, name: str) -> msgspec.Raw | None:
-        """The member's JSON; None where it is null or not there."""
+        """The member's JSON; None if it is null or missing."""
         found = self.members.get(name)
         return None if found is None or begins(found) == b"n" else found
 
     def required(self, name: str) -> msgspec.Raw:
-        """The member's JSON. Raises `InvalidValue` where it is not there."""
+        """The member's JSON. Raises `InvalidValue` if it is missing."""
         if name not in self.members:
             raise InvalidValue(f"Object missing required field `{name}`", param=name)
         return self.members[name]
@@ -54,7 +54,7 @@ class Fields:
     def read(self, decoder: msgspec.json.Decoder[T], opaque: Container[str]) -> Steps[T]:
         """The typed content of all members but the `opaque` ones. Raises `InvalidValue` or `UnknownField`.
 
-        A number that no double holds is refused wherever it stands: who has to read it could not.
+        A number that no double can hold is refused wherever it stands, since the upstream could not read it.
         """
         kept = {name: value for name, value in self.members.items() if name not in opaque}
         text = msgspec.json.encode(kept)
@@ -69,12 +69,12 @@ class Fields:
         return found
 
     def count(self, values: int) -> None:
-        """Counts values of which objects will be made. Raises `InvalidJson`."""
+        """Counts values that will be decoded into objects. Raises `InvalidJson` if they are too many."""
         self._counted += values
         check_values(self._counted)
 
     def count_of(self, part: msgspec.Raw, *, depth: int = 1) -> Steps[None]:
-        """Counts those of a part that is not opaque down to this depth."""
+        """Counts the values of a part that is decoded down to this depth. Raises `InvalidJson` if they are too many."""
         if self._is_dense:
             shape = yield from scan(bytes(part))
             self.count(1 + sum(1 + shape.commas(each) for each in range(1, depth + 1)))
@@ -88,7 +88,8 @@ class Fields:
     def elements_of(
         self, part: msgspec.Raw, place: str, *, of: str = "", most: int = MAX_VALUES, counted: int = 1
     ) -> Steps[list[msgspec.Raw]]:
-        """The elements of a list that is a part of the body, each `of` this kind; what is `counted` is so deep."""
+        """The elements of a list that is a part of the body, each `of` this kind; values are counted down to the depth
+        `counted`."""
         yield from self.count_of(part, depth=counted)
         yield
         found = decode(_elements, part, place)
@@ -99,12 +100,12 @@ class Fields:
         return found
 
     def own(self, part: msgspec.Raw) -> msgspec.Raw:
-        """The part on its own, unless it is most of the body: a few bytes do not keep the rest of it."""
+        """A copy of the part, unless it is most of the body, so that a small part does not keep the body in memory."""
         return part if 2 * len(part) > self._size else part.copy()
 
 
 def fields_of(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_IN_ALL) -> Steps[Fields]:
-    """The members of a body. Raises `InvalidJson`, or `InvalidValue` where it is no object."""
+    """The members of a body. Raises `InvalidJson`, or `InvalidValue` if the body is no object."""
     shape = yield from measure(body, depth=depth, values=values)
     check_values(shape.commas(1))
     yield
@@ -114,12 +115,12 @@ def fields_of(body: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES_I
 
 
 def check_kind(value: msgspec.Raw, kinds: tuple[str, ...], place: str) -> None:
-    """Raises `InvalidValue` where the value is of none of these kinds."""
+    """Raises `InvalidValue` unless the value is of one of these kinds."""
     kind = kind_of(value)
     if kind not in kinds:
         raise InvalidValue(f"Expected `{' | '.join(kinds)}`, got `{kind}` at `{place}`", param=place)
 
 
 def kind_of(value: msgspec.Raw) -> str:
-    """The kind of a value, in msgspec's words."""
+    """The kind of a value, named as msgspec names it."""
     return KINDS.get(begins(value), "number")

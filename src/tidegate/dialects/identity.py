@@ -1,4 +1,4 @@
-"""What a body says, however its JSON was written: by its digest an idempotency key knows the body it was used with."""
+"""Digests of requests, independent of how their JSON was written: an idempotency key is kept with its body's digest."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from msgspec import UNSET
 from tidegate.core.steps import Steps, digest
 
 READ_BYTES = 64 * 1024
-"""Of a part that is only passed on: one that is longer is told from another by the order of its members, too."""
+"""Parts that are only passed on are normalised up to this size; in a longer one the order of members counts, too."""
 
 
 def identity(wanted: object) -> Steps[bytes]:
-    """The SHA-256 of what is wanted: of a struct, or of a list of values."""
+    """The SHA-256 of a request: of a struct, or of a list of values."""
     plain = yield from _plain(wanted)
     return (yield from digest(msgspec.json.encode(plain, order="deterministic")))
 
 
 def _plain(value: Any) -> Steps[Any]:
-    """The same made of what JSON has, each part written as any other of the same value would be."""
+    """The value made of plain JSON values, in which equal parts are written alike."""
     if isinstance(value, msgspec.Raw):
         yield
         return _rewritten(value)
@@ -49,7 +49,7 @@ def _members(members: Mapping[str, Any]) -> Steps[dict[str, Any]]:
 
 
 def _fields_of(value: msgspec.Struct) -> Mapping[str, Any]:
-    """Those that are encoded. What is left out, and null, is the same."""
+    """The fields that are encoded. A field that is left out counts as null."""
     fields = msgspec.structs.asdict(value)
     left_out = value.__struct_config__.omit_defaults
     plain = {name: None if each is UNSET else each for name, each in fields.items()}

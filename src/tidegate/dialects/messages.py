@@ -1,4 +1,4 @@
-"""The messages of a conversation, as both dialects have them: what they say of themselves is read, the rest is kept."""
+"""The messages of a conversation, as both dialects have them: roles and names are read, all else is kept as JSON."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tidegate.dialects.fields import MAX_READ, Fields, check_kind, kind_of
 from tidegate.errors import InvalidValue, UnknownField
 
 MAX_MESSAGES = 10_000
-"""A conversation; reading more of them would hold up everybody else."""
+"""The most messages of a conversation; reading more would block everybody else."""
 
 NULL = msgspec.Raw(b"null")
 
 LONGEST_TEXT = 26
-"""Of the ways to write `"text"`, all of it in escapes."""
+"""The longest way to write `"text"` in JSON, with escapes alone, in bytes."""
 
 _WITHOUT_CONTENT = ("assistant", "function")
 
@@ -39,7 +39,7 @@ class _Part(msgspec.Struct):
 
 
 class Conversation(NamedTuple):
-    """The messages, and their bytes as they came where those say more than the messages do."""
+    """The messages; `raw` has them as they came, if they have fields that `messages` has not."""
 
     messages: tuple[Message, ...]
     raw: tuple[msgspec.Raw, ...]
@@ -59,10 +59,10 @@ _part = msgspec.json.Decoder(_Part)
 
 
 def conversation(fields: Fields, *, strict: bool) -> Steps[Conversation]:
-    """What the member `messages` says; `strict`: fields of its messages that are not known are errors.
+    """Reads the member `messages`; if `strict`, unknown fields of messages are errors.
 
-    Every message says something; an assistant may do so beside its `content`. Raises `InvalidValue`, `UnknownField`
-    or `InvalidJson`.
+    Every message needs `content`, except those of assistants and functions. Raises `InvalidValue`, `UnknownField` or
+    `InvalidJson`.
     """
     value = fields.required("messages")
     elements = yield from fields.elements_of(value, "messages", most=MAX_MESSAGES, counted=2)

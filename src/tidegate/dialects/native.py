@@ -29,7 +29,8 @@ Messages = Annotated[tuple[Message, ...], Meta(min_length=1, max_length=MAX_MESS
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 MAX_TOOLS = 1024
-"""A model is told of all of them with every request; more than some hundred it cannot tell apart."""
+"""The most tools of a request: a model gets all of them with every request, and cannot tell more than some hundred
+apart."""
 
 NULL: dict[str, Any] = {"type": "null"}
 PROMPT: dict[str, Any] = {"anyOf": [{"type": "string", "minLength": 1}, NULL], "default": None}
@@ -38,11 +39,11 @@ TOOLS: dict[str, Any] = {
     "default": None,
 }
 TOOL_CHOICE: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "object"}, NULL], "default": None}
-"""What JSON Schema says of fields that are kept as their JSON."""
+"""The JSON Schemas of fields that are kept as JSON."""
 
 
 class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """So long may the last owner reader be away, in seconds."""
+    """How long the last owner reader may be away, in seconds."""
 
     grace_seconds: Annotated[float, Meta(ge=0, le=86400)]
 
@@ -115,7 +116,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.grace_of(streamed=self.stream)
 
     def grace_of(self, *, streamed: bool) -> float | None:
-        """The same, for an answer that is streamed or not."""
+        """The grace in seconds of an answer that is streamed or not; None: never."""
         if isinstance(self.on_disconnect, Grace):
             return self.on_disconnect.grace_seconds
         if self.on_disconnect is not None:
@@ -125,7 +126,7 @@ class CreateStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return 60 if streamed else 0
 
     def batch_policy(self, default: BatchPolicy) -> BatchPolicy:
-        """How this request's events are delivered."""
+        """The batching of this request's delivery."""
         return default if self.batch is None else BatchPolicy(self.batch.max_tokens, self.batch.max_delay_ms)
 
 
@@ -137,7 +138,7 @@ class CancelStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 RESERVED = frozenset({*CreateStream.__struct_fields__, "producer", "stream_options"})
 OPAQUE = frozenset({"prompt", "messages", "extra", *PASSED_ON})
-"""What of a body is only passed on, all of it or its parts."""
+"""Members of a body that are only passed on, as a whole or in parts."""
 
 _KINDS = {
     "prompt": ("str", "null"),
@@ -160,12 +161,12 @@ def parse(body: bytes) -> Steps[CreateStream]:
 
 
 def request_in(fields: Fields) -> Steps[CreateStream]:
-    """The same, of the members of a body."""
+    """The request in the members of a body. Raises as `parse` does."""
     return read_request(fields, _create)
 
 
 def read_request(fields: Fields, decoder: msgspec.json.Decoder[C]) -> Steps[C]:
-    """The same, of a body that may say more: how it is to be answered, say."""
+    """The request in a body whose `decoder` may know more members, e.g. how to answer. Raises as `parse` does."""
     parsed = yield from fields.read(decoder, OPAQUE)
     for name in OPAQUE & fields.members.keys():
         check_kind(fields.members[name], _KINDS[name], name)
@@ -186,14 +187,14 @@ def _extra(fields: Fields) -> Steps[dict[str, msgspec.Raw]]:
         return {}
     members = yield from fields.members_of(fields.members["extra"], "extra")
     for name in members:
-        # What this schema says of it, or what the answer's being a stream does, would be said twice, or got round.
+        # A name that this schema or the streaming itself defines would be sent twice, or evade its checks.
         if name in RESERVED:
             raise InvalidValue(f"`{name}` is a name of this schema: it stands beside `extra`", param=f"extra.{name}")
     return {name: fields.own(value) for name, value in members.items()}
 
 
 def _check_which(fields: Fields) -> None:
-    """It has exactly one of `prompt` and `messages`. Raises `InvalidValue`."""
+    """Raises `InvalidValue` unless exactly one of `prompt` and `messages` is given."""
     prompt, messages = fields.get("prompt"), fields.get("messages")
     if (prompt is None) == (messages is None):
         both = prompt is not None
@@ -206,5 +207,5 @@ def _check_which(fields: Fields) -> None:
 
 
 def parse_cancel(body: bytes) -> CancelStream:
-    """The reason of a cancel; no body is no reason."""
+    """The body of a cancel; an empty one gives no reason."""
     return parse_body(_cancel, body) if body.strip() else CancelStream()

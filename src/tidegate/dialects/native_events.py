@@ -1,4 +1,4 @@
-"""The native dialect: events as `id`, `event` and `data`."""
+"""The native dialect over SSE: events as `id`, `event` and `data`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ SNAPSHOT_END = b"\n\n"
 
 
 def interval(heartbeat_seconds: float) -> bytes:
-    """The comment that goes first, and says after how much silence a client may take the connection for dead."""
+    """The first comment of an event stream, which gives the heartbeat's interval: a client that receives nothing for
+    longer may take the connection for dead."""
     return sse.comment(f"heartbeat={heartbeat_seconds:g}")
 
 
 class NativeEvents:
-    """The native dialect over SSE, which remembers nothing.
+    """The native dialect over SSE, which has no state.
 
-    `as_message` puts every event under the default name, its type in the data. What was encoded last is kept: the
-    readers at the tail of a stream all ask for the same, one after the other.
+    `as_message` sends every event under the default name, with its type in the data. The bytes encoded last are kept,
+    since the readers at the tail of a stream all ask for the same, one after the other.
     """
 
     remembers = False
@@ -50,7 +51,7 @@ class NativeEvents:
 
     def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
         """The blocks of log entries, in one piece; the same bytes for the same page of the log."""
-        # Read and written in one step: loops of several threads may share it, and one page's bytes are never another's.
+        # The tuple is read and replaced as a whole: loops of several threads may share it, and must not mix pages.
         known, merged, encoded = self._last
         if entries is not known or merge is not merged:
             shown = batching.merge(entries) if merge else entries
@@ -59,11 +60,11 @@ class NativeEvents:
         return encoded
 
     def position(self, token: str, *, param: str) -> Cursor:
-        """The cursor that an event had for its id. Raises `MalformedCursor` naming `param`."""
+        """The cursor in an event's id. Raises `MalformedCursor` naming `param`."""
         return parse_cursor(token, param=param)
 
     def notice(self, state: None, notice: Notice) -> bytes:
-        """What is not in the log. A gap's id is where the log goes on, a subscription's where it begins."""
+        """The block of a notice. A gap's id is that after which the log continues, a subscription's where it begins."""
         match notice:
             case Gap(asked, to):
                 return self._block("gap", {"from": str(asked), "to": str(to)}, id=str(to))
@@ -76,9 +77,9 @@ class NativeEvents:
                 return self._block("presence", {"joined": joined, "left": left})
 
     def snapshot(self, summary: Summary, rest: Cursor) -> tuple[bytes, dict[str, object]]:
-        """What stands before the JSON of the stream so far, in place of its events, and what that begins with.
+        """The bytes before the JSON of a snapshot, and the first fields of that JSON.
 
-        `SNAPSHOT_END` follows it. Whoever comes back with its id, `rest`, gets what follows.
+        `SNAPSHOT_END` follows the JSON. A client that comes back with the snapshot's id, `rest`, gets what follows.
         """
         fields = msgspec.structs.asdict(summary)
         before = f"id: {rest}\n" + ("" if self._as_message else "event: snapshot\n") + "data: "
@@ -87,7 +88,7 @@ class NativeEvents:
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:
             return sse.encode(events.message_form(entry.json), id=str(entry.cursor))
-        # JSON has no line breaks, and neither have our names and cursors: one block, without `sse.encode`'s care.
+        # Neither JSON nor our names and cursors have line breaks, so the checks of `sse.encode` are not needed.
         return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
             entry.epoch.encode(),
             entry.offset,

@@ -1,4 +1,4 @@
-"""The native dialect for those who fill a stream themselves: opening it, and appending to it."""
+"""The native dialect for client streams, which their callers fill: opening one, and appending to it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tidegate.errors import InvalidValue, UnknownField
 EventType = Literal["delta", "reasoning", "tool_call", "completed", "cancelled", "failed"]
 
 MAX_EVENTS = 10_000
-"""Of one append; the values of a body bound them, too."""
+"""The most events of one append; the limit on a body's values bounds them, too."""
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-"""Each reader is sent an event in one piece; a model's are some bytes long."""
+"""The largest event: each reader is sent an event in one piece, and a model's events have some bytes."""
 
 MAX_CALLS = 10_000
-"""Tool calls of one answer; models make a handful."""
+"""The most tool calls of one answer; models make a handful."""
 
 MAX_WORDS = 1024
-"""Characters of each text at an end, as of the `reason` of a cancel."""
+"""The most characters of each text in a terminal event, as in the `reason` of a cancel."""
 
 _USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "estimated"})
 _FIELDS: dict[EventType, Mapping[str, Container[str]]] = {
@@ -39,28 +39,28 @@ _FIELDS: dict[EventType, Mapping[str, Container[str]]] = {
     "cancelled": {"by": (), "reason": (), "usage": _USAGE},
     "failed": {"error": frozenset({"type", "code", "message"}), "usage": _USAGE},
 }
-"""What the data of each event may have, and what those of it that are objects may have: what readers get of it."""
+"""The fields that each event's data may have, and those of fields that are objects: exactly what readers get."""
 
 NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "estimated": True}
-"""Of an end that does not say what was paid."""
+"""The usage of a terminal event that is sent without one."""
 
 
 class OpenStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A generation that the caller itself fills, by `append`, within its lease."""
+    """Opens a stream that the caller itself fills, by `append`, within its lease."""
 
     producer: Literal["client"]
     metadata: Metadata = {}
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to append: an append renews it, and after so many seconds without one the stream ends."""
+    """The right to append to a stream. Each append renews it; after `seconds` without one the stream ends."""
 
     token: str
     seconds: float
 
     @classmethod
     def of(cls, token: str | None, seconds: float) -> Lease | None:
-        """None where an idempotency key led to a stream that has ended."""
+        """The lease with this token; None without one, where an idempotency key led to a stream that has ended."""
         return None if token is None else cls(token, seconds)
 
 
@@ -79,7 +79,7 @@ class AppendPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Append(AppendPoint, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events that follow the offset `expected_offset`, an end last. None at all only renews the lease."""
+    """Events that follow the offset `expected_offset`, an end last. An empty list only renews the lease."""
 
     events: Annotated[tuple[AppendedEvent, ...], Meta(max_length=MAX_EVENTS)]
 
@@ -132,7 +132,8 @@ def _event(sent: AppendedEvent, index: int) -> Content | Terminal:
 
 
 def _check_fields(sent: AppendedEvent, place: str) -> None:
-    """A log may have fields that only a later version knows; a producer may not. Raises `UnknownField`."""
+    """Raises `UnknownField`: unlike a log, which a later version may have written, a producer must not send unknown
+    fields."""
     known = _FIELDS[sent.type]
     for name, value in sent.data.items():
         inner: Iterable[str] = cast("dict[str, Any]", value) if isinstance(value, dict) and known.get(name) else ()
@@ -153,7 +154,7 @@ def _check_numbers(event: Content | Terminal, place: str) -> None:
 
 
 def _check_words(end: Terminal, place: str) -> None:
-    """Lists of streams have the ends of all of them, and must not grow with them."""
+    """Limits the texts of a terminal event, since lists of streams have the terminal events of all of them."""
     words: dict[str, str] = {}
     if isinstance(end, Failed):
         words = {f"error.{name}": getattr(end.error, name) for name in ("type", "code", "message")}

@@ -1,6 +1,6 @@
-"""The native dialect over WebSocket: what a client asks, as JSON text or MessagePack, and what it is told.
+"""The native dialect over WebSocket: the calls of clients and their answers, as JSON text or MessagePack.
 
-Both are the same maps. A call has an `id` of the client's choice, which its answer repeats.
+Both encode the same maps. A call has an `id` that the client chooses, and its answer has the same `id`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tidegate.errors import InvalidValue, MalformedMessage, TidegateError
 MOST = int(sys.float_info.max)
 
 CallId = str | int | float | None
-"""Any string, number or null of JSON's; the answer has the same."""
+"""Any JSON string, number or null; the answer has the same."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Key = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
-    """What every call has."""
+    """The fields of every call."""
 
     id: CallId
 
@@ -46,30 +46,30 @@ class Create(CreateStream, frozen=True, kw_only=True, tag_field="op", tag="creat
     key: Key | None = None
 
     def grace(self) -> float | None:
-        """What is followed is a streamed answer, whatever `stream` says."""
+        """The grace of a streamed answer, whatever `stream` says, unless nothing is attached."""
         if self.on_disconnect is None and not self.attach:
             return None
         return self.grace_of(streamed=True)
 
     def plain(self) -> CreateStream:
-        """What is asked for, without how."""
+        """The request alone, without the fields of the call."""
         return CreateStream(**{name: getattr(self, name) for name in CreateStream.__struct_fields__})
 
 
 class Open(OpenStream, frozen=True, kw_only=True, tag_field="op", tag="create", forbid_unknown_fields=True):
-    """Opens a stream that the caller itself fills; `key` makes a repeated call lead to the same one."""
+    """Opens a client stream, which the caller itself fills; `key` makes a repeated call lead to the same one."""
 
     id: CallId
     attach: bool = True
     key: Key | None = None
 
     def plain(self) -> OpenStream:
-        """What is asked for, without how."""
+        """The request alone, without the fields of the call."""
         return OpenStream(producer=self.producer, metadata=self.metadata)
 
 
 class Attach(Call, frozen=True, kw_only=True, tag="attach"):
-    """Follows a stream after a cursor, or from the beginning; with `snapshot` that stands for what is there."""
+    """Follows a stream after a cursor, or from the beginning; with `snapshot` a snapshot replaces the events so far."""
 
     stream: Name
     after: str | None = None
@@ -77,7 +77,7 @@ class Attach(Call, frozen=True, kw_only=True, tag="attach"):
 
 
 class Detach(Call, frozen=True, kw_only=True, tag="detach"):
-    """Follows a stream no more."""
+    """Stops following a stream."""
 
     stream: Name
 
@@ -97,13 +97,13 @@ class Subscribe(Call, frozen=True, kw_only=True, tag="subscribe"):
 
 
 class Unsubscribe(Call, frozen=True, kw_only=True, tag="unsubscribe"):
-    """Follows a topic no more."""
+    """Stops following a topic."""
 
     topic: Name
 
 
 class Publish(Call, frozen=True, kw_only=True, tag="publish"):
-    """Publishes to a topic; `key` makes a repeated call count once. As `request` makes it, `data` is JSON."""
+    """Publishes to a topic; `key` makes a repeated call count once. `request` turns `data` into JSON."""
 
     topic: Name
     data: Any
@@ -113,13 +113,13 @@ class Publish(Call, frozen=True, kw_only=True, tag="publish"):
 
 
 class Presence(Call, frozen=True, kw_only=True, tag="presence"):
-    """Asks who is subscribed."""
+    """Asks who is subscribed to a topic."""
 
     topic: Name
 
 
 class Auth(Call, frozen=True, kw_only=True, tag="auth"):
-    """Says who is calling: at first, or to go on when a token is about to expire."""
+    """Authenticates the caller: at first, or with a new token when the old one is about to expire."""
 
     token: Annotated[str, Meta(min_length=1, max_length=8192)]
 
@@ -136,7 +136,7 @@ OPS: dict[str, type[Request]] = {
 
 
 class Codec(Protocol):
-    """One subprotocol. `binary`: its messages are binary ones."""
+    """One subprotocol. `binary` says that its messages are binary ones."""
 
     @property
     def subprotocol(self) -> str: ...
@@ -152,11 +152,11 @@ class Codec(Protocol):
         ...
 
     def decode(self, message: bytes, /) -> Any:
-        """Raises `msgspec.DecodeError`."""
+        """The value of a message. Raises `msgspec.DecodeError`."""
         ...
 
     def embedded(self, json: bytes, /) -> object:
-        """What `encode` takes for a part that is JSON already."""
+        """JSON as a value that `encode` accepts as a part."""
         ...
 
     def encode(self, value: object, /) -> bytes: ...
@@ -197,7 +197,7 @@ class MessagePack:
         return msgspec.json.decode(json)
 
     def encode(self, value: object, /) -> bytes:
-        """JSON's integers have any size: those beyond 64 bits become floats, as JavaScript has them anyway."""
+        """Encodes a value; integers beyond 64 bits, which JSON allows, become floats, as in JavaScript."""
         try:
             return _pack(value)
         except OverflowError:
@@ -209,8 +209,8 @@ CODECS = {codec.subprotocol: codec for codec in _BOTH}
 
 
 def parse(codec: Codec, message: bytes) -> Steps[tuple[CallId, str, dict[str, Any]]]:
-    """The id, the op and the whole of a message. Raises `MalformedMessage` where it is no call, or has more values than
-    are made objects of; those of a part that is only passed on count, too.
+    """The id and the op of a message, and its value. Raises `MalformedMessage` if it is no call, or has more than
+    `MAX_VALUES` values; those of a part that is only passed on count, too.
     """
     try:
         if (yield from codec.is_dense(message)):
@@ -248,7 +248,7 @@ def request(op: str, message: dict[str, Any]) -> Steps[Request]:
 
 
 def _create(message: dict[str, Any]) -> Steps[Create]:
-    """What is passed on of it is kept as JSON, however it came."""
+    """The call `create`; its parts that are only passed on are kept as JSON, in either subprotocol."""
     fields = yield from fields_of((yield from _as_json(message)))
     return (yield from read_request(fields, _decoder))
 
@@ -267,7 +267,8 @@ def refusal(id: CallId | None, error: TidegateError, request_id: str | None) -> 
 
 
 def _as_json(value: object, *, param: str | None = None) -> Steps[bytes]:
-    """MessagePack has more than JSON has, and msgspec would make something else of it: null of NaN, say."""
+    """The value as JSON. Raises `InvalidValue` for a MessagePack value that JSON cannot hold, and that msgspec would
+    replace by another, e.g. NaN by null."""
     try:
         yield
         encoded = msgspec.json.encode(value)

@@ -1,4 +1,4 @@
-"""One stream's or topic's events as WebSocket messages: `{"stream", "cursor", "type", "data"}`."""
+"""The events of one stream or topic as WebSocket messages: `{"stream", "cursor", "type", "data"}`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tidegate.dialects.native_socket import Codec
 
 
 class SocketEvents:
-    """The native dialect over WebSocket, for one stream or topic in one codec. It remembers nothing.
+    """The native dialect over WebSocket, for one stream or topic in one codec. It has no state.
 
-    `encode` and `notice` give whole frames, to be written as they are; `messages` and `message` their payloads alone.
-    What was encoded last is kept: the readers at the tail all ask for the same, one after the other.
+    `encode` and `notice` return whole frames, to be written as they are; `messages` and `message` their payloads alone.
+    The bytes encoded last are kept, since the readers at the tail all ask for the same, one after the other.
     """
 
     remembers = False
@@ -58,11 +58,11 @@ class SocketEvents:
         return encoded
 
     def position(self, token: str, *, param: str) -> Cursor:
-        """The cursor that an event had. Raises `MalformedCursor` naming `param`."""
+        """The cursor of an event. Raises `MalformedCursor` naming `param`."""
         return parse_cursor(token, param=param)
 
     def notice(self, state: None, notice: Notice) -> bytes:
-        """Its frame; the same bytes for all that are told of the same."""
+        """The frame of a notice; the same bytes for all readers that get the same notice."""
         known, encoded = self._last_notice
         if notice is not known:
             encoded = frame(self._opcode, self.message(state, notice))
@@ -70,12 +70,13 @@ class SocketEvents:
         return encoded
 
     def messages(self, state: None, entries: Sequence[Entry], *, merge: bool) -> list[bytes]:
-        """One message for each entry, or for each row of texts that is merged."""
+        """One message for each entry, or for each run of merged texts."""
         encode = self._packed if self._codec.binary else self._json
         return [encode(entry) for entry in (batching.merge(entries) if merge else entries)]
 
     def message(self, state: None, notice: Notice) -> bytes:
-        """What is not in the log; only a gap has a cursor, that where the log goes on."""
+        """The message of a notice. A gap has the cursor after which the log continues, a subscription the one where it
+        begins."""
         match notice:
             case Gap(asked, to):
                 return self._other("gap", {"from": str(asked), "to": str(to)}, str(to))
@@ -87,8 +88,8 @@ class SocketEvents:
                 return self._other("presence", {"joined": joined, "left": left})
 
     def snapshot(self, snapshot: Snapshot, rest: Cursor) -> bytes:
-        """The message that stands for the events so far; they go on after `rest`."""
-        # By way of JSON: what the upstream has counted is kept as that.
+        """The message that replaces the events so far; further events follow after `rest`."""
+        # Encoded and decoded as JSON, since the upstream's `usage.details` are kept as JSON.
         return self._other("snapshot", msgspec.json.decode(msgspec.json.encode(snapshot)), str(rest))
 
     def _json(self, entry: Entry) -> bytes:
@@ -111,13 +112,13 @@ class SocketEvents:
 
 
 class SocketDialects:
-    """The dialects of one application: one for each stream or topic and codec, as long as somebody has it."""
+    """The WebSocket dialects of one application: one for each stream or topic and codec, while a reader uses it."""
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[tuple[str, str, str], SocketEvents] = WeakValueDictionary()
 
     def of(self, kind: Literal["stream", "topic"], name: str, codec: Codec) -> SocketEvents:
-        """The one that all readers of it share."""
+        """The dialect that all readers of this stream or topic share in this codec."""
         key = (kind, name, codec.subprotocol)
         found = self._held.get(key)
         if found is None:

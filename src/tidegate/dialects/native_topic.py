@@ -1,4 +1,4 @@
-"""The native dialect of topics: what is published, and where a subscription begins."""
+"""The native dialect of topics: published messages, and where a subscription begins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ StartingPoint = Cursor | Literal["earliest", "latest"]
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is said of a message."""
+    """The fields of a message besides its data."""
 
     type: Annotated[str, Meta(description="The event's name.")] = "message"
     state: Annotated[bool, Meta(description="It replaces what those who come later get as the current state.")] = False
@@ -32,13 +32,13 @@ class Publish(Said, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """The position of what was published."""
+    """The position of the published message."""
 
     cursor: str
 
 
 class Present(msgspec.Struct, frozen=True):
-    """One principal that is subscribed, and over how many connections."""
+    """One subscribed principal, and its number of connections."""
 
     principal: str
     connections: int
@@ -49,7 +49,7 @@ _said = msgspec.json.Decoder(Said)
 
 def parse(body: bytes) -> Steps[Publish]:
     """The message in a body, its data as topics keep it. Raises `InvalidJson`, `UnknownField` or `InvalidValue`."""
-    # What is published may be as deep as any body, and stands in one.
+    # The data may be as deep as any body, and is one level inside this one.
     fields = yield from fields_of(body, depth=MAX_DEPTH + 1, values=MAX_VALUES)
     said = yield from fields.read(_said, ("data",))
     data = yield from json_data(fields.required("data"))
@@ -64,5 +64,5 @@ def parse_place(text: str | None, *, param: str = "after") -> StartingPoint:
 
 
 def identity_of(type: str, state: bool, data: msgspec.Raw) -> Steps[bytes]:
-    """What tells one message from another, however its JSON was written; the same over every transport."""
+    """The digest of a message, independent of how its JSON was written and of the transport."""
     return identity([type, state, data])

@@ -24,7 +24,7 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
 
 class ChatOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What tidegate itself reads of the body besides the messages."""
+    """The fields of the body that tidegate itself reads, besides the messages."""
 
     model: ModelName
     stream: bool | None = None
@@ -55,13 +55,13 @@ class ChatCompletion(ChatOptions, frozen=True, kw_only=True):
 
 READ = frozenset(ChatOptions.__struct_fields__)
 BOTH = ("metadata", "stream_options", "max_completion_tokens")
-"""Read here, and passed on as well."""
+"""Fields that are read here, and passed on as well."""
 
 _options = msgspec.json.Decoder(ChatOptions)
 
 
 def parse(body: bytes) -> Steps[tuple[ChatOptions, GenerationRequest]]:
-    """The body and what it asks of the provider. Raises `InvalidJson` or `InvalidValue` with its `param`."""
+    """The body's options, and the request for the provider. Raises `InvalidJson` or `InvalidValue` with its `param`."""
     fields = yield from fields_of(body)
     options = yield from fields.read(_options, fields.members.keys() - READ)
     if options.stream_options is not None and not options.stream:
@@ -92,9 +92,10 @@ def _passed_on(fields: Fields) -> Iterator[str]:
 
 
 def parse_on_disconnect(header: str | None) -> float | None:
-    """The grace of the header `tidegate-on-disconnect`: `keep` or seconds; without it an abandoned answer is cancelled.
+    """The grace in seconds that the header `tidegate-on-disconnect` asks for: `keep` (None: never cancel), `cancel` or
+    a number; without the header an abandoned answer is cancelled at once (0).
 
-    Returns seconds, None for ever.
+    Raises `InvalidValue`.
     """
     if header is None or header == "cancel":
         return 0

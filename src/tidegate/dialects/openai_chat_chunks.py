@@ -1,6 +1,6 @@
 """The dialect of OpenAI's chat completions: a streamed answer.
 
-Only what its official SDKs accept is sent: no `id:` and no `retry:` fields, no block without data.
+It sends only what OpenAI's official SDKs accept: no `id:` and no `retry:` fields, and no block without data.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from tidegate.errors import GenerationCancelled, Interrupted
 DONE = b"data: [DONE]\n\n"
 
 LASTING = frozenset({"system_fingerprint", "service_tier"})
-"""What OpenAI's own chunks all have; the log has it once. Other fields are said where the upstream said them first."""
+"""Fields that all of OpenAI's own chunks have; the log has each once. Other fields are sent where the upstream sent
+them first."""
 
 NOTHING = Extra()
 
 
 class ChatState(msgspec.Struct):
-    """What chunks say because of earlier events: `head` has their common fields, `legacy` and `custom` the indices of
-    calls that are no ordinary tool calls. `before` and `after` are what stands around a text, the same each time.
+    """The state: `head` has the fields that all chunks have, `legacy` and `custom` the indices of calls that are no
+    ordinary tool calls. `before` and `after` are the bytes around each text.
     """
 
     head: dict[str, Any] = {}
@@ -70,15 +71,15 @@ class ChatChunks(msgspec.Struct, frozen=True):
 
     @property
     def heartbeat(self) -> bytes:
-        # Glued to what follows: SDKs raise on a block that holds nothing but a comment.
+        # Without a blank line, so that it joins the next block: SDKs raise on a block with nothing but a comment.
         return b": heartbeat\n"
 
     def begin(self) -> ChatState:
-        """The state before the first event, which says whose chunks they are."""
+        """The state before the first event, `started`, which gives the chunks their id and model."""
         return ChatState()
 
     def skip(self, state: ChatState, entries: Sequence[Entry]) -> None:
-        """Notes what later chunks have to say because of these."""
+        """Moves the state past these entries."""
         for entry in entries:
             event = entry.event
             if isinstance(event, Started):
@@ -87,20 +88,20 @@ class ChatChunks(msgspec.Struct, frozen=True):
                 self._note(state, event)
 
     def fork(self, state: ChatState) -> ChatState:
-        """An equal state."""
+        """A copy of the state."""
         return ChatState(dict(state.head), state.before, state.after, set(state.legacy), set(state.custom))
 
     def position(self, token: str, *, param: str) -> Cursor:
-        """A cursor: chunks have no positions of their own. Raises `MalformedCursor` naming `param`."""
+        """The cursor, since chunks have no positions of their own. Raises `MalformedCursor` naming `param`."""
         return parse_cursor(token, param=param)
 
     def encode(self, state: ChatState, entries: Sequence[Entry], *, merge: bool) -> bytes:
-        """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that SDKs raise on."""
+        """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that makes SDKs raise."""
         shown = batching.merge(entries) if merge else entries
         return sse.escaped(b"".join(self._event(state, entry.event) for entry in shown))
 
     def notice(self, state: ChatState, notice: Notice) -> bytes:
-        """A client of this API cannot come back to its stream: it is told that the answer broke off."""
+        """An error that says that the answer broke off: a client of this API cannot come back to its stream."""
         if isinstance(notice, Reconnect):
             why = sent_away(notice)
             return _error(why.type, why.code, why.message)
@@ -138,7 +139,7 @@ class ChatChunks(msgspec.Struct, frozen=True):
         state.before, state.after = self._around_text(state.head)
 
     def _note(self, state: ChatState, event: Delta | Reasoning | ToolCall) -> dict[str, Any]:
-        """Moves the state past a piece, and returns what its own chunk alone says above the choice."""
+        """Moves the state past a piece, and returns the top-level fields that only this piece's chunk has."""
         extra = event.extra or NOTHING
         said = fields_of(extra.chunk)
         if lasting := {name: said.pop(name) for name in LASTING & said.keys()}:
@@ -164,7 +165,7 @@ class ChatChunks(msgspec.Struct, frozen=True):
         return last + counted + DONE
 
     def _around_text(self, head: dict[str, Any]) -> tuple[bytes, bytes]:
-        # No name in a chunk looks like this: its quotes are escaped.
+        # A name in a chunk cannot contain this text, since quotes are escaped.
         before, _, after = self._chunk(head, {"content": ""}).rpartition(b'"content":""')
         return before, after
 
@@ -186,7 +187,7 @@ class ChatChunks(msgspec.Struct, frozen=True):
         counted: dict[str, Any] | None,
         above: dict[str, Any] | None = None,
     ) -> bytes:
-        # `usage` is there only where it was asked for, and null in every chunk but the last.
+        # `usage` is sent only if it was asked for, and is null in every chunk but the last.
         last = {"usage": counted} if self.include_usage else {}
         return sse.encode(msgspec.json.encode({**head, **(above or {}), "choices": choices, **last}))
 

@@ -1,4 +1,4 @@
-"""The parts that OpenAI's chat answers have in common, streamed or whole."""
+"""The parts that streamed and whole answers of OpenAI's chat completions have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from tidegate.core.events import Completed, Usage
 
 LEGACY = "function_call"
-"""The `type` of a call in the form that came before tool calls, which has neither index nor id."""
+"""The `type` of a call in OpenAI's older form, before tool calls, which has neither index nor id."""
 
 
 def completion_id(stream: str) -> str:
@@ -19,7 +19,7 @@ def completion_id(stream: str) -> str:
 
 
 def usage(counted: Usage) -> dict[str, Any]:
-    """OpenAI's usage object, with what else the upstream has counted; an estimate says that it is one."""
+    """OpenAI's usage object, with the upstream's other counts; an estimate has `estimated`."""
     counts = {
         "prompt_tokens": counted.prompt_tokens,
         "completion_tokens": counted.completion_tokens,
@@ -29,7 +29,7 @@ def usage(counted: Usage) -> dict[str, Any]:
 
 
 def finish_reason(end: Completed, *, legacy: bool) -> str:
-    """Why the answer ended, in the words of whoever still speaks of functions."""
+    """OpenAI's finish reason; with `legacy` a tool call is named `function_call`."""
     return "function_call" if legacy and end.finish_reason == "tool_calls" else end.finish_reason
 
 
@@ -43,5 +43,5 @@ def call(id: str | None, name: str | None, arguments: str, extra: dict[str, Any]
 
 
 def fields_of(raw: msgspec.Raw | UnsetType) -> dict[str, Any]:
-    """The fields of an object that was kept as it came."""
+    """The fields of an object that was kept as JSON."""
     return {} if raw is UNSET else cast("dict[str, Any]", msgspec.json.decode(raw))

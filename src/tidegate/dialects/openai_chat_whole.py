@@ -20,7 +20,7 @@ NOTHING = Extra()
 
 
 class ChatUsage(msgspec.Struct, frozen=True):
-    """`estimated` is there where nobody has counted; what else the upstream has counted stands beside them."""
+    """Tokens used. `estimated` is true where the upstream has not counted; its other counts stand beside these."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -45,7 +45,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. Its message, choice and itself may have more fields: what the upstream has said beside them."""
+    """A whole answer. It, its choice and its message may have further fields that the upstream has sent."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -56,7 +56,7 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeAnswer:
-    """Takes the log of one stream, a page at a time, and makes the answer of it."""
+    """Makes the whole answer from the log of one stream, which is added a page at a time."""
 
     def __init__(self) -> None:
         self._fold = Fold()
@@ -68,14 +68,14 @@ class WholeAnswer:
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Takes the next entries."""
+        """Adds the next entries."""
         for entry in entries:
             self._fold.add((entry,))
             if isinstance(event := entry.event, Delta | Reasoning | ToolCall):
                 self._add(event, event.extra or NOTHING)
 
     def answer(self, stream: str, model: str, created_at: float, end: Terminal | None) -> dict[str, Any]:
-        """The JSON of an `ChatCompletion`. Raises the failure of a stream that failed, or `GenerationCancelled`."""
+        """The JSON of a `ChatCompletion`. Raises the error of a stream that failed, or `GenerationCancelled`."""
         if isinstance(end, Failed):
             raise recall(end.error.type, end.error.code, end.error.message)
         if not isinstance(end, Completed):

@@ -90,7 +90,7 @@ async def list_streams(call: Call) -> None:
     limit = parse_number(query.get("limit"), param="limit", default=PAGE, low=1, high=MAX_PAGE)
     status: Status | None = parse_choice(query.get("status"), get_args(Status), param="status")
     page, has_more = await call.service.list_all(status=status, before=query.get("before"), limit=limit)
-    readers = Counter(reader.stream for reader in call.service.audience.readers)
+    readers = Counter(reader.stream for reader in call.service.readers.attached)
     data = [
         OwnedStream(**msgspec.structs.asdict(summary), owner=owner, readers=readers[summary.id])
         for owner, summary in page

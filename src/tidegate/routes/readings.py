@@ -17,8 +17,8 @@ def readings(service: Service, registry: Registry) -> Iterator[Reading]:
     yield Reading("streams_live", len(service.node.live))
     for name, model in service.models.items():
         yield Reading("generations_queued", model.admission.waiting, {"model": name})
-    readers = service.audience.readers
-    transports = Counter(service.audience.transport_of(reader) for reader in readers)
+    readers = service.readers.attached
+    transports = Counter(service.readers.transport_of(reader) for reader in readers)
     connections = registry.counts()
     for transport in get_args(Transport):
         yield Reading("readers", transports[transport], {"transport": transport})

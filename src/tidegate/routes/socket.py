@@ -186,7 +186,7 @@ class Session:
         """Closes the socket. Its streams count as still followed for a while, until the client has reconnected."""
         for reader in self.connection.readers:
             if isinstance(reader, Reader):
-                self.context.service.audience.excuse(reader, reason)
+                self.context.service.readers.excuse(reader, reason)
         self.spawn(self.socket.close(code, reason))
 
     def failed(self, error: BaseException) -> None:

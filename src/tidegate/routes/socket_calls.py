@@ -105,7 +105,7 @@ class Calls:
         if isinstance(wanted, dialect.Create):
             stream = (await service.start(wanted.request(), owner=viewer, grace=wanted.grace(), claim=made)).stream
             return {"stream": stream, "cursor": str(await service.beginning(stream, viewer))}
-        stream, token = await service.open_leased(wanted.metadata, owner=viewer, claim=made)
+        stream, token = await service.open_client_stream(wanted.metadata, owner=viewer, claim=made)
         lease = Lease.of(token, service.lease_seconds)
         offset = (await service.tail(stream)).offset
         cursor = await service.beginning(stream, viewer)

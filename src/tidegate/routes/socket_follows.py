@@ -105,7 +105,7 @@ class Follows:
             return
         reader = self._followed[key].attachment.reader
         if isinstance(reader, Reader):
-            self._service.audience.excuse(reader, TOKEN_EXPIRED)
+            self._service.readers.excuse(reader, TOKEN_EXPIRED)
             reader.told = True
         self.let_go(key)
 

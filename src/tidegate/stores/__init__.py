@@ -1,4 +1,4 @@
-"""Where logs live: one file a store, behind the port in `base`, opened by the scheme of its URL."""
+"""Stores keep logs. Each has a file or folder, implements the port in `base`, and is found by its URL's scheme."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from tidegate.stores.traits import Traits
 
 STORES = {"memory": "tidegate.stores.memory:TRAITS", "sqlite": "tidegate.stores.sqlite.store:TRAITS"}
-"""URL scheme to what the store says of itself, as import strings, so that only what is used is imported."""
+"""Maps a URL scheme to the store's `Traits`, as an import string, so that only a store in use is imported."""
 
 PLANNED = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-"""Schemes that a configuration may name already."""
+"""Schemes of stores that do not exist yet, which a configuration may name already."""
 
 
 def traits_of(url: str) -> Traits | None:
-    """What the store of this URL says of itself; None where there is no such store. No URL at all is `memory://`."""
+    """The traits of the URL's store; None where there is no such store. An empty URL means `memory://`."""
     target = STORES.get(url.partition(":")[0] or "memory")
     if target is None:
         return None

@@ -1,16 +1,16 @@
-"""The port between the engine and where logs live.
+"""The port between the engine and the stores.
 
-What every store keeps, and the contract suite holds it to:
+Every store keeps these promises, and the contract suite checks them:
 
 - an append is atomic, carries its fence and the tail it expects, and repeating it is harmless;
 - readers are woken, and can read an event, only after the store has it;
 - a stream ends once, and nothing follows its terminal event;
-- what is no longer kept is answered with a `Gap`;
-- what is kept is charged to whoever owns the stream, or published the event (`ledger`): past its own limit an account's
-  oldest ended streams are forgotten early, then topics that only it has published to, and never another's; what is
-  live is kept, and what is to come is refused with `StorageFull`;
-- a topic is read and watched as a stream is, by its id (`core.topic.topic_id`), but is none: it has no end, no owner
-  and no record among the streams, and every call of theirs but `read`, `watch` and `tail` raises `StreamNotFound`.
+- a read after a position that is no longer kept is answered with a `Gap`;
+- what is kept is charged to the stream's owner, or to the event's publisher (`ledger`): past an account's limit its
+  oldest ended streams are forgotten early, then topics that only it has published to, and never another account's;
+  live streams are kept, and new data is refused with `StorageFull`;
+- a topic is read and watched as a stream is, by its id (`core.topic.topic_id`), but is no stream: it has no end, no
+  owner and no stream record, and every call for streams but `read`, `watch` and `tail` raises `StreamNotFound`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from tidegate.stores.records import Claim, Claimed, Fence, Found, Look, Share, S
 
 
 class Log(Protocol):
-    """The events of streams, and of topics by their ids: the hot path."""
+    """The events of streams and topics, by id: the hot path."""
 
     def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
-        """Appends after the offset `expected` and answers with the new tail.
+        """Appends after the offset `expected` and returns the new tail.
 
         A store that needs no I/O answers at once, so that readers are woken in the same callback; others answer
-        by a future. Repeating an append that the log has is harmless, also after a takeover. Raises (or the future
+        with a future. Repeating an append that the log has is harmless, also after a takeover. Raises (or the future
         does) `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong` past `max_generation_bytes`, or `StorageFull`; then
-        nothing has changed. An end is never refused for want of room.
+        nothing has changed. A terminal event is never refused for lack of room.
         """
         ...
 
@@ -44,11 +44,12 @@ class Log(Protocol):
         ...
 
     async def position(self, stream: str, offset: int) -> Cursor:
-        """The position after the event at the offset, which is at the most that of the tail; 0 is before the first."""
+        """The position after the event at the offset, which must not be beyond the tail; 0 is before the first."""
         ...
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
-        """At most `limit` entries and, but for the first, `max_bytes` after the cursor; None: from the earliest kept.
+        """Reads at most `limit` entries and `max_bytes` (but at least one entry) after the cursor; None: from the
+        earliest entry kept.
 
         Answers at once where that needs no I/O, so that a reader can be served from its wake-up.
         """
@@ -64,35 +65,35 @@ class Log(Protocol):
 
 
 class Catalogue(Protocol):
-    """Which streams there are, whose they are, and who may read them."""
+    """The records of streams, their idempotency keys, and their share tokens."""
 
     async def create(
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
     ) -> Fence | Claimed:
-        """Opens a stream with its first events and claims the idempotency key, both or neither.
+        """Creates a stream with its first events and claims the idempotency key, both or neither.
 
-        A key that was claimed before answers `Claimed`, or raises `IdempotencyMismatch` if its body differed.
+        For a key that was claimed before returns `Claimed`, or raises `IdempotencyMismatch` if the body differed.
         A key is kept as long as its stream. Raises `StorageFull`.
         """
         ...
 
     async def claimed(self, claim: Claim) -> Claimed | None:
-        """Whether `create` would answer this claim with an earlier stream. Raises `IdempotencyMismatch`."""
+        """The earlier stream that `create` would return for this claim, if any. Raises `IdempotencyMismatch`."""
         ...
 
     async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
-        """Takes over the filling of a live stream: a new epoch begins at the tail and older fences are void.
+        """Takes over a live stream: a new epoch begins at the tail, and older fences are void.
 
-        `lease` replaces the record's, where it is given. Raises `StreamEnded`.
+        `lease`, if given, replaces that of the record. Raises `StreamEnded`.
         """
         ...
 
     async def mark_running(self, fence: Fence) -> None:
-        """Notes that a provider has been asked."""
+        """Notes in the record that a provider has been asked."""
         ...
 
     async def look(self, stream: str) -> Look:
-        """What is known of the stream, and its tail."""
+        """The stream's record and its tail."""
         ...
 
     async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
@@ -104,7 +105,7 @@ class Catalogue(Protocol):
         ...
 
     async def shared(self, digest: bytes) -> Share | None:
-        """The share; None where there is none, or none any more. One that has expired may still be answered."""
+        """The share with this digest; None where there is none, or no longer. An expired one may still be returned."""
         ...
 
     async def unshare(self, stream: str) -> None:
@@ -117,69 +118,70 @@ class Catalogue(Protocol):
 
 
 class Topics(Protocol):
-    """Open-ended streams that clients fill."""
+    """Topics: logs without an end that clients publish to."""
 
     async def open_topic(self, topic: str) -> Cursor:
-        """Makes the topic known, so that it can be read and watched, and answers its tail.
+        """Makes the topic known, so that it can be read and watched, and returns its tail.
 
-        One that nobody publishes to leaves nothing behind, and may be forgotten as soon as nobody watches it.
+        A topic that nobody publishes to leaves nothing behind, and may be forgotten as soon as nobody watches it.
         """
         ...
 
     def publish(self, topic: str, event: Published, *, claim: Claim | None = None) -> Cursor | Future[Cursor]:
-        """Appends to the topic, which need not be known, and answers the event's position, as `append` does.
+        """Appends to the topic, which need not be known, and returns the event's position, at once or by a future.
 
-        What one caller publishes is kept in the order of its calls, whether it waits for the answers or not. Of the
-        events the last `topic_history` are kept, or fewer where they are large. A claim that the topic has answers
-        the earlier event's position, and the event is not published again; it is kept as long as that event is in
-        the history. Raises `StreamNotFound` where the id is not a topic's; the rest, `IdempotencyMismatch` and
-        `StorageFull` among it, a store that answers by a future says by that.
+        The events of one caller are kept in the order of its calls, whether it waits for the answers or not. The last
+        `topic_history` events are kept, or fewer if they are large. For a claim that the topic has, the earlier event's
+        position is returned and nothing is published; a claim is kept as long as its event is in the history. Raises
+        `StreamNotFound` if the id is not a topic's; all other errors, e.g. `IdempotencyMismatch` and `StorageFull`, are
+        those of the future where the store answers with one.
         """
         ...
 
     async def topic(self, topic: str) -> TopicRecord:
-        """Where the topic stands."""
+        """The topic's record."""
         ...
 
 
 class Store(Log, Catalogue, Topics, Protocol):
-    """Where logs live. Calls on a stream or a topic that is not there raise `StreamNotFound`.
+    """A store of logs. Calls for a stream or topic that does not exist raise `StreamNotFound`.
 
-    What needs I/O raises `StoreUnavailable` where that fails; then nothing has changed, and it may be tried again.
+    Calls whose I/O fails raise `StoreUnavailable`; then nothing has changed, and the call may be repeated.
     """
 
     name: str
-    """What it is called in the configuration: the scheme of its URL."""
+    """The store's name in the configuration: the scheme of its URL."""
 
     outlives_process: bool
-    """Whether what it has acknowledged is there for the next process, requests of live streams among it.
+    """Whether acknowledged data survives the process, including the requests of live streams.
 
-    Another node may go on with a live stream whatever the store; this is what lets a restart go on with it.
+    Only then can a live stream continue after a restart; another node can continue it with any store.
     """
 
     @property
     def fault(self) -> str | None:
-        """Why nothing it takes would ever be found again, for its operator; None where that is not so."""
+        """Why nothing written now could ever be read again, for the operator; None where the store is sound."""
         ...
 
     async def open(self) -> Sequence[StreamRecord]:
-        """Gets ready, and answers the streams that have no end though nobody fills them any more: `acquire` them.
+        """Opens the store, and returns the live streams that no process fills any more, to be acquired.
 
-        Raises `ConfigError` where the store can never be used as it is, `TidegateError` where another process has it.
+        Raises `ConfigError` where the store cannot be used as it is, `InUse` where another process has it.
         """
         ...
 
     def join(self, node: str, lease_seconds: float) -> Cluster:
-        """Makes this a node of those that work on the store, by a name that no other has."""
+        """Adds a node that works on the store, under a name that no other node has."""
         ...
 
     async def expire(self, before: float) -> int:
-        """Forgets what ended, or was last published to and is watched by nobody, before then; answers how many.
+        """Forgets streams that ended, and unwatched topics that were last published to, before this time; returns how
+        many.
 
-        The time is in Unix seconds. A topic goes with its history, its state and its idempotency keys.
+        The time is in Unix seconds. A topic is forgotten with its history, its state and its idempotency keys.
         """
         ...
 
     async def close(self) -> None:
-        """Frees what the store holds; the last node that leaves calls it."""
+        """Frees the store's resources; the last node that leaves calls it."""
         ...

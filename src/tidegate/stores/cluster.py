@@ -1,14 +1,13 @@
 """The port between the nodes over one store: what each must know of the others.
 
-A node is one process, or one application, that works on a store. With one node there is nothing to know; the embedded
-stores have nodes all the same (`local_cluster`), so that whatever holds between two applications over one memory store
-holds between machines.
+A node is one process, or one application, that works on a store. The embedded stores implement the port within one
+process (`local_cluster`), so that whatever holds between two applications over one memory store holds between machines.
 
-- A stream is filled by one node, which *holds* it for as long as it renews that. What nobody holds any more, although
-  it has no end, is an *orphan*, and is offered to the nodes that live.
-- *Counts* are kept by what they are of, and each node has its part in them: it goes with the node.
-- *Commands* reach the other nodes that live, at most once. Whoever tells one has another way to see that it was done:
-  the stream's end, a count.
+- A stream is filled by one node, which *holds* it for as long as the node renews its lease. A live stream that no node
+  holds any more is an *orphan*, and is offered to the nodes that are alive.
+- *Counts* are sums over the nodes: each node has its part in them, which disappears with the node.
+- *Commands* reach the other living nodes at most once. The sender has another way to see that a command was carried
+  out: the stream's end, or a count.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tidegate.stores.records import StreamRecord, Unwatch
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """Whoever fills the stream is to end it."""
+    """Asks the node that fills the stream to end it."""
 
     stream: str
     by: CancelledBy
@@ -32,21 +31,21 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 
 
 class Moved(msgspec.Struct, frozen=True, tag=True):
-    """The stream is filled elsewhere from now on: whoever filled it lets go of it, without an end."""
+    """Tells the node that filled the stream that another one fills it now: it stops, without writing an end."""
 
     stream: str
 
 
 class Revoked(msgspec.Struct, frozen=True, tag=True):
-    """The stream's share tokens are void: who reads by one is to be sent away."""
+    """The stream's share tokens are void: readers that have one are to be sent away."""
 
     stream: str
 
 
 class Orphan(msgspec.Struct, frozen=True):
-    """A stream without an end that nobody fills.
+    """A stream without an end that no node fills.
 
-    `handed_over`: whoever filled it has stopped, and has asked its readers to come to the other nodes.
+    `handed_over` says that the node that filled it has stopped, and has asked its readers to go to other nodes.
     """
 
     record: StreamRecord
@@ -56,51 +55,51 @@ class Orphan(msgspec.Struct, frozen=True):
 Command = Cancel | Moved | Revoked
 
 Count = Literal["generations", "seats", "owner readers", "readers", "present"]
-"""What is counted: live streams and readers of an account; owner readers, and all readers, of a stream; the connections
-of each principal in a topic."""
+"""What is counted, in this order: the live streams of an account, its readers; the owner readers of a stream, all its
+readers; the connections of each principal to a topic."""
 
 
 class Cluster(Protocol):
-    """The nodes over one store, as one of them, `node`, has them."""
+    """The nodes over one store, as seen by one of them: `node`."""
 
     @property
     def node(self) -> str: ...
 
     @property
     def others(self) -> int:
-        """How many other nodes live, as far as is known."""
+        """How many other nodes are alive, as far as is known."""
         ...
 
     def hold(self, stream: str) -> None:
-        """This node fills the stream from now on, or is about to: it says so before it creates or acquires it.
+        """Says that this node fills the stream from now on; called before the node creates or acquires it.
 
-        Should it die in between, the stream is an orphan as any other; one that is not there is nobody's.
+        If the node dies in between, the stream is an ordinary orphan, or does not exist.
         """
         ...
 
     def holds(self, stream: str) -> bool:
-        """Whether this node does so, as far as it knows."""
+        """Whether this node holds the stream, as far as it knows."""
         ...
 
     def let_go(self, stream: str) -> None:
-        """It does so no more: the stream has ended, or is another's."""
+        """Says that this node holds the stream no longer: it has ended, or another node fills it."""
         ...
 
     async def hand_over(self, stream: str) -> None:
-        """The stream is an orphan from now on. Its fence is void as soon as another node has acquired it."""
+        """Makes the stream an orphan. Its fence is void as soon as another node has acquired the stream."""
         ...
 
     async def renew(self) -> Sequence[str]:
-        """Shows that this node lives; the streams that it has held and others hold now, or nobody.
+        """Renews this node's lease; returns the streams that it has lost since, to another node or to none.
 
-        Who does not come for `lease_seconds` has lost all of them, and its parts of all counts.
+        A node that does not renew for `lease_seconds` loses all its streams, and its parts of all counts.
         """
         ...
 
     def orphans(self) -> AsyncIterator[Orphan]:
-        """The streams that nobody holds, each as soon as that is known, for as long as the node lives.
+        """Yields streams that no node holds, as soon as that is known, for as long as this node lives.
 
-        Each is offered to one node, which holds it from then on: it acquires it, or lets go of it.
+        Each is offered to one node, which holds it from then on, and either acquires the stream or lets go of it.
         """
         ...
 
@@ -109,36 +108,36 @@ class Cluster(Protocol):
         ...
 
     def listen(self, on_command: Callable[[Command], None]) -> Unwatch:
-        """Calls it on the loop's thread with each command of another node."""
+        """Calls `on_command` on the loop's thread with each command of another node."""
         ...
 
     def add(self, what: Count, key: str, change: int, member: str = "") -> None:
-        """Changes this node's part by so many."""
+        """Adds `change` to this node's part of a count."""
         ...
 
     def counts(self, what: Count, key: str) -> Mapping[str, int]:
-        """How many all nodes have, by member; answered at once, from what the others have told last."""
+        """The count over all nodes, by member; answered at once, from what the other nodes have told last."""
         ...
 
     def total(self, what: Count, key: str) -> int:
-        """How many all nodes have, of all members."""
+        """The count over all nodes and members."""
         ...
 
     def watch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
-        """Calls `wake` whenever the counts have changed, whoever has changed them, until `unwatch` is called with it.
+        """Calls `wake` whenever a node has changed the counts, until `unwatch` is called with it.
 
-        A function that undoes it would be kept for every live stream.
+        It returns no function to undo this, since one would be kept in memory for every live stream.
         """
         ...
 
     def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
-        """Harmless where it is not watched."""
+        """Undoes `watch`. Harmless where `wake` does not watch."""
         ...
 
     def buckets(self, name: str, rate: float, capacity: float) -> Buckets:
-        """Buckets by account that all nodes take from."""
+        """Token buckets by account that all nodes share."""
         ...
 
     async def leave(self) -> None:
-        """The node is gone: its parts of all counts go, and what it still holds is an orphan."""
+        """Leaves the cluster: this node's parts of all counts disappear, and the streams it still holds are orphans."""
         ...

@@ -1,7 +1,8 @@
-"""What is kept, by whom: bytes by account, and who gives way where it is too much.
+"""The ledger: how many bytes a store keeps for each account, and what is forgotten where it is too much.
 
-What is live has to be kept, what has ended and what was published can be forgotten early; only what is to come can be
-refused. One account never gives way to another, but for the one that holds most where all together are too much.
+Live streams have to be kept; ended streams and published events can be forgotten early; only new data can be refused.
+An account never loses data for another one, except that the accounts that hold most lose some when all together hold
+too much.
 """
 
 from __future__ import annotations
@@ -13,29 +14,30 @@ from heapq import nlargest
 from tidegate.errors import StorageFull
 
 STREAM_BYTES = 2048
-"""What a stream takes besides its log, its metadata, its request, its key and its shares."""
+"""Bytes of a stream besides its log, its metadata, its request, its idempotency key and its shares."""
 
 FULL = "there is no room for more"
-"""Why something was forgotten early, in the log."""
+"""The reason, in the server's log, why something was forgotten early."""
 
 SHARE_BYTES = 512
-"""What a share takes."""
+"""Bytes of a share."""
 
 BLOCK_BYTES = 8192
-"""A live stream is charged for so much in advance: not each token asks for its room."""
+"""Bytes that a live stream is charged in advance, so that not every token has to be charged by itself."""
 
 CANDIDATES = 8
-"""Accounts that are asked to give way where all together hold too much: those that hold most."""
+"""How many accounts, those that hold most, have to give up data when all together hold too much."""
 
 AGAIN_SECONDS = 60.0
-"""When there may be room again: retention is swept once a minute."""
+"""The `retry_after` of `StorageFull`: retention is swept once a minute."""
 
 Evict = Callable[[str, int], None]
-"""Has an account give up what it can, its oldest first, until so many bytes are free."""
+"""Forgets what it can of an account, the oldest first, until so many bytes are free."""
 
 
 class Ledger:
-    """Counts by account. `each` and `total` are in bytes, 0 is no limit; `evict` gives back what it frees at once."""
+    """Counts bytes by account. `each` and `total` are limits in bytes (0: none); `evict` gives the bytes it frees back
+    before it returns."""
 
     def __init__(self, *, each: int, total: int, evict: Evict) -> None:
         self._each = each
@@ -47,39 +49,39 @@ class Ledger:
 
     @property
     def sum(self) -> int:
-        """What all hold together."""
+        """How many bytes all accounts hold together."""
         return self._sum
 
     def of(self, account: str) -> int:
-        """What the account holds."""
+        """How many bytes the account holds."""
         return self._held[account]
 
     def reserve(self, account: str, size: int, *, live: bool) -> None:
-        """Charges so much more, once there is room for it. Raises `StorageFull`; then nothing is charged."""
+        """Makes room and charges `size` bytes more. Raises `StorageFull`; then nothing is charged."""
         if size > 0:
             self._check_live(account, size)
             self._make_room(account, size)
         self.charge(account, size, live=live)
 
     def charge(self, account: str, size: int, *, live: bool) -> None:
-        """Charges what is there already, or gives back what is below 0."""
+        """Charges `size` bytes whatever the limits; a negative size is given back."""
         self._sum += size
         _add(self._held, account, size)
         if live:
             _add(self._live, account, size)
 
     def end(self, account: str, size: int) -> None:
-        """So much of what was live has ended, and can be forgotten."""
+        """Notes that `size` live bytes have ended, and can be forgotten."""
         _add(self._live, account, -size)
 
     def clear(self) -> None:
-        """Nothing is held any more."""
+        """Sets all counts to 0."""
         self._live.clear()
         self._held.clear()
         self._sum = 0
 
     def _check_live(self, account: str, size: int) -> None:
-        """Nothing is forgotten in vain."""
+        """Raises `StorageFull` where forgetting all ended streams would not make room: none is forgotten in vain."""
         if 0 < self._each < self._live[account] + size:
             raise self._full()
 
@@ -106,10 +108,10 @@ class Ledger:
 
 
 class Charge:
-    """What one stream is charged to its owner: `base` for itself, and for its log a block more than it weighs."""
+    """What a stream's owner is charged for it: `base` bytes, and for the log a block more than its size."""
 
     def __init__(self, ledger: Ledger, account: str, base: int, *, log: int | None = None) -> None:
-        """With `log` it is there already, and is charged whatever the limits say. Raises `StorageFull`."""
+        """A `log` of so many bytes is there already, and is charged whatever the limits. Raises `StorageFull`."""
         self.account = account
         self.size = 0
         self._ledger = ledger
@@ -122,7 +124,7 @@ class Charge:
             ledger.charge(account, self.size, live=True)
 
     def cover(self, weight: int) -> int:
-        """Lets the log weigh so much, and answers how much it may weigh before this has to be asked again.
+        """Charges for a log of `weight` bytes, and returns up to which weight this need not be called again.
 
         Raises `StorageFull`; then nothing has changed.
         """
@@ -130,20 +132,21 @@ class Charge:
         return weight + BLOCK_BYTES
 
     def add(self, size: int) -> None:
-        """So much more, or less, besides the log. It is little, and never refused: what comes next makes room."""
+        """Adds `size` bytes (or takes them away) besides the log. They are few and never refused: the next charge makes
+        room."""
         self._ledger.charge(self.account, size, live=self._live)
         self.size += size
         self._base += size
 
     def end(self, base: int, weight: int) -> None:
-        """The stream has ended: what it takes from here on, never more than before."""
+        """Notes that the stream has ended and takes `base` + `weight` bytes from now on, never more than before."""
         self._ledger.charge(self.account, base + weight - self.size, live=True)
         self._base, self.size = base, base + weight
         self._ledger.end(self.account, self.size)
         self._live = False
 
     def give_back(self) -> None:
-        """Nothing of it is kept any more."""
+        """Gives the whole charge back, since the stream is no longer kept."""
         self._ledger.charge(self.account, -self.size, live=self._live)
         self.size = 0
 

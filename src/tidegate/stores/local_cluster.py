@@ -1,4 +1,4 @@
-"""The nodes of one process: nearly always one, and two where two applications work on one memory store."""
+"""The `Cluster` within one process: nearly always of one node, of two where two applications share a memory store."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tidegate.stores.records import Look, Unwatch
 from tidegate.stores.watchers import wake_all
 
 Parts = dict[Count, dict[str, int | dict[str, int]]]
-"""By what is counted and of which key: a number, or numbers by member. Live streams have two such each: a dict of one
-member would be most of what they take."""
+"""Counts by what is counted and by key: a number, or numbers by member. Each live stream has two such counts; a dict of
+one member would be most of the memory it takes."""
 
 Watchers = tuple[Callable[[], None], ...]
 
 
 class Nodes:
-    """What the nodes of one store share. A node that has not renewed for `lease_seconds` is taken for dead.
+    """The state that the nodes of one store share. A node that has not renewed for `lease_seconds` is taken for dead.
 
-    `look` answers what is known of a stream. `clock` is in seconds.
+    `look` looks a stream up. `clock` is in seconds.
     """
 
     def __init__(self, look: Callable[[str], Awaitable[Look]], *, clock: Callable[[], float] = monotonic) -> None:
@@ -37,18 +37,18 @@ class Nodes:
         self.shared_buckets: dict[str, Buckets] = {}
 
     def join(self, node: str, lease_seconds: float) -> LocalNode:
-        """A node of this name, which is nobody else's."""
+        """Adds a node with this name, which no other node has."""
         joined = self.living[node] = LocalNode(self, node, lease_seconds)
         return joined
 
     def bury(self, now: float) -> None:
-        """Those that are dead leave."""
+        """Removes the nodes that are dead."""
         for node in tuple(self.living.values()):
             if node.lives_until <= now:
                 self.remove(node)
 
     def remove(self, node: LocalNode) -> None:
-        """Harmless when repeated. Should it come back, it holds nothing, and has its parts of the counts again."""
+        """Removes a node. Harmless when repeated. If it comes back, it holds no streams, but has its counts again."""
         if self.living.get(node.node) is not node:
             return
         del self.living[node.node]
@@ -58,14 +58,14 @@ class Nodes:
         node.tell_all()
 
     def abandon(self, stream: str, *, handed_over: bool = False) -> None:
-        """Nobody holds the stream."""
+        """Makes the stream an orphan."""
         self.held.pop(stream, None)
         self.orphans[stream] = handed_over
         for node in self.living.values():
             node.look_for_orphans()
 
     def clear(self) -> None:
-        """The store is closed: what it has when it is opened again it will say itself."""
+        """Forgets holders and orphans, since the store is closed: when opened again, it names its orphans itself."""
         self.held.clear()
         self.orphans.clear()
 
@@ -75,7 +75,7 @@ class Nodes:
 
 
 class LocalNode:
-    """One of them; a `Cluster`."""
+    """One node; a `Cluster`."""
 
     def __init__(self, nodes: Nodes, node: str, lease_seconds: float) -> None:
         self.node = node
@@ -94,14 +94,14 @@ class LocalNode:
     def hold(self, stream: str) -> None:
         self._nodes.orphans.pop(stream, None)
         if self.node not in self._nodes.living:
-            # It was taken for dead, and has not renewed yet: it must be found out again, should it be dead by then.
+            # This node was taken for dead and has not renewed yet: it rejoins, so that its next death is noticed, too.
             self._show_life()
         before = self._nodes.held.get(stream)
         if before is not None and before is not self:
             before.lose(stream)
         self._nodes.held[stream] = self
         if stream in self._lost:
-            # It had gone elsewhere, and has come back.
+            # The stream had moved to another node, and has come back.
             self._lost.remove(stream)
 
     def holds(self, stream: str) -> bool:
@@ -129,11 +129,11 @@ class LocalNode:
             self.tell_all()
 
     def lose(self, stream: str) -> None:
-        """Another node has it."""
+        """Notes that this node has lost the stream."""
         self._lost.append(stream)
 
     def look_for_orphans(self) -> None:
-        """There may be some that nobody has."""
+        """Wakes this node's `orphans`."""
         self._news.set()
 
     async def orphans(self) -> AsyncIterator[Orphan]:
@@ -160,7 +160,7 @@ class LocalNode:
                 node.hear(command)
 
     def hear(self, command: Command) -> None:
-        """In a turn of its own, as what comes from another process does."""
+        """Calls the listeners in a later turn of the loop, as a command of another process would come."""
         for listener in tuple(self._listeners.values()):
             asyncio.get_running_loop().call_soon(listener, command)
 
@@ -185,7 +185,7 @@ class LocalNode:
         self._nodes.changed(what, key)
 
     def tell_all(self) -> None:
-        """All its parts have come, or gone."""
+        """Wakes the watchers of all counts that this node has a part in, since it has come or gone."""
         for what, table in self.parts.items():
             for key in tuple(table):
                 self._nodes.changed(what, key)
@@ -210,7 +210,7 @@ class LocalNode:
 
     def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
         table = self._nodes.watchers.get(what, {})
-        # Bound methods of one object are equal, and not the same.
+        # Bound methods of one object are equal, but not identical.
         left = list(table.pop(key, ()))
         if wake in left:
             left.remove(wake)

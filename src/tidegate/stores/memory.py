@@ -1,4 +1,4 @@
-"""Logs in the memory of this process. What it holds is gone with the process."""
+"""A store in the memory of this process. Its content is gone with the process."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ from tidegate.stores.traits import Options, Traits
 from tidegate.stores.watchers import wake_all
 
 STORED_BYTES = 1 << 30
-"""What all callers' streams and topics may take; what one may, a sixteenth, is `STORED_BYTES_EACH`."""
+"""Bytes that the streams and topics of all callers may take; one caller's may take a sixteenth, `STORED_BYTES_EACH`."""
 
 STORED_BYTES_EACH = 64 << 20
 
 KEPT_TOPICS = 10_000
-"""Without anything published, and not watched: any subscriber can make one."""
+"""How many unwatched topics without events are kept: any subscriber can make one."""
 
 logger = logging.getLogger("tidegate.stores")
 
 
 class _Stream:
-    """One stream as the store keeps it, and what its owner is charged for it."""
+    """One stream as the store keeps it, and its charge."""
 
     def __init__(self, record: StreamRecord, log: Log, epoch: str, claim: Claim | None, charge: Charge) -> None:
         self.record = record
@@ -73,7 +73,7 @@ class _Stream:
 
     @property
     def base(self) -> int:
-        """Bytes, without its log."""
+        """The bytes the stream takes without its log."""
         return base_of(self.record, self.claim) + SHARE_BYTES * len(self.shares)
 
     def wake(self) -> None:
@@ -83,7 +83,7 @@ class _Stream:
 class MemoryStore:
     """A `Store` without I/O: appends are answered at once. All calls belong on one event loop's thread.
 
-    Several applications of the process may work on it, each as a node of its own.
+    Several applications of the process may share it, each as a node of its own.
     """
 
     name = "memory"
@@ -241,7 +241,7 @@ class MemoryStore:
         return self._topic(topic).record
 
     async def expire(self, before: float) -> int:
-        # They are in the order of their ends.
+        # `_ended` is in the order of the streams' ends.
         expired = list(takewhile(lambda held: (held.record.ended_at or 0) < before, self._ended.values()))
         for held in expired:
             self._drop(held)
@@ -282,7 +282,7 @@ class MemoryStore:
         return held
 
     def _evict(self, account: str, size: int) -> None:
-        """Ended streams first, those that somebody reads last of them; then topics that nobody else is in."""
+        """Forgets ended streams, those with readers last; then topics that only this account has published to."""
         before = self.ledger.of(account)
         ended = [held for held in self._owned.get(account, {}).values() if held.record.end is not None]
         own = [*(held for held in ended if not held.watchers), *(held for held in ended if held.watchers)]
@@ -326,7 +326,7 @@ class MemoryStore:
 
 
 def _is_empty(topic: TopicLog) -> bool:
-    """What was published is its senders' account's business."""
+    """Whether nothing was published to the topic; published events are bounded by their senders' accounts instead."""
     return topic.published_at is None
 
 

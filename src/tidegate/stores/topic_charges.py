@@ -1,4 +1,4 @@
-"""What topics are charged for: each event to whoever published it."""
+"""Charges for topics: each event is charged to its sender."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from collections.abc import Mapping, Sequence
 from tidegate.stores.ledger import Ledger
 
 TOPIC_BYTES = 2048
-"""What a topic takes besides its events: charged to each who has published some of them."""
+"""Bytes of a topic besides its events, charged to each sender of some of them."""
 
 
 class TopicCharges:
-    """By topic and sender. What `reserve` has charged is told to `add`, once it is in the topic, as `reserved`."""
+    """Charges by topic and sender. An event that `reserve` has charged is passed to `add`, once the topic has it, as
+    `reserved`."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._charged: dict[str, Counter[str]] = {}
-        # Those with one sender, by that one; what was published to last is last.
+        # Topics with one sender, by that sender, in the order of their last publication.
         self._only: dict[str, dict[str, None]] = {}
 
     def reserve(self, sender: str, size: int) -> None:
-        """Charges what is about to be published. Raises `StorageFull`."""
+        """Charges for an event that is about to be published. Raises `StorageFull`."""
         self._ledger.reserve(sender, size, live=False)
 
     def release(self, sender: str, size: int) -> None:
-        """What was reserved was not published after all."""
+        """Gives back the charge for an event that was not published after all."""
         self._ledger.charge(sender, -size, live=False)
 
     def add(self, topic: str, sender: str, size: int, *, reserved: bool = False) -> None:
-        """The topic holds so much more of the sender's, or less."""
+        """Notes that the topic has `size` bytes more of the sender's; a negative size, that it has less."""
         charged = self._charged.setdefault(topic, Counter())
         known = sender in charged
         charged[sender] += size
@@ -45,29 +46,29 @@ class TopicCharges:
             self._note(topic, charged, sender)
 
     def drop(self, topic: str) -> None:
-        """Nothing of the topic is kept any more."""
+        """Gives all charges of the topic back, since it is no longer kept."""
         charged = self._charged.pop(topic, Counter[str]())
         for sender, size in charged.items():
             self._ledger.charge(sender, -size, live=False)
             self._forget(sender, topic)
 
     def take(self, topic: str, charged: Mapping[str, int]) -> None:
-        """What the topic holds of whom, in place of what was known of it."""
+        """Replaces the topic's charges by these, by sender."""
         self.drop(topic)
         for sender, size in charged.items():
             self.add(topic, sender, size - TOPIC_BYTES)
 
     def clear(self) -> None:
-        """Nothing is kept any more."""
+        """Forgets all topics, without giving charges back."""
         self._charged.clear()
         self._only.clear()
 
     def only_of(self, sender: str) -> Sequence[str]:
-        """The topics that hold nothing but the sender's, those that it has published to least lately first."""
+        """The topics that only this sender has published to, least recently published to first."""
         return tuple(self._only.get(sender, ()))
 
     def of(self, topic: str) -> Counter[str]:
-        """What the topic holds of whom."""
+        """The topic's charges in bytes, by sender."""
         return self._charged.get(topic, Counter())
 
     def _note(self, topic: str, charged: Counter[str], sender: str) -> None:

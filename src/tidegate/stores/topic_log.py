@@ -1,4 +1,4 @@
-"""Topics in memory, as both embedded stores hold them: a bounded history, the current state, and who watches."""
+"""Topics in memory, as both embedded stores have them: a bounded history, the current state, and the watchers."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.watchers import wake_all
 
 TOPIC_BYTES = 16 << 20
-"""History of one topic, as JSON: 1,000 events of 16 KB, or 16 of the largest message. Past it the oldest go."""
+"""The longest history of one topic, in bytes of JSON: 1,000 events of 16 KB, or 16 of the largest size. Beyond it the
+oldest events are forgotten."""
 
 PUBLISHED_BYTES = 256
-"""What an event of a topic takes in memory besides its JSON."""
+"""Memory of a topic's event besides its JSON, in bytes."""
 
 CLAIM_BYTES = 256
-"""What an idempotency key takes besides itself."""
+"""Memory of an idempotency key besides its text, in bytes."""
 
 
 TAIL_BYTES = 64 << 10
-"""Of a history that can be read again: what is kept in memory all the same, for those who are nearly there."""
+"""How much of a history that can be read again stays in memory all the same, for readers that are near the tail."""
 
 AWAY = msgspec.Raw(b"null")
-"""The data of an event that is in the file alone."""
+"""The data, in memory, of an event whose real data is only in the file."""
 
 
 def no_topic(topic: str) -> StreamNotFound:
-    """What every call on a topic that is not there raises."""
+    """The error of every call for a topic that does not exist."""
     return StreamNotFound(f"there is no topic {topic_name(topic)[:64]!r}")
 
 
 def weight_of(size: int, claim: Claim | None) -> int:
-    """What an event of so many bytes of JSON is charged to who publishes it."""
+    """The bytes that a sender is charged for an event with `size` bytes of JSON."""
     return size + PUBLISHED_BYTES + (_claim_weight(claim.key) if claim is not None else 0)
 
 
 class TopicLog:
-    """One topic, as far as the store has it; `key` is the store's own number for it.
+    """One topic, as far as it is committed; `key` is the store's own number for it.
 
-    `pending` counts the publications on their way: until they have arrived the topic stays in memory.
+    `pending` counts queued events: until they are committed, the topic stays in memory.
     """
 
     def __init__(
@@ -74,16 +75,16 @@ class TopicLog:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about."""
+        """The memory that the topic takes, about, in bytes."""
         return OVERHEAD_BYTES + self.log.weight - self._away + (self.state.size if self.state is not None else 0)
 
     @property
     def can_let_go(self) -> bool:
-        """Whether there is much in memory that is not the end of its history."""
+        """Whether much of the history in memory is not its end."""
         return self.log.size - self._away > 2 * TAIL_BYTES
 
     def let_go(self) -> None:
-        """Keeps the data of its last events alone: the others' have to be read from elsewhere, see `is_away`."""
+        """Drops the data of all but the last events; it has to be read from the file again, see `is_away`."""
         found = self.log.read(None, limit=self.history, max_bytes=NO_LIMIT)
         entries = found.entries if isinstance(found, Page) else ()
         sizes = accumulate(entry.size for entry in reversed(entries))
@@ -93,13 +94,13 @@ class TopicLog:
         self.log.swap(count, _without_data)
 
     def is_away(self, found: Found) -> bool:
-        """Whether the data of some of what was found is not in memory."""
+        """Whether the data of some found entries is not in memory."""
         return isinstance(found, Page) and bool(found.entries) and found.entries[0].offset <= self._away_to
 
     def claimed(self, claim: Claim, *, tail: int = 0) -> Cursor | None:
-        """The position of what was published with the claim, while that is kept. Raises `IdempotencyMismatch`.
+        """The position of the event that was published with the claim, while it is kept. Raises `IdempotencyMismatch`.
 
-        `tail` is where the topic will be once what is on its way has arrived: what is too old by then is not kept.
+        `tail` is the topic's tail once its queued events are committed: an event that is too old by then is not kept.
         """
         digest, cursor, _ = self._claims.get(claim.key, (claim.digest, None, ""))
         if cursor is None or cursor.offset <= tail - self.history:
@@ -108,15 +109,15 @@ class TopicLog:
         return cursor
 
     def add(self, entry: Entry, event: Published, claim: Claim | None, *, reserved: bool = False) -> None:
-        """Takes what follows the tail, and forgets what is too old for the history.
+        """Appends an event, and forgets events that are too old for the history.
 
-        `reserved`: its sender has been charged for it.
+        `reserved` says that the sender has been charged for the event already.
         """
         self._charges.add(self.topic, event.sender, weight_of(entry.size, claim), reserved=reserved)
         self.log.extend((entry,))
         self.published_at = event.at
         if claim is not None:
-            # In the order of their positions, also where a key is used again.
+            # Claims stay in the order of their positions, also where a key is used again.
             self._claims.pop(claim.key, None)
             self._claims[claim.key] = (claim.digest, entry.cursor, event.sender)
         before, kept_from = self.state, self.log.earliest.offset
@@ -127,18 +128,18 @@ class TopicLog:
         self._keep(self.history, TOPIC_BYTES)
 
     def charge_to(self, charges: TopicCharges) -> None:
-        """From here on what it holds is charged here."""
+        """Moves this topic's charges to other accounts, which are used from now on."""
         charges.take(self.topic, self._charges.of(self.topic))
         self._charges = charges
 
     def remember(self, state: Entry | None) -> None:
-        """The current state, as it was kept apart from the history."""
+        """Sets the current state, which the file keeps apart from the history."""
         if state is not None and state.offset <= self.log.earliest.offset:
             self._charges.add(self.topic, _sender(state), weight_of(state.size, None))
         self.state = state
 
     def reserve(self, sender: str, size: int) -> None:
-        """Charges what is about to be published, if need be for room where the sender's oldest stood.
+        """Charges for an event that is about to be published; if need be, forgets the sender's oldest events for it.
 
         Raises `StorageFull`.
         """
@@ -153,11 +154,11 @@ class TopicLog:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody watches it, and nothing is on its way to it."""
+        """Whether the topic has neither watchers nor queued events."""
         return not self.watchers and not self.pending
 
     def unused_since(self, before: float) -> bool:
-        """Whether it was last published to (or, if it never was, opened) before then, and nobody watches it."""
+        """Whether the topic is idle, and was last published to (or, if it never was, opened) before this time."""
         used = self.published_at if self.published_at is not None else self.opened_at
         return used < before and self.is_idle
 
@@ -165,9 +166,9 @@ class TopicLog:
         wake_all(self.topic, self.watchers)
 
     def _give_way(self, sender: str, size: int) -> None:
-        """Forgets its oldest events, as long as they are this sender's, until so many bytes are free; never the last.
+        """Forgets the oldest events while they are this sender's, until so many bytes are free; never the last event.
 
-        What is current as the state stays so.
+        The current state is never forgotten.
         """
         found = self.log.read(None, limit=self.history, max_bytes=size)
         entries = found.entries if isinstance(found, Page) else ()
@@ -201,8 +202,9 @@ class TopicLog:
 
 
 class TopicLogs:
-    """Those in memory. Past its limits those that were used least lately go first; those that are watched stay, and
-    those that `may_go` does not let go. What is `again` can be read again: then it is enough that histories go."""
+    """The topics in memory. Past its limits the least recently used are dropped first; topics that are watched, or for
+    which `may_go` is false, stay. `again` says that topics can be read again: then their histories may be dropped, too.
+    """
 
     def __init__(
         self,
@@ -222,7 +224,7 @@ class TopicLogs:
         self._held: dict[str, TopicLog] = {}
         self._sizes: dict[str, int] = {}
         self._bytes = 0
-        # Apart from the others, so that finding one to let go costs the same however many are watched.
+        # Kept apart, so that finding a topic to drop costs the same however many are watched.
         self._unwatched: dict[str, TopicLog] = {}
 
     def __iter__(self) -> Iterator[TopicLog]:
@@ -232,7 +234,7 @@ class TopicLogs:
         return self._held.get(topic)
 
     def use(self, held: TopicLog) -> None:
-        """Keeps it as the one used last; to be called whenever it has grown."""
+        """Marks the topic as used last; to be called whenever it has grown."""
         topic = held.topic
         self._held[topic] = held
         size = held.size
@@ -253,7 +255,7 @@ class TopicLogs:
         return partial(self._leave, held, key)
 
     def drop(self, held: TopicLog) -> None:
-        """Lets go of it, and wakes whoever waits."""
+        """Drops the topic, and wakes its watchers."""
         if self._held.get(held.topic) is held:
             del self._held[held.topic]
             self._bytes -= self._sizes.pop(held.topic)

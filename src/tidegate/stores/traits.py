@@ -1,4 +1,4 @@
-"""What a store says of itself before it is opened, and what it may be told then."""
+"""What a store says about itself before it is opened, and the options it may be opened with."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tidegate.stores.base import Store
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the settings say to whichever store there is. `now` is in Unix seconds.
+    """The settings that any store is given. `now` is in Unix seconds.
 
-    `max_stored_bytes` are of all callers together, `max_stored_bytes_each` of one; 0 leaves it to the store, which has
-    a default that suits it. `synchronous` is for a store that has a disk.
+    `max_stored_bytes` limits all callers together, `max_stored_bytes_each` one of them; 0 means the store's default.
+    `synchronous` is for a store that has a disk.
     """
 
     max_generation_bytes: int
@@ -26,10 +26,10 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Traits(msgspec.Struct, frozen=True):
-    """One store, as its row in the table leads to it.
+    """What the table `STORES` has about one store.
 
-    `problem` says what is wrong with a URL of its scheme, None where nothing is. `open` makes the store of a URL, which
-    must be without problem, or none at all; the store is then still to be opened. `place` says where it keeps logs.
+    `problem` says what is wrong with a URL of its scheme, None if nothing is. `open` makes the store of a URL, which
+    must be empty or without problem; the store's own `open` is still to be called. `place` says where it keeps logs.
     """
 
     problem: Callable[[str], str | None]

@@ -1,4 +1,4 @@
-"""Waking whoever watches a stream."""
+"""Wakes the watchers of a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ logger = logging.getLogger("tidegate.stores")
 
 
 def wake_all(stream: str, watchers: Mapping[object, Callable[[], None]]) -> None:
-    """Calls each of them. One that raises, which none should, keeps no other from its news."""
+    """Calls each watcher. One that raises, which none should, does not keep the others from being called."""
     for watcher in tuple(watchers.values()):
         try:
             watcher()

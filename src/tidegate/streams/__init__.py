@@ -1,1 +1,1 @@
-"""The engine: producers fill logs, readers follow them, the service ties both to their stream."""
+"""The engine: producers fill logs, readers follow logs, and the service connects both to their stream."""

@@ -10,9 +10,10 @@ from tidegate.streams.rounds import Rounds
 
 
 class Ticket:
-    """One generation's place: waiting, running, or given back.
+    """The place of one generation in its model's queue: waiting, running, or released.
 
-    `turn` is set when it runs, or when its place in the queue was taken from it: `refusal` says so then.
+    `turn` is set when the generation may run, or when it lost its place in the queue; in the latter case `refusal` is
+    the error.
     """
 
     def __init__(self, admission: Admission, account: str, number: int) -> None:
@@ -24,18 +25,19 @@ class Ticket:
 
     @property
     def position(self) -> int | None:
-        """The place in the queue, from 1; None when it does not wait."""
+        """The place in the queue, from 1; None when the generation does not wait."""
         return self._admission.position(self)
 
     def release(self) -> None:
-        """Gives the place back, whether it was waiting or running. Harmless when repeated."""
+        """Gives the place back, whether the generation was waiting or running. Harmless when repeated."""
         self._admission.release(self)
 
 
 class Admission:
-    """The accounts that wait take turns; 0 for `max_concurrency` is no limit.
+    """The queue of one model, in which waiting accounts take turns; a `max_concurrency` of 0 means no limit.
 
-    A full queue makes room for who holds less: the newest ticket of who holds the most gives way (decision 16).
+    A full queue takes a ticket of an account that holds fewer tickets than another one does: the account that holds
+    the most loses its newest waiting ticket (decision 16).
     """
 
     def __init__(self, model: str, *, max_concurrency: int, max_queue: int) -> None:
@@ -54,7 +56,7 @@ class Admission:
         return len(self._waiting)
 
     def enter(self, account: str) -> Ticket:
-        """Takes a place; its `turn` comes at once if one is free. Raises `QueueFull`."""
+        """Takes a place for the account; the ticket's `turn` is set already if one is free. Raises `QueueFull`."""
         ticket = Ticket(self, account, self._issued)
         if not self._max_concurrency or len(self._running) < self._max_concurrency:
             self._admit(ticket)
@@ -85,7 +87,7 @@ class Admission:
 
     def _make_room(self, account: str) -> None:
         greediest = max(self._rounds.accounts, key=self._held.__getitem__, default=account)
-        # Where they would only change places, who came first stays.
+        # If the two accounts would only swap counts, the earlier ticket stays.
         if self._held[account] + 1 >= self._held[greediest]:
             raise self._full()
         ticket = self._waiting[self._rounds.newest(greediest)]

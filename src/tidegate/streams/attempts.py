@@ -1,4 +1,4 @@
-"""One model behind several providers: which of them is asked, and when the next one is."""
+"""One model behind several providers: which provider is asked, and when the next one is tried."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tidegate.providers.base import Provider, Sink
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One provider of a model, drawn by `weight`. It asks the server at `upstream`, a host and port."""
+    """One provider of a model, drawn by `weight`; the provider asks the server at `upstream`, a host and port."""
 
     provider: Provider
     upstream: str
@@ -25,9 +25,9 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Attempts:
-    """The `Provider` of a model that has several: it asks one of them, and each attempt is told to the observer.
+    """The `Provider` of a model that has several: it asks one of them, and reports each attempt to the observer.
 
-    `clock` is in seconds, `random` draws from [0, 1), `random_bytes` are for the spans of the attempts.
+    `clock` is in seconds, `random` draws from [0, 1), `random_bytes` makes the ids of the attempts' spans.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Attempts:
         self._random_bytes = random_bytes
 
     async def start(self) -> None:
-        """Gets all of them ready. Raises `ConfigError` where one never can be."""
+        """Starts every provider. Raises `ConfigError` where one can never start."""
         for candidate in self._candidates:
             await candidate.provider.start()
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
-        """Asks one after the other, until one of them was asked in earnest; its failure is the model's."""
+        """Tries the providers in a drawn order until a request has reached one; that one's failure is the model's."""
         order = drawn(self._candidates, self._random)
         for candidate in order:
             try:
@@ -68,7 +68,7 @@ class Attempts:
             await candidate.provider.close()
 
     async def _attempt(self, candidate: Candidate, request: GenerationRequest, sink: Sink) -> None:
-        """Is a span of its own, which the candidate finds as the current one."""
+        """Asks one candidate within a span of its own, which is the current span while the candidate works."""
         trace = current_trace.get()
         span = None if trace is None else trace.child(self._random_bytes(8))
         since, outcome, code = self._clock(), "cancelled", None
@@ -86,7 +86,7 @@ class Attempts:
 
 
 def drawn(candidates: Sequence[Candidate], random: Callable[[], float]) -> Sequence[Candidate]:
-    """All of them once, each time drawn by weight from those that are left."""
+    """All candidates in a random order: each is drawn by weight from those that are left."""
     left = list(candidates)
     order: list[Candidate] = []
     while len(left) > 1:

@@ -1,4 +1,4 @@
-"""A live stream that its own caller fills over the network, for as long as it renews its lease."""
+"""A live stream that its own caller fills over the network, for as long as that caller renews its lease."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ T = TypeVar("T")
 
 
 def digest(token: str) -> bytes:
-    """What is kept of a lease's token."""
+    """The SHA-256 of a lease's token, which is all the server keeps of the token."""
     return sha256(token.encode()).digest()
 
 
 class ClientStream:
-    """The `LiveStream` that its own caller fills: readers that leave stop nothing.
+    """The `LiveStream` that its own caller fills; readers that leave do not end it.
 
-    The timer is lazy: a renewal only moves the deadline. It fires once more before the lease is over, since what a
-    producer sent while this process was paused has to be read first. `over` is called once the store has the end, or
-    nobody waits for it here any more.
+    The timer is lazy: a renewal only moves the deadline. Before the lease expires the timer fires once more, since
+    what the producer sent while this process was paused has to be read first. `over` is called once the store has the
+    end, or once this node no longer fills the stream.
     """
 
     position = None
@@ -90,7 +90,7 @@ class ClientStream:
         return answered
 
     async def renew(self, lease: bytes) -> bool:
-        """The caller has opened the stream once more: the new token counts, and the old one is fenced."""
+        """Replaces the lease after the caller has opened the stream again; the old token is fenced."""
         return await self._unbroken(self._renew(lease))
 
     async def _renew(self, lease: bytes) -> bool:
@@ -106,7 +106,7 @@ class ClientStream:
             return True
 
     async def append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
-        """Appends and renews the lease; no events only renew it. `TooLong` ends the stream."""
+        """Appends the events and renews the lease; without events it only renews. `TooLong` ends the stream."""
         return await self._unbroken(self._append(token, expected, events))
 
     async def _append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
@@ -117,7 +117,7 @@ class ClientStream:
             if not events and expected != self._tail:
                 raise OffsetMismatch(f"the stream's tail is {self._tail}, not {expected}", tail=self._tail)
             tail = await self._stored(events, expected)
-            # A commit may have taken long; the producer could not renew meanwhile.
+            # The commit may have taken long, and the producer could not renew meanwhile.
             self._postpone()
             fresh, self._tail = tail > self._tail, max(self._tail, tail)
             self._pieces += sum(isinstance(event, Content) for event in events) if fresh else 0
@@ -126,7 +126,7 @@ class ClientStream:
             return tail, fresh
 
     def knows(self, token: str) -> bool:
-        """Whether the token is that of the lease which was given last, as far as this node has heard."""
+        """Whether the token is that of the stream's latest lease, as far as this node knows."""
         return compare_digest(digest(token), self._lease)
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
@@ -156,7 +156,7 @@ class ClientStream:
             raise
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
-        """Whoever asked for it may be cancelled: what the store has is noted here all the same."""
+        """Completes the work even if its caller is cancelled, so that this object agrees with the store."""
         return await asyncio.shield(self._loop.create_task(work))
 
     def _postpone(self) -> None:
@@ -173,7 +173,7 @@ class ClientStream:
             try:
                 await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
             except TidegateError as error:
-                # Forgotten, or ended by what was under way: there is nothing left to end here.
+                # The stream was forgotten, or the append under way has ended it: there is nothing left to end here.
                 self.is_fenced = isinstance(error, Fenced)
             self._finish(end)
 
@@ -191,7 +191,7 @@ class ClientStream:
         if now < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         elif self._turn.locked():
-            # An append, or a new opening, is under way: it shows that the producer lives.
+            # An append or a renewal is under way, which shows that the producer is alive.
             self._timer = self._loop.call_later(self._seconds, self._on_timer)
         elif now < self._deadline + READ_SECONDS or was_paused(self._timer.when(), now):
             self._timer = self._loop.call_later(READ_SECONDS, self._on_timer)

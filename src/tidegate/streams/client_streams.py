@@ -1,4 +1,4 @@
-"""The streams that their callers fill: opening one, appending to it, and going on with it in another process."""
+"""Client streams, which their callers fill: opening one, appending to it, and continuing it in another process."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tidegate.streams.quotas import Quotas, Slot
 from tidegate.streams.timing import Timing
 
 CLIENT = "client"
-"""Stands where the model's name does."""
+"""The `model` of a client stream's record: there is no model."""
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """The position after the events, and whether they are `fresh`: an append may have been repeated."""
+    """The position after the events, and whether they are `fresh`, i.e. not an append that was repeated."""
 
     after: Cursor
     fresh: bool
 
 
 class ClientStreams:
-    """Puts what it opens into `live`, which it shares with the service. A lease lasts for `seconds`."""
+    """Opens client streams and adds them to `live`, which it shares with the node. A lease lasts for `seconds`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class ClientStreams:
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
-        """The id of a new stream and the token of its lease; see `Service.open_leased`."""
+        """The id of a new stream and the token of its lease; see `Service.open_client_stream`."""
         token = f"lease_{self._random_bits(256):064x}"
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
             return await self._reopened(earlier, token)
@@ -94,7 +94,7 @@ class ClientStreams:
                     if live.knows(token) or not compare_digest(record.lease, digest(token)):
                         raise
                     self._live.pass_on(record.id)
-                # Another node has had it meanwhile, and the producer has come from there.
+                # Another node has filled the stream meanwhile, and the producer has come back from there.
                 return await self.append(record, token, expected, events)
         else:
             if not await holds(self._store, record.id, expected, events):
@@ -103,14 +103,14 @@ class ClientStreams:
         return Appended(await self._store.position(record.id, offset), fresh)
 
     def adopt(self, fence: Fence, tail: int, lease: bytes, place: Slot) -> ClientStream:
-        """Waits for the producer of a live stream, whose lease's token has this digest."""
+        """Makes this node wait for the producer of a live stream; `lease` is the digest of its lease's token."""
 
         def over(leased: ClientStream) -> None:
             place.give_back()
             if self._live.discard(leased):
                 self._release(leased)
 
-        # Another node may have taken it at the same time: who has acquired it last is to be who holds it.
+        # Another node may have taken the stream at the same time: the last one to acquire it must be its holder.
         self._cluster.hold(fence.stream)
         place.keep()
         leased = ClientStream(self._store, fence, tail, lease, self._seconds, over, timing=self._timing)
@@ -121,13 +121,13 @@ class ClientStreams:
         if not leased.is_fenced:
             self._cluster.let_go(leased.stream)
             return
-        # Whoever has acquired it ends it, but nobody does where that one thinks that this node holds it.
+        # The node that has acquired the stream ends it, but only if it does not take this node for the holder.
         task = asyncio.get_running_loop().create_task(self._cluster.hand_over(leased.stream))
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
 
     async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
-        """The producer has come to another node than before, with its lease or, `anew`, with one that replaces it."""
+        """Takes over a stream whose producer has come from another node, with its lease or, if `anew`, a new one."""
         async with self._moving:
             live = self._live.get(record.id)
             if live is not None:
@@ -136,7 +136,7 @@ class ClientStreams:
                 raise Fenced("this stream is filled by its model")
             if not (anew or compare_digest(record.lease, lease)):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
-            # Its lease may have been replaced at another node since the record was looked at.
+            # Another node may have replaced the lease since the record was read.
             fence, found = await acquire(self._store, self._cluster, record.id, lease if anew else b"")
             place = self._quotas.place(record.owner, resumed=True)
             leased = self.adopt(fence, found.tail.offset, found.record.lease, place)
@@ -149,7 +149,7 @@ class ClientStreams:
     async def _renewed(self, stream: str, lease: bytes) -> bool:
         live = self._live.get(stream)
         if live is not None:
-            # A node that was paused may not have it any more: it says that it has before it acquires it.
+            # A node that was paused may have lost the stream: it says that it holds the stream before it acquires it.
             self._cluster.hold(stream)
             renewed = await live.renew(lease)
             if self._live.get(stream) is not live:

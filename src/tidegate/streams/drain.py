@@ -1,4 +1,4 @@
-"""The end of a node: what is live finishes, is handed over or is ended, and its readers are sent away."""
+"""The stop of a node: live streams finish, are handed over or are ended, and readers are asked to reconnect."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Drain:
-    """Works on what the node has: the `live` streams, and the `tasks` of generations."""
+    """Empties a node of its `live` streams, the `tasks` of its generations, and its readers."""
 
     def __init__(
         self,
         cluster: Cluster,
-        audience: Readers,
+        readers: Readers,
         live: LiveStreams,
         tasks: Collection[asyncio.Task[None]],
         *,
         timing: Timing,
     ) -> None:
         self._cluster = cluster
-        self._audience = audience
+        self._readers = readers
         self._live = live
         self._tasks = tasks
         self._timing = timing
 
     async def run(self, seconds: float) -> None:
-        """Lets the live streams finish for so long, ends the rest, and sends readers away."""
+        """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away."""
         if self._cluster.others:
-            # Another node can serve the readers, too.
+            # Another node can serve the readers as well.
             await self._hand_over()
             self._send_away()
         ends = [live.ended for live in self._live if not live.outlives_process]
@@ -46,16 +46,16 @@ class Drain:
             logger.info("draining: %d generations may finish for %g s", len(ends), seconds)
             await asyncio.wait({*self._tasks, *ends}, timeout=seconds)
         await self.interrupt()
-        audience = self._audience
-        # Those of ended streams leave once they have had the end; nothing else makes the others go.
-        await audience.parted([reader for reader in audience.readers if self._has_ended(reader.stream)])
+        readers = self._readers
+        # Readers of ended streams leave by themselves once they have the end; all others have to be sent away.
+        await readers.parted([reader for reader in readers.attached if self._has_ended(reader.stream)])
         self._send_away()
-        await audience.parted(audience.readers)
+        await readers.parted(readers.attached)
 
     async def interrupt(self) -> None:
-        """Ends what a restarted process could not go on with; who fills a stream that outlives it may come back."""
+        """Ends the streams that a restarted process could not continue; producers of the others may come back."""
         if self._cluster.others:
-            # Producers may have come since.
+            # Producers may have come to this node since the first hand-over.
             await self._hand_over()
         for live in self._live:
             if not (live.outlives_process or (live.can_move and self._cluster.others)):
@@ -64,14 +64,14 @@ class Drain:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
     async def _hand_over(self) -> None:
-        """Another node goes on with what can be gone on with, whatever the store."""
+        """Hands every stream that can move to another node, whatever the store."""
         for live in self._live:
             if live.can_move and self._live.get(live.stream) is live and self._live.pass_on(live.stream) is not None:
                 await self._cluster.hand_over(live.stream)
 
     def _send_away(self) -> None:
-        for reader in self._audience.readers:
-            self._audience.send_away(reader, DRAINING)
+        for reader in self._readers.attached:
+            self._readers.send_away(reader, DRAINING)
 
     def _has_ended(self, stream: str) -> bool:
         return stream not in self._live and not is_topic(stream)

@@ -1,4 +1,4 @@
-"""How a stream gets its terminal event, also where its store cannot write at the moment."""
+"""Writes a stream's terminal event, also when the store cannot write at the moment."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tidegate.stores.records import Fence
 T = TypeVar("T")
 
 RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
-"""Between attempts to write what a store could not write, the last of them for good: a full disk may be full for
-hours."""
+"""Seconds between attempts to write what the store could not write. The last value repeats without end: a disk may be
+full for hours."""
 
 
 async def write_end(
     log: Log, fence: Fence, tail: int, end: Terminal, *, retry: Sequence[float] = RETRY_SECONDS
 ) -> None:
-    """Appends the end after the offset `tail`, and again while the store cannot write: nobody else would write it.
+    """Appends the end after the offset `tail`, and retries while the store cannot write: nobody else would write it.
 
-    Raises what else the store refuses it with, e.g. `Fenced`, `StreamEnded` or `StreamNotFound`.
+    Raises every other refusal of the store, e.g. `Fenced`, `StreamEnded` or `StreamNotFound`.
     """
     try:
         await append_end(log, fence, tail, end)
@@ -34,7 +34,7 @@ async def write_end(
 
 
 async def again(work: Callable[[], Awaitable[T]], *, retry: Sequence[float] = RETRY_SECONDS) -> T:
-    """Does once more what the store could not write, until it can. Waits so many seconds before each attempt."""
+    """Repeats `work` until the store can write. Waits the seconds in `retry` before each attempt."""
     waits = chain(retry, repeat(retry[-1]))
     while True:
         await asyncio.sleep(next(waits))
@@ -45,14 +45,14 @@ async def again(work: Callable[[], Awaitable[T]], *, retry: Sequence[float] = RE
 
 
 async def append_end(log: Log, fence: Fence, tail: int, end: Terminal) -> None:
-    """Appends the end, once. Raises `StoreUnavailable`, too."""
+    """Appends the end without retries. Raises what `write_end` does, and `StoreUnavailable`."""
     while True:
         try:
             answer = log.append([end], fence=fence, expected=tail)
-            # A commit that is under way goes on where its caller is cancelled.
+            # A commit under way must complete even if its caller is cancelled.
             await asyncio.shield(answer) if isinstance(answer, Future) else answer
         except OffsetMismatch as error:
-            # Whoever has the fence has moved the tail itself, by an append for whose answer nobody has waited.
+            # The holder of this fence has moved the tail itself, by an append whose answer nobody awaited.
             tail = error.tail
         else:
             return

@@ -24,9 +24,9 @@ from tidegate.streams.timing import Timing
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is to be generated, for whom, and what happens when its owner readers leave (`OnDisconnect`).
+    """What to generate, for which owner, and the `grace` once all owner readers have left (`OnDisconnect`).
 
-    `running` says that the stream's record calls it so already: its turn had come when the record was made.
+    `running` says that the stream's record already has it as running: its turn had come when the record was made.
     """
 
     request: GenerationRequest
@@ -59,7 +59,7 @@ class Generation:
         self.owner = order.owner
         self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock, timing=timing)
         self.ticket = ticket
-        self.attendance = OnDisconnect(cluster, fence.stream, order.grace, self._abandoned)
+        self.on_disconnect = OnDisconnect(cluster, fence.stream, order.grace, self._abandoned)
         self._model = model
         self._running = order.running
         self._allowance = allowance
@@ -88,13 +88,13 @@ class Generation:
 
     @property
     def can_move(self) -> bool:
-        # What no provider has been asked for yet begins there.
+        # A generation that has not begun yet can begin at another node.
         return self._model.can_continue or not self._running
 
     async def run(self) -> None:
         """Waits for its turn, lets the model answer, and returns when the stream has ended.
 
-        Only a server that cannot wait for that cancels it. Its caller has its place back then, too.
+        Only a server that cannot wait for the end cancels this; the caller's slot is given back in that case, too.
         """
         usage = None
         try:
@@ -143,7 +143,7 @@ class Generation:
             self.fail(InternalError("the server failed"))
         finally:
             self.ticket.release()
-            self.attendance.close()
+            self.on_disconnect.close()
 
     async def _begin(self) -> None:
         waited = self._clock() - self._created

@@ -1,4 +1,4 @@
-"""The streams that models fill: starting one, and filling it for as long as it lives."""
+"""The streams that models fill: starts them, and runs each generation until its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tidegate.streams.timing import Timing
 
 
 class Generations:
-    """Puts what it launches into `live`, which it shares with the node; each has one of the `tasks` until its end.
+    """Starts generations and adds them to `live`, which the node shares; each has one of the `tasks` until its end.
 
     `now` is in Unix seconds, `clock` in seconds of any origin.
     """
@@ -54,7 +54,7 @@ class Generations:
     async def start(
         self, model: Model, request: GenerationRequest, owner: Principal, grace: float | None, claim: Claim | None
     ) -> Handle:
-        """Makes a new stream and launches it; see `Service.start`."""
+        """Creates a stream and launches its generation; see `Service.start`."""
         with ExitStack() as undone:
             allowance = self._quotas.admit(owner.account, request)
             undone.callback(allowance.settle, 0)
@@ -101,7 +101,7 @@ class Generations:
         return generation
 
     async def stop(self) -> None:
-        """Waits for none of them any longer."""
+        """Cancels the generations that are left."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

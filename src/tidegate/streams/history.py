@@ -1,4 +1,4 @@
-"""What a log holds so far, read from its beginning."""
+"""Reads what a log holds so far, from its beginning."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tidegate.stores.records import Look
 
 PAGE_ENTRIES = 4096
 PAGE_BYTES = 1 << 20
-"""What of a log is looked at between two turns of the loop: about half a millisecond."""
+"""How much of a log is read in one turn of the loop: about half a millisecond of work."""
 
 
 async def pages(store: Store, stream: str) -> AsyncGenerator[Sequence[Entry]]:
-    """The log so far, in pieces small enough for the loop to turn between them. Raises `StreamNotFound`."""
+    """The log so far, in small pages between which the loop runs other tasks. Raises `StreamNotFound`."""
     after, more = None, True
     while more:
         answer = store.read(stream, after, limit=PAGE_ENTRIES, max_bytes=PAGE_BYTES)
@@ -34,7 +34,7 @@ async def pages(store: Store, stream: str) -> AsyncGenerator[Sequence[Entry]]:
 
 
 async def fold(store: Store, stream: str, *, most: int | None = None) -> Fold:
-    """The log so far, folded; where it has more than `most` bytes its first event alone."""
+    """The log so far, folded; only its first event if the log has more than `most` bytes."""
     folded, size = Fold(), 0
     first: Sequence[Entry] = ()
     async for page in pages(store, stream):
@@ -58,7 +58,7 @@ async def beginning(store: Store, stream: str) -> Cursor:
 
 
 async def ended(store: Store, stream: str) -> Look:
-    """What is known of the stream once it has an end, whoever writes it. Raises `StreamNotFound`."""
+    """Waits until the stream has an end, whichever node writes it, and looks at it. Raises `StreamNotFound`."""
     news = asyncio.Event()
     unwatch = store.watch(stream, news.set)
     try:
@@ -71,7 +71,7 @@ async def ended(store: Store, stream: str) -> Look:
 
 
 async def holds(store: Store, stream: str, after: int, events: Sequence[Event]) -> bool:
-    """Whether exactly these events stand right after the offset: then an append of them has only been repeated."""
+    """Whether the log has exactly these events right after the offset, so that appending them is a repetition."""
     if not events or after + len(events) > (await store.tail(stream)).offset:
         return False
     at, found = await store.position(stream, after), 0

@@ -1,4 +1,5 @@
-"""A node says that it fills a stream before it creates or acquires it: a death in between leaves an orphan like any."""
+"""Creates and acquires streams for a node. The node says that it holds a stream before it creates or acquires it, so
+that a death in between leaves an ordinary orphan."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from tidegate.stores.records import Claim, Claimed, Fence, Look, StreamRecord
 
 
 async def create(store: Store, cluster: Cluster, record: StreamRecord, claim: Claim | None) -> Fence | Claimed:
-    """Opens the stream with its first event, as `Catalogue.create` does, and holds it from then on."""
+    """Creates the stream with its first event, as `Catalogue.create` does, and holds it from then on."""
     started = Started(record.id, record.model, record.created_at)
     cluster.hold(record.id)
     try:
@@ -19,7 +20,7 @@ async def create(store: Store, cluster: Cluster, record: StreamRecord, claim: Cl
         cluster.let_go(record.id)
         raise
     except BaseException:
-        # It may be there all the same, and its caller has not waited for it.
+        # The stream may have been created all the same, though its caller no longer waits for it.
         await cluster.hand_over(record.id)
         raise
     if isinstance(fence, Claimed):
@@ -28,11 +29,11 @@ async def create(store: Store, cluster: Cluster, record: StreamRecord, claim: Cl
 
 
 async def acquire(store: Store, cluster: Cluster, stream: str, lease: bytes) -> tuple[Fence, Look]:
-    """Takes the stream from the node that filled it, as `Catalogue.acquire` does: its fence, and how it is then."""
+    """Takes the stream from the node that filled it, as `Catalogue.acquire` does; its fence and its new state."""
     cluster.hold(stream)
     try:
         return await store.acquire(stream, lease=lease), await store.look(stream)
     except BaseException:
-        # Whoever filled it has lost it, and may be fenced already: somebody has to take it.
+        # The node that filled the stream may be fenced already, so another one has to take it.
         await cluster.hand_over(stream)
         raise

@@ -1,7 +1,8 @@
-"""The way from native threads into the event loop.
+"""A bounded queue from native threads into the event loop.
 
-Threads fill a bounded buffer; the loop empties it whole. The loop is woken when the buffer stops being empty, not
-once per item, and a thread that finds it full waits: a fast native decode neither floods the loop nor the memory.
+Threads fill a buffer; the loop empties the whole buffer at once. The loop is woken when the buffer stops being empty,
+not once per item, and a thread that finds the buffer full waits: a fast native decoder floods neither the loop nor the
+memory.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ Item = TypeVar("Item")
 class Inbox(Generic[Item]):
     """A buffer of at most `capacity` items between many threads and one loop.
 
-    `deliver` runs on the loop with everything that was waiting; the items of one thread are in its order. It must
-    not raise. `put` is for threads, everything else for the loop's own.
+    `deliver` runs on the loop with all waiting items, and must not raise; the items of one thread keep their order.
+    `put` is for other threads, everything else for the loop's own thread.
     """
 
     def __init__(self, capacity: int, deliver: Callable[[list[Item]], None], loop: asyncio.AbstractEventLoop) -> None:
@@ -38,13 +39,13 @@ class Inbox(Generic[Item]):
 
     @property
     def wakeups(self) -> int:
-        """How often the loop was woken to empty the buffer."""
+        """How many times the loop was woken to empty the buffer."""
         return self._wakeups
 
     def put(self, item: Item) -> None:
         """Adds one item, from any thread but the loop's. Waits while the buffer is full.
 
-        Raises `StreamEnded` once the inbox, or the loop, is closed: also in a thread that was waiting.
+        Raises `StreamEnded` once the inbox or the loop is closed, also in a thread that was waiting.
         """
         with self._lock:
             self._wait_for_room()
@@ -54,12 +55,12 @@ class Inbox(Generic[Item]):
             self._wake()
 
     def pause(self) -> None:
-        """Delivers nothing until `resume`; the buffer fills up, then threads wait."""
+        """Delivers nothing until `resume`; once the buffer is full, threads wait."""
         with self._lock:
             self._paused = True
 
     def resume(self) -> None:
-        """Delivers again, beginning with what has been waiting."""
+        """Delivers again, beginning with the waiting items."""
         with self._lock:
             self._paused = False
             wake = bool(self._items) and self._claim_drain()
@@ -86,7 +87,7 @@ class Inbox(Generic[Item]):
                 raise StreamEnded("the stream takes no more events")
             if len(self._items) < self._capacity:
                 return
-            # A loop that is closed tells nobody, so a waiting thread looks for itself.
+            # A loop that closes notifies nobody, so a waiting thread checks by itself.
             self._room.wait(timeout=0.5)
 
     def _claim_drain(self) -> bool:

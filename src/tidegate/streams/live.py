@@ -1,4 +1,4 @@
-"""The streams that this node fills, whoever emits their events."""
+"""The live streams of this node, whether a model or a client fills them."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from tidegate.stores.cluster import Cluster
 
 
 class LiveStream(Protocol):
-    """A stream that has no end yet: a model fills it (`Generation`), or its own caller does (`ClientStream`)."""
+    """A stream that has no end yet, filled by a model (`Generation`) or by its own caller (`ClientStream`)."""
 
     @property
     def stream(self) -> str:
-        """Its id."""
+        """The stream's id."""
         ...
 
     @property
     def position(self) -> int | None:
-        """Its place in the queue of its model, from 1; None when it does not wait."""
+        """The place in its model's queue, from 1; None when the stream does not wait."""
         ...
 
     @property
     def ended(self) -> Future[Terminal]:
-        """Is done with the terminal event once the store has it. Never raises."""
+        """A future of the terminal event, done once the store has that event. Never raises."""
         ...
 
     @property
     def answered(self) -> Future[TidegateError | None]:
-        """Is done once whoever fills it has accepted that, or with the error if it failed before. Never raises."""
+        """A future, done with None once the producer has accepted the request, or with the error of a stream that
+        failed before. Never raises."""
         ...
 
     @property
     def failure(self) -> TidegateError | None:
-        """The error that it has failed with: the log keeps neither its status nor its cause."""
+        """The error that the stream has failed with; the log keeps neither the error's status nor its cause."""
         ...
 
     @property
     def can_move(self) -> bool:
-        """Whether another node can go on with it from where it is now."""
+        """Whether another node can continue the stream from where it is now."""
         ...
 
     @property
     def outlives_process(self) -> bool:
-        """Whether whoever fills it can go on once this process was restarted."""
+        """Whether the stream's producer can continue it after a restart of this process."""
         ...
 
     def cancel(self, by: CancelledBy, reason: str | None) -> None:
@@ -60,23 +61,23 @@ class LiveStream(Protocol):
         ...
 
     def let_go(self) -> None:
-        """Stops without an end: another process, or node, may take it over. For this one it is over, too."""
+        """Stops filling the stream without ending it, so that another process or node may take it over."""
         ...
 
     async def append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
-        """Appends what its caller has sent; the offset after the events, and whether they were new.
+        """Appends events that the caller has sent; the offset after them, and whether they were new.
 
-        Raises `Fenced` with any token but that of its lease, and where a model fills the stream; `OffsetMismatch`,
+        Raises `Fenced` if the token is not that of the lease, or if a model fills the stream; `OffsetMismatch`,
         `TooLong`, `StorageFull` or `StoreUnavailable`.
         """
         ...
 
     def knows(self, token: str) -> bool:
-        """Whether this is the token of its present lease, as far as this node knows."""
+        """Whether this is the token of the stream's latest lease, as far as this node knows."""
         ...
 
     async def renew(self, lease: bytes) -> bool:
-        """Gives the stream a new lease, whose token has this digest; False where it has ended, or is about to.
+        """Gives the stream a new lease, whose token has this digest; False where the stream has ended or is ending.
 
         Raises `Fenced` where a model fills the stream.
         """
@@ -84,39 +85,42 @@ class LiveStream(Protocol):
 
 
 class Handle(msgspec.Struct, frozen=True):
-    """A started stream, or the earlier one that an idempotency key led to: it may have ended, or live elsewhere."""
+    """A started stream, or the earlier one of the idempotency key; `live` is None if this node does not fill it."""
 
     stream: str
     live: LiveStream | None = None
 
 
 class LiveStreams:
-    """The streams that this node fills, by their ids. The cluster knows that it holds them for as long."""
+    """The streams that this node fills, by their ids. The cluster knows for as long that this node holds them."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._streams: dict[str, LiveStream] = {}
 
     def add(self, live: LiveStream) -> None:
-        """The node, which holds the stream already (`holding`), begins to fill it."""
+        """Adds a stream that the node begins to fill, and already holds (`holding`)."""
         self._streams[live.stream] = live
 
     def remove(self, live: LiveStream) -> None:
-        """The stream is over for this node. Harmless when repeated, and where the node fills it anew."""
+        """Removes a stream that is over for this node, and tells the cluster.
+
+        Harmless when repeated, and when the node fills the stream anew by another object.
+        """
         if self.discard(live):
             self._cluster.let_go(live.stream)
 
     def discard(self, live: LiveStream) -> bool:
-        """The same, but the cluster is not told; whether this has changed anything."""
+        """Removes a stream without telling the cluster; whether it was there."""
         found = self._streams.get(live.stream) is live
         if found:
             del self._streams[live.stream]
         return found
 
     def pass_on(self, stream: str) -> LiveStream | None:
-        """Another node holds the stream from now on: what has filled it here is let go, and answered if there was any.
+        """Stops filling a stream that another node holds from now on; returns what filled it here, if anything did.
 
-        Nothing of it is told to the cluster, which has said so itself, or is about to be told.
+        The cluster is not told here: it said so itself, or the caller is about to tell it.
         """
         live = self._streams.pop(stream, None)
         if live is not None:
@@ -130,7 +134,7 @@ class LiveStreams:
         return stream in self._streams
 
     def __iter__(self) -> Iterator[LiveStream]:
-        """Goes over those that there are now: they may come and go meanwhile."""
+        """Iterates over a copy, since streams may be added and removed meanwhile."""
         return iter(tuple(self._streams.values()))
 
     def __len__(self) -> int:

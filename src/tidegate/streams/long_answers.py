@@ -1,4 +1,4 @@
-"""Long answers that are made as a whole: one account has one of them at a time."""
+"""Long answers that are sent as a whole: each account gets one of them at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from tidegate.stores.base import Store
 from tidegate.streams.history import pages
 
 SHORT_BYTES = 1 << 20
-"""Of a log, 30,000 tokens: what is made of a longer one takes some five times as much, until it is sent."""
+"""The longest log that counts as short, in bytes: 30,000 tokens. The answer made of a log takes some five times the
+log's memory until it is sent."""
 
 
 class Turns:
-    """Taken by account. Short answers wait for nobody."""
+    """One turn per account for long answers. Short answers do not wait."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -23,7 +24,7 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, stream: str, account: str) -> AsyncGenerator[None]:
-        """While the answer of this stream is held for the account. Raises `StreamNotFound`."""
+        """Holds the account's turn while the answer of this stream is in memory. Raises `StreamNotFound`."""
         size = 0
         async for page in pages(self._store, stream):
             size += sum(entry.size for entry in page)

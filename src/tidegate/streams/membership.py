@@ -1,4 +1,4 @@
-"""This node among the others: it shows that it lives, hears their commands, and is offered what nobody fills."""
+"""This node's membership in the cluster: it renews its lease, hears commands, and takes over orphaned streams."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from tidegate.stores.cluster import Cluster, Command, Orphan
 from tidegate.stores.records import Unwatch
 
 RENEWALS = 8
-"""In the time of a lease: a node that is dead is found out that much of it later at the most."""
+"""Renewals per lease: a node's death is noticed at most this fraction of a lease late."""
 
 MOST_SECONDS = 0.5
-"""Between two of them, so that what a dead node has left is taken over within a second after its lease."""
+"""The longest time between two renewals, so that a dead node's streams are taken over within a second after its lease
+has expired."""
 
 logger = logging.getLogger("tidegate.streams")
 
 
 class Membership:
-    """From `start` to `stop`. `lost` is told which streams another node fills now."""
+    """Runs from `start` to `stop`. `hear` is given the commands of other nodes, `lost` the id of each stream that
+    another node fills now, `take_over` each orphan."""
 
     def __init__(
         self,
@@ -48,12 +50,12 @@ class Membership:
         self._adopting = loop.create_task(self._adopt_orphans())
 
     def adopt_no_more(self) -> None:
-        """It is about to leave: what nobody fills is for others. What it is about to take over it does take over."""
+        """Stops looking for orphans, since this node is about to leave; takeovers under way are completed."""
         if self._adopting is not None:
             self._adopting.cancel()
 
     async def stop(self) -> None:
-        """Leaves the others. Harmless where it was never started."""
+        """Leaves the cluster. Harmless if the membership was never started."""
         tasks = [task for task in (self._renewing, self._adopting, *self._adoptions) if task is not None]
         for task in tasks:
             task.cancel()
@@ -71,7 +73,7 @@ class Membership:
             except StoreUnavailable as error:
                 logger.warning("node %s cannot renew what it holds: %s", self._cluster.node, error.message)
             except Exception:
-                # A node that stopped to renew for a bug would be taken for dead.
+                # A node that a bug kept from renewing would be taken for dead.
                 logger.exception("node %s failed in renewing what it holds", self._cluster.node)
             await asyncio.sleep(self._seconds)
 

@@ -1,4 +1,4 @@
-"""The models that this process serves: each a provider, started when it is first needed, and its queue."""
+"""The models that this process serves: each has a queue and a provider, which is started when first needed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tidegate.providers.base import Provider, Sink
 from tidegate.streams.admission import Admission
 
 MOST_NAMES = 10
-"""Of models, to whoever has asked for one that is not there: enough to see a typo, and no catalogue."""
+"""Names listed in the error for an unknown model: enough to see a typo, and no catalogue."""
 
 logger = logging.getLogger("tidegate.streams")
 
 
 class Model:
-    """One entry of `[[models]]` at work; a `Provider` itself, which starts the one it stands for."""
+    """One entry of `[[models]]` at run time: a `Provider` that starts and asks the configured one."""
 
     def __init__(
         self, name: str, provider: Provider, *, max_concurrency: int, max_queue: int, can_continue: bool = False
@@ -31,24 +31,24 @@ class Model:
         self._started: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Gets the provider ready, once. Raises `ConfigError` where it never can be; the next call tries again."""
+        """Starts the provider, once. Raises `ConfigError` where it cannot start; the next call tries again."""
         if self._started is None or has_failed(self._started):
-            # What it starts, a process say, is nothing of the request that happened to be first.
+            # What the provider starts, e.g. a process, does not belong to the trace of the first request.
             self._started = asyncio.get_running_loop().create_task(self._provider.start(), context=Context())
-        # The start belongs to all who wait for it: one that is cancelled does not take it from the others.
+        # All callers share the start, so the cancellation of one must not stop it.
         await asyncio.shield(self._started)
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
         try:
             await self.start()
         except ConfigError as error:
-            # The operator's business: it may name files and variables of this machine.
+            # The message is for the operator only: it may name files and variables of this machine.
             logger.error("model %r cannot be started: %s", self.name, error)
             raise ProviderError(f"the model {self.name!r} cannot be started") from error
         await self._provider.generate(request, sink)
 
     async def close(self) -> None:
-        """Lets the provider free what it holds; a later `start` begins anew."""
+        """Closes the provider; a later `start` starts it again."""
         if self._started is not None:
             await asyncio.wait((self._started,))
             failed = has_failed(self._started)
@@ -58,12 +58,12 @@ class Model:
 
 
 def has_failed(task: asyncio.Task[None]) -> bool:
-    """Whether it has ended in any way but by returning."""
+    """Whether the task was cancelled or has raised."""
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def offer(names: Sequence[str]) -> str:
-    """Which models there are, in words."""
+    """A clause for error messages that lists the models."""
     shown = ", ".join(name[:64] for name in names[:MOST_NAMES])
     more = len(names) - MOST_NAMES
     return f"there are {shown}" + (f" and {more} more" if more > 0 else "") if names else "there are none"

@@ -1,4 +1,4 @@
-"""This process as one of the nodes over a store: what it fills, takes over and hands over."""
+"""This process as one of the nodes over a store: it fills streams, takes them over and hands them over."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Node:
-    """Fills streams: models do by its `generations`, their own callers by its `leases`.
+    """Fills streams: `generations` are filled by models, `leases` has the client streams, filled by their callers.
 
     `now` is in Unix seconds, `clock` in seconds of any origin.
     """
@@ -39,7 +39,7 @@ class Node:
         self,
         store: Store,
         cluster: Cluster,
-        audience: Readers,
+        readers: Readers,
         models: Mapping[str, Model],
         quotas: Quotas,
         *,
@@ -62,13 +62,13 @@ class Node:
             random_bits=random_bits,
             timing=timing,
         )
-        self.leases = ClientStreams(
+        self.client_streams = ClientStreams(
             store, cluster, self.live, quotas, seconds=lease_seconds, now=now, random_bits=random_bits, timing=timing
         )
         self.draining = False
         self._store = store
         self._cluster = cluster
-        self._audience = audience
+        self._readers = readers
         self._lease_seconds = lease_seconds
         self._timing = timing
         self._takeover = Takeover(
@@ -77,7 +77,7 @@ class Node:
             self.live,
             models,
             quotas,
-            adopt=self.leases.adopt,
+            adopt=self.client_streams.adopt,
             launch=self.generations.launch,
             timing=timing,
         )
@@ -85,7 +85,7 @@ class Node:
             cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
         )
         self._opening: asyncio.Task[None] | None = None
-        self._drain = Drain(cluster, audience, self.live, self.generations.tasks, timing=timing)
+        self._drain = Drain(cluster, readers, self.live, self.generations.tasks, timing=timing)
 
     # From its start to its end
 
@@ -95,30 +95,30 @@ class Node:
         return self._opening is not None and self._opening.done() and not has_failed(self._opening)
 
     async def open(self) -> None:
-        """Opens the store, once, and takes over what a process that is gone has left; also after a `close`.
+        """Opens the store, once, and takes over the streams that a dead process has left; also after `leave`.
 
-        Raises `ConfigError`, or `TidegateError` where another process has the store.
+        Raises `ConfigError`, or `InUse` where another process has the store.
         """
         self.draining = False
         if self._opening is None or has_failed(self._opening):
-            # What is taken over is nothing of the request that happened to be first.
+            # Takeovers do not belong to the trace of the first request.
             self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
         await asyncio.shield(self._opening)
 
     async def drain(self, seconds: float) -> None:
-        """Hands over, lets the rest finish for so long, ends what is left, and sends readers away."""
+        """Hands streams over, gives the others `seconds` to finish, ends the rest, and sends readers away."""
         self.draining = True
         self._membership.adopt_no_more()
         await self._drain.run(seconds)
 
     async def stop(self) -> None:
-        """Ends at once what is left of generations, as far as the store and the providers let it."""
+        """Ends the remaining generations at once, as far as the store and the providers allow."""
         self.draining = True
         await self._drain.interrupt()
         await self.generations.stop()
 
     async def leave(self) -> None:
-        """Leaves the other nodes, and closes the store behind the last one."""
+        """Leaves the cluster, and closes the store if this was its last node."""
         self._takeover.close()
         self._membership.adopt_no_more()
         for live in self.live:
@@ -136,15 +136,16 @@ class Node:
         await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
 
     async def end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
-        """Ends the stream as cancelled, wherever it is filled, and looks at it then: another end may have won.
+        """Ends the stream as cancelled, whichever node fills it, and returns its state then: another end may have won.
 
-        Raises `CancelTimeout`, and `StoreUnavailable` where nobody fills it, since the store could not write its end.
+        Raises `CancelTimeout`, and `StoreUnavailable` where no node fills the stream, since the store could not write
+        its end.
         """
         try:
             async with asyncio.timeout(self._lease_seconds + 2):
                 while (found := await self._store.look(record.id)).record.end is None:
                     self._tell_to_end(record.id, by, reason)
-                    # Whoever was told may have died, or the stream gone elsewhere meanwhile, even here.
+                    # The node that was told may have died, or the stream may have moved since, even to this node.
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._timing.told_again):
                             return await ended(self._store, record.id)
@@ -160,7 +161,7 @@ class Node:
         else:
             raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
 
-    # What it hears of the others
+    # Commands of other nodes
 
     def _hear(self, command: Command) -> None:
         match command:
@@ -168,11 +169,11 @@ class Node:
                 if (live := self.live.get(stream)) is not None:
                     live.cancel(by, reason)
             case Moved(stream):
-                # It may have come back since.
+                # The stream may have come back to this node since.
                 if not self._cluster.holds(stream):
                     self._lose(stream)
             case Revoked(stream):
-                self._audience.send_guests_away(stream)
+                self._readers.send_guests_away(stream)
 
     def _lose(self, stream: str) -> None:
         if self.live.pass_on(stream) is not None:

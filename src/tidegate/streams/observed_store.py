@@ -1,4 +1,4 @@
-"""A store whose calls are told to whoever wants to know how long they take."""
+"""A store that reports how long each of its calls takes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Position = TypeVar("Position", int, Cursor)
 
 
 class ObservedStore:
-    """The `store`, each of whose calls is told once it is over. `clock` is in seconds.
+    """Wraps `store` and passes each call, once it is over, to `tell`. `clock` is in seconds.
 
-    Positions, reads and watches are not told: there is one for each reader and turn of the loop, and most of them are
-    answered from memory.
+    Positions, reads and watches are not reported: there is one for each reader and turn of the loop, and most of them
+    are answered from memory.
     """
 
     def __init__(
@@ -145,5 +145,5 @@ class ObservedStore:
 
 
 def _failure(done: Future[Any]) -> BaseException | None:
-    # Who was to have the answer has gone; the store goes on all the same.
+    # A cancelled future means that its caller has gone, not that the store has failed.
     return None if done.cancelled() else done.exception()

@@ -1,4 +1,4 @@
-"""What happens to a generation when its owner readers leave: its `on_disconnect`."""
+"""Ends a generation when its owner readers have left, as its `on_disconnect` says."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tidegate.stores.cluster import Cluster, Count
 COUNT: Count = "owner readers"
 
 EXCUSED = "excused"
-"""Counted beside those who are here: owner readers that left because their node stops. That means nothing."""
+"""The name under which owner readers are counted that left because their node stops; such a departure is ignored."""
 
 
 class OnDisconnect:
-    """Looks at how many owner readers one live generation has, on all nodes, where it is filled.
+    """Watches, at the node that fills one live generation, how many owner readers it has on all nodes.
 
-    It calls `abandoned` when they have been gone for longer than `grace` seconds: 0 acts when the last one leaves, None
-    never. Nothing happens before the first one has come, nor after the last one was excused.
+    `abandoned` is called when no owner reader has been there for longer than `grace` seconds: with 0 when the last one
+    leaves, with None never. It is not called before the first one has come, nor after the last one was excused.
     """
 
     __slots__ = ("_abandoned", "_cluster", "_excused", "_grace", "_marks", "_present", "_stream", "_timer")
@@ -35,15 +35,15 @@ class OnDisconnect:
         self._changed()
 
     def expect(self, *, at_least: float = 0.0) -> None:
-        """Its owner readers were here, and have so many seconds to come back: another process had them, and is gone."""
+        """Gives owner readers of a process that is gone their grace, but `at_least` so many seconds, to come back."""
         if self._grace is not None and not self._present and not self._excused:
             self._arm(max(self._grace, at_least))
 
     def close(self) -> None:
-        """The generation has ended: departures mean nothing any more."""
+        """Ignores departures from now on, since the generation has ended."""
         self._disarm()
         self._grace = None
-        # Whoever is to be told has this object: the two would keep each other, and the request, for long.
+        # The callback's owner has this object: the cycle would keep both, and the request, in memory for long.
         self._abandoned = _nothing
         self._cluster.unwatch(COUNT, self._stream, self._changed)
 
@@ -52,7 +52,7 @@ class OnDisconnect:
         before, self._present = self._present, counts.get("", 0)
         marked, self._marks = counts.get(EXCUSED, 0) > self._marks, counts.get(EXCUSED, 0)
         if self._present not in (0, before):
-            # An excuse is for the departure that comes with it, and somebody is here.
+            # An excuse counts only for the departure that comes with it, and an owner reader is here.
             self._excused = False
         elif marked:
             self._excused = True
@@ -75,7 +75,7 @@ class OnDisconnect:
 
 
 class OwnerReader:
-    """One of them, as `Stay` has it; `grace` is that of its stream."""
+    """Counts one owner reader while it is attached (`Stay`); `grace` is that of its stream."""
 
     __slots__ = ("_cluster", "_grace", "_stream")
 
@@ -85,11 +85,12 @@ class OwnerReader:
         self._grace = grace
 
     def arrive(self) -> None:
-        """It attaches."""
+        """Counts the reader, which has attached."""
         self._cluster.add(COUNT, self._stream, 1)
 
     def leave(self, *, at_least: float = 0.0) -> None:
-        """It detaches. Who was asked to leave has so many seconds to come back, and then is gone like anybody else."""
+        """Counts the reader, which has detached, no longer. One that was asked to leave has `at_least` so many seconds
+        to come back, even if the grace is shorter (`inf`: its departure is excused)."""
         if at_least == inf:
             self._cluster.add(COUNT, self._stream, 1, EXCUSED)
         longer = 0.0 if self._grace is None or at_least == inf else at_least - self._grace

@@ -1,4 +1,4 @@
-"""Who is subscribed to which topic."""
+"""The presence of topics: which principals are subscribed to which topic."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tidegate.core.notices import Presence
 from tidegate.stores.cluster import Cluster
 
 GATHER_SECONDS = 0.1
-"""Comings and goings are told together: after a restart all of a room comes back at once, and each would be told of
-each."""
+"""How long arrivals and departures are gathered into one notice: after a restart all subscribers come back at once, and
+each would be notified of each."""
 
 
 class Roll:
-    """The principals of one topic, on all nodes, and how many connections each has; `readers` are those of this node.
+    """The principals of one topic, on all nodes, and their connections; `readers` is how many this node has.
 
-    `changed` is called with what is to be told, which is nothing where somebody came and went.
+    `changed` is called with the notice to send, which is empty where somebody came and left again.
     """
 
     def __init__(self, cluster: Cluster, topic: str, changed: Callable[[Presence], None]) -> None:
@@ -29,17 +29,17 @@ class Roll:
         self.readers = 0
 
     def arrive(self, principal: str) -> None:
-        """One more connection of a principal."""
+        """Counts one more connection of a principal."""
         self.readers += 1
         self._cluster.add("present", self._topic, 1, principal)
 
     def leave(self, principal: str) -> None:
-        """One less."""
+        """Counts one connection of a principal less."""
         self.readers -= 1
         self._cluster.add("present", self._topic, -1, principal)
 
     def close(self) -> None:
-        """Nobody is to be told any more."""
+        """Stops notifying."""
         self._cluster.unwatch("present", self._topic, self._gather)
         if self._timer is not None:
             self._timer.cancel()
@@ -61,12 +61,12 @@ class Roll:
 
 
 def present(cluster: Cluster, topic: str) -> Sequence[tuple[str, int]]:
-    """Each principal of a topic with its connections, by name."""
+    """Each principal of a topic with its number of connections, sorted by name."""
     return sorted(cluster.counts("present", topic).items())
 
 
 class Attender:
-    """One connection's part in a roll, as `Stay` has it."""
+    """Counts one connection in a roll while it is attached (`Stay`)."""
 
     def __init__(self, roll: Roll, principal: str) -> None:
         self._roll = roll
@@ -76,5 +76,5 @@ class Attender:
         self._roll.arrive(self._principal)
 
     def leave(self, *, at_least: float = 0.0) -> None:
-        """Whether it comes back or not, it is gone."""
+        """Counts the connection no longer, at once: presence has no time to return."""
         self._roll.leave(self._principal)

@@ -1,4 +1,4 @@
-"""Fills one stream: takes what its provider emits to the store, and ends the stream exactly once."""
+"""Fills one stream: appends what its provider emits to the store, and ends the stream exactly once."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from tidegate.streams.inbox import Inbox
 from tidegate.streams.timing import Timing
 
 HIGH_WATER = 1024
-"""Events that may wait for the store before the provider is asked to pause; a store without I/O never gets there."""
+"""How many events may wait for the store before the provider has to pause; a store without I/O never gets there."""
 
 UNREAD = (UpstreamUnreachable, UpstreamRefused, UpstreamEmpty)
-"""Before the first token they say that no model has looked at the prompt: its tokens cost nothing."""
+"""Errors which, before the first token, mean that no model has read the prompt: its tokens cost nothing."""
 
 INBOX_CAPACITY = 256
-"""Events that native threads may be ahead of the loop: some hundred milliseconds of the fastest models."""
+"""How many events native threads may be ahead of the loop: some hundred milliseconds of the fastest models."""
 
 
 class Producer:
@@ -99,7 +99,7 @@ class Producer:
     async def run(self, provider: Provider) -> None:
         """Lets the provider answer, and ends the stream with whatever comes of it.
 
-        Returns when the provider has stopped, or has not stopped in `timing.stop` after the stream's end.
+        Returns when the provider has stopped, or has failed to stop within `timing.stop` after the stream's end.
         """
         if self._ending:
             return
@@ -124,14 +124,14 @@ class Producer:
             finally:
                 self._providing = None
         except asyncio.CancelledError:
-            # Ours, after `end`; or the loop's, or the provider's own: then the stream must still have an end.
+            # Cancelled by us, after `end`, or else by the loop or the provider: then the stream still needs an end.
             self.fail(Interrupted("the provider was stopped before the answer was complete"))
         except TidegateError as error:
             if isinstance(error, UNREAD) and self.pieces == self._carried:
                 self._read = self._carried > 0
             self.fail(error)
         except BaseException as error:
-            # Also what is no `Exception`: a user's code must neither stop the server nor leave a stream without end.
+            # Also what is no `Exception`: a user's code must neither stop the server nor leave a stream without an end.
             self._observer.observe(Failure("provider", error, stream=self._fence.stream))
             self.fail(ProviderError(f"the provider raised {type(error).__name__}"))
         else:
@@ -164,7 +164,7 @@ class Producer:
         self._stop_provider()
 
     def let_go(self, error: TidegateError | None = None) -> None:
-        """Stops without an end, which is for another node to write."""
+        """Stops without writing an end: another node writes it."""
         self.is_let_go = self._ending = True
         self._pending = []
         self.failure = self.failure or error or Fenced("another node fills this stream now")
@@ -195,7 +195,7 @@ class Producer:
                 completed = completed or event
             else:
                 self._pending.append(event)
-                # A piece without text has only carried what was said beside it.
+                # A delta without text has only carried the `extra` beside it.
                 self.pieces += not isinstance(event, Delta) or event.text != ""
         if self.first_piece_at is None and self.pieces > self._carried:
             self.first_piece_at = self._clock()
@@ -219,7 +219,7 @@ class Producer:
         if self._inbox is not None:
             await self._inbox.settled()
 
-    # Appending: one append is under way at a time, what comes meanwhile goes together into the next.
+    # Appending: one append is under way at a time; events that come meanwhile go into the next one together.
 
     def _flush(self) -> None:
         while self._pending and self._in_flight is None and not self.ended.done():
@@ -251,11 +251,11 @@ class Producer:
             self._finish(end)
 
     def _refused(self, error: BaseException) -> None:
-        """The store has not taken the append: the stream ends with what it has.
+        """Ends the stream with what it has, since the store has refused an append.
 
-        A store that cannot write is asked again until it takes that end: nobody else would write it, and until then
-        readers wait. Events that cannot be kept are the provider's fault; an end without them can. Any other refusal
-        means that the stream is not ours.
+        A store that cannot write is asked again until it takes the end: nobody else would write it, and readers wait
+        for it. Events that cannot be encoded are the provider's fault, and the end is written without them. Any other
+        refusal means that the stream is not ours.
         """
         if isinstance(error, StoreUnavailable):
             self._observer.observe(Failure("store", error, stream=self._fence.stream))
@@ -284,7 +284,7 @@ class Producer:
             self._finish(end)
 
     def _lost(self, error: BaseException) -> None:
-        """The stream is no longer ours to fill; whoever fills it now ends it."""
+        """Stops filling a stream that is no longer ours; the node that fills it now ends it."""
         self._observer.observe(Failure("store", error, stream=self._fence.stream))
         self.let_go(error if isinstance(error, TidegateError) else ProviderError("the store failed"))
 

@@ -14,19 +14,20 @@ from tidegate.errors import TokensExhausted, TooManyGenerations, TooManyReaders
 from tidegate.stores.cluster import Cluster, Count
 
 ANSWER_TOKENS = 1024
-"""Reserved for an answer that names no `max_tokens`. Most are shorter; were nothing reserved, a caller could start any
-number of them before the first is settled."""
+"""Tokens reserved for an answer that names no `max_tokens`. Most are shorter; were nothing reserved, a caller could
+start any number of them before the first is settled."""
 
 AGAIN_SECONDS = 1.0
-"""When a place may be free again: nobody knows when an answer ends."""
+"""The `retry_after` where an account has no free slot for a generation: nobody knows when an answer ends."""
 
 SEAT_AGAIN_SECONDS = (5.0, 15.0)
-"""The same for a reader, who stays for long. An `EventSource` comes back for ever, and each try counts as a request:
-a hundred too many take as much as is let in by default. Spread, so that they do not come together."""
+"""The range of `retry_after` where an account has no free slot for a reader, which stays for long. An `EventSource`
+comes back for ever, and each try counts as a request: a hundred too many use up the default request limit. Spread, so
+that they do not come together."""
 
 
 class Slot:
-    """One of a limited number, given back once; as a context, at its end, unless somebody has kept it."""
+    """One of an account's limited number of slots, given back once: as a context manager at its exit, unless kept."""
 
     __slots__ = ("_account", "_cluster", "_kept", "_what")
 
@@ -38,12 +39,12 @@ class Slot:
         self._kept = False
 
     def keep(self) -> Self:
-        """From here on it is for the caller to give back."""
+        """Leaves it to the caller to give the slot back."""
         self._kept = True
         return self
 
     def give_back(self) -> None:
-        """Harmless when repeated."""
+        """Frees the slot. Harmless when repeated."""
         cluster, self._cluster = self._cluster, None
         if cluster is not None:
             cluster.add(self._what, self._account, -1)
@@ -59,7 +60,7 @@ class Slot:
 
 
 class Allowance:
-    """What one generation was let in with: a place, and tokens that were taken in advance."""
+    """What one generation was admitted with: a slot, and tokens that were reserved in advance."""
 
     def __init__(self, place: Slot, bucket: TokenBucket | None, reserved: int, clock: Callable[[], float]) -> None:
         self._place = place
@@ -68,7 +69,7 @@ class Allowance:
         self._clock = clock
 
     def settle(self, used: int) -> None:
-        """The generation has ended, having used so many tokens. Harmless when repeated."""
+        """Gives the slot back and charges the tokens that the ended generation has used. Harmless when repeated."""
         bucket, self._bucket = self._bucket, None
         if bucket is not None:
             bucket.settle(used - self._reserved, self._clock())
@@ -76,7 +77,7 @@ class Allowance:
 
 
 class Quotas:
-    """Counts by account, over all nodes. 0 is no limit, and `tokens` is None where they are not limited.
+    """Counts slots by account, over all nodes, and tokens. 0 means no limit; `tokens` is None if they are unlimited.
 
     `clock` is in seconds, `random` draws from [0, 1).
     """
@@ -99,10 +100,10 @@ class Quotas:
         self._random = random
 
     def admit(self, account: str, request: GenerationRequest) -> Allowance:
-        """Lets a generation in. Raises `TooManyGenerations` or `TokensExhausted`.
+        """Admits a generation. Raises `TooManyGenerations` or `TokensExhausted`.
 
-        What it may cost, its prompt and `max_tokens` or `ANSWER_TOKENS`, is taken at once, but never more than a full
-        bucket holds.
+        The tokens it may cost, its prompt and `max_tokens` or `ANSWER_TOKENS`, are reserved at once, but never more
+        than a full bucket holds.
         """
         with self.place(account) as place:
             bucket = self._bucket(account)
@@ -110,11 +111,11 @@ class Quotas:
             return Allowance(place.keep(), bucket, reserved, self._clock)
 
     def resume(self, account: str) -> Allowance:
-        """Lets one in that a process which is gone had let in already."""
+        """Admits a generation that a process which is gone had admitted already."""
         return Allowance(self.place(account, resumed=True), self._bucket(account), 0, self._clock)
 
     def place(self, account: str, *, resumed: bool = False) -> Slot:
-        """A place for a live stream. Raises `TooManyGenerations`, but not where it had one before."""
+        """A slot for a live stream. Raises `TooManyGenerations`, but not for a `resumed` stream, which had one."""
         if not resumed and self._is_full("generations", self._most_generations, account):
             raise TooManyGenerations(
                 f"{self._most_generations} generations of yours are live, which is the limit", retry_after=AGAIN_SECONDS
@@ -122,7 +123,7 @@ class Quotas:
         return Slot(self._cluster, "generations", account)
 
     def seat(self, account: str) -> Slot:
-        """A place for one reader. Raises `TooManyReaders`."""
+        """A slot for one reader. Raises `TooManyReaders`."""
         if self._is_full("seats", self._most_readers, account):
             low, high = SEAT_AGAIN_SECONDS
             raise TooManyReaders(
@@ -150,7 +151,7 @@ class Quotas:
 
 
 def expected_tokens(request: GenerationRequest) -> int:
-    """What a generation may take: its prompt, about, and as much of an answer as it says."""
+    """How many tokens a generation may take: its prompt, estimated, and the longest answer it allows."""
     return request.prompt_tokens + (ANSWER_TOKENS if request.max_tokens is None else request.max_tokens)
 
 

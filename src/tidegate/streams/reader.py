@@ -1,4 +1,4 @@
-"""One attachment of one client to one stream: reads the log from its own cursor, and waits at the tail."""
+"""A reader: one attachment of one client to one stream. It reads the log from its own cursor and waits at the tail."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tidegate.stores.base import Store
 from tidegate.stores.records import Found
 
 READ_LIMIT = 512
-"""Entries per read: bounds what one slow reader holds, and is enough to make a replay cheap."""
+"""Entries per read: few enough to bound what one slow reader holds, and many enough for a cheap replay."""
 
 READ_BYTES = 65536
-"""JSON bytes per read, but one entry at the least: as much as may wait in the reader's connection."""
+"""JSON bytes per read, but at least one entry: as much as may wait in the reader's connection."""
 
 BEHIND = 64
 """A live reader that finds more entries than this at once has fallen behind: their neighbouring text may be merged."""
 
 
 MOST_NOTICES = 64
-"""That wait for a reader that takes nothing; what it misses is that somebody came or went."""
+"""Notices that may wait for a reader that takes nothing; beyond them it misses some arrivals and departures."""
 
 NEVER = float("inf")
 
 
 class Reader:
-    """Yields what follows its cursor: entries as the log has them, a gap, or the request to reconnect.
+    """Yields what follows its cursor: entries as the log has them, a gap, or a notice, e.g. to reconnect.
 
-    `take` answers at once, for a transport that writes from the wake-up (`on_news`); `next` waits. Made by the
-    service, which also counts it; `close` may be called more than once and from any callback.
+    `take` answers at once, for a connection that writes from the wake-up (`on_news`); `next` waits. The service makes
+    readers and counts them. `close` may be called more than once and from any callback.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ class Reader:
 
     @property
     def at(self) -> Cursor | None:
-        """The position after what was delivered, its own or that of whom it goes along with."""
+        """The position after the delivered entries: its own or, while it follows a lead, the lead's."""
         return self.position if self._lead is None else self._lead[0].position
 
     def on_news(self, wake: Callable[[], None]) -> None:
-        """Calls this, on the loop's thread, whenever `take` may have something; it must be quick and not raise."""
+        """Calls `wake` on the loop's thread whenever `take` may have something; it must be quick and must not raise."""
         self._unwatch()
         self._wake = wake
         self._unwatch = self._store.watch(self.stream, wake)
 
     def twin(self) -> Reader:
-        """Another reader at the same position, which nobody counts."""
+        """Another reader at the same position, which does not count as a reader of the stream."""
         return Reader(
             self._store,
             self.stream,
@@ -94,9 +94,9 @@ class Reader:
         )
 
     def go_along(self, lead: Reader) -> bool:
-        """Goes along with another reader: what that one takes counts as taken here, and only it has the news.
+        """Goes along with another reader, the lead: what that takes counts as taken here, and only it is woken.
 
-        False where the two do not stand alike. A following reader that is woken all the same has to `part`.
+        False where the two readers' states differ. A reader that goes along and is woken all the same has to `part`.
         """
         alike = self.position == lead.position and not (self.at_end or self.more or self.behind)
         busy = self._under_way is not None or self._reconnect is not None or bool(self._notices)
@@ -108,19 +108,20 @@ class Reader:
         return True
 
     def part(self) -> None:
-        """Stands where the other does, and has its own news again."""
+        """Stops following, at the lead's position, and is woken by itself again."""
         if self._lead is not None:
             lead, delivered = self._lead
             self._lead = None
             self.position, self.at_end, self.more = lead.position, lead.at_end, lead.more
             self.delivered += lead.delivered - delivered
             if not self.left:
-                # The news of a stream that was forgotten meanwhile is what `take` says of it.
+                # If the stream was forgotten meanwhile, `take` raises that.
                 with suppress(StreamNotFound):
                     self._unwatch = self._store.watch(self.stream, self._wake)
 
     def take(self, now: float) -> Sequence[Entry] | Notice | None:
-        """What can be sent at once; None until there is more news, or `deadline`. `now` is the loop's time.
+        """What can be sent at once; None if there is nothing until the next wake-up or `deadline`. `now` is the loop's
+        time.
 
         After the terminal event `at_end` is true. Raises `StreamNotFound` when the stream was forgotten before
         the reader had its end.
@@ -138,11 +139,11 @@ class Reader:
         return self._take_entries(found) or None
 
     def deadline(self) -> float:
-        """When what is held back for batching is due, in the loop's time; infinite when nothing is."""
+        """When the entries held back for batching are due, in the loop's time; infinite when none are."""
         return self._batcher.deadline() if self._batcher is not None else NEVER
 
     async def next(self, silence: float) -> Sequence[Entry] | Notice | None:
-        """Waits for what comes next; None after `silence` seconds without anything, or when the reader is closed."""
+        """Waits for the next entries or notice; None after `silence` seconds without any, or once the reader closes."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + silence
         if self._wakeup is None:
@@ -160,19 +161,19 @@ class Reader:
         return None
 
     def tell(self, notice: Subscribed | Presence) -> None:
-        """The next thing to be yielded is this notice."""
+        """Yields this notice next."""
         if len(self._notices) < MOST_NOTICES:
             self._notices.append(notice)
             self._wake()
 
     def ask_to_reconnect(self, notice: Reconnect) -> None:
-        """The next thing to be yielded is this notice, after what is held back for batching."""
+        """Yields this notice next, after the entries that are held back for batching."""
         self.told = True
         self._reconnect = notice
         self._wake()
 
     def close(self) -> None:
-        """Detaches the reader and wakes whoever waits for it."""
+        """Detaches the reader and wakes its waiter."""
         if not self.left:
             self.left = True
             self.part()
@@ -181,10 +182,10 @@ class Reader:
             self._on_close(self)
 
     def _read(self) -> Found | None:
-        """What the store has after the position; None while it is still looking."""
+        """What the store has after the position; None while a read is under way."""
         if self._under_way is not None:
             if not self._under_way.done():
-                # Woken while the store is looking: what came may be too late for that look.
+                # Woken while a read is under way: the read may have been too early for the news.
                 self._again = True
                 return None
             found, self._under_way = self._under_way.result(), None
@@ -229,11 +230,11 @@ class Reader:
                 return batcher.flush() if batcher.deadline() <= now else None
             if batch := batcher.add(entries, now):
                 return batch
-        # The store is still looking: what is due is not held back for that.
+        # A read is under way; entries that are due do not wait for it.
         return (batcher.flush() or None) if batcher.deadline() <= now else None
 
     def _before(self, batcher: Batcher, notice: Gap | Reconnect) -> Sequence[Entry] | Notice | None:
-        """What is held back goes first; the notice is found again by the next `take`, which is asked for at once."""
+        """Yields the entries held back first; the next `take`, to be called at once, finds the notice again."""
         held = batcher.flush()
         if held:
             self.more = True
@@ -241,7 +242,7 @@ class Reader:
         return self._take_gap(notice) if isinstance(notice, Gap) else notice
 
     def _catches_up(self, found: Page) -> bool:
-        """Whether it was live when these came, or its client did not keep up: a replay is not merged."""
+        """Whether these entries may be merged, since the reader was live when they came; a replay is not merged."""
         if not self.behind and found.entries[0].offset <= self._live_from:
             return False
         self.behind = self.behind and found.more
@@ -249,7 +250,7 @@ class Reader:
 
     def _answered(self, done: Future[Found]) -> None:
         if not done.cancelled():
-            # A reader that has left does not ask what came of it, and asyncio would log that nobody did.
+            # A reader that has left never retrieves the result, and asyncio would log an unretrieved exception.
             done.exception()
         self._wake()
 

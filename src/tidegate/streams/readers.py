@@ -1,4 +1,4 @@
-"""Everybody who is attached to a stream at this node: counted, told when to go, waited for."""
+"""The readers attached at this node: counts them, tells them when to reconnect, and waits until they have left."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from tidegate.streams.quotas import Slot
 from tidegate.streams.reader import Reader
 
 PARTING_SECONDS = 1.0
-"""How long readers are waited for after their stream has ended or they were asked to reconnect. A stop waits for it
-three times, and has five seconds in all."""
+"""How long readers are waited for after their stream has ended or they were asked to reconnect. A stop waits three
+times for so long, and has five seconds in all."""
 
 RECONNECT_MS = (500, 3000)
-"""When readers that are sent away come back: spread, so that they do not come together."""
+"""The range from which `after_ms` is drawn for readers that are sent away, so that they do not all come back at once.
+"""
 
 RETURN_SECONDS = 10.0
-"""What a reader that was sent away has at the least to come back: `RECONNECT_MS`, and to get a new token."""
+"""The least time that a reader that was sent away has to come back: `RECONNECT_MS`, and the time to get a new token.
+"""
 
 
 class Attending(Protocol):
-    """What has to know that a reader comes and goes: `OwnerReader`, or a topic's roll."""
+    """Is told when a reader attaches and detaches: an `OwnerReader`, or an `Attender` in a topic's roll."""
 
     def arrive(self) -> None: ...
 
@@ -37,19 +39,19 @@ class Attending(Protocol):
 
 
 class Stay:
-    """How one reader is attached: what it counts in, how it is called, and for how long it may.
+    """One reader's attachment: its principal, transport and slot, what counts it, and the timer that ends it.
 
-    `returns` says whether its client can come back to its stream. `time_to_return` is what it has for that once it has
-    left, in seconds: 0 until it is sent away, and for ever where the server stops.
+    `returns` says whether the reader's client can come back to its stream. `time_to_return` is how many seconds it has
+    for that once it has left: 0 until it is sent away, infinite when the server stops.
     """
 
     def __init__(
-        self, viewer: Principal, transport: str, seat: Slot, attendance: Attending | None, *, returns: bool = True
+        self, viewer: Principal, transport: str, seat: Slot, owner_reader: Attending | None, *, returns: bool = True
     ) -> None:
         self.viewer = viewer
         self.transport = transport
         self.seat = seat
-        self.attendance = attendance
+        self.owner_reader = owner_reader
         self.returns = returns
         self.time_to_return = 0.0
         self.timer: asyncio.TimerHandle | None = None
@@ -58,12 +60,12 @@ class Stay:
 
     @property
     def name(self) -> str:
-        """What observers know its reader by."""
+        """The reader's name in logs and metrics."""
         return f"rd_{self.number:016x}"
 
 
 class Readers:
-    """The readers there are. `now` is in Unix seconds, `clock` in seconds of any origin."""
+    """The readers of this node. `now` is in Unix seconds, `clock` in seconds of any origin."""
 
     def __init__(
         self,
@@ -83,24 +85,24 @@ class Readers:
         self._random_bits = random_bits
         self._stays: dict[Reader, Stay] = {}
         self._partings: list[_Parting] = []
-        # One for all readers, rather than one bound to each.
+        # One bound method for all readers, rather than one for each.
         self._on_left = self._left
 
     @property
-    def readers(self) -> Collection[Reader]:
-        """All of them."""
+    def attached(self) -> Collection[Reader]:
+        """All readers of this node."""
         return tuple(self._stays)
 
     def of(self, stream: str) -> list[Reader]:
-        """Those of one stream."""
+        """The readers of one stream."""
         return [reader for reader in self._stays if reader.stream == stream]
 
     def transport_of(self, reader: Reader) -> str:
-        """What the reader came by: `sse`, `json` or `websocket`."""
+        """The reader's transport: `sse`, `json` or `websocket`."""
         return self._stays[reader].transport
 
     def send_guests_away(self, stream: str) -> None:
-        """Asks the readers of one stream that came by a share token to come back: its tokens were revoked."""
+        """Asks the readers of one stream that have a share token to reconnect: the stream's tokens were revoked."""
         for reader in self.of(stream):
             if self._stays[reader].viewer.stream is not None:
                 self.send_away(reader, TOKEN_EXPIRED)
@@ -115,23 +117,23 @@ class Readers:
         batch: BatchPolicy,
         max_seconds: float,
     ) -> Reader:
-        """A reader after the cursor; see `Service.follow`."""
+        """Attaches a reader after the cursor; see `Service.follow`."""
         stay.number, stay.since = self._random_bits(64), self._clock()
         reader = Reader(self._store, stream, after=after, live_from=live_from, batch=batch, on_close=self._on_left)
         stay.seat.keep()
         self._stays[reader] = stay
         self._cluster.add("readers", stream, 1)
         self._limit(reader, stay, max_seconds)
-        if stay.attendance is not None:
-            stay.attendance.arrive()
+        if stay.owner_reader is not None:
+            stay.owner_reader.arrive()
         self._observer.observe(ReaderAttached(stream, stay.name, stay.transport, stay.viewer.name))
         return reader
 
     def send_away(self, reader: Reader, reason: str) -> None:
-        """Asks a reader to come back, at a time that spreads those who are asked together.
+        """Asks a reader to reconnect, after a random time, so that readers asked together do not come back together.
 
-        It has a while for that, whatever its stream's grace. Who cannot come back has left like anybody else: nothing
-        is generated for nobody.
+        The reader has `RETURN_SECONDS` for that, even if its stream's grace is shorter. A reader that cannot come back
+        counts as one that has left: no answer is generated for nobody.
         """
         if not self.excuse(reader, reason):
             return
@@ -139,19 +141,19 @@ class Readers:
         reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
 
     def excuse(self, reader: Reader, reason: str) -> bool:
-        """Whoever takes a reader's connection away says so first: it has a while to return. False where it has left."""
+        """Gives a reader time to return; called before its connection is taken away. False if it has left already."""
         stay = self._stays.get(reader)
         if stay is None:
             return False
         if reason == DRAINING:
-            # No departure means anything then.
+            # A stop makes readers leave that want to stay, so their departures must not count.
             stay.time_to_return = inf
         elif stay.returns:
             stay.time_to_return = max(stay.time_to_return, RETURN_SECONDS)
         return True
 
     async def parted(self, readers: Collection[Reader]) -> None:
-        """Waits until they have left, but not for long."""
+        """Waits until these readers have left, at most for `PARTING_SECONDS`."""
         parting = _Parting(set(readers))
         if parting.readers:
             self._partings.append(parting)
@@ -159,7 +161,7 @@ class Readers:
             self._partings.remove(parting)
 
     async def parted_everywhere(self, stream: str) -> None:
-        """Waits until nobody reads the stream on any node, but not for long."""
+        """Waits until the stream has no readers on any node, at most for `PARTING_SECONDS`."""
         over = asyncio.get_running_loop().create_future()
 
         def look() -> None:
@@ -172,7 +174,7 @@ class Readers:
         self._cluster.unwatch("readers", stream, look)
 
     def dismiss(self) -> None:
-        """Closes all of them at once; it was not they who wanted to go."""
+        """Closes all readers at once; their departures do not count, since they did not want to leave."""
         for reader, stay in tuple(self._stays.items()):
             stay.time_to_return = inf
             reader.told = True
@@ -196,15 +198,15 @@ class Readers:
         self._cluster.add("readers", reader.stream, -1)
         for parting in self._partings:
             parting.left(reader)
-        if stay.attendance is not None:
-            stay.attendance.leave(at_least=stay.time_to_return)
+        if stay.owner_reader is not None:
+            stay.owner_reader.leave(at_least=stay.time_to_return)
         reason = "ended" if reader.at_end else "asked" if reader.told else "disconnected"
         seconds = self._clock() - stay.since
         self._observer.observe(ReaderLeft(reader.stream, stay.name, stay.transport, reader.delivered, seconds, reason))
 
 
 class _Parting:
-    """Readers that are about to leave; `over` is done when the last of them has."""
+    """Readers that are about to leave; `over` is done when the last of them has left."""
 
     def __init__(self, readers: set[Reader]) -> None:
         self.readers = readers

@@ -1,4 +1,4 @@
-"""A queue that goes round its accounts: in each round everyone who waits has one turn. Pure."""
+"""A round-robin queue: in each round every waiting account has one turn. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Turn(NamedTuple):
-    """A place in the order of service. `serial` tells those of one round apart: who came first goes first."""
+    """A place in the order of service. `serial` orders the turns of one round: first come, first served."""
 
     round: int
     serial: int
@@ -15,7 +15,7 @@ class Turn(NamedTuple):
 
 
 class _Line:
-    """What one account has waiting: tickets in the order they came, and as many turns. The nth has the nth turn."""
+    """The waiting tickets of one account in the order they came, and as many turns: the nth ticket has the nth turn."""
 
     __slots__ = ("tickets", "turns")
 
@@ -25,11 +25,11 @@ class _Line:
 
 
 class Rounds:
-    """Tickets are numbers, each larger than those before it.
+    """The queue. Tickets are numbers, each larger than those before it.
 
     An account's first ticket joins the round after the one that is being served, its next ones the rounds after that.
-    So whoever comes new waits for one turn of each of the others, however many they have queued, and nobody waits for
-    ever. All turns stand in one sorted list: looking up a position is a search in it.
+    So a new account waits for at most one turn of each other account, however many tickets those have queued, and no
+    ticket waits for ever. All turns are in one sorted list, so that a position is found by bisection.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class Rounds:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Whoever waits."""
+        """The accounts that have waiting tickets."""
         return tuple(self._lines)
 
     def waiting(self, account: str) -> int:
-        """How many tickets of the account wait."""
+        """How many waiting tickets the account has."""
         return len(self._lines[account].tickets) if account in self._lines else 0
 
     def join(self, account: str, ticket: int) -> None:
@@ -58,12 +58,12 @@ class Rounds:
         insort(self._order, turn)
 
     def position(self, account: str, ticket: int) -> int:
-        """From 1, as things stand."""
+        """The ticket's current place in the queue, from 1."""
         line = self._lines[account]
         return bisect_left(self._order, line.turns[_index(line, ticket)]) + 1
 
     def leave(self, account: str, ticket: int) -> None:
-        """Those behind it of the same account move up; nobody else's turn comes later for it."""
+        """Removes a ticket. The account's later tickets move up; no other account's turn comes later for it."""
         line = self._lines[account]
         del line.tickets[_index(line, ticket)]
         del self._order[bisect_left(self._order, line.turns.pop())]
@@ -71,7 +71,7 @@ class Rounds:
             del self._lines[account]
 
     def next(self) -> int:
-        """Takes out the ticket whose turn it is."""
+        """Removes and returns the ticket whose turn it is."""
         turn = self._order.pop(0)
         self._round = turn.round
         line = self._lines[turn.account]
@@ -82,7 +82,7 @@ class Rounds:
         return ticket
 
     def newest(self, account: str) -> int:
-        """The last ticket of the account."""
+        """The account's newest ticket."""
         return self._lines[account].tickets[-1]
 
 

@@ -1,4 +1,4 @@
-"""What can be done with streams: start, follow, look at, cancel, list, share, forget."""
+"""The service: everything that can be done with streams, i.e. start, follow, look at, cancel, list, share, forget."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from tidegate.streams.timing import DEFAULT_TIMING, Timing
 from tidegate.streams.topics import Topics
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""Of a topic's message: what clients of WebSockets take by default, the `websockets` package's for one."""
+"""The largest message of a topic: what WebSocket clients, e.g. the `websockets` package's, accept by default."""
 
 logger = logging.getLogger("tidegate.streams")
 
 
 class Service:
-    """The engine's face. Who may see a stream is decided here: its owner, and principals with `admin`."""
+    """The engine's interface. It decides who may see a stream: its owner, holders of its share tokens, and admins."""
 
     def __init__(
         self,
@@ -68,12 +68,12 @@ class Service:
         self._quotas = quotas or Quotas(cluster, clock=clock)
         self.turns = Turns(store)
         self.shares = Shares(store, now=now, random_bits=random_bits)
-        self.audience = Readers(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
-        self.topics = Topics(store, cluster, self.audience, self._quotas, max_message_bytes=max_message_bytes, now=now)
+        self.readers = Readers(store, cluster, observer=observer, now=now, clock=clock, random_bits=random_bits)
+        self.topics = Topics(store, cluster, self.readers, self._quotas, max_message_bytes=max_message_bytes, now=now)
         self.node = Node(
             store,
             cluster,
-            self.audience,
+            self.readers,
             models,
             self._quotas,
             observer=observer,
@@ -88,9 +88,9 @@ class Service:
     async def start(
         self, request: GenerationRequest, *, owner: Principal, grace: float | None, claim: Claim | None = None
     ) -> Handle:
-        """Starts a generation that lives on its own; `grace` as in `OnDisconnect`.
+        """Starts a generation that does not depend on its caller's connection; `grace` is as in `OnDisconnect`.
 
-        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`: none was started then.
+        Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`; then none was started.
         """
         model = self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
@@ -100,47 +100,47 @@ class Service:
         return await self.node.generations.start(model, request, owner, grace, claim)
 
     def model(self, name: str) -> Model:
-        """The model of that name. Raises `ModelNotFound`, which says what there is."""
+        """The model of that name. Raises `ModelNotFound`, which lists the models."""
         model = self.models.get(name)
         if model is None:
             raise ModelNotFound(f"there is no model {name[:64]!r}; {offer(tuple(self.models))}", param="model")
         return model
 
     def seat(self, viewer: Principal) -> Slot:
-        """A place for a reader, to be had before a stream is started for it. Raises `TooManyReaders`."""
+        """A slot for a reader, to be taken before a stream is started for it. Raises `TooManyReaders`."""
         return self._quotas.seat(viewer.account)
 
-    async def open_leased(
+    async def open_client_stream(
         self, metadata: dict[str, str], *, owner: Principal, claim: Claim | None = None
     ) -> tuple[str, str | None]:
-        """Opens a stream that its caller fills by `append`: its id, and the token of its lease.
+        """Opens a client stream, which its caller fills by `append`: its id, and the token of its lease.
 
-        Opened once more, by the same idempotency key, a live one gets a new lease, and the old one is fenced; of one
-        that has ended there is none. Raises `Draining`, `RateLimited` or `IdempotencyMismatch`.
+        A live stream that is opened again by the same idempotency key gets a new lease, and the old one is fenced; an
+        ended one gets none: the token is None. Raises `Draining`, `RateLimited` or `IdempotencyMismatch`.
         """
         if self.draining:
             raise Draining("this server is about to stop and takes no new streams")
-        return await self.node.leases.open(metadata, owner, claim)
+        return await self.node.client_streams.open(metadata, owner, claim)
 
     async def append(
         self, stream: str, viewer: Principal, token: str, expected: int, events: Sequence[Event]
     ) -> Appended:
-        """Appends to a stream that its caller fills, and answers with the position after it.
+        """Appends to a client stream, and returns the position after the events.
 
         Raises `Fenced`, `OffsetMismatch`, `StreamEnded`, `TooLong`, `StorageFull` or `StoreUnavailable`; then nothing
         has changed.
         """
-        return await self.node.leases.append(await self.record(stream, viewer), token, expected, events)
+        return await self.node.client_streams.append(await self.record(stream, viewer), token, expected, events)
 
     async def look(self, stream: str, viewer: Principal) -> Look:
-        """What is known of a stream. Raises `StreamNotFound` for another's, too."""
+        """The stream's record and tail. Raises `StreamNotFound`, also for a stream that the viewer may not see."""
         found = await self._store.look(stream)
         if viewer.name != found.record.owner and viewer.stream != stream and not viewer.has("admin"):
             raise StreamNotFound(f"there is no stream {stream[:64]!r}")
         return found
 
     async def record(self, stream: str, viewer: Principal) -> StreamRecord:
-        """Its record alone."""
+        """The stream's record. Raises as `look` does."""
         return (await self.look(stream, viewer)).record
 
     async def at_end(self, stream: str, viewer: Principal, after: Cursor | None) -> bool:
@@ -160,16 +160,16 @@ class Service:
         returns: bool = True,
         seat: Slot | None = None,
     ) -> Reader:
-        """Attaches a reader after the cursor (None: at the beginning); the caller closes it. The `seat` goes with it.
+        """Attaches a reader after the cursor (None: at the beginning), which takes the `seat`; the caller closes it.
 
-        One that is attached for longer than `max_seconds` is told to reconnect, wherever its balancer sends it then;
-        0 is no limit. So is one whose credentials expire; `returns` says whether its client can. Raises
-        `TooManyReaders` where it has no seat yet, and `Unauthenticated` where its share token was revoked meanwhile.
+        A reader is told to reconnect once it has been attached for `max_seconds` (0: no limit), so that a load balancer
+        can move it, and once its credentials expire; `returns` says whether its client can come back. Raises
+        `TooManyReaders` if no `seat` is given, and `Unauthenticated` where its share token was revoked meanwhile.
         """
         with seat or self.seat(viewer) as place:
             found = await self.look(stream, viewer)
             stay = Stay(viewer, transport, place, self._owner_reader(found.record, viewer), returns=returns)
-            reader = self.audience.attach(
+            reader = self.readers.attach(
                 stream, stay, after=after, live_from=found.tail.offset, batch=batch, max_seconds=max_seconds
             )
         if viewer.stream is not None:
@@ -182,7 +182,7 @@ class Service:
         return OwnerReader(self._cluster, record.id, record.grace)
 
     async def _check_guest(self, reader: Reader, guest: Principal) -> None:
-        """Its token may have been revoked after it was checked, and before the reader was there to be sent away."""
+        """Checks a share token again: it may have been revoked between its first check and the reader's attachment."""
         try:
             await self.shares.check(guest)
         except BaseException:
@@ -194,31 +194,31 @@ class Service:
         return await beginning(self._store, (await self.record(stream, viewer)).id)
 
     async def answered(self, handle: Handle) -> None:
-        """Waits until the provider has accepted the request. Raises what the stream failed with before that."""
+        """Waits until the provider has accepted the request. Raises the error of a stream that failed before that."""
         if handle.live is not None and (failure := await asyncio.shield(handle.live.answered)) is not None:
             raise failure
 
     async def failure(self, handle: Handle) -> TidegateError | None:
-        """The error that a stream has failed with; its own status is known only where this process saw it fail."""
+        """The error that a stream has failed with; its exact status is known only if this process saw it fail."""
         if handle.live is not None and handle.live.failure is not None:
             return handle.live.failure
         end = (await self._store.look(handle.stream)).record.end
         return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
 
     async def whole(self, stream: str, viewer: Principal) -> WholeStream:
-        """The stream as a whole so far, to be read in pieces."""
+        """The stream so far, to be sent in pieces."""
         return await whole_of(self._store, await self.look(stream, viewer), self._summaries.of)
 
     async def snapshot(self, stream: str, viewer: Principal) -> Snapshot:
-        """The stream as a whole so far."""
+        """The stream so far."""
         return (await self.snapshot_and_rest(stream, viewer))[0]
 
     async def snapshot_and_rest(
         self, stream: str, viewer: Principal, *, most: int | None = None
     ) -> tuple[Snapshot, Cursor]:
-        """The same, and the position from which a reader that has it goes on: its end is sent all the same.
+        """The stream so far, and the position after which its reader continues, so that the end is still sent.
 
-        It is as it was at its beginning where its log has more than `most` bytes.
+        The snapshot is that of the stream's beginning if the log has more than `most` bytes.
         """
         await self.record(stream, viewer)
         return await snapshot_of(self._store, stream, self._summaries.of, most)
@@ -241,17 +241,17 @@ class Service:
     async def list_all(
         self, *, status: Status | None, before: str | None, limit: int
     ) -> tuple[Sequence[tuple[str, Summary]], bool]:
-        """The same of everybody's, each with its owner. Who may see that is for the caller to know."""
+        """All owners' streams, as `list` has them, each with its owner. The caller checks who may see them."""
         if before is not None:
             await self._store.look(before)
         return await self._summaries.page(None, status, before, limit)
 
     async def tail(self, stream: str) -> Cursor:
-        """The position after the last event of a stream, or of a topic by its id. Raises `StreamNotFound`."""
+        """The position after the last event of a stream or topic, by its id. Raises `StreamNotFound`."""
         return await self._store.tail(stream)
 
     async def cancel(self, stream: str, viewer: Principal, reason: str | None) -> tuple[Status, Cursor]:
-        """Ends the stream, waits until it has ended, and answers with the end that won and its cursor.
+        """Ends the stream, waits until it has ended, and returns the status that won and its cursor.
 
         Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
         """
@@ -260,14 +260,14 @@ class Service:
         return status_of(found.record.end, running=found.record.running), found.tail
 
     async def forget(self, stream: str, viewer: Principal) -> None:
-        """Ends the stream if it is live, lets its readers have that end, and drops it."""
+        """Ends the stream if it is live, gives its readers time to receive the end, and drops it."""
         record = await self.record(stream, viewer)
         await self.node.end(record, _canceller(record, viewer), "deleted")
-        await self.audience.parted_everywhere(stream)
+        await self.readers.parted_everywhere(stream)
         await self._store.forget(stream)
 
     async def share(self, stream: str, viewer: Principal, ttl_seconds: int) -> tuple[str, float]:
-        """A token by which anybody may read the stream, and when it expires, in Unix seconds.
+        """A token with which anybody may read the stream, and when it expires, in Unix seconds.
 
         Raises `TooManyShares`.
         """
@@ -275,14 +275,14 @@ class Service:
         return await self.shares.share(stream, ttl_seconds)
 
     async def unshare(self, stream: str, viewer: Principal) -> None:
-        """Revokes all tokens of the stream: who reads by one is sent away."""
+        """Revokes all share tokens of the stream; readers that have one are sent away."""
         await self.record(stream, viewer)
         await self.shares.revoke(stream)
         self._cluster.tell(Revoked(stream))
-        self.audience.send_guests_away(stream)
+        self.readers.send_guests_away(stream)
 
     async def expire(self, retention_seconds: float) -> None:
-        """Forgets what ended longer ago than that; a store that cannot write now is asked again the next time."""
+        """Forgets streams and topics that ended longer ago; where the store cannot write, the next call tries again."""
         try:
             if expired := await self._store.expire(self._now() - retention_seconds):
                 logger.info("forgot %d streams and topics that ended more than %g s ago", expired, retention_seconds)
@@ -293,12 +293,12 @@ class Service:
 
     @property
     def store_fault(self) -> str | None:
-        """Why the store is of no use, for its operator; None where it is."""
+        """Why the store cannot be used, for its operator; None where it can."""
         return self._store.fault
 
     @property
     def draining(self) -> bool:
-        """Whether it is about to stop, and takes nothing new."""
+        """Whether the server is about to stop and accepts no new streams."""
         return self.node.draining
 
     @property
@@ -307,21 +307,21 @@ class Service:
         return self.node.is_open
 
     async def open(self) -> None:
-        """Opens the store, and takes over what a process that is gone has left; see `Node.open`."""
+        """Opens the store, and takes over the streams that a dead process has left; see `Node.open`."""
         await self.node.open()
 
     async def start_models(self) -> None:
-        """Gets every model ready, instead of with its first request. Raises `ConfigError`."""
+        """Starts every model now, instead of with its first request. Raises `ConfigError`."""
         await asyncio.gather(*(model.start() for model in self.models.values()))
 
     async def drain(self, seconds: float) -> None:
-        """Refuses new generations, lets the live ones finish for so long, ends the rest, and sends readers away."""
+        """Refuses new streams, gives the live ones `seconds` to finish, ends the rest, and sends readers away."""
         await self.node.drain(seconds)
 
     async def close(self) -> None:
-        """Stops what is left at once; `drain` comes first when there is time."""
+        """Stops everything that is left at once; `drain` comes first when there is time."""
         await self.node.stop()
-        self.audience.dismiss()
+        self.readers.dismiss()
         self.topics.close()
         for model in self.models.values():
             await model.close()
@@ -329,5 +329,5 @@ class Service:
 
 
 def _canceller(record: StreamRecord, viewer: Principal) -> CancelledBy:
-    """Who ends a stream that is another's does so as an admin or operator of the server."""
+    """`server` where the viewer is not the owner, and so an admin of the server."""
     return "client" if viewer.name == record.owner else "server"

@@ -1,4 +1,4 @@
-"""Share tokens: whoever has one may read one stream, until it expires or is revoked."""
+"""Share tokens: the holder of one may read one stream, until the token expires or is revoked."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tidegate.stores.records import Share
 PREFIX = "share_"
 
 NAME = "share:"
-"""Before the token's SHA-256, which is what its holder is called: it tells nothing of 256 random bits."""
+"""Begins the name of a token's holder; the token's SHA-256 follows, which reveals nothing of 256 random bits."""
 
 _TOKEN = re.compile(PREFIX + "[0-9a-f]{64}")
 
 
 def is_share_token(text: str) -> bool:
-    """Whether the text means to be a share token: its prefix decides.
+    """Whether the text is meant as a share token, by its prefix.
 
-    One that is malformed is a share token that is not valid: whoever mistyped it is told so, and is never taken for
-    somebody without credentials, who may do more where no authentication is configured.
+    A malformed one is an invalid share token: its sender is told so, and never taken for a caller without credentials,
+    who may do more where no authentication is configured.
     """
     return text.startswith(PREFIX)
 
 
 class Shares:
-    """Makes tokens of 256 random bits, of which the store has the SHA-256 only, and knows their holders."""
+    """Makes and checks share tokens of 256 random bits; the store keeps only the SHA-256 of each."""
 
     is_one = staticmethod(is_share_token)
 
@@ -39,14 +39,15 @@ class Shares:
         self._random_bits = random_bits
 
     async def share(self, stream: str, ttl_seconds: float) -> tuple[str, float]:
-        """A new token and when it expires, in Unix seconds. Raises `StreamNotFound` or `TooManyShares`."""
+        """A new token, and when it expires, in Unix seconds. Raises `StreamNotFound` or `TooManyShares`."""
         token = f"{PREFIX}{self._random_bits(256):064x}"
         expires_at = round(self._now() + ttl_seconds, 3)
         await self._store.share(Share(_digest(token), stream, expires_at))
         return token, expires_at
 
     async def holder(self, token: str) -> Principal | None:
-        """Who reads by this token; None where it is unknown, malformed, revoked or expired. It has no account."""
+        """The principal that reads with this token, which has no account; None where the token is unknown, malformed,
+        revoked or expired."""
         if not _TOKEN.fullmatch(token):
             return None
         digest = _digest(token)
@@ -56,12 +57,12 @@ class Shares:
         return Principal(f"{NAME}{digest.hex()}", frozenset({"read"}), stream=share.stream, expires_at=share.expires_at)
 
     async def check(self, holder: Principal) -> None:
-        """Raises `Unauthenticated` where the token is no longer valid."""
+        """Raises `Unauthenticated` where the holder's token is no longer valid."""
         if await self._valid(bytes.fromhex(holder.name.removeprefix(NAME))) is None:
             raise Unauthenticated("This share token is not valid, or no longer.")
 
     async def revoke(self, stream: str) -> None:
-        """No token of the stream is valid any more. Raises `StreamNotFound`."""
+        """Revokes all tokens of the stream. Raises `StreamNotFound`."""
         await self._store.unshare(stream)
 
     async def _valid(self, digest: bytes) -> Share | None:

@@ -1,4 +1,4 @@
-"""A stream as a whole, as JSON in pieces: however long it is, no more than a page of its log is looked at at a time."""
+"""A whole stream as JSON in pieces: however long it is, one page of its log is read at a time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tidegate.streams.history import fold
 
 PAGE_ENTRIES = 512
 PAGE_BYTES = 65536
-"""Of the log at a time: some 60 microseconds of the loop, and as much as may wait in a connection."""
+"""The size of a page: some 60 microseconds of the loop, and as much as may wait in a connection."""
 
 PIECE_CHARACTERS = 65536
-"""Of one long text at a time, for the same reason."""
+"""How much of one long text is encoded at a time, for the same reason."""
 
 
 Summarise = Callable[[StreamRecord, Terminal | None, Cursor], Summary]
@@ -33,11 +33,11 @@ Summarise = Callable[[StreamRecord, Terminal | None, Cursor], Summary]
 
 
 class WholeStream:
-    """A stream as it is when it is looked at: its `summary`, and then what its log adds up to, as far as that.
+    """A stream as it is at one moment: its `summary`, and then the content of its log up to that moment.
 
-    From `rest` on a reader that has it goes on: the stream's end is sent all the same. `question` is the text of the
-    last message by the user, if there is one. The log is read anew for each field: the text, the reasoning, and then
-    each tool call.
+    A reader that has it continues after `rest`, so that the stream's end is still sent. `question` is the text of the
+    user's last message, if there is one. The log is read again for each field: the text, the reasoning, and then each
+    tool call.
     """
 
     def __init__(self, store: Store, until: int, summary: Summary, rest: Cursor, question: msgspec.Raw | None) -> None:
@@ -51,7 +51,7 @@ class WholeStream:
         self._calls: dict[int, array[int]] = {}
 
     async def pieces(self, head: Mapping[str, object] | None = None) -> AsyncGenerator[bytes]:
-        """The JSON of a `Snapshot`; `head` stands in place of its summary.
+        """The JSON of a `Snapshot` in pieces; `head` replaces the fields of its summary.
 
         Raises `StreamNotFound` where the stream is forgotten meanwhile.
         """
@@ -76,7 +76,7 @@ class WholeStream:
         yield b"]}"
 
     def _note(self, page: Iterable[Entry]) -> None:
-        """Where the rest is to be found."""
+        """Notes where the page has reasoning and tool calls, for the later passes."""
         for entry in page:
             if isinstance(event := entry.event, ToolCall):
                 self._calls.setdefault(event.index, array("I")).append(entry.offset)
@@ -120,7 +120,7 @@ class WholeStream:
 
 
 async def whole_of(store: Store, found: Look, summarise: Summarise) -> WholeStream:
-    """The stream, as it was when it was looked at."""
+    """The stream as it was when `found` was looked up."""
     record, tail = found.record, found.tail
     question = None if record.request is None else record.request.question_json
     rest = tail if record.end is None else await store.position(record.id, tail.offset - 1)
@@ -128,7 +128,7 @@ async def whole_of(store: Store, found: Look, summarise: Summarise) -> WholeStre
 
 
 async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int | None) -> tuple[Snapshot, Cursor]:
-    """The same at once, with its rest; as it was at its beginning where its log has more than `most` bytes."""
+    """A snapshot in memory, and its `rest`; that of the stream's beginning if the log has more than `most` bytes."""
     folded = await fold(store, stream, most=most)
     last = folded.last
     assert last is not None, "a stream begins with `started`"
@@ -146,7 +146,7 @@ async def snapshot_of(store: Store, stream: str, summarise: Summarise, most: int
 
 
 def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first and the last of each row of neighbours."""
+    """The first and the last offset of each run of consecutive offsets."""
     first = last = offsets[0]
     for offset in offsets[1:]:
         if offset != last + 1:
@@ -157,7 +157,7 @@ def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _texts(events: Iterable[Event]) -> Iterator[bytes]:
-    """What stands between the quotes of the texts together."""
+    """The events' texts as the inside of one JSON string."""
     short: list[str] = []
     for text in map(text_of, events):
         if len(text) <= PIECE_CHARACTERS:

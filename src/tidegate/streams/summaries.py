@@ -1,4 +1,4 @@
-"""What streams look like without their content: one, and pages of them."""
+"""Summaries of streams, i.e. all but their content: one, and pages of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tidegate.streams.live import LiveStreams
 
 
 class Summaries:
-    """Of the streams of a store, of which this node knows the places in its own queues: `live`."""
+    """Makes summaries of the streams of a store; queue positions are known for this node's own streams (`live`)."""
 
     def __init__(self, store: Store, live: LiveStreams) -> None:
         self._store = store
         self._live = live
 
     def of(self, record: StreamRecord, end: Terminal | None, cursor: Cursor) -> Summary:
-        """The record at the cursor: with `end` where that has been read, which may be before the record's own."""
+        """The summary of the record at the cursor. `end` is the end up to the cursor: None if the record's own end
+        follows it."""
         live = self._live.get(record.id)
         return Summary(
             id=record.id,
@@ -39,7 +40,8 @@ class Summaries:
     async def page(
         self, owner: str | None, status: Status | None, before: str | None, limit: int
     ) -> tuple[Sequence[tuple[str, Summary]], bool]:
-        """The owner's, or everybody's, newest first after `before`, each with its owner; and whether there are more."""
+        """Summaries of the owner's streams (None: all), newest first after `before`, each with its owner; and whether
+        there are more."""
         found = await self._store.list(owner=owner, status=status, before=before, limit=limit + 1)
         page = [(each.record.owner, self.of(each.record, each.record.end, each.tail)) for each in found[:limit]]
         return page, len(found) > limit

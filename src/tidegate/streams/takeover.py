@@ -1,4 +1,4 @@
-"""Streams that a process has left without an end: carried on where that is possible, otherwise ended."""
+"""Takes over streams that a process has left without an end: continues them where that is possible, or ends them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Launch(Protocol):
 
 
 class Takeover:
-    """Puts what can go on into `live`: `adopt` waits for a producer, `launch` asks a model."""
+    """Continues orphans at this node: `adopt` waits for a client's producer, `launch` asks a model."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Takeover:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def of(self, orphan: Orphan) -> None:
-        """Goes on with a stream whose process is gone, or ends it; a store that cannot write is asked again later."""
+        """Continues a stream whose process is gone, or ends it; retries later if the store cannot write."""
         stream = orphan.record.id
         if stream in self._live or stream in self._under_way:
             return
@@ -80,7 +80,7 @@ class Takeover:
                 self._under_way.discard(stream)
 
     def close(self) -> None:
-        """Nothing is taken over any more."""
+        """Cancels the takeovers that wait for the store."""
         for task in self._tasks:
             task.cancel()
 
@@ -108,7 +108,7 @@ class Takeover:
     async def _recover(self, orphan: Orphan) -> None:
         self._cluster.hold(orphan.record.id)
         fence = await self._store.acquire(orphan.record.id)
-        # It may have been another's since it was offered.
+        # Another node may have filled it since it was offered.
         found = await self._store.look(fence.stream)
         record, tail = found.record, found.tail.offset
         if record.lease:
@@ -125,10 +125,10 @@ class Takeover:
             self._cluster.let_go(record.id)
             return
         logger.info("stream %s is carried on from offset %d", record.id, tail)
-        # An account that is not the owner's name, but an address, is not kept: what such callers had live counts on
-        # `anonymous`, and is nothing to them when they come back.
+        # The record keeps the owner's name, not the account. Where the account was an address, the generation now
+        # counts for the account `anonymous`, and not for its caller when that comes back.
         generation = self._launch(fence, order, ticket, model, self._quotas.resume(record.owner), tail=tail)
-        generation.attendance.expect(at_least=RETURN_SECONDS if orphan.handed_over else 0.0)
+        generation.on_disconnect.expect(at_least=RETURN_SECONDS if orphan.handed_over else 0.0)
 
 
 def _entered(model: Model | None, account: str) -> Ticket | None:
@@ -139,10 +139,11 @@ def _entered(model: Model | None, account: str) -> Ticket | None:
 
 
 async def order_of(store: Store, record: StreamRecord, model: Model | None, *, is_read: bool = False) -> Order | None:
-    """What is left to be generated; None where nobody can, or nobody would be there to read it.
+    """What is left to generate; None where no model can continue it, or no reader is left.
 
-    With a grace of 0 the only caller has left together with the process, unless it `is_read` at another one. What was
-    still queued has cost nothing yet, and begins. What was running goes on from its text, where its model can do that.
+    With a grace of 0 the only caller left together with the process, unless the stream `is_read` at another one. A
+    generation that was queued has cost nothing yet, and begins. One that was running continues from its text, if its
+    model can do that.
     """
     if model is None or record.request is None or (record.grace == 0 and not is_read):
         return None
@@ -152,7 +153,7 @@ async def order_of(store: Store, record: StreamRecord, model: Model | None, *, i
         return None
     folded = await fold(store, record.id)
     if folded.reasoning or folded.tool_calls or folded.last is None:
-        # No model goes on in the middle of a thought or of a call.
+        # No model can continue in the middle of reasoning or of a tool call.
         return None
     carried = Carried(folded.text, folded.pieces)
     return Order(msgspec.structs.replace(record.request, carried=carried), record.owner, record.grace, running=True)

@@ -1,4 +1,4 @@
-"""How long the engine waits for others before it acts on its own."""
+"""How long the engine waits for providers, stores and other nodes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tidegate.streams.ending import RETRY_SECONDS
 from tidegate.streams.readers import PARTING_SECONDS
 
 STOP_SECONDS = 5.0
-"""For a provider's clean-up after its stream's end; its place in the queue is given to the next one then."""
+"""The time for a provider's clean-up after its stream's end; after it, the next generation in the queue runs."""
 
 TOLD_AGAIN_SECONDS = 0.25
-"""Whoever fills a stream is told so often that it is to end, until it has."""
+"""The time between repeated requests to the node that fills a stream to end it."""
 
 
 class Timing(msgspec.Struct, frozen=True):

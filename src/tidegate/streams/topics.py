@@ -1,4 +1,4 @@
-"""Topics: publishing to them, following them, and who is there."""
+"""Topics: publishing to them, subscribing to them, and their presence."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Begin = Cursor | Literal["earliest", "latest"]
 
 
 class Topics:
-    """The topics of one store. A message may have `max_message_bytes` on a WebSocket. `now` is in Unix seconds."""
+    """The topics of one store. A message may take `max_message_bytes` on a WebSocket. `now` is in Unix seconds."""
 
     def __init__(
         self,
         store: Store,
         cluster: Cluster,
-        audience: Readers,
+        readers: Readers,
         quotas: Quotas,
         *,
         max_message_bytes: int,
@@ -43,7 +43,7 @@ class Topics:
         self._store = store
         self._cluster = cluster
         self._max_message_bytes = max_message_bytes
-        self._audience = audience
+        self._readers = readers
         self._quotas = quotas
         self._now = now
         self._rolls: dict[str, Roll] = {}
@@ -51,9 +51,9 @@ class Topics:
     async def publish(
         self, name: str, data: msgspec.Raw, sender: Principal, *, type: str, state: bool, claim: Claim | None = None
     ) -> Cursor:
-        """Appends a message, and answers with its position; a claim that was made before with the earlier one.
+        """Appends a message and returns its position; for a claim that was made before, the earlier message's position.
 
-        `data` is what `json_data` makes.
+        `data` comes from `json_data`.
 
         Raises `InvalidValue`, `BodyTooLarge`, `TopicForbidden`, `IdempotencyMismatch`, `StorageFull` or
         `StoreUnavailable`.
@@ -76,7 +76,7 @@ class Topics:
         transport: str,
         max_seconds: float = 0,
     ) -> tuple[Reader, Subscribed]:
-        """Attaches a reader, which the caller closes, and says where it begins and what the state is there.
+        """Attaches a reader, which the caller closes; also answers where it begins, and the topic's state there.
 
         Raises `InvalidValue`, `TopicForbidden` or `TooManyReaders`.
         """
@@ -87,7 +87,7 @@ class Topics:
             record = await self._store.topic(topic)
             begin = _begin(after, record)
             stay = Stay(viewer, transport, place, Attender(self._roll(topic), viewer.name))
-            reader = self._audience.attach(
+            reader = self._readers.attach(
                 topic,
                 stay,
                 after=begin,
@@ -98,18 +98,18 @@ class Topics:
         return reader, Subscribed(begin, _state(record))
 
     def presence(self, name: str, viewer: Principal) -> Sequence[tuple[str, int]]:
-        """Each principal that is subscribed, with its connections. Raises `InvalidValue` or `TopicForbidden`."""
+        """Each subscribed principal with its number of connections. Raises `InvalidValue` or `TopicForbidden`."""
         topic = topic_id(name)
         check_rights(name, viewer.topics_read)
         return present(self._cluster, topic)
 
     @property
     def known(self) -> int:
-        """How many topics have somebody, or had a moment ago."""
+        """How many topics have subscribers at this node, or had some a moment ago."""
         return len(self._rolls)
 
     def close(self) -> None:
-        """Nobody is told of comings and goings any more."""
+        """Stops all notices of presence."""
         for roll in self._rolls.values():
             roll.close()
         self._rolls.clear()
@@ -121,14 +121,14 @@ class Topics:
         return roll
 
     def _changed(self, topic: str, presence: Presence) -> None:
-        for reader in self._audience.of(topic) if presence.joined or presence.left else ():
+        for reader in self._readers.of(topic) if presence.joined or presence.left else ():
             reader.tell(presence)
         if not self._rolls[topic].readers:
             self._rolls.pop(topic).close()
 
 
 def check_rights(name: str, rights: Sequence[str] | None) -> None:
-    """Whether a principal's `topics_read` or `topics_write` has the topic; None is all. Raises `TopicForbidden`."""
+    """Raises `TopicForbidden` unless a principal's `topics_read` or `topics_write` covers the topic (None: all)."""
     if rights is not None and not any(_covers(right, name) for right in rights):
         raise TopicForbidden("these credentials are not for this topic")
 

@@ -1,6 +1,6 @@
-"""A WebSocket echo, on the protocol classes of the product: `python -m tidegate.testing.echo --port N`.
+"""A WebSocket echo server on the product's protocol classes: `python -m tidegate.testing.echo --port N`.
 
-It is what conformance suites, such as Autobahn's, are run against.
+Conformance suites, such as Autobahn's, are run against it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Echo:
 
 
 async def echo(receive: Receive, send: Send) -> None:
-    """One socket, until it is closed."""
+    """Echoes the messages of one socket until it is closed."""
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":

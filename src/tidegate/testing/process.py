@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TIDEGATE = (sys.executable, "-c", "from tidegate.cli import main; main()")
-"""The command line, of the interpreter that runs the tests."""
+"""The command line, run by the interpreter that runs the tests."""
 
 DEADLINE_SECONDS = 30.0
 
@@ -30,11 +30,11 @@ class Process:
 
     @property
     def url(self) -> str:
-        """Where it can be reached, without a slash at its end."""
+        """The server's URL, without a slash at its end."""
         return self.ready.split()[3].rstrip("/")
 
     def line(self, *, within: float = DEADLINE_SECONDS) -> str:
-        """The next line of its stdout, without its end; empty at the end. Raises `TimeoutError`."""
+        """The next line of the server's stdout, without its line end; empty at the end. Raises `TimeoutError`."""
         line = b""
         deadline = time.monotonic() + within
         stdout = self._popen.stdout
@@ -51,14 +51,14 @@ class Process:
         return line.decode().rstrip("\n")
 
     def stderr(self) -> str:
-        """What it has written to stderr so far."""
+        """What the server has written to stderr so far."""
         return self._errors.read_text()
 
     def signal(self, which: signal.Signals = signal.SIGTERM) -> None:
         self._popen.send_signal(which)
 
     def wait(self, *, within: float = DEADLINE_SECONDS) -> int:
-        """Its exit code. Raises `subprocess.TimeoutExpired`."""
+        """Waits for the server's exit code. Raises `subprocess.TimeoutExpired`."""
         return self._popen.wait(within)
 
 
@@ -69,9 +69,9 @@ def running(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Generator[Process]:
-    """Starts `tidegate serve` on a free port, and waits until it is ready; at the end it is killed if need be.
+    """Starts `tidegate serve` on a free port, and waits until it is ready; at the end kills it if need be.
 
-    Its state directory is its own, unless `environ` has another.
+    The server has a state directory of its own, unless `environ` names another.
 
     with running("--config", "replay.toml") as server:
         get(server.url + "/healthz")

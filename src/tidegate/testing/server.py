@@ -1,4 +1,4 @@
-"""An application served for a test: over real sockets on loopback, on the protocol classes of the product."""
+"""Serves an application for a test, over real sockets on loopback, on the product's protocol classes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ async def serving(
     budget: Budget | None = None,
     wire: bool = True,
 ) -> AsyncGenerator[str]:
-    """Serves `app` in the running loop and gives its URL, without a slash at its end.
+    """Serves `app` in the running loop and yields its URL, without a slash at its end.
 
         async with serving(Tidegate(models={"agent": answer})) as url: ...
 
-    `ws` is a class of `ws_protocol`, for other limits of WebSockets than the usual ones; `budget` is what all
-    connections share, without limits if it is not given.
+    `ws` is a class made by `ws_protocol`, for limits of WebSockets other than the usual ones; `budget` is shared by all
+    connections, and has no limits by default.
     Without `wire` events go through ASGI's `send`, as under a server that is not tidegate's own.
-    Leaving closes connections at once; the application's own `close` is the caller's.
+    At the end connections are closed at once; the caller closes the application.
     """
     budget = budget or Budget()
     listening = socket.create_server(("127.0.0.1", 0))

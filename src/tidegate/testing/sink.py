@@ -1,4 +1,4 @@
-"""A sink that keeps what a provider emits, to test providers without an engine."""
+"""A sink that records what a provider emits, to test providers without an engine."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from tidegate.core.events import Completed, Content, Delta, Usage
 from tidegate.streams.inbox import Inbox
 
-# As small as that, a test whose threads put more than a few pieces also sees them wait.
+# So small that the threads of a test which put more than a few pieces have to wait.
 INBOX_CAPACITY = 16
 
 
 class RecordingSink:
-    """A `Sink` whose store takes everything at once.
+    """A `Sink` that takes everything at once. It has to be made on the loop's thread.
 
-    `events` are those emitted before the end, `batches` how many each `emit` brought, and `is_open` says whether the
+    `events` are those emitted before the end, `batches` how many each `emit` had, and `is_open` says whether the
     provider has accepted the request. The stream ends with a `Completed`, or by `end()` as a cancel would end it;
-    what is emitted after that is dropped and counted in `dropped`. `usage` is what was counted last. Made on the loop's
-    thread.
+    events emitted after that are dropped, and counted in `dropped`. `usage` is the usage counted last.
     """
 
     def __init__(self) -> None:
@@ -38,16 +37,16 @@ class RecordingSink:
 
     @property
     def completed(self) -> Completed | None:
-        """The provider's own end, if it gave one."""
+        """The `Completed` that the provider has emitted, if any."""
         return next((event for event in self.events if isinstance(event, Completed)), None)
 
     def end(self) -> None:
-        """Ends the stream from outside; threads that put into it are told so."""
+        """Ends the stream from outside; a thread's next `put` raises."""
         self.ended = True
         self._inbox.close()
 
     async def holds(self, count: int) -> None:
-        """Waits until so many events are there."""
+        """Waits until there are `count` events."""
         while len(self.events) < count:
             self._changed.clear()
             await self._changed.wait()

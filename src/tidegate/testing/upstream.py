@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that does what a script says: real sockets on loopback, raw HTTP.
+"""An OpenAI-compatible server that plays a script, over real sockets on loopback and with raw HTTP.
 
     async with FakeUpstream(chat("Hel", "lo")) as upstream:
         provider = OpenAIProvider(OpenAIModel(name="fake", base_url=upstream.url))
@@ -47,7 +47,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Raw:
-    """Bytes for the socket as they are."""
+    """Bytes that are written to the socket as they are."""
 
     data: bytes
 
@@ -86,7 +86,7 @@ class End:
 
 @dataclass(frozen=True)
 class Close:
-    """The connection is closed (FIN), whether or not the head has said so."""
+    """The connection is closed (FIN), whether or not the head has announced that."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class NeverRead:
-    """As the first step: not even the request is read, and nothing is sent."""
+    """As the first step of a script: not even the request is read, and nothing is sent."""
 
 
 Step = Reply | Head | Send | Raw | Tokens | Pause | Wait | Hang | End | Close | Reset | NeverRead
@@ -138,7 +138,7 @@ def chat(*texts: str, delay: float = 0.0, finish_reason: str = "stop", prompt_to
 
 @dataclass(frozen=True)
 class Request:
-    """What a client has sent; header names are in lower case."""
+    """A client's request; header names are in lower case."""
 
     method: str
     path: str
@@ -152,10 +152,10 @@ class Request:
 
 
 class FakeUpstream:
-    """Plays scripts on 127.0.0.1 and a free port. With `tls` it speaks https.
+    """Plays scripts on 127.0.0.1 and a free port, with `tls` over https.
 
-    A connection takes one request after the other; the next one ends what is left of the script before it.
-    `requests` are those received, in order; `connections` counts what was accepted.
+    A connection takes one request after the other; the next request ends the script of the one before it.
+    `requests` are those received, in order; `connections` counts the accepted connections.
     """
 
     def __init__(self, *scripts: Script, models: Sequence[str] = ("fake",), tls: ssl.SSLContext | None = None) -> None:
@@ -186,16 +186,16 @@ class FakeUpstream:
         await self._server.wait_closed()
 
     async def accepted(self) -> None:
-        """Waits until there has been a connection, whether or not a request comes over it."""
+        """Waits until a connection was accepted, whether or not a request comes over it."""
         await self._accepted.wait()
 
     async def received(self, count: int = 1) -> None:
-        """Waits until so many requests have come."""
+        """Waits until `count` requests have come."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.requests) >= count)
 
     async def closed(self, index: int = 0) -> float:
-        """Waits until the client has closed the connection of this request; the loop's time of it."""
+        """Waits until the client has closed the connection of this request; returns the loop's time of that."""
         await self.received(index + 1)
         return await asyncio.shield(self._closed[index])
 
@@ -266,7 +266,7 @@ class Play:
         self._chunked = False
 
     async def run(self, script: Script) -> None:
-        """One step after the other; each has been taken by the kernel before the next."""
+        """Plays one step after the other; the kernel has taken the bytes of each before the next."""
         for step in script:
             await self._step(step)
             await self._writer.drain()
@@ -337,7 +337,7 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Closes with an RST: SO_LINGER of no seconds (socket(7))."""
+    """Closes with an RST, by an SO_LINGER of 0 seconds (socket(7))."""
     sock: socket.socket = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

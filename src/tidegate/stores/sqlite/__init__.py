@@ -1,1 +1,1 @@
-"""Logs in one SQLite file."""
+"""A store in one SQLite file."""

@@ -1,4 +1,4 @@
-"""What the streams in the file are charged to their owners, and the live ones for the memory that they take besides."""
+"""Charges the owners of streams: for all streams the bytes in the file, for live ones also the memory they take."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tidegate.stores.sqlite.rows import Dropped
 from tidegate.stores.sqlite.writer import Line, Write
 
 LIVE_BYTES = 1 << 30
-"""Of memory, for all live streams: they are held whole, each token as an object. As much as a store in memory has."""
+"""Memory for all live streams, which are held whole, each token as an object: as much as the memory store has."""
 
 LIVE_BYTES_EACH = 128 << 20
-"""The same for one caller: some 650,000 tokens, with their prompts."""
+"""Memory for one caller's live streams: some 650,000 tokens, with their prompts."""
 
 logger = logging.getLogger("tidegate.stores")
 
 
 class LiveCharge:
-    """What one live stream is charged: its bytes in the file, and its weight in memory."""
+    """The charge of one live stream: its bytes in the file, and its weight in memory."""
 
     def __init__(self, disk: Charge, memory: Charge, covered: int) -> None:
         self.covered = covered
@@ -33,27 +33,27 @@ class LiveCharge:
         self._memory = memory
 
     def cover(self, size: int, weight: int) -> None:
-        """Lets the log have so many bytes, and weigh so much. Raises `StorageFull`."""
+        """Charges for a log of `size` bytes in the file and `weight` bytes in memory. Raises `StorageFull`."""
         self._disk.cover(size)
         self.covered = self._memory.cover(weight)
 
     def share(self, shares: int) -> None:
-        """So many more shares of it, or fewer."""
+        """Charges for so many more shares of the stream; a negative number is given back."""
         self._disk.add(SHARE_BYTES * shares)
 
     def end(self, size: int) -> None:
-        """It has ended, and is charged so much from here on."""
+        """Notes that the stream has ended, and takes `size` bytes in the file from now on."""
         self._disk.end(size, 0)
         self._memory.give_back()
 
     def give_back(self) -> None:
-        """Nothing of it is kept any more."""
+        """Gives both charges back."""
         self._disk.give_back()
         self._memory.give_back()
 
 
 class Opening(Line):
-    """A stream that is about to be there, and is charged already."""
+    """The line of a stream that is being created, and is charged already."""
 
     def __init__(self, charge: LiveCharge) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Opening(Line):
 
 
 class Eviction(Line):
-    """Ended streams of an account that are about to be forgotten: so many bytes count as free already."""
+    """The line of an eviction: ended streams of an account are being forgotten, and `promised` bytes count as free."""
 
     def __init__(self, account: str, promised: int) -> None:
         super().__init__()
@@ -70,7 +70,8 @@ class Eviction(Line):
 
 
 class Accounts:
-    """Belongs on the loop's thread. `more` has an account give up something else once its ended streams are gone."""
+    """The accounts of all owners; belongs on the loop's thread. `more` evicts other data of an account once its ended
+    streams are gone."""
 
     def __init__(self, *, each: int, total: int, more: Callable[[str, int], None]) -> None:
         self.ledger = Ledger(each=each, total=total, evict=self._evict)
@@ -89,20 +90,21 @@ class Accounts:
         put: Callable[[Write], None],
         gone: Callable[[str], None],
     ) -> None:
-        """From here on streams are forgotten early by `put`, and `gone` is told; `ended` is what is charged to whom."""
+        """Starts with the bytes that each account's `ended` streams take; evictions go to `put`, and `gone` is told the
+        id of each stream that was evicted."""
         self._loop, self._put, self._gone = loop, put, gone
         for account, size in ended:
             self.add(account, size)
 
     def close(self) -> None:
-        """Nothing is held any more."""
+        """Stops evictions and sets all counts to 0."""
         self._put = self._gone = _lost
         self._ended.clear()
         self.ledger.clear()
         self._memory.clear()
 
     def live(self, record: StreamRecord, claim: Claim | None, log: Log | None = None) -> LiveCharge:
-        """The charge of a new stream, or of one that is there with its log. Raises `StorageFull` for a new one."""
+        """The charge of a new stream or, with `log`, of one that exists. Raises `StorageFull` for a new one."""
         base, owner = base_of(record, claim), record.owner
         if log is not None:
             disk = Charge(self.ledger, owner, base, log=log.size)
@@ -115,19 +117,19 @@ class Accounts:
             raise
 
     def end(self, record: StreamRecord, charge: LiveCharge, size: int) -> None:
-        """A live stream has ended, and takes so much from here on."""
+        """Notes that a live stream has ended, and takes `size` bytes from now on."""
         charge.end(size)
         self._ended[record.owner] += size
 
     def add(self, account: str, size: int) -> None:
-        """What has ended takes so much more, or less."""
+        """Charges `size` more bytes of ended streams; a negative size is given back."""
         self.ledger.charge(account, size, live=False)
         self._ended[account] += size
         if not self._ended[account]:
             del self._ended[account]
 
     def kept(self, line: Eviction) -> None:
-        """It could not be written: what was promised is there still."""
+        """Undoes an eviction that could not be written: the promised bytes are not free."""
         self.add(line.account, line.promised)
 
     def _evict(self, account: str, size: int) -> None:
@@ -150,8 +152,8 @@ class Accounts:
 
 
 def _nothing(account: str, size: int) -> None:
-    """What is live is kept."""
+    """Evicts nothing, since live streams are kept."""
 
 
 def _lost(_: object) -> None:
-    """The store is closed."""
+    """Does nothing, since the store is closed."""

@@ -1,4 +1,4 @@
-"""What is changed in the file, in statements; all of it inside the writer's transaction."""
+"""The statements that change the file; all of them run inside the writer's transaction."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tidegate.stores.sqlite.rows import CHARGE, Dropped, Epochs, insert, not_fou
 
 EXPIRED_STREAMS = 100
 EXPIRED_BYTES = 1 << 20
-"""What is forgotten in one transaction, but for the first stream: appends wait for it, some 10 milliseconds."""
+"""The most that is forgotten in one transaction, but at least one stream: appends wait for it, some 10 milliseconds."""
 
 VACUUMED_PAGES = 512
-"""Given back to the disk in one transaction, for the same reason."""
+"""Pages that are given back to the disk in one transaction, for the same reason."""
 
 FREE_SHARE = 8
-"""An eighth of the file may be free: what comes next needs it, and giving it back means moving what is behind it."""
+"""An eighth of the file may be free: new data needs it, and giving it back means moving the pages behind it."""
 
 BATCH_BYTES = 256 << 10
-"""Of a stream that has ended: what is read at once of a long one, but for longer events."""
+"""The size of a batch of an ended stream, unless one event is larger: what is read at once of a long stream."""
 
 _COMPACT = """
 INSERT OR REPLACE INTO batches (stream, last, events)
@@ -42,7 +42,7 @@ def create(
     last: int,
     claim: Claim | None,
 ) -> Claimed | None:
-    """Makes a stream with its first events, unless the claim led to an earlier one. Raises `IdempotencyMismatch`."""
+    """Inserts a stream with its first events, unless the claim has an earlier one. Raises `IdempotencyMismatch`."""
     if claim is not None and (earlier := claimed(connection, claim)) is not None:
         return earlier
     insert(connection, key, record, epochs, claim)
@@ -51,7 +51,7 @@ def create(
 
 
 def acquire(connection: Connection, key: int, epochs: Epochs, lease: bytes) -> None:
-    """Begins an epoch, with a new lease where one is given."""
+    """Writes the epochs, and the lease if one is given."""
     connection.execute(
         "UPDATE streams SET epochs = ?, lease = coalesce(nullif(?, x''), lease) WHERE key = ?",
         (msgspec.json.encode(epochs), lease, key),
@@ -74,10 +74,10 @@ def end(
     size: int,
     asked: GenerationRequest | None,
 ) -> int:
-    """Ends a stream whose last batch has been written, and makes few batches of all: less room, fewer reads.
+    """Ends a stream whose last batch has been written, and joins its batches into few: less room, fewer reads.
 
-    What is for carrying it on is dropped; of the request `asked` is left. Answers what its owner is charged from here
-    on.
+    What only a continuation would need is dropped, and `asked` replaces the request. Returns what the owner is charged
+    from now on.
     """
     connection.execute(
         'UPDATE streams SET status = ?, "end" = ?, ended_at = ?, tail = ?, size = ?, request = ?, grace = NULL, '
@@ -92,7 +92,7 @@ def end(
 
 
 def _grouped(batches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The first and the last of those that become one batch."""
+    """The `last` offsets of the first and the last of the batches that become one."""
     group: list[int] = []
     room = BATCH_BYTES
     for last, size in batches:
@@ -105,9 +105,9 @@ def _grouped(batches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def share(connection: Connection, share: Share, now: float) -> tuple[str, int]:
-    """Keeps a share, in place of those of its stream that have expired. Raises `StreamNotFound` or `TooManyShares`.
+    """Inserts a share and deletes the stream's expired ones. Raises `StreamNotFound` or `TooManyShares`.
 
-    Answers the owner of the stream, and how many more shares it has.
+    Returns the stream's owner, and how many more shares the stream has.
     """
     key, owner = _found(connection, share.stream)
     valid = "SELECT count(*) FROM shares WHERE stream = ? AND expires_at > ?"
@@ -120,13 +120,13 @@ def share(connection: Connection, share: Share, now: float) -> tuple[str, int]:
 
 
 def unshare(connection: Connection, stream: str) -> tuple[str, int]:
-    """Drops all shares of a stream, and answers as `share` does. Raises `StreamNotFound`."""
+    """Deletes all shares of a stream, and returns the same as `share`. Raises `StreamNotFound`."""
     key, owner = _found(connection, stream)
     return owner, -connection.execute("DELETE FROM shares WHERE stream = ?", (key,)).rowcount
 
 
 def forget(connection: Connection, key: int, stream: str) -> Dropped:
-    """Drops a stream, its log, its claim and its shares. Raises `StreamNotFound`."""
+    """Deletes a stream, its log, its claim and its shares. Raises `StreamNotFound`."""
     found = connection.execute(
         f"SELECT owner, iif(ended_at IS NULL, 0, {CHARGE}) FROM streams WHERE key = ? AND id = ?", (key, stream)
     ).fetchone()
@@ -140,7 +140,7 @@ def forget(connection: Connection, key: int, stream: str) -> Dropped:
 
 
 def evict(connection: Connection, owner: str, size: int) -> Sequence[Dropped]:
-    """Drops the owner's oldest streams that have ended, until so many bytes are free, and says which."""
+    """Deletes the owner's oldest ended streams until so many bytes are free, and returns them."""
     found = connection.execute(
         "SELECT key, id FROM streams WHERE owner = ? AND ended_at IS NOT NULL ORDER BY key", (owner,)
     )
@@ -148,7 +148,7 @@ def evict(connection: Connection, owner: str, size: int) -> Sequence[Dropped]:
 
 
 def expire(connection: Connection, ended_before: float) -> Sequence[Dropped]:
-    """Drops some of the streams that ended before then, and says which; none when there are no more."""
+    """Deletes some of the streams that ended before this time, and returns them; none when there are no more."""
     found = connection.execute(
         "SELECT key, id FROM streams WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (ended_before, EXPIRED_STREAMS)
     )
@@ -166,25 +166,25 @@ def _dropped(connection: Connection, streams: Iterable[tuple[int, str]], size: i
 
 
 def come_back(connection: Connection, now: float) -> None:
-    """What was written by a clock that was ahead is not kept until then."""
+    """Moves times in the future, which a wrong clock has written, back to now, so that retention starts from now."""
     connection.execute("UPDATE streams SET ended_at = ? WHERE ended_at > ?", (now, now))
     connection.execute("UPDATE topics SET published_at = ? WHERE published_at > ?", (now, now))
 
 
 def expire_topics(connection: Connection, topics: Sequence[str]) -> None:
-    """Drops the topics, with their histories."""
+    """Deletes the topics with their histories."""
     for topic in topics:
         connection.execute("DELETE FROM published WHERE topic = (SELECT key FROM topics WHERE id = ?)", (topic,))
         connection.execute("DELETE FROM topics WHERE id = ?", (topic,))
 
 
 def vacuum(connection: Connection) -> bool:
-    """Gives some free pages back to the disk, unless they are few; whether it did."""
+    """Gives some free pages back to the disk, unless few are free; whether it did."""
     free, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
     if free * FREE_SHARE <= pages:
         return False
     for _ in range(VACUUMED_PAGES):
-        # However many it is asked for, sqlite3 frees one: it takes a statement without columns to be done.
+        # However many are asked for, sqlite3 frees one page: it takes a statement without columns to be done.
         connection.execute("PRAGMA incremental_vacuum(1)")
     return True
 

@@ -1,4 +1,4 @@
-"""The database file: found, locked, checked, made. Everything here blocks, and belongs off the loop's thread."""
+"""Locates, locks, checks and creates the database file. Everything here blocks, and belongs off the loop's thread."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tidegate.errors import ConfigError, InUse, StoreUnavailable
 Synchronous = Literal["normal", "full"]
 
 VERSION = 3
-"""Of what stands in the file, as its `user_version`."""
+"""The version of the file's format, as its `user_version`."""
 
 APPLICATION = 0x74696465
-"""`tide`, as the file's `application_id`."""
+"""The file's `application_id`: `tide` in ASCII."""
 
 CHECKED_BYTES = 64 << 20
 """A file up to this size is checked page by page when it is opened, which takes a tenth of a second."""
 
 WAL_BYTES = 16 << 20
-"""What the log of SQLite may keep on disk once it has been written back."""
+"""The size that SQLite's write-ahead log may keep on disk once it has been written back."""
 
 BUSY_SECONDS = 5.0
-"""How long somebody else, with SQLite's own shell say, may hold the file before a call fails."""
+"""How long another program, e.g. SQLite's own shell, may lock the file before a call fails."""
 
 PAGE_BYTES = 1024
-"""A live stream's append rewrites its last page: small ones cost less. Logs that have ended fill theirs better, too."""
+"""A live stream's append rewrites its last page, so small pages cost less. Ended logs fill them better, too."""
 
 CHECKPOINT_PAGES = 4000
-"""SQLite's log is written back when it has grown by these, 4 MB: twice a second at 10,000 appends a second."""
+"""SQLite's log is written back when it has grown by so many pages, 4 MB: twice a second at 10,000 appends a second."""
 
 SCHEMA = """
 CREATE TABLE streams (
@@ -98,13 +98,13 @@ CREATE TABLE published (
 """`batches.last` is the offset of the last of its events, which are a JSON array. `epochs` is a list of [epoch, start].
 
 `tail` and `size` are known once the stream has ended; `key` is in the order of creation.
-`batches.stream`, `shares.stream` and `published.topic` are keys. `topics.filler` is the opening of the store in which
-the last of the topic's epochs began; `published` may hold somewhat more of the oldest than belongs to the history.
+`batches.stream`, `shares.stream` and `published.topic` are keys. `topics.filler` names the opening of the store in
+which the last of the topic's epochs began; `published` may have some older events than belong to the history.
 """
 
 
 class DatabaseFile:
-    """One file, held by one process from `open` to `close`."""
+    """One file, locked by one process from `open` to `close`."""
 
     def __init__(self, path: Path, *, synchronous: Synchronous, create_parents: bool) -> None:
         self.path = path
@@ -113,9 +113,9 @@ class DatabaseFile:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Locks the file, and makes it where there is none.
+        """Locks the file, and creates it if there is none.
 
-        Raises `ConfigError` where it cannot be used, `InUse` where another process has it.
+        Raises `ConfigError` if the file cannot be used, `InUse` if another process has it.
         """
         try:
             if self.path.is_dir():
@@ -123,7 +123,7 @@ class DatabaseFile:
             if self._create_parents:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._locked()
-            # What was asked and answered is nobody else's to read.
+            # No other user of the machine may read what was asked and answered.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with closing(self.connect()) as connection:
                 self._prepare(connection)
@@ -138,7 +138,7 @@ class DatabaseFile:
             raise
 
     def connect(self) -> Connection:
-        """A connection that one thread at a time may use."""
+        """Opens a connection, which one thread at a time may use."""
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=64
         )
@@ -148,13 +148,13 @@ class DatabaseFile:
         return connection
 
     def close(self) -> None:
-        """Lets another process have it. May be called more than once."""
+        """Unlocks the file. May be called more than once."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _locked(self) -> int:
-        # A file of its own: SQLite's locks on the database would be lost with the first connection that is closed.
+        # The lock has a file of its own: a lock on the database would be lost with the first connection that is closed.
         lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -194,7 +194,7 @@ class DatabaseFile:
         return self.damaged(str(error))
 
     def damaged(self, found: str) -> ConfigError:
-        """The error of a file that makes no sense."""
+        """The error for a file that is no SQLite database, or damaged."""
         return ConfigError(
             f"{self.path} is no SQLite database, or damaged ({found}): "
             f"restore it from a backup, move it away, or {_ANOTHER}",
@@ -216,7 +216,7 @@ _REMEDY = f"make its directory writable, or {_ANOTHER}"
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """What a caller is told of a failed read or write; the file's name is for the operator's log alone."""
+    """The error that a caller gets for a failed read or write; only the operator's log names the file."""
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_FULL:
         return StoreUnavailable("the store is full: its operator has to make room on its disk")
@@ -233,7 +233,7 @@ def _set_up(connection: Connection, pragmas: Iterable[str]) -> None:
 
 
 def _make(connection: Connection) -> None:
-    # The first two can only be set while the file is empty.
+    # The first two pragmas can only be set while the file is empty.
     _set_up(connection, [f"page_size = {PAGE_BYTES}", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"])
     connection.executescript(
         f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"

@@ -1,4 +1,4 @@
-"""What is published to topics, in rows: written with everything else that waits, and read when a topic is asked for."""
+"""Events of topics as rows: written together with everything else that waits, and read when a topic is asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tidegate.stores.records import Claim
 from tidegate.stores.sqlite.rows import Epochs
 
 ROWS = (64, 16, 4, 1)
-"""Events per statement, as batches of streams are written."""
+"""Events per statement, as for the batches of streams (`writer.ROWS`)."""
 
 _INSERT = {
     count: "INSERT INTO published (topic, offset, event, claim, digest) VALUES " + ",".join(["(?,?,?,?,?)"] * count)
@@ -36,9 +36,9 @@ _epochs: msgspec.json.Decoder[list[tuple[str, int]]] = msgspec.json.Decoder(list
 
 
 class PublishedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One event, and what is known of its topic once it is there.
+    """One event, and its topic as it is once the event is written.
 
-    `size` is that of the history, in bytes; what stands up to the offset `forgotten` is not kept any more.
+    `size` is that of the history, in bytes; events up to the offset `forgotten` are no longer kept.
     """
 
     key: int
@@ -53,7 +53,7 @@ class PublishedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicRows(msgspec.Struct, frozen=True):
-    """A topic as the file has it, its entries perhaps more than its history."""
+    """A topic as the file has it; `entries` may be more than the history."""
 
     key: int
     filler: str
@@ -64,7 +64,7 @@ class TopicRows(msgspec.Struct, frozen=True):
 
 
 def insert(connection: Connection, rows: list[PublishedRow]) -> None:
-    """Writes the events, and each topic once, and takes the rows from the list."""
+    """Writes the events, and each topic once, and clears the list."""
     at = 0
     for count, statement in _INSERT.items():
         while len(rows) - at >= count:
@@ -77,7 +77,7 @@ def insert(connection: Connection, rows: list[PublishedRow]) -> None:
 
 
 def topic_of(connection: Connection, topic: str) -> TopicRows | None:
-    """The topic, if it has been published to. Raises `sqlite3.DatabaseError` where its rows make no sense."""
+    """The topic, if it has been published to. Raises `sqlite3.DatabaseError` where its rows are damaged."""
     found = connection.execute(
         "SELECT key, filler, epochs, tail, published_at, state_epoch, state_offset, state FROM topics WHERE id = ?",
         (topic,),
@@ -100,14 +100,14 @@ def topic_of(connection: Connection, topic: str) -> TopicRows | None:
 
 
 def unpublished_since(connection: Connection, before: float, skip: int) -> Sequence[tuple[str, int]]:
-    """Some topics that were last published to before then, oldest first, and the size of each."""
+    """Some topics that were last published to before this time, oldest first, and the size of each in bytes."""
     return connection.execute(
         "SELECT id, size FROM topics WHERE published_at < ? ORDER BY published_at LIMIT 100 OFFSET ?", (before, skip)
     ).fetchall()
 
 
 def between(connection: Connection, key: int, epochs: Epochs, after: int, last: int) -> Sequence[Entry]:
-    """Those of a topic's events that are there, after the one offset and up to the other."""
+    """The topic's events in the file after the offset `after`, up to `last`."""
     where = "WHERE topic = ? AND offset > ? AND offset <= ? ORDER BY offset"
     rows = connection.execute(f"SELECT offset, event, NULL, NULL FROM published {where}", (key, after, last))
     try:
@@ -117,7 +117,7 @@ def between(connection: Connection, key: int, epochs: Epochs, after: int, last: 
 
 
 def sizes(connection: Connection) -> Sequence[tuple[str, int]]:
-    """Each topic, with what its history takes."""
+    """Each topic, and the size of its history in bytes."""
     return connection.execute("SELECT id, size FROM topics ORDER BY published_at").fetchall()
 
 

@@ -1,4 +1,4 @@
-"""What is read from the file, on one thread with a connection of its own, so that the loop never waits for a disk."""
+"""Reads from the file, on one thread with its own connection, so that the loop never waits for the disk."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from tidegate.stores.sqlite.rows import (
 T = TypeVar("T")
 
 WHOLE_BYTES = 1 << 20
-"""A log up to this size is read as a whole, and held; a longer one is read by the page, as often as it is asked for."""
+"""A log up to this size is read whole, and kept in memory; a longer one is read by the page, anew for each read."""
 
 logger = logging.getLogger("tidegate.stores")
 
 
 class ReadThread:
-    """Owns a connection, and asks it one question after the other."""
+    """A thread that owns a connection, and runs one query after the other."""
 
     def __init__(self, name: str, connection: Connection, loop: AbstractEventLoop) -> None:
         self._name = name
@@ -49,11 +49,11 @@ class ReadThread:
         self._pool = ThreadPoolExecutor(1, "tidegate-sqlite-reader")
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
-        """Asks one of the questions below, of the file as it is now. Raises `StoreUnavailable` if it cannot be read."""
+        """Runs one of the queries below on the file as it is now. Raises `StoreUnavailable` if it cannot be read."""
         return await self._loop.run_in_executor(self._pool, self._answer, question)
 
     async def close(self) -> None:
-        """Answers what was asked, then closes the connection."""
+        """Runs the queries that wait, then closes the connection."""
         await self._loop.run_in_executor(self._pool, self._connection.close)
         self._pool.shutdown()
 
@@ -79,14 +79,14 @@ def row_of(connection: Connection, stream: str) -> Row:
 
 
 def log_of(connection: Connection, stream: str) -> tuple[Row, Log | None]:
-    """The stream with its log, but for a long one, which is read by the page. Raises `StreamNotFound`."""
+    """The stream and its log; None for the log of a long one, which is read by the page. Raises `StreamNotFound`."""
     row = row_of(connection, stream)
     size = connection.execute("SELECT size FROM streams WHERE key = ?", (row.key,)).fetchone()[0]
     return row, _log(connection, row) if size is None or size <= WHOLE_BYTES else None
 
 
 def page_of(connection: Connection, stream: str, after: Cursor | None, limit: int, max_bytes: int) -> Found:
-    """As `Store.read`, of a stream that has ended."""
+    """As `Store.read`, for a stream that has ended."""
     key, epochs, tail = position_of(connection, stream)
     beginning = Cursor(epoch_at(epochs, 0), 0)
     at = beginning if after is None else after
@@ -99,7 +99,7 @@ def page_of(connection: Connection, stream: str, after: Cursor | None, limit: in
 def window(
     connection: Connection, key: int, epochs: Epochs, after: int, *, limit: int, max_bytes: int
 ) -> Sequence[Entry]:
-    """At most so many entries and, but for the first, bytes, that follow the offset."""
+    """At most `limit` entries and `max_bytes` (but at least one entry) after the offset."""
     found: list[Entry] = []
     batches = connection.execute(
         "SELECT last, events FROM batches WHERE stream = ? AND last > ? ORDER BY last", (key, after)
@@ -127,7 +127,7 @@ def position_of(connection: Connection, stream: str) -> tuple[int, Epochs, int]:
 
 
 def repeated(connection: Connection, stream: str, events: Sequence[Event], epoch: str, expected: int) -> int:
-    """As `Store.append`, to a stream that has ended: what it has already can be repeated."""
+    """As `Store.append`, for a stream that has ended: an append that it has already can be repeated."""
     key, epochs, tail = position_of(connection, stream)
     if epoch != epochs[-1][0]:
         raise Fenced("another process fills this stream now")
@@ -146,7 +146,7 @@ def unfinished(connection: Connection) -> Sequence[tuple[Row, Log]]:
 
 
 def ended_by_owner(connection: Connection) -> Sequence[tuple[str, int]]:
-    """What the streams that have ended are charged to whom."""
+    """The bytes that each owner is charged for ended streams."""
     where = "FROM streams WHERE ended_at IS NOT NULL GROUP BY owner"
     return connection.execute(f"SELECT owner, sum({CHARGE}) {where}").fetchall()
 

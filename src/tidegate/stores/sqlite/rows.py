@@ -1,4 +1,4 @@
-"""Rows to records and entries, and the other way round."""
+"""Converts rows to records and entries, and back."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Epochs = Sequence[tuple[str, int]]
 COLUMNS = 'key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, "end", request'
 
 LISTED = COLUMNS.replace(", request", ", iif(length(request) > 4096, NULL, request), length(request) > 4096")
-"""The same for a list, which is of a hundred streams, say, without their long requests."""
+"""The columns for a list, e.g. of a hundred streams, which leaves out long requests."""
 
 CHARGE = (
     f"{STREAM_BYTES} + coalesce(size, 0) + length(metadata) + coalesce(length(request), 0) "
     f"+ coalesce(length(claim), 0) + {SHARE_BYTES} * (SELECT count(*) FROM shares WHERE shares.stream = streams.key)"
 )
-"""What a stream that has ended is charged to its owner; of a live one, without its log."""
+"""The bytes that an ended stream's owner is charged for it; those of a live stream without its log."""
 
 _INSERT = """
 INSERT INTO streams (key, id, owner, model, status, running, created_at, grace, lease, claim, digest, epochs, metadata,
@@ -44,7 +44,7 @@ _events: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msg
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """A stream that is not in the file any more. `size` is what was charged for it: 0 where it was live."""
+    """A stream that was deleted from the file. `size` is what an ended stream was charged, 0 for a live one."""
 
     stream: str
     owner: str
@@ -54,7 +54,7 @@ class Dropped(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """A stream without its log, as the file has it; `tail` is None while the stream is live.
 
-    A `partial` one has no request, which is too long to be read for a list.
+    A `partial` row lacks the request, which is too long to be read for a list.
     """
 
     key: int
@@ -93,12 +93,12 @@ def insert(connection: Connection, key: int, record: StreamRecord, epochs: Epoch
 
 
 def request_json(request: GenerationRequest | None) -> bytes | None:
-    """As the column has it."""
+    """The value of the column `request`."""
     return None if request is None else msgspec.json.encode(request)
 
 
 def to_row(values: Sequence[Any]) -> Row:
-    """Reads `COLUMNS`, or `LISTED`. Raises `sqlite3.DatabaseError` where they make no sense."""
+    """Reads the values of `COLUMNS` or `LISTED`. Raises `sqlite3.DatabaseError` where they are damaged."""
     key, id, owner, model, running, created_at, ended_at, tail, grace, lease, epochs, metadata, *rest = values
     end, request, *partial = rest
     try:
@@ -121,17 +121,17 @@ def to_row(values: Sequence[Any]) -> Row:
 
 
 def to_epochs(column: bytes) -> Epochs:
-    """Reads the column."""
+    """Reads the column `epochs`."""
     return _epochs.decode(column)
 
 
 def to_json(entries: Iterable[Entry]) -> bytes:
-    """The events of one batch."""
+    """The entries' events as one batch: a JSON array."""
     return b"[" + b",".join([entry.json for entry in entries]) + b"]"
 
 
 def decoded(batch: bytes, epochs: Epochs, last: int) -> list[Entry]:
-    """The entries of one batch. Raises `sqlite3.DatabaseError` where it makes no sense."""
+    """The entries of one batch. Raises `sqlite3.DatabaseError` where it is damaged."""
     try:
         found = _events.decode(batch)
         first = last - len(found) + 1
@@ -147,7 +147,7 @@ def _entry(raw: msgspec.Raw, epochs: Epochs, offset: int) -> Entry:
 
 
 def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
-    """The log from its batches, in order. Raises `sqlite3.DatabaseError` where one is missing or makes no sense."""
+    """The log, from its batches in order. Raises `sqlite3.DatabaseError` where one is missing or damaged."""
     entries: list[Entry] = []
     try:
         for last, events in batches:
@@ -163,5 +163,5 @@ def to_log(row: Row, batches: Iterable[tuple[int, bytes]]) -> Log:
 
 
 def not_found(stream: str) -> StreamNotFound:
-    """What every call on a stream that is not there raises."""
+    """The error of every call for a stream that does not exist."""
     return StreamNotFound(f"there is no stream {stream[:64]!r}")

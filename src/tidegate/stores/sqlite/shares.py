@@ -1,4 +1,4 @@
-"""The shares that are in memory, and the way to those that are in the file alone."""
+"""The share cache: recently used shares in memory; all others are read from the file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tidegate.stores.sqlite import reader
 from tidegate.stores.sqlite.streams import Ask
 
 KEPT_SHARES = 1024
-"""Half a KB each: the links that are opened again and again. All others cost one read."""
+"""Shares in memory, half a KB each: those of links that are opened again and again. All others cost one read."""
 
 
 class Shares:
-    """Belongs on the loop's thread. Those that were asked for least lately go first."""
+    """A cache of shares; belongs on the loop's thread. The least recently used are dropped first."""
 
     def __init__(self, ask: Ask, max_shares: int = KEPT_SHARES) -> None:
         self._ask = ask
@@ -22,11 +22,11 @@ class Shares:
         self._cleared = 0
 
     async def found(self, digest: bytes) -> Share | None:
-        """The share, if there is one. What is not there is looked for anew each time."""
+        """The share, if there is one. A share that does not exist is looked for in the file each time."""
         while (share := self._kept.pop(digest, None)) is None:
             cleared = self._cleared
             share = await self._ask(partial(reader.share_of, digest=digest))
-            # What was read before some share was revoked may be of that one.
+            # A share that was read before some share was revoked may be the revoked one.
             if cleared == self._cleared:
                 break
         if share is not None:
@@ -34,7 +34,7 @@ class Shares:
         return share
 
     def clear(self) -> None:
-        """Some share is revoked, or is gone with its stream: all are read again."""
+        """Drops all shares, since some share was revoked or forgotten with its stream: all are read again."""
         self._cleared += 1
         self._kept.clear()
 

@@ -1,7 +1,7 @@
-"""Logs in one SQLite file, for one process at a time: what it has acknowledged outlives that process.
+"""A store in one SQLite file, for one process at a time: acknowledged data survives that process.
 
-Live streams are in memory, too, and what is asked of them is decided there; one thread writes, in groups, and only
-what is committed can be read. Streams that have ended are read from the file by another thread, and held for a while.
+Live streams are in memory, too, and appends to them are checked there; one thread writes, in groups, and only committed
+events can be read. Ended streams are read from the file by another thread, and kept in memory for a while.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ from tidegate.stores.topic_log import TopicLog
 from tidegate.stores.traits import Options, Traits
 
 STORED_BYTES_EACH = 1 << 30
-"""What one caller's streams and topics may take in the file: a thousand books."""
+"""Bytes that one caller's streams and topics may take in the file: a thousand books."""
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class _Threads(msgspec.Struct, frozen=True):
-    """What there is between `open` and `close`."""
+    """What exists between `open` and `close`."""
 
     loop: AbstractEventLoop
     writer: Writer
@@ -76,7 +76,7 @@ class _Threads(msgspec.Struct, frozen=True):
 class SqliteStore:
     """A `Store` in a file. All calls belong on the thread of the event loop that `open` was called on.
 
-    `synchronous` says what an acknowledged append outlives: "normal" the end of the process, "full" a power cut, too.
+    `synchronous` says what an acknowledged append survives: "normal" the end of the process, "full" a power cut, too.
     """
 
     name = "sqlite"
@@ -176,7 +176,7 @@ class SqliteStore:
         try:
             return await self._change(line, create, created)
         except asyncio.CancelledError:
-            # Nobody has its fence: it would never end.
+            # Nobody has the stream's fence, so it would never end.
             with suppress(TidegateError):
                 self._start_change(Line(), partial(changes.forget, key=key, stream=record.id), self._dropped)
             raise
@@ -231,7 +231,7 @@ class SqliteStore:
         if held.queued is None:
             held = await self._streams.loaded(fence.stream)
         if held.queued is None and held.log is None:
-            # It is long, and has ended: there is nothing more to note.
+            # The stream is long, and has ended: there is nothing to note.
             return
         queued = held.queued or self._streams.settled(held)
         queued.check(fence.epoch)
@@ -242,7 +242,7 @@ class SqliteStore:
         await self._change(queued, partial(changes.mark_running, key=held.key), marked)
 
     async def look(self, stream: str) -> Look:
-        # The record last: what has ended meanwhile has its end in both.
+        # The record is read last: the end of a stream that has ended meanwhile is then in both.
         tail = await self.tail(stream)
         record = (await self._streams.found(stream)).record
         return Look(record, tail if record.end is None else await self.tail(stream))
@@ -296,7 +296,7 @@ class SqliteStore:
         page = partial(reader.page, owner=owner, status=status, before=before, limit=limit)
         forgotten = self._streams.forgotten
         rows = await self._ask(page)
-        # Their tails come from what is kept of them.
+        # The tails come from the stream cache.
         self._streams.keep(rows, forgotten)
         found: list[Look] = []
         for row in rows:
@@ -371,7 +371,7 @@ class SqliteStore:
 
     @property
     def ledger(self) -> Ledger:
-        """What is kept in the file, by whom."""
+        """The bytes in the file, by account."""
         return self._accounts.ledger
 
     async def _ask(self, question: Callable[[Connection], T]) -> T:

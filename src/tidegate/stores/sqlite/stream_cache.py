@@ -1,4 +1,4 @@
-"""The streams that are held in memory: those that are filled, and those that ended but are asked for."""
+"""Streams in memory: live ones with the appends queued for them, and a cache of ended ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tidegate.stores.sqlite.writer import Line
 from tidegate.stores.watchers import wake_all
 
 KEPT_BYTES = 64 << 20
-"""Of memory, for ended streams, with or without their logs: some 300,000 tokens. They can be read again any time."""
+"""Memory for ended streams, with or without their logs: some 300,000 tokens. They can be read again at any time."""
 
 KEPT_STREAMS = 16384
-"""More than are asked for between a `get` and a `watch`."""
+"""Ended streams in memory: more than are asked for between one's `get` and its `watch`."""
 
 RECORD_BYTES = 1024
-"""What a stream takes besides its log and its question."""
+"""Memory of a stream besides its log and its question, in bytes."""
 
 
 class Queued(Line):
-    """Where a live stream will be once all that is queued for it is committed; what is asked of it is decided here."""
+    """A live stream as it will be once all its queued appends are committed; new appends are checked against it."""
 
     def __init__(self, stream: str, log: Log, max_bytes: int, charge: LiveCharge | None = None) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Queued(Line):
         return True
 
     def take(self, events: Sequence[Event]) -> list[Entry]:
-        """The entries that the events become at the tail. Raises `TooLong` or `StorageFull`."""
+        """Moves the tail behind the events, and returns them as entries. Raises `TooLong` or `StorageFull`."""
         epoch = self.epochs[-1][0]
         offset, size, weight = self.tail, self.size, self._weight
         entries: list[Entry] = []
@@ -78,13 +78,13 @@ class Queued(Line):
         return entries
 
     def forget(self) -> None:
-        """From here on it is as if the stream was not there. Raises `StreamNotFound` the second time."""
+        """Makes the stream seem absent from now on. Raises `StreamNotFound` the second time."""
         if self.forgotten:
             raise not_found(self.stream)
         self.forgotten = True
 
     def begin_epoch(self, epoch: str) -> None:
-        """Raises `StreamEnded`."""
+        """Begins an epoch at the tail. Raises `StreamEnded` or `StreamNotFound`."""
         if self.forgotten:
             raise not_found(self.stream)
         if self.ended:
@@ -99,7 +99,7 @@ class Queued(Line):
             raise Fenced("another process fills this stream now")
 
     def committed(self, entries: Sequence[Entry]) -> None:
-        """The first of what is queued is in the log now."""
+        """Removes the oldest queued entries, which are in the log now."""
         del self.entries[: len(entries)]
 
     def _check_repeated(self, events: Sequence[Event], expected: int) -> None:
@@ -112,8 +112,8 @@ class Queued(Line):
 
 
 class Held:
-    """One stream. `log` is None where it has not been read, which is never so where it is `long`. `queued` and `charge`
-    are None once the stream has ended."""
+    """One stream in memory. `log` is None if it has not been read; that of a `long` stream never is. `queued` and
+    `charge` are None once the stream has ended."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Held:
 
     @property
     def whole(self) -> Log:
-        """The log, where it is known to have been read."""
+        """The log of a stream whose log is known to have been read."""
         assert self.log is not None, "only a stream that has ended is held without its log"
         return self.log
 
@@ -149,12 +149,12 @@ class Held:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about."""
+        """The memory that the stream takes, about, in bytes."""
         question = self.record.request.question if self.record.request is not None else None
         return RECORD_BYTES + len(question or "") + (self.log.weight if self.log is not None else 0)
 
     def let_go(self) -> None:
-        """Of the log, which can be read again."""
+        """Drops the log, which can be read again."""
         self._cursor, self.log = self.cursor, None
 
     def wake(self) -> None:
@@ -162,8 +162,7 @@ class Held:
 
 
 class StreamCache:
-    """Streams that have ended. Those that were asked for least lately go first; those that are watched lose their logs,
-    and stay."""
+    """A cache of ended streams. The least recently used are dropped first; a watched one loses only its log."""
 
     def __init__(self, max_bytes: int = KEPT_BYTES, max_streams: int = KEPT_STREAMS) -> None:
         self._held: dict[str, Held] = {}
@@ -178,13 +177,13 @@ class StreamCache:
         return held
 
     def put(self, held: Held) -> None:
-        """Keeps it, with its log if it has one, for as long as there is room."""
+        """Keeps the stream, with its log if it has one, for as long as there is room."""
         self._held[held.record.id] = held
         self._bytes += held.size
         self._make_room(held)
 
     def load(self, stream: str, log: Log | None) -> None:
-        """Gives a stream that is kept its log, or notes that it is too long to be held."""
+        """Adds the log to a cached stream; None notes that the log is too long to be kept."""
         held = self.get(stream)
         if held is not None and log is None:
             held.long = True
@@ -200,7 +199,7 @@ class StreamCache:
         return held
 
     def clear(self) -> Sequence[Held]:
-        """Lets go of all of them."""
+        """Drops all streams, and returns them."""
         held = tuple(self._held.values())
         self._held.clear()
         self._bytes = 0

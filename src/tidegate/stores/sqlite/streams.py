@@ -1,4 +1,4 @@
-"""The streams in memory, the live ones and some that have ended, and the way to those that are in the file alone."""
+"""The streams of the file: live ones and some ended ones are in memory, the others are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tidegate.stores.sqlite.stream_cache import Held, Queued, StreamCache
 T = TypeVar("T")
 
 Ask = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
-"""Asks the file. Raises `StoreUnavailable`."""
+"""Runs a query on the reading thread. Raises `StoreUnavailable`."""
 
 
 class Streams:
-    """Belongs on the loop's thread, as what it holds. A stream that is live is never looked for in the file."""
+    """Streams by id; belongs on the loop's thread, with its content. A live stream is never looked for in the file."""
 
     def __init__(self, ask: Ask, max_bytes: int) -> None:
         self._ask = ask
@@ -40,7 +40,7 @@ class Streams:
         return self._live.get(stream)
 
     async def found(self, stream: str) -> Held:
-        """The stream; its log has perhaps not been read. Raises `StreamNotFound`."""
+        """The stream, perhaps without its log. Raises `StreamNotFound`."""
         while (held := self.held(stream)) is None:
             forgotten = self._forgotten
             row = await self._ask(partial(reader.row_of, stream=stream))
@@ -48,7 +48,7 @@ class Streams:
         return held
 
     async def loaded(self, stream: str) -> Held:
-        """The stream with its log, unless it is `long`; who ask for it at once share it. Raises `StreamNotFound`."""
+        """The stream with its log, unless it is `long`; concurrent callers share one read. Raises `StreamNotFound`."""
         while (held := await self.found(stream)).log is None and not held.long:
             if (load := self._loads.get(stream)) is None:
                 self._loads[stream] = load = heard(asyncio.ensure_future(self._load(stream)))
@@ -58,39 +58,39 @@ class Streams:
 
     @property
     def forgotten(self) -> int:
-        """How often a stream was forgotten: what was read from the file before the last time may be of one that is."""
+        """How many streams were forgotten: a row that was read before the last of them may be that stream's."""
         return self._forgotten
 
     def keep(self, rows: list[Row], forgotten: int) -> None:
-        """Holds what was read from the file while so many had been `forgotten`."""
+        """Caches rows that were read when so many streams had been `forgotten`, unless more were since."""
         for row in rows if forgotten == self._forgotten else ():
-            # A row without a tail is of a live stream, which has been created, or has ended, a moment ago.
+            # A row without a tail is that of a live stream, which was created, or has ended, a moment ago.
             if row.cursor is not None and not row.partial and self.held(row.record.id) is None:
                 self._ended.put(Held(row.key, row.record, cursor=row.cursor))
 
     def fill(self, held: Held) -> None:
-        """A live stream: from here on it can be appended to."""
+        """Adds a live stream, which can be appended to from now on."""
         held.queued = self.settled(held)
         self._live[held.record.id] = held
 
     def fall_back(self, queued: Queued) -> None:
-        """What was queued has failed: what comes now follows what is committed."""
+        """Drops a stream's failed queue: new appends follow the committed tail."""
         held = self._live.get(queued.stream)
         if held is not None and held.queued is queued:
             held.queued = self.settled(held)
 
     def end(self, held: Held) -> None:
-        """A live stream has its end."""
+        """Moves a live stream that has ended to the cache."""
         held.queued = held.charge = None
         del self._live[held.record.id]
         self._ended.put(held)
 
     def settled(self, held: Held) -> Queued:
-        """What is asked of a stream for which nothing is queued is decided by this."""
+        """The `Queued` of a stream for which nothing is queued."""
         return Queued(held.record.id, held.whole, self._max_bytes, held.charge)
 
     def drop(self, stream: str) -> None:
-        """A stream is forgotten, and whoever waits for it is woken."""
+        """Drops a stream that was forgotten, and wakes its watchers."""
         self._forgotten += 1
         held = self._live.pop(stream, None) or self._ended.drop(stream)
         if held is not None:
@@ -99,7 +99,7 @@ class Streams:
             held.wake()
 
     def close(self) -> None:
-        """Lets go of all of them, and wakes whoever waits."""
+        """Drops all streams, and wakes their watchers."""
         held = [*self._live.values(), *self._ended.clear()]
         self._live.clear()
         self._forgotten += 1
@@ -116,6 +116,6 @@ class Streams:
 
 
 def heard(answer: Future[T]) -> Future[T]:
-    """Nobody need listen for its error."""
+    """The same future, whose error asyncio does not log if nobody retrieves it."""
     answer.add_done_callback(lambda done: done.cancelled() or done.exception())
     return answer

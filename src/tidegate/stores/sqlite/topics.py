@@ -1,4 +1,4 @@
-"""The topics in memory, what is on its way to the file for them, and the way to those that are in the file alone."""
+"""The topics of the file: some are in memory, with the events queued for them; the others are read when asked for."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.topic_log import TopicLog, TopicLogs, no_topic, weight_of
 
 KEPT_BYTES = 64 << 20
-"""Of memory, for histories, but for those that are watched. They can be read again any time."""
+"""Memory for the histories of topics that nobody watches. They can be read again at any time."""
 
 KEPT_TOPICS = 16384
-"""For the same reason."""
+"""Topics in memory that nobody watches; they can be read again, too."""
 
 TRIES = 5
-"""To read what the history loses in the same moment."""
+"""Attempts to read a part of the history that may be forgotten at the same moment."""
 
 NOBODY = ""
-"""The account of what was published before this process, as long as it has not been read."""
+"""The account that is charged for events of earlier processes until their topic has been read."""
 
 logger = logging.getLogger("tidegate.stores")
 
@@ -42,7 +42,7 @@ _Waiting = tuple[Published, Claim | None, Future[Cursor]]
 
 
 class QueuedTopic(Line):
-    """Where a topic will be once all that is on its way is committed; what is published is decided by this."""
+    """A topic as it will be once all its queued events are committed; new events are checked against it."""
 
     def __init__(self, held: TopicLog) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class QueuedTopic(Line):
         self._claims: dict[str, tuple[bytes, Cursor]] = {}
 
     def claimed(self, claim: Claim) -> Cursor | None:
-        """As `TopicLog.claimed`, with what is on its way."""
+        """As `TopicLog.claimed`, queued events included."""
         digest, cursor = self._claims.get(claim.key, (claim.digest, None))
         if cursor is None or cursor.offset <= self._tail - self._history:
             return self.held.claimed(claim, tail=self._tail)
@@ -60,7 +60,7 @@ class QueuedTopic(Line):
         return cursor
 
     def take(self, json: bytes, claim: Claim | None) -> Entry:
-        """What an event becomes at the tail, by its JSON."""
+        """Moves the tail behind an event, given as JSON, and returns it as an entry."""
         self._tail += 1
         entry = Entry(self.held.log.epochs[-1][0], self._tail, json)
         if claim is not None:
@@ -68,7 +68,7 @@ class QueuedTopic(Line):
         return entry
 
     def committed(self, row: PublishedRow) -> None:
-        """The topic itself has it now."""
+        """Adds an event that was committed to the topic itself."""
         self.held.add(row.entry, row.event, row.claim, reserved=True)
         claim = row.claim
         if claim is not None and self._claims[claim.key][1] == row.entry.cursor:
@@ -76,9 +76,9 @@ class QueuedTopic(Line):
 
 
 class Topics:
-    """Belongs on the loop's thread, as what it holds.
+    """Topics by id; belongs on the loop's thread, with its content.
 
-    A topic that is in memory is never looked for in the file, and nothing is queued for one that is not.
+    A topic that is in memory is never looked for in the file, and events are queued only for topics in memory.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class Topics:
         self._last_key = 0
 
     def open(self, last_key: int, sizes: Iterable[tuple[str, int]] = ()) -> None:
-        """From here on this process fills the topics; `last_key` is the newest one's.
+        """Starts filling topics; `last_key` is the newest topic's key.
 
-        The `sizes` of those that are there are charged to nobody, until it is read who published to them.
+        The `sizes` of the topics in the file, in bytes, are charged to `NOBODY` until their senders have been read.
         """
         self._filler = self._new_epoch()
         self._last_key = last_key
@@ -129,7 +129,7 @@ class Topics:
         return held
 
     async def opened(self, topic: str) -> TopicLog:
-        """The topic, made if it is not there. Raises `StreamNotFound` where the id is not a topic's."""
+        """The topic, created if it does not exist. Raises `StreamNotFound` where the id is not a topic's."""
         if not is_topic(topic):
             raise no_topic(topic)
         while (held := self._held.get(topic)) is None:
@@ -149,14 +149,14 @@ class Topics:
         return heard(asyncio.get_running_loop().create_task(self._read_later(topic, after, limit, max_bytes)))
 
     def watch(self, topic: str, wake: Callable[[], None]) -> Unwatch:
-        """Raises `StreamNotFound` where the topic is not in memory."""
+        """As `Store.watch`. Raises `StreamNotFound` where the topic is not in memory."""
         held = self._held.get(topic)
         if held is None:
             raise no_topic(topic)
         return self._held.watch(held, wake)
 
     def publish(self, answer: Future[Cursor], topic: str, event: Published, claim: Claim | None) -> Future[Cursor]:
-        """Answers once the event is committed. Raises `StreamNotFound` where the id is not a topic's."""
+        """Publishes an event; `answer` is done once it is committed. Raises `StreamNotFound` if it is no topic's id."""
         if not is_topic(topic):
             raise no_topic(topic)
         held = self._held.get(topic)
@@ -168,7 +168,8 @@ class Topics:
         return heard(answer)
 
     def give_way(self, account: str, size: int) -> None:
-        """Forgets topics that hold only what this account published, least lately published to first."""
+        """Forgets topics that only this account has published to, least recently published to first, until so many
+        bytes are free."""
         topics: list[str] = []
         for topic in self._charges.only_of(account):
             if size <= 0 or not self._filler:
@@ -182,13 +183,13 @@ class Topics:
             heard(self._forget(topics))
 
     def failed(self, line: QueuedTopic, row: PublishedRow | None) -> None:
-        """One of the publications of the line could not be written."""
+        """Notes that one of the line's events could not be written."""
         if row is not None:
             self._charges.release(row.event.sender, weight_of(row.entry.size, row.claim))
         self.arrived(line)
 
     def arrived(self, line: QueuedTopic) -> None:
-        """One of the publications of the line is committed, or has failed."""
+        """Notes that one of the line's events is committed, or has failed."""
         held = line.held
         held.pending -= 1
         if self._lines.get(held.topic) is line and (line.broken or not held.pending):
@@ -209,7 +210,7 @@ class Topics:
         return expired
 
     def close(self) -> None:
-        """Lets go of all of them, and wakes whoever waits."""
+        """Drops all topics, and wakes their watchers."""
         self._filler = ""
         for held in self._held:
             self._held.drop(held)
@@ -292,7 +293,7 @@ class Topics:
         return load
 
     async def _loaded(self, topic: str) -> bool:
-        """Reads the topic, then publishes what has waited for it. Whether it was there."""
+        """Reads the topic, then publishes the events that waited for that. Whether the topic existed."""
         try:
             there = await self._looked_up(topic)
         except TidegateError as error:
@@ -301,7 +302,7 @@ class Topics:
                     answer.set_exception(error)
             raise
         finally:
-            # At once, not by a callback: whoever comes next must not wait for what is over.
+            # Removed at once, not by a callback: the next caller must not wait for a load that is over.
             del self._loads[topic]
         for event, claim, answer in self._waiting.pop(topic, ()):
             self._publish(self._made(topic), event, claim, answer)
@@ -324,12 +325,12 @@ class Topics:
         return True
 
     def _restored(self, connection: Connection, topic: str, now: float) -> tuple[TopicLog, str] | None:
-        """The topic as it is in the file, and who filled it last; on the reading thread."""
+        """The topic as the file has it, and its last `filler`; runs on the reading thread."""
         rows = published.topic_of(connection, topic)
         if rows is None:
             return None
         log = Log.restore(rows.epochs, (), dropped=rows.entries[0][0].offset - 1)
-        # Charged here, on this thread, to nobody's account.
+        # On this thread the topic is charged to a ledger of its own; the real one belongs on the loop's thread.
         held = self._new(topic, log, now, rows.key, TopicCharges(Ledger(each=0, total=0, evict=_nothing)))
         for entry, event, claim in rows.entries:
             held.add(entry, event, claim)
@@ -337,7 +338,7 @@ class Topics:
         return held, rows.filler
 
     def _unused(self, page: Sequence[tuple[str, int]], before: float) -> tuple[list[str], int]:
-        """Those of the topics that can be forgotten in one transaction, and how many before them cannot."""
+        """The topics that can be forgotten in one transaction, and how many of those passed cannot, being in use."""
         unused: list[str] = []
         used = 0
         left = changes.EXPIRED_BYTES

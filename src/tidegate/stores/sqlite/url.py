@@ -1,4 +1,4 @@
-"""A SQLite file as a URL."""
+"""URLs of SQLite files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a file: three slashes and a relative path, four with an absolute one."""
+    """The URL of a file: three slashes before a relative path, four with an absolute one."""
     return f"sqlite:///{quote(str(path))}"
 
 
@@ -21,7 +21,7 @@ def sqlite_path(url: str) -> Path:
 
 
 def sqlite_problem(url: str) -> str | None:
-    """What is wrong with the URL; None where nothing is."""
+    """What is wrong with the URL; None if nothing is."""
     try:
         sqlite_path(url)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Whether the file that is written is the one that whoever opens the store by its name will find."""
+"""Checks that the file being written is still the one that its path leads to."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from pathlib import Path
 from tidegate.stores.sqlite.file import WAL_BYTES
 
 MAGIC = b"SQLite format 3\0"
-"""How a database begins (https://sqlite.org/fileformat.html, 1.3); the page size and the pages follow at 16 and 28."""
+"""The first bytes of a database (https://sqlite.org/fileformat.html, 1.3); the page size and the number of pages follow
+at 16 and 28."""
 
 HEADER_BYTES = 32
 
 WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
-"""How its log begins (the same, 4.1), once there is anything in it."""
+"""The first bytes of a write-ahead log that is not empty (the same page, 4.1)."""
 
 FILES = ("", "-wal", "-shm")
-"""What SQLite writes, by descriptors that it has kept: a file that was deleted takes everything, for nobody."""
+"""The suffixes of the files that SQLite keeps open: writes to a deleted one succeed, but nobody can read them again."""
 
 
 class Witness:
-    """Knows the files by their inodes. A look costs some microseconds; any thread may look, one at a time.
+    """Knows the files by their inodes. A check costs some microseconds; any thread may check, one at a time.
 
-    Made once SQLite has opened all of them, and closed after it: closing a descriptor of a database would free its
-    locks (https://sqlite.org/howtocorrupt.html, 2.2).
+    It is made once SQLite has opened all files, and closed after SQLite: closing a descriptor of a database would free
+    its locks (https://sqlite.org/howtocorrupt.html, 2.2).
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises `OSError`."""
+        """Raises `OSError` where a file is missing."""
         self._paths = [f"{path}{suffix}" for suffix in FILES]
         self._known = [_identity(os.stat(each)) for each in self._paths]
         self._database = os.open(self._paths[0], os.O_RDONLY | os.O_CLOEXEC)
@@ -35,7 +36,7 @@ class Witness:
         self._logged = 0
 
     def fault(self) -> str | None:
-        """What has happened to the files; None where they are as they should be."""
+        """What is wrong with the files; None if nothing is."""
         for path, known in zip(self._paths, self._known, strict=True):
             try:
                 if _identity(os.stat(path)) != known:
@@ -45,11 +46,11 @@ class Witness:
         return self._cut()
 
     def wrote(self) -> None:
-        """Something was committed: the log is as long as it is now."""
+        """Notes the length of the write-ahead log after a commit."""
         self._logged = os.fstat(self._log).st_size
 
     def close(self) -> None:
-        """May be called once."""
+        """Closes the descriptors. May be called once."""
         os.close(self._database)
         os.close(self._log)
 
@@ -58,7 +59,7 @@ class Witness:
         if not header.startswith(MAGIC) or size < _pages(header) * _page_size(header):
             return f"{self._paths[0]} was cut off, or overwritten"
         logged = os.fstat(self._log).st_size
-        # SQLite itself cuts its log off at this size, and nowhere below it.
+        # SQLite itself truncates its log to this size, and never below it.
         if logged < min(self._logged, WAL_BYTES) or (logged and os.pread(self._log, 4, 0) not in WAL_MAGIC):
             return f"{self._paths[1]} was cut off, or overwritten"
         return None

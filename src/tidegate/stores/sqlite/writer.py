@@ -1,6 +1,6 @@
-"""The one thread that writes: takes everything that waits, commits it together, and tells the loop once.
+"""The one thread that writes: takes all waiting writes, commits them together, and tells the loop once.
 
-What is decided about a write is decided before it is queued; the thread only writes.
+Writes are checked before they are queued; the thread only writes.
 """
 
 from __future__ import annotations
@@ -35,44 +35,44 @@ Row = tuple[int, int, bytes]
 
 
 AGAIN_SECONDS = 0.05
-"""Before a file is taken for lost."""
+"""The time before the second check, after which a file is taken for lost."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """How often the writer looks whether the file is still there."""
+    """How often the writer checks that the file is still there."""
 
     idle_seconds: float = 2.0
-    """Between two looks while nothing is written."""
+    """The time between two checks while nothing is written."""
 
     fresh_seconds: float = 0.05
-    """How old a look may be for something to be acknowledged on it: looking takes as long as a small commit, 20 us."""
+    """How old a check may be when a write is acknowledged: a check takes as long as a small commit, 20 us."""
 
 
 LOOKS = Looks()
 
 
 class Vanished(sqlite3.OperationalError):
-    """The file is not the one that stands at its name any more: nobody would ever read what is written now."""
+    """The path no longer leads to the open file: nobody could ever read what is written now."""
 
 
 class Broken(Exception):
-    """A write that follows one of the same stream which has failed: it would leave a hole."""
+    """Why a write fails that follows a failed write of the same stream: it would leave a hole in the log."""
 
 
 class Line:
-    """What is queued for one stream. Once one write of it has failed, what stands behind it fails, too."""
+    """The writes queued for one stream. Once one of them has failed, those behind it fail, too."""
 
     def __init__(self) -> None:
         self.broken = False
 
 
 class Write:
-    """One thing to write, and what follows on the loop's thread.
+    """One write, and what follows on the loop's thread.
 
-    `row` is a batch, `published` what is published to a topic; `change` is anything else, and may raise a
-    `TidegateError` before it has changed anything.
-    `apply` is given what `change` returned, after the commit, and returns what the future answers.
+    `row` is a batch, `published` an event of a topic; `change` is anything else, and may raise a `TidegateError` before
+    it has changed anything. After the commit, `apply` is given what `change` returned, and returns the result of the
+    future `answer`.
     """
 
     __slots__ = ("answer", "apply", "change", "error", "line", "published", "result", "row")
@@ -98,7 +98,7 @@ class Write:
 
 
 class Writer:
-    """Owns the connection. `committed` is called on the loop's thread with each group, in order."""
+    """The thread, which owns a connection. `committed` is called on the loop's thread with each group, in order."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Commits what is queued and closes the connection. Blocks."""
+        """Commits the queued writes and closes the connection. Blocks."""
         self._queue.put(None)
         self._thread.join()
 
@@ -141,7 +141,7 @@ class Writer:
         self._connection.close()
 
     def _first(self) -> Write | None:
-        """Waits for something to write, and looks at the file meanwhile."""
+        """Waits for the next write, and checks the file meanwhile."""
         while True:
             try:
                 return self._queue.get(timeout=self._looks.idle_seconds)
@@ -149,7 +149,7 @@ class Writer:
                 self._look()
 
     def _check(self) -> None:
-        """Raises `Vanished`."""
+        """Raises `Vanished` where the file is lost."""
         if monotonic() >= self._looked + self._looks.fresh_seconds:
             self._look()
         if self.fault is not None:
@@ -158,7 +158,7 @@ class Writer:
     def _look(self) -> None:
         before, self.fault = self.fault, self._witness.fault()
         if self.fault is not None and before is None:
-            # Whoever else writes the log back, a backup say, makes the file look cut off for a moment.
+            # Another program that writes the log back, e.g. a backup, makes the file look truncated for a moment.
             sleep(AGAIN_SECONDS)
             self.fault = self._witness.fault()
         self._looked = monotonic()
@@ -184,7 +184,7 @@ class Writer:
             self._transact(whole)
         except Exception as error:
             if len(whole) > 1 and not _is_busy(error) and not isinstance(error, Vanished):
-                # Whose fault it is shows when each is tried by itself: one that cannot be written stops nobody else's.
+                # Each write is tried by itself, so that one that cannot be written does not stop the others.
                 for write in whole:
                     self._write((write,))
                 return
@@ -196,7 +196,7 @@ class Writer:
             self._tell(None)
 
     def _tell(self, error: Exception | None) -> None:
-        """Says it once when writing begins to fail, and once when it does no longer."""
+        """Logs once when writing begins to fail, and once when it works again."""
         if error is not None and not self._failing:
             logger.error("the store %s cannot be written: %s", self._name, error)
         elif error is None and self._failing:
@@ -247,12 +247,12 @@ class Writer:
 
 
 def _is_busy(error: Exception) -> bool:
-    """Whether somebody else holds the file, and was waited for in vain."""
+    """Whether another program has locked the file for longer than `BUSY_SECONDS`."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _sound(group: Sequence[Write]) -> list[Write]:
-    """Those that may be written; the others have their error."""
+    """The writes that may be written; the others are given their error."""
     sound = [write for write in group if not write.line.broken]
     if len(sound) < len(group):
         for write in group:
