@@ -175,9 +175,11 @@ class LocalNode:
         if isinstance(part, int) and not member:
             now: int | dict[str, int] = part + change
         else:
-            now = {"": part} if isinstance(part, int) else part
-            now[member] = now.get(member, 0) + change
-            now = {each: count for each, count in now.items() if count}
+            now = part if isinstance(part, dict) else {"": part} if part else {}
+            if count := now.get(member, 0) + change:
+                now[member] = count
+            else:
+                now.pop(member, None)
         if now:
             table[key] = now
         else:

@@ -141,6 +141,9 @@ class ClientStream:
         self._timer.cancel()
         if self._ending is not None:
             self._ending.cancel()
+        if not self.ended.done():
+            error = Fenced("another node fills this stream now")
+            self.ended.set_result(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
         self._over(self)
 
     async def _stored(self, events: Sequence[Event], expected: int) -> int:

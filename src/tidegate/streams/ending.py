@@ -15,9 +15,9 @@ from tidegate.stores.records import Fence
 
 T = TypeVar("T")
 
-RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
+RETRY_SECONDS = (0.25, 0.5, 1.0)
 """Seconds between attempts to write what the store could not write. The last value repeats without end: a disk may be
-full for hours."""
+full for hours, and once it is not, readers have the end within a second."""
 
 
 async def write_end(

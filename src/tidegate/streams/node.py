@@ -158,7 +158,7 @@ class Node:
             live.cancel(by, reason)
         elif self._cluster.others:
             self._cluster.tell(Cancel(stream, by, reason))
-        else:
+        elif self._takeover.is_waiting(stream) or not self._cluster.holds(stream):
             raise StoreUnavailable("the stream's process is gone, and the store cannot write its end yet")
 
     # Commands of other nodes

@@ -49,7 +49,8 @@ class Roll:
         return self._cluster.counts("present", self._topic)
 
     def _gather(self) -> None:
-        if self._timer is None and (not self.readers or self._told != frozenset(self._present())):
+        # Who is there is looked at once for all that is gathered: it takes as long as the topic has principals.
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
 
     def _tell(self) -> None:

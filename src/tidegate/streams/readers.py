@@ -157,8 +157,10 @@ class Readers:
         parting = _Parting(set(readers))
         if parting.readers:
             self._partings.append(parting)
-            await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
-            self._partings.remove(parting)
+            try:
+                await asyncio.wait((parting.over,), timeout=PARTING_SECONDS)
+            finally:
+                self._partings.remove(parting)
 
     async def parted_everywhere(self, stream: str) -> None:
         """Waits until the stream has no readers on any node, at most for `PARTING_SECONDS`."""
@@ -169,9 +171,11 @@ class Readers:
                 over.set_result(None)
 
         self._cluster.watch("readers", stream, look)
-        look()
-        await asyncio.wait((over,), timeout=PARTING_SECONDS)
-        self._cluster.unwatch("readers", stream, look)
+        try:
+            look()
+            await asyncio.wait((over,), timeout=PARTING_SECONDS)
+        finally:
+            self._cluster.unwatch("readers", stream, look)
 
     def dismiss(self) -> None:
         """Closes all readers at once; their departures do not count, since they did not want to leave."""

@@ -166,8 +166,8 @@ class Service:
         can move it, and once its credentials expire; `returns` says whether its client can come back. Raises
         `TooManyReaders` if no `seat` is given, and `Unauthenticated` where its share token was revoked meanwhile.
         """
+        found = await self.look(stream, viewer)
         with seat or self.seat(viewer) as place:
-            found = await self.look(stream, viewer)
             stay = Stay(viewer, transport, place, self._owner_reader(found.record, viewer), returns=returns)
             reader = self.readers.attach(
                 stream, stay, after=after, live_from=found.tail.offset, batch=batch, max_seconds=max_seconds
@@ -200,10 +200,14 @@ class Service:
 
     async def failure(self, handle: Handle) -> TidegateError | None:
         """The error that a stream has failed with; its exact status is known only if this process saw it fail."""
-        if handle.live is not None and handle.live.failure is not None:
-            return handle.live.failure
         end = (await self._store.look(handle.stream)).record.end
-        return recall(end.error.type, end.error.code, end.error.message) if isinstance(end, Failed) else None
+        if not isinstance(end, Failed):
+            # What this node has let go may have been completed by another one.
+            return None
+        seen = None if handle.live is None else handle.live.failure
+        if seen is not None and seen.code == end.error.code:
+            return seen
+        return recall(end.error.type, end.error.code, end.error.message)
 
     async def whole(self, stream: str, viewer: Principal) -> WholeStream:
         """The stream so far, to be sent in pieces."""

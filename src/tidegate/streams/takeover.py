@@ -60,6 +60,7 @@ class Takeover:
         self._launch = launch
         self._timing = timing
         self._under_way: set[str] = set()
+        self._waiting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def of(self, orphan: Orphan) -> None:
@@ -73,11 +74,16 @@ class Takeover:
             await self._take(orphan)
         except StoreUnavailable:
             logger.error("stream %s cannot be taken over yet: the store cannot write", stream)
+            self._waiting.add(stream)
             self._spawn(self._take_later(orphan))
             later = True
         finally:
             if not later:
                 self._under_way.discard(stream)
+
+    def is_waiting(self, stream: str) -> bool:
+        """Whether the stream is taken over as soon as the store can write."""
+        return stream in self._waiting
 
     def close(self) -> None:
         """Cancels the takeovers that wait for the store."""
@@ -91,6 +97,7 @@ class Takeover:
         except Exception:
             logger.exception("stream %s could not be taken over", stream)
         finally:
+            self._waiting.discard(stream)
             self._under_way.discard(stream)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
