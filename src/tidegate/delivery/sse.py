@@ -49,6 +49,8 @@ async def send_events(receive: Receive, send: Send, wire: Wire | None, reader: R
     headers = [*RESPONSE_HEADERS, *how.dialect.headers, *how.headers, *encoding]
     try:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        # This function runs for as long as the answer, which has no use for them any more.
+        del headers, encoding
         how.headers = ()
         first = how.dialect.preamble + how.first
         if how.pieces is not None:
