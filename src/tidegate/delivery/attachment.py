@@ -28,6 +28,8 @@ class Attachment:
     is the dialect's state at the reader's position.
     """
 
+    __slots__ = ("_delivery", "_over", "_sending", "key", "reader")
+
     def __init__(self, key: Key, reader: ReaderPort, over: Callable[[Attachment, BaseException | None], None]) -> None:
         self.key = key
         self.reader = reader

@@ -124,6 +124,21 @@ def codec_of(offered: Sequence[str]) -> tuple[Codec, str | None]:
 class Session:
     """One socket from its acceptance on. Calls are answered in order, except for those that may wait for long."""
 
+    __slots__ = (
+        "_calls",
+        "_expiry",
+        "_malformed",
+        "_refused",
+        "_tasks",
+        "codec",
+        "connection",
+        "context",
+        "principal",
+        "scope",
+        "socket",
+        "wire",
+    )
+
     def __init__(self, context: Context, scope: MutableMapping[str, Any], socket: Socket, codec: Codec) -> None:
         self.context = context
         self.scope = scope

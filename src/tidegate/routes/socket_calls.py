@@ -45,6 +45,8 @@ is empty, as at the beginning, and the log follows as events."""
 class Calls:
     """Answers the calls of one session."""
 
+    __slots__ = ("_desk", "_follows", "_service")
+
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._service = desk.context.service

@@ -34,6 +34,8 @@ class Followed(NamedTuple):
 class Follows:
     """The streams and topics that one session follows."""
 
+    __slots__ = ("_desk", "_followed", "_service")
+
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._service = desk.context.service
