@@ -8,20 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.events import (
+    ENDS,
     TERMINAL_TYPES,
     Cancelled,
     Completed,
     Delta,
     ErrorInfo,
     Event,
+    Extra,
     Failed,
     Published,
+    Reasoning,
     Started,
     Usage,
     decode,
     encode,
-    is_terminal,
     message_form,
+    plain_text,
     wire_form,
 )
 
@@ -79,7 +82,7 @@ def test_an_event_called_completed_ends_nothing() -> None:
     kept = encode(published(name="completed"))
     assert kept.startswith(b'{"type":"published",')
     assert not isinstance(decode(kept), TERMINAL_TYPES)
-    assert not is_terminal(kept)
+    assert not kept.startswith(ENDS)
 
 
 def test_the_events_of_a_generation_are_sent_without_and_with_their_type() -> None:
@@ -103,4 +106,15 @@ def test_the_events_of_a_generation_are_sent_without_and_with_their_type() -> No
 )
 def test_an_end_is_known_by_its_json(event: Event, ends: bool) -> None:
     """The last event of a log is looked at with every append and read: it is not decoded for that."""
-    assert is_terminal(encode(event)) is ends is isinstance(event, TERMINAL_TYPES)
+    assert encode(event).startswith(ENDS) is ends is isinstance(event, TERMINAL_TYPES)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_text_is_cut_out_of_its_event(text: str) -> None:
+    """As it was encoded, whatever it looks like; a delta that has more than text is decoded."""
+    for said in (text, text + '","extra":{', '{"type":"delta","text":' + text):
+        found = plain_text(encode(Delta(said)))
+        assert found is not None
+        assert msgspec.json.decode(found) == said
+        assert plain_text(encode(Delta(said, Extra(refusal=True)))) is None
+        assert plain_text(encode(Reasoning(said))) is None

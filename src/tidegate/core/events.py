@@ -149,7 +149,11 @@ Event = Started | Content | Terminal | Published
 TERMINAL_TYPES = (Completed, Cancelled, Failed)
 
 _TAG = b'{"type":"'
-_ENDS = tuple(b'%b%b"' % (_TAG, str(kind.__struct_config__.tag).encode()) for kind in TERMINAL_TYPES)
+ENDS = tuple(b'%b%b"' % (_TAG, str(kind.__struct_config__.tag).encode()) for kind in TERMINAL_TYPES)
+"""What the JSON forms of terminal events begin with, and no others."""
+
+_TEXT = b'{"type":"delta","text":'
+_BESIDE = b'","extra":{'
 _PUBLISHED = b'%b%b"' % (_TAG, str(Published.__struct_config__.tag).encode())
 
 _encoder = msgspec.json.Encoder()
@@ -174,9 +178,14 @@ def decode(data: bytes) -> Event:
     return _decoder.decode(data)
 
 
-def is_terminal(encoded: bytes) -> bool:
-    """Whether these bytes are the JSON form of a terminal event."""
-    return encoded.startswith(_ENDS)
+def plain_text(encoded: bytes) -> bytes | None:
+    """The JSON of a delta's text, cut out of its JSON form; None for other events, and for a delta with `extra`.
+
+    Nothing within a JSON string looks like what stands before `extra`: its quotes are escaped.
+    """
+    if encoded.startswith(_TEXT) and _BESIDE not in encoded:
+        return encoded[len(_TEXT) : -1]
+    return None
 
 
 def wire_form(encoded: bytes) -> tuple[bytes, bytes]:

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES, Event, Terminal, decode, encode, is_terminal
+from tidegate.core.events import ENDS, TERMINAL_TYPES, Event, Terminal, decode, encode
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
 
@@ -52,7 +52,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_end(self) -> bool:
         """Whether it is a terminal event."""
-        return is_terminal(self.json)
+        return self.json.startswith(ENDS)
 
     @property
     def cursor(self) -> Cursor:

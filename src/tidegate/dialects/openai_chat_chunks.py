@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
-from tidegate.core import batching, sse
+from tidegate.core import batching, events, sse
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
 from tidegate.core.events import (
@@ -98,7 +97,7 @@ class ChatChunks(msgspec.Struct, frozen=True):
     def encode(self, state: ChatState, entries: Sequence[Entry], *, merge: bool) -> bytes:
         """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that makes SDKs raise."""
         shown = batching.merge(entries) if merge else entries
-        return sse.escaped(b"".join(self._event(state, entry.event) for entry in shown))
+        return sse.escaped(b"".join(self._entry(state, entry) for entry in shown))
 
     def notice(self, state: ChatState, notice: Notice) -> bytes:
         """An error that says that the answer broke off: a client of this API cannot come back to its stream."""
@@ -111,10 +110,14 @@ class ChatChunks(msgspec.Struct, frozen=True):
             state.legacy, state.custom = new.legacy, new.custom
         return _error(Interrupted.type, Interrupted.code, "the answer cannot be followed any further")
 
+    def _entry(self, state: ChatState, entry: Entry) -> bytes:
+        text = events.plain_text(entry.json)
+        if text is None:
+            return self._event(state, entry.event)
+        return b'%b"content":%b%b' % (state.before, text, state.after)
+
     def _event(self, state: ChatState, event: Event) -> bytes:
         match event:
-            case Delta(text) if event.extra is UNSET:
-                return b'%b"content":%b%b' % (state.before, msgspec.json.encode(text), state.after)
             case Delta() | Reasoning() | ToolCall():
                 return self._piece(state, event)
             case Started():
