@@ -114,6 +114,7 @@ class Node:
     async def stop(self) -> None:
         """Ends the remaining generations at once, as far as the store and the providers allow."""
         self.draining = True
+        self._membership.adopt_no_more()
         await self._drain.interrupt()
         await self.generations.stop()
 
