@@ -65,8 +65,10 @@ class Takeover:
     async def of(self, orphan: Orphan) -> None:
         """Continues a stream whose process is gone, or ends it; retries later if the store cannot write."""
         stream = orphan.record.id
-        if stream in self._live or stream in self._under_way:
+        if stream in self._under_way:
             return
+        # A node that was taken for dead may still fill it here, though another has acquired it meanwhile.
+        self._live.pass_on(stream)
         self._under_way.add(stream)
         later = False
         try:
