@@ -137,6 +137,8 @@ class LocalNode:
         self._news.set()
 
     async def orphans(self) -> AsyncIterator[Orphan]:
+        # The node may have been opened on another loop before.
+        self._news = asyncio.Event()
         while True:
             while self._nodes.orphans:
                 stream = next(iter(self._nodes.orphans))

@@ -87,6 +87,8 @@ class Membership:
                     await asyncio.shield(adoption)
             except StoreUnavailable as error:
                 logger.warning("node %s cannot look for what nobody fills: %s", self._cluster.node, error.message)
+            except Exception:
+                logger.exception("node %s failed in looking for what nobody fills", self._cluster.node)
             await asyncio.sleep(self._seconds)
 
     async def _adopt(self, orphan: Orphan) -> None:

@@ -1,0 +1,92 @@
+"""Nodes that are taken for dead, or whose store fails in a way that nobody has expected: every stream has an end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from eventually_kit import eventually
+from nodes_kit import Nodes, begun, go_on, stopped
+
+from tidegate.core.events import Completed, Failed
+from tidegate.errors import InternalError
+from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Look
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_orphan_that_is_live_here_with_a_void_fence_is_acquired_anew(nodes: Nodes) -> None:
+    """A node that was taken for dead still has it, but another has filled it meanwhile, and has handed it over."""
+    nodes.add(go_on, can_continue=True)
+    stream = await begun(nodes)
+    await stopped(*(getattr(nodes.far.service.node._membership, name) for name in ("_renewing", "_adopting")))
+    await nodes.store.acquire(stream)
+    await nodes.near.cluster.hand_over(stream)
+    assert isinstance((await nodes.far.events(stream))[-1], Completed)
+
+
+class Hesitant:
+    """A store that creates when a test lets it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def create(self, *args: object, **named: object) -> object:
+        self.asked.set()
+        await self.go.wait()
+        return await self._store.create(*args, **named)  # type: ignore[arg-type]
+
+
+async def test_a_stream_that_is_created_by_a_node_that_was_taken_for_dead_is_held(nodes: Nodes) -> None:
+    """The others were offered it before it was there, and have found nothing."""
+    nodes.add()
+    store = nodes.near.service.node.generations._store = Hesitant(nodes.store)  # type: ignore[assignment]
+    starting = asyncio.create_task(nodes.near.start())
+    await store.asked.wait()
+    nodes.near.cluster.lives_until = 0
+    await nodes.far.cluster.renew()
+    await eventually(lambda: not (nodes.store._nodes.orphans or nodes.store._nodes.held))
+    store.go.set()
+    stream = await starting
+    assert nodes.near.cluster.holds(stream)
+
+
+async def test_an_unexpected_error_is_not_the_end_of_taking_over(nodes: Nodes) -> None:
+    """A row that is damaged, say: what can be read is taken over all the same, and the rest once it can be."""
+    nodes.add()
+    streams = [await begun(nodes) for _ in range(2)]
+    look, failed = nodes.store._nodes.look, list[str]()
+
+    async def fail_once(stream: str) -> Look:
+        if not failed:
+            failed.append(stream)
+            raise InternalError("a row is damaged")
+        return await look(stream)
+
+    nodes.store._nodes.look = fail_once
+    await nodes.die()
+    for stream in streams:
+        assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
+def test_a_node_may_be_opened_again_on_another_loop() -> None:
+    """As by two clients of a test, one after the other: it takes over what is an orphan then, too."""
+    nodes = Nodes()
+    nodes.add()
+
+    async def take_over() -> None:
+        for engine in (nodes.near, nodes.far):
+            await engine.service.open()
+        stream = await begun(nodes)
+        await nodes.die()
+        assert isinstance((await nodes.far.events(stream))[-1], Failed)
+        for engine in (nodes.near, nodes.far):
+            await engine.service.close()
+
+    for _ in range(2):
+        asyncio.run(take_over())
