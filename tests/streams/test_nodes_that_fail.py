@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from engine_kit import Scripted
 from eventually_kit import eventually
-from nodes_kit import Nodes, begun, go_on, stopped
+from nodes_kit import LEASE, Nodes, begun, go_on, hang, stopped
 
 from tidegate.core.events import Completed, Failed
+from tidegate.core.principal import Principal
 from tidegate.errors import InternalError
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Look
@@ -72,6 +74,37 @@ async def test_an_unexpected_error_is_not_the_end_of_taking_over(nodes: Nodes) -
     await nodes.die()
     for stream in streams:
         assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
+class Unread:
+    """A store that does not come to reading the streams it `hides`."""
+
+    def __init__(self, store: MemoryStore, hides: set[str]) -> None:
+        self._store = store
+        self._hides = hides
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def read(self, stream: str, *args: object, **named: object) -> object:
+        if stream in self._hides:
+            return asyncio.get_running_loop().create_future()
+        return self._store.read(stream, *args, **named)  # type: ignore[arg-type]
+
+
+async def test_an_end_does_not_wait_behind_streams_that_are_continued(nodes: Nodes) -> None:
+    """Their logs may be long, and are read first; what cannot be continued ends within a second after the lease."""
+    nodes.add(can_continue=True)
+    callers = [Principal(f"key:{number}", frozenset(), account=f"{number}") for number in range(12)]
+    long = {await begun(nodes, owner=caller) for caller in callers}
+    for engine in (nodes.near, nodes.far):
+        engine.add(Scripted(hang), "short")
+    short = await begun(nodes, model="short")
+    nodes.far.service.node._takeover._store = Unread(nodes.store, long)  # type: ignore[assignment]
+    await nodes.die()
+    began = asyncio.get_running_loop().time()
+    assert isinstance((await nodes.far.events(short))[-1], Failed)
+    assert asyncio.get_running_loop().time() - began < LEASE + 1
 
 
 def test_a_node_may_be_opened_again_on_another_loop() -> None:

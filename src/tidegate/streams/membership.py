@@ -84,7 +84,6 @@ class Membership:
                     adoption = asyncio.get_running_loop().create_task(self._adopt(orphan))
                     self._adoptions.add(adoption)
                     adoption.add_done_callback(self._adoptions.discard)
-                    await asyncio.shield(adoption)
             except StoreUnavailable as error:
                 logger.warning("node %s cannot look for what nobody fills: %s", self._cluster.node, error.message)
             except Exception:
