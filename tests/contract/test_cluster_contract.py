@@ -190,3 +190,16 @@ async def test_who_holds_a_stream_lives(pair: Pair) -> None:
     assert pair.near.others == 1
     await pair.pass_time(LEASE + 1, pair.near)
     assert await offered(pair.near) == ["gen_1"]
+
+
+async def test_who_has_left_holds_nothing(pair: Pair) -> None:
+    """What it was about to create is an orphan, and it does not live again for that; it does once it renews."""
+    await pair.far.leave()
+    pair.far.hold(await pair.create("gen_1"))
+    assert (pair.near.others, pair.far.holds("gen_1")) == (0, False)
+    assert await offered(pair.near) == ["gen_1"]
+    pair.far.hold("gen_1")
+    assert pair.near.holds("gen_1")
+    await pair.far.renew()
+    pair.far.hold("gen_1")
+    assert (pair.near.others, pair.far.holds("gen_1")) == (1, True)

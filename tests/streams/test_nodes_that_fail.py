@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from engine_kit import Scripted
+from engine_kit import Engine, Scripted
 from eventually_kit import eventually
 from nodes_kit import LEASE, Nodes, begun, go_on, hang, stopped
 
-from tidegate.core.events import Completed, Failed
+from tidegate.core.events import Completed, Failed, Started
 from tidegate.core.principal import Principal
-from tidegate.errors import InternalError
+from tidegate.errors import InternalError, StoreUnavailable, TidegateError
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Look
+from tidegate.stores.records import Look, StreamRecord
+from tidegate.streams.timing import Timing
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +106,51 @@ async def test_an_end_does_not_wait_behind_streams_that_are_continued(nodes: Nod
     began = asyncio.get_running_loop().time()
     assert isinstance((await nodes.far.events(short))[-1], Failed)
     assert asyncio.get_running_loop().time() - began < LEASE + 1
+
+
+class Damaged:
+    """A store of which the first looks fail: `errors`, one after the other."""
+
+    def __init__(self, store: MemoryStore, *errors: TidegateError) -> None:
+        self._store = store
+        self.errors = list(errors)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def look(self, stream: str) -> Look:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await self._store.look(stream)
+
+
+@pytest.mark.parametrize("errors", [[InternalError("a bug")], [StoreUnavailable("away"), InternalError("a bug")]])
+async def test_what_could_not_be_taken_over_is_taken_over_later(nodes: Nodes, errors: list[TidegateError]) -> None:
+    """Nobody else is offered it while a node that has failed to take it over holds it."""
+    nodes.add()
+    stream = await begun(nodes)
+    takeover = nodes.far.service.node._takeover
+    takeover._timing = Timing(retry=(0.01,))
+    takeover._store = Damaged(nodes.store, *errors)  # type: ignore[assignment]
+    await nodes.die()
+    assert isinstance((await nodes.far.events(stream))[-1], Failed)
+
+
+async def test_a_node_opens_whatever_one_orphan_has(nodes: Nodes) -> None:
+    """It is taken over a little later; what else the store has is served meanwhile."""
+    stream = "gen_1"
+    record = StreamRecord(id=stream, owner="key:anna", model="m", created_at=0.0)
+    await nodes.store.create(record, [Started(stream, "m", 0.0)])
+    engine = Engine(store=nodes.store, lease_seconds=LEASE)
+
+    async def opened() -> list[StreamRecord]:
+        return [record]
+
+    nodes.store.open = opened  # type: ignore[method-assign]
+    engine.service.node._takeover._store = Damaged(nodes.store, InternalError("a bug"))  # type: ignore[assignment]
+    await engine.service.open()
+    assert isinstance((await engine.events(stream))[-1], Failed)
+    await engine.service.close()
 
 
 def test_a_node_may_be_opened_again_on_another_loop() -> None:

@@ -73,7 +73,8 @@ class Cluster(Protocol):
     def hold(self, stream: str) -> None:
         """Says that this node fills the stream from now on; called before the node creates or acquires it.
 
-        If the node dies in between, the stream is an ordinary orphan, or does not exist.
+        If the node dies in between, the stream is an ordinary orphan, or does not exist. Once the node has left, a
+        stream that no other node holds is an orphan, until the node renews again.
         """
         ...
 

@@ -81,7 +81,7 @@ class Membership:
         while True:
             try:
                 async for orphan in self._cluster.orphans():
-                    adoption = asyncio.get_running_loop().create_task(self._adopt(orphan))
+                    adoption = asyncio.get_running_loop().create_task(self.adopt(orphan))
                     self._adoptions.add(adoption)
                     adoption.add_done_callback(self._adoptions.discard)
             except StoreUnavailable as error:
@@ -90,8 +90,11 @@ class Membership:
                 logger.exception("node %s failed in looking for what nobody fills", self._cluster.node)
             await asyncio.sleep(self._seconds)
 
-    async def _adopt(self, orphan: Orphan) -> None:
+    async def adopt(self, orphan: Orphan) -> None:
+        """Takes the orphan over. After an unexpected error it is one again, a little later."""
         try:
             await self._take_over(orphan)
         except Exception:
             logger.exception("stream %s could not be taken over", orphan.record.id)
+            await asyncio.sleep(self._seconds)
+            await self._cluster.hand_over(orphan.record.id)

@@ -134,7 +134,7 @@ class Node:
     async def _open(self) -> None:
         orphans = await self._store.open()
         self._membership.start()
-        await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
+        await asyncio.gather(*(self._membership.adopt(Orphan(record)) for record in orphans))
 
     async def end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
         """Ends the stream as cancelled, whichever node fills it, and returns its state then: another end may have won.

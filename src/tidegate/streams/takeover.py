@@ -99,6 +99,9 @@ class Takeover:
             await again(partial(self._take, orphan), retry=self._timing.retry)
         except Exception:
             logger.exception("stream %s could not be taken over", stream)
+            await asyncio.sleep(self._timing.retry[-1])
+            self._under_way.discard(stream)
+            await self._cluster.hand_over(stream)
         finally:
             self._under_way.discard(stream)
 
