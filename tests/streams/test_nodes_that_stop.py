@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
-from engine_kit import Engine, Scripted
+from engine_kit import ANNA, Engine, Scripted, request
 from eventually_kit import eventually
 from nodes_kit import LEASE, Nodes, begun, hang
 
-from tidegate.core.events import Event, Failed
-from tidegate.errors import StoreUnavailable
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.events import Cancelled, Event, Failed
+from tidegate.errors import Interrupted, StoreUnavailable
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence
+from tidegate.streams.live import Handle
+from tidegate.streams.reader import Reader
 from tidegate.streams.timing import Timing
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +57,43 @@ async def test_a_node_that_stops_takes_nothing_back(nodes: Nodes) -> None:
     await nodes.near.service.close()
     await eventually(lambda: far.asked == 2)
     assert near.asked == 2
+
+
+async def queued(nodes: Nodes, *, returns: bool) -> tuple[Handle, Reader]:
+    """A generation that waits for its turn at the near node, whose only reader is there."""
+    for engine in (nodes.near, nodes.far):
+        engine.add(Scripted(hang), max_concurrency=1)
+    await begun(nodes)
+    handle = await nodes.near.service.start(request(), owner=ANNA, grace=0.0)
+    follow = nodes.near.service.follow
+    return handle, await follow(handle.stream, ANNA, after=None, batch=BatchPolicy(), transport="sse", returns=returns)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+async def test_an_answer_goes_where_somebody_can_come_back_to_it(nodes: Nodes, returns: bool) -> None:
+    """An OpenAI client cannot: its answer would be generated for nobody. It is told to repeat its call."""
+    handle, reader = await queued(nodes, returns=returns)
+    waiting = asyncio.create_task(nodes.near.service.answered(handle))
+    draining = asyncio.create_task(nodes.near.service.drain(0.01))
+    with pytest.raises(Interrupted):
+        await waiting
+    reader.close()
+    if returns:
+        await eventually(lambda: handle.stream in nodes.far.service.node.live)
+    else:
+        assert isinstance((await nodes.far.events(handle.stream))[-1], Failed)
+    assert (handle.stream in nodes.far.service.node.live) is returns
+    await draining
+
+
+async def test_who_cannot_come_back_may_read_to_the_end(nodes: Nodes) -> None:
+    """As at a node without others, for as long as the drain takes."""
+    handle, reader = await queued(nodes, returns=False)
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: nodes.near.service.draining)
+    await nodes.near.service.cancel(next(iter(nodes.near.service.node.live)).stream, ANNA, None)
+    await eventually(lambda: handle.live is not None and handle.live.position is None)
+    assert not reader.told
+    reader.close()
+    await draining
+    assert isinstance((await nodes.far.events(handle.stream))[-1], Cancelled)

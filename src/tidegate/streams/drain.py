@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
 
 from tidegate.core.notices import DRAINING
 from tidegate.core.topic import is_topic
 from tidegate.errors import Interrupted
 from tidegate.stores.cluster import Cluster
-from tidegate.streams.live import LiveStreams
+from tidegate.streams.live import LiveStream, LiveStreams
+from tidegate.streams.on_disconnect import COUNT
+from tidegate.streams.reader import Reader
 from tidegate.streams.readers import Readers
 from tidegate.streams.timing import Timing
 
@@ -40,7 +43,7 @@ class Drain:
         if self._cluster.others:
             # Another node can serve the readers as well.
             await self._hand_over()
-            self._send_away()
+            self._send_away([reader for reader in self._readers.attached if self._readers.can_return(reader)])
         ends = [live.ended for live in self._live if not live.outlives_process]
         if ends or self._tasks:
             logger.info("draining: %d generations may finish for %g s", len(ends), seconds)
@@ -49,7 +52,7 @@ class Drain:
         readers = self._readers
         # Readers of ended streams leave by themselves once they have the end; all others have to be sent away.
         await readers.parted([reader for reader in readers.attached if self._has_ended(reader.stream)])
-        self._send_away()
+        self._send_away(readers.attached)
         await readers.parted(readers.attached)
 
     async def interrupt(self) -> None:
@@ -57,20 +60,31 @@ class Drain:
         if self._cluster.others:
             # Producers may have come to this node since the first hand-over.
             await self._hand_over()
+        unable = self._readers.unable_to_return()
         for live in self._live:
-            if not (live.outlives_process or (live.can_move and self._cluster.others)):
+            if not (live.outlives_process or (self._cluster.others and self._moves(live, unable))):
                 live.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
     async def _hand_over(self) -> None:
         """Hands every stream that can move to another node, whatever the store."""
+        unable = self._readers.unable_to_return()
         for live in self._live:
-            if live.can_move and self._live.get(live.stream) is live and self._live.pass_on(live.stream) is not None:
+            if self._live.get(live.stream) is live and self._moves(live, unable):
+                self._live.pass_on(live.stream)
                 await self._cluster.hand_over(live.stream)
 
-    def _send_away(self) -> None:
-        for reader in self._readers.attached:
+    def _moves(self, live: LiveStream, unable: Counter[str]) -> bool:
+        """Whether another node can continue the stream, and somebody can come back to it there. `unable`: how many
+        owner readers of each stream cannot."""
+        if not live.can_move:
+            return False
+        present = self._cluster.counts(COUNT, live.stream).get("", 0)
+        return not (live.needs_readers and 0 < present <= unable[live.stream])
+
+    def _send_away(self, readers: Collection[Reader]) -> None:
+        for reader in readers:
             self._readers.send_away(reader, DRAINING)
 
     def _has_ended(self, stream: str) -> bool:
