@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pytest
 from engine_kit import ANNA, Engine, Scripted, request
 from eventually_kit import eventually
-from nodes_kit import LEASE, Nodes, begun, hang
+from nodes_kit import END, LEASE, Nodes, begun, hang
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.events import Cancelled, Event, Failed
+from tidegate.core.events import Cancelled, Completed, Event, Failed, GenerationRequest
 from tidegate.errors import Interrupted, StoreUnavailable
+from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence
 from tidegate.streams.live import Handle
@@ -57,6 +58,25 @@ async def test_a_node_that_stops_takes_nothing_back(nodes: Nodes) -> None:
     await nodes.near.service.close()
     await eventually(lambda: far.asked == 2)
     assert near.asked == 2
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_nodes_that_stop_together_finish_what_they_have(nodes: Nodes, first: int) -> None:
+    """Neither leaves it to the other: what one has handed over before the other began to stop is finished there."""
+    go = asyncio.Event()
+
+    async def wait(request: GenerationRequest, sink: Sink) -> None:
+        await go.wait()
+        sink.emit([END])
+
+    nodes.add(wait, can_continue=True)
+    stream = await nodes.near.start()
+    order = (nodes.near, nodes.far) if first == 0 else (nodes.far, nodes.near)
+    draining = [asyncio.create_task(engine.service.drain(5)) for engine in order]
+    await eventually(lambda: nodes.near.service.draining and nodes.far.service.draining)
+    go.set()
+    await asyncio.wait(draining)
+    assert isinstance((await nodes.store.look(stream)).record.end, Completed)
 
 
 async def queued(nodes: Nodes, *, returns: bool) -> tuple[Handle, Reader]:

@@ -86,11 +86,24 @@ class LocalNode:
         self._listeners: dict[object, Callable[[Command], None]] = {}
         self._lost: list[str] = []
         self._news = asyncio.Event()
+        self.retires = False
         self._has_left = False
+        self._is_offering = False
 
     @property
     def others(self) -> int:
         return len(self._nodes.living) - (self._nodes.living.get(self.node) is self)
+
+    @property
+    def successors(self) -> int:
+        return sum(node is not self and not node.retires for node in self._nodes.living.values())
+
+    @property
+    def orphaned(self) -> int:
+        return len(self._nodes.orphans) + self._is_offering
+
+    def retire(self) -> None:
+        self.retires = True
 
     def hold(self, stream: str) -> None:
         if self._has_left:
@@ -151,6 +164,7 @@ class LocalNode:
                 stream = next(iter(self._nodes.orphans))
                 handed_over = self._nodes.orphans.pop(stream)
                 self.hold(stream)
+                self._is_offering = True
                 try:
                     found = await self._nodes.look(stream)
                 except StreamNotFound:
@@ -159,6 +173,8 @@ class LocalNode:
                 except BaseException:
                     self._nodes.abandon(stream, handed_over=handed_over)
                     raise
+                finally:
+                    self._is_offering = False
                 yield Orphan(found.record, handed_over)
             self._news.clear()
             await self._news.wait()
@@ -232,5 +248,5 @@ class LocalNode:
         return self._nodes.shared_buckets[name]
 
     async def leave(self) -> None:
-        self._has_left = True
+        self._has_left, self.retires = True, False
         self._nodes.remove(self)

@@ -49,6 +49,11 @@ class Membership:
         self._renewing = loop.create_task(self._renew())
         self._adopting = loop.create_task(self._adopt_orphans())
 
+    @property
+    def is_adopting(self) -> bool:
+        """Whether there are orphans that are taken over, or are about to be."""
+        return bool(self._adoptions or self._cluster.orphaned)
+
     def adopt_no_more(self) -> None:
         """Stops looking for orphans, since this node is about to leave; takeovers under way are completed."""
         if self._adopting is not None:

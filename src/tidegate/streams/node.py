@@ -85,7 +85,7 @@ class Node:
             cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
         )
         self._opening: asyncio.Task[None] | None = None
-        self._drain = Drain(cluster, readers, self.live, self.generations.tasks, timing=timing)
+        self._drain = Drain(cluster, self._membership, readers, self.live, self.generations.tasks, timing=timing)
 
     # From its start to its end
 
@@ -108,13 +108,11 @@ class Node:
     async def drain(self, seconds: float) -> None:
         """Hands streams over, gives the others `seconds` to finish, ends the rest, and sends readers away."""
         self.draining = True
-        self._membership.adopt_no_more()
         await self._drain.run(seconds)
 
     async def stop(self) -> None:
         """Ends the remaining generations at once, as far as the store and the providers allow."""
         self.draining = True
-        self._membership.adopt_no_more()
         await self._drain.interrupt()
         await self.generations.stop()
 
