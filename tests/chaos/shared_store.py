@@ -198,6 +198,17 @@ class NodeCluster:
     def others(self) -> int:
         return self._link.now(lambda: self._cluster.others, 0)
 
+    @property
+    def successors(self) -> int:
+        return self._link.now(lambda: self._cluster.successors, 0)
+
+    @property
+    def orphaned(self) -> int:
+        return self._link.now(lambda: self._cluster.orphaned, 0)
+
+    def retire(self) -> None:
+        self._link.now(self._cluster.retire)
+
     def hold(self, stream: str) -> None:
         self._link.now(lambda: self._cluster.hold(stream))
 

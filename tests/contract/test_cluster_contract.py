@@ -67,6 +67,26 @@ async def test_they_know_of_each_other(pair: Pair) -> None:
     assert (pair.near.others, pair.far.others) == (0, 1)
 
 
+async def test_who_retires_succeeds_nobody(pair: Pair) -> None:
+    """It is there all the same; and may be a successor again once it has left and renews."""
+    assert (pair.near.successors, pair.far.successors) == (1, 1)
+    pair.far.retire()
+    assert (pair.near.others, pair.near.successors, pair.far.successors) == (1, 0, 1)
+    await pair.far.leave()
+    await pair.far.renew()
+    assert pair.near.successors == 1
+
+
+async def test_orphans_are_counted(pair: Pair) -> None:
+    """Until a node has been offered them."""
+    pair.far.hold(await pair.create("gen_1"))
+    assert (pair.near.orphaned, pair.far.orphaned) == (0, 0)
+    await pair.far.hand_over("gen_1")
+    assert (pair.near.orphaned, pair.far.orphaned) == (1, 1)
+    assert await offered(pair.near) == ["gen_1"]
+    assert (pair.near.orphaned, pair.far.orphaned) == (0, 0)
+
+
 async def test_a_command_reaches_the_others(pair: Pair) -> None:
     """And not whoever has told it; who listens no more hears no more."""
     near: list[Command] = []
@@ -190,3 +210,16 @@ async def test_who_holds_a_stream_lives(pair: Pair) -> None:
     assert pair.near.others == 1
     await pair.pass_time(LEASE + 1, pair.near)
     assert await offered(pair.near) == ["gen_1"]
+
+
+async def test_who_has_left_holds_nothing(pair: Pair) -> None:
+    """What it was about to create is an orphan, and it does not live again for that; it does once it renews."""
+    await pair.far.leave()
+    pair.far.hold(await pair.create("gen_1"))
+    assert (pair.near.others, pair.far.holds("gen_1")) == (0, False)
+    assert await offered(pair.near) == ["gen_1"]
+    pair.far.hold("gen_1")
+    assert pair.near.holds("gen_1")
+    await pair.far.renew()
+    pair.far.hold("gen_1")
+    assert (pair.near.others, pair.far.holds("gen_1")) == (1, True)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from engine_kit import Engine, Pair
+from nodes_kit import Nodes
 
 
 @pytest.fixture(params=["one node", "two nodes"])
@@ -22,3 +23,13 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
 def single() -> Engine:
     """A node without others."""
     return Engine()
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[Nodes]:
+    nodes = Nodes()
+    await nodes.near.service.open()
+    await nodes.far.service.open()
+    yield nodes
+    await nodes.far.service.close()
+    await nodes.near.service.close()

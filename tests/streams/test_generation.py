@@ -144,7 +144,7 @@ async def test_a_generation_that_is_let_go_has_no_end_here() -> None:
     assert (await begun.store.look(generation.stream)).record.end is None
     assert (begun.observer.of(GenerationEnded), begun.provider.cancelled) == ([], 1)
     assert begun.tokens_left == 1000 - request().prompt_tokens
-    assert isinstance(generation.failure, Fenced)
+    assert isinstance(generation.failure, Interrupted)
 
 
 async def test_nobody_else_fills_what_a_model_fills() -> None:

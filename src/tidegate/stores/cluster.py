@@ -70,10 +70,25 @@ class Cluster(Protocol):
         """How many other nodes are alive, as far as is known."""
         ...
 
+    @property
+    def successors(self) -> int:
+        """How many of the others take over what this node hands over, i.e. those that do not retire."""
+        ...
+
+    @property
+    def orphaned(self) -> int:
+        """How many streams no node fills, as far as is known; also one that this node is about to be offered."""
+        ...
+
+    def retire(self) -> None:
+        """Says that this node is about to leave, and no successor of the others until it has left and renews again."""
+        ...
+
     def hold(self, stream: str) -> None:
         """Says that this node fills the stream from now on; called before the node creates or acquires it.
 
-        If the node dies in between, the stream is an ordinary orphan, or does not exist.
+        If the node dies in between, the stream is an ordinary orphan, or does not exist. Once the node has left, a
+        stream that no other node holds is an orphan, until the node renews again.
         """
         ...
 

@@ -86,12 +86,31 @@ class LocalNode:
         self._listeners: dict[object, Callable[[Command], None]] = {}
         self._lost: list[str] = []
         self._news = asyncio.Event()
+        self.retires = False
+        self._has_left = False
+        self._is_offering = False
 
     @property
     def others(self) -> int:
         return len(self._nodes.living) - (self._nodes.living.get(self.node) is self)
 
+    @property
+    def successors(self) -> int:
+        return sum(node is not self and not node.retires for node in self._nodes.living.values())
+
+    @property
+    def orphaned(self) -> int:
+        return len(self._nodes.orphans) + self._is_offering
+
+    def retire(self) -> None:
+        self.retires = True
+
     def hold(self, stream: str) -> None:
+        if self._has_left:
+            # Nobody would notice that it is not filled here.
+            if stream not in self._nodes.held:
+                self._nodes.abandon(stream)
+            return
         self._nodes.orphans.pop(stream, None)
         if self.node not in self._nodes.living:
             # This node was taken for dead and has not renewed yet: it rejoins, so that its next death is noticed, too.
@@ -116,6 +135,7 @@ class LocalNode:
             self._nodes.abandon(stream, handed_over=True)
 
     async def renew(self) -> Sequence[str]:
+        self._has_left = False
         self._show_life()
         self._nodes.bury(self._nodes.clock())
         lost, self._lost = self._lost, []
@@ -137,11 +157,14 @@ class LocalNode:
         self._news.set()
 
     async def orphans(self) -> AsyncIterator[Orphan]:
+        # The node may have been opened on another loop before.
+        self._news = asyncio.Event()
         while True:
-            while self._nodes.orphans:
+            while self._nodes.orphans and not self._has_left:
                 stream = next(iter(self._nodes.orphans))
                 handed_over = self._nodes.orphans.pop(stream)
                 self.hold(stream)
+                self._is_offering = True
                 try:
                     found = await self._nodes.look(stream)
                 except StreamNotFound:
@@ -150,6 +173,8 @@ class LocalNode:
                 except BaseException:
                     self._nodes.abandon(stream, handed_over=handed_over)
                     raise
+                finally:
+                    self._is_offering = False
                 yield Orphan(found.record, handed_over)
             self._news.clear()
             await self._news.wait()
@@ -225,4 +250,5 @@ class LocalNode:
         return self._nodes.shared_buckets[name]
 
     async def leave(self) -> None:
+        self._has_left, self.retires = True, False
         self._nodes.remove(self)

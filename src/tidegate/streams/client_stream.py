@@ -52,6 +52,7 @@ class ClientStream:
 
     position = None
     can_move = True
+    needs_readers = False
 
     def __init__(
         self,

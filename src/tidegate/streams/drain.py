@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
 
 from tidegate.core.notices import DRAINING
 from tidegate.core.topic import is_topic
 from tidegate.errors import Interrupted
 from tidegate.stores.cluster import Cluster
-from tidegate.streams.live import LiveStreams
+from tidegate.streams.live import LiveStream, LiveStreams
+from tidegate.streams.membership import Membership
+from tidegate.streams.on_disconnect import COUNT
+from tidegate.streams.reader import Reader
 from tidegate.streams.readers import Readers
 from tidegate.streams.timing import Timing
+
+ADOPTED_SECONDS = 0.02
+"""The time between two looks at whether orphans are taken over yet, while nothing else is left to finish."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -23,6 +32,7 @@ class Drain:
     def __init__(
         self,
         cluster: Cluster,
+        membership: Membership,
         readers: Readers,
         live: LiveStreams,
         tasks: Collection[asyncio.Task[None]],
@@ -30,6 +40,7 @@ class Drain:
         timing: Timing,
     ) -> None:
         self._cluster = cluster
+        self._membership = membership
         self._readers = readers
         self._live = live
         self._tasks = tasks
@@ -37,40 +48,71 @@ class Drain:
 
     async def run(self, seconds: float) -> None:
         """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away."""
-        if self._cluster.others:
+        self._cluster.retire()
+        if self._cluster.successors:
             # Another node can serve the readers as well.
+            self._membership.adopt_no_more()
             await self._hand_over()
-            self._send_away()
-        ends = [live.ended for live in self._live if not live.outlives_process]
-        if ends or self._tasks:
-            logger.info("draining: %d generations may finish for %g s", len(ends), seconds)
-            await asyncio.wait({*self._tasks, *ends}, timeout=seconds)
+            self._send_away([reader for reader in self._readers.attached if self._readers.can_return(reader)])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._finished(seconds)
         await self.interrupt()
         readers = self._readers
         # Readers of ended streams leave by themselves once they have the end; all others have to be sent away.
         await readers.parted([reader for reader in readers.attached if self._has_ended(reader.stream)])
-        self._send_away()
+        self._send_away(readers.attached)
         await readers.parted(readers.attached)
+
+    async def _finished(self, seconds: float) -> None:
+        if ends := self._ends():
+            live = sum(not live.outlives_process for live in self._live)
+            logger.info("draining: %d generations may finish for %g s", live, seconds)
+            await asyncio.wait(ends)
+        # Others that stop at the same time may have handed streams over to this node.
+        while self._cluster.others and not self._cluster.successors:
+            if ends := self._ends():
+                await asyncio.wait(ends)
+            elif self._membership.is_adopting:
+                await asyncio.sleep(ADOPTED_SECONDS)
+            else:
+                return
+
+    def _ends(self) -> set[asyncio.Future[Any]]:
+        return {*self._tasks, *(live.ended for live in self._live if not live.outlives_process)}
 
     async def interrupt(self) -> None:
         """Ends the streams that a restarted process could not continue; producers of the others may come back."""
-        if self._cluster.others:
+        self._cluster.retire()
+        self._membership.adopt_no_more()
+        if self._cluster.successors:
             # Producers may have come to this node since the first hand-over.
             await self._hand_over()
+        unable = self._readers.unable_to_return()
         for live in self._live:
-            if not (live.outlives_process or (live.can_move and self._cluster.others)):
+            if not (live.outlives_process or (self._cluster.successors and self._moves(live, unable))):
                 live.fail(Interrupted("the server stopped before the answer was complete"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
     async def _hand_over(self) -> None:
         """Hands every stream that can move to another node, whatever the store."""
+        unable = self._readers.unable_to_return()
         for live in self._live:
-            if live.can_move and self._live.get(live.stream) is live and self._live.pass_on(live.stream) is not None:
+            if self._live.get(live.stream) is live and self._moves(live, unable):
+                self._live.pass_on(live.stream)
                 await self._cluster.hand_over(live.stream)
 
-    def _send_away(self) -> None:
-        for reader in self._readers.attached:
+    def _moves(self, live: LiveStream, unable: Counter[str]) -> bool:
+        """Whether another node can continue the stream, and somebody can come back to it there. `unable`: how many
+        owner readers of each stream cannot."""
+        if not live.can_move:
+            return False
+        present = self._cluster.counts(COUNT, live.stream).get("", 0)
+        return not (live.needs_readers and 0 < present <= unable[live.stream])
+
+    def _send_away(self, readers: Collection[Reader]) -> None:
+        for reader in readers:
             self._readers.send_away(reader, DRAINING)
 
     def _has_ended(self, stream: str) -> bool:

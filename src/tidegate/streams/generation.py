@@ -91,6 +91,10 @@ class Generation:
         # A generation that has not begun yet can begin at another node.
         return self._model.can_continue or not self._running
 
+    @property
+    def needs_readers(self) -> bool:
+        return self._order.grace == 0
+
     async def run(self) -> None:
         """Waits for its turn, lets the model answer, and returns when the stream has ended.
 

@@ -110,4 +110,8 @@ class Generations:
         try:
             await generation.run()
         finally:
-            self._live.remove(generation)
+            if not generation.producer.is_let_go:
+                self._live.remove(generation)
+            elif self._live.discard(generation):
+                # It has no end yet, and nobody else may know that.
+                await self._cluster.hand_over(generation.stream)

@@ -25,6 +25,9 @@ async def create(store: Store, cluster: Cluster, record: StreamRecord, claim: Cl
         raise
     if isinstance(fence, Claimed):
         cluster.let_go(record.id)
+    elif not cluster.holds(record.id):
+        # This node was taken for dead meanwhile, and nobody else has found the stream.
+        cluster.hold(record.id)
     return fence
 
 

@@ -48,6 +48,11 @@ class LiveStream(Protocol):
         ...
 
     @property
+    def needs_readers(self) -> bool:
+        """Whether the stream is ended as soon as its last owner reader has left."""
+        ...
+
+    @property
     def outlives_process(self) -> bool:
         """Whether the stream's producer can continue it after a restart of this process."""
         ...

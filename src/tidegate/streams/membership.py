@@ -49,6 +49,11 @@ class Membership:
         self._renewing = loop.create_task(self._renew())
         self._adopting = loop.create_task(self._adopt_orphans())
 
+    @property
+    def is_adopting(self) -> bool:
+        """Whether there are orphans that are taken over, or are about to be."""
+        return bool(self._adoptions or self._cluster.orphaned)
+
     def adopt_no_more(self) -> None:
         """Stops looking for orphans, since this node is about to leave; takeovers under way are completed."""
         if self._adopting is not None:
@@ -81,16 +86,20 @@ class Membership:
         while True:
             try:
                 async for orphan in self._cluster.orphans():
-                    adoption = asyncio.get_running_loop().create_task(self._adopt(orphan))
+                    adoption = asyncio.get_running_loop().create_task(self.adopt(orphan))
                     self._adoptions.add(adoption)
                     adoption.add_done_callback(self._adoptions.discard)
-                    await asyncio.shield(adoption)
             except StoreUnavailable as error:
                 logger.warning("node %s cannot look for what nobody fills: %s", self._cluster.node, error.message)
+            except Exception:
+                logger.exception("node %s failed in looking for what nobody fills", self._cluster.node)
             await asyncio.sleep(self._seconds)
 
-    async def _adopt(self, orphan: Orphan) -> None:
+    async def adopt(self, orphan: Orphan) -> None:
+        """Takes the orphan over. After an unexpected error it is one again, a little later."""
         try:
             await self._take_over(orphan)
         except Exception:
             logger.exception("stream %s could not be taken over", orphan.record.id)
+            await asyncio.sleep(self._seconds)
+            await self._cluster.hand_over(orphan.record.id)

@@ -85,7 +85,7 @@ class Node:
             cluster, lease_seconds, hear=self._hear, lost=self._lose, take_over=self._takeover.of
         )
         self._opening: asyncio.Task[None] | None = None
-        self._drain = Drain(cluster, readers, self.live, self.generations.tasks, timing=timing)
+        self._drain = Drain(cluster, self._membership, readers, self.live, self.generations.tasks, timing=timing)
 
     # From its start to its end
 
@@ -108,7 +108,6 @@ class Node:
     async def drain(self, seconds: float) -> None:
         """Hands streams over, gives the others `seconds` to finish, ends the rest, and sends readers away."""
         self.draining = True
-        self._membership.adopt_no_more()
         await self._drain.run(seconds)
 
     async def stop(self) -> None:
@@ -133,7 +132,7 @@ class Node:
     async def _open(self) -> None:
         orphans = await self._store.open()
         self._membership.start()
-        await asyncio.gather(*(self._takeover.of(Orphan(record)) for record in orphans))
+        await asyncio.gather(*(self._membership.adopt(Orphan(record)) for record in orphans))
 
     async def end(self, record: StreamRecord, by: CancelledBy, reason: str | None) -> Look:
         """Ends the stream as cancelled, whichever node fills it, and returns its state then: another end may have won.

@@ -20,7 +20,6 @@ from tidegate.core.events import (
 )
 from tidegate.core.traceback import forget
 from tidegate.errors import (
-    Fenced,
     Interrupted,
     ProviderError,
     StorageFull,
@@ -167,7 +166,7 @@ class Producer:
         """Stops without writing an end: another node writes it."""
         self.is_let_go = self._ending = True
         self._pending = []
-        self.failure = self.failure or error or Fenced("another node fills this stream now")
+        self.failure = self.failure or error or Interrupted("another node fills this stream now")
         self._finish(Failed(ErrorInfo(self.failure.type, self.failure.code, self.failure.message), self.usage_so_far()))
         self._stop_provider()
         if self._writing_end is not None:

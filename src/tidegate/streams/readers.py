@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 from math import inf
 from typing import Protocol
@@ -100,6 +101,17 @@ class Readers:
     def transport_of(self, reader: Reader) -> str:
         """The reader's transport: `sse`, `json` or `websocket`."""
         return self._stays[reader].transport
+
+    def unable_to_return(self) -> Counter[str]:
+        """How many owner readers each stream has here whose clients cannot come back to it."""
+        return Counter(
+            reader.stream for reader, stay in self._stays.items() if stay.owner_reader is not None and not stay.returns
+        )
+
+    def can_return(self, reader: Reader) -> bool:
+        """Whether the reader's client can come back to its stream."""
+        stay = self._stays.get(reader)
+        return stay is None or stay.returns
 
     def send_guests_away(self, stream: str) -> None:
         """Asks the readers of one stream that have a share token to reconnect: the stream's tokens were revoked."""

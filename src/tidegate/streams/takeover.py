@@ -25,6 +25,10 @@ from tidegate.streams.quotas import Allowance, Quotas, Slot
 from tidegate.streams.readers import RETURN_SECONDS
 from tidegate.streams.timing import Timing
 
+READ_AT_ONCE = 8
+"""Logs that are read at the same time to be continued: a page of each is half a millisecond in which nothing else runs.
+Streams that only need an end do not wait for that."""
+
 logger = logging.getLogger("tidegate.streams")
 
 
@@ -62,12 +66,15 @@ class Takeover:
         self._under_way: set[str] = set()
         self._waiting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     async def of(self, orphan: Orphan) -> None:
         """Continues a stream whose process is gone, or ends it; retries later if the store cannot write."""
         stream = orphan.record.id
-        if stream in self._live or stream in self._under_way:
+        if stream in self._under_way:
             return
+        # A node that was taken for dead may still fill it here, though another has acquired it meanwhile.
+        self._live.pass_on(stream)
         self._under_way.add(stream)
         later = False
         try:
@@ -89,6 +96,8 @@ class Takeover:
         """Cancels the takeovers that wait for the store."""
         for task in self._tasks:
             task.cancel()
+        # The node may be opened again, on another loop.
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     async def _take_later(self, orphan: Orphan) -> None:
         stream = orphan.record.id
@@ -96,6 +105,9 @@ class Takeover:
             await again(partial(self._take, orphan), retry=self._timing.retry)
         except Exception:
             logger.exception("stream %s could not be taken over", stream)
+            await asyncio.sleep(self._timing.retry[-1])
+            self._under_way.discard(stream)
+            await self._cluster.hand_over(stream)
         finally:
             self._waiting.discard(stream)
             self._under_way.discard(stream)
@@ -124,7 +136,7 @@ class Takeover:
             return
         model = self._models.get(record.model)
         is_read = orphan.handed_over or self._cluster.total("owner readers", record.id) > 0
-        order = await order_of(self._store, record, model, is_read=is_read)
+        order = await order_of(self._store, record, model, self._reading, is_read=is_read)
         ticket = _entered(model, record.owner) if order is not None else None
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
@@ -145,12 +157,14 @@ def _entered(model: Model | None, account: str) -> Ticket | None:
         return None
 
 
-async def order_of(store: Store, record: StreamRecord, model: Model | None, *, is_read: bool = False) -> Order | None:
+async def order_of(
+    store: Store, record: StreamRecord, model: Model | None, reading: asyncio.Semaphore, *, is_read: bool = False
+) -> Order | None:
     """What is left to generate; None where no model can continue it, or no reader is left.
 
     With a grace of 0 the only caller left together with the process, unless the stream `is_read` at another one. A
     generation that was queued has cost nothing yet, and begins. One that was running continues from its text, if its
-    model can do that.
+    model can do that, as soon as its log may be read (`reading`).
     """
     if model is None or record.request is None or (record.grace == 0 and not is_read):
         return None
@@ -158,7 +172,8 @@ async def order_of(store: Store, record: StreamRecord, model: Model | None, *, i
         return Order(record.request, record.owner, record.grace)
     if not model.can_continue:
         return None
-    folded = await fold(store, record.id)
+    async with reading:
+        folded = await fold(store, record.id)
     if folded.reasoning or folded.tool_calls or folded.last is None:
         # No model can continue in the middle of reasoning or of a tool call.
         return None

@@ -1,0 +1,119 @@
+"""What a node that stops leaves to another one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from engine_kit import ANNA, Engine, Scripted, request
+from eventually_kit import eventually
+from nodes_kit import END, LEASE, Nodes, begun, hang
+
+from tidegate.core.batching import BatchPolicy
+from tidegate.core.events import Cancelled, Completed, Event, Failed, GenerationRequest
+from tidegate.errors import Interrupted, StoreUnavailable
+from tidegate.providers.base import Sink
+from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Fence
+from tidegate.streams.live import Handle
+from tidegate.streams.reader import Reader
+from tidegate.streams.timing import Timing
+
+pytestmark = pytest.mark.anyio
+
+
+class Away(MemoryStore):
+    """A store that cannot write while it is `away`."""
+
+    away = False
+
+    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int:
+        if self.away:
+            raise StoreUnavailable("it is away")
+        return super().append(events, fence=fence, expected=expected)
+
+
+async def test_what_a_node_could_not_end_is_ended_by_another() -> None:
+    """The store could not write when the node stopped, and it can again: somebody has to write the end."""
+    store = Away(max_generation_bytes=1 << 20)
+    near, far = (Engine(store=store, lease_seconds=LEASE, timing=Timing(parting=0.01)) for _ in range(2))
+    for engine in (near, far):
+        engine.add(Scripted(hang))
+        await engine.service.open()
+    stream = await near.start()
+    await eventually(lambda: store._get(stream).log.tail == 2)
+    store.away = True
+    await near.service.close()
+    store.away = False
+    assert isinstance((await far.events(stream))[-1], Failed)
+    await far.service.close()
+
+
+async def test_a_node_that_stops_takes_nothing_back(nodes: Nodes) -> None:
+    """What it has handed over when it was not given time to drain is the other's, as after a drain."""
+    near, far = nodes.add(can_continue=True)
+    for _ in range(2):
+        await begun(nodes)
+    await nodes.near.service.close()
+    await eventually(lambda: far.asked == 2)
+    assert near.asked == 2
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_nodes_that_stop_together_finish_what_they_have(nodes: Nodes, first: int) -> None:
+    """Neither leaves it to the other: what one has handed over before the other began to stop is finished there."""
+    go = asyncio.Event()
+
+    async def wait(request: GenerationRequest, sink: Sink) -> None:
+        await go.wait()
+        sink.emit([END])
+
+    nodes.add(wait, can_continue=True)
+    stream = await nodes.near.start()
+    order = (nodes.near, nodes.far) if first == 0 else (nodes.far, nodes.near)
+    draining = [asyncio.create_task(engine.service.drain(5)) for engine in order]
+    await eventually(lambda: nodes.near.service.draining and nodes.far.service.draining)
+    go.set()
+    await asyncio.wait(draining)
+    assert isinstance((await nodes.store.look(stream)).record.end, Completed)
+
+
+async def queued(nodes: Nodes, *, returns: bool) -> tuple[Handle, Reader]:
+    """A generation that waits for its turn at the near node, whose only reader is there."""
+    for engine in (nodes.near, nodes.far):
+        engine.add(Scripted(hang), max_concurrency=1)
+    await begun(nodes)
+    handle = await nodes.near.service.start(request(), owner=ANNA, grace=0.0)
+    follow = nodes.near.service.follow
+    return handle, await follow(handle.stream, ANNA, after=None, batch=BatchPolicy(), transport="sse", returns=returns)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+async def test_an_answer_goes_where_somebody_can_come_back_to_it(nodes: Nodes, returns: bool) -> None:
+    """An OpenAI client cannot: its answer would be generated for nobody. It is told to repeat its call."""
+    handle, reader = await queued(nodes, returns=returns)
+    waiting = asyncio.create_task(nodes.near.service.answered(handle))
+    draining = asyncio.create_task(nodes.near.service.drain(0.01))
+    with pytest.raises(Interrupted):
+        await waiting
+    reader.close()
+    if returns:
+        await eventually(lambda: handle.stream in nodes.far.service.node.live)
+    else:
+        assert isinstance((await nodes.far.events(handle.stream))[-1], Failed)
+    assert (handle.stream in nodes.far.service.node.live) is returns
+    await draining
+
+
+async def test_who_cannot_come_back_may_read_to_the_end(nodes: Nodes) -> None:
+    """As at a node without others, for as long as the drain takes."""
+    handle, reader = await queued(nodes, returns=False)
+    draining = asyncio.create_task(nodes.near.service.drain(5))
+    await eventually(lambda: nodes.near.service.draining)
+    await nodes.near.service.cancel(next(iter(nodes.near.service.node.live)).stream, ANNA, None)
+    await eventually(lambda: handle.live is not None and handle.live.position is None)
+    assert not reader.told
+    reader.close()
+    await draining
+    assert isinstance((await nodes.far.events(handle.stream))[-1], Cancelled)
