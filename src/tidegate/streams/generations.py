@@ -102,6 +102,8 @@ class Generations:
 
     async def stop(self) -> None:
         """Cancels the generations that are left."""
+        # A task that is cancelled before its first step gives nothing back.
+        await asyncio.sleep(0)
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
