@@ -117,3 +117,12 @@ async def test_who_cannot_come_back_may_read_to_the_end(nodes: Nodes) -> None:
     reader.close()
     await draining
     assert isinstance((await nodes.far.events(handle.stream))[-1], Cancelled)
+
+
+async def test_a_generation_that_has_just_been_launched_gives_its_place_back(single: Engine) -> None:
+    """A takeover may launch one at the very moment at which its node stops."""
+    single.add(Scripted(hang), max_concurrency=1)
+    await single.start()
+    await single.service.node.generations.stop()
+    assert len(single.service.node.live) == 0
+    assert single.models["m"].admission.enter("key:bert").turn.is_set()

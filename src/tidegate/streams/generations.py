@@ -102,9 +102,14 @@ class Generations:
 
     async def stop(self) -> None:
         """Cancels the generations that are left."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        stopped: set[asyncio.Task[None]] = set()
+        while left := self.tasks - stopped:
+            # A task that is cancelled before its first step gives nothing back.
+            await asyncio.sleep(0)
+            for task in left:
+                task.cancel()
+            stopped |= left
+        await asyncio.gather(*stopped, return_exceptions=True)
 
     async def _run(self, generation: Generation) -> None:
         try:
