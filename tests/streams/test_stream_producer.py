@@ -214,6 +214,15 @@ async def test_a_store_that_cannot_write_stops_the_provider_and_gets_the_end_lat
     assert (provider.cancelled, len(filled.observer.of(Failure))) == (1, 1)
 
 
+async def test_a_store_that_fails_in_ways_nobody_expects_gets_the_end_later() -> None:
+    """The stream stays here: whoever else filled it would have its provider asked, and paid for, again and again."""
+    filled = Filled(Log(refusals=[RuntimeError("a bug")] * 5))
+    provider = await filled.play(emitting([Delta("lost")]))
+    (end,) = filled.log.events
+    assert isinstance(end, Failed)
+    assert (end.error.code, provider.asked, filled.producer.is_let_go) == ("provider_error", 1, False)
+
+
 async def test_a_stream_that_is_anothers_is_left_to_it() -> None:
     """Nothing is written any more, and whoever waits here is told so."""
     filled = Filled(Log(refusals=[Fenced("not yours")]))

@@ -87,7 +87,6 @@ class Producer:
         self._pending: list[Event] = []
         self._in_flight: Future[int] | None = None
         self._writing_end: asyncio.Task[None] | None = None
-        self._unkept = False
         self._ending = False
         self.full = False
         self._room = asyncio.Event()
@@ -258,9 +257,8 @@ class Producer:
         """
         if isinstance(error, StoreUnavailable):
             self._observer.observe(Failure("store", error, stream=self._fence.stream))
-        elif not isinstance(error, TidegateError) and not self._unkept:
+        elif not isinstance(error, TidegateError):
             self._observer.observe(Failure("store", error, stream=self._fence.stream))
-            self._unkept = True
             self._counted = None
             error = ProviderError("the provider's events cannot be kept")
         elif not isinstance(error, TooLong | StorageFull):
@@ -275,17 +273,23 @@ class Producer:
         self._stop_provider()
 
     async def _write_end(self, end: Failed) -> None:
-        try:
-            await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
-        except Exception as error:
-            self._refused(error)
-        else:
-            self._finish(end)
+        while not self.ended.done():
+            try:
+                await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
+            except TidegateError as error:
+                self._refused(error)
+                return
+            except Exception as error:
+                # No other node would fare better, and it would ask its provider first.
+                self._observer.observe(Failure("store", error, stream=self._fence.stream))
+                await asyncio.sleep(self._timing.retry[-1])
+            else:
+                self._finish(end)
 
-    def _lost(self, error: BaseException) -> None:
+    def _lost(self, error: TidegateError) -> None:
         """Stops filling a stream that is no longer ours; the node that fills it now ends it."""
         self._observer.observe(Failure("store", error, stream=self._fence.stream))
-        self.let_go(error if isinstance(error, TidegateError) else ProviderError("the store failed"))
+        self.let_go(error)
 
     def _stop_provider(self) -> None:
         if self._providing is not None:
