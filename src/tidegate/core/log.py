@@ -69,7 +69,7 @@ class Page(msgspec.Struct, frozen=True, gc=False):
     @property
     def at_end(self) -> bool:
         """Whether the last entry is the terminal event."""
-        return bool(self.entries) and self.entries[-1].is_end
+        return bool(self.entries) and self.entries[-1].json.startswith(ENDS)
 
 
 def are(entries: Iterable[Entry], events: Sequence[Event]) -> bool:
@@ -181,7 +181,7 @@ class Log:
         Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`, and what `cover` raises.
         """
         entries = self._entries
-        if entries and entries[-1].is_end:
+        if entries and entries[-1].json.startswith(ENDS):
             raise StreamEnded("the stream has ended")
         epoch = self._epochs[-1][0]
         tail = self._dropped + len(entries)
