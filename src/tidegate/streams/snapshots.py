@@ -11,7 +11,7 @@ from contextlib import aclosing
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES, Delta, Event, Reasoning, Terminal, ToolCall, text_of
+from tidegate.core.events import TERMINAL_TYPES, Delta, Event, Reasoning, Terminal, ToolCall, plain_text, text_of
 from tidegate.core.fold import Snapshot, Summary
 from tidegate.core.log import Entry
 from tidegate.core.notices import Gap
@@ -61,8 +61,7 @@ class WholeStream:
             yield (b"" if start else b',"question":') + question[start : start + PAGE_BYTES]
         yield b',"text":"'
         async for page in self._pages(Cursor("", 0), self._until):
-            self._note(page)
-            for piece in _texts(event for entry in page if isinstance(event := entry.event, Delta)):
+            for piece in _joined(self._text(entry) for entry in page):
                 yield piece
         yield b'","reasoning":"'
         if self._thinks:
@@ -75,13 +74,15 @@ class WholeStream:
                 yield piece
         yield b"]}"
 
-    def _note(self, page: Iterable[Entry]) -> None:
-        """Notes where the page has reasoning and tool calls, for the later passes."""
-        for entry in page:
-            if isinstance(event := entry.event, ToolCall):
-                self._calls.setdefault(event.index, array("I")).append(entry.offset)
-            elif isinstance(event, Reasoning):
-                self._thinks = True
+    def _text(self, entry: Entry) -> bytes:
+        """An entry's text, as the inside of a JSON string; notes where reasoning and tool calls are, for later."""
+        if (text := plain_text(entry.json)) is not None:
+            return text[1:-1]
+        if isinstance(event := entry.event, ToolCall):
+            self._calls.setdefault(event.index, array("I")).append(entry.offset)
+        elif isinstance(event, Reasoning):
+            self._thinks = True
+        return _inner(event.text) if isinstance(event, Delta) else b""
 
     async def _call(self, index: int, *, first: bool) -> AsyncGenerator[bytes]:
         id = name = None
@@ -154,6 +155,20 @@ def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
             first = offset
         last = offset
     yield first, last
+
+
+def _joined(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are neither many nor long."""
+    short: list[bytes] = []
+    for text in texts:
+        if len(text) <= PAGE_BYTES:
+            short.append(text)
+            continue
+        yield b"".join(short)
+        short.clear()
+        for start in range(0, len(text), PAGE_BYTES):
+            yield text[start : start + PAGE_BYTES]
+    yield b"".join(short)
 
 
 def _texts(events: Iterable[Event]) -> Iterator[bytes]:
