@@ -10,6 +10,7 @@ from eventually_kit import eventually
 from tidegate.core.events import Completed, Delta, GenerationRequest, Usage
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.records import Look
 from tidegate.streams.quotas import Quotas
 
 LEASE = 0.4
@@ -62,6 +63,20 @@ class Gone:
 
     def append(self, *_: object, **__: object) -> asyncio.Future[int]:
         return asyncio.get_running_loop().create_future()
+
+
+def fail_one_look(nodes: Nodes, error: Exception) -> list[str]:
+    """The cluster's next look-up of an orphan raises the error; answers the stream that it was about, once it has."""
+    look, failed = nodes.store._nodes.look, list[str]()
+
+    async def fail_once(stream: str) -> Look:
+        if not failed:
+            failed.append(stream)
+            raise error
+        return await look(stream)
+
+    nodes.store._nodes.look = fail_once
+    return failed
 
 
 async def begun(nodes: Nodes, **how: object) -> str:

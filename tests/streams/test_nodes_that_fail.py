@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from engine_kit import Engine, Scripted
 from eventually_kit import eventually
-from nodes_kit import LEASE, Nodes, begun, go_on, hang, stopped
+from nodes_kit import LEASE, Nodes, begun, fail_one_look, go_on, hang, stopped
 
 from tidegate.core.events import Completed, Failed, Started
 from tidegate.core.principal import Principal
@@ -63,15 +63,7 @@ async def test_an_unexpected_error_is_not_the_end_of_taking_over(nodes: Nodes) -
     """A row that is damaged, say: what can be read is taken over all the same, and the rest once it can be."""
     nodes.add()
     streams = [await begun(nodes) for _ in range(2)]
-    look, failed = nodes.store._nodes.look, list[str]()
-
-    async def fail_once(stream: str) -> Look:
-        if not failed:
-            failed.append(stream)
-            raise InternalError("a row is damaged")
-        return await look(stream)
-
-    nodes.store._nodes.look = fail_once
+    fail_one_look(nodes, InternalError("a row is damaged"))
     await nodes.die()
     for stream in streams:
         assert isinstance((await nodes.far.events(stream))[-1], Failed)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from engine_kit import ANNA, BERT
 from eventually_kit import eventually
-from nodes_kit import END, LEASE, Nodes, begun, go_on, stopped
+from nodes_kit import END, LEASE, Nodes, begun, fail_one_look, go_on, stopped
 
 from tidegate.core.events import Cancelled, Completed, Delta, Failed, GenerationRequest, Usage
 from tidegate.core.principal import Principal
@@ -16,7 +16,7 @@ from tidegate.errors import Fenced, StoreUnavailable, StreamNotFound, TooManyGen
 from tidegate.providers.base import Sink
 from tidegate.stores.cluster import Orphan
 from tidegate.stores.memory import MemoryStore
-from tidegate.stores.records import Claim, Fence, Look
+from tidegate.stores.records import Claim, Fence
 from tidegate.streams.reader import Reader
 
 pytestmark = pytest.mark.anyio
@@ -395,15 +395,7 @@ async def test_an_orphan_that_could_not_be_looked_at_is_offered_again(nodes: Nod
     """A store that is away for a moment, just then, leaves no stream without an end."""
     _, far = nodes.add(go_on, can_continue=True)
     stream = await begun(nodes)
-    look, failed = nodes.store._nodes.look, list[str]()
-
-    async def fail_once(stream: str) -> Look:
-        if not failed:
-            failed.append(stream)
-            raise StoreUnavailable("it is away")
-        return await look(stream)
-
-    nodes.store._nodes.look = fail_once
+    failed = fail_one_look(nodes, StoreUnavailable("it is away"))
     await nodes.die()
     assert isinstance((await nodes.far.events(stream))[-1], Completed)
     assert (failed, far.asked) == ([stream], 1)

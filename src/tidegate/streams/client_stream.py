@@ -14,9 +14,7 @@ from tidegate.core.events import (
     Cancelled,
     CancelledBy,
     Content,
-    ErrorInfo,
     Event,
-    Failed,
     Terminal,
     Usage,
 )
@@ -31,7 +29,7 @@ from tidegate.errors import (
 )
 from tidegate.stores.base import Store
 from tidegate.stores.records import Fence
-from tidegate.streams.ending import write_end
+from tidegate.streams.ending import failed, write_end
 from tidegate.streams.timing import Timing
 
 T = TypeVar("T")
@@ -136,15 +134,14 @@ class ClientStream:
     def fail(self, error: TidegateError) -> None:
         if self._ending is None and not self.ended.done():
             self.failure = error
-        self._end(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
+        self._end(failed(error, self._usage()))
 
     def let_go(self) -> None:
         self._timer.cancel()
         if self._ending is not None:
             self._ending.cancel()
         if not self.ended.done():
-            error = Fenced("another node fills this stream now")
-            self.ended.set_result(Failed(ErrorInfo(error.type, error.code, error.message), self._usage()))
+            self.ended.set_result(failed(Fenced("another node fills this stream now"), self._usage()))
         self._over(self)
 
     async def _stored(self, events: Sequence[Event], expected: int) -> int:

@@ -1,4 +1,4 @@
-"""Writes a stream's terminal event, also when the store cannot write at the moment."""
+"""Makes the terminal event of a stream that failed, and writes ends also when the store cannot write at the moment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain, repeat
 from typing import TypeVar
 
-from tidegate.core.events import Terminal
-from tidegate.errors import OffsetMismatch, StoreUnavailable
+from tidegate.core.events import ErrorInfo, Failed, Terminal, Usage
+from tidegate.errors import OffsetMismatch, StoreUnavailable, TidegateError
 from tidegate.stores.base import Log
 from tidegate.stores.records import Fence
 
@@ -18,6 +18,11 @@ T = TypeVar("T")
 RETRY_SECONDS = (0.25, 0.5, 1.0)
 """Seconds between attempts to write what the store could not write. The last value repeats without end: a disk may be
 full for hours, and once it is not, readers have the end within a second."""
+
+
+def failed(error: TidegateError, usage: Usage) -> Failed:
+    """The terminal event of a stream that has failed with the error."""
+    return Failed(ErrorInfo(error.type, error.code, error.message), usage)
 
 
 async def write_end(

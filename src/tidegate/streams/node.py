@@ -30,7 +30,7 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Node:
-    """Fills streams: `generations` are filled by models, `leases` has the client streams, filled by their callers.
+    """Fills streams: `generations` are filled by models, `client_streams` by their callers.
 
     `now` is in Unix seconds, `clock` in seconds of any origin.
     """

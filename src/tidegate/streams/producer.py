@@ -11,7 +11,6 @@ from tidegate.core.events import (
     Completed,
     Content,
     Delta,
-    ErrorInfo,
     Event,
     Failed,
     GenerationRequest,
@@ -34,7 +33,7 @@ from tidegate.observe.base import Failure, Observer
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Store
 from tidegate.stores.records import Fence
-from tidegate.streams.ending import write_end
+from tidegate.streams.ending import failed, write_end
 from tidegate.streams.inbox import Inbox
 from tidegate.streams.timing import Timing
 
@@ -150,7 +149,7 @@ class Producer:
         if not self._ending:
             forget(error)
             self.failure = error
-            self.end(Failed(ErrorInfo(error.type, error.code, error.message), self.usage_so_far()))
+            self.end(failed(error, self.usage_so_far()))
 
     def end(self, terminal: Terminal) -> None:
         """Appends the terminal event and stops the provider; the first call wins, later ones do nothing."""
@@ -166,7 +165,7 @@ class Producer:
         self.is_let_go = self._ending = True
         self._pending = []
         self.failure = self.failure or error or Interrupted("another node fills this stream now")
-        self._finish(Failed(ErrorInfo(self.failure.type, self.failure.code, self.failure.message), self.usage_so_far()))
+        self._finish(failed(self.failure, self.usage_so_far()))
         self._stop_provider()
         if self._writing_end is not None:
             self._writing_end.cancel()
@@ -268,8 +267,7 @@ class Producer:
         self.failure = self.failure or error
         self._ending = True
         self._pending = []
-        why = ErrorInfo(self.failure.type, self.failure.code, self.failure.message)
-        self._writing_end = self._loop.create_task(self._write_end(Failed(why, self.usage_so_far())))
+        self._writing_end = self._loop.create_task(self._write_end(failed(self.failure, self.usage_so_far())))
         self._stop_provider()
 
     async def _write_end(self, end: Failed) -> None:

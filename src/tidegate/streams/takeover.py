@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tidegate.core.events import Carried, ErrorInfo, Failed, Usage
+from tidegate.core.events import Carried, Failed, Usage
 from tidegate.errors import Interrupted, QueueFull, StoreUnavailable, StreamEnded, StreamNotFound
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Orphan
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.admission import Ticket
-from tidegate.streams.ending import again, append_end
+from tidegate.streams.ending import again, append_end, failed
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.history import fold
 from tidegate.streams.live import LiveStreams
@@ -183,4 +183,4 @@ async def order_of(
 
 def _interrupted(tail: int) -> Failed:
     error = Interrupted("the process that filled the stream stopped before its end")
-    return Failed(ErrorInfo(error.type, error.code, error.message), Usage(0, tail - 1, tail - 1, estimated=True))
+    return failed(error, Usage(0, tail - 1, tail - 1, estimated=True))
