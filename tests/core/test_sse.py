@@ -177,25 +177,6 @@ def test_limit_counts_one_event() -> None:
     assert len(Decoder(max_event_bytes=64).feed(encode(b"x" * 50) * 100)) == 100
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            [b"data: x\n\n", b"data: ", b"y\n", b"\n", b"\r", b"id: 7\n", b": c\n\n", b"event: e\n", b"\xef"]
-        )
-    )
-)
-def test_a_chunk_that_is_one_block_may_go_without_being_fed(chunks: list[bytes]) -> None:
-    """Whenever `sole` answers, feeding would have brought that one event, and left everything else as it was."""
-    short, whole = Decoder(), Decoder()
-    for chunk in chunks:
-        data = short.sole(chunk)
-        fed = whole.feed(chunk)
-        if data is None:
-            assert short.feed(chunk) == fed
-        else:
-            assert [(event.event, event.data) for event in fed] == [("message", data.decode("utf-8", "replace"))]
-
-
 LINE_ENDS = ["\u2028", "\u2029", "\x85", "\\\u2028", '"\u2029"', "’\u2028…"]
 
 

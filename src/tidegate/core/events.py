@@ -148,6 +148,9 @@ Terminal = Completed | Cancelled | Failed
 Event = Started | Content | Terminal | Published
 TERMINAL_TYPES = (Completed, Cancelled, Failed)
 
+Appendable = Event | bytes
+"""What can be appended to a log: an event, or the JSON form of one, which is kept as it is."""
+
 _TAG = b'{"type":"'
 ENDS = tuple(b'%b%b"' % (_TAG, str(kind.__struct_config__.tag).encode()) for kind in TERMINAL_TYPES)
 """What the JSON forms of terminal events begin with, and no others."""
@@ -171,6 +174,16 @@ def text_of(event: Event) -> str:
 def encode(event: Event) -> bytes:
     """The JSON form with the tag first: `{"type":"delta","text":"…"}`."""
     return _encoder.encode(event)
+
+
+def json_of(event: Appendable) -> bytes:
+    """The JSON form, made only where it is not there yet."""
+    return event if type(event) is bytes else _encoder.encode(event)
+
+
+def delta_json(text: bytes) -> bytes:
+    """The JSON form of a plain delta, from the JSON of its text as `encode` would write it."""
+    return b"%b%b}" % (_TEXT, text)
 
 
 def decode(data: bytes) -> Event:

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import ENDS, TERMINAL_TYPES, Event, Terminal, decode, encode
+from tidegate.core.events import ENDS, Appendable, Event, Terminal, decode, encode, json_of
 from tidegate.core.notices import Gap
 from tidegate.errors import StreamEnded, TooLong
 
@@ -72,9 +72,9 @@ class Page(msgspec.Struct, frozen=True, gc=False):
         return bool(self.entries) and self.entries[-1].json.startswith(ENDS)
 
 
-def are(entries: Iterable[Entry], events: Sequence[Event]) -> bool:
+def are(entries: Iterable[Entry], events: Sequence[Appendable]) -> bool:
     """Whether the entries are exactly these events."""
-    return [entry.json for entry in entries] == [encode(event) for event in events]
+    return [entry.json for entry in entries] == [json_of(event) for event in events]
 
 
 def epoch_at(epochs: Sequence[tuple[str, int]], offset: int) -> str:
@@ -115,9 +115,10 @@ class Log:
         self._cover = cover
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
         self._max_bytes = max_bytes
-        self._asked: Cursor | None = None
-        self._asked_tail = self._asked_limit = 0
-        self._page = Page((), Cursor(epoch, 0), more=False)
+        self._cursor = Cursor(epoch, 0)
+        # What was appended last, as the page of those readers that had everything before.
+        self._news_after: Cursor | None = None
+        self._news = Page((), self._cursor, more=False)
 
     @classmethod
     def restore(cls, epochs: Sequence[tuple[str, int]], entries: Sequence[Entry], *, dropped: int = 0) -> Log:
@@ -125,6 +126,7 @@ class Log:
         log = cls(epochs[0][0])
         log._epochs = list(epochs)
         log._dropped = dropped
+        log._cursor = log.at(dropped)
         log.extend(entries)
         return log
 
@@ -136,7 +138,7 @@ class Log:
     @property
     def tail(self) -> int:
         """The offset of the last event; 0 while there is none."""
-        return self._dropped + len(self._entries)
+        return self._cursor.offset
 
     @property
     def size(self) -> int:
@@ -150,8 +152,8 @@ class Log:
 
     @property
     def cursor(self) -> Cursor:
-        """The position after the last event."""
-        return self.at(self.tail)
+        """The position after the last event: the same object until another event follows."""
+        return self._cursor
 
     @property
     def earliest(self) -> Cursor:
@@ -174,9 +176,10 @@ class Log:
         if self.end is not None:
             raise StreamEnded("the stream has ended")
         begin_epoch(self._epochs, epoch, self.tail)
+        self._cursor = self.at(self.tail)
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Adds the events together, or none of them, and returns the new tail.
+    def append(self, events: Sequence[Appendable]) -> int:
+        """Adds the events together, or none of them, and returns the new tail. A terminal event is the last of them.
 
         Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`, and what `cover` raises.
         """
@@ -184,29 +187,36 @@ class Log:
         if entries and entries[-1].json.startswith(ENDS):
             raise StreamEnded("the stream has ended")
         epoch = self._epochs[-1][0]
-        tail = self._dropped + len(entries)
-        size = 0
+        tail = self._cursor.offset
         added: list[Entry] = []
+        size = 0
         for event in events:
+            json = json_of(event)
             tail += 1
-            json = encode(event)
             added.append(Entry(epoch, tail, json))
-            if not isinstance(event, TERMINAL_TYPES):
-                size += len(json)
+            size += len(json)
+        if added and added[-1].is_end:
+            size -= added[-1].size
         if size and self._max_bytes is not None and self._bytes + size > self._max_bytes:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
         cost = size + EVENT_BYTES * len(added)
         if cost > self._room and size:
             self._room = self._cover(self.weight + cost) - self.weight
         self._room -= cost
-        self._bytes += size
-        entries.extend(added)
+        self._add(added, size)
         return tail
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Adds entries that were checked before to follow the tail and to fit: nothing is checked again."""
-        self._entries.extend(entries)
-        self._bytes += sum(entry.size for entry in entries if not entry.is_end)
+        self._add(entries, sum(entry.size for entry in entries if not entry.is_end))
+
+    def _add(self, entries: Sequence[Entry], size: int) -> None:
+        if entries:
+            self._news_after = self._cursor
+            self._cursor = entries[-1].cursor
+            self._news = Page(entries, self._cursor, more=False)
+            self._entries.extend(entries)
+            self._bytes += size
 
     def keep(self, *, entries: int, size: int) -> Sequence[Entry]:
         """Forgets the oldest entries until at most `entries` with at most `size` bytes of JSON are left, or the newest
@@ -224,7 +234,7 @@ class Log:
             del self._entries[:surplus]
             self._dropped += surplus
             self._bytes = left
-            self._asked = None
+            self._news_after = None
             self._forget_epochs()
         return forgotten
 
@@ -233,10 +243,9 @@ class Log:
         for index, entry in enumerate(self._entries[:count]):
             json = encode(other(entry.event))
             self._entries[index] = Entry(entry.epoch, entry.offset, json, entry.size - len(json))
-        self._asked = None
-        self._page = Page((), self.earliest, more=False)
+        self._news_after = None
 
-    def holds(self, after: int, events: Sequence[Event]) -> bool:
+    def holds(self, after: int, events: Sequence[Appendable]) -> bool:
         """Whether exactly these events stand right after the offset."""
         start = after - self._dropped
         kept = self._entries[max(start, 0) : start + len(events)]
@@ -248,19 +257,12 @@ class Log:
         None reads from the earliest entry kept. A cursor that is not valid here is answered with a `Gap`, whose `to` is
         just before the earliest entry kept.
         """
+        # The readers at the tail ask with the same cursor object, one after the other, and get the same page.
+        if after is not None and after is self._news_after and len(self._news.entries) == 1:
+            return self._news
         if after is None:
             return self._read(self.earliest, limit, max_bytes)
-        # The readers at the tail ask for the same entries, one after the other: they get the same page, and so the same
-        # cursor object, which the next read recognises by its identity.
-        tail = self._dropped + len(self._entries)
-        known = after is self._asked or after == self._asked
-        if known and tail == self._asked_tail and limit == self._asked_limit:
-            return self._page
-        if not self._knows(after):
-            return Gap(after, self.earliest)
-        self._asked, self._asked_tail, self._asked_limit = after, tail, limit
-        self._page = self._read(after, limit, max_bytes)
-        return self._page
+        return self._read(after, limit, max_bytes) if self._knows(after) else Gap(after, self.earliest)
 
     def _read(self, after: Cursor, limit: int, max_bytes: int) -> Page:
         start = after.offset - self._dropped
@@ -268,7 +270,10 @@ class Log:
         if len(found) > 1:
             sizes = accumulate(entry.size for entry in found)
             found = found[: max(1, sum(size <= max_bytes for size in sizes))]
-        return Page(found, found[-1].cursor if found else after, start + len(found) < len(self._entries))
+        more = start + len(found) < len(self._entries)
+        if not more and (found or after == self._cursor):
+            return Page(found, self._cursor, more)
+        return Page(found, found[-1].cursor if found else after, more)
 
     def _knows(self, cursor: Cursor) -> bool:
         current, since = self._epochs[-1]

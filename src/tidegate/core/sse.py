@@ -90,12 +90,12 @@ class Decoder:
     """Turns the bytes of an event stream into events, however they are cut into chunks.
 
     A reader that reconnects has to wait `retry_ms` and to send `last_event_id`. An unfinished block at the end of the
-    stream is no event, unless `end` is called. Malformed UTF-8 becomes U+FFFD, as the standard says.
+    stream is no event, unless `end` is called. Malformed UTF-8 becomes U+FFFD, as the standard says. `at_block`:
+    whether the bytes so far end with a blank line, so that the next one begins a block.
     """
 
     __slots__ = (
         "_after_cr",
-        "_at_block",
         "_begun",
         "_block_retry_ms",
         "_data",
@@ -104,6 +104,7 @@ class Decoder:
         "_max_event_bytes",
         "_rest",
         "_size",
+        "at_block",
         "last_event_id",
         "retry_ms",
     )
@@ -113,7 +114,7 @@ class Decoder:
         self.retry_ms: int | None = None
         self._max_event_bytes = max_event_bytes
         self._begun = False
-        self._at_block = False
+        self.at_block = False
         self._after_cr = False
         self._rest = bytearray()
         self._data: list[bytes] = []
@@ -138,28 +139,12 @@ class Decoder:
                 self._keep(line, line[6:])
             else:
                 self._field(line)
-        self._at_block = bool(lines) and not lines[-1] and not self._rest and not self._after_cr
+        self.at_block = bool(lines) and not lines[-1] and not self._rest and not self._after_cr
         return events
 
     def end(self) -> list[ServerSentEvent]:
         """The event whose blank line, or whose last line's end, was missing at the end of the stream, if any."""
         return self.feed(b"\n\n") if self._rest or self._data else []
-
-    def sole(self, chunk: bytes) -> bytes | None:
-        """The data of a chunk that is exactly one block with one line of data, as most reads from a model server are.
-
-        None where the chunk is, or may be, anything else: then it has to be passed to `feed`, and only then.
-        """
-        end = len(chunk) - 2
-        is_sole = (
-            self._at_block
-            and chunk.startswith(b"data: ")
-            and chunk.find(b"\n") == end
-            and chunk.endswith(b"\n")
-            and b"\r" not in chunk
-            and end <= self._max_event_bytes
-        )
-        return chunk[6:end] if is_sole else None
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         """The lines that end in this chunk, without their line ends. The rest waits for the next chunk."""

@@ -36,6 +36,10 @@ class Sink(Protocol):
         """
         ...
 
+    def emit_deltas(self, deltas: Sequence[bytes]) -> None:
+        """Emits plain deltas that are in their JSON form (`core.events.delta_json`) already."""
+        ...
+
     def counted(self, usage: Usage) -> None:
         """Reports the usage counted so far, which replaces the estimate if the answer ends in another way."""
         ...

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Published
+from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Claim, Claimed, Fence, Found, Look, Share, StreamRecord, TopicRecord, Unwatch
@@ -29,7 +29,7 @@ from tidegate.stores.records import Claim, Claimed, Fence, Found, Look, Share, S
 class Log(Protocol):
     """The events of streams and topics, by id: the hot path."""
 
-    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
+    def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int | Future[int]:
         """Appends after the offset `expected` and returns the new tail.
 
         A store that needs no I/O answers at once, so that readers are woken in the same callback; others answer

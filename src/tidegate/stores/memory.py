@@ -12,7 +12,7 @@ from time import monotonic, time
 import msgspec
 
 from tidegate.core.cursor import Cursor, new_epoch
-from tidegate.core.events import TERMINAL_TYPES, Event, Published
+from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status, status_of
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.topic import is_topic
@@ -150,7 +150,7 @@ class MemoryStore:
         held.record = msgspec.structs.replace(held.record, lease=lease or held.record.lease)
         return Fence(stream, epoch)
 
-    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int:
+    def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int:
         held = self._fenced(fence)
         log = held.log
         if expected != (tail := log.tail):
@@ -158,12 +158,12 @@ class MemoryStore:
                 return expected + len(events)
             raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
         tail = log.append(events)
-        if events and isinstance(end := events[-1], TERMINAL_TYPES):
+        if (end := log.end) is not None:
             asked, at = asked_only(held.record.request), round(self._now(), 3)
             held.record = msgspec.structs.replace(held.record, request=asked, end=end, ended_at=at)
             held.charge.end(held.base, log.weight)
             self._ended[held.record.id] = held
-        held.wake()
+        wake_all(fence.stream, held.watchers)
         return tail
 
     async def mark_running(self, fence: Fence) -> None:
@@ -180,7 +180,9 @@ class MemoryStore:
         return self._log(stream).at(offset)
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
-        return self._log(stream).read(after, limit=limit, max_bytes=max_bytes)
+        held = self._streams.get(stream)
+        log = self._log(stream) if held is None else held.log
+        return log.read(after, limit=limit, max_bytes=max_bytes)
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         if is_topic(stream):
@@ -258,10 +260,10 @@ class MemoryStore:
         self._nodes.clear()
 
     def _get(self, stream: str) -> _Stream:
-        try:
-            return self._streams[stream]
-        except KeyError:
-            raise StreamNotFound(f"there is no stream {stream[:64]!r}") from None
+        held = self._streams.get(stream)
+        if held is None:
+            raise StreamNotFound(f"there is no stream {stream[:64]!r}")
+        return held
 
     def _log(self, stream: str) -> Log:
         return self._topic(stream).log if is_topic(stream) else self._get(stream).log

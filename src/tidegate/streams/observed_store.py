@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Published
+from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status
 from tidegate.errors import InternalError, TidegateError
 from tidegate.observe.base import StoreCall
@@ -38,7 +38,7 @@ class ObservedStore:
 
     # The log
 
-    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
+    def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int | Future[int]:
         return self._answered("append", lambda: self._store.append(events, fence=fence, expected=expected))
 
     async def tail(self, stream: str) -> Cursor:

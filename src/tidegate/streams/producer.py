@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from tidegate.core.events import (
     TERMINAL_TYPES,
+    Appendable,
     Completed,
     Content,
     Delta,
-    Event,
     Failed,
     GenerationRequest,
     Terminal,
@@ -83,7 +83,7 @@ class Producer:
         self._observer = observer
         self._clock = clock
         self._timing = timing
-        self._pending: list[Event] = []
+        self._pending: list[Appendable] = []
         self._in_flight: Future[int] | None = None
         self._writing_end: asyncio.Task[None] | None = None
         self._ending = False
@@ -201,6 +201,19 @@ class Producer:
             self._pending.append(completed)
         self._flush()
 
+    def emit_deltas(self, deltas: Sequence[bytes]) -> None:
+        if self._ending or not deltas:
+            return
+        if self.first_piece_at is None:
+            self._answer(None)
+            self.first_piece_at = self._clock()
+        self.pieces += len(deltas)
+        if self._pending or self._in_flight is not None:
+            self._pending += deltas
+            self._watch_the_water()
+        else:
+            self._append(deltas)
+
     def counted(self, usage: Usage) -> None:
         self._counted = usage
 
@@ -221,19 +234,22 @@ class Producer:
     def _flush(self) -> None:
         while self._pending and self._in_flight is None and not self.ended.done():
             batch, self._pending = self._pending, []
-            try:
-                answer = self._store.append(batch, fence=self._fence, expected=self._tail)
-            except Exception as error:
-                self._refused(error)
-                continue
-            if isinstance(answer, Future):
-                self._in_flight = answer
-                answer.add_done_callback(lambda done, batch=batch: self._answered(done, batch))
-            else:
-                self._appended(batch, answer)
+            self._append(batch)
         self._watch_the_water()
 
-    def _answered(self, done: Future[int], batch: list[Event]) -> None:
+    def _append(self, batch: Sequence[Appendable]) -> None:
+        try:
+            answer = self._store.append(batch, fence=self._fence, expected=self._tail)
+        except Exception as error:
+            self._refused(error)
+            return
+        if isinstance(answer, int):
+            self._appended(batch, answer)
+        else:
+            self._in_flight = answer
+            answer.add_done_callback(lambda done: self._answered(done, batch))
+
+    def _answered(self, done: Future[int], batch: Sequence[Appendable]) -> None:
         self._in_flight = None
         error = done.exception()
         if error is not None:
@@ -242,7 +258,7 @@ class Producer:
             self._appended(batch, done.result())
         self._flush()
 
-    def _appended(self, batch: list[Event], tail: int) -> None:
+    def _appended(self, batch: Sequence[Appendable], tail: int) -> None:
         self._tail = tail
         if isinstance(end := batch[-1], TERMINAL_TYPES):
             self._finish(end)

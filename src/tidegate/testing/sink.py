@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from tidegate.core.events import Completed, Content, Delta, Usage
 from tidegate.streams.inbox import Inbox
 
@@ -70,6 +72,9 @@ class RecordingSink:
         self._changed.set()
         if any(isinstance(event, Completed) for event in events):
             self.end()
+
+    def emit_deltas(self, deltas: Sequence[bytes]) -> None:
+        self.emit([msgspec.json.decode(delta, type=Delta) for delta in deltas])
 
     def counted(self, usage: Usage) -> None:
         self.usage = usage

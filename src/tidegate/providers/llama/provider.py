@@ -171,6 +171,10 @@ class AnsweringSink:
         self._answers()
         self._sink.emit([event for each in events if (event := _plain(each)) is not None])
 
+    def emit_deltas(self, deltas: Sequence[bytes]) -> None:
+        self._answers()
+        self._sink.emit_deltas(deltas)
+
     def counted(self, usage: Usage) -> None:
         self._sink.counted(usage)
 

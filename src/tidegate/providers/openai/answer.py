@@ -62,7 +62,6 @@ class UpstreamAnswer:
         self._body = bytearray()
         self._is_whole: bool | None = None
         self._streaming = False
-        self._pieces = 0
         self._patience_ends: float | None = None
         self._emitted = False
         self._done = False
@@ -116,10 +115,16 @@ class UpstreamAnswer:
     def receive(self, data: bytes) -> None:
         if self._done:
             return
-        if self._refused is not None:
+        if self._streaming and (deltas := self._chunks.deltas(data)) is not None:
+            self._idle_bytes = 0
+            self._deadline = self._loop.time() + self._stall_timeout
+            self._sink.emit_deltas(deltas)
+            if self._sink.full:
+                self._pause()
+        elif self._refused is not None:
             self._collect(data, MAX_ERROR_BYTES)
         elif self._is_whole is False:
-            self._take(self._chunks.feed(data), len(data))
+            self._feed(data)
         else:
             self._begin(data)
 
@@ -162,23 +167,21 @@ class UpstreamAnswer:
         else:
             self._sink.opened()
             body, self._body = bytes(self._body), bytearray()
-            self._take(self._chunks.feed(body), len(body))
+            self._feed(body)
 
     def _check_blank(self) -> None:
         if len(self._body) > MAX_BLANK_BYTES:
             raise UpstreamMalformed(f"The upstream's answer begins with more than {MAX_BLANK_BYTES} blanks.")
 
-    def _take(self, events: Sequence[Content | Completed], size: int) -> None:
-        if self._chunks.only_text and self._streaming:
-            self._take_text(events)
-            return
-        self._emit(events)
+    def _feed(self, data: bytes) -> None:
+        before = self._chunks.pieces
+        self._emit(self._chunks.feed(data))
         if self._chunks.ended:
             self._finish(self._chunks.error)
             return
         # Chunks without a piece are no tokens: a model that only reports that it is busy has stalled.
-        told, self._pieces = self._chunks.pieces > self._pieces, self._chunks.pieces
-        self._idle_bytes = 0 if told else self._idle_bytes + size
+        told = self._chunks.pieces > before
+        self._idle_bytes = 0 if told else self._idle_bytes + len(data)
         if self._idle_bytes > MAX_IDLE_BYTES:
             raise UpstreamMalformed(f"The upstream sent {MAX_IDLE_BYTES} bytes without a token.")
         if self._chunks.finishing:
@@ -186,19 +189,11 @@ class UpstreamAnswer:
         elif told:
             self._postpone(self._stall_timeout)
         if self._sink.full:
-            self._connection.pause()
-            self._news.set()
+            self._pause()
 
-    def _take_text(self, events: Sequence[Content | Completed]) -> None:
-        """The usual read: it brings text and nothing else to handle."""
-        self._emitted = True
-        self._pieces = self._chunks.pieces
-        self._idle_bytes = 0
-        self._sink.emit(events)
-        self._deadline = self._loop.time() + self._stall_timeout
-        if self._sink.full:
-            self._connection.pause()
-            self._news.set()
+    def _pause(self) -> None:
+        self._connection.pause()
+        self._news.set()
 
     def _collect(self, data: bytes, limit: int) -> None:
         self._body += data

@@ -48,8 +48,7 @@ class ChunkReader:
 
     `refused` makes the exception for an error in the body (decoded JSON, or text). `estimate` counts the prompt's
     tokens where the upstream does not. `settle` turns this part's usage into the whole answer's. `make_id` makes ids
-    for tool calls. `only_text`: whether the last `feed` brought a text and nothing else. After `ended` all input is
-    ignored; `error` is why there was no `Completed`.
+    for tool calls. After `ended` all input is ignored; `error` is why there was no `Completed`.
     """
 
     def __init__(
@@ -74,8 +73,7 @@ class ChunkReader:
         self._ignored: object = None
         self._head = b""
         self.pieces = 0
-        self.only_text = False
-        self._quiet = False
+        self._usual = False
         self._begun = False
         self._reason: object = None
         self._ending: Ending | None = None
@@ -92,22 +90,22 @@ class ChunkReader:
         """The usage so far, where the upstream has counted it."""
         return self._usage() if self._count.known else None
 
+    def deltas(self, data: bytes) -> list[bytes] | None:
+        """The shortcut for the usual read, which brings texts and nothing else: their JSON forms as plain deltas.
+
+        None where `data` may be anything else: then it has to be passed to `feed`, which would return the same events.
+        """
+        found = self._template.deltas(data) if self._usual else None
+        if found is not None:
+            self.pieces += len(found)
+        return found
+
     def feed(self, data: bytes) -> list[Content | Completed]:
         """The events that this `data` of an event stream completes, in order; `[DONE]` brings `Completed`."""
         into: list[Content | Completed] = []
         if self.ended:
             return into
         try:
-            # A fast model's tokens come one per read: a shortcut for these avoids parsing the bytes twice.
-            if (sole := self._decoder.sole(data)) is not None:
-                if not self._halves and (text := self._template.text_of(sole)):
-                    self.pieces += 1
-                    self.only_text = self._quiet
-                    return [Delta(text)]
-                self.only_text = False
-                self._block(sole, "message", into)
-                return into
-            self.only_text = False
             if not self._begun:
                 self._head = (self._head + data)[:MAX_HEAD_BYTES]
             for event in self._decoder.feed(data):
@@ -116,6 +114,8 @@ class ChunkReader:
                     break
         except ProviderError as error:
             self._fail(error)
+        said_all = self._ending is None and not self._count.known and not self._halves
+        self._usual = said_all and not self.ended and self._decoder.at_block
         return into
 
     def end(self, *, broken: bool = False) -> list[Content | Completed]:
@@ -147,12 +147,6 @@ class ChunkReader:
 
     def _block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
         """Reads one event of the stream."""
-        text = self._template.text_of(data)
-        if text is not None and name == "message" and not self._halves:
-            if text:
-                into.append(Delta(text))
-                self.pieces += 1
-            return
         if data.startswith(DONE):
             self._conclude(into, done=True)
         elif data and not data.isspace():
@@ -205,7 +199,6 @@ class ChunkReader:
             self._finish(said, chunk.finish)
         said_more = bool(pieces or chunk.delta)
         self._begun = self._begun or said_more or self._ending is not None or self._count.known
-        self._quiet = self._ending is None and not self._count.known
         self.pieces += len(pieces)
         into.extend(self._beside(chunk, pieces))
 

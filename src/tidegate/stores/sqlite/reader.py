@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event
+from tidegate.core.events import Appendable
 from tidegate.core.fold import Status
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page, are, epoch_at, knows
 from tidegate.core.notices import Gap
@@ -126,7 +126,7 @@ def position_of(connection: Connection, stream: str) -> tuple[int, Epochs, int]:
     return key, to_epochs(epochs), tail
 
 
-def repeated(connection: Connection, stream: str, events: Sequence[Event], epoch: str, expected: int) -> int:
+def repeated(connection: Connection, stream: str, events: Sequence[Appendable], epoch: str, expected: int) -> int:
     """As `Store.append`, for a stream that has ended: an append that it has already can be repeated."""
     key, epochs, tail = position_of(connection, stream)
     if epoch != epochs[-1][0]:

@@ -16,12 +16,12 @@ from pathlib import Path
 from secrets import randbits
 from sqlite3 import Connection
 from time import time
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
 from tidegate.core.cursor import Cursor, new_epoch
-from tidegate.core.events import TERMINAL_TYPES, Event, Published, Terminal
+from tidegate.core.events import Appendable, Event, Published, Terminal
 from tidegate.core.fold import Status
 from tidegate.core.log import Entry, Log, epoch_at
 from tidegate.core.topic import is_topic
@@ -200,7 +200,7 @@ class SqliteStore:
         acquire = partial(changes.acquire, key=held.key, epochs=tuple(queued.epochs), lease=lease)
         return await self._change(queued, acquire, acquired)
 
-    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
+    def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int | Future[int]:
         threads = self._open_threads()
         held = self._streams.held(fence.stream)
         if held is None or held.queued is None:
@@ -213,8 +213,8 @@ class SqliteStore:
             return answer
         entries = queued.take(events)
         write = Write(answer, queued, row=(held.key, queued.tail, to_json(entries)))
-        end = events[-1]
-        if isinstance(end, TERMINAL_TYPES):
+        if entries[-1].is_end:
+            end = cast("Terminal", entries[-1].event)
             at = round(self._now(), 3)
             asked = asked_only(held.record.request)
             write.change = partial(
@@ -455,7 +455,7 @@ class SqliteStore:
         self._streams.end(held)
         return tail
 
-    def _append_to_ended(self, events: Sequence[Event], fence: Fence, expected: int) -> int | Future[int]:
+    def _append_to_ended(self, events: Sequence[Appendable], fence: Fence, expected: int) -> int | Future[int]:
         held = self._streams.held(fence.stream)
         if held is not None and held.log is not None:
             return self._repeated(held, events, fence, expected)
@@ -470,7 +470,7 @@ class SqliteStore:
 
         return heard(self._open_threads().loop.create_task(append_later()))
 
-    def _repeated(self, ended: Held, events: Sequence[Event], fence: Fence, expected: int) -> int:
+    def _repeated(self, ended: Held, events: Sequence[Appendable], fence: Fence, expected: int) -> int:
         self._streams.settled(ended).place(events, fence.epoch, expected)
         return expected + len(events)
 

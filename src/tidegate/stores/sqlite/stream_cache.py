@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import TERMINAL_TYPES, Event, encode
+from tidegate.core.events import ENDS, Appendable, json_of
 from tidegate.core.log import EVENT_BYTES, Entry, Log, are, begin_epoch
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
 from tidegate.stores.records import StreamRecord
@@ -41,7 +41,7 @@ class Queued(Line):
         self.forgotten = False
         self.entries: list[Entry] = []
 
-    def place(self, events: Sequence[Event], epoch: str, expected: int) -> bool:
+    def place(self, events: Sequence[Appendable], epoch: str, expected: int) -> bool:
         """Whether the events follow the tail; False where the log has them, or will have, right after `expected`.
 
         Raises `Fenced`, `OffsetMismatch`, or `StreamEnded`.
@@ -54,7 +54,7 @@ class Queued(Line):
             raise StreamEnded("the stream has ended")
         return True
 
-    def take(self, events: Sequence[Event]) -> list[Entry]:
+    def take(self, events: Sequence[Appendable]) -> list[Entry]:
         """Moves the tail behind the events, and returns them as entries. Raises `TooLong` or `StorageFull`."""
         epoch = self.epochs[-1][0]
         offset, size, weight = self.tail, self.size, self._weight
@@ -62,9 +62,9 @@ class Queued(Line):
         ended = False
         for event in events:
             offset += 1
-            json = encode(event)
+            json = json_of(event)
             entries.append(Entry(epoch, offset, json))
-            if isinstance(event, TERMINAL_TYPES):
+            if json.startswith(ENDS):
                 ended = True
             else:
                 size += len(json)
@@ -102,7 +102,7 @@ class Queued(Line):
         """Removes the oldest queued entries, which are in the log now."""
         del self.entries[: len(entries)]
 
-    def _check_repeated(self, events: Sequence[Event], expected: int) -> None:
+    def _check_repeated(self, events: Sequence[Appendable], expected: int) -> None:
         tail = self._log.tail
         there = events[: max(0, tail - expected)]
         start = max(0, expected - tail)
