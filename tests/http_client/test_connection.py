@@ -78,6 +78,34 @@ def test_any_framing_under_any_chunking_gives_the_same_body(data: st.DataObject,
     assert collector.ends == [None]
 
 
+PIECES = [
+    b"3\r\nabc\r\n",
+    b"c\r\ndata: word\n\n\r\n",
+    b"2\r\n\r\n\r\n",
+    b"6\r\n1\r\nx\r\n\r\n",
+    b"C\r\ndata: word\n\n\r\n",
+    b"03\r\nabc\r\n",
+    b"3;a=b\r\nabc\r\n",
+    b"3\r\nabc\r\n1",
+    b"3\r\nab",
+    b"c\r\n",
+    b"\r\n",
+    b"4\r\nabc\r\n",
+    b"0\r\n\r\n",
+    b"0\r\nx: 1\r\n",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8))
+def test_a_read_that_is_one_chunk_is_what_the_parser_would_find(pieces: list[bytes]) -> None:
+    """Whole chunks that skip the parser, and the same bytes one by one, have one outcome."""
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    response = head + b"".join(pieces)
+    whole = exchange(head, *pieces, eof=True)
+    slow = exchange(*(response[i : i + 1] for i in range(len(response))), eof=True)
+    assert (whole.body, [type(end) for end in whole.ends]) == (slow.body, [type(end) for end in slow.ends])
+
+
 def test_a_read_is_handed_on_once() -> None:
     """Many HTTP chunks in one read make one call, so that their tokens are appended together."""
     assert exchange(CHUNKED).reads == [BODY]

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
+from tidegate.http_client.chunk import sole_chunk
 from tidegate.http_client.errors import BrokenOff, ClosedUnanswered, HttpError, MalformedResponse, TooLarge
 
 MAX_OVERHEAD_BYTES = 65_536
@@ -69,6 +70,8 @@ class ClientConnection(asyncio.Protocol):
         self._overhead = 0
         self._until_close = False
         self._keep_alive = False
+        self._after_chunk = False
+        self._between_chunks = False
         self._paused = False
         # Bytes that wait for the next turn, and the loss of the connection, which is reported after them.
         self._rest = b""
@@ -100,6 +103,7 @@ class ClientConnection(asyncio.Protocol):
         self._overhead = 0
         self._until_close = False
         self._keep_alive = False
+        self._after_chunk = self._between_chunks = False
         if self._transport is None or self._transport.is_closing():
             self._finish(ClosedUnanswered("closed the connection"))
         else:
@@ -129,7 +133,14 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) > TURN_BYTES or self._rest:
+        if self._between_chunks and self._receiver is not None and (body := sole_chunk(data)) is not None:
+            # The usual read of a token. The parser need not see it: it would be between chunks again.
+            try:
+                self._context.run(self._receiver.receive, body)
+            except Exception as raised:
+                self._finish(raised)
+        elif len(data) > TURN_BYTES or self._rest:
+            self._between_chunks = False
             self._rest += data
             self._stop_reading()
             self._go_on()
@@ -199,6 +210,7 @@ class ClientConnection(asyncio.Protocol):
         del self._parser
 
     def _parse(self, data: bytes) -> HttpError | None:
+        self._between_chunks = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -207,6 +219,8 @@ class ClientConnection(asyncio.Protocol):
             return None if self.complete else MalformedResponse("answers with something else than HTTP/1.1")
         if self._overhead > MAX_OVERHEAD_BYTES and not self._body and not self.complete:
             return TooLarge(f"answers with a head of more than {MAX_OVERHEAD_BYTES} bytes")
+        # What follows a chunk before the next one's size line is told by no callback.
+        self._between_chunks = self._after_chunk and data.endswith(b"\r\n") and not self._rest
         return None
 
     def _deliver(self) -> None:
@@ -253,6 +267,12 @@ class ClientConnection(asyncio.Protocol):
         self._until_close = not self._headers.keys() & {"content-length", "transfer-encoding"}
         # The parser knows this only until the message is complete. Keep-alive in HTTP/1.0 is not relied on.
         self._keep_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
+
+    def on_chunk_header(self) -> None:
+        self._after_chunk = False
+
+    def on_chunk_complete(self) -> None:
+        self._after_chunk = True
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
