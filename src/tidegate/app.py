@@ -23,7 +23,6 @@ from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
 from tidegate.core.url import host_and_port
 from tidegate.delivery.broadcast import Broadcasts
-from tidegate.delivery.compression import Deflates
 from tidegate.dialects.native_socket_events import SocketDialects
 from tidegate.errors import ConfigError
 from tidegate.gate.access import AccessMiddleware
@@ -318,7 +317,7 @@ def _routed(
         heartbeat_seconds=delivery.heartbeat_seconds,
         max_connection_seconds=delivery.max_connection_seconds,
         buffer_bytes=delivery.send_buffer_bytes,
-        deflates=Deflates() if delivery.compression else None,
+        compression=delivery.compression,
         broadcasts=Broadcasts(delivery.heartbeat_seconds),
         socket_dialects=SocketDialects(),
         requests=limits.requests,

@@ -11,7 +11,7 @@ from room_kit import EACH, Room, Slow, Transport, unchunked
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import Completed, Delta, Usage
 from tidegate.core.log import Entry
-from tidegate.delivery.compression import Gzip, SharedDeflate
+from tidegate.delivery.compression import Gzip
 from tidegate.delivery.direct_delivery import Delivery
 from tidegate.dialects.native_events import EVENTS
 from tidegate.dialects.native_socket import CODECS
@@ -32,6 +32,37 @@ async def test_all_at_the_tail_are_sent_the_same_object() -> None:
     room.append(Delta("x"))
     assert len({id(transport.written[-1]) for transport in transports}) == 1
     assert room.watchers == 1
+
+
+async def test_who_reads_alone_is_served_by_its_own_reader() -> None:
+    """One reader needs no broadcast; a second one makes it, and the first comes along where it stands."""
+    room = await Room().open()
+    first, transport = room.attach()
+    room.append(Delta("a"))
+    assert (room.watchers, first.reader.at, room.broadcast._lead) == (1, first.reader.position, None)
+    second, other = room.attach()
+    assert room.broadcast._lead is not None
+    room.append(Delta("b"))
+    assert transport.written[-1] is other.written[-1]
+    assert room.watchers == 1
+    second.stop()
+    room.append(Delta("c"))
+    assert '"c"' in transport.text
+
+
+async def test_a_first_reader_that_is_full_comes_along_later() -> None:
+    """Who cannot be written to when the second reader comes misses nothing, and joins once it has caught up."""
+    room = await Room().open()
+    first, transport = room.attach()
+    first._wire.changed(full=True)
+    _, other = room.attach()
+    room.append(Delta("a"))
+    first._wire.changed(full=False)
+    room.append(Delta("b"))
+    _, third = room.attach()
+    room.append(Delta("c"))
+    assert transport.written[-1] is other.written[-1] is third.written[-1]
+    assert [transport.text.count(f'"{text}"') for text in "abc"] == [1, 1, 1]
 
 
 async def test_one_that_is_full_leaves_and_catches_up_merged() -> None:
@@ -144,7 +175,7 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
     bodies: list[tuple[Delivery, Transport, Gzip]] = []
 
     def attach() -> None:
-        transport, gzip = Transport(), Gzip(SharedDeflate())
+        transport, gzip = Transport(), Gzip()
         wire = Wire(transport)  # type: ignore[arg-type]
         delivery = Delivery(wire, room.reader(), EVENTS, None, gzip, together, limit=100, heartbeat_seconds=15)
         delivery.begin(b"hello")

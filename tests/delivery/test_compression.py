@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.delivery.compression import Gzip, SharedDeflate, accepts_gzip
+from tidegate.delivery.compression import Deflate, Gzip, accepts_gzip
 
 BODIES = [b'id: abcdef-%d\nevent: delta\ndata: {"text":" word%d"}\n\n' % (n, n % 7) for n in range(400)]
 
@@ -20,7 +20,7 @@ def opened(pieces: list[bytes]) -> list[bytes]:
 
 def test_every_write_can_be_read_at_once() -> None:
     """Nothing waits in a compressor: each piece gives exactly what was written, and the whole is valid gzip."""
-    stream = Gzip(SharedDeflate())
+    stream = Gzip()
     pieces = [stream.write(body, live=True) for body in BODIES]
     assert opened(pieces) == BODIES
     assert gzip.decompress(b"".join(pieces) + stream.end()) == b"".join(BODIES)
@@ -28,59 +28,37 @@ def test_every_write_can_be_read_at_once() -> None:
 
 def test_an_empty_body_is_valid() -> None:
     """A response that had nothing to say is still gzip."""
-    assert gzip.decompress(Gzip(SharedDeflate()).end()) == b""
-
-
-def test_readers_at_the_tail_share_their_blocks() -> None:
-    """The work is done once: the second reader of a block gets the first one's bytes."""
-    shared = SharedDeflate()
-    first, second = Gzip(shared), Gzip(shared)
-    first.write(BODIES[0], live=True)
-    second.write(BODIES[0], live=True)
-    for body in BODIES[1:]:
-        assert first.write(body, live=True) is second.write(body, live=True)
+    assert gzip.decompress(Gzip().end()) == b""
 
 
 @given(
-    st.lists(
-        st.tuples(st.sampled_from(["live", "own", "join", "skip"]), st.integers(0, 3), st.binary(max_size=300)),
-        max_size=60,
-    )
+    st.lists(st.tuples(st.sampled_from(["live", "own", "join", "leave"]), st.integers(0, 3), st.binary(max_size=300)))
 )
 def test_whatever_readers_do_each_has_its_own_text(steps: list[tuple[str, int, bytes]]) -> None:
-    """Readers that join late, say something of their own, or miss a turn all decompress to what was written to them."""
-    shared = SharedDeflate()
-    readers = [Gzip(shared)]
-    written: list[bytes] = [b""]
-    sent: list[bytes] = [b""]
-    for what, which, text in steps:
-        body = bytes(text)
-        if what == "join":
-            readers.append(Gzip(shared))
-            written.append(b"")
-            sent.append(b"")
-        chosen = which % len(readers)
-        for index, reader in enumerate(readers):
-            if (what == "own" and index != chosen) or (what == "skip" and index == chosen):
-                continue
-            sent[index] += reader.write(body, live=what != "own")
-            written[index] += body
+    """Readers that join a broadcast and leave it, and are sent texts of their own, decompress to what was written."""
+    shared = Deflate()
+    readers = [Gzip() for _ in range(4)]
+    written: list[bytes] = [b""] * 4
+    sent: list[bytes] = [b""] * 4
+    together: set[int] = set()
+    for what, which, body in steps:
+        if what == "join" and which not in together and readers[which].join(shared):
+            together.add(which)
+        elif what == "leave" and which in together:
+            readers[which].leave(shared)
+            together.remove(which)
+        elif what in ("live", "own") and which not in together:
+            sent[which] += readers[which].write(body, live=what == "live")
+            written[which] += body
+        elif together:
+            block = shared.block(body)
+            for member in together:
+                sent[member] += block
+                written[member] += body
+    for index in together:
+        readers[index].leave(shared)
     for reader, text, raw in zip(readers, written, sent, strict=True):
         assert gzip.decompress(raw + reader.end()) == text
-
-
-def test_readers_that_join_at_the_tail_share_from_the_next_event_on() -> None:
-    """Who comes back to a live stream costs one block of its own, and is sent no more than the others after that."""
-    shared = SharedDeflate()
-    readers = [Gzip(shared)]
-    for body in BODIES[:5]:
-        readers[0].write(body, live=True)
-    readers += [Gzip(shared) for _ in range(20)]
-    for body in BODIES[5:7]:
-        for reader in readers:
-            reader.write(body, live=True)
-    for body in BODIES[7:]:
-        assert len({id(reader.write(body, live=True)) for reader in readers}) == 1
 
 
 def test_openai_chunks_shrink_by_nine_tenths() -> None:
@@ -90,7 +68,7 @@ def test_openai_chunks_shrink_by_nine_tenths() -> None:
         b'"model":"fast","choices":[{"index":0,"delta":{"content":" word%d"},"finish_reason":null}]}\n\n'
     )
     bodies = [chunk % (n * 7919 % 1000) for n in range(500)]
-    stream = Gzip(SharedDeflate())
+    stream = Gzip()
     sent = sum(len(stream.write(body, live=True)) for body in bodies)
     assert sent < 0.1 * sum(map(len, bodies))
 

@@ -25,24 +25,12 @@ def test_an_event_is_one_block_of_id_event_and_data() -> None:
     assert encoded == b'id: 5k2q-13\nevent: delta\ndata: {"text":" world"}\n\n'
 
 
-def test_an_event_is_encoded_once_for_all_its_readers() -> None:
-    """A thousand readers of one event share its bytes; other entries get their own."""
-    dialect = NativeEvents()
-    page = [entry(Delta("a"), 1), entry(Delta("b"), 2)]
-    once = dialect.encode(None, page, merge=False)
-    assert dialect.encode(None, page, merge=False) is once
-    assert dialect.encode(None, [*page, entry(Delta("c"), 3)], merge=False) != once
-    assert dialect.encode(None, page[:1], merge=False) != once
-    assert dialect.encode(None, list(page), merge=False) == once
-
-
 def test_what_may_be_merged_is_and_what_may_not_is_not() -> None:
     """The same page of the log goes to a reader that fell behind, and to one that did not."""
     dialect = NativeEvents()
     page = [entry(Delta("a"), 1), entry(Delta("b"), 2)]
     merged = dialect.encode(None, page, merge=True)
     assert merged == b'id: 5k2q-2\nevent: delta\ndata: {"text":"ab"}\n\n'
-    assert dialect.encode(None, page, merge=True) is merged
     assert dialect.encode(None, page, merge=False).count(b"event: delta") == 2
 
 

@@ -22,13 +22,20 @@ class Member(Protocol):
     """One delivery. `write` hands framed bytes to its connection, and raises where the connection is closing.
 
     `state` is the dialect's state at the reader's position; while the delivery is a member, the broadcast keeps it.
+    `first` is set while the broadcast knows it as the only reader at the tail.
     """
+
+    first: bool
 
     reader: ReaderPort
     state: Any
     write: Callable[[bytes], None]
     frame: Callable[[bytes], bytes]
     gzip: Gzip | None
+
+    def come_along(self) -> None:
+        """Joins the broadcast, if it can."""
+        ...
 
     def go_alone(self) -> None:
         """Leaves the broadcast and continues alone."""
@@ -42,16 +49,33 @@ class Member(Protocol):
 class Broadcast:
     """Its members share the position of one reader of its own, the lead, which takes the events for all of them.
 
-    A member leaves when it cannot be sent what the others are: it is full, gone, or asked to reconnect. All leave at
+    The first reader at the tail is served by itself until a second one comes. A member leaves when it cannot be sent what the others are: it is full, gone, or asked to reconnect. All leave at
     the stream's end, and when the log has more than one page to catch up on. The dialect's state comes from the first
     member and advances with the lead; a member that leaves gets a copy.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_compressed",
+        "_deflate",
+        "_dialect",
+        "_first",
+        "_heartbeat",
+        "_heartbeat_seconds",
+        "_last_write",
+        "_lead",
+        "_members",
+        "_order",
+        "_state",
+    )
+
     def __init__(self, dialect: Dialect[Any], heartbeat_seconds: float, *, compressed: bool) -> None:
         self._dialect = dialect
         self._state: Any = None
-        self._deflate = Deflate() if compressed else None
+        self._compressed = compressed
+        self._deflate: Deflate | None = None
         self._heartbeat_seconds = heartbeat_seconds
+        self._first: Member | None = None
         self._members: dict[Member, Callable[[bytes], None]] = {}
         self._order: tuple[tuple[Member, ...], tuple[Callable[[bytes], None], ...]] | None = None
         self._lead: ReaderPort | None = None
@@ -59,7 +83,15 @@ class Broadcast:
         self._heartbeat: asyncio.TimerHandle | None = None
 
     def join(self, member: Member) -> bool:
-        """Takes a member in if its reader is at the lead's position. It has to have sent all that its reader took."""
+        """Takes a member in if its reader is at the lead's position. It has to have sent all that its reader took.
+
+        False where it is served by itself: it is the first, or it has to ask again after its next write.
+        """
+        first = self._first
+        if self._lead is None and (first is None or first is member):
+            self._first = member
+            member.first = True
+            return False
         if self._lead is None:
             self._open(member.reader.twin(), member.state)
         joined = self._lead is not None and member.reader.go_along(self._lead)
@@ -72,7 +104,16 @@ class Broadcast:
             self._order = None
         else:
             self._close_if_empty()
+        if first is not None:
+            self.forget_first(first)
+            first.come_along()
         return joined
+
+    def forget_first(self, member: Member) -> None:
+        """Forgets a member that was the first, since it leaves, or may join."""
+        if self._first is member:
+            self._first = None
+        member.first = False
 
     def leave(self, member: Member) -> None:
         """Removes a member. Its reader continues alone from the lead's position."""
@@ -88,6 +129,7 @@ class Broadcast:
     def _open(self, lead: ReaderPort, state: Any) -> None:
         loop = asyncio.get_running_loop()
         self._lead, self._state = lead, state
+        self._deflate = Deflate() if self._compressed else None
         self._last_write = loop.time()
         if self._dialect.heartbeat:
             self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
@@ -99,7 +141,7 @@ class Broadcast:
                 self._heartbeat.cancel()
                 self._heartbeat = None
             self._lead.close()
-            self._lead = self._state = None
+            self._lead = self._state = self._deflate = None
 
     def _news(self) -> None:
         """Runs within the append that brings news: it must not raise into it."""

@@ -1,12 +1,9 @@
 """gzip for event streams (RFC 1951, RFC 1952): every write is flushed, and readers of one stream share the work.
 
 A gzip body is a header, deflate blocks, and a checksum. Blocks that end on a byte boundary (a sync flush) can come
-from different compressors, as long as none refers to text that its reader has not had. So the readers at the tail of
-a stream share one compressor. A reader that joins them, or has been sent blocks of its own in between, cannot
-decode its next block; then the compressor starts afresh, and all can decode again.
-
-A `Broadcast`, which writes to all readers at once, owns a compressor (`Deflate`) and knows who joins. Where readers are
-written to one by one, `SharedDeflate` finds out from their turns who can follow.
+from different compressors, as long as none refers to text that its reader has not had. So a broadcast has one
+compressor for all its members. When a reader joins, it cannot decode a block that refers to earlier ones; so the
+compressor starts afresh then, and all can decode again.
 """
 
 from __future__ import annotations
@@ -14,10 +11,8 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Hashable
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from tidegate.core.crc32 import followed
 
@@ -33,7 +28,7 @@ STORED = 128
 
 
 class Deflate:
-    """The compressor of a broadcast, with the checksum and size of all that it has compressed."""
+    """A compressor of consecutive blocks, with the checksum and size of all that it has compressed."""
 
     def __init__(self) -> None:
         self.checksum = 0
@@ -53,54 +48,11 @@ class Deflate:
         return self._compressor.compress(body) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
-class SharedDeflate:
-    """The compressor of all readers at one stream's tail. `turn` counts its blocks; a reader keeps its last turn."""
-
-    def __init__(self) -> None:
-        self._compressor: Any = None
-        self._turn = 0
-        self._body: bytes | None = None
-        self._block = b""
-        self._stands_alone = True
-        self._left_out = False
-
-    def block(self, body: bytes, turn: int | None) -> tuple[bytes, int | None]:
-        """The block for a reader that has had all blocks up to `turn` (None: it cannot follow), and its new turn."""
-        if body is not self._body:
-            self._advance(body, alone=self._left_out or turn != self._turn)
-        elif not self._stands_alone and turn != self._turn - 1:
-            self._left_out = True
-            return own_block(body), None
-        return self._block, self._turn
-
-    def _advance(self, body: bytes, *, alone: bool) -> None:
-        if alone or self._compressor is None:
-            self._compressor = _compressor()
-        self._body, self._stands_alone, self._left_out = body, alone, False
-        self._turn += 1
-        self._block = self._compressor.compress(body) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-
-
-class Deflates:
-    """The shared compressors, one for each stream and dialect, while a reader refers to it."""
-
-    def __init__(self) -> None:
-        self._held: WeakValueDictionary[Hashable, SharedDeflate] = WeakValueDictionary()
-
-    def of(self, key: Hashable) -> SharedDeflate:
-        """The compressor that all readers with this key share."""
-        found = self._held.get(key)
-        if found is None:
-            found = self._held[key] = SharedDeflate()
-        return found
-
-
 class Gzip:
     """Compresses the body of one response, piece by piece as it is written."""
 
-    def __init__(self, shared: SharedDeflate) -> None:
-        self._shared = shared
-        self._turn: int | None = None
+    def __init__(self) -> None:
+        self._deflate: Deflate | None = None
         self._checksum = 0
         self._size = 0
         self._begun = False
@@ -109,7 +61,7 @@ class Gzip:
     def join(self, deflate: Deflate) -> bool:
         """From here on the response gets the blocks of `deflate`. False while its gzip header is not written yet."""
         if self._begun:
-            self._turn = None
+            self._deflate = None
             self._joined_at = (deflate.checksum, deflate.size)
             deflate.begin_afresh()
         return self._begun
@@ -122,13 +74,12 @@ class Gzip:
         self._size += grown
 
     def write(self, body: bytes, *, live: bool) -> bytes:
-        """The bytes to send for `body`. `live`: the other readers at the tail are about to get the same body."""
+        """The bytes to send for `body`. A `live` body refers to the live ones before it; any other stands alone, since
+        a compressor would be held for it by a reader that may be idle, or about to join a broadcast.
+        """
         self._checksum = zlib.crc32(body, self._checksum)
         self._size += len(body)
-        if live:
-            block, self._turn = self._shared.block(body, self._turn)
-        else:
-            block, self._turn = own_block(body), None
+        block = self._live_block(body) if live else self._own_block(body)
         if self._begun:
             return block
         self._begun = True
@@ -139,6 +90,16 @@ class Gzip:
         return (
             (b"" if self._begun else HEADER) + LAST_BLOCK + struct.pack("<II", self._checksum, self._size & 0xFFFFFFFF)
         )
+
+    def _live_block(self, body: bytes) -> bytes:
+        if self._deflate is None:
+            self._deflate = Deflate()
+        return self._deflate.block(body)
+
+    def _own_block(self, body: bytes) -> bytes:
+        # The next live block cannot look back past this one.
+        self._deflate = None
+        return own_block(body)
 
 
 def own_block(body: bytes) -> bytes:

@@ -21,8 +21,9 @@ class Delivery:
     """Pumps one reader into one connection; `over` is done when the reader is at its end, or the client is gone.
 
     Each pump takes from the reader once and writes once. At the tail the delivery joins the broadcast, where there is
-    one, and is pumped again when it has to leave it. A `full` connection is left alone until it has drained; the events
-    that it missed are then read from the log, merged. `state` is the dialect's state at the reader's position.
+    one and another reader, and is pumped again when it has to leave it. A `full` connection is left alone until it has
+    drained; the events that it missed are then read from the log, merged. `state` is the dialect's state at the
+    reader's position.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Delivery:
         self.frame = wire.frame
         self._wire = wire
         self._broadcast = broadcast
+        self.first = False
         self._joined = False
         self._dialect = dialect
         self.state = state
@@ -66,6 +68,11 @@ class Delivery:
             self._write(body, self._loop.time())
         self._pump()
 
+    def come_along(self) -> None:
+        """Called by the broadcast where this was the first reader at the tail, and a second one has come."""
+        if not self.over.done():
+            self._join()
+
     def go_alone(self) -> None:
         """Called by the broadcast where its members have to continue alone."""
         self._pump()
@@ -79,13 +86,16 @@ class Delivery:
     def stop(self) -> None:
         """Leaves the broadcast, detaches from the connection and stops the timers."""
         self._leave()
+        if self.first and self._broadcast is not None:
+            self._broadcast.forget_first(self)
         self._wire.detach()
         self._stop_heartbeat()
         self._put_off()
 
     def _pump(self) -> None:
         """Runs within the append that brings news, once for each reader: it must not raise into it."""
-        self._leave()
+        if self._joined:
+            self._leave()
         if self.over.done():
             return
         if self.reader.at_end:
@@ -112,10 +122,11 @@ class Delivery:
         else:
             body = self._dialect.encode(self.state, found, merge=reader.mergeable)
             # A reader that joins a broadcast uses its compressor; a history needs none of its own.
-            self._write(body, now, live=not reader.more and self._broadcast is None)
+            live = self.gzip is not None and not reader.more and (self.first or self._broadcast is None)
+            self._write(body, now, live=live)
             if reader.at_end or reader.more:
                 self._go_on(over=reader.at_end)
-            else:
+            elif not self.first:
                 self._join()
 
     def _probe(self) -> None:
@@ -165,7 +176,9 @@ class Delivery:
 
     def _join(self) -> None:
         # If the last write fills the connection later, its callback makes this delivery leave again.
-        if self._broadcast is not None and not self._wire.full and self._broadcast.join(self):
+        if self._broadcast is None or self.first or self._wire.full:
+            return
+        if self._broadcast.join(self):
             self._joined = True
             self._stop_heartbeat()
 

@@ -27,8 +27,7 @@ def interval(heartbeat_seconds: float) -> bytes:
 class NativeEvents:
     """The native dialect over SSE, which has no state.
 
-    `as_message` sends every event under the default name, with its type in the data. The bytes encoded last are kept,
-    since the readers at the tail of a stream all ask for the same, one after the other.
+    `as_message` sends every event under the default name, with its type in the data.
     """
 
     remembers = False
@@ -38,7 +37,6 @@ class NativeEvents:
 
     def __init__(self, *, as_message: bool = False) -> None:
         self._as_message = as_message
-        self._last: tuple[Sequence[Entry], bool, bytes] = ((), False, b"")
 
     def begin(self) -> None:
         """There is nothing to remember."""
@@ -50,14 +48,11 @@ class NativeEvents:
         """There is nothing to remember."""
 
     def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
-        """The blocks of log entries, in one piece; the same bytes for the same page of the log."""
-        # The tuple is read and replaced as a whole: loops of several threads may share it, and must not mix pages.
-        known, merged, encoded = self._last
-        if entries is not known or merge is not merged:
-            shown = batching.merge(entries) if merge else entries
-            encoded = sse.escaped(b"".join(self._entry(entry) for entry in shown))
-            self._last = (entries, merge, encoded)
-        return encoded
+        """The blocks of log entries, in one piece."""
+        shown = batching.merge(entries) if merge else entries
+        if len(shown) == 1:
+            return sse.escaped(self._entry(shown[0]))
+        return sse.escaped(b"".join([self._entry(entry) for entry in shown]))
 
     def position(self, token: str, *, param: str) -> Cursor:
         """The cursor in an event's id. Raises `MalformedCursor` naming `param`."""
@@ -89,11 +84,8 @@ class NativeEvents:
         if self._as_message:
             return sse.encode(events.message_form(entry.json), id=str(entry.cursor))
         # Neither JSON nor our names and cursors have line breaks, so the checks of `sse.encode` are not needed.
-        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
-            entry.epoch.encode(),
-            entry.offset,
-            *events.wire_form(entry.json),
-        )
+        name, data = events.wire_form(entry.json)
+        return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (entry.epoch.encode(), entry.offset, name, data)
 
     def _block(self, name: str, data: Mapping[str, object], id: str | None = None) -> bytes:
         if self._as_message:

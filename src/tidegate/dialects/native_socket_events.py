@@ -22,7 +22,7 @@ class SocketEvents:
     """The native dialect over WebSocket, for one stream or topic in one codec. It has no state.
 
     `encode` and `notice` return whole frames, to be written as they are; `messages` and `message` their payloads alone.
-    The bytes encoded last are kept, since the readers at the tail all ask for the same, one after the other.
+    The notice encoded last is kept, since all readers of a topic are told of who comes and goes one after the other.
     """
 
     remembers = False
@@ -37,7 +37,6 @@ class SocketEvents:
         self._codec = codec
         self._opcode = BINARY if codec.binary else TEXT
         self._head = b'{"%b":%b,' % (kind.encode(), msgspec.json.encode(name))
-        self._last: tuple[Sequence[Entry], bool, bytes] = ((), False, b"")
         self._last_notice: tuple[Notice | None, bytes] = (None, b"")
 
     def begin(self) -> None:
@@ -50,12 +49,8 @@ class SocketEvents:
         """There is nothing to remember."""
 
     def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
-        """The frames of log entries; the same bytes for the same page of the log."""
-        known, merged, encoded = self._last
-        if entries is not known or merge is not merged:
-            encoded = b"".join(frame(self._opcode, message) for message in self.messages(state, entries, merge=merge))
-            self._last = (entries, merge, encoded)
-        return encoded
+        """The frames of log entries."""
+        return b"".join([frame(self._opcode, message) for message in self.messages(state, entries, merge=merge)])
 
     def position(self, token: str, *, param: str) -> Cursor:
         """The cursor of an event. Raises `MalformedCursor` naming `param`."""

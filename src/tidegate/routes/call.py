@@ -20,7 +20,7 @@ from tidegate.core.query import parameters
 from tidegate.core.steps import Steps
 from tidegate.core.traceback import forget
 from tidegate.delivery.broadcast import Broadcast, Broadcasts
-from tidegate.delivery.compression import Deflates, Gzip, accepts_gzip
+from tidegate.delivery.compression import Gzip, accepts_gzip
 from tidegate.delivery.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_pieces
 from tidegate.delivery.sse import Delivered
 from tidegate.dialects.base import Dialect
@@ -59,7 +59,7 @@ parsing so much takes less than a millisecond."""
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What handlers need besides the call itself.
 
-    `deflates` is None where events are not compressed; `describe` makes the OpenAPI document.
+    `compression`: whether events are compressed for clients that ask for it; `describe` makes the OpenAPI document.
     """
 
     service: Service
@@ -69,7 +69,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: float
     max_connection_seconds: float
     buffer_bytes: int
-    deflates: Deflates | None
+    compression: bool
     broadcasts: Broadcasts
     socket_dialects: SocketDialects
     requests: Buckets | None
@@ -191,10 +191,10 @@ class Call:
         """
         gzip: Gzip | None = None
         broadcast: Broadcast | None = None
-        if self.context.deflates is not None:
+        if self.context.compression:
             headers = {**headers, "vary": "accept-encoding"}
             if accepts_gzip(self.header(b"accept-encoding")):
-                gzip = Gzip(self.context.deflates.of((stream, dialect)))
+                gzip = Gzip()
         if together and (self.wire is None or self.wire.chunked):
             broadcast = self.context.broadcasts.of(stream, dialect, compressed=gzip is not None)
         return Delivered(

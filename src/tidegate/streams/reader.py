@@ -134,9 +134,9 @@ class Reader:
         if self._reconnect is not None:
             return self._reconnect
         found = self._read()
-        if found is None or isinstance(found, Gap):
-            return self._take_gap(found)
-        return self._take_entries(found) or None
+        if isinstance(found, Page):
+            return self._take_entries(found) or None
+        return self._take_gap(found)
 
     def deadline(self) -> float:
         """When the entries held back for batching are due, in the loop's time; infinite when none are."""
@@ -184,15 +184,7 @@ class Reader:
     def _read(self) -> Found | None:
         """What the store has after the position; None while a read is under way."""
         if self._under_way is not None:
-            if not self._under_way.done():
-                # Woken while a read is under way: the read may have been too early for the news.
-                self._again = True
-                return None
-            found, self._under_way = self._under_way.result(), None
-            if isinstance(found, Gap) or found.entries or not self._again:
-                self._stale = self._again
-                return found
-            return self._read()
+            return self._read_result(self._under_way)
         answer = self._store.read(self.stream, self.position, limit=READ_LIMIT, max_bytes=READ_BYTES)
         if isinstance(answer, Future):
             self._under_way = answer
@@ -200,6 +192,17 @@ class Reader:
             answer.add_done_callback(self._answered)
             return None
         return answer
+
+    def _read_result(self, under_way: Future[Found]) -> Found | None:
+        if not under_way.done():
+            # Woken while a read is under way: the read may have been too early for the news.
+            self._again = True
+            return None
+        found, self._under_way = under_way.result(), None
+        if isinstance(found, Gap) or found.entries or not self._again:
+            self._stale = self._again
+            return found
+        return self._read()
 
     def _take_gap(self, found: Gap | None) -> Gap | None:
         if found is not None:
