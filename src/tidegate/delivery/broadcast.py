@@ -49,9 +49,10 @@ class Member(Protocol):
 class Broadcast:
     """Its members share the position of one reader of its own, the lead, which takes the events for all of them.
 
-    The first reader at the tail is served by itself until a second one comes. A member leaves when it cannot be sent what the others are: it is full, gone, or asked to reconnect. All leave at
-    the stream's end, and when the log has more than one page to catch up on. The dialect's state comes from the first
-    member and advances with the lead; a member that leaves gets a copy.
+    The first reader at the tail is served by itself until a second one comes. A member leaves when it cannot be sent
+    what the others are: it is full, gone, or asked to reconnect. All leave at the stream's end, and when the log has
+    more than one page to catch up on. The dialect's state comes from the first member and advances with the lead; a
+    member that leaves gets a copy.
     """
 
     __slots__ = (
