@@ -156,6 +156,9 @@ ENDS = tuple(b'%b%b"' % (_TAG, str(kind.__struct_config__.tag).encode()) for kin
 """What the JSON forms of terminal events begin with, and no others."""
 
 _TEXT = b'{"type":"delta","text":'
+PLAIN_DELTA = _TEXT + b'"%b"}'
+"""The JSON form of a delta without `extra`, around the escaped text."""
+
 _BESIDE = b'","extra":{'
 _PUBLISHED = b'%b%b"' % (_TAG, str(Published.__struct_config__.tag).encode())
 
@@ -179,11 +182,6 @@ def encode(event: Event) -> bytes:
 def json_of(event: Appendable) -> bytes:
     """The JSON form, made only where it is not there yet."""
     return event if type(event) is bytes else _encoder.encode(event)
-
-
-def delta_json(text: bytes) -> bytes:
-    """The JSON form of a plain delta, from the JSON of its text as `encode` would write it."""
-    return b"%b%b}" % (_TEXT, text)
 
 
 def decode(data: bytes) -> Event:

@@ -101,6 +101,7 @@ def knows(epochs: Sequence[tuple[str, int]], cursor: Cursor, *, first: int, tail
 class Log:
     """Entries in order, in one or more epochs, until the terminal event.
 
+    `tail` is the offset of the last event, 0 while there is none; `ended` says that it is the terminal event.
     `max_bytes` bounds the sum of the events' JSON sizes, the terminal event excepted; None means no bound. Before the
     log takes more than `covered` bytes of memory, `cover` is called.
     """
@@ -115,6 +116,8 @@ class Log:
         self._cover = cover
         self._epochs: list[tuple[str, int]] = [(epoch, 0)]
         self._max_bytes = max_bytes
+        self.tail = 0
+        self.ended = False
         self._cursor = Cursor(epoch, 0)
         # What was appended last, as the page of those readers that had everything before.
         self._news_after: Cursor | None = None
@@ -126,6 +129,7 @@ class Log:
         log = cls(epochs[0][0])
         log._epochs = list(epochs)
         log._dropped = dropped
+        log.tail = dropped
         log._cursor = log.at(dropped)
         log.extend(entries)
         return log
@@ -134,11 +138,6 @@ class Log:
     def epochs(self) -> Sequence[tuple[str, int]]:
         """Each epoch, and the offset that the tail had when it began."""
         return self._epochs
-
-    @property
-    def tail(self) -> int:
-        """The offset of the last event; 0 while there is none."""
-        return self._cursor.offset
 
     @property
     def size(self) -> int:
@@ -163,9 +162,7 @@ class Log:
     @property
     def end(self) -> Terminal | None:
         """The terminal event, once the log has it."""
-        if self._entries and (last := self._entries[-1]).is_end:
-            return cast("Terminal", last.event)
-        return None
+        return cast("Terminal", self._entries[-1].event) if self.ended else None
 
     def at(self, offset: int) -> Cursor:
         """The position after the event at the offset."""
@@ -173,7 +170,7 @@ class Log:
 
     def begin_epoch(self, epoch: str) -> None:
         """Begins an epoch at the tail, since another process fills the log from now on. Raises `StreamEnded`."""
-        if self.end is not None:
+        if self.ended:
             raise StreamEnded("the stream has ended")
         begin_epoch(self._epochs, epoch, self.tail)
         self._cursor = self.at(self.tail)
@@ -183,40 +180,43 @@ class Log:
 
         Raises `StreamEnded` after the terminal event, `TooLong` past `max_bytes`, and what `cover` raises.
         """
-        entries = self._entries
-        if entries and entries[-1].json.startswith(ENDS):
+        if self.ended:
             raise StreamEnded("the stream has ended")
         epoch = self._epochs[-1][0]
-        tail = self._cursor.offset
+        tail = self.tail
         added: list[Entry] = []
         size = 0
+        json = b""
         for event in events:
-            json = json_of(event)
+            json = event if isinstance(event, bytes) else encode(event)
             tail += 1
             added.append(Entry(epoch, tail, json))
             size += len(json)
-        if added and added[-1].is_end:
-            size -= added[-1].size
+        if ended := json.startswith(ENDS):
+            size -= len(json)
         if size and self._max_bytes is not None and self._bytes + size > self._max_bytes:
             raise TooLong(f"the generation is longer than {self._max_bytes} bytes")
         cost = size + EVENT_BYTES * len(added)
         if cost > self._room and size:
             self._room = self._cover(self.weight + cost) - self.weight
         self._room -= cost
-        self._add(added, size)
+        if added:
+            self._add(added, size, ended)
         return tail
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Adds entries that were checked before to follow the tail and to fit: nothing is checked again."""
-        self._add(entries, sum(entry.size for entry in entries if not entry.is_end))
-
-    def _add(self, entries: Sequence[Entry], size: int) -> None:
         if entries:
-            self._news_after = self._cursor
-            self._cursor = entries[-1].cursor
-            self._news = Page(entries, self._cursor, more=False)
-            self._entries.extend(entries)
-            self._bytes += size
+            size = sum(entry.size for entry in entries if not entry.is_end)
+            self._add(entries, size, entries[-1].is_end)
+
+    def _add(self, entries: Sequence[Entry], size: int, ended: bool) -> None:
+        last = entries[-1]
+        self.tail, self.ended = last.offset, ended
+        self._news_after, self._cursor = self._cursor, Cursor(last.epoch, last.offset)
+        self._news = Page(entries, self._cursor, more=False)
+        self._entries.extend(entries)
+        self._bytes += size
 
     def keep(self, *, entries: int, size: int) -> Sequence[Entry]:
         """Forgets the oldest entries until at most `entries` with at most `size` bytes of JSON are left, or the newest

@@ -50,9 +50,8 @@ class NativeEvents:
     def encode(self, state: None, entries: Sequence[Entry], *, merge: bool) -> bytes:
         """The blocks of log entries, in one piece."""
         shown = batching.merge(entries) if merge else entries
-        if len(shown) == 1:
-            return sse.escaped(self._entry(shown[0]))
-        return sse.escaped(b"".join([self._entry(entry) for entry in shown]))
+        blocks = self._entry(shown[0]) if len(shown) == 1 else b"".join([self._entry(entry) for entry in shown])
+        return blocks if blocks.isascii() else sse.escaped(blocks)
 
     def position(self, token: str, *, param: str) -> Cursor:
         """The cursor in an event's id. Raises `MalformedCursor` naming `param`."""

@@ -98,8 +98,10 @@ class ChatChunks(msgspec.Struct, frozen=True):
         """The chunks of log entries, in one piece; after the last, `[DONE]` or an error that makes SDKs raise."""
         shown = batching.merge(entries) if merge else entries
         if len(shown) == 1:
-            return sse.escaped(self._entry(state, shown[0]))
-        return sse.escaped(b"".join([self._entry(state, entry) for entry in shown]))
+            chunks = self._entry(state, shown[0])
+        else:
+            chunks = b"".join([self._entry(state, entry) for entry in shown])
+        return chunks if chunks.isascii() else sse.escaped(chunks)
 
     def notice(self, state: ChatState, notice: Notice) -> bytes:
         """An error that says that the answer broke off: a client of this API cannot come back to its stream."""

@@ -37,7 +37,7 @@ class Sink(Protocol):
         ...
 
     def emit_deltas(self, deltas: Sequence[bytes]) -> None:
-        """Emits plain deltas that are in their JSON form (`core.events.delta_json`) already."""
+        """Emits plain deltas that are in their JSON form (`core.events.PLAIN_DELTA`) already."""
         ...
 
     def counted(self, usage: Usage) -> None:

@@ -158,7 +158,8 @@ class MemoryStore:
                 return expected + len(events)
             raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
         tail = log.append(events)
-        if (end := log.end) is not None:
+        if log.ended:
+            end = log.end
             asked, at = asked_only(held.record.request), round(self._now(), 3)
             held.record = msgspec.structs.replace(held.record, request=asked, end=end, ended_at=at)
             held.charge.end(held.base, log.weight)
@@ -318,7 +319,7 @@ class MemoryStore:
         held.shares = {}
 
     def _fenced(self, fence: Fence) -> _Stream:
-        held = self._get(fence.stream)
+        held = self._streams.get(fence.stream) or self._get(fence.stream)
         if held.epoch != fence.epoch:
             raise Fenced("another process fills this stream now")
         return held

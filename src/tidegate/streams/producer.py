@@ -202,17 +202,17 @@ class Producer:
         self._flush()
 
     def emit_deltas(self, deltas: Sequence[bytes]) -> None:
-        if self._ending or not deltas:
+        if self._ending:
             return
         if self.first_piece_at is None:
             self._answer(None)
             self.first_piece_at = self._clock()
         self.pieces += len(deltas)
-        if self._pending or self._in_flight is not None:
+        if self._in_flight is None and not self._pending:
+            self._append(deltas)
+        else:
             self._pending += deltas
             self._watch_the_water()
-        else:
-            self._append(deltas)
 
     def counted(self, usage: Usage) -> None:
         self._counted = usage
@@ -243,11 +243,13 @@ class Producer:
         except Exception as error:
             self._refused(error)
             return
-        if isinstance(answer, int):
-            self._appended(batch, answer)
-        else:
+        if isinstance(answer, Future):
             self._in_flight = answer
             answer.add_done_callback(lambda done: self._answered(done, batch))
+        elif self._ending:
+            self._appended(batch, answer)
+        else:
+            self._tail = answer
 
     def _answered(self, done: Future[int], batch: Sequence[Appendable]) -> None:
         self._in_flight = None

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from tidegate.core.batching import Batcher, BatchPolicy
 from tidegate.core.cursor import Cursor
+from tidegate.core.events import ENDS
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
 from tidegate.errors import StreamNotFound
@@ -134,9 +135,7 @@ class Reader:
         if self._reconnect is not None:
             return self._reconnect
         found = self._read()
-        if isinstance(found, Page):
-            return self._take_entries(found) or None
-        return self._take_gap(found)
+        return (self._take_entries(found) or None) if isinstance(found, Page) else self._take_gap(found)
 
     def deadline(self) -> float:
         """When the entries held back for batching are due, in the loop's time; infinite when none are."""
@@ -219,7 +218,7 @@ class Reader:
             self.mergeable = catches_up or self._batcher is not None
             self.position = found.after
             self.delivered += len(entries)
-            self.at_end = found.at_end
+            self.at_end = entries[-1].json.startswith(ENDS)
         return entries
 
     def _take_batched(self, batcher: Batcher, now: float) -> Sequence[Entry] | Notice | None:

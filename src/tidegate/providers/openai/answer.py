@@ -54,6 +54,7 @@ class UpstreamAnswer:
         self._connection = connection
         self._sink = sink
         self._chunks = chunks
+        self._deltas = chunks.deltas
         self._stall_timeout = stall_timeout
         self._usage_timeout = min(USAGE_SECONDS, stall_timeout)
         self._secrets = secrets
@@ -115,7 +116,7 @@ class UpstreamAnswer:
     def receive(self, data: bytes) -> None:
         if self._done:
             return
-        if self._streaming and (deltas := self._chunks.deltas(data)) is not None:
+        if self._streaming and (deltas := self._deltas(data)) is not None:
             self._idle_bytes = 0
             self._deadline = self._loop.time() + self._stall_timeout
             self._sink.emit_deltas(deltas)

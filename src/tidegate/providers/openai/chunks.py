@@ -72,13 +72,17 @@ class ChunkReader:
         self._unsaid: dict[str, Any] = {}
         self._ignored: object = None
         self._head = b""
-        self.pieces = 0
-        self._usual = False
+        self._pieces = 0
         self._begun = False
         self._reason: object = None
         self._ending: Ending | None = None
         self.error: ProviderError | None = None
         self.ended = False
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces of the answer have come."""
+        return self._pieces + self._template.pieces
 
     @property
     def finishing(self) -> bool:
@@ -90,15 +94,10 @@ class ChunkReader:
         """The usage so far, where the upstream has counted it."""
         return self._usage() if self._count.known else None
 
-    def deltas(self, data: bytes) -> list[bytes] | None:
-        """The shortcut for the usual read, which brings texts and nothing else: their JSON forms as plain deltas.
-
-        None where `data` may be anything else: then it has to be passed to `feed`, which would return the same events.
-        """
-        found = self._template.deltas(data) if self._usual else None
-        if found is not None:
-            self.pieces += len(found)
-        return found
+    @property
+    def deltas(self) -> Callable[[bytes], list[bytes] | None]:
+        """The shortcut for the usual read, see `Template.deltas`. What it answers with None goes to `feed`."""
+        return self._template.deltas
 
     def feed(self, data: bytes) -> list[Content | Completed]:
         """The events that this `data` of an event stream completes, in order; `[DONE]` brings `Completed`."""
@@ -115,7 +114,7 @@ class ChunkReader:
         except ProviderError as error:
             self._fail(error)
         said_all = self._ending is None and not self._count.known and not self._halves
-        self._usual = said_all and not self.ended and self._decoder.at_block
+        self._template.usable = said_all and not self.ended and self._decoder.at_block and self._template.known
         return into
 
     def end(self, *, broken: bool = False) -> list[Content | Completed]:
@@ -199,7 +198,7 @@ class ChunkReader:
             self._finish(said, chunk.finish)
         said_more = bool(pieces or chunk.delta)
         self._begun = self._begun or said_more or self._ending is not None or self._count.known
-        self.pieces += len(pieces)
+        self._pieces += len(pieces)
         into.extend(self._beside(chunk, pieces))
 
     def _finish(self, said: Ending, reason: object) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidegate.core.events import delta_json
+from tidegate.core.events import PLAIN_DELTA
 
 MARK = "\x7f"
 """Stands for the text when a template is tested; no model generates it."""
@@ -26,30 +26,33 @@ _string = msgspec.json.Decoder(str)
 
 
 class Template:
-    """The bytes of an event before and after the JSON of its text, from a learned chunk."""
+    """The bytes of an event before and after its text, from a learned chunk.
+
+    While it is not `usable`, the reader's state allows nothing but parsing. `pieces` counts the texts cut out.
+    """
 
     def __init__(self) -> None:
-        self._before = b""
-        self._after = b""
-        self._between = b""
+        self.usable = False
+        self.pieces = 0
+        self._before = self._after = b""
         self._fitted = True
         self._misses = 0
 
     def deltas(self, read: bytes) -> list[bytes] | None:
         """The JSON forms of the deltas in a read that has whole events alone, each like the learned one.
 
-        None where the read has, or may have, anything else, an empty text too.
+        None where the read has, or may have, anything else, an empty text too: then it has to be parsed, which would
+        find the same events.
         """
         before, after = self._before, self._after
-        if not before or not read.startswith(before) or not read.endswith(after):
+        if not self.usable or not read.startswith(before) or not read.endswith(after):
             return None
-        found: list[bytes] = []
-        for text in read[len(before) : -len(after)].split(self._between):
-            if (json := canonical(text)) is None:
-                return None
-            found.append(delta_json(json))
+        text = read[len(before) : -len(after)]
+        if b'"' in text or b"\\" in text or not is_plain(text):
+            return self._deltas(text)
         self._fitted = True
-        return found
+        self.pieces += 1
+        return [PLAIN_DELTA % text]
 
     def learn(self, data: bytes, text: str, says: Callable[[bytes], str | None]) -> None:
         """Learns from the data of an event that was parsed to this text; `says` parses a test chunk to its text."""
@@ -59,25 +62,45 @@ class Template:
         # The same text may occur elsewhere in the chunk: no template is made if the test shows that.
         if not found or self._misses >= MOST_MISSES or says(before + b'"%b"' % MARK.encode() + after) != MARK:
             return
-        if b"\n" in data or b"\r" in data:
-            return
-        self._misses += not self._fitted
-        self._before, self._after, self._fitted = FIELD + before, after + END, False
-        self._between = self._after + self._before
+        if b"\n" not in data and b"\r" not in data:
+            self._misses += not self._fitted
+            self._before, self._after, self._fitted = FIELD + before + b'"', b'"' + after + END, False
 
     def forget(self) -> None:
         """Drops the template, since fields of the whole answer have changed: the next chunk is parsed."""
-        self._before = b""
+        self._before = self._after = b""
+
+    @property
+    def known(self) -> bool:
+        """Whether a chunk has been learned."""
+        return bool(self._before)
+
+    def _deltas(self, texts: bytes) -> list[bytes] | None:
+        """The deltas of several texts with what stands between them, or of one with escapes."""
+        found: list[bytes] = []
+        for text in texts.split(self._after + self._before):
+            if (plain := canonical(text)) is None:
+                return None
+            found.append(PLAIN_DELTA % plain)
+        self._fitted = True
+        self.pieces += len(found)
+        return found
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether a text without quotes and backslashes is what JSON has for it, and not empty: printable UTF-8."""
+    try:
+        return text.decode().isprintable() and text != b""
+    except UnicodeDecodeError:
+        return False
 
 
 def canonical(text: bytes) -> bytes | None:
-    """The JSON of a text as `core.events.encode` writes it; None where this is not one whole JSON string, or empty."""
-    if len(text) < 3 or text[:1] != b'"':
-        return None
+    """What `core.events.encode` writes between the quotes for a text that stands between quotes here.
+
+    None where this is not the inside of one whole JSON string, or empty.
+    """
     try:
-        # Without escapes, quotes and what is not printable, the JSON is written in one way only.
-        if text.find(b'"', 1) == len(text) - 1 and b"\\" not in text and text.decode().isprintable():
-            return text
-        return msgspec.json.encode(_string.decode(text))
+        return msgspec.json.encode(_string.decode(b'"%b"' % text))[1:-1] or None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
