@@ -121,12 +121,15 @@ class Delivery:
             self._go_on(over=isinstance(found, Reconnect))
         else:
             body = self._dialect.encode(self.state, found, merge=reader.mergeable)
-            # A reader that joins a broadcast uses its compressor; a history needs none of its own.
-            live = self.gzip is not None and not reader.more and (self.first or self._broadcast is None)
-            self._write(body, now, live=live)
+            if body and self.gzip is None:
+                self._last_write = now
+                self._wire.write(self.frame(body))
+            else:
+                # A reader that joins a broadcast uses its compressor; a history needs none of its own.
+                self._write(body, now, live=not reader.more and (self.first or self._broadcast is None))
             if reader.at_end or reader.more:
                 self._go_on(over=reader.at_end)
-            elif not self.first:
+            elif self._broadcast is not None and not self.first:
                 self._join()
 
     def _probe(self) -> None:

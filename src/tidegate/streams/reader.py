@@ -127,15 +127,12 @@ class Reader:
         After the terminal event `at_end` is true. Raises `StreamNotFound` when the stream was forgotten before
         the reader had its end.
         """
-        if self._notices:
-            self.more = True
-            return self._notices.pop(0)
-        if self._batcher is not None:
-            return self._take_batched(self._batcher, now)
-        if self._reconnect is not None:
-            return self._reconnect
-        found = self._read()
-        return (self._take_entries(found) or None) if isinstance(found, Page) else self._take_gap(found)
+        if self._notices or self._batcher is not None or self._reconnect is not None or self._under_way is not None:
+            return self._take_other(now)
+        found = self._store.read(self.stream, self.position, limit=READ_LIMIT, max_bytes=READ_BYTES)
+        if isinstance(found, Page):
+            return self._take_entries(found) or None
+        return self._take_gap(found) if isinstance(found, Gap) else self._await_read(found)
 
     def deadline(self) -> float:
         """When the entries held back for batching are due, in the loop's time; infinite when none are."""
@@ -180,17 +177,29 @@ class Reader:
             self._wake()
             self._on_close(self)
 
+    def _take_other(self, now: float) -> Sequence[Entry] | Notice | None:
+        """What `take` returns where more than the log's next entries has to be looked at."""
+        if self._notices:
+            self.more = True
+            return self._notices.pop(0)
+        if self._batcher is not None:
+            return self._take_batched(self._batcher, now)
+        if self._reconnect is not None:
+            return self._reconnect
+        found = self._read()
+        return (self._take_entries(found) or None) if isinstance(found, Page) else self._take_gap(found)
+
     def _read(self) -> Found | None:
         """What the store has after the position; None while a read is under way."""
         if self._under_way is not None:
             return self._read_result(self._under_way)
         answer = self._store.read(self.stream, self.position, limit=READ_LIMIT, max_bytes=READ_BYTES)
-        if isinstance(answer, Future):
-            self._under_way = answer
-            self._again = False
-            answer.add_done_callback(self._answered)
-            return None
-        return answer
+        return self._await_read(answer) if isinstance(answer, Future) else answer
+
+    def _await_read(self, answer: Future[Found]) -> None:
+        self._under_way = answer
+        self._again = False
+        answer.add_done_callback(self._answered)
 
     def _read_result(self, under_way: Future[Found]) -> Found | None:
         if not under_way.done():
