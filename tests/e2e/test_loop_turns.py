@@ -180,4 +180,4 @@ def test_no_message_of_a_socket_holds_the_loop(codec: Codec, what: str) -> None:
 def understood(codec: Codec, message: bytes) -> Steps[None]:
     with suppress(MalformedMessage):
         _, op, content = yield from parse(codec, message)
-        yield from request(op, content)
+        yield from request(codec, op, content)

@@ -228,28 +228,28 @@ def parse(codec: Codec, message: bytes) -> Steps[tuple[CallId, str, dict[str, An
     return head.id, head.op, value
 
 
-def request(op: str, message: dict[str, Any]) -> Steps[Request]:
-    """The call that a message makes. Raises `InvalidValue` or `UnknownField`, with its `param`."""
+def request(codec: Codec, op: str, message: dict[str, Any]) -> Steps[Request]:
+    """The call that a message in this codec makes. Raises `InvalidValue` or `UnknownField`, with its `param`."""
     kind = OPS.get(op)
     if kind is None:
         raise InvalidValue(f"there is no op {op[:64]!r}; there are {', '.join(OPS)}", param="op")
     if kind is Create:
         if message.get("producer") is None:
-            return (yield from _create(message))
+            return (yield from _create(codec, message))
         kind = Open
     try:
         made = msgspec.convert(message, kind)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     if isinstance(made, Publish):
-        data = yield from _as_json(made.data, param="data")
+        data = yield from _as_json(codec, made.data, param="data")
         return msgspec.structs.replace(made, data=(yield from json_data(data)))
     return made
 
 
-def _create(message: dict[str, Any]) -> Steps[Create]:
+def _create(codec: Codec, message: dict[str, Any]) -> Steps[Create]:
     """The call `create`; its parts that are only passed on are kept as JSON, in either subprotocol."""
-    fields = yield from fields_of((yield from _as_json(message)))
+    fields = yield from fields_of((yield from _as_json(codec, message)))
     return (yield from read_request(fields, _decoder))
 
 
@@ -266,12 +266,15 @@ def refusal(id: CallId | None, error: TidegateError, request_id: str | None) -> 
     return {"id": id, "error": body}
 
 
-def _as_json(value: object, *, param: str | None = None) -> Steps[bytes]:
+def _as_json(codec: Codec, value: object, *, param: str | None = None) -> Steps[bytes]:
     """The value as JSON. Raises `InvalidValue` for a MessagePack value that JSON cannot hold, and that msgspec would
     replace by another, e.g. NaN by null."""
     try:
         yield
         encoded = msgspec.json.encode(value)
+        if not codec.binary:
+            # It came as JSON, of which msgspec makes the same JSON.
+            return encoded
         yield
         again = msgspec.json.decode(encoded)
         yield

@@ -321,7 +321,7 @@ class Session:
         async with alone_if_long(size, account, most=size, keep=None if wire is None else wire.keep):
             id, op, content = await in_turns(dialect.parse(self.codec, message), account)
             try:
-                request = await in_turns(dialect.request(op, content), account)
+                request = await in_turns(dialect.request(self.codec, op, content), account)
                 self._check(op, counted=counted)
             except TidegateError as error:
                 raise CallFailed(id, is_auth=op == "auth") from error
