@@ -106,6 +106,22 @@ class Log:
     log takes more than `covered` bytes of memory, `cover` is called.
     """
 
+    __slots__ = (
+        "_asked",
+        "_bytes",
+        "_cover",
+        "_cursor",
+        "_dropped",
+        "_entries",
+        "_epochs",
+        "_max_bytes",
+        "_news",
+        "_news_after",
+        "_room",
+        "ended",
+        "tail",
+    )
+
     def __init__(
         self, epoch: str, *, max_bytes: int | None = None, covered: int = NO_LIMIT, cover: Cover = int
     ) -> None:

@@ -56,6 +56,29 @@ class ClientConnection(asyncio.Protocol):
     response has been read to its end.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_after_chunk",
+        "_announced",
+        "_between_chunks",
+        "_body",
+        "_context",
+        "_head",
+        "_headers",
+        "_keep_alive",
+        "_loss",
+        "_overhead",
+        "_parser",
+        "_paused",
+        "_receiver",
+        "_rest",
+        "_transport",
+        "_turn",
+        "_until_close",
+        "complete",
+        "over",
+    )
+
     def __init__(self) -> None:
         self.over: Callable[[ClientConnection], None] = lambda _: None
         self.complete = False

@@ -54,6 +54,8 @@ logger = logging.getLogger("tidegate.stores")
 class _Stream:
     """One stream as the store keeps it, and its charge."""
 
+    __slots__ = ("charge", "claim", "epoch", "log", "record", "shares", "watchers")
+
     def __init__(self, record: StreamRecord, log: Log, epoch: str, claim: Claim | None, charge: Charge) -> None:
         self.record = record
         self.log = log

@@ -54,6 +54,35 @@ class Producer:
     `ended` is done with the terminal event once the store has it. Neither ever raises.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_carried",
+        "_clock",
+        "_counted",
+        "_ending",
+        "_fence",
+        "_in_flight",
+        "_inbox",
+        "_loop",
+        "_observer",
+        "_pending",
+        "_providing",
+        "_read",
+        "_request",
+        "_room",
+        "_store",
+        "_tail",
+        "_timing",
+        "_writing_end",
+        "answered",
+        "ended",
+        "failure",
+        "first_piece_at",
+        "full",
+        "is_let_go",
+        "pieces",
+    )
+
     def __init__(
         self,
         store: Store,

@@ -39,6 +39,32 @@ class Reader:
     readers and counts them. `close` may be called more than once and from any callback.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_again",
+        "_batcher",
+        "_lead",
+        "_live_from",
+        "_notices",
+        "_on_close",
+        "_reconnect",
+        "_stale",
+        "_store",
+        "_under_way",
+        "_unwatch",
+        "_wake",
+        "_wakeup",
+        "at_end",
+        "behind",
+        "delivered",
+        "left",
+        "mergeable",
+        "more",
+        "position",
+        "stream",
+        "told",
+    )
+
     def __init__(
         self,
         store: Store,

@@ -41,6 +41,30 @@ class UpstreamAnswer:
     deadline. Any error here ends the answer.
     """
 
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_connection",
+        "_deadline",
+        "_deltas",
+        "_done",
+        "_emitted",
+        "_error",
+        "_excused",
+        "_idle_bytes",
+        "_is_whole",
+        "_loop",
+        "_news",
+        "_patience_ends",
+        "_refused",
+        "_secrets",
+        "_sink",
+        "_stall_timeout",
+        "_streaming",
+        "_timer",
+        "_usage_timeout",
+    )
+
     def __init__(
         self,
         connection: ClientConnection,

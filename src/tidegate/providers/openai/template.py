@@ -31,6 +31,8 @@ class Template:
     While it is not `usable`, the reader's state allows nothing but parsing. `pieces` counts the texts cut out.
     """
 
+    __slots__ = ("_after", "_before", "_fitted", "_misses", "pieces", "usable")
+
     def __init__(self) -> None:
         self.usable = False
         self.pieces = 0
