@@ -24,7 +24,7 @@ HOUR = 3600
 def fanout(bench: Bench) -> Table:
     """Server CPU per event delivered, memory per reader, and the delay from append to the reader's socket."""
     options = bench.options
-    title = f"Fan-out: {options.readers:,} readers of one stream at {options.rate:g} events/s"
+    title = f"Fan-out: {options.readers:,} readers of one stream or topic at {options.rate:g} events/s"
     columns = {"us/token": 2, "KB/reader": 1, "p50 ms": 2, "p99 ms": 2, "CPU %": 1, "tokens/s": 0}
     return in_turn(Table(title, columns), _contenders(bench, floor=True), options.rounds, partial(steady, bench))
 
