@@ -36,7 +36,8 @@ async def main() -> None:
     while not server.started and not serving.done():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     os.unlink(config.name)
-    os.write(stdout, f"listening on http://127.0.0.1:{listening.getsockname()[1]}\n".encode())
+    if server.started:
+        os.write(stdout, f"listening on http://127.0.0.1:{listening.getsockname()[1]}\n".encode())
     await serving
 
 

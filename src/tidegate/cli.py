@@ -234,7 +234,7 @@ def bench(
     scenario: str | None, data: Path | None, chart: Path | None, baselines: Path, python: Path, **changes: Any
 ) -> int:
     """Measure this machine. Without SCENARIO, list what can be measured."""
-    from tidegate.bench import SCENARIOS, run
+    from tidegate.bench.runs import SCENARIOS, run
 
     if scenario is None:
         for name, described in SCENARIOS.items():

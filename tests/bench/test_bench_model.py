@@ -6,11 +6,11 @@ import time
 import msgspec
 import pytest
 
-from tidegate.bench.model import Pace, ticks
+from tidegate.bench.model import Pace, Words, ticks, words
 from tidegate.core.events import GenerationRequest, Message
 
 
-def asked(pace: Pace) -> GenerationRequest:
+def asked(pace: Pace | Words) -> GenerationRequest:
     prompt = Message(role="user", content=msgspec.json.encode(pace).decode())
     return GenerationRequest(model="ticks", messages=(prompt,))
 
@@ -35,3 +35,17 @@ async def test_the_first_tokens_are_there_at_once() -> None:
         await anext(stream)
     assert time.monotonic() - began < 5
     await stream.aclose()
+
+
+@pytest.mark.anyio
+async def test_words_are_the_same_for_the_same_seed_only() -> None:
+    """So that logs of the same size can be filled again, and no two of a run are alike."""
+
+    async def said(seed: int) -> list[str]:
+        return [word async for word in words(asked(Words(tokens=100, seed=seed)))]
+
+    first = await said(1)
+    assert len(first) == len("".join(first).split()) == 100
+    assert all(word.startswith(" ") for word in first)
+    assert await said(1) == first
+    assert await said(2) != first

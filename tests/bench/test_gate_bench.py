@@ -11,10 +11,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from tidegate.bench import product, run
+from tidegate.bench import product
 from tidegate.bench.asking import asking
 from tidegate.bench.gate import UNGATED
 from tidegate.bench.processes import Server
+from tidegate.bench.runs import run
 from tidegate.errors import TidegateError
 
 SMALL = {"readers": 5, "rate": 100, "seconds": 0.5, "rounds": 1, "warmup": 0.1}

@@ -27,6 +27,12 @@ def test_the_table_shows_medians_with_the_range_of_the_rounds(table: Table) -> N
     ]
 
 
+def test_notes_are_a_list_below_the_table(table: Table) -> None:
+    """So that what is printed is a piece of Markdown as it stands."""
+    table.notes += ["One.", "Another."]
+    assert table.text().endswith("|\n\n- One.\n- Another.")
+
+
 def test_the_file_has_every_round(table: Table) -> None:
     """So that others can take their own statistics."""
     rows = msgspec.json.decode(table.json())["rows"]

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
-from tidegate.bench import SCENARIOS, run
+from tidegate.bench.aims import AIMS
 from tidegate.bench.report import Table
+from tidegate.bench.runs import SCENARIOS, run
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = {"readers": 8, "seconds": 0.5, "rounds": 1, "warmup": 0.2}
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is built with cc")
+
+
+def aimed(name: str, table: Table) -> bool:
+    """Whether what the scenario aims at is among what it measures."""
+    return all(aim.row in table.rows and aim.column in table.rows[aim.row] for aim in AIMS[name])
 
 
 def measured(name: str, **changes: Any) -> Table:
@@ -27,18 +33,21 @@ def measured(name: str, **changes: Any) -> Table:
 
 @needs_compiler
 def test_fanout_delivers_every_token_at_the_rate_of_the_stream() -> None:
-    """Eight readers at 40 tokens a second have 320, from tidegate and from the floor alike."""
+    """Eight readers at 40 tokens a second have 320: of a generation, of a topic, and from the floor alike."""
     table = measured("fanout", rate=40, seconds=2)
-    for row in ("tidegate", "C send() loop"):
+    assert aimed("fanout", table)
+    for row in ("tidegate", "tidegate topic", "C send() loop"):
         assert table.median(row, "tokens/s") == pytest.approx(320, rel=0.2)
         assert 0 < table.median(row, "p50 ms") < 1000
 
 
 @needs_compiler
 def test_relay_goes_through_the_upstream_to_every_reader() -> None:
-    """On the native path and on OpenAI's."""
+    """On the native path and on OpenAI's, with each store."""
     table = measured("relay", rate=40, seconds=2)
-    for row in ("tidegate /v1/streams", "tidegate /v1/chat/completions"):
+    assert aimed("relay", table)
+    assert len(table.rows) == 4
+    for row in table.rows:
         assert table.median(row, "tokens/s") == pytest.approx(320, rel=0.2)
 
 
@@ -46,7 +55,7 @@ def test_relay_goes_through_the_upstream_to_every_reader() -> None:
 def test_at_saturation_answers_follow_each_other() -> None:
     """More tokens than one answer each has are read: it was asked for again."""
     table = measured("saturation")
-    assert table.median("tidegate /v1/streams", "tokens/s") > 8 * 1000
+    assert table.median("tidegate /v1/streams, memory", "tokens/s") > 8 * 1000
 
 
 @needs_compiler
@@ -96,8 +105,18 @@ def test_a_file_is_compared_with_memory() -> None:
 def test_start_is_measured_from_exec_to_the_ready_line() -> None:
     """In seconds, with memory in megabytes."""
     table = measured("start")
-    assert 0 < table.median("tidegate serve", "ready s") < 30
-    assert 10 < table.median("tidegate serve", "resident MB") < 200
+    assert aimed("start", table)
+    for row in table.rows:
+        assert 0 < table.median(row, "ready s") < 30
+        assert 10 < table.median(row, "resident MB") < 200
+
+
+def test_kept_streams_are_divided_among_their_tokens() -> None:
+    """The first and the last of them are there as a whole, or the run fails."""
+    table = measured("kept", readers=60)
+    assert aimed("kept", table)
+    assert 1 < table.median("tidegate, memory", "bytes/token") < 1000
+    assert table.median("tidegate, memory", "resident MB") > table.median("tidegate, memory", "MB when empty")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.bench import run
 from tidegate.bench.load import reading
 from tidegate.bench.processes import Server
 from tidegate.bench.programs import Programs
+from tidegate.bench.runs import run
 from tidegate.bench.sockets import HANDSHAKE, check
 from tidegate.core.ws_frame import TEXT, frame
 from tidegate.errors import TidegateError

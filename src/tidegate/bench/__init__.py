@@ -3,9 +3,3 @@
 Every contender runs pinned to one CPU, the load generator and the upstream to another; rounds are interleaved.
 The whole process is measured: CPU time from /proc, memory as the proportional set size. Linux only.
 """
-
-from __future__ import annotations
-
-from tidegate.bench.runs import SCENARIOS, run
-
-__all__ = ["SCENARIOS", "run"]

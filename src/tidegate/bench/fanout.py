@@ -1,4 +1,4 @@
-"""Many readers of one stream: what delivery costs, compared with a hub in Go and a loop around send()."""
+"""Many readers of one stream or topic: what delivery costs, compared with hubs in Go, Centrifugo and a loop in C."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tidegate.bench.model import Pace
 from tidegate.bench.options import Bench, Options
 from tidegate.bench.processes import Server, listening, server_cpu
 from tidegate.bench.report import Table
+from tidegate.bench.topic import topics
 
 PYTHON_HUBS = {"fastapi": "FastAPI StreamingResponse", "sse-starlette": "sse-starlette"}
 HOUR = 3600
@@ -23,7 +24,7 @@ HOUR = 3600
 def fanout(bench: Bench) -> Table:
     """Server CPU per event delivered, memory per reader, and the delay from append to the reader's socket."""
     options = bench.options
-    title = f"Fan-out: {options.readers:,} readers of one stream at {options.rate:g} events/s"
+    title = f"Fan-out: {options.readers:,} readers of one stream or topic at {options.rate:g} events/s"
     columns = {"us/token": 2, "KB/reader": 1, "p50 ms": 2, "p99 ms": 2, "CPU %": 1, "tokens/s": 0}
     return in_turn(Table(title, columns), _contenders(bench, floor=True), options.rounds, partial(steady, bench))
 
@@ -59,7 +60,7 @@ def _contenders(bench: Bench, *, floor: bool) -> dict[str, Contender]:
     for name, package in (("fastapi", "fastapi"), ("sse-starlette", "sse_starlette")):
         hub = programs.python("python_hub", package)
         commands[PYTHON_HUBS[name]] = None if hub is None else [*hub, name]
-    contenders: dict[str, Contender] = {"tidegate": partial(one_stream, lasting(options))}
+    contenders: dict[str, Contender] = {"tidegate": partial(one_stream, lasting(options)), **topics(bench)}
     for name, command in commands.items():
         if command is not None:
             contenders[name] = partial(_baseline, command, options)

@@ -1,14 +1,18 @@
-"""A `python` model whose tokens carry the time at which they were made, at the pace that the prompt gives as JSON."""
+"""`python` models for benchmarks; the prompt says as JSON what is wanted of them."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator
 
 import msgspec
 
 from tidegate.core.events import GenerationRequest
+
+LETTERS = "etaoinshrdlu"
+VOCABULARY = tuple("".join(random.Random(number).choices(LETTERS, k=1 + number % 8)) for number in range(4096))
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -18,6 +22,13 @@ class Pace(msgspec.Struct, frozen=True):
     rate: float = 20.0
     size: int = 5
     first: int = 0
+
+
+class Words(msgspec.Struct, frozen=True):
+    """So many `tokens`; another `seed` has other words."""
+
+    tokens: int
+    seed: int
 
 
 async def ticks(request: GenerationRequest) -> AsyncGenerator[str]:
@@ -30,3 +41,10 @@ async def ticks(request: GenerationRequest) -> AsyncGenerator[str]:
         if (delay := due - time.monotonic()) > 0:
             await asyncio.sleep(delay)
         yield f"@{time.time_ns()};{padding}"
+
+
+async def words(request: GenerationRequest) -> AsyncGenerator[str]:
+    """Yields made-up words, each with a space before it, as fast as they are taken. Each is a text of its own."""
+    asked = msgspec.json.decode(request.messages[-1].text, type=Words)
+    for word in random.Random(asked.seed).choices(VOCABULARY, k=asked.tokens):
+        yield f" {word}"

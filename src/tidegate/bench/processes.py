@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import resource
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from tidegate.errors import TidegateError
 
 STOP_SECONDS = 10
+START_SECONDS = 60
+"""A gateway that looks for its workers before it is ready takes a second or two."""
+
+LOOK_SECONDS = 0.05
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -60,6 +68,26 @@ def listening(command: Sequence[str | Path], cpu: int, cwd: Path | None = None) 
             _stop(popen)
 
 
+@contextmanager
+def answering(command: Sequence[str | Path], cpu: int, port: int, path: str) -> Generator[Server]:
+    """Starts a server that does not say when it is ready, and asks for `path` until that is 200; at the end stops it.
+
+    `port` is the one that its command has. Raises `TidegateError` where it ends before, or takes too long.
+    """
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_pinned(cpu)) as popen:
+        try:
+            _wait_well(popen, port, path)
+            yield Server(popen.pid, port)
+        finally:
+            _stop(popen)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of all threads, and of children that have ended (proc(5), fields 14 to 17)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -79,6 +107,25 @@ def resident_bytes(pid: int) -> int:
 def peak_bytes(pid: int) -> int:
     """The most memory that was ever resident."""
     return _kibibytes(pid, "status", "VmHWM") * 1024
+
+
+def _wait_well(popen: subprocess.Popen[bytes], port: int, path: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_well(port, path):
+        if popen.poll() is not None or time.monotonic() > deadline:
+            raise TidegateError(f"the server that was asked for {path} did not start")
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_well(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def _kibibytes(pid: int, file: str, key: str) -> int:

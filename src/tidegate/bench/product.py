@@ -7,18 +7,23 @@ import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tidegate.bench.model import Pace
+from tidegate.bench.model import Pace, Words
 from tidegate.bench.processes import Server, listening, server_cpu
 from tidegate.errors import TidegateError
 
 COMMAND = (sys.executable, "-c", "from tidegate.cli import main; main()", "serve", "--port", "0")
 
+NO_HEADERS: Mapping[str, str] = {}
+
 MEMORY = 'url = "memory://"'
+SQLITE = 'url = "sqlite:///logs.db"'
+"""The store where none is configured, but in the folder of the run."""
 
 QUIET = """
 [observability]
@@ -60,18 +65,16 @@ def serving(
             yield server
 
 
-def begin(server: Server, pace: Pace, token: str = "") -> str:
+def begin(server: Server, prompt: Pace | Words, token: str = "", *, model: str = "ticks") -> str:
     """Starts a generation that needs no reader, and returns its id. `token` is sent if it is not empty."""
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    body = {"model": "ticks", "prompt": msgspec.json.encode(pace).decode(), "background": True}
-    connection.request("POST", "/v1/streams", msgspec.json.encode(body), headers)
-    response = connection.getresponse()
-    answer = response.read()
-    connection.close()
-    if response.status != 202:
-        raise TidegateError(f"POST /v1/streams answered {response.status}: {answer.decode()}")
-    return msgspec.json.decode(answer)["id"]
+    body = {"model": model, "prompt": msgspec.json.encode(prompt).decode(), "background": True}
+    return _answer(server, "POST", "/v1/streams", HTTPStatus.ACCEPTED, msgspec.json.encode(body), headers)["id"]
+
+
+def ask(server: Server, path: str) -> dict[str, Any]:
+    """What a GET of a path is answered with, which is JSON. Raises `TidegateError` where it is refused."""
+    return _answer(server, "GET", path, HTTPStatus.OK)
 
 
 def get(path: str, token: str = "") -> bytes:
@@ -90,3 +93,18 @@ def post(path: str, body: Mapping[str, Any]) -> bytes:
 def follow(stream: str, token: str = "") -> bytes:
     """The request of a reader of a stream, from its beginning."""
     return get(f"/v1/streams/{stream}/events", token)
+
+
+def _answer(
+    server: Server, method: str, path: str, expected: int, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
+) -> dict[str, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request(method, path, body or None, dict(headers))
+        response = connection.getresponse()
+        answer = response.read()
+    finally:
+        connection.close()
+    if response.status != expected:
+        raise TidegateError(f"{method} {path} answered {response.status}: {answer.decode()}")
+    return msgspec.json.decode(answer)

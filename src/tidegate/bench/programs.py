@@ -39,7 +39,8 @@ class Programs:
     def baseline(self, name: str) -> list[str | Path] | None:
         """The command that starts the server `name.c`, or that of the Go module `name`.
 
-        None without its source, its compiler, or its dependencies, which are fetched as `go.sum` has them.
+        A module without source of its own names a tool in its `go.mod`. None without its source, its compiler, or its
+        dependencies, which are fetched as `go.sum` has them.
         """
         source = self._baselines / f"{name}.c"
         program = self._compiled(source) if source.is_file() else self._module(name)
@@ -48,11 +49,15 @@ class Programs:
     def python(self, name: str, package: str) -> list[str | Path] | None:
         """The command that starts `name.py`, which needs `package`; None without its source or the package."""
         source = self._baselines / f"{name}.py"
-        if not source.is_file():
-            return None
+        return [self._python, source] if source.is_file() and self._has(package) else None
+
+    def package(self, name: str) -> list[str | Path] | None:
+        """The command that runs the package `name` itself; None where the interpreter does not have it."""
+        return [self._python, "-m", name] if self._has(name) else None
+
+    def _has(self, package: str) -> bool:
         look = [self._python, "-c", f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({package!r}))"]
-        found = subprocess.run(look, capture_output=True, check=False)
-        return None if found.returncode else [self._python, source]
+        return subprocess.run(look, capture_output=True, check=False).returncode == 0
 
     def _own(self, name: str) -> Path:
         program = self._compiled(HERE / name)
@@ -72,7 +77,8 @@ class Programs:
         module = self._baselines / name
         if go is None or not module.is_dir() or not _fetched(go, module):
             return None
-        return self._made(name, [go, "build", "-o", self._folder / name, "."], cwd=module)
+        what = "." if any(module.glob("*.go")) else "tool"
+        return self._made(name, [go, "build", "-o", self._folder / name, what], cwd=module)
 
     def _made(self, name: str, command: Sequence[str | Path], cwd: Path) -> Path:
         target = self._folder / name

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-BAR, GAP, LEFT, WIDTH = 22, 12, 250, 760
+BAR, GAP, LEFT, WIDTH = 22, 12, 280, 790
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Table:
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         drawn = [_line(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
         drawn.insert(1, _line("-" * width for width in widths))
-        return "\n".join([self.title, "", *drawn, "", *self.notes])
+        return "\n".join([self.title, "", *drawn, "", *(f"- {note}" for note in self.notes)])
 
     def data(self) -> dict[str, Any]:
         """All rounds, and the machine on which they were measured."""

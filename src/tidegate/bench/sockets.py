@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +16,13 @@ from websockets.sync.client import connect
 from tidegate.bench import product
 from tidegate.bench.load import Load, reading
 from tidegate.bench.measure import Contender, in_turn, under_way
-from tidegate.bench.options import Bench, Options
-from tidegate.bench.processes import Server, listening, load_cpu, memory_bytes, server_cpu
+from tidegate.bench.options import Bench
+from tidegate.bench.processes import Server, listening, memory_bytes, server_cpu
+from tidegate.bench.publishing import TOPIC, Send, publishing
 from tidegate.bench.report import Table
 from tidegate.errors import TidegateError
 
 PATH = "/v1/ws"
-TOPIC = "bench"
 
 HANDSHAKE = (
     f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -73,37 +69,23 @@ def _one(bench: Bench, server: Server) -> dict[str, float]:
     with reading(bench.programs.load(), server, options.readers, websocket=True) as load:
         before = memory_bytes(server.pid)
         load.dial()
-        with _publishing(server, options) as published:
+        with publishing(options, partial(_publisher, server)) as published:
             _, found = under_way(options, server, load, before)
         check(load, published())
     return found
 
 
 @contextmanager
-def _publishing(server: Server, options: Options) -> Generator[Callable[[], int]]:
-    """Publishes in another thread meanwhile; yields a function that returns, afterwards, the number of messages."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(_publish, server, options, stop)
-        try:
-            yield work.result
-        finally:
-            stop.set()
-
-
-def _publish(server: Server, options: Options, stop: threading.Event) -> int:
-    os.sched_setaffinity(0, {load_cpu()})
-    padding = "x" * options.size
+def _publisher(server: Server) -> Generator[Send]:
     with connect(f"ws://127.0.0.1:{server.port}{PATH}") as socket:
-        began = time.monotonic()
-        for number in count():
-            if stop.wait(max(0.0, began + number / options.rate - time.monotonic())):
-                return number
-            call = {"id": number, "op": "publish", "topic": TOPIC, "data": f"@{time.time_ns()};{padding}"}
+
+        def send(number: int, text: str) -> None:
+            call = {"id": number, "op": "publish", "topic": TOPIC, "data": text}
             socket.send(msgspec.json.encode(call), text=True)
             # tidegate's answer; the hub sends the message itself.
             socket.recv(ARRIVE_SECONDS)
-    raise AssertionError("numbers do not end")
+
+        yield send
 
 
 def check(load: Load, published: int, *, seconds: float = ARRIVE_SECONDS) -> None:

@@ -6,14 +6,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from tidegate.bench import product
 from tidegate.bench.options import Bench
 from tidegate.bench.processes import listening, memory_bytes, resident_bytes, server_cpu
-from tidegate.bench.product import COMMAND
 from tidegate.bench.report import Table
 
 CONFIG = """
 [store]
-url = "sqlite:///logs.db"
+{store}
 [observability]
 log_level = "error"
 [[models]]
@@ -21,22 +21,26 @@ name = "replay"
 provider = "replay"
 """
 
+STORES = {"SQLite": product.SQLITE, "memory": product.MEMORY}
+
 
 def start(bench: Bench) -> Table:
     """Seconds from exec to the ready line on stdout, and memory at that moment. The first start is not counted."""
     table = Table("Start", {"ready s": 3, "resident MB": 1, "proportional MB": 1})
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "tidegate.toml"
-        config.write_text(CONFIG)
-        _once(config)
-        for _ in range(bench.options.rounds):
-            table.add("tidegate serve", _once(config))
+        for turn in range(1 + bench.options.rounds):
+            for name, store in STORES.items():
+                config = Path(folder) / f"{name}.toml"
+                config.write_text(CONFIG.format(store=store))
+                found = _once(config)
+                if turn:
+                    table.add(f"tidegate serve, {name}", found)
     return table
 
 
 def _once(config: Path) -> dict[str, float]:
     began = time.perf_counter()
-    with listening([*COMMAND, "--config", config], server_cpu(), cwd=config.parent) as server:
+    with listening([*product.COMMAND, "--config", config], server_cpu(), cwd=config.parent) as server:
         ready = time.perf_counter() - began
         resident, proportional = resident_bytes(server.pid), memory_bytes(server.pid)
     return {"ready s": ready, "resident MB": resident / 1e6, "proportional MB": proportional / 1e6}

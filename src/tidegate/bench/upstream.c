@@ -1,9 +1,10 @@
-/* A model server that costs next to nothing: answers every request with OpenAI chat completion chunks.
+/* A model server that costs next to nothing: answers every POST with OpenAI chat completion chunks.
  *
  *     upstream RATE TOKENS
  *
  * RATE is in tokens a second for each answer, 0 for as fast as it is read; an answer has TOKENS tokens. Prints
  * "listening on http://127.0.0.1:PORT". A token carries `@`, its time in nanoseconds of CLOCK_REALTIME, and `;`.
+ * Every GET is answered with the list of models, for gateways that look whether a server is well and what it has.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -127,6 +128,15 @@ static void begin(struct answer *answer)
     flush(answer);
 }
 
+static void list_models(struct answer *answer)
+{
+    static const char body[] = "{\"object\":\"list\",\"data\":[{\"id\":\"bench\",\"object\":\"model\"}]}";
+    answer->out_size = (size_t)sprintf(answer->out,
+                                       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
+                                       sizeof body - 1, body);
+    flush(answer);
+}
+
 static void take(struct answer *answer)
 {
     ssize_t size = recv(answer->fd, answer->in + answer->in_size, IN - 1 - answer->in_size, 0);
@@ -144,7 +154,10 @@ static void take(struct answer *answer)
     if (answer->in_size < whole)
         return;
     answer->in_size = 0;
-    begin(answer);
+    if (memcmp(answer->in, "GET ", 4) == 0)
+        list_models(answer);
+    else
+        begin(answer);
 }
 
 static void welcome(int listening)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tidegate.bench.processes import Server
+from tidegate.bench.programs import GO, GO_ENVIRON
+from tidegate.bench.runs import run
+from tidegate.bench.topic import posting
+from tidegate.errors import TidegateError
+
+BASELINES = Path(__file__).parent.parent.parent / "bench" / "baselines"
+SMALL = {"readers": 8, "rate": 40, "seconds": 2, "rounds": 1, "warmup": 0.2}
+
+REFUSAL = b'{"error":{"code":102}}'
+STALE = ("list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", "tool")
+
+
+def is_compiled(go: str) -> bool:
+    """Whether Centrifugo only has to be linked: no package but its last is missing from what Go has compiled."""
+    environ = {**os.environ, **GO_ENVIRON, "GOPROXY": "off"}
+    done = subprocess.run([go, *STALE], cwd=BASELINES / "centrifugo", env=environ, capture_output=True, check=False)
+    return done.returncode == 0 and len(done.stdout.split()) <= 1
+
+
+@contextmanager
+def refusing() -> Generator[Server]:
+    """Answers one request as Centrifugo refuses: with 200."""
+
+    def serve() -> None:
+        with listening.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n" + REFUSAL)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Server(0, listening.getsockname()[1])
+        thread.join()
+
+
+def test_a_message_that_is_refused_ends_the_run() -> None:
+    """Also where the status says that it was taken."""
+    raised = pytest.raises(TidegateError, match=r"answered 200: .*error")
+    with refusing() as server, posting("/api/publish", lambda text: {"data": text}, server) as send, raised:
+        send(0, "x")
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is built with cc")
+def test_centrifugo_sends_what_is_published_to_every_reader(tmp_path: Path) -> None:
+    """It is configured and spoken to as its readers and publishers do."""
+    go = shutil.which("go") or shutil.which(GO)
+    if go is None or not is_compiled(go):
+        pytest.skip("compiling Centrifugo takes minutes: run `tidegate bench fanout` once, where Go is")
+    shutil.copytree(BASELINES / "centrifugo", tmp_path / "centrifugo")
+    table = run("fanout", SMALL, baselines=tmp_path, python=Path(sys.executable))
+    assert set(table.rows) == {"tidegate", "tidegate topic", "Centrifugo"}
+    assert table.median("Centrifugo", "tokens/s") == pytest.approx(320, rel=0.2)
