@@ -64,6 +64,7 @@ def test_a_kept_log_answers_as_the_log_that_it_was(sayings: list[Saying], data: 
     log = log_of(sayings)
     packed = kept(log)
     assert (packed.tail, packed.cursor, packed.size) == (log.tail, log.cursor, log.size)
+    assert packed.end == log.end == END
     assert list(packed.epochs) == list(log.epochs)
     limit = data.draw(st.sampled_from([1, 7, PAGE_ENTRIES - 1, PAGE_ENTRIES, PAGE_ENTRIES + 1, 4096]))
     max_bytes = data.draw(st.sampled_from([0, 1, 100, 65_536, NO_LIMIT]))

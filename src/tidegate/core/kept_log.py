@@ -9,10 +9,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, islice
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Appendable, json_of
+from tidegate.core.events import Appendable, Terminal, decode, json_of
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page, epoch_at, knows
 from tidegate.core.notices import Gap
 from tidegate.core.packed_page import PackedPage, pack, unpack, weight_of
@@ -72,6 +72,11 @@ class KeptLog:
     def cursor(self) -> Cursor:
         """The position after the terminal event."""
         return self.at(self.tail)
+
+    @property
+    def end(self) -> Terminal:
+        """The terminal event."""
+        return cast("Terminal", decode(unpack(self._pages[-1])[-1]))
 
     def at(self, offset: int) -> Cursor:
         """The position after the event at the offset."""
