@@ -31,6 +31,8 @@ class KeptLog:
 
     __slots__ = ("_ends", "_pages", "epochs", "size")
 
+    ended = True
+
     def __init__(
         self, epochs: Sequence[tuple[str, int]], pages: Sequence[PackedPage], ends: Sequence[int], size: int
     ) -> None:
