@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Event, Extra, Started, Usage
-from tidegate.core.kept_log import PAGE_ENTRIES, KeptLog
+from tidegate.core.kept_log import PAGE_ENTRIES, RELEASED, KeptLog, release
 from tidegate.core.log import NO_LIMIT, Log, Page
 from tidegate.core.notices import Gap
 from tidegate.core.steps import finished
@@ -129,3 +129,16 @@ def test_a_long_log_is_packed_in_steps() -> None:
     """While a log of megabytes is packed, the loop can do something else every few thousand events."""
     steps = sum(1 for _ in KeptLog.of(long_log(100_000)))
     assert 100_000 / 4096 < steps < 100_000 / PAGE_ENTRIES
+
+
+def test_a_long_log_is_freed_in_steps() -> None:
+    """What was packed goes a few thousand objects at a time, and all of it."""
+    log = long_log(3 * RELEASED)
+    packed = kept(log)
+    steps = 0
+    for _ in release(log):
+        steps += 1
+        assert log.tail - log.earliest.offset > 3 * RELEASED - steps * RELEASED
+    assert steps == 4
+    assert log.earliest.offset == log.tail == packed.tail == 3 * RELEASED + 2
+    assert len(read_all(packed.read, 4096, NO_LIMIT)) == 4

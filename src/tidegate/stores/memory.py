@@ -14,7 +14,7 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status, status_of
-from tidegate.core.kept_log import KeptLog
+from tidegate.core.kept_log import KeptLog, release
 from tidegate.core.log import NO_LIMIT, Entry, Log
 from tidegate.core.steps import Steps
 from tidegate.core.topic import is_topic
@@ -285,6 +285,7 @@ class MemoryStore:
         if held.record.id in self._ended and kept.weight < log.weight:
             held.log = kept
             held.charge.end(held.base, kept.weight)
+            yield from release(log)
 
     def _topic(self, topic: str) -> TopicLog:
         held = self._topics.get(topic)
