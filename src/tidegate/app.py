@@ -14,7 +14,6 @@ from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import Any
 
 import msgspec
-from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings
@@ -118,6 +117,9 @@ class Tidegate:
             self._start_sweeping()
             await self._app(scope, receive, send)
         else:
+            # `tidegate serve` has no lifespan, and serves nothing that needs Starlette's router.
+            from starlette.routing import Router
+
             await Router(lifespan=self.lifespan)(scope, receive, send)
 
     async def start(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import math
 import resource
 import socket
 import sys
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import uvicorn
 import uvloop
@@ -28,7 +29,7 @@ from tidegate.serving.http_protocol import http_protocol
 from tidegate.serving.peers import Peers
 from tidegate.serving.waiting import Waiting
 from tidegate.serving.ws_heart import HeartRates
-from tidegate.serving.ws_protocol import ws_protocol
+from tidegate.serving.ws_on_demand import ws_on_demand
 from tidegate.stopping import Stopping
 from tidegate.stores import traits_of
 
@@ -86,8 +87,11 @@ def run(settings: Settings) -> int:
     configure(settings.observability.log_level, settings.observability.log_format)
     raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_SECONDS)
+    app = Tidegate(settings)
+    # What has been imported stays: a full collection would look at all of it each time, for 10 ms of the loop.
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(Tidegate(settings), settings, socket_path=SOCKET))
+        return runner.run(serve(app, settings, socket_path=SOCKET))
 
 
 async def serve(app: Application, settings: Settings, *, socket_path: str | None = None) -> int:
@@ -197,11 +201,14 @@ async def listen(
             budget=budget,
             socket_path=socket_path,
         ),
-        ws=ws_protocol(
-            max_message_bytes=settings.limits.max_message_bytes,
-            send_buffer_bytes=settings.delivery.send_buffer_bytes,
-            rates=_rates(settings.delivery),
-            budget=budget,
+        ws=cast(
+            "type[asyncio.Protocol]",
+            ws_on_demand(
+                max_message_bytes=settings.limits.max_message_bytes,
+                send_buffer_bytes=settings.delivery.send_buffer_bytes,
+                rates=_rates(settings.delivery),
+                budget=budget,
+            ),
         ),
         lifespan="off",
         access_log=False,

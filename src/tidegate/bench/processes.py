@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -50,12 +50,17 @@ def load_cpu() -> int:
 
 
 @contextmanager
-def listening(command: Sequence[str | Path], cpu: int, cwd: Path | None = None) -> Generator[Server]:
-    """Starts a server that prints a line with its URL when it is ready; at the end stops it.
+def listening(
+    command: Sequence[str | Path], cpu: int, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Generator[Server]:
+    """Starts a server that prints a line with its URL when it is ready; at the end stops it. `environ` is added to the
+    environment.
 
     Raises `TidegateError` where the server ends before it is ready.
     """
-    popen = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=_pinned(cpu), cwd=cwd)
+    popen = subprocess.Popen(
+        command, stdout=subprocess.PIPE, preexec_fn=_pinned(cpu), cwd=cwd, env={**os.environ, **(environ or {})}
+    )
     with popen:
         try:
             assert popen.stdout is not None

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import REFUSED, ClientDisconnected, ResponseAborted
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
-from tidegate.errors import (
-    Forbidden,
-    InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
-    TidegateError,
-    Unauthenticated,
-)
+from tidegate.errors import InternalError, TidegateError
 from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Failure, Observer
 
@@ -46,7 +36,7 @@ class FailureMiddleware:
         watched, around = Watched(send), sys.exception()
         try:
             await self.app(scope, receive, watched)
-        except (ClientDisconnected, ClientDisconnect):
+        except ClientDisconnected:
             return
         except ResponseAborted:
             raise
@@ -80,26 +70,7 @@ def typed(exc: Exception) -> TidegateError:
     """The typed error that a client is told of `exc`. Of a bug it says nothing more: the text may hold anything."""
     if isinstance(exc, TidegateError):
         return exc
-    if isinstance(exc, HTTPException):
-        return _of_status(exc)
     return InternalError("The server failed to answer this request. Its log has the details under the request id.")
-
-
-def _of_status(exc: HTTPException) -> TidegateError:
-    match exc.status_code:
-        case 400:
-            return InvalidRequest(exc.detail)
-        case 401:
-            return Unauthenticated(exc.detail)
-        case 403:
-            return Forbidden(exc.detail)
-        case 404:
-            return NotFound("There is nothing at this path.")
-        case 405:
-            allow = {name.lower(): value for name, value in (exc.headers or {}).items()}.get("allow", "")
-            return MethodNotAllowed("This path does not take this method.", allow=allow)
-        case _:
-            return InternalError("The server failed to answer this request.")
 
 
 async def _answer(error: TidegateError, scope: Scope, send: Send) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import msgspec
@@ -104,6 +103,9 @@ def document(routes: Sequence[Route]) -> bytes:
     for route in routes:
         # OpenAPI has no path parameters with slashes.
         paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(route, by_type)
+    # Imported with the first request for the document: `importlib.metadata` brings zip files, mail and CSV.
+    from importlib.metadata import version
+
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",

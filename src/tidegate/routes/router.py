@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from starlette._utils import get_route_path
-from starlette.routing import Route as StarletteRoute
-from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.errors import MethodNotAllowed, NotFound
 from tidegate.gate.connections import TurnedAwayMiddleware
 from tidegate.gate.route_policy import PRINCIPAL, ROUTE
 from tidegate.routes.call import Call, Context
+from tidegate.routes.patterns import path_below, pattern_of
 from tidegate.routes.route import Route
 from tidegate.routes.socket import SOCKET, SocketResource
 
@@ -55,23 +53,26 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, []).append(route)
-    socket = WebSocketRoute(SOCKET, SocketResource(context))
+    socket = SocketResource(context)
     resources = {path: Resource(at, guarded) for path, at in by_path.items()}
-    found = Router(
-        [*(StarletteRoute(path, resource) for path, resource in resources.items()), socket],
-        redirect_slashes=False,
-        default=_nothing,
-    ).app
+    # Fixed paths are looked up: trying the patterns of all paths takes longer than most handlers.
     fixed = {path: resource for path, resource in resources.items() if "{" not in path}
+    patterns = [(pattern_of(path), resource) for path, resource in resources.items() if path not in fixed]
 
     def routed(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        # A pattern's `$` also matches before a line break at the end.
-        if _has_false_slash(scope) or scope["path"].endswith("\n"):
+        if _has_false_slash(scope):
             return _nothing(scope, receive, send)
-        # Fixed paths first: trying the patterns of all paths takes longer than most handlers.
-        if scope["type"] == "http" and (resource := fixed.get(get_route_path(scope))) is not None:
+        path = path_below(scope)
+        if scope["type"] == "websocket":
+            return (socket if path == SOCKET else _nothing)(scope, receive, send)
+        if (resource := fixed.get(path)) is not None:
             return resource(scope, receive, send)
-        return found(scope, receive, send)
+        for pattern, resource in patterns:
+            if (found := pattern.fullmatch(path)) is not None:
+                # An application around this one may have parameters, too.
+                scope["path_params"] = {**scope.get("path_params", {}), **found.groupdict()}
+                return resource(scope, receive, send)
+        return _nothing(scope, receive, send)
 
     return routed
 

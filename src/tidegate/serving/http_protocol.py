@@ -30,9 +30,9 @@ from tidegate.serving.pipeline import WAITING_BYTES, Pipeline
 from tidegate.serving.request_meters import BodyMeter, HeadMeter
 from tidegate.serving.request_target import origin_form, path_of
 from tidegate.serving.small_buffers import lighten
+from tidegate.serving.upgrade import asks_for_websocket
 from tidegate.serving.wire import EXTENSION, Wire
-from tidegate.serving.ws_handshake import asks_for_websocket, refusal_of, request_of
-from tidegate.serving.ws_protocol import SocketProtocol
+from tidegate.serving.ws_on_demand import MakeSocket
 
 LINGER_SECONDS = 2.0
 """How long a refused client's further bytes are read and dropped. Closing at once, with bytes unread, would send a
@@ -101,7 +101,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None  # the one being answered
         self._half_closed: HalfClosed | None = None  # by its client
-        self._socket: SocketProtocol | None = None  # the protocol that has taken over
+        self._socket: asyncio.Protocol | None = None  # the protocol that has taken over
         self._backlog = Backlog()
         self._in_turn = False  # `budget.turns` will call for the next piece
         self._unsent = 0  # bytes waiting to be sent, while writing is paused
@@ -341,7 +341,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _to_socket(self, rest: bytes) -> bytes:
         """Hands the connection over if the handshake is valid. Returns the bytes after the head, to parse next."""
-        make = cast("type[SocketProtocol]", self.ws_protocol_class)
+        # Imported with the first WebSocket, as in `ws_on_demand`.
+        from tidegate.serving.ws_handshake import refusal_of, request_of
+
+        make = cast("MakeSocket", self.ws_protocol_class)
         socket = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
         request = request_of(self.url, self.headers)
         cause = socket.check(request)

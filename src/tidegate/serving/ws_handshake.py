@@ -1,8 +1,8 @@
-"""The opening handshake of a WebSocket (RFC 6455, 4.2), as the HTTP side sees it."""
+"""The opening handshake of a WebSocket (RFC 6455, 4.2), between our HTTP and the core of `websockets`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
@@ -11,27 +11,7 @@ from websockets.http11 import Request, Response
 
 from tidegate.core.error_response import error_response
 from tidegate.errors import InvalidRequest, TidegateError, UpgradeRequired
-
-Field = tuple[bytes, bytes]
-
-WEBSOCKET = b"websocket"
-
-
-def asks_for_websocket(method: bytes, http_version: str, headers: Sequence[Field]) -> bool:
-    """Whether a request for an upgrade asks for a WebSocket: a GET of HTTP/1.1 without a body."""
-    if method != b"GET" or http_version != "1.1":
-        return False
-    return WEBSOCKET in _upgrades(headers) and not any(_announces_body(*field) for field in headers)
-
-
-def _upgrades(headers: Iterable[Field]) -> list[bytes]:
-    """The protocols that a client offers to upgrade to, in lower case, from all `upgrade` fields (RFC 9110, 7.8)."""
-    values = b",".join(value for name, value in headers if name == b"upgrade")
-    return [protocol.strip(b" \t").lower() for protocol in values.split(b",")]
-
-
-def _announces_body(name: bytes, value: bytes) -> bool:
-    return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+from tidegate.serving.upgrade import WEBSOCKET, Field
 
 
 def request_of(target: bytes, headers: Iterable[Field]) -> Request:

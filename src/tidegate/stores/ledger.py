@@ -139,11 +139,15 @@ class Charge:
         self._base += size
 
     def end(self, base: int, weight: int) -> None:
-        """Notes that the stream has ended and takes `base` + `weight` bytes from now on, never more than before."""
-        self._ledger.charge(self.account, base + weight - self.size, live=True)
+        """Notes that the stream has ended and takes `base` + `weight` bytes from now on, never more than before.
+
+        Called again once it takes still less.
+        """
+        self._ledger.charge(self.account, base + weight - self.size, live=self._live)
         self._base, self.size = base, base + weight
-        self._ledger.end(self.account, self.size)
-        self._live = False
+        if self._live:
+            self._ledger.end(self.account, self.size)
+            self._live = False
 
     def give_back(self) -> None:
         """Gives the whole charge back, since the stream is no longer kept."""

@@ -14,11 +14,14 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status, status_of
+from tidegate.core.kept_log import KeptLog, release
 from tidegate.core.log import NO_LIMIT, Entry, Log
+from tidegate.core.steps import Steps
 from tidegate.core.topic import is_topic
 from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
 from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
 from tidegate.stores.local_cluster import LocalNode, Nodes
+from tidegate.stores.packing import Packing
 from tidegate.stores.records import (
     TOPIC_HISTORY,
     Claim,
@@ -58,7 +61,7 @@ class _Stream:
 
     def __init__(self, record: StreamRecord, log: Log, epoch: str, claim: Claim | None, charge: Charge) -> None:
         self.record = record
-        self.log = log
+        self.log: Log | KeptLog = log
         self.epoch = epoch
         self.claim = claim
         self.charge = charge
@@ -112,6 +115,7 @@ class MemoryStore:
         self._shares: dict[bytes, Share] = {}
         self.ledger = Ledger(each=max_stored_bytes_each, total=max_stored_bytes, evict=self._evict)
         self._ended: dict[str, _Stream] = {}
+        self._packing = Packing()
         self._owned: dict[str, dict[str, _Stream]] = {}
         self._topic_history = topic_history
         self._charges = TopicCharges(self.ledger)
@@ -166,6 +170,7 @@ class MemoryStore:
             held.record = msgspec.structs.replace(held.record, request=asked, end=end, ended_at=at)
             held.charge.end(held.base, log.weight)
             self._ended[held.record.id] = held
+            self._packing.add(self._pack(held))
         wake_all(fence.stream, held.watchers)
         return tail
 
@@ -256,6 +261,7 @@ class MemoryStore:
         return len(expired) + sum(topic.published_at is not None for topic in unused)
 
     async def close(self) -> None:
+        self._packing.clear()
         for held in tuple(self._streams.values()):
             self._drop(held)
         for topic in self._topics:
@@ -268,8 +274,18 @@ class MemoryStore:
             raise StreamNotFound(f"there is no stream {stream[:64]!r}")
         return held
 
-    def _log(self, stream: str) -> Log:
+    def _log(self, stream: str) -> Log | KeptLog:
         return self._topic(stream).log if is_topic(stream) else self._get(stream).log
+
+    def _pack(self, held: _Stream) -> Steps[None]:
+        """Replaces the log of a stream that has ended; its owner is charged less from then on."""
+        log = held.log
+        assert isinstance(log, Log), "a stream ends once"
+        kept = yield from KeptLog.of(log)
+        if held.record.id in self._ended and kept.weight < log.weight:
+            held.log = kept
+            held.charge.end(held.base, kept.weight)
+            yield from release(log)
 
     def _topic(self, topic: str) -> TopicLog:
         held = self._topics.get(topic)
