@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { parse } from '../../../src/tidegate/web/markdown.js';
+import { parse } from '../../../src/tidegate/web/blocks.js';
 import { scan } from '../../../src/tidegate/web/spans.js';
 
 const kinds = (text) => parse(text).map(({ kind }) => kind);
