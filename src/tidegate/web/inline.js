@@ -1,6 +1,7 @@
 /** A text with code, bold and emphasis in it, as nodes. Text only ever becomes text nodes. */
 
 import { after, scan, Spans } from './spans.js';
+import { GrowingText } from './text.js';
 
 /** @typedef {import('./spans.js').Span} Span */
 
@@ -14,10 +15,10 @@ export class Inline {
     this._spans = new Spans();
     /** @type {Span | undefined} The last one on the page. */
     this._last = undefined;
-    /** @type {{text: Text | undefined, element: HTMLElement}[]} Each span's, with the text between it and the one before. */
+    /** @type {{text: GrowingText, element: HTMLElement}[]} Each span's, with the text between it and the one before. */
     this._parts = [];
-    /** @type {Text | undefined} What follows the last span. */
-    this._rest = undefined;
+    /** What follows the last span. */
+    this._rest = new GrowingText(parent);
   }
 
   /** @param {string} text The text before, with more at its end or without its last line. */
@@ -27,14 +28,14 @@ export class Inline {
     this._cut(same?.count ?? 0);
     let at = same?.to ?? 0;
     for (const { kind, from, begin, end, to } of after(same, last)) {
-      this._showRest(text, at, from);
+      this._rest.show(text.slice(at, from));
       const element = marked(kind, text.slice(begin, end));
       this._parent.append(element);
       this._parts.push({ text: this._rest, element });
-      this._rest = undefined;
+      this._rest = new GrowingText(this._parent);
       at = to;
     }
-    this._showRest(text, at, text.length);
+    this._rest.show(text.slice(at));
     this._last = last;
   }
 
@@ -42,28 +43,12 @@ export class Inline {
   _cut(count) {
     const [first] = this._parts.slice(count);
     if (!first) return;
-    this._rest?.remove();
+    this._rest.remove();
     for (const { text, element } of this._parts.splice(count)) {
       element.remove();
-      if (text !== first.text) text?.remove();
+      if (text !== first.text) text.remove();
     }
     this._rest = first.text;
-  }
-
-  /** @param {string} text @param {number} from @param {number} to Between them stands what follows the last span. */
-  _showRest(text, from, to) {
-    const known = this._rest?.length ?? 0;
-    if (from === to) {
-      this._rest?.remove();
-      this._rest = undefined;
-    } else if (!this._rest) {
-      this._rest = document.createTextNode(text.slice(from, to));
-      this._parent.append(this._rest);
-    } else if (from + known < to) {
-      this._rest.appendData(text.slice(from + known, to));
-    } else if (from + known > to) {
-      this._rest.deleteData(to - from, known);
-    }
   }
 }
 

@@ -11,6 +11,7 @@
 import { Blocks } from './blocks.js';
 import { element, Inline } from './inline.js';
 import { ListView } from './list.js';
+import { GrowingText } from './text.js';
 
 export class Markdown {
   /** @param {HTMLElement} node Empty. */
@@ -81,8 +82,9 @@ class CodeView {
   /** @param {Code} block */
   constructor(block) {
     this.block = block;
-    this._text = document.createTextNode(block.text);
-    const pre = element('pre', [element('code', [this._text])]);
+    const code = document.createElement('code');
+    this._text = new GrowingText(code);
+    const pre = element('pre', [code]);
     pre.tabIndex = 0;
     this.node = element('div', [pre]);
     this.node.className = 'code';
@@ -92,10 +94,7 @@ class CodeView {
 
   /** Its text has grown at the end, or the last line was none of it. */
   update() {
-    const { text } = this.block;
-    const known = this._text.length;
-    if (text.length > known) this._text.appendData(text.slice(known));
-    if (text.length < known) this._text.deleteData(text.length, known);
+    this._text.show(this.block.text);
   }
 }
 
