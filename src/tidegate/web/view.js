@@ -15,7 +15,7 @@ export class TurnView {
     this._status = make('p', 'status');
     this._share = onShare && button('Share', onShare, 'share');
     const question = make('div', 'question', make('span', 'visually-hidden', 'You: '), turn.question);
-    const foot = make('div', 'foot', this._status, ...(this._share ? [this._share] : []));
+    const foot = make('div', 'foot', this._status, make('span', 'wave'), ...(this._share ? [this._share] : []));
     this.node = make('article', 'turn', ...(turn.question ? [question] : []), this._answer, foot);
     this.offerShare();
     this._markdown = new Markdown(this._answer);
