@@ -50,6 +50,7 @@ export class Blocks {
     this._isFirst = false;
     /** The line that is still being written, as far as it is here. */
     this._line = '';
+    /** Whether the line stays what it is, whatever follows on it: so that each piece of it is read once. */
     this._isSettled = false;
     /** @type {(piece: string) => void} Adds to what the line's text has become part of. */
     this._grow = () => {};
@@ -76,7 +77,6 @@ export class Blocks {
 
   _beginLine() {
     const open = this._open;
-    const text = open?.kind === 'list' ? open.items[open.items.length - 1].text : open?.text;
     this._before = {
       open,
       afterBlank: this._afterBlank,
@@ -84,20 +84,19 @@ export class Blocks {
       count: this.all.length,
       closed: this.all.length - (open ? 1 : 0),
       items: open?.kind === 'list' ? open.items.length : 0,
-      length: text?.length ?? 0,
+      length: open ? growing(open).text.length : 0,
     };
-    this._line = '';
   }
 
   /** @param {string} piece */
   _extendLine(piece) {
     if (!piece) return;
     this._line += piece;
-    if (!this._isSettled) {
+    if (this._isSettled) {
+      this._grow(piece);
+    } else {
       this._forgetLine();
       this._readLine();
-    } else {
-      this._grow(piece);
     }
   }
 
@@ -109,8 +108,7 @@ export class Blocks {
     this._afterBlank = afterBlank;
     this._isFirst = isFirst;
     if (open?.kind === 'list') open.items.length = items;
-    const last = open?.kind === 'list' ? open.items[items - 1] : open;
-    if (last) last.text = last.text.slice(0, length);
+    if (open) growing(open).text = growing(open).text.slice(0, length);
   }
 
   _readLine() {
@@ -160,9 +158,8 @@ export class Blocks {
     const fence = fenceIn(line);
     const heading = HEADING.exec(line);
     const item = itemIn(line);
-    if (!line.trim()) {
-      this._grow = () => {};
-    } else if (fence) {
+    if (!line.trim()) return;
+    if (fence) {
       this._fence = fence;
       this._isFirst = true;
       this._append({ kind: 'code', language: fence.language, text: '' });
@@ -174,16 +171,16 @@ export class Blocks {
       this._append({ kind: 'list', items: [item] });
       this._add(item, '');
     } else {
-      this._append({ kind: 'paragraph', text: line });
+      this._add(this._append({ kind: 'paragraph', text: '' }), line);
     }
   }
 
-  /** @param {Paragraph | Code | List} block */
+  /** @template {Paragraph | Code | List} B @param {B} block */
   _append(block) {
     this.all.push(block);
     this._open = block;
     this._afterBlank = false;
-    if (block.kind !== 'list') this._add(block, '');
+    return block;
   }
 
   /** @param {number} level @param {number} begin Where its text begins in the line. */
@@ -239,6 +236,11 @@ function itemIn(line) {
   const [, indent, filled, text = '', empty] = found;
   const number = filled ?? empty;
   return { indent: indent.length, ordered: number !== undefined, start: Number(number ?? 1), text };
+}
+
+/** @param {Paragraph | Code | List} block @returns {{text: string}} What of it one more line's text is added to. */
+function growing(block) {
+  return block.kind === 'list' ? block.items[block.items.length - 1] : block;
 }
 
 /** @param {string} text A heading may end with its mark, too. */

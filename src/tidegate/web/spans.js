@@ -1,9 +1,10 @@
 /**
  * What stands within a text of Markdown: code, bold, emphasis, and the text between them. Pure.
  *
- * It is read from left to right, and nothing is looked at more often than a fixed number of times: a line is one
- * message of somebody in a room, or one answer, and may be as long as that. What has been read is never changed but
- * left, so a state is kept by keeping it: that of an opener, to go back to when it is closed, and that of a line.
+ * The text comes in pieces, cut anywhere. It is read from left to right, and nothing is looked at more often than a fixed
+ * number of times: a line is one message of somebody in a room, or one answer, and may be as long as that. States are
+ * never changed, so one is kept by keeping it: that at a mark which opens something, to go back to when it is closed,
+ * and that at the end of a line.
  *
  * @typedef {object} Span The last one of a chain.
  * @property {'code' | 'strong' | 'emphasis'} kind
