@@ -12,6 +12,7 @@ import pytest
 from tidegate.bench.aims import AIMS
 from tidegate.bench.report import Table
 from tidegate.bench.runs import SCENARIOS, run
+from tidegate.errors import TidegateError
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = {"readers": 8, "seconds": 0.5, "rounds": 1, "warmup": 0.2}
@@ -100,6 +101,23 @@ def test_a_file_is_compared_with_memory() -> None:
     table = measured("stores")
     assert list(table.rows) == ["memory", "sqlite, normal", "sqlite, full"]
     assert 10 < table.median("sqlite, normal", "KB/1,000 tokens") < 10_000
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="the page is measured in Chromium")
+def test_the_page_is_measured_by_the_shape_of_its_answer() -> None:
+    """In seconds of the browser's main thread, of which script, style and layout are a part."""
+    table = measured("page", rate=40, seconds=1)
+    assert list(table.rows) == ["paragraphs", "one paragraph", "code", "list", "table"]
+    for row in table.rows:
+        parts = sum(table.median(row, column) for column in ("script s", "style s", "layout s"))
+        assert 0 < parts < table.median(row, "main thread s") < 30
+
+
+def test_without_a_browser_the_page_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the error says what is missing."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(TidegateError, match="no `chromium` on the PATH"):
+        measured("page")
 
 
 def test_start_is_measured_from_exec_to_the_ready_line() -> None:

@@ -471,6 +471,32 @@ def test_the_page_follows_its_reader_not_the_other_way_round(page: Page, server:
     assert page.evaluate(below) < 100
 
 
+def test_a_selection_stays_while_the_answer_grows(page: Page, server: Callable[[str], str]) -> None:
+    """Also in the paragraph that is still being written: who copies a sentence is not disturbed."""
+    page.goto(server(REPLAY))
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.evaluate(
+        """() => {
+            const text = document.querySelector('.answer p').firstChild;
+            getSelection().setBaseAndExtent(text, text.data.indexOf('w5'), text, text.data.indexOf('w8'));
+        }"""
+    )
+    expect(answer(page)).to_contain_text("w60 ")
+    assert page.evaluate("getSelection().toString()") == "w5 w6 w7 "
+
+
+def test_code_stays_where_its_reader_has_scrolled_it(page: Page, server: Callable[[str], str]) -> None:
+    """While lines are added to it."""
+    code = r"```\n" + "x" * 200 + r"\n" + r"\n".join(f"w{number}" for number in range(1, 100)) + r"\n```"
+    page.goto(server(REPLAY.replace(WORDS, code)))
+    ask(page)
+    expect(answer(page)).to_contain_text("w10")
+    page.evaluate("document.querySelector('pre').scrollLeft = 120")
+    expect(answer(page)).to_contain_text("w60")
+    assert page.evaluate("document.querySelector('pre').scrollLeft") == 120
+
+
 def test_a_screen_reader_hears_paragraphs_and_the_end(page: Page, server: Callable[[str], str]) -> None:
     """Not every token: each paragraph once, when it is whole."""
     page.goto(server(REPLAY.replace(WORDS, r"a b c\n\nd e f").replace("tokens = 100", "tokens = 6")))

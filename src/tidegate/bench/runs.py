@@ -14,6 +14,7 @@ from tidegate.bench.fanout import connections, fanout
 from tidegate.bench.gate import gate
 from tidegate.bench.kept import kept
 from tidegate.bench.options import Bench, Options
+from tidegate.bench.page import page
 from tidegate.bench.programs import Programs
 from tidegate.bench.relay import batching, relay
 from tidegate.bench.report import Table
@@ -48,6 +49,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "sockets": Scenario(sockets, Options(readers=5000, rate=4, seconds=10, rounds=5), "us/token"),
     "stores": Scenario(stores, Options(readers=500, rate=20, seconds=10, rounds=5), "us/token"),
     "kept": Scenario(kept, Options(readers=2000, rate=0, seconds=0, rounds=5), "bytes/token"),
+    "page": Scenario(page, Options(readers=1, rate=150, seconds=20, rounds=5), "main thread s"),
     "start": Scenario(start, Options(readers=0, rate=0, seconds=0, rounds=5), "ready s"),
     "resume-storm": Scenario(resume_storm, Options(readers=5000, rate=1, seconds=0, rounds=5), "p99 ms"),
     "slow-readers": Scenario(slow_readers, Options(readers=1000, rate=20, seconds=10, rounds=5, size=2048), "p99 ms"),

@@ -1,6 +1,6 @@
 /** The API reference: `openapi.json` for people. */
 
-import { element, spans } from './markdown.js';
+import { element, spans } from './inline.js';
 
 const METHODS = ['post', 'get', 'put', 'delete'];
 

@@ -1,204 +1,111 @@
 /**
- * The little Markdown that models write: paragraphs, headings, lists, fenced code; code, bold and emphasis in a line.
+ * An answer's Markdown as nodes, while it grows. Text only ever becomes text nodes, so an answer cannot bring markup of
+ * its own.
  *
- * `parse` is pure; `render` makes DOM nodes from what it returns. Text only ever becomes text nodes, so an answer
- * cannot bring markup of its own.
+ * @typedef {import('./blocks.js').Block} Block
+ * @typedef {import('./blocks.js').Code} Code
  *
- * @typedef {{indent: number, ordered: boolean, start: number, text: string}} Item
- * @typedef {{kind: 'paragraph', text: string}
- *   | {kind: 'heading', level: number, text: string}
- *   | {kind: 'code', language: string, text: string}
- *   | {kind: 'list', items: Item[]}
- *   | {kind: 'rule'}} Block
+ * @typedef {{block: Block, node: HTMLElement, update: () => void}} BlockView One block's nodes; `update` brings them up to it.
  */
 
-import { scan } from './spans.js';
+import { Blocks } from './blocks.js';
+import { element, Inline } from './inline.js';
+import { ListView } from './list.js';
+import { GrowingText } from './text.js';
 
-// No mark is looked for by a pattern that could read a line more than once: a line may be a whole answer.
-const FENCE = /^(\s*)(`{3,}|~{3,})/;
-const HEADING = /^(#{1,6})\s+/;
-// In mid-answer the last item may have its mark and no text yet.
-const ITEM = /^(\s*)(?:(?:[-*+]|(\d{1,9})[.)])\s+(\S.*)|(?:-|(\d{1,3})[.)])\s*)$/;
-const RULE = /^(?:-{3,}|\*{3,}|_{3,})$/;
-const BLANKS = /\s+/g;
-
-/**
- * @param {string} source
- * @returns {Block[]}
- */
-export function parse(source) {
-  /** @type {Block[]} */
-  const blocks = [];
-  const lines = source.split('\n');
-  let at = 0;
-  while (at < lines.length) {
-    const line = lines[at];
-    const fence = fenceIn(line);
-    const heading = HEADING.exec(line);
-    if (!line.trim()) {
-      at += 1;
-    } else if (fence) {
-      at = takeCode(lines, at, fence, blocks);
-    } else if (heading) {
-      const [mark, { length: level }] = heading;
-      blocks.push({ kind: 'heading', level, text: withoutEndMark(line.slice(mark.length)) });
-      at += 1;
-    } else if (isRule(line)) {
-      blocks.push({ kind: 'rule' });
-      at += 1;
-    } else if (ITEM.test(line)) {
-      at = takeList(lines, at, blocks);
-    } else {
-      at = takeParagraph(lines, at, blocks);
-    }
+export class Markdown {
+  /** @param {HTMLElement} node Empty. */
+  constructor(node) {
+    this._node = node;
+    this._clear();
   }
-  return blocks;
-}
 
-/**
- * @typedef {{indent: string, mark: string, language: string}} Fence
- *
- * @param {string} line
- * @returns {Fence | undefined}
- */
-function fenceIn(line) {
-  const found = FENCE.exec(line);
-  const rest = line.slice(found?.[0].length);
-  if (!found || rest.includes('`')) return undefined;
-  const [language] = rest.trimStart().split(/\s/, 1);
-  return { indent: found[1], mark: found[2], language };
-}
-
-/** @param {string} text A heading may end with its mark, too. */
-function withoutEndMark(text) {
-  let end = text.length;
-  while (text[end - 1] === '#') end -= 1;
-  return text.slice(0, end).trimEnd();
-}
-
-/** @param {string} line */
-function isRule(line) {
-  return /^\s*[-*_]/.test(line) && RULE.test(line.replace(BLANKS, ''));
-}
-
-/** @param {string[]} lines @param {number} at @param {Fence} fence @param {Block[]} blocks */
-function takeCode(lines, at, { indent, mark, language }, blocks) {
-  const code = [];
-  for (at += 1; at < lines.length; at += 1) {
-    const line = lines[at].startsWith(indent) ? lines[at].slice(indent.length) : lines[at].trimStart();
-    if (line.startsWith(mark) && !line.replaceAll(mark[0], '').trim()) {
-      at += 1;
-      break;
-    }
-    code.push(line);
+  /** How many blocks there are. */
+  get count() {
+    return this._views.length;
   }
-  blocks.push({ kind: 'code', language, text: code.join('\n') });
-  return at;
-}
 
-/** @param {string[]} lines @param {number} at @param {Block[]} blocks */
-function takeList(lines, at, blocks) {
-  /** @type {Item[]} */
-  const items = [];
-  for (; at < lines.length; at += 1) {
-    const line = lines[at];
-    const item = ITEM.exec(line);
-    if (item && !isRule(line)) {
-      const [, indent, filled, text = '', empty] = item;
-      const number = filled ?? empty;
-      const ordered = number !== undefined;
-      const [first] = items;
-      if (first && indent.length < first.indent + 2 && ordered !== first.ordered) break;
-      items.push({ indent: indent.length, ordered, start: Number(number ?? 1), text });
-    } else if (!line.trim()) {
-      if (!ITEM.test(lines[at + 1] ?? '')) break;
-    } else if (/^\s/.test(line) && !fenceIn(line) && lines[at - 1].trim()) {
-      items[items.length - 1].text += `\n${line.trim()}`;
-    } else {
-      break;
-    }
+  /** How many blocks stay as they are, whatever follows. */
+  get closed() {
+    return this._closed;
   }
-  blocks.push({ kind: 'list', items });
-  return at;
+
+  /**
+   * Brings the nodes up to the text. What has not changed keeps its nodes, and so a selection in them; blocks that were
+   * closed are not even looked at.
+   *
+   * @param {string} text The text before with more at its end; or another one, which is shown anew.
+   */
+  show(text) {
+    if (!text.startsWith(this._text)) this._clear();
+    this._blocks.push(text.slice(this._text.length));
+    this._text = text;
+    const { all, closed } = this._blocks;
+    let same = this._closed;
+    while (same < this._views.length && this._views[same].block === all[same]) same += 1;
+    for (const { node } of this._views.splice(same)) node.remove();
+    for (const view of this._views.slice(this._closed)) view.update();
+    for (const block of all.slice(same)) this._add(block);
+    this._closed = closed;
+  }
+
+  _clear() {
+    this._node.replaceChildren();
+    this._blocks = new Blocks();
+    this._text = '';
+    /** @type {BlockView[]} */
+    this._views = [];
+    this._closed = 0;
+  }
+
+  /** @param {Block} block */
+  _add(block) {
+    const view = viewOf(block);
+    this._views.push(view);
+    view.update();
+    this._node.append(view.node);
+  }
 }
 
-/** @param {string[]} lines @param {number} at @param {Block[]} blocks */
-function takeParagraph(lines, at, blocks) {
-  const begin = at;
-  do at += 1;
-  while (at < lines.length && lines[at].trim() && !beginsBlock(lines[at]));
-  blocks.push({ kind: 'paragraph', text: lines.slice(begin, at).join('\n') });
-  return at;
-}
-
-/** @param {string} line */
-function beginsBlock(line) {
-  return Boolean(fenceIn(line)) || HEADING.test(line) || ITEM.test(line) || isRule(line);
-}
-
-/**
- * @param {Block} block
- * @returns {HTMLElement}
- */
-export function render(block) {
-  if (block.kind === 'paragraph') return element('p', spans(block.text));
+/** @param {Block} block @returns {BlockView} */
+function viewOf(block) {
+  if (block.kind === 'list') return new ListView(block);
+  if (block.kind === 'code') return new CodeView(block);
+  if (block.kind === 'rule') return { block, node: document.createElement('hr'), update: () => {} };
   // The page's own heading is h1.
-  if (block.kind === 'heading') return element(`h${Math.min(block.level + 1, 4)}`, spans(block.text));
-  if (block.kind === 'list') return list(block.items);
-  if (block.kind === 'rule') return document.createElement('hr');
-  return code(block.text);
+  const node = document.createElement(block.kind === 'paragraph' ? 'p' : `h${Math.min(block.level + 1, 4)}`);
+  const inline = new Inline(node);
+  return { block, node, update: () => inline.show(block.text) };
 }
 
-/** @param {string} text */
-function code(text) {
-  const pre = element('pre', [element('code', [text])]);
-  pre.tabIndex = 0;
-  const box = element('div', [pre]);
-  box.className = 'code';
-  // Browsers give the clipboard to secure origins only.
-  if (navigator.clipboard) {
-    const copy = element('button', ['Copy']);
-    copy.className = 'copy';
-    copy.setAttribute('type', 'button');
-    copy.addEventListener('click', async () => {
-      await navigator.clipboard.writeText(text);
-      copy.textContent = 'Copied';
-    });
-    box.append(copy);
+class CodeView {
+  /** @param {Code} block */
+  constructor(block) {
+    this.block = block;
+    const code = document.createElement('code');
+    this._text = new GrowingText(code);
+    const pre = element('pre', [code]);
+    pre.tabIndex = 0;
+    this.node = element('div', [pre]);
+    this.node.className = 'code';
+    // Browsers give the clipboard to secure origins only.
+    if (navigator.clipboard) this.node.append(copyButton(block));
   }
-  return box;
-}
 
-/** @param {Item[]} items Items that are indented deeper than the first belong to the one before them. */
-function list(items) {
-  const [{ indent, ordered, start }] = items;
-  const node = document.createElement(ordered ? 'ol' : 'ul');
-  if (node instanceof HTMLOListElement) node.start = start;
-  for (let at = 0; at < items.length; ) {
-    const item = element('li', spans(items[at].text));
-    const begin = (at += 1);
-    while (at < items.length && items[at].indent > indent + 1) at += 1;
-    if (at > begin) item.append(list(items.slice(begin, at)));
-    node.append(item);
+  /** Its text has grown at the end, or the last line was none of it. */
+  update() {
+    this._text.show(this.block.text);
   }
-  return node;
 }
 
-/**
- * @param {string} text
- * @returns {(string | Node)[]}
- */
-export function spans(text) {
-  return scan(text).map(({ kind, text: words }) => {
-    if (kind === 'text') return words;
-    if (kind === 'code') return element('code', [words]);
-    return kind === 'strong' ? element('strong', spans(words)) : element('em', spans(words));
+/** @param {Code} block */
+function copyButton(block) {
+  const copy = element('button', ['Copy']);
+  copy.className = 'copy';
+  copy.setAttribute('type', 'button');
+  copy.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(block.text);
+    copy.textContent = 'Copied';
   });
-}
-
-/** @param {string} name @param {(string | Node)[]} children */
-export function element(name, children) {
-  const node = document.createElement(name);
-  node.append(...children);
-  return node;
+  return copy;
 }

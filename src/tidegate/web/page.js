@@ -64,13 +64,18 @@ const below = () => document.documentElement.scrollHeight - innerHeight - scroll
 /** Follows the answer as it grows, but only while its reader is at the end of the page. */
 export function keepAtEnd() {
   if (following) scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
-  $('latest').hidden = following;
+  offerLatest();
 }
 
 /** Who is not at the end of the page now does not follow. */
 export function noteWhereReaderIs() {
   following = below() < NEAR_END;
-  $('latest').hidden = following;
+  offerLatest();
+}
+
+/** Setting what is so already would have the browser look at its style again, in each frame. */
+function offerLatest() {
+  if ($('latest').hidden !== following) $('latest').hidden = following;
 }
 
 export function scrollToEnd() {

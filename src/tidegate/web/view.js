@@ -4,7 +4,7 @@
  * @typedef {import('./conversation.js').Turn} Turn
  */
 
-import { parse, render } from './markdown.js';
+import { Markdown } from './markdown.js';
 
 export class TurnView {
   /** @param {Turn} turn @param {{onRetry?: () => void, onShare?: () => void}} [actions] What its reader may do. */
@@ -15,33 +15,26 @@ export class TurnView {
     this._status = make('p', 'status');
     this._share = onShare && button('Share', onShare, 'share');
     const question = make('div', 'question', make('span', 'visually-hidden', 'You: '), turn.question);
-    const foot = make('div', 'foot', this._status, ...(this._share ? [this._share] : []));
+    const foot = make('div', 'foot', this._status, make('span', 'wave'), ...(this._share ? [this._share] : []));
     this.node = make('article', 'turn', ...(turn.question ? [question] : []), this._answer, foot);
     this.offerShare();
-    /** @type {string[]} What each block on the page was made from. */
-    this._sources = [];
+    this._markdown = new Markdown(this._answer);
     this._heard = 0;
     this.takeAsHeard();
     if (turn.status !== 'live') this.showEnd();
   }
 
   /**
-   * Brings the answer up to its text. Blocks that have not changed keep their nodes, and so a selection in them.
+   * Brings the answer up to its text.
    *
    * @returns {string[]} The text of blocks that are complete since the last call, for those who listen.
    */
   showAnswer() {
-    const blocks = parse(this.turn.text);
-    const sources = blocks.map((block) => JSON.stringify(block));
-    let same = 0;
-    while (same < sources.length && sources[same] === this._sources[same]) same += 1;
-    while (this._answer.children.length > same) this._answer.lastElementChild?.remove();
-    this._answer.append(...blocks.slice(same).map(render));
-    this._sources = sources;
-    const complete = this.turn.status === 'live' ? blocks.length - 1 : blocks.length;
-    const heard = Array.from(this._answer.children).slice(this._heard, complete);
-    this._heard = Math.max(this._heard, complete);
-    return heard.map((node) => node.textContent ?? '');
+    this._markdown.show(this.turn.text);
+    const complete = this.turn.status === 'live' ? this._markdown.closed : this._markdown.count;
+    const heard = [];
+    for (; this._heard < complete; this._heard += 1) heard.push(this._answer.children[this._heard].textContent ?? '');
+    return heard;
   }
 
   /** Only what the server knows can be shared. */
@@ -52,7 +45,7 @@ export class TurnView {
   /** What there is has been there before: nobody has to hear it again. */
   takeAsHeard() {
     this.showAnswer();
-    this._heard = this._sources.length;
+    this._heard = this._markdown.count;
   }
 
   /** @param {string} state @param {string} text @param {{label: string, run: () => void}} [action] */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { parse } from '../../../src/tidegate/web/markdown.js';
+import { Blocks, parse } from '../../../src/tidegate/web/blocks.js';
 import { scan } from '../../../src/tidegate/web/spans.js';
 
 const kinds = (text) => parse(text).map(({ kind }) => kind);
@@ -38,6 +38,29 @@ assert.deepEqual(parse('1. a\n2.')[0].items.at(-1), item(0, true, 2, ''));
 assert.deepEqual(kinds('#hashtag\n-5 degrees\n*not* an item\n2.5 litres'), ['paragraph']);
 assert.deepEqual(parse('# A # B #'), [{ kind: 'heading', level: 1, text: 'A # B' }]);
 assert.deepEqual(kinds('a\n\n---\n* * *\n\nb'), ['paragraph', 'rule', 'rule', 'paragraph']);
+
+// A block is closed once nothing that follows can change it.
+for (const [source, closed] of [
+  ['a', 0],
+  ['a\n', 0],
+  ['a\n-', 0],
+  ['a\n- ', 0],
+  ['a\n- b', 1],
+  ['a\n\n', 1],
+  ['# a', 0],
+  ['# a\n', 1],
+  ['- a\n\n', 0],
+  ['- a\n\n\n', 1],
+  ['---', 0],
+  ['---\n', 1],
+  ['```\na\n```', 0],
+  ['```\na\n```\n', 1],
+]) {
+  const blocks = new Blocks();
+  for (const piece of source) blocks.push(piece);
+  assert.equal(blocks.closed, closed, source);
+  assert.deepEqual(blocks.all, parse(source));
+}
 
 // Within a line: code, bold and emphasis; marks that open or close nothing are text.
 const text = (words) => ({ kind: 'text', text: words });
