@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from tidegate.core.close_code import WRONG_KIND
 
@@ -31,7 +31,10 @@ class Socket:
 
     async def receive(self) -> bytes:
         """The next message. Raises `SocketClosed`; a message of the wrong kind closes the socket (RFC 6455, 7.4.1)."""
-        message = await self._receive()
+        return await self.content(await self._receive())
+
+    async def content(self, message: Message) -> bytes:
+        """The content of a message that was received; as `receive`."""
         if message["type"] != "websocket.receive":
             self.closed = True
             raise SocketClosed

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import REFUSED
+from tidegate.core.detached import detached_of
 from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
 from tidegate.gate.connections import Connections
@@ -65,9 +66,17 @@ class AccessMiddleware:
         try:
             await self.app(scope, receive, watched)
         finally:
-            if self.connections is not None:
-                self.connections.leave(scope)
-            self.observer.observe(_done(scope, watched.status, self.clock() - began))
+            detached = detached_of(scope)
+            if detached is None:
+                self._over(scope, watched.status, began)
+            else:
+                detached.then(partial(self._over, scope, watched.status, began))
+
+    def _over(self, scope: Scope, status: int | None, began: float, error: Exception | None = None) -> Exception | None:
+        if self.connections is not None:
+            self.connections.leave(scope)
+        self.observer.observe(_done(scope, status, self.clock() - began))
+        return error
 
 
 def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import REFUSED, ClientDisconnected, ResponseAborted
+from tidegate.core.detached import detached_of
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
@@ -47,6 +49,16 @@ class FailureMiddleware:
             if watched.started:
                 raise ResponseAborted from None
             await _answer(error, scope, send)
+        else:
+            if (detached := detached_of(scope)) is not None:
+                detached.then(partial(self._broken, scope))
+
+    def _broken(self, scope: Scope, error: Exception | None) -> ResponseAborted | None:
+        if error is None or isinstance(error, (ClientDisconnected, ClientDisconnect)):
+            return None
+        self._told(scope, error, broken=True)
+        forget(error)
+        return ResponseAborted()
 
     def _told(self, scope: Scope, exc: Exception, *, broken: bool) -> TidegateError:
         """The error for the client. Tells the observer of it where the server is to blame."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,7 @@ from tidegate.delivery.departure import wait_for_end
 from tidegate.delivery.sse import Delivered, send_events
 from tidegate.errors import TidegateError, TooManyReaders
 from tidegate.routes.call import Call
+from tidegate.serving.registry import Connection
 from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Slot
 from tidegate.streams.reader import Reader
@@ -46,10 +48,21 @@ async def answer_events(call: Call, preparing: Awaitable[Feed | None]) -> None:
         return
     # Frees the frame of the finished coroutine: this function runs for as long as the answer.
     del preparing, feed
-    with call.connected(reader, "sse") as connection:
+    connection, detached = call.connected(reader, "sse"), None
+    try:
         if accepted is None or await accepted(reader):
             connection.serve()
-            await send_events(call.receive, call.send, call.wire, reader, how)
+            detached = await send_events(call.receive, call.send, call.wire, reader, how, call.detach)
+    finally:
+        if detached is None:
+            connection.leave()
+        else:
+            detached.then(partial(_left, connection))
+
+
+def _left(connection: Connection, error: Exception | None) -> Exception | None:
+    connection.leave()
+    return error
 
 
 async def answer_whole(

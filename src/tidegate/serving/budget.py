@@ -1,4 +1,4 @@
-"""What all connections of a process share: turns, memory, descriptors."""
+"""What all connections of a process share: turns, memory, descriptors, a timer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import msgspec
 
 from tidegate.errors import Overloaded, TidegateError, TooManyConnections
 from tidegate.observe.refusals import Refusals
+from tidegate.serving.beats import Beats
 from tidegate.serving.parse_turns import ParseTurns
 from tidegate.serving.peers import Peers
 from tidegate.serving.waiting import Waiting
+from tidegate.serving.ws_cores import Cores
 
 MOST_TURNED_AWAY = 64
 """Connections beyond the limit that are answered before they are closed. Further ones are cut off unanswered: clients
@@ -31,6 +33,8 @@ class Budget(msgspec.Struct, kw_only=True):
     waiting: Waiting = msgspec.field(default_factory=Waiting)
     turns: ParseTurns = msgspec.field(default_factory=ParseTurns)
     drops: ParseTurns = msgspec.field(default_factory=partial(ParseTurns, 0.0))
+    beats: Beats = msgspec.field(default_factory=Beats)
+    cores: Cores = msgspec.field(default_factory=Cores)
     refusals: Refusals | None = None
 
     def refusal(self, there_are: int, account: str | None, address: str) -> TidegateError | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidegate.core.connection import TURNED_AWAY
+from tidegate.core.detached import DETACH, forget_spent
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, Overloaded, RequestTimeout, TidegateError
 from tidegate.serving.backlog import Backlog, is_one_head
@@ -52,7 +52,8 @@ def http_protocol(
 ) -> type[LimitedHttpProtocol]:
     """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; all connections share the budget.
 
-    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
+    An application whose attribute `detaches` is true may detach its answers (`core/detached.py`), unless another one is
+    around it. WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
     upgrades (None: every path does): other paths answer as if no upgrade had been asked for.
     """
     limits = {
@@ -182,6 +183,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         scope = cast("dict[str, Any]", self.scope)
         scope["extensions"] = {EXTENSION: self._wire}
+        if getattr(self.config.app, "detaches", False):
+            scope["extensions"][DETACH] = {}
         if self._guest.turned_away is not None:
             scope[TURNED_AWAY] = self._guest.turned_away
         self._receiving = True
@@ -483,12 +486,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, cast("Any", partial(answer, app, cycle, self._wire, self)))
+        task = self.loop.create_task(answer(app, cycle, self._wire, self))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def break_off(self, cycle: RequestResponseCycle) -> None:
         """Breaks the answer off and closes the connection."""
         self._disconnect(cycle)
         self.transport.close()
+
+    def forget(self, cycle: RequestResponseCycle) -> None:
+        """Frees what of a request is not needed while its detached answer goes on."""
+        cycle.scope["headers"].clear()  # type: ignore[attr-defined]
+        forget_spent(cast("dict[str, Any]", cycle.scope))
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:
         """Tells the application that its client is gone, and uvicorn to send nothing more."""

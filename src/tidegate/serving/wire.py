@@ -15,6 +15,9 @@ from tidegate.serving.traffic import Traffic, traffic_of
 
 EXTENSION = "tidegate.wire"
 
+LAST_CHUNK = b"0\r\n\r\n"
+"""RFC 9112, 7.1."""
+
 
 class Outlet(Protocol):
     """What a delivery needs of its connection: a `Wire`, or a `Lane` of a WebSocket.
@@ -56,6 +59,20 @@ class Response(Protocol):
 
     @property
     def chunked_encoding(self) -> bool | None: ...
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+
+    @property
+    def keep_alive(self) -> bool: ...
+
+    @property
+    def message_event(self) -> asyncio.Event: ...
+
+    @property
+    def on_response(self) -> Callable[[], None]: ...
+
+    response_complete: bool
 
 
 class Unbounded(Protocol):
@@ -128,6 +145,18 @@ class Wire:
         self._response = response
         self._until_close = until_close
         self.frame = chunk if until_close is None else _as_it_is
+
+    def finish(self, body: bytes) -> None:
+        """Ends the open, chunked response of a detached answer with these last bytes, as uvicorn's `send` would."""
+        response = self._response
+        if response is None:
+            return
+        response.transport.write((chunk(body) if body else b"") + LAST_CHUNK)
+        response.response_complete = True
+        response.message_event.set()
+        if not response.keep_alive:
+            response.transport.close()
+        response.on_response()
 
     def end(self, response: Response) -> None:
         """The response is over; another one may have begun."""

@@ -30,6 +30,7 @@ from tidegate.core.close_code import (
     TOO_LARGE,
 )
 from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
+from tidegate.core.detached import DETACH, detached_of, forget_spent
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
 from tidegate.serving.budget import Budget
@@ -38,11 +39,13 @@ from tidegate.serving.long_body import LONG_BYTES
 from tidegate.serving.request_meters import FREE_PIECES, PIECE_BYTES
 from tidegate.serving.small_buffers import MessageQueue, lighten
 from tidegate.serving.wire import EXTENSION
+from tidegate.serving.ws_cores import is_at_rest
 from tidegate.serving.ws_handshake import answer_of
 from tidegate.serving.ws_heart import Beat, Heart, HeartRates
 from tidegate.serving.ws_incoming import Incoming
+from tidegate.serving.ws_listening import Listening
 from tidegate.serving.ws_message import Assembly
-from tidegate.serving.ws_wire import SocketWire
+from tidegate.serving.ws_wire import Listener, SocketWire
 
 MAX_MESSAGE_BYTES = 1048576
 SEND_BUFFER_BYTES = 65536
@@ -100,11 +103,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     __slots__ = (
         "_assembly",
         "_backlog",
+        "_beats_at",
+        "_core",
         "_guest",
         "_heart",
         "_in_turn",
+        "_listening",
         "_queued",
-        "_timer",
         "_wire",
         "curr_msg_data_type",
         "frames",
@@ -121,24 +126,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._core: ServerProtocol | None = None
         super().__init__(*args, **kwargs)
         self.logger = _quiet
-        # The core starts after the handshake, whose head has been parsed already. No extensions: a compressor for each
-        # socket would take memory, and its frames could not be shared by a broadcast.
-        self.conn = ServerProtocol(
-            max_size=self.max_message_bytes,
-            logger=_quiet,
-            state=State.OPEN,
-        )
-        self.conn.state = State.CONNECTING
         self.queue = MessageQueue()  # type: ignore[assignment]
         lighten(self.writable)
         self._assembly = Assembly()
         self._heart: Heart | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._beats_at: int | None = None  # the grain of `budget.beats`
         self._backlog = Incoming(self.max_message_bytes)
         self._in_turn = False  # `budget.turns` will call for the next frame
         self._queued = 0  # bytes of long messages that the application has not received
+        self._listening: Listening | None = None  # where the application has returned
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -146,6 +145,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         scope["extensions"][EXTENSION] = self._wire
         if self._guest.turned_away is not None:
             scope[TURNED_AWAY] = self._guest.turned_away
+        if getattr(self.config.app, "detaches", False):
+            scope["extensions"][DETACH] = {}
 
     def take_over(self, guest: Guest) -> None:
         """Takes the connection over from HTTP. Until its caller is known, it counts for its address."""
@@ -154,8 +155,29 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         guest.host = self
         guest.idle(True)
 
+    @property
+    def conn(self) -> ServerProtocol:  # type: ignore[override]
+        """The core that parses and builds this socket's frames: borrowed, while it is at rest."""
+        if self._core is None:
+            self._core = self.budget.cores.lend(self.max_message_bytes)
+        return self._core
+
+    @conn.setter
+    def conn(self, core: ServerProtocol) -> None:
+        # uvicorn makes one for each connection. Its parser and it would keep each other until a garbage collection.
+        core.parser.close()
+
+    def _rest(self) -> None:
+        """Gives the core back between two frames."""
+        core = self._core
+        if core is not None and not self._backlog.is_within_frame and is_at_rest(core):
+            self._core = None
+            self.budget.cores.give_back(core)
+
     def check(self, request: Request) -> Exception | None:
         """The error in a handshake; None if it is valid."""
+        # The head has been parsed already: a core begins behind it.
+        self.conn.state = State.CONNECTING
         self.conn.accept(request)
         return self.conn.handshake_exc
 
@@ -228,6 +250,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.handle_events()
         if self.conn.parser_exc is not None:
             self._failed()
+        self._rest()
         self._account()
 
     def _check_pieces(self) -> None:
@@ -272,7 +295,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _waits(self) -> int:
         """How many bytes this connection holds: unparsed, in unfinished or unreceived messages, and unsent."""
         unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
-        return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + self._queued + unsent
+        unparsed = len(self._backlog) + (0 if self._core is None else len(self._core.reader.buffer))
+        return unparsed + len(self._assembly) + self._queued + unsent
 
     def _account(self) -> None:
         self._guest.hold(self._waits)
@@ -360,18 +384,21 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Starts the heartbeats. uvicorn calls this once the handshake is done."""
         del self.request, self.response
         self._heart = Heart(self.rates, self.loop.time())
-        self._timer = self.loop.call_at(self._heart.due, self._beat, self._heart)
+        self._beats_at = self.budget.beats.at(self._heart.due, self)
         if self._backlog:
             self._go_on()
 
     def stop_keepalive(self) -> None:
         """Stops the heartbeats. uvicorn calls this when the connection ends."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._beats_at is not None:
+            self.budget.beats.cancel(self._beats_at, self)
+            self._beats_at = None
 
-    def _beat(self, heart: Heart) -> None:
-        now = self.loop.time()
+    def beat(self) -> None:
+        """Called by `budget.beats`."""
+        heart, now = self._heart, self.loop.time()
+        if heart is None or self._beats_at is None:
+            return
         if self.read_paused and not self._wire.full:
             # A client that is not being read is not silent, unless it does not read what is sent to it either.
             heart.heard(now)
@@ -383,7 +410,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if beat is Beat.PING:
             self.conn.send_ping(b"")
             self._flush()
-        self._timer = self.loop.call_at(heart.due, self._beat, heart)
+        self._beats_at = self.budget.beats.at(heart.due, self)
 
     # What the application calls
 
@@ -401,7 +428,28 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             log.exception("the application failed on a WebSocket")
             self._leave(INTERNAL_ERROR)
         else:
-            self._leave(NORMAL)
+            scope = cast("dict[str, Any]", self.scope)
+            if (detached := detached_of(scope)) is None:
+                self._leave(NORMAL)
+            else:
+                detached.then(self._over)
+                forget_spent(scope)
+
+    def listen(self, listener: Listener) -> None:
+        """The `Ear`'s: the application has returned, and `listener` answers for it."""
+        self._listening = Listening(self, listener)
+
+    def stopped(self) -> None:
+        self._leave(GOING_AWAY)
+
+    def _over(self, error: Exception | None) -> None:
+        """The last step of a detached socket."""
+        if self._listening is not None:
+            self._listening.stop()
+            self._listening = None
+        if not isinstance(error, ResponseAborted | None):
+            log.error("a detached WebSocket failed", exc_info=error)
+        self._leave(NORMAL if error is None else INTERNAL_ERROR)
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
@@ -426,6 +474,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._refuse(Forbidden("This WebSocket was not accepted."))
             return
         await super().send(message)
+        self._rest()
         if self.close_sent:
             self._ended()
 
@@ -484,6 +533,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         output = b"".join(self.conn.data_to_send())
         if output and not self.transport.is_closing():
             self.transport.write(output)
+        self._rest()
 
     def _heard(self, heart: Heart) -> None:
         heart.heard(self.loop.time())

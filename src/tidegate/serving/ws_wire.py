@@ -7,13 +7,17 @@ none, and messages go through ASGI's `send`. The handshake, what is received and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from tidegate.serving.guest import Keep
 from tidegate.serving.traffic import Traffic, traffic_of
 from tidegate.serving.wire import EXTENSION
 from tidegate.serving.ws_heart import Liveness
+
+
+Listener = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""Takes one message of ASGI, `websocket.receive` or `websocket.disconnect`, in the context of the application."""
 
 
 class Ear(Protocol):
@@ -25,6 +29,10 @@ class Ear(Protocol):
 
     def hear(self, most: int | None) -> None:
         """Limits the next messages to `most` bytes each; None: to the protocol's own limit."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Gives each message to `listener`, one after the other, when the application has returned (see `Detached`)."""
         ...
 
 
