@@ -19,6 +19,7 @@ SPENT = frozenset(
     (
         "app",
         "asgi",
+        DETACHED,
         "endpoint",
         "extensions",
         "headers",
@@ -33,24 +34,31 @@ SPENT = frozenset(
         "state",
         "subprotocols",
         "tidegate.headers",
+        "tidegate.trace",
+        "type",
     )
 )
-"""The parts of a scope that nothing reads once its answer is detached: 2 KB for each connection."""
+"""The parts of a scope that nothing reads once its answer is detached: 2 KB for each connection. The trace is in the
+context, too, in which the answer ends."""
 
-Step = Callable[[Exception | None], Exception | None]
-"""What a layer does at the end. It is given the error that has ended the answer, and returns that for outer layers."""
+Scope = MutableMapping[str, Any]
+
+Step = Callable[[Scope, Exception | None], Exception | None]
+"""What a layer does at the end, with the request's scope and the error that has ended the answer. It returns that error
+for outer layers, or another one, or None."""
 
 
 class Detached:
     """An answer that goes on. At its `end` the steps run in the order in which the layers have returned."""
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_scope", "_steps")
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
         self._steps: tuple[Step, ...] = ()
 
     def then(self, step: Step) -> None:
-        """Adds the step of the next layer."""
+        """Adds the step of the next layer; best a function that all answers share, which finds its data in the scope."""
         self._steps = (*self._steps, step)
 
     def end(self, error: Exception | None = None) -> None:
@@ -58,30 +66,30 @@ class Detached:
         steps, self._steps = self._steps, ()
         for step in steps:
             try:
-                error = step(error)
+                error = step(self._scope, error)
             except Exception as another:
                 error = another
         if error is not None:
             raise error
 
 
-def detach(scope: MutableMapping[str, Any]) -> Detached | None:
+def detach(scope: Scope) -> Detached | None:
     """Detaches the answer to this request; None where its server cannot go on with it.
 
     From here on the application has to return without another step that may fail.
     """
     if DETACH not in (scope.get("extensions") or {}):
         return None
-    scope[DETACHED] = detached = Detached()
+    scope[DETACHED] = detached = Detached(scope)
     return detached
 
 
-def detached_of(scope: MutableMapping[str, Any]) -> Detached | None:
+def detached_of(scope: Scope) -> Detached | None:
     """The answer to this request that goes on, if it does."""
     return scope.get(DETACHED)
 
 
-def forget_spent(scope: MutableMapping[str, Any]) -> None:
+def forget_spent(scope: Scope) -> None:
     """Frees the parts of a scope that are `SPENT`. Refills the dict, since one does not shrink by deletions."""
     kept = {key: value for key, value in scope.items() if key not in SPENT}
     scope.clear()

@@ -16,6 +16,8 @@ class SocketClosed(Exception):
 class Socket:
     """`binary`: whether messages are binary, or text. Any task may send; a single one receives."""
 
+    __slots__ = ("_binary", "_receive", "_send", "_sending", "closed")
+
     def __init__(self, receive: Receive, send: Send, *, binary: bool) -> None:
         self._receive = receive
         self._send = send
@@ -28,6 +30,10 @@ class Socket:
         if (await self._receive())["type"] != "websocket.connect":
             raise SocketClosed
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    def sends(self, send: Send) -> None:
+        """Sends by `send` from here on, and is given what is received, as `content`."""
+        self._send, self._receive = send, _nothing
 
     async def receive(self) -> bytes:
         """The next message. Raises `SocketClosed`; a message of the wrong kind closes the socket (RFC 6455, 7.4.1)."""
@@ -65,3 +71,7 @@ class Socket:
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
             except (OSError, RuntimeError):
                 return
+
+
+async def _nothing() -> Message:
+    raise SocketClosed

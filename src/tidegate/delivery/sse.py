@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -120,8 +119,9 @@ async def _write(
     try:
         delivery.begin(first)
         if wire.chunked and not delivery.over.done() and (detached := detach()) is not None:
-            detached.then(Sending(wire, reader, delivery).end)
-            delivery.over.add_done_callback(partial(_over, detached))
+            sending = Sending(wire, reader, delivery, detached)
+            detached.then(sending.end)
+            delivery.over.add_done_callback(sending.over)
             return detached
         await delivery.over
     except BaseException:
@@ -136,24 +136,25 @@ async def _write(
 class Sending:
     """The first step of a detached answer: ends its delivery, and its body."""
 
-    __slots__ = ("_delivery", "_reader", "_wire")
+    __slots__ = ("_delivery", "_detached", "_reader", "_wire")
 
-    def __init__(self, wire: Wire, reader: ReaderPort, delivery: Delivery) -> None:
+    def __init__(self, wire: Wire, reader: ReaderPort, delivery: Delivery, detached: Detached) -> None:
         self._wire = wire
         self._reader = reader
         self._delivery = delivery
+        self._detached = detached
 
-    def end(self, error: Exception | None) -> Exception | None:
+    def over(self, over: asyncio.Future[None]) -> None:
+        """The delivery is over."""
+        self._detached.end(cast("Exception | None", over.exception()))
+
+    def end(self, _: object, error: Exception | None) -> Exception | None:
         """Completes the body, unless the delivery has failed or its client has left."""
         self._delivery.stop()
         if error is None and not (self._wire.check() or self._reader.left):
             self._wire.finish(_end(self._delivery.gzip))
         self._reader.close()
         return error
-
-
-def _over(detached: Detached, over: asyncio.Future[None]) -> None:
-    detached.end(cast("Exception | None", over.exception()))
 
 
 async def _send(receive: Receive, send: Send, reader: ReaderPort, how: Delivered, first: bytes) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import msgspec
 
@@ -15,7 +14,6 @@ from tidegate.delivery.departure import wait_for_end
 from tidegate.delivery.sse import Delivered, send_events
 from tidegate.errors import TidegateError, TooManyReaders
 from tidegate.routes.call import Call
-from tidegate.serving.registry import Connection
 from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Slot
 from tidegate.streams.reader import Reader
@@ -57,12 +55,7 @@ async def answer_events(call: Call, preparing: Awaitable[Feed | None]) -> None:
         if detached is None:
             connection.leave()
         else:
-            detached.then(partial(_left, connection))
-
-
-def _left(connection: Connection, error: Exception | None) -> Exception | None:
-    connection.leave()
-    return error
+            detached.then(connection.over)
 
 
 async def answer_whole(

@@ -174,6 +174,7 @@ class Session:
             self._detached = detached
             detached.then(self._over)
             self.wire.ear.listen(self._hear)
+            self.socket.sends(self.wire.ear.send)
         return self._detached
 
     async def _hear(self, message: Message) -> None:
@@ -185,7 +186,7 @@ class Session:
         except Exception as error:
             self._detached.end(error)
 
-    def _over(self, error: Exception | None) -> Exception | None:
+    def _over(self, _: object, error: Exception | None) -> Exception | None:
         self.stop()
         return error
 

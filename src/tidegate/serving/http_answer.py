@@ -98,7 +98,7 @@ def _check_complete(cycle: RequestResponseCycle, connection: Breakable) -> None:
     connection.break_off(cycle)
 
 
-def _over(cycle: RequestResponseCycle, wire: Wire, connection: Breakable, error: Exception | None) -> None:
+def _over(cycle: RequestResponseCycle, wire: Wire, connection: Breakable, _: Any, error: Exception | None) -> None:
     """The last step of a detached answer. One that was not finished, e.g. when the server stops, breaks off."""
     if not isinstance(error, ResponseAborted | None):
         cycle.logger.error("Exception in a detached answer", exc_info=error)

@@ -53,7 +53,9 @@ def http_protocol(
     """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; all connections share the budget.
 
     An application whose attribute `detaches` is true may detach its answers (`core/detached.py`), unless another one is
-    around it. WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
+    around it.
+
+    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
     upgrades (None: every path does): other paths answer as if no upgrade had been asked for.
     """
     limits = {
@@ -182,9 +184,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         scope = cast("dict[str, Any]", self.scope)
-        scope["extensions"] = {EXTENSION: self._wire}
-        if getattr(self.config.app, "detaches", False):
-            scope["extensions"][DETACH] = {}
+        detach: dict[str, Any] = {DETACH: {}} if getattr(self.config.app, "detaches", False) else {}
+        scope["extensions"] = {EXTENSION: self._wire, **detach}
         if self._guest.turned_away is not None:
             scope[TURNED_AWAY] = self._guest.turned_away
         self._receiving = True
@@ -318,6 +319,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> bytes:
         """Gives `data` to the parser and returns the bytes to parse next."""
+        if cast("httptools.HttpRequestParser | None", self.parser) is None:
+            self._renew_parser()
         self._meter.reported = False
         try:
             self.parser.feed_data(data)
@@ -375,9 +378,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse(MalformedHttp("This server is not a proxy: it takes no CONNECT."))
             return b""
         head = head_without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
+        self._renew_parser()
+        return head + rest
+
+    def _renew_parser(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        return head + rest
 
     def _watch(self) -> None:
         """Keeps the timer running while a request, or the first byte of one, is waited for."""
@@ -499,6 +505,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Frees what of a request is not needed while its detached answer goes on."""
         cycle.scope["headers"].clear()  # type: ignore[attr-defined]
         forget_spent(cast("dict[str, Any]", cycle.scope))
+        if not (self._receiving or self._waiting or self._backlog.data):
+            # Between two requests a parser holds nothing, and takes 900 bytes.
+            self.parser = cast("httptools.HttpRequestParser", None)
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:
         """Tells the application that its client is gone, and uvicorn to send nothing more."""

@@ -434,6 +434,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             else:
                 detached.then(self._over)
                 forget_spent(scope)
+                self.server = self.client = None
 
     def listen(self, listener: Listener) -> None:
         """The `Ear`'s: the application has returned, and `listener` answers for it."""
@@ -442,7 +443,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def stopped(self) -> None:
         self._leave(GOING_AWAY)
 
-    def _over(self, error: Exception | None) -> None:
+    def _over(self, _: object, error: Exception | None) -> None:
         """The last step of a detached socket."""
         if self._listening is not None:
             self._listening.stop()
