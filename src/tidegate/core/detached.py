@@ -58,7 +58,7 @@ class Detached:
         self._steps: tuple[Step, ...] = ()
 
     def then(self, step: Step) -> None:
-        """Adds the step of the next layer; best a function that all answers share, which finds its data in the scope."""
+        """Adds the step of the next layer: best one that all answers share, with its data in the scope."""
         self._steps = (*self._steps, step)
 
     def end(self, error: Exception | None = None) -> None:

@@ -8,7 +8,7 @@ ends the body there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -16,7 +16,7 @@ from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tidegate.core.connection import ResponseAborted
-from tidegate.core.detached import detached_of
+from tidegate.core.detached import detached_of, forget_spent
 from tidegate.serving.wire import Wire
 
 
@@ -55,9 +55,16 @@ class Breakable(Protocol):
 
     def break_off(self, cycle: RequestResponseCycle, /) -> None: ...
 
-    def forget(self, cycle: RequestResponseCycle, /) -> None:
-        """Frees what of a request is not needed while its detached answer goes on."""
+    def rest(self) -> None:
+        """A detached answer goes on: nothing may be read for a long time."""
         ...
+
+
+def start(tasks: set[asyncio.Task[None]], answering: Coroutine[Any, Any, None]) -> None:
+    """Runs `answering` as one of the tasks that the server waits for before it stops."""
+    task = asyncio.get_running_loop().create_task(answering)
+    task.add_done_callback(tasks.discard)
+    tasks.add(task)
 
 
 async def answer(app: App, cycle: RequestResponseCycle, wire: Wire, connection: Breakable) -> None:
@@ -75,7 +82,9 @@ async def answer(app: App, cycle: RequestResponseCycle, wire: Wire, connection: 
         scope = cast("MutableMapping[str, Any]", cycle.scope)
         if (detached := detached_of(scope)) is not None:
             detached.then(partial(_over, cycle, wire, connection))
-            connection.forget(cycle)
+            scope["headers"].clear()
+            forget_spent(scope)
+            connection.rest()
             return
         _check_complete(cycle, connection)
     _leave(cycle, wire)

@@ -14,7 +14,6 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidegate.core.connection import TURNED_AWAY
-from tidegate.core.detached import DETACH, forget_spent
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import HeadersTooLarge, MalformedHttp, Overloaded, RequestTimeout, TidegateError
 from tidegate.serving.backlog import Backlog, is_one_head
@@ -22,16 +21,16 @@ from tidegate.serving.budget import Budget
 from tidegate.serving.early_answer import SKIP_BYTES, came_whole, close_if_early
 from tidegate.serving.guest import FULL, Guest
 from tidegate.serving.half_close import HalfClosed, probe
-from tidegate.serving.http_answer import answer
+from tidegate.serving.http_answer import answer, start
 from tidegate.serving.http_flow import Flow
-from tidegate.serving.http_framing import body_length
+from tidegate.serving.http_framing import body_length, new_parser
 from tidegate.serving.http_refusal import head_without_upgrade, refusal
 from tidegate.serving.pipeline import WAITING_BYTES, Pipeline
 from tidegate.serving.request_meters import BodyMeter, HeadMeter
 from tidegate.serving.request_target import origin_form, path_of
 from tidegate.serving.small_buffers import lighten
 from tidegate.serving.upgrade import asks_for_websocket
-from tidegate.serving.wire import EXTENSION, Wire
+from tidegate.serving.wire import Wire, extensions
 from tidegate.serving.ws_on_demand import MakeSocket
 
 LINGER_SECONDS = 2.0
@@ -52,9 +51,7 @@ def http_protocol(
 ) -> type[LimitedHttpProtocol]:
     """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; all connections share the budget.
 
-    An application whose attribute `detaches` is true may detach its answers (`core/detached.py`), unless another one is
-    around it.
-
+    An application with `detaches`, unless it is within another, may detach its answers (`core/detached.py`).
     WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
     upgrades (None: every path does): other paths answer as if no upgrade had been asked for.
     """
@@ -184,8 +181,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         scope = cast("dict[str, Any]", self.scope)
-        detach: dict[str, Any] = {DETACH: {}} if getattr(self.config.app, "detaches", False) else {}
-        scope["extensions"] = {EXTENSION: self._wire, **detach}
+        scope["extensions"] = extensions(self._wire, self.config.app)
         if self._guest.turned_away is not None:
             scope[TURNED_AWAY] = self._guest.turned_away
         self._receiving = True
@@ -319,8 +315,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> bytes:
         """Gives `data` to the parser and returns the bytes to parse next."""
-        if cast("httptools.HttpRequestParser | None", self.parser) is None:
-            self._renew_parser()
+        self.parser = self.parser or new_parser(self)
         self._meter.reported = False
         try:
             self.parser.feed_data(data)
@@ -378,12 +373,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse(MalformedHttp("This server is not a proxy: it takes no CONNECT."))
             return b""
         head = head_without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
-        self._renew_parser()
+        self.parser = new_parser(self)
         return head + rest
-
-    def _renew_parser(self) -> None:
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
 
     def _watch(self) -> None:
         """Keeps the timer running while a request, or the first byte of one, is waited for."""
@@ -488,23 +479,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
         return known or sent_request_id(self.headers)
 
-    # Answers that break
+    # Answers
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        task = self.loop.create_task(answer(app, cycle, self._wire, self))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        start(self.tasks, answer(app, cycle, self._wire, self))
 
     def break_off(self, cycle: RequestResponseCycle) -> None:
         """Breaks the answer off and closes the connection."""
         self._disconnect(cycle)
         self.transport.close()
 
-    def forget(self, cycle: RequestResponseCycle) -> None:
-        """Frees what of a request is not needed while its detached answer goes on."""
-        cycle.scope["headers"].clear()  # type: ignore[attr-defined]
-        forget_spent(cast("dict[str, Any]", cycle.scope))
+    def rest(self) -> None:
+        """A detached answer goes on: nothing may be read for a long time."""
         if not (self._receiving or self._waiting or self._backlog.data):
             # Between two requests a parser holds nothing, and takes 900 bytes.
             self.parser = cast("httptools.HttpRequestParser", None)

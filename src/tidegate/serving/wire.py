@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
+from tidegate.core.detached import DETACH
 from tidegate.serving.guest import Guest, Keep
 from tidegate.serving.traffic import Traffic, traffic_of
 
@@ -203,6 +204,12 @@ class Wire:
         self.gone = self.gone or gone
         if self._on_change is not None:
             self._on_change()
+
+
+def extensions(wire: object, app: object) -> dict[str, Any]:
+    """The ASGI extensions of a connection with this wire. An application with `detaches` may detach its answers."""
+    detach: dict[str, Any] = {DETACH: {}} if getattr(app, "detaches", False) else {}
+    return {EXTENSION: wire, **detach}
 
 
 def chunk(body: bytes) -> bytes:

@@ -14,9 +14,9 @@ MOST_SPARE = 16
 """Cores that are kept for the next sockets. A handshake, a message in parts and a close take one for a while."""
 
 
-# At lower levels websockets logs paths and queries, which may hold tokens.
-_quiet = logging.getLogger("tidegate.ws.core")
-_quiet.setLevel(logging.WARNING)
+# At lower levels uvicorn and websockets log paths and queries, which may hold tokens.
+QUIET = logging.getLogger("tidegate.ws.socket")
+QUIET.setLevel(logging.WARNING)
 
 
 class Cores:
@@ -31,7 +31,7 @@ class Cores:
         It has no extensions: a compressor for each socket would take memory, and its frames could not be shared by a
         broadcast.
         """
-        core = self._spare.pop() if self._spare else ServerProtocol(logger=_quiet, state=State.OPEN)
+        core = self._spare.pop() if self._spare else ServerProtocol(logger=QUIET, state=State.OPEN)
         core.max_message_size = max_message_bytes
         return core
 

@@ -31,12 +31,12 @@ class Listening:
     The task has the context in which the listening was begun.
     """
 
-    __slots__ = ("_context", "_host", "_listener", "_running")
+    __slots__ = ("_context", "_host", "_listener", "_task")
 
     def __init__(self, host: Host, listener: Listener) -> None:
         self._host = host
         self._listener: Listener | None = listener
-        self._running = False
+        self._task: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
         self._queue.on_item(self._wake)
         self._wake()
@@ -51,18 +51,20 @@ class Listening:
         return cast("MessageQueue[Any]", self._host.queue)
 
     def _wake(self) -> None:
-        if self._listener is not None and not self._running and not self._queue.empty():
-            self._running = True
-            task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
-            task.add_done_callback(self._host.tasks.discard)
-            self._host.tasks.add(task)
+        if self._listener is not None and self._task is None and not self._queue.empty():
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
+            # The server waits for these tasks before it stops.
+            self._host.tasks.add(self._task)
 
     async def _run(self) -> None:
+        task = self._task
         try:
             while self._listener is not None and not self._queue.empty():
                 await self._listener(await self._host.receive())
         except asyncio.CancelledError:
             self._host.stopped()
         finally:
-            self._running = False
+            # Not by a callback of the task's: a message that comes before it would wait for ever.
+            self._task = None
+            self._host.tasks.discard(cast("asyncio.Task[None]", task))
             self._wake()
