@@ -69,7 +69,7 @@ class Detached:
                 error = step(self._scope, error)
             except Exception as another:
                 error = another
-        if error is not None:
+        if error is not None and steps:
             raise error
 
 
