@@ -76,7 +76,7 @@ class Detached:
 def detach(scope: Scope) -> Detached | None:
     """Detaches the answer to this request; None where its server cannot go on with it.
 
-    From here on the application has to return without another step that may fail.
+    From here on the application has to return, and nothing on the way may wait or fail.
     """
     if DETACH not in (scope.get("extensions") or {}):
         return None

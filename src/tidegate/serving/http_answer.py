@@ -1,8 +1,8 @@
 """Runs the application for one request under uvicorn, and ends answers that uvicorn would not.
 
-It takes the place of uvicorn's `run_asgi`, which would wait for detached answers. An answer that breaks off is not
-logged twice. Clients before HTTP/1.1 cannot read chunks: the end of the connection
-ends the body there.
+It takes the place of uvicorn's `run_asgi`, for which an answer that is detached would be incomplete. An answer that
+breaks off is not logged twice. Clients before HTTP/1.1 cannot read chunks: the end of the connection ends the body
+there.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ async def answer(app: App, cycle: RequestResponseCycle, wire: Wire, connection: 
         # The abort has been observed already, and a cancelled task is a forced stop.
         connection.break_off(cycle)
     except Exception:
-        await _failed(cycle, connection)
+        # Of an application that is not ours.
+        cycle.logger.exception("Exception in ASGI application")
+        await _fail(cycle, connection)
     else:
         scope = cast("MutableMapping[str, Any]", cycle.scope)
         if (detached := detached_of(scope)) is not None:
@@ -86,25 +88,18 @@ async def answer(app: App, cycle: RequestResponseCycle, wire: Wire, connection: 
             forget_spent(scope)
             connection.rest()
             return
-        _check_complete(cycle, connection)
+        if not (cycle.response_complete or cycle.disconnected or cycle.transport.is_closing()):
+            cycle.logger.error("The ASGI application returned without completing its response.")
+            await _fail(cycle, connection)
     _leave(cycle, wire)
 
 
-async def _failed(cycle: RequestResponseCycle, connection: Breakable) -> None:
-    """The application has raised, which ours does not. Called while the error is handled."""
-    cycle.logger.exception("Exception in ASGI application")
+async def _fail(cycle: RequestResponseCycle, connection: Breakable) -> None:
+    """Answers 500, or breaks off an answer that has begun."""
     if cycle.response_started:
         connection.break_off(cycle)
     else:
         await cycle.send_500_response()
-
-
-def _check_complete(cycle: RequestResponseCycle, connection: Breakable) -> None:
-    """Breaks an answer off that the application has not completed, unless its client is gone."""
-    if cycle.response_complete or cycle.disconnected or cycle.transport.is_closing():
-        return
-    cycle.logger.error("The ASGI application returned without completing its response.")
-    connection.break_off(cycle)
 
 
 def _over(cycle: RequestResponseCycle, wire: Wire, connection: Breakable, _: Any, error: Exception | None) -> None:
