@@ -92,7 +92,7 @@ async def test_a_stream_that_is_forgotten_while_it_is_followed_breaks_off(monkey
                 raise RuntimeError("a bug in the store")
 
             monkeypatch.setattr("tidegate.streams.reader.Reader.take", fails)
-            await fetch(f"{url}/v1/topics/room", "POST", {"data": 1})
+            await fetch(f"{url}/v1/topics/room/messages", "POST", {"data": 1})
             assert not (await reader.read()).endswith(b"0\r\n\r\n")
         await eventually(lambda: recorder.told(Failure))
         done = [each for each, _ in recorder.told(RequestDone) if each.path == EVENTS]
