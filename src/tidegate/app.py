@@ -85,7 +85,7 @@ class Tidegate:
     """
 
     detaches = True
-    """See `http_protocol`: it may return before an answer is over. An application around this one does not say so."""
+    """It may return before an answer is over (`core/detached.py`). An application around this one does not say so."""
 
     def __init__(
         self,

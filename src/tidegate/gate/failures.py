@@ -57,7 +57,7 @@ class FailureMiddleware:
                 detached.then(self._step)
 
     def _broken(self, scope: MutableMapping[str, Any], error: Exception | None) -> ResponseAborted | None:
-        if error is None or isinstance(error, (ClientDisconnected, ClientDisconnect)):
+        if error is None or isinstance(error, ClientDisconnected):
             return None
         self._told(scope, error, broken=True)
         forget(error)

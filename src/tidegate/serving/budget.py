@@ -13,7 +13,6 @@ from tidegate.serving.beats import Beats
 from tidegate.serving.parse_turns import ParseTurns
 from tidegate.serving.peers import Peers
 from tidegate.serving.waiting import Waiting
-from tidegate.serving.ws_cores import Cores
 
 MOST_TURNED_AWAY = 64
 """Connections beyond the limit that are answered before they are closed. Further ones are cut off unanswered: clients
@@ -34,7 +33,6 @@ class Budget(msgspec.Struct, kw_only=True):
     turns: ParseTurns = msgspec.field(default_factory=ParseTurns)
     drops: ParseTurns = msgspec.field(default_factory=partial(ParseTurns, 0.0))
     beats: Beats = msgspec.field(default_factory=Beats)
-    cores: Cores = msgspec.field(default_factory=Cores)
     refusals: Refusals | None = None
 
     def refusal(self, there_are: int, account: str | None, address: str) -> TidegateError | None:

@@ -51,9 +51,8 @@ def http_protocol(
 ) -> type[LimitedHttpProtocol]:
     """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; all connections share the budget.
 
-    An application with `detaches`, unless it is within another, may detach its answers (`core/detached.py`).
-    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
-    upgrades (None: every path does): other paths answer as if no upgrade had been asked for.
+    Answers may be detached (`extensions`). WebSockets are handed over to a class of `ws_protocol`; with `ws="none"`
+    there are none. Only `socket_path` upgrades (None: every path does): others answer as if it had not been asked for.
     """
     limits = {
         "max_header_bytes": max_header_bytes,
@@ -476,8 +475,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _request_id(self) -> str | None:
         if not self._receiving:
             return None
-        known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
-        return known or sent_request_id(self.headers)
+        return cast("dict[str, Any]", self.scope).get("tidegate.request_id") or sent_request_id(self.headers)
 
     # Answers
 
@@ -491,9 +489,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def rest(self) -> None:
-        """A detached answer goes on: nothing may be read for a long time."""
+        """A detached answer goes on: drops the parser, which takes 900 bytes, unless it is within a request."""
         if not (self._receiving or self._waiting or self._backlog.data):
-            # Between two requests a parser holds nothing, and takes 900 bytes.
             self.parser = cast("httptools.HttpRequestParser", None)
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:

@@ -207,7 +207,10 @@ class Wire:
 
 
 def extensions(wire: object, app: object) -> dict[str, Any]:
-    """The ASGI extensions of a connection with this wire. An application with `detaches` may detach its answers."""
+    """The ASGI extensions of a connection with this wire.
+
+    An application that says `detaches` may detach its answers where the server itself calls it, and no other around it.
+    """
     detach: dict[str, Any] = {DETACH: {}} if getattr(app, "detaches", False) else {}
     return {EXTENSION: wire, **detach}
 

@@ -38,7 +38,7 @@ from tidegate.serving.request_meters import FREE_PIECES, PIECE_BYTES
 from tidegate.serving.small_buffers import MessageQueue, lighten
 from tidegate.serving.wire import extensions
 from tidegate.serving.ws_closing import code_after, drop, tell_closed, tell_refused
-from tidegate.serving.ws_cores import QUIET, is_at_rest
+from tidegate.serving.ws_cores import QUIET, Cores, is_at_rest
 from tidegate.serving.ws_handshake import answer_of
 from tidegate.serving.ws_heart import HeartRates, Liveness
 from tidegate.serving.ws_incoming import Incoming
@@ -72,6 +72,7 @@ def ws_protocol(
         "send_buffer_bytes": send_buffer_bytes,
         "rates": rates or HeartRates(),
         "budget": budget or Budget(),
+        "cores": Cores(),
         "random_bytes": staticmethod(random_bytes),
     }
     return type("SocketProtocol", (SocketProtocol,), limits)
@@ -90,6 +91,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     send_buffer_bytes: int = SEND_BUFFER_BYTES
     rates: HeartRates = HeartRates()
     budget: Budget = Budget()
+    cores: Cores = Cores()
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # Some are uvicorn's attributes, used or not: with more than thirty in its dict, an instance would hold a copy of
@@ -149,7 +151,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def conn(self) -> ServerProtocol:  # type: ignore[override]
         """The core that parses and builds this socket's frames: borrowed, while it is at rest."""
         if self._core is None:
-            self._core = self.budget.cores.lend(self.max_message_bytes)
+            self._core = self.cores.lend(self.max_message_bytes)
         return self._core
 
     @conn.setter
@@ -162,7 +164,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         core = self._core
         if core is not None and not self._backlog.is_within_frame and is_at_rest(core):
             self._core = None
-            self.budget.cores.give_back(core)
+            self.cores.give_back(core)
 
     def check(self, request: Request) -> Exception | None:
         """The error in a handshake; None if it is valid."""
