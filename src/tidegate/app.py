@@ -84,6 +84,9 @@ class Tidegate:
     ends are not ended. Several applications over one `store` are nodes: each serves all streams. Raises `ConfigError`.
     """
 
+    detaches = True
+    """It may return before an answer is over (`core/detached.py`). An application around this one does not say so."""
+
     def __init__(
         self,
         settings: Settings = EMBEDDED,

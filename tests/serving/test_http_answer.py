@@ -73,3 +73,27 @@ async def test_a_client_of_http_1_1_is_sent_chunks() -> None:
     head, body = await asked(pieces, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert b"transfer-encoding: chunked" in head
     assert body == b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"
+
+
+async def returns(scope: Any, receive: Any, send: Any) -> None:
+    """Does not answer; at `/begun` not to the end."""
+    if scope["path"] == "/begun":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+
+
+async def raises(scope: Any, receive: Any, send: Any) -> None:
+    await returns(scope, receive, send)
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("app", [returns, raises])
+async def test_what_is_not_answered_is_500_or_breaks_off(app: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The client never takes it for a whole answer, and the log has the reason."""
+    request = b"GET %b HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    head, _ = await asked(app, request % b"/")
+    assert head.startswith(b"http/1.1 500 ")
+    head, body = await asked(app, request % b"/begun")
+    assert head.startswith(b"http/1.1 200 ")
+    assert body == b"2\r\nab\r\n"
+    assert len([record for record in caplog.records if "ASGI application" in record.message]) == 2

@@ -43,3 +43,14 @@ async def test_a_light_event_works_as_any() -> None:
     other.cancel()
     event.set()
     assert await waiting is True
+
+
+async def test_a_consumer_that_waits_in_no_coroutine_is_told_of_each_item() -> None:
+    """Until it wants to know no more."""
+    inbox: MessageQueue[int] = MessageQueue()
+    told: list[bool] = []
+    inbox.on_item(lambda: told.append(inbox.empty()))
+    inbox.put_nowait(1)
+    inbox.on_item(None)
+    inbox.put_nowait(2)
+    assert told == [False]

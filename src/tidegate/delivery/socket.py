@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from tidegate.core.close_code import WRONG_KIND
 
@@ -15,6 +15,8 @@ class SocketClosed(Exception):
 
 class Socket:
     """`binary`: whether messages are binary, or text. Any task may send; a single one receives."""
+
+    __slots__ = ("_binary", "_receive", "_send", "_sending", "closed")
 
     def __init__(self, receive: Receive, send: Send, *, binary: bool) -> None:
         self._receive = receive
@@ -29,9 +31,16 @@ class Socket:
             raise SocketClosed
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
 
+    def sends(self, send: Send) -> None:
+        """Sends by `send` from here on, and is given what is received, as `content`."""
+        self._send, self._receive = send, _nothing
+
     async def receive(self) -> bytes:
         """The next message. Raises `SocketClosed`; a message of the wrong kind closes the socket (RFC 6455, 7.4.1)."""
-        message = await self._receive()
+        return await self.content(await self._receive())
+
+    async def content(self, message: Message) -> bytes:
+        """The content of a message that was received; as `receive`."""
         if message["type"] != "websocket.receive":
             self.closed = True
             raise SocketClosed
@@ -62,3 +71,7 @@ class Socket:
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
             except (OSError, RuntimeError):
                 return
+
+
+async def _nothing() -> Message:
+    raise SocketClosed

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
 import msgspec
 from starlette.types import Receive, Send
 
+from tidegate.core.detached import Detached
 from tidegate.core.notices import Notice, Reconnect
 from tidegate.core.sse import RESPONSE_HEADERS
 from tidegate.delivery.broadcast import Broadcast
@@ -40,10 +41,22 @@ class Delivered(msgspec.Struct, kw_only=True):
     pieces: AsyncGenerator[bytes] | None = None
 
 
-async def send_events(receive: Receive, send: Send, wire: Wire | None, reader: ReaderPort, how: Delivered) -> None:
+def _never() -> None:
+    pass
+
+
+async def send_events(
+    receive: Receive,
+    send: Send,
+    wire: Wire | None,
+    reader: ReaderPort,
+    how: Delivered,
+    detach: Callable[[], Detached | None] = _never,
+) -> Detached | None:
     """Sends headers and preamble at once, then everything the reader yields until the stream's end; closes the reader.
 
-    When the client leaves, the reader is closed and nothing more is sent.
+    When the client leaves, the reader is closed and nothing more is sent. Returns the answer where `detach` has
+    detached it: then it goes on.
     """
     encoding = [] if how.gzip is None else [(b"content-encoding", b"gzip")]
     headers = [*RESPONSE_HEADERS, *how.dialect.headers, *how.headers, *encoding]
@@ -58,16 +71,24 @@ async def send_events(receive: Receive, send: Send, wire: Wire | None, reader: R
             await send_pieces(receive, send, _begun(first, pieces, how.gzip), wire)
             first = b""
             if wire is not None and wire.check():
-                return
+                return None
         if wire is not None and wire.open:
-            await _write(wire, reader, how, first)
+            detached = await _write(wire, reader, how, first, detach)
+            if detached is not None:
+                return detached
         else:
             await _send(receive, send, reader, how, first)
         if not reader.left:
-            end = b"" if how.gzip is None else how.gzip.end()
-            await send({"type": "http.response.body", "body": end, "more_body": False})
-    finally:
+            await send({"type": "http.response.body", "body": _end(how.gzip), "more_body": False})
+    except BaseException:
         reader.close()
+        raise
+    reader.close()
+    return None
+
+
+def _end(gzip: Gzip | None) -> bytes:
+    return b"" if gzip is None else gzip.end()
 
 
 async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None) -> AsyncGenerator[bytes]:
@@ -77,7 +98,10 @@ async def _begun(first: bytes, pieces: AsyncGenerator[bytes], gzip: Gzip | None)
             yield piece if gzip is None or not piece else gzip.write(piece, live=False)
 
 
-async def _write(wire: Wire, reader: ReaderPort, how: Delivered, first: bytes) -> None:
+async def _write(
+    wire: Wire, reader: ReaderPort, how: Delivered, first: bytes, detach: Callable[[], Detached | None]
+) -> Detached | None:
+    """Returns the answer where it was detached, else None once the delivery is over."""
     # pyright takes functions stored in slots for methods.
     way = cast("Outlet", wire)
     delivery = Delivery(
@@ -94,11 +118,43 @@ async def _write(wire: Wire, reader: ReaderPort, how: Delivered, first: bytes) -
     how.state = None
     try:
         delivery.begin(first)
+        if wire.chunked and not delivery.over.done() and (detached := detach()) is not None:
+            sending = Sending(wire, reader, delivery, detached)
+            detached.then(sending.end)
+            delivery.over.add_done_callback(sending.over)
+            return detached
         await delivery.over
-        if wire.gone:
-            reader.close()
-    finally:
+    except BaseException:
         delivery.stop()
+        raise
+    delivery.stop()
+    if wire.gone:
+        reader.close()
+    return None
+
+
+class Sending:
+    """The first step of a detached answer: ends its delivery, and its body."""
+
+    __slots__ = ("_delivery", "_detached", "_reader", "_wire")
+
+    def __init__(self, wire: Wire, reader: ReaderPort, delivery: Delivery, detached: Detached) -> None:
+        self._wire = wire
+        self._reader = reader
+        self._delivery = delivery
+        self._detached = detached
+
+    def over(self, over: asyncio.Future[None]) -> None:
+        """The delivery is over."""
+        self._detached.end(cast("Exception | None", over.exception()))
+
+    def end(self, _: object, error: Exception | None) -> Exception | None:
+        """Completes the body, unless the delivery has failed or its client has left."""
+        self._delivery.stop()
+        if error is None and not (self._wire.check() or self._reader.left):
+            self._wire.finish(_end(self._delivery.gzip))
+        self._reader.close()
+        return error
 
 
 async def _send(receive: Receive, send: Send, reader: ReaderPort, how: Delivered, first: bytes) -> None:

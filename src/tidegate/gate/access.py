@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import REFUSED
+from tidegate.core.detached import detached_of
 from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
 from tidegate.gate.connections import Connections
 from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Observer, RequestDone
+
+STATUS = "tidegate.status"
+BEGAN = "tidegate.began"
+"""Where in an ASGI scope this middleware keeps the answer's status, and when the request began."""
 
 _SHARED_VIEW = re.compile(r"/s/.+", re.DOTALL)
 
@@ -56,6 +61,8 @@ class AccessMiddleware:
         self.observer = observer
         self.connections = connections
         self.clock = clock
+        # One bound method for all answers that are detached.
+        self._step = self._over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -65,12 +72,20 @@ class AccessMiddleware:
         try:
             await self.app(scope, receive, watched)
         finally:
-            if self.connections is not None:
-                self.connections.leave(scope)
-            self.observer.observe(_done(scope, watched.status, self.clock() - began))
+            scope[STATUS], scope[BEGAN] = watched.status, began
+            if (detached := detached_of(scope)) is None:
+                self._over(scope)
+            else:
+                detached.then(self._step)
+
+    def _over(self, scope: MutableMapping[str, Any], error: Exception | None = None) -> Exception | None:
+        if self.connections is not None:
+            self.connections.leave(scope)
+        self.observer.observe(_done(scope, self.clock() - scope[BEGAN]))
+        return error
 
 
-def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
+def _done(scope: MutableMapping[str, Any], duration_s: float) -> RequestDone:
     principal: Principal | None = scope.get("tidegate.principal")
     client = scope.get("client")
     # A `Route`, a type that this room cannot import.
@@ -80,7 +95,7 @@ def _done(scope: Scope, status: int | None, duration_s: float) -> RequestDone:
         request_id=scope.get("tidegate.request_id"),
         method=scope.get("method", "GET"),
         path=public_path(scope["path"]),
-        status=status,
+        status=scope[STATUS],
         code=scope.get(REFUSED),
         duration_s=duration_s,
         principal=None if principal is None else principal.name,

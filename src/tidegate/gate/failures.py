@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.core.connection import REFUSED, ClientDisconnected, ResponseAborted
+from tidegate.core.detached import detached_of
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
@@ -28,6 +31,8 @@ class FailureMiddleware:
     def __init__(self, app: ASGIApp, *, observer: Observer) -> None:
         self.app = app
         self.observer = observer
+        # One bound method for all answers that are detached.
+        self._step = self._broken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -47,8 +52,18 @@ class FailureMiddleware:
             if watched.started:
                 raise ResponseAborted from None
             await _answer(error, scope, send)
+        else:
+            if (detached := detached_of(scope)) is not None:
+                detached.then(self._step)
 
-    def _told(self, scope: Scope, exc: Exception, *, broken: bool) -> TidegateError:
+    def _broken(self, scope: MutableMapping[str, Any], error: Exception | None) -> ResponseAborted | None:
+        if error is None or isinstance(error, ClientDisconnected):
+            return None
+        self._told(scope, error, broken=True)
+        forget(error)
+        return ResponseAborted()
+
+    def _told(self, scope: MutableMapping[str, Any], exc: Exception, *, broken: bool) -> TidegateError:
         """The error for the client. Tells the observer of it where the server is to blame."""
         error = typed(exc)
         scope[REFUSED] = error.code
@@ -59,7 +74,7 @@ class FailureMiddleware:
             self._observe(scope, exc)
         return error
 
-    def _observe(self, scope: Scope, exc: Exception) -> None:
+    def _observe(self, scope: MutableMapping[str, Any], exc: Exception) -> None:
         request_id: str | None = scope.get("tidegate.request_id")
         stream: str | None = scope.get("tidegate.stream_id")
         stream = None if stream is None else masked_path(stream)

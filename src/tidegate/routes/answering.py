@@ -46,10 +46,16 @@ async def answer_events(call: Call, preparing: Awaitable[Feed | None]) -> None:
         return
     # Frees the frame of the finished coroutine: this function runs for as long as the answer.
     del preparing, feed
-    with call.connected(reader, "sse") as connection:
+    connection, detached = call.connected(reader, "sse"), None
+    try:
         if accepted is None or await accepted(reader):
             connection.serve()
-            await send_events(call.receive, call.send, call.wire, reader, how)
+            detached = await send_events(call.receive, call.send, call.wire, reader, how, call.detach)
+    finally:
+        if detached is None:
+            connection.leave()
+        else:
+            detached.then(connection.over)
 
 
 async def answer_whole(

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.connection import REFUSED
+from tidegate.core.detached import Detached, detach
 from tidegate.core.error_response import error_response
 from tidegate.core.principal import Principal
 from tidegate.core.query import parameters
@@ -219,6 +220,10 @@ class Call:
         )
         connection.attach(reader.stream, reader)
         return connection
+
+    def detach(self) -> Detached | None:
+        """Detaches the answer, which then goes on when the handler has returned; None where that is not possible."""
+        return detach(self._scope)
 
     def charge(self) -> Charge:
         """Counts a request of a route that the gate does not count. Raises `RateLimited`.

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Coroutine, MutableMapping, Sequence
 from time import monotonic, time
 from typing import Any, cast
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from tidegate.core.close_code import GOING_AWAY, MALFORMED, NOT_ALLOWED, TOO_LARGE, TOO_MANY, UNAUTHENTICATED
 from tidegate.core.connection import TURNED_AWAY, ClientDisconnected
+from tidegate.core.detached import Detached, detach
 from tidegate.core.masking import masked
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal
@@ -61,11 +62,6 @@ count are not counted; decoding takes no longer than the refusal. Any larger mes
 MOST_REFUSED = 100
 """How many refused calls in a row close the socket: the client ignores its refusals."""
 
-SPENT = frozenset(
-    ("asgi", "headers", "tidegate.headers", "subprotocols", "extensions", "path_params", "query_string", "raw_path")
-)
-"""The parts of a handshake's scope that are not used once the caller is known: 1.7 KB for each socket."""
-
 TOLERATED = 1
 """How many malformed messages are tolerated: one may be a mistake."""
 
@@ -96,23 +92,21 @@ class SocketResource:
         codec, chosen = codec_of(scope["subprotocols"])
         socket = Socket(receive, send, binary=codec.binary)
         session = Session(self._context, scope, socket, codec)
-        with self._context.registry.open(
+        session.connection = self._context.registry.open(
             transport="websocket", address=address_of(scope), wire=session.wire, close=session.dismiss
-        ) as connection:
-            try:
-                await socket.accept(chosen)
-                await session.run(connection)
-            except SocketClosed:
-                pass
-            finally:
+        )
+        detached = None
+        try:
+            await socket.accept(chosen)
+            await session.begin()
+            detached = session.detach()
+            if detached is None:
+                await session.run()
+        except SocketClosed:
+            pass
+        finally:
+            if detached is None:
                 session.stop()
-
-
-def _forget(scope: MutableMapping[str, Any]) -> None:
-    """Frees the handshake's part of the scope. Refills the dict, since one does not shrink by deletions."""
-    kept = {key: value for key, value in scope.items() if key not in SPENT}
-    scope.clear()
-    scope.update(kept)
 
 
 def codec_of(offered: Sequence[str]) -> tuple[Codec, str | None]:
@@ -126,6 +120,7 @@ class Session:
 
     __slots__ = (
         "_calls",
+        "_detached",
         "_expiry",
         "_malformed",
         "_refused",
@@ -152,6 +147,7 @@ class Session:
         self._refused = 0
         self._expiry: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._detached: Detached | None = None
 
     @property
     def caller(self) -> Principal:
@@ -159,22 +155,43 @@ class Session:
             raise Unauthenticated("No credentials were sent yet: begin with the op `auth`.")
         return self.principal
 
-    async def run(self, connection: Connection) -> None:
-        """Answers calls until the client leaves or is sent away. Raises `SocketClosed`."""
-        self.connection = connection
+    async def begin(self) -> None:
+        """Authenticates the caller. Raises `SocketClosed`."""
         if self.wire is not None:
             self.wire.on_liveness(self._on_liveness)
-        connection.move("authenticating")
+        self.connection.move("authenticating")
         await self._authenticate()
-        if self.wire is not None and not self.scope.get("root_path"):
-            # A mounted application shares the scope with the outer one.
-            _forget(self.scope)
-        connection.serve()
+        self.connection.serve()
+
+    async def run(self) -> None:
+        """Answers calls until the client leaves or is sent away. Raises `SocketClosed`."""
         while True:
             await self._answer(await self.socket.receive())
 
+    def detach(self) -> Detached | None:
+        """Answers calls without a task that waits for them, where the server can call for each."""
+        if self.wire is not None and (detached := detach(self.scope)) is not None:
+            self._detached = detached
+            detached.then(self._over)
+            self.wire.ear.listen(self._hear)
+            self.socket.sends(self.wire.ear.send)
+        return self._detached
+
+    async def _hear(self, message: Message) -> None:
+        assert self._detached is not None
+        try:
+            await self._answer(await self.socket.content(message))
+        except SocketClosed:
+            self._detached.end()
+        except Exception as error:
+            self._detached.end(error)
+
+    def _over(self, _: object, error: Exception | None) -> Exception | None:
+        self.stop()
+        return error
+
     def stop(self) -> None:
-        """Cancels timers and tasks, and ends all that the socket follows."""
+        """Cancels timers and tasks, ends all that the socket follows, and leaves the registry."""
         if self.wire is not None:
             self.wire.on_liveness(None)
         if self._expiry is not None:
@@ -182,6 +199,7 @@ class Session:
         for task in tuple(self._tasks):
             task.cancel()
         self._calls.close()
+        self.connection.leave()
 
     # The `Desk` of its calls
 

@@ -1,4 +1,4 @@
-"""What all connections of a process share: turns, memory, descriptors."""
+"""What all connections of a process share: turns, memory, descriptors, a timer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from tidegate.errors import Overloaded, TidegateError, TooManyConnections
 from tidegate.observe.refusals import Refusals
+from tidegate.serving.beats import Beats
 from tidegate.serving.parse_turns import ParseTurns
 from tidegate.serving.peers import Peers
 from tidegate.serving.waiting import Waiting
@@ -31,6 +32,7 @@ class Budget(msgspec.Struct, kw_only=True):
     waiting: Waiting = msgspec.field(default_factory=Waiting)
     turns: ParseTurns = msgspec.field(default_factory=ParseTurns)
     drops: ParseTurns = msgspec.field(default_factory=partial(ParseTurns, 0.0))
+    beats: Beats = msgspec.field(default_factory=Beats)
     refusals: Refusals | None = None
 
     def refusal(self, there_are: int, account: str | None, address: str) -> TidegateError | None:

@@ -1,8 +1,10 @@
-"""How long the body of a request is, as its head says it (RFC 9112, 6)."""
+"""The framing of requests: their parser, and how long a body is, as its head says it (RFC 9112, 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import httptools
 
 from tidegate.errors import MalformedHttp
 
@@ -40,3 +42,11 @@ def is_small(headers: Sequence[Field], most: int) -> bool:
         and fields.get(b"content-encoding", b"identity").lower() in (b"", b"identity")
         and int(fields.get(b"content-length", b"0")) <= most
     )
+
+
+def new_parser(protocol: object) -> httptools.HttpRequestParser:
+    """A parser that calls the methods of `protocol`, as uvicorn makes it."""
+    parser = httptools.HttpRequestParser(protocol)
+    # What comes behind a request that closes the connection is dropped, and is no error.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import httptools
@@ -22,16 +21,16 @@ from tidegate.serving.budget import Budget
 from tidegate.serving.early_answer import SKIP_BYTES, came_whole, close_if_early
 from tidegate.serving.guest import FULL, Guest
 from tidegate.serving.half_close import HalfClosed, probe
-from tidegate.serving.http_answer import answer
+from tidegate.serving.http_answer import answer, start
 from tidegate.serving.http_flow import Flow
-from tidegate.serving.http_framing import body_length
+from tidegate.serving.http_framing import body_length, new_parser
 from tidegate.serving.http_refusal import head_without_upgrade, refusal
 from tidegate.serving.pipeline import WAITING_BYTES, Pipeline
 from tidegate.serving.request_meters import BodyMeter, HeadMeter
 from tidegate.serving.request_target import origin_form, path_of
 from tidegate.serving.small_buffers import lighten
 from tidegate.serving.upgrade import asks_for_websocket
-from tidegate.serving.wire import EXTENSION, Wire
+from tidegate.serving.wire import Wire, extensions
 from tidegate.serving.ws_on_demand import MakeSocket
 
 LINGER_SECONDS = 2.0
@@ -52,8 +51,8 @@ def http_protocol(
 ) -> type[LimitedHttpProtocol]:
     """The protocol class for `uvicorn.Config(http=…, ws=…)`, with these limits; all connections share the budget.
 
-    WebSockets are handed over to a class of `ws_protocol`; with `ws="none"` there are none. Only `socket_path`
-    upgrades (None: every path does): other paths answer as if no upgrade had been asked for.
+    Answers may be detached (`extensions`). WebSockets are handed over to a class of `ws_protocol`; with `ws="none"`
+    there are none. Only `socket_path` upgrades (None: every path does): others answer as if it had not been asked for.
     """
     limits = {
         "max_header_bytes": max_header_bytes,
@@ -181,7 +180,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         scope = cast("dict[str, Any]", self.scope)
-        scope["extensions"] = {EXTENSION: self._wire}
+        scope["extensions"] = extensions(self._wire, self.config.app)
         if self._guest.turned_away is not None:
             scope[TURNED_AWAY] = self._guest.turned_away
         self._receiving = True
@@ -315,6 +314,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> bytes:
         """Gives `data` to the parser and returns the bytes to parse next."""
+        self.parser = self.parser or new_parser(self)
         self._meter.reported = False
         try:
             self.parser.feed_data(data)
@@ -372,8 +372,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse(MalformedHttp("This server is not a proxy: it takes no CONNECT."))
             return b""
         head = head_without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.parser = new_parser(self)
         return head + rest
 
     def _watch(self) -> None:
@@ -476,19 +475,23 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _request_id(self) -> str | None:
         if not self._receiving:
             return None
-        known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
-        return known or sent_request_id(self.headers)
+        return cast("dict[str, Any]", self.scope).get("tidegate.request_id") or sent_request_id(self.headers)
 
-    # Answers that break
+    # Answers
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, cast("Any", partial(answer, app, cycle, self._wire, self)))
+        start(self.tasks, answer(app, cycle, self._wire, self))
 
     def break_off(self, cycle: RequestResponseCycle) -> None:
         """Breaks the answer off and closes the connection."""
         self._disconnect(cycle)
         self.transport.close()
+
+    def rest(self) -> None:
+        """A detached answer goes on: drops the parser, which takes 900 bytes, unless it is within a request."""
+        if not (self._receiving or self._waiting or self._backlog.data):
+            self.parser = cast("httptools.HttpRequestParser", None)
 
     def _disconnect(self, cycle: RequestResponseCycle) -> None:
         """Tells the application that its client is gone, and uvicorn to send nothing more."""

@@ -146,6 +146,11 @@ class Connection:
             for reader in readers:
                 reader.close()
 
+    def over(self, _: object, error: Exception | None) -> Exception | None:
+        """The step of a detached answer (`core/detached.py`)."""
+        self.leave()
+        return error
+
     def __enter__(self) -> Self:
         return self
 

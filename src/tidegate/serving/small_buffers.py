@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -16,11 +17,16 @@ def lighten(event: asyncio.Event) -> None:
 class MessageQueue(Generic[T]):
     """As much of `asyncio.Queue`, which has four deques, as a single consumer needs."""
 
-    __slots__ = ("_items", "_waiter")
+    __slots__ = ("_items", "_tell", "_waiter")
 
     def __init__(self) -> None:
         self._items: list[T] = []
         self._waiter: asyncio.Future[None] | None = None
+        self._tell: Callable[[], None] | None = None
+
+    def on_item(self, tell: Callable[[], None] | None) -> None:
+        """Sets what is called with each item that is put, for a consumer that waits in no coroutine; None: nothing."""
+        self._tell = tell
 
     def empty(self) -> bool:
         return not self._items
@@ -29,6 +35,8 @@ class MessageQueue(Generic[T]):
         self._items.append(item)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._tell is not None:
+            self._tell()
 
     async def get(self) -> T:
         """The oldest item, once there is one."""

@@ -10,10 +10,14 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
+from tidegate.core.detached import DETACH
 from tidegate.serving.guest import Guest, Keep
 from tidegate.serving.traffic import Traffic, traffic_of
 
 EXTENSION = "tidegate.wire"
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""RFC 9112, 7.1."""
 
 
 class Outlet(Protocol):
@@ -56,6 +60,20 @@ class Response(Protocol):
 
     @property
     def chunked_encoding(self) -> bool | None: ...
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+
+    @property
+    def keep_alive(self) -> bool: ...
+
+    @property
+    def message_event(self) -> asyncio.Event: ...
+
+    @property
+    def on_response(self) -> Callable[[], None]: ...
+
+    response_complete: bool
 
 
 class Unbounded(Protocol):
@@ -129,6 +147,18 @@ class Wire:
         self._until_close = until_close
         self.frame = chunk if until_close is None else _as_it_is
 
+    def finish(self, body: bytes) -> None:
+        """Ends the open, chunked response of a detached answer with these last bytes, as uvicorn's `send` would."""
+        response = self._response
+        if response is None:
+            return
+        response.transport.write((chunk(body) if body else b"") + LAST_CHUNK)
+        response.response_complete = True
+        response.message_event.set()
+        if not response.keep_alive:
+            response.transport.close()
+        response.on_response()
+
     def end(self, response: Response) -> None:
         """The response is over; another one may have begun."""
         if self._response is response:
@@ -174,6 +204,15 @@ class Wire:
         self.gone = self.gone or gone
         if self._on_change is not None:
             self._on_change()
+
+
+def extensions(wire: object, app: object) -> dict[str, Any]:
+    """The ASGI extensions of a connection with this wire.
+
+    An application that says `detaches` may detach its answers where the server itself calls it, and no other around it.
+    """
+    detach: dict[str, Any] = {DETACH: {}} if getattr(app, "detaches", False) else {}
+    return {EXTENSION: wire, **detach}
 
 
 def chunk(body: bytes) -> bytes:

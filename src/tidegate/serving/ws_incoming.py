@@ -40,6 +40,11 @@ class Incoming(Backlog):
         self._left -= len(piece)
         return piece
 
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether a part of a frame has been taken, and not yet the rest."""
+        return bool(self._left or self._head)
+
     def skip_empty(self) -> bool:
         """Drops an empty fragment in the middle of a message, if one is next; returns whether it did."""
         empty = not (self._left or self._head) and len(self) >= EMPTY_BYTES and self.peek(2) == EMPTY

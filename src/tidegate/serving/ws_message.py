@@ -1,11 +1,28 @@
-"""Assembles WebSocket messages from their frames."""
+"""Assembles WebSocket messages from their frames, and makes frames of them."""
 
 from __future__ import annotations
 
 import codecs
 from typing import Literal
 
+from uvicorn._types import WebSocketReceiveEvent, WebSocketSendEvent
+
+from tidegate.core.ws_frame import BINARY, TEXT, frame
+
 _utf8 = codecs.getincrementaldecoder("utf-8")
+
+
+def event_of(message: str | bytes) -> WebSocketReceiveEvent:
+    """The message of ASGI in which a whole message is received."""
+    if isinstance(message, str):
+        return {"type": "websocket.receive", "text": message}
+    return {"type": "websocket.receive", "bytes": message}
+
+
+def frame_of(message: WebSocketSendEvent) -> bytes:
+    """The frame of a whole message of ASGI, as servers send it."""
+    text = message.get("text")
+    return frame(TEXT, text.encode()) if text is not None else frame(BINARY, message.get("bytes") or b"")
 
 
 class Assembly:

@@ -6,7 +6,6 @@ The sans-I/O core of `websockets` implements RFC 6455 itself.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -23,13 +22,13 @@ from tidegate.core.close_code import (
     ABNORMAL,
     GOING_AWAY,
     HEARTBEAT_LOST,
-    INTERNAL_ERROR,
     INVALID_DATA,
     NORMAL,
     POLICY,
     TOO_LARGE,
 )
-from tidegate.core.connection import TURNED_AWAY, ClientDisconnected, ResponseAborted
+from tidegate.core.connection import TURNED_AWAY
+from tidegate.core.detached import detached_of, forget_spent
 from tidegate.core.request_id import make_request_id, sent_request_id
 from tidegate.errors import Draining, Forbidden, InternalError, TidegateError
 from tidegate.serving.budget import Budget
@@ -37,12 +36,16 @@ from tidegate.serving.guest import Guest
 from tidegate.serving.long_body import LONG_BYTES
 from tidegate.serving.request_meters import FREE_PIECES, PIECE_BYTES
 from tidegate.serving.small_buffers import MessageQueue, lighten
-from tidegate.serving.wire import EXTENSION
+from tidegate.serving.wire import extensions
+from tidegate.serving.ws_closing import code_after, drop, tell_closed, tell_refused
+from tidegate.serving.ws_cores import QUIET, Cores, is_at_rest
 from tidegate.serving.ws_handshake import answer_of
-from tidegate.serving.ws_heart import Beat, Heart, HeartRates
+from tidegate.serving.ws_heart import HeartRates, Liveness
 from tidegate.serving.ws_incoming import Incoming
-from tidegate.serving.ws_message import Assembly
-from tidegate.serving.ws_wire import SocketWire
+from tidegate.serving.ws_listening import Listening
+from tidegate.serving.ws_message import Assembly, event_of, frame_of
+from tidegate.serving.ws_pulse import Pulse
+from tidegate.serving.ws_wire import Listener, SocketWire
 
 MAX_MESSAGE_BYTES = 1048576
 SEND_BUFFER_BYTES = 65536
@@ -50,12 +53,6 @@ SEND_BUFFER_BYTES = 65536
 CLOSE_SECONDS = 5.0
 """How long a client has, after the close frame, to close the connection too; then it is aborted. Bytes that still come
 are read and dropped: closing with bytes unread would send a reset, which may destroy the close frame."""
-
-log = logging.getLogger("tidegate.ws")
-
-# At lower levels uvicorn and websockets log paths and queries, which may hold tokens.
-_quiet = log.getChild("socket")
-_quiet.setLevel(logging.WARNING)
 
 
 def ws_protocol(
@@ -75,6 +72,7 @@ def ws_protocol(
         "send_buffer_bytes": send_buffer_bytes,
         "rates": rates or HeartRates(),
         "budget": budget or Budget(),
+        "cores": Cores(),
         "random_bytes": staticmethod(random_bytes),
     }
     return type("SocketProtocol", (SocketProtocol,), limits)
@@ -93,6 +91,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     send_buffer_bytes: int = SEND_BUFFER_BYTES
     rates: HeartRates = HeartRates()
     budget: Budget = Budget()
+    cores: Cores = Cores()
     random_bytes: Callable[[int], bytes] = staticmethod(os.urandom)
 
     # Some are uvicorn's attributes, used or not: with more than thirty in its dict, an instance would hold a copy of
@@ -100,11 +99,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     __slots__ = (
         "_assembly",
         "_backlog",
+        "_core",
         "_guest",
-        "_heart",
         "_in_turn",
+        "_listening",
+        "_pulse",
         "_queued",
-        "_timer",
         "_wire",
         "curr_msg_data_type",
         "frames",
@@ -121,29 +121,22 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._core: ServerProtocol | None = None
         super().__init__(*args, **kwargs)
-        self.logger = _quiet
-        # The core starts after the handshake, whose head has been parsed already. No extensions: a compressor for each
-        # socket would take memory, and its frames could not be shared by a broadcast.
-        self.conn = ServerProtocol(
-            max_size=self.max_message_bytes,
-            logger=_quiet,
-            state=State.OPEN,
-        )
-        self.conn.state = State.CONNECTING
+        self.logger = QUIET
         self.queue = MessageQueue()  # type: ignore[assignment]
         lighten(self.writable)
         self._assembly = Assembly()
-        self._heart: Heart | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._pulse: Pulse | None = None  # from the handshake on
         self._backlog = Incoming(self.max_message_bytes)
         self._in_turn = False  # `budget.turns` will call for the next frame
         self._queued = 0  # bytes of long messages that the application has not received
+        self._listening: Listening | None = None  # where the application has returned
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         scope = cast("dict[str, Any]", self.scope)
-        scope["extensions"][EXTENSION] = self._wire
+        scope["extensions"] |= extensions(self._wire, self.config.app)
         if self._guest.turned_away is not None:
             scope[TURNED_AWAY] = self._guest.turned_away
 
@@ -154,8 +147,29 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         guest.host = self
         guest.idle(True)
 
+    @property
+    def conn(self) -> ServerProtocol:  # type: ignore[override]
+        """The core that parses and builds this socket's frames: borrowed, while it is at rest."""
+        if self._core is None:
+            self._core = self.cores.lend(self.max_message_bytes)
+        return self._core
+
+    @conn.setter
+    def conn(self, core: ServerProtocol) -> None:
+        # uvicorn makes one for each connection. Its parser and it would keep each other until a garbage collection.
+        core.parser.close()
+
+    def _rest(self) -> None:
+        """Gives the core back between two frames."""
+        core = self._core
+        if core is not None and not self._backlog.is_within_frame and is_at_rest(core):
+            self._core = None
+            self.cores.give_back(core)
+
     def check(self, request: Request) -> Exception | None:
         """The error in a handshake; None if it is valid."""
+        # The head has been parsed already: a core begins behind it.
+        self.conn.state = State.CONNECTING
         self.conn.accept(request)
         return self.conn.handshake_exc
 
@@ -181,19 +195,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         self._wire.changed(full=False)
         self._account()
-        if self._heart is not None:
+        if self._pulse is not None:
             self._go_on()
 
     def data_received(self, data: bytes) -> None:
         if self._wire.gone:
-            self._drop()
+            drop(self.transport, self.budget.drops)
             return
         self._backlog.add(data)  # reading stays paused until it is empty
-        if self._heart is None:
+        if self._pulse is None:
             # A client may send before it is accepted: the bytes wait until then.
             self.transport.pause_reading()
             return
-        self._heard(self._heart)
+        self._pulse.heard()
         self._feed()
         self._go_on()
 
@@ -228,6 +242,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.handle_events()
         if self.conn.parser_exc is not None:
             self._failed()
+        self._rest()
         self._account()
 
     def _check_pieces(self) -> None:
@@ -250,16 +265,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         else:
             self.transport.resume_reading()
 
-    def _drop(self) -> None:
-        """Drops what was read after the close, and pauses reading until this connection's turn to drop more."""
-        self.transport.pause_reading()
-        self.budget.drops.ask(self._drop_on)
-
-    def _drop_on(self) -> bool:
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
-        return False
-
     def _turn(self) -> bool:
         more = self._in_turn = self._feed() and bool(self._backlog)
         if not more:
@@ -268,14 +273,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     # The bytes it holds
 
-    @property
-    def _waits(self) -> int:
-        """How many bytes this connection holds: unparsed, in unfinished or unreceived messages, and unsent."""
-        unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
-        return len(self._backlog) + len(self.conn.reader.buffer) + len(self._assembly) + self._queued + unsent
-
     def _account(self) -> None:
-        self._guest.hold(self._waits)
+        """Tells the budget of the bytes held here: unparsed, in unfinished or unreceived messages, and unsent."""
+        unsent = self.transport.get_write_buffer_size() if self._wire.full else 0
+        unparsed = len(self._backlog) + (0 if self._core is None else len(self._core.reader.buffer))
+        self._guest.hold(unparsed + len(self._assembly) + self._queued + unsent)
 
     def give_way(self) -> None:
         """Frees the bytes that this connection holds: the budget for waiting bytes is exceeded."""
@@ -327,16 +329,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._check_pieces()
 
     def _received(self, message: str | bytes) -> None:
-        if isinstance(message, str):
-            self.queue.put_nowait({"type": "websocket.receive", "text": message})
-        else:
-            self.queue.put_nowait({"type": "websocket.receive", "bytes": message})
+        self.queue.put_nowait(event_of(message))
         if len(message) > LONG_BYTES:
             self._queued += len(message)
             self._account()
-        if self._heart is not None:
-            self._heart.message(self.loop.time())
-            self._wire.lives(self._heart.liveness)
+        if self._pulse is not None:
+            self._pulse.message()
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
@@ -344,64 +342,68 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _failed(self) -> None:
         close = self.conn.close_sent
         if close is not None and not self._wire.gone:
-            self._tell(close.code, close.reason)
+            tell_closed(close.code, close.reason, self._guest, self._request_id)
             self._end(close.code, close.reason)
 
-    def _tell(self, code: int, reason: str) -> None:
-        """Logs why a connection was closed from here."""
-        scope = cast("dict[str, Any]", self.scope)
-        fields = {"account": self._guest.account, "address": self._guest.address}
-        fields["request_id"] = scope.get("tidegate.request_id") or ""
-        log.info("closed with %d: %s", code, reason, extra={"fields": fields})
-
-    # The heart
+    # The heartbeats
 
     def start_keepalive(self) -> None:
         """Starts the heartbeats. uvicorn calls this once the handshake is done."""
         del self.request, self.response
-        self._heart = Heart(self.rates, self.loop.time())
-        self._timer = self.loop.call_at(self._heart.due, self._beat, self._heart)
+        self._pulse = Pulse(self, self.rates, self.budget.beats)
         if self._backlog:
             self._go_on()
 
     def stop_keepalive(self) -> None:
         """Stops the heartbeats. uvicorn calls this when the connection ends."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._pulse is not None:
+            self._pulse.stop()
 
-    def _beat(self, heart: Heart) -> None:
-        now = self.loop.time()
-        if self.read_paused and not self._wire.full:
-            # A client that is not being read is not silent, unless it does not read what is sent to it either.
-            heart.heard(now)
-        beat = heart.beat(now)
-        self._wire.lives(heart.liveness)
-        if beat is Beat.LOST:
-            self._close(HEARTBEAT_LOST, "heartbeat lost")
-            return
-        if beat is Beat.PING:
-            self.conn.send_ping(b"")
-            self._flush()
-        self._timer = self.loop.call_at(heart.due, self._beat, heart)
+    @property
+    def is_unread(self) -> bool:
+        # A client that does not read what is sent to it is to be probed nevertheless.
+        return self.read_paused and not self._wire.full
+
+    def lives(self, liveness: Liveness) -> None:
+        self._wire.lives(liveness)
+
+    def ping(self) -> None:
+        self.conn.send_ping(b"")
+        self._flush()
+
+    def lost(self) -> None:
+        self._close(HEARTBEAT_LOST, "heartbeat lost")
 
     # What the application calls
 
     async def run_asgi(self) -> None:
+        scope = cast("dict[str, Any]", self.scope)
         try:
             await self.app(self.scope, self.receive, self.send)  # type: ignore[arg-type]
-        except (ServerClientDisconnected, ClientDisconnected):
-            self._leave(NORMAL)
-        except ResponseAborted:
-            self._leave(INTERNAL_ERROR)
-        except asyncio.CancelledError:
-            # The task is over either way, and uvicorn would log a traceback.
-            self._leave(GOING_AWAY)
-        except Exception:
-            log.exception("the application failed on a WebSocket")
-            self._leave(INTERNAL_ERROR)
+        except (Exception, asyncio.CancelledError) as error:
+            # A cancelled task is over either way, and uvicorn would log a traceback.
+            self._over(scope, error)
         else:
-            self._leave(NORMAL)
+            if (detached := detached_of(scope)) is None:
+                self._over(scope, None)
+            else:
+                detached.then(self._over)
+                forget_spent(scope)
+                self.server = self.client = None
+
+    def listen(self, listener: Listener) -> None:
+        """The `Ear`'s: the application has returned, and `listener` answers for it."""
+        self._listening = Listening(self, listener)
+
+    def stopped(self) -> None:
+        self._leave(GOING_AWAY)
+
+    def _over(self, _: object, error: BaseException | None) -> None:
+        """The last step, detached or not."""
+        if self._listening is not None:
+            self._listening.stop()
+            self._listening = None
+        self._leave(code_after(error))
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
@@ -425,7 +427,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.close" and not self.handshake_complete and self.initial_response is None:
             self._refuse(Forbidden("This WebSocket was not accepted."))
             return
+        if message["type"] == "websocket.send" and self._pulse is not None:
+            self.transport.write(frame_of(message))
+            return
         await super().send(message)
+        self._rest()
         if self.close_sent:
             self._ended()
 
@@ -444,20 +450,21 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _close(self, code: int, reason: str = "") -> None:
         if not self._wire.gone:
-            if code not in (NORMAL, GOING_AWAY):
-                self._tell(code, reason)
+            tell_closed(code, reason, self._guest, self._request_id)
             self.conn.send_close(code, reason)
             self._end(code, reason)
 
     def _refuse(self, error: TidegateError) -> None:
-        headers = self.scope["headers"]
-        known: str | None = cast("dict[str, Any]", self.scope).get("tidegate.request_id")
-        request_id = known or sent_request_id(list(headers)) or make_request_id(self.random_bytes(16))
-        fields = {"code": error.code, "address": self._guest.address, "request_id": request_id}
-        log.info("%s: %s", error.code, error.message, extra={"fields": fields})
+        sent = sent_request_id(list(self.scope["headers"]))
+        request_id = self._request_id or sent or make_request_id(self.random_bytes(16))
+        tell_refused(error, self._guest, request_id)
         self.conn.send_response(answer_of(error, request_id, self.default_headers))
         self.handshake_complete = True
         self._end(ABNORMAL, "")
+
+    @property
+    def _request_id(self) -> str | None:
+        return cast("dict[str, Any]", self.scope).get("tidegate.request_id")
 
     def _end(self, code: int, reason: str) -> None:
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
@@ -484,7 +491,4 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         output = b"".join(self.conn.data_to_send())
         if output and not self.transport.is_closing():
             self.transport.write(output)
-
-    def _heard(self, heart: Heart) -> None:
-        heart.heard(self.loop.time())
-        self._wire.lives(heart.liveness)
+        self._rest()

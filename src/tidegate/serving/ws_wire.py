@@ -7,13 +7,16 @@ none, and messages go through ASGI's `send`. The handshake, what is received and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from tidegate.serving.guest import Keep
 from tidegate.serving.traffic import Traffic, traffic_of
 from tidegate.serving.wire import EXTENSION
 from tidegate.serving.ws_heart import Liveness
+
+Listener = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""Takes one message of ASGI, `websocket.receive` or `websocket.disconnect`, in the context of the application."""
 
 
 class Ear(Protocol):
@@ -27,6 +30,14 @@ class Ear(Protocol):
         """Limits the next messages to `most` bytes each; None: to the protocol's own limit."""
         ...
 
+    async def send(self, message: Any) -> None:
+        """ASGI's `send`, without the layers around the application. Raises an `OSError` once the socket is closed."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Gives each message to `listener`, one after the other, when the application has returned (see `Detached`)."""
+        ...
+
 
 class SocketWire:
     """One WebSocket, as its writers see it.
@@ -34,6 +45,20 @@ class SocketWire:
     `full` is set while more than the limit waits to be sent; `gone` from the close frame on, ours or the client's,
     or once the connection is lost. What is written then raises.
     """
+
+    # Half the memory of an instance with a dict.
+    __slots__ = (
+        "_lanes",
+        "_on_liveness",
+        "_transport",
+        "drains",
+        "ear",
+        "full",
+        "gone",
+        "keep",
+        "liveness",
+        "write",
+    )
 
     def __init__(self, transport: asyncio.Transport, ear: Ear) -> None:
         self.ear = ear

@@ -1,0 +1,125 @@
+"""Event streams and sockets that wait: what is kept for them, and what is told once they are over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from api_kit import call, fetch
+from eventually_kit import eventually
+from websockets.asyncio.client import connect
+
+from tidegate.app import Tidegate
+from tidegate.core.events import GenerationRequest
+from tidegate.core.trace_context import current_trace
+from tidegate.observe.base import Failure, Occurrence, ReaderLeft, RequestDone
+from tidegate.testing.server import serving
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = "/v1/topics/room/events"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+class Recorder:
+    """Keeps what it is told, with the trace in which it was."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Occurrence, str | None]] = []
+
+    def observe(self, occurrence: Occurrence) -> None:
+        trace = current_trace.get()
+        self.seen.append((occurrence, None if trace is None else trace.trace_id))
+
+    def told(self, kind: type[Occurrence]) -> list[tuple[Any, str | None]]:
+        return [(each, trace) for each, trace in self.seen if isinstance(each, kind)]
+
+
+async def answer(request: GenerationRequest) -> AsyncIterator[str]:
+    yield "a "
+
+
+async def test_a_call_is_over_when_its_events_are() -> None:
+    """It is told of once, then, with its status, its trace and all the time that it has taken; its place is free."""
+    recorder = Recorder()
+    app = Tidegate(models={"m": answer}, observer=recorder)
+    async with serving(app) as url:
+        headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+        async with call(url + EVENTS, headers=headers) as found:
+            assert (await anext(found.events())).event == "subscribed"
+            assert [done for done, _ in recorder.told(RequestDone)] == []
+            assert (len(app.registry), len(app.connections)) == (1, 1)
+        await eventually(lambda: recorder.told(RequestDone))
+        ((done, trace),) = recorder.told(RequestDone)
+        assert (done.path, done.status, done.principal, trace) == (EVENTS, 200, "anonymous", TRACE)
+        assert [trace for _, trace in recorder.told(ReaderLeft)] == [TRACE]
+        assert (len(app.registry), len(app.connections)) == (0, 0)
+    await app.close()
+
+
+async def test_a_stream_that_ends_leaves_its_connection_for_the_next_call() -> None:
+    """The last event is followed by the end of the body, as any HTTP client waits for it."""
+    app = Tidegate(models={"m": answer})
+    async with serving(app) as url:
+        _, _, made = await fetch(f"{url}/v1/streams", "POST", {"model": "m", "prompt": "x", "background": True})
+        path = f"/v1/streams/{made['id']}/events"
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        async with asyncio.timeout(10):
+            for _ in range(2):
+                writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+                await reader.readuntil(b"event: completed")
+                await reader.readuntil(b"\r\n0\r\n\r\n")
+        writer.close()
+    await app.close()
+
+
+async def test_a_stream_that_is_forgotten_while_it_is_followed_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure after the head has no answer of its own: the connection breaks, and the observer is told why."""
+    recorder = Recorder()
+    app = Tidegate(observer=recorder)
+    async with serving(app) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(f"GET {EVENTS} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"subscribed")
+            await eventually(lambda: app.service.readers.attached)
+
+            def fails(*_: object, **__: object) -> None:
+                raise RuntimeError("a bug in the store")
+
+            monkeypatch.setattr("tidegate.streams.reader.Reader.take", fails)
+            await fetch(f"{url}/v1/topics/room/messages", "POST", {"data": 1})
+            assert not (await reader.read()).endswith(b"0\r\n\r\n")
+        await eventually(lambda: recorder.told(Failure))
+        done = [each for each, _ in recorder.told(RequestDone) if each.path == EVENTS]
+        assert [(each.status, each.code) for each in done] == [(200, "internal_error")]
+        assert len(app.registry) == 0
+        writer.close()
+    await app.close()
+
+
+def of_connections() -> list[str]:
+    """The coroutines of running tasks that serve a connection."""
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    return [repr(each) for each in coroutines if "/tidegate/serving/" in each.cr_code.co_filename]
+
+
+@pytest.mark.parametrize("kind", ["sse", "websocket"])
+async def test_what_waits_holds_no_task(kind: str) -> None:
+    """With it go the frames of the whole application, and the request: more than half of a connection's memory."""
+    app = Tidegate()
+    async with serving(app) as url, AsyncExitStack() as open_ones, asyncio.timeout(30):
+        if kind == "sse":
+            found = await open_ones.enter_async_context(call(url + EVENTS))
+            assert (await anext(found.events())).event == "subscribed"
+        else:
+            client = await open_ones.enter_async_context(connect(url.replace("http", "ws") + "/v1/ws"))
+            await client.send(json.dumps({"id": 1, "op": "subscribe", "topic": "room"}))
+            await client.recv()
+        await eventually(lambda: not of_connections())
+        assert len(app.registry) == 1
+    await app.close()
