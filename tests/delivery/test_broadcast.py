@@ -198,6 +198,36 @@ async def test_what_is_compressed_for_all_is_right_for_each() -> None:
         assert plain.count("event: completed") == 1
 
 
+async def test_news_for_a_full_connection_is_not_lost_in_a_read_under_way() -> None:
+    """A read that began before the end, and is taken after the connection has drained, is not the last one."""
+    room = Room()
+    room.store = Slow(max_generation_bytes=1 << 20)
+    await room.open()
+    delivery, transport = room.attach()
+    delivery._wire.changed(full=True)
+    room.append(Delta("a"), END)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    delivery._wire.changed(full=False)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert delivery.over.done()
+    assert "event: completed" in transport.text
+
+
+async def test_no_reader_is_silent_for_longer_because_another_comes() -> None:
+    """The first reader's heartbeat is due from its own last event, also once it is one of two."""
+    room = await Room(heartbeat_seconds=15).open()
+    first, _ = room.attach()
+    first.last_write -= 14
+    second, _ = room.attach()
+    due = room.broadcast._heartbeat
+    assert due is not None
+    assert due.when() == pytest.approx(first.last_write + 15)
+    first.stop()
+    second.stop()
+
+
 @pytest.mark.parametrize("batch", [EACH, BatchPolicy(3, 1)])
 async def test_a_store_that_answers_later_loses_and_doubles_nothing(batch: BatchPolicy) -> None:
     """What is appended while a look is under way is looked for again, and who looks by itself joins nobody."""

@@ -61,6 +61,20 @@ def test_whatever_readers_do_each_has_its_own_text(steps: list[tuple[str, int, b
         assert gzip.decompress(raw + reader.end()) == text
 
 
+def test_what_stands_alone_may_come_between_live_texts() -> None:
+    """A heartbeat between two events harms neither: nothing after it refers to what was before it."""
+    stream = Gzip()
+    sent = [stream.write(body, live=n != 1) for n, body in enumerate((BODIES[0], b": heartbeat\n\n", *BODIES[1:50]))]
+    assert gzip.decompress(b"".join(sent) + stream.end()) == BODIES[0] + b": heartbeat\n\n" + b"".join(BODIES[1:50])
+
+
+def test_live_texts_share_a_compressor() -> None:
+    """A text that repeats the one before is sent as a reference to it."""
+    stream = Gzip()
+    first, second = stream.write(b"x" * 64 + bytes(range(64)), live=True), stream.write(bytes(range(64)), live=True)
+    assert len(second) < 32 < len(first)
+
+
 def test_openai_chunks_shrink_by_nine_tenths() -> None:
     """Events that repeat their frame are sent at a tenth of their size, although each is flushed."""
     chunk = (

@@ -57,6 +57,9 @@ class ReaderPort:
     def take(self, now: float) -> Any:
         return self.waiting.pop(0) if self.waiting else None
 
+    def fall_behind(self) -> None:
+        self.behind = True
+
     def deadline(self) -> float:
         return float("inf")
 
@@ -230,11 +233,11 @@ async def test_a_lane_whose_client_reads_another_one_is_kept() -> None:
     socket.full = True
     for _ in range(3 * STALLED_BEATS):
         socket.drains += 1
-        behind._last_write = float("-inf")
+        behind.last_write = float("-inf")
         behind._beat()
     assert not transport.aborted.is_set()
     for _ in range(STALLED_BEATS):
-        behind._last_write = float("-inf")
+        behind.last_write = float("-inf")
         behind._beat()
     assert transport.aborted.is_set()
     behind.stop()

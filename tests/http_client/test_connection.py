@@ -106,6 +106,18 @@ def test_a_read_that_is_one_chunk_is_what_the_parser_would_find(pieces: list[byt
     assert (whole.body, [type(end) for end in whole.ends]) == (slow.body, [type(end) for end in slow.ends])
 
 
+def test_a_read_that_is_one_chunk_does_not_pass_the_parser() -> None:
+    """The usual read of a token costs no parsing; the next one is read by the parser as if it had."""
+    collector = Collector()
+    connection = begun(collector)
+    connection.data_received(HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+    parser, connection._parser = connection._parser, None  # type: ignore[assignment]
+    connection.data_received(b"3\r\nbcd\r\n")
+    connection._parser = parser
+    connection.data_received(b"1\r\ne\r\n0\r\n\r\n")
+    assert (collector.body, collector.ends) == (b"abcde", [None])
+
+
 def test_a_read_is_handed_on_once() -> None:
     """Many HTTP chunks in one read make one call, so that their tokens are appended together."""
     assert exchange(CHUNKED).reads == [BODY]
@@ -317,6 +329,20 @@ async def test_a_long_read_is_taken_a_turn_at_a_time() -> None:
         turns += 1
         assert len(collector.body) <= turns * TURN_BYTES
     assert turns >= 4
+
+
+@pytest.mark.anyio
+async def test_one_long_chunk_is_taken_a_turn_at_a_time_too() -> None:
+    """A read that is one chunk skips the parser only where it fits into a turn."""
+    collector = Collector()
+    connection = begun(collector)
+    connection.data_received(HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+    connection.data_received(b"%x\r\n%b\r\n" % (2 * TURN_BYTES, bytes(2 * TURN_BYTES)))
+    connection.data_received(b"3\r\nbcd\r\n")
+    assert len(collector.body) < TURN_BYTES
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert collector.body == b"a" + bytes(2 * TURN_BYTES) + b"bcd"
 
 
 @pytest.mark.anyio

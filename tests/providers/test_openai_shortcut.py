@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tidegate.core.events import Completed, Content, Delta, decode, encode
+from tidegate.core.events import Delta, decode, encode
+from tidegate.providers.openai import chunks
 from tidegate.providers.openai.chunks import ChunkReader
 from tidegate.providers.openai.errors import refusal_in_body
-from tidegate.providers.openai.template import canonical
+from tidegate.providers.openai.template import Template, canonical
 from tidegate.testing.upstream import chunk, usage
 
 FIRST = chunk({"content": "first"})
@@ -71,19 +73,33 @@ blocks = st.one_of(
 )
 
 
-def made(read: list[bytes], *, shortcut: bool) -> tuple[list[Content | Completed], list[bytes], int, str]:
-    """What a reader makes of the reads: the events, their JSON, the pieces counted, and how it stands at the end."""
-    chunks = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: 5, make_id=lambda: "made")
+class Unlearned(Template):
+    """Learns nothing, so that everything is parsed."""
+
+    def learn(self, data: bytes, text: str, says: Callable[[bytes], str | None]) -> None:
+        pass
+
+
+def made(read: list[bytes], *, shortcut: bool) -> tuple[object, ...]:
+    """What a reader makes of the reads: the events, their JSON, what it has counted, and how it stands at the end."""
+    reader = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: 5, make_id=lambda: "made")
+    if not shortcut:
+        reader._template = Unlearned()
     jsons: list[bytes] = []
+    seen: list[object] = []
     for data in read:
-        deltas = chunks.deltas(data) if shortcut and not chunks.ended else None
-        jsons += [encode(event) for event in chunks.feed(data)] if deltas is None else deltas
-    jsons += [encode(event) for event in chunks.end()]
-    return [decode(json) for json in jsons], jsons, chunks.pieces, str(chunks.error)  # type: ignore[misc]
+        deltas = reader.deltas(data) if shortcut and not reader.ended else None
+        jsons += [encode(event) for event in reader.feed(data)] if deltas is None else deltas
+        seen.append((len(jsons), reader.pieces, reader.counted, reader.finishing))
+    jsons += [encode(event) for event in reader.end()]
+    return [decode(json) for json in jsons], jsons, seen, str(reader.error)
 
 
 @given(sent=st.lists(blocks, max_size=8), cuts=st.lists(st.integers(0, 2000), max_size=4), aligned=st.booleans())
 @example(sent=[BEFORE + b'"a"' + AFTER] * 3, cuts=[], aligned=True)
+@example(sent=[BEFORE + rb'"\ud83d"' + AFTER, BEFORE + b'"a"' + AFTER], cuts=[], aligned=True)
+@example(sent=[usage(3, 4), BEFORE + b'"a"' + AFTER], cuts=[], aligned=True)
+@example(sent=[chunk({}, "stop"), BEFORE + b'"a"' + AFTER], cuts=[], aligned=True)
 def test_the_shortcut_and_the_parser_make_the_same_events(sent: list[bytes], cuts: list[int], aligned: bool) -> None:
     """Whatever an upstream sends, and however it is cut, a sliced text is the text that the parser finds."""
     whole = FIRST + FIRST + b"".join(sent)
@@ -97,10 +113,22 @@ def test_the_shortcut_and_the_parser_make_the_same_events(sent: list[bytes], cut
 @pytest.mark.parametrize("count", [1, 16])
 def test_the_usual_read_takes_the_shortcut(count: int) -> None:
     """One token a read, or many: nothing is parsed once the upstream's chunk is known."""
-    chunks = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: 5, make_id=lambda: "made")
-    chunks.feed(FIRST)
+    reader = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: 5, make_id=lambda: "made")
+    reader.feed(FIRST)
     read = b"".join(chunk({"content": f" word{n}"}) for n in range(count))
-    assert chunks.deltas(read) == [encode(Delta(f" word{n}")) for n in range(count)]
+    assert reader.deltas(read) == [encode(Delta(f" word{n}")) for n in range(count)]
+
+
+@pytest.mark.parametrize(("size", "line_end"), [(1000, b"\n"), (1000, b"\r\n")])
+def test_events_that_are_cut_are_not_parsed_either(size: int, line_end: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that end anywhere, or have other line ends, cost the decoding of events, and no parsing of their JSON."""
+    reader = ChunkReader(lambda said: refusal_in_body(said, ()), lambda: 5, make_id=lambda: "made")
+    body = b"".join(chunk({"content": f" word{n}"}) for n in range(200)).replace(b"\n", line_end)
+    events = reader.feed(FIRST.replace(b"\n", line_end))
+    monkeypatch.setattr(chunks, "_values", None)
+    for start in range(0, len(body), size):
+        events += reader.feed(body[start : start + size])
+    assert events == [Delta("first"), *(Delta(f" word{n}") for n in range(200))]
 
 
 @given(st.text(min_size=1))

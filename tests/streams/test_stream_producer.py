@@ -8,7 +8,19 @@ import pytest
 from engine_kit import Recorder, Scripted, request
 from eventually_kit import eventually
 
-from tidegate.core.events import Cancelled, Carried, Completed, Content, Delta, Event, Failed, GenerationRequest, Usage
+from tidegate.core.events import (
+    Cancelled,
+    Carried,
+    Completed,
+    Content,
+    Delta,
+    Event,
+    Failed,
+    GenerationRequest,
+    Usage,
+    decode,
+    encode,
+)
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable, UpstreamRefused
 from tidegate.observe.base import Failure
 from tidegate.providers.base import Sink
@@ -34,7 +46,8 @@ class Log:
     def events(self) -> list[Event]:
         return [event for batch in self.batches for event in batch]
 
-    def append(self, events: Sequence[Event], *, fence: Fence, expected: int) -> int | Future[int]:
+    def append(self, given: Sequence[Event | bytes], *, fence: Fence, expected: int) -> int | Future[int]:
+        events = [decode(event) if isinstance(event, bytes) else event for event in given]
         tail = 1 + len(self.events)
         if expected != tail:
             raise OffsetMismatch("another tail", tail=tail)
@@ -174,6 +187,51 @@ async def test_a_provider_waits_for_a_store_that_is_behind() -> None:
         await asyncio.sleep(0)
     await playing
     assert full == [False, True, False]
+    assert len(filled.log.events) == HIGH_WATER + 2
+
+
+async def test_deltas_in_their_json_form_keep_their_place_among_events() -> None:
+    """Whether the store has answered or not, what is emitted comes in this order, and is counted."""
+    filled = Filled(Log(slow=True))
+    a, b, c = (encode(Delta(text)) for text in "abc")
+
+    async def play(request: GenerationRequest, sink: Sink) -> None:
+        sink.emit_deltas([a])
+        sink.emit_deltas([b])
+        sink.emit([Delta("-")])
+        filled.log.commit()
+        await asyncio.sleep(0)
+        sink.emit_deltas([c])
+        sink.emit([END])
+        sink.emit_deltas([a])
+
+    playing = asyncio.create_task(filled.play(play))
+    while not playing.done():
+        if filled.log.under_way:
+            filled.log.commit()
+        await asyncio.sleep(0)
+    assert [getattr(event, "text", None) for event in filled.log.events] == ["a", "b", "-", "c", None]
+    assert (filled.producer.pieces, filled.producer.first_piece_at) == (4, 1.0)
+
+
+async def test_deltas_in_their_json_form_fill_the_sink_too() -> None:
+    """A provider that emits them while the store is slow is told to stop, as with events."""
+    filled = Filled(Log(slow=True))
+    full: list[bool] = []
+
+    async def flood(request: GenerationRequest, sink: Sink) -> None:
+        for _ in range(HIGH_WATER + 1):
+            sink.emit_deltas([encode(Delta("x"))])
+        full.append(sink.full)
+        await sink.room()
+        full.append(sink.full)
+
+    playing = asyncio.create_task(filled.play(flood))
+    while not playing.done():
+        if filled.log.under_way:
+            filled.log.commit()
+        await asyncio.sleep(0)
+    assert full == [True, False]
     assert len(filled.log.events) == HIGH_WATER + 2
 
 

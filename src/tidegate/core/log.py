@@ -107,7 +107,7 @@ class Log:
     """
 
     __slots__ = (
-        "_asked",
+        "_before_newest",
         "_bytes",
         "_cover",
         "_cursor",
@@ -115,8 +115,7 @@ class Log:
         "_entries",
         "_epochs",
         "_max_bytes",
-        "_news",
-        "_news_after",
+        "_newest",
         "_room",
         "ended",
         "tail",
@@ -135,9 +134,9 @@ class Log:
         self.tail = 0
         self.ended = False
         self._cursor = Cursor(epoch, 0)
-        # What was appended last, as the page of those readers that had everything before.
-        self._news_after: Cursor | None = None
-        self._news = Page((), self._cursor, more=False)
+        # The event that was appended alone last, as the page of those readers that had everything before it.
+        self._newest = Page((), self._cursor, more=False)
+        self._before_newest: Cursor | None = None
 
     @classmethod
     def restore(cls, epochs: Sequence[tuple[str, int]], entries: Sequence[Entry], *, dropped: int = 0) -> Log:
@@ -229,8 +228,11 @@ class Log:
     def _add(self, entries: Sequence[Entry], size: int, ended: bool) -> None:
         last = entries[-1]
         self.tail, self.ended = last.offset, ended
-        self._news_after, self._cursor = self._cursor, Cursor(last.epoch, last.offset)
-        self._news = Page(entries, self._cursor, more=False)
+        before, self._cursor = self._cursor, Cursor(last.epoch, last.offset)
+        if len(entries) == 1:
+            self._newest, self._before_newest = Page(entries, self._cursor, more=False), before
+        else:
+            self._before_newest = None
         self._entries.extend(entries)
         self._bytes += size
 
@@ -250,7 +252,7 @@ class Log:
             del self._entries[:surplus]
             self._dropped += surplus
             self._bytes = left
-            self._news_after = None
+            self._before_newest = None
             self._forget_epochs()
         return forgotten
 
@@ -259,7 +261,7 @@ class Log:
         for index, entry in enumerate(self._entries[:count]):
             json = encode(other(entry.event))
             self._entries[index] = Entry(entry.epoch, entry.offset, json, entry.size - len(json))
-        self._news_after = None
+        self._before_newest = None
 
     def holds(self, after: int, events: Sequence[Appendable]) -> bool:
         """Whether exactly these events stand right after the offset."""
@@ -274,8 +276,8 @@ class Log:
         just before the earliest entry kept.
         """
         # The readers at the tail ask with the same cursor object, one after the other, and get the same page.
-        if after is not None and after is self._news_after and len(self._news.entries) == 1:
-            return self._news
+        if after is not None and after is self._before_newest:
+            return self._newest
         if after is None:
             return self._read(self.earliest, limit, max_bytes)
         return self._read(after, limit, max_bytes) if self._knows(after) else Gap(after, self.earliest)

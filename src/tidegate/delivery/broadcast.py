@@ -22,10 +22,11 @@ class Member(Protocol):
     """One delivery. `write` hands framed bytes to its connection, and raises where the connection is closing.
 
     `state` is the dialect's state at the reader's position; while the delivery is a member, the broadcast keeps it.
-    `first` is set while the broadcast knows it as the only reader at the tail.
+    `first` is set while the broadcast knows it as the only reader at the tail; `last_write` is in the loop's time.
     """
 
     first: bool
+    last_write: float
 
     reader: ReaderPort
     state: Any
@@ -103,6 +104,7 @@ class Broadcast:
             member.state = None
             self._members[member] = member.write
             self._order = None
+            self._beat_by(member.last_write)
         else:
             self._close_if_empty()
         if first is not None:
@@ -135,6 +137,14 @@ class Broadcast:
         if self._dialect.heartbeat:
             self._heartbeat = loop.call_later(self._heartbeat_seconds, self._beat)
         lead.on_news(self._news)
+
+    def _beat_by(self, last_write: float) -> None:
+        """Brings the heartbeat forward for a member that was last written to at this time."""
+        if self._heartbeat is not None and last_write < self._last_write:
+            self._last_write = last_write
+            self._heartbeat.cancel()
+            due = last_write + self._heartbeat_seconds
+            self._heartbeat = asyncio.get_running_loop().call_at(due, self._beat)
 
     def _close_if_empty(self) -> None:
         if self._lead is not None and not self._members:

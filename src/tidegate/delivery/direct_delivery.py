@@ -51,7 +51,7 @@ class Delivery:
         self.state = state
         self.gzip = gzip
         self._heartbeat_seconds = heartbeat_seconds
-        self._last_write = self._loop.time()
+        self.last_write = self._loop.time()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._missed = 0
         self._drains = 0
@@ -122,7 +122,7 @@ class Delivery:
         else:
             body = self._dialect.encode(self.state, found, merge=reader.mergeable)
             if body and self.gzip is None:
-                self._last_write = now
+                self.last_write = now
                 self._wire.write(self.frame(body))
             else:
                 # A reader that joins a broadcast uses its compressor; a history needs none of its own.
@@ -152,7 +152,7 @@ class Delivery:
         if self._wire.gone or self.reader.left:
             self.over.set_result(None)
         else:
-            self.reader.behind = True
+            self.reader.fall_behind()
 
     def _wait_for(self, due: float) -> None:
         if due != float("inf"):
@@ -169,7 +169,7 @@ class Delivery:
             self._later = self._loop.call_soon(self._pump)
 
     def _write(self, body: bytes, now: float, *, live: bool = False) -> None:
-        self._last_write = now
+        self.last_write = now
         if not body:
             # An empty chunk would be the end of the response, and a WebSocket has heartbeats of its own.
             return
@@ -189,7 +189,7 @@ class Delivery:
         if self._joined and self._broadcast is not None:
             self._joined = False
             self._broadcast.leave(self)
-            self._last_write = self._loop.time()
+            self.last_write = self._loop.time()
             self._start_heartbeat()
 
     def _start_heartbeat(self) -> None:
@@ -204,7 +204,7 @@ class Delivery:
         if self._wire.check():
             return
         now = self._loop.time()
-        due = self._last_write + self._heartbeat_seconds
+        due = self.last_write + self._heartbeat_seconds
         # On a WebSocket the bytes that drain may be another stream's. But the client reads, so it is not stalled.
         stalled = self._wire.full and due <= now and self._drains == self._wire.drains
         self._drains = self._wire.drains

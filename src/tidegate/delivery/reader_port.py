@@ -13,14 +13,12 @@ class ReaderPort(Protocol):
     """One attachment to one stream.
 
     `left` is true once the reader is closed, `at_end` after the terminal event, `more` while the log may hold more than
-    was taken, `mergeable` where the events taken last may be merged. A delivery sets `behind` when its client does not
-    keep up: the events taken next are mergeable.
+    was taken, `mergeable` where the events taken last may be merged.
     """
 
     left: bool
     at_end: bool
     more: bool
-    behind: bool
     mergeable: bool
 
     def on_news(self, wake: Callable[[], None]) -> None:
@@ -29,6 +27,10 @@ class ReaderPort(Protocol):
 
     def take(self, now: float) -> Sequence[Entry] | Notice | None:
         """Takes the events, or a notice, that can be sent now; None if there are none before news, or `deadline`."""
+        ...
+
+    def fall_behind(self) -> None:
+        """Notes that there may be news which its client cannot be sent now. The events taken next are mergeable."""
         ...
 
     def deadline(self) -> float:

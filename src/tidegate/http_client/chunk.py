@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MAX_SIZE_LINE = 6
-"""The hexadecimal digits and the line end of the sizes looked for: a chunk of up to 64 KiB."""
+"""The hexadecimal digits and the line end of the sizes looked for, up to 64 KiB: reads that are longer are cut."""
 
 
 def sole_chunk(read: bytes) -> bytes | None:

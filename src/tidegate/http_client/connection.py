@@ -156,17 +156,17 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._between_chunks and self._receiver is not None and (body := sole_chunk(data)) is not None:
+        if len(data) > TURN_BYTES or self._rest:
+            self._between_chunks = False
+            self._rest += data
+            self._stop_reading()
+            self._go_on()
+        elif self._between_chunks and self._receiver is not None and (body := sole_chunk(data)) is not None:
             # The usual read of a token. The parser need not see it: it would be between chunks again.
             try:
                 self._context.run(self._receiver.receive, body)
             except Exception as raised:
                 self._finish(raised)
-        elif len(data) > TURN_BYTES or self._rest:
-            self._between_chunks = False
-            self._rest += data
-            self._stop_reading()
-            self._go_on()
         else:
             self._take(data)
 

@@ -160,6 +160,12 @@ class Reader:
             return self._take_entries(found) or None
         return self._take_gap(found) if isinstance(found, Gap) else self._await_read(found)
 
+    def fall_behind(self) -> None:
+        """Notes that there may be news which cannot be taken now; what is taken next may be merged."""
+        self.behind = True
+        # A read that is under way may have been too early for the news.
+        self._again = True
+
     def deadline(self) -> float:
         """When the entries held back for batching are due, in the loop's time; infinite when none are."""
         return self._batcher.deadline() if self._batcher is not None else NEVER

@@ -146,7 +146,10 @@ class ChunkReader:
 
     def _block(self, data: bytes, name: str, into: list[Content | Completed]) -> None:
         """Reads one event of the stream."""
-        if data.startswith(DONE):
+        if name == "message" and not self._halves and (text := self._template.text_of(data)):
+            into.append(Delta(text))
+            self._pieces += 1
+        elif data.startswith(DONE):
             self._conclude(into, done=True)
         elif data and not data.isspace():
             values = self._values_of(data, name)

@@ -18,8 +18,8 @@ MARK = "\x7f"
 MOST_MISSES = 8
 """How many templates may be made in vain: a server with something new in every chunk gets no more of them."""
 
-FIELD = b"data: "
-END = b"\n\n"
+BEFORE_DATA = b"data: "
+AFTER_DATA = b"\n\n"
 """What stands around the data of an event, as nearly all servers write it."""
 
 _string = msgspec.json.Decoder(str)
@@ -28,7 +28,7 @@ _string = msgspec.json.Decoder(str)
 class Template:
     """The bytes of an event before and after its text, from a learned chunk.
 
-    While it is not `usable`, the reader's state allows nothing but parsing. `pieces` counts the texts cut out.
+    `usable` is set by the reader of the chunks where its state lets whole reads be cut out; `pieces` counts what was.
     """
 
     __slots__ = ("_after", "_before", "_fitted", "_misses", "pieces", "usable")
@@ -56,9 +56,21 @@ class Template:
         self.pieces += 1
         return [PLAIN_DELTA % text]
 
+    def text_of(self, data: bytes) -> str | None:
+        """The text of the data of one event, e.g. of a read that was cut; None where it has to be parsed."""
+        before, after = self._before[len(BEFORE_DATA) :], self._after[: -len(AFTER_DATA)]
+        if not before or not data.startswith(before) or not data.endswith(after):
+            return None
+        try:
+            text = _string.decode(b'"%b"' % data[len(before) : -len(after)])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        self._fitted = True
+        return text
+
     def learn(self, data: bytes, text: str, says: Callable[[bytes], str | None]) -> None:
         """Learns from the data of an event that was parsed to this text; `says` parses a test chunk to its text."""
-        if self._before and data.startswith(self._before[len(FIELD) :]) and data.endswith(self._after[: -len(END)]):
+        if self.text_of(data) is not None:
             return
         before, found, after = data.partition(b'"%b"' % text.encode())
         # The same text may occur elsewhere in the chunk: no template is made if the test shows that.
@@ -66,7 +78,8 @@ class Template:
             return
         if b"\n" not in data and b"\r" not in data:
             self._misses += not self._fitted
-            self._before, self._after, self._fitted = FIELD + before + b'"', b'"' + after + END, False
+            self._before, self._after = BEFORE_DATA + before + b'"', b'"' + after + AFTER_DATA
+            self._fitted = False
 
     def forget(self) -> None:
         """Drops the template, since fields of the whole answer have changed: the next chunk is parsed."""
