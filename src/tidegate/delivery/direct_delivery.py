@@ -96,17 +96,14 @@ class Delivery:
         """Runs within the append that brings news, once for each reader: it must not raise into it."""
         if self._joined:
             self._leave()
-        if self.over.done():
-            return
-        if self.reader.at_end:
-            self.over.set_result(None)
-        elif self._wire.full or self._wire.gone or self.reader.left:
+        wire, reader = self._wire, self.reader
+        if wire.full or wire.gone or reader.left or reader.at_end or self.over.done():
             self._held_up()
-        else:
-            try:
-                self._deliver(self._loop.time())
-            except Exception as error:
-                self._fail(error)
+            return
+        try:
+            self._deliver(self._loop.time())
+        except Exception as error:
+            self._fail(error)
 
     def _deliver(self, now: float) -> None:
         reader = self.reader
@@ -149,7 +146,9 @@ class Delivery:
             self.over.set_exception(error)
 
     def _held_up(self) -> None:
-        if self._wire.gone or self.reader.left:
+        if self.over.done():
+            return
+        if self._wire.gone or self.reader.left or self.reader.at_end:
             self.over.set_result(None)
         else:
             self.reader.fall_behind()

@@ -157,12 +157,14 @@ class MemoryStore:
         return Fence(stream, epoch)
 
     def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int:
-        held = self._fenced(fence)
+        held = self._streams.get(fence.stream)
+        if held is None or held.epoch != fence.epoch:
+            held = self._fenced(fence)
         log = held.log
-        if expected != (tail := log.tail):
+        if expected != log.tail:
             if log.holds(expected, events):
                 return expected + len(events)
-            raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
+            raise OffsetMismatch(f"the stream's tail is {log.tail}, not {expected}", tail=log.tail)
         tail = log.append(events)
         if log.ended:
             end = log.end
@@ -337,7 +339,7 @@ class MemoryStore:
         held.shares = {}
 
     def _fenced(self, fence: Fence) -> _Stream:
-        held = self._streams.get(fence.stream) or self._get(fence.stream)
+        held = self._get(fence.stream)
         if held.epoch != fence.epoch:
             raise Fenced("another process fills this stream now")
         return held

@@ -50,7 +50,8 @@ class Template:
         if not self.usable or not read.startswith(before) or not read.endswith(after):
             return None
         text = read[len(before) : -len(after)]
-        if b'"' in text or b"\\" in text or not is_plain(text):
+        # Printable UTF-8 without quotes and backslashes is its own JSON. What is no UTF-8 becomes surrogates, not printable.
+        if not text or b'"' in text or b"\\" in text or not text.decode("utf-8", "surrogateescape").isprintable():
             return self._deltas(text)
         self._fitted = True
         self.pieces += 1
@@ -100,14 +101,6 @@ class Template:
         self._fitted = True
         self.pieces += len(found)
         return found
-
-
-def is_plain(text: bytes) -> bool:
-    """Whether a text without quotes and backslashes is what JSON has for it, and not empty: printable UTF-8."""
-    try:
-        return text.decode().isprintable() and text != b""
-    except UnicodeDecodeError:
-        return False
 
 
 def canonical(text: bytes) -> bytes | None:
