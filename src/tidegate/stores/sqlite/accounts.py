@@ -25,12 +25,13 @@ logger = logging.getLogger("tidegate.stores")
 
 
 class LiveCharge:
-    """The charge of one live stream: its bytes in the file, and its weight in memory."""
+    """The charge of one live stream: its bytes in the file, and its weight in memory, which outlasts its end."""
 
     def __init__(self, disk: Charge, memory: Charge, covered: int) -> None:
         self.covered = covered
         self._disk = disk
         self._memory = memory
+        self._ended = False
 
     def cover(self, size: int, weight: int) -> None:
         """Charges for a log of `size` bytes in the file and `weight` bytes in memory. Raises `StorageFull`."""
@@ -42,13 +43,15 @@ class LiveCharge:
         self._disk.add(SHARE_BYTES * shares)
 
     def end(self, size: int) -> None:
-        """Notes that the stream has ended, and takes `size` bytes in the file from now on."""
+        """Notes that the stream has ended, and takes `size` bytes in the file from now on, which are no longer this
+        charge's to give back."""
         self._disk.end(size, 0)
-        self._memory.give_back()
+        self._ended = True
 
     def give_back(self) -> None:
-        """Gives both charges back."""
-        self._disk.give_back()
+        """Gives the charges back: that for memory alone once the stream has ended."""
+        if not self._ended:
+            self._disk.give_back()
         self._memory.give_back()
 
 

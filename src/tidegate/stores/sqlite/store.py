@@ -44,6 +44,8 @@ from tidegate.stores.records import (
 from tidegate.stores.sqlite import changes, published, reader
 from tidegate.stores.sqlite.accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite.file import DatabaseFile, Synchronous
+from tidegate.stores.sqlite.journal import append_json
+from tidegate.stores.sqlite.packer import Packer
 from tidegate.stores.sqlite.reader import ReadThread
 from tidegate.stores.sqlite.rows import Dropped, not_found, to_json
 from tidegate.stores.sqlite.shares import Shares
@@ -52,7 +54,7 @@ from tidegate.stores.sqlite.streams import Streams, heard
 from tidegate.stores.sqlite.topics import QueuedTopic, Topics
 from tidegate.stores.sqlite.url import sqlite_path, sqlite_problem
 from tidegate.stores.sqlite.witness import Witness
-from tidegate.stores.sqlite.writer import LOOKS, Line, Looks, Write, Writer
+from tidegate.stores.sqlite.writer import LOOKS, Group, Line, Looks, Write, Writer
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.topic_log import TopicLog
 from tidegate.stores.traits import Options, Traits
@@ -114,6 +116,7 @@ class SqliteStore:
             new_epoch=self._new_epoch,
         )
         self._nodes = Nodes(self.look)
+        self._packer = Packer(self._streams.packed)
         self._news: dict[Held | TopicLog, None] = {}
         self._next_key = 1
 
@@ -141,8 +144,11 @@ class SqliteStore:
         self._threads = _Threads(loop, writer, read, witness)
         self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
         self._topics.open(last_topic, topics)
+        self._packer.open(self._start_packing, loop.call_later)
         for row, log in unfinished:
-            self._streams.fill(Held(row.key, row.record, log=log, charge=self._accounts.live(row.record, None, log)))
+            charge = self._accounts.live(row.record, None, log)
+            held = Held(row.key, row.record, log=log, charge=charge, batched=log.tail, joined=log.tail)
+            self._streams.fill(held)
         await self._change(Line(), partial(changes.come_back, now=self._now()), bool)
         return [row.record for row, _ in unfinished]
 
@@ -161,7 +167,7 @@ class SqliteStore:
                 line.charge.give_back()
                 return earlier
             log.extend(entries)
-            self._streams.fill(Held(key, record, log=log, charge=line.charge))
+            self._streams.fill(Held(key, record, log=log, charge=line.charge, batched=log.tail))
             return Fence(record.id, epoch)
 
         create = partial(
@@ -212,7 +218,7 @@ class SqliteStore:
             threads.writer.put(Write(answer, queued, apply=lambda _: tail))
             return answer
         entries = queued.take(events)
-        write = Write(answer, queued, row=(held.key, queued.tail, to_json(entries)))
+        write = Write(answer, queued, append=append_json(held.key, queued.tail, entries))
         if entries[-1].is_end:
             end = cast("Terminal", entries[-1].event)
             at = round(self._now(), 3)
@@ -355,7 +361,9 @@ class SqliteStore:
     async def close(self) -> None:
         threads, self._threads = self._threads, None
         if threads is not None:
-            await asyncio.to_thread(threads.writer.stop)
+            self._packer.close()
+            threads.writer.stop()
+            await asyncio.to_thread(threads.writer.join)
             await threads.reader.close()
             threads.witness.close()
             self._file.close()
@@ -387,6 +395,12 @@ class SqliteStore:
         self._put(Write(answer, line, change=change, apply=apply))
         return answer
 
+    def _start_packing(self, change: Callable[[Connection], T]) -> Future[T]:
+        threads = self._open_threads()
+        answer: Future[T] = threads.loop.create_future()
+        threads.writer.put_alone(Write(answer, Line(), change=change, apply=bool))
+        return answer
+
     def _put(self, write: Write) -> None:
         self._open_threads().writer.put(write)
 
@@ -406,11 +420,13 @@ class SqliteStore:
         self._topics.give_way(account, size)
 
     def _drop(self, stream: str) -> None:
-        self._streams.drop(stream)
+        if (held := self._streams.drop(stream)) is not None:
+            self._packer.forget(held)
+            self._news.pop(held, None)
         self._shares.clear()
 
-    def _committed(self, group: Sequence[Write]) -> None:
-        for write in group:
+    def _committed(self, group: Group) -> None:
+        for write in group.writes:
             answer = write.answer
             if write.error is None:
                 result = write.apply(write.result)
@@ -426,6 +442,9 @@ class SqliteStore:
         news, self._news = self._news, {}
         for held in news:
             held.wake()
+        if group.size:
+            streams = (held for held in news if isinstance(held, Held))
+            self._packer.journaled(streams, group.first, group.next - 1, group.size)
 
     def _failed(self, write: Write) -> None:
         line = write.line
@@ -453,6 +472,7 @@ class SqliteStore:
         if held.charge is not None:
             self._accounts.end(held.record, held.charge, charged)
         self._streams.end(held)
+        self._packer.ended(held)
         return tail
 
     def _append_to_ended(self, events: Sequence[Appendable], fence: Fence, expected: int) -> int | Future[int]:

@@ -112,8 +112,12 @@ class Queued(Line):
 
 
 class Held:
-    """One stream in memory. `log` is None if it has not been read; that of a `long` stream never is. `queued` and
-    `charge` are None once the stream has ended."""
+    """One stream in memory. `log` is None if it has not been read; that of a `long` stream never is. `queued` is None
+    once the stream has ended, `charge` once its log has been put together, too.
+
+    In the file, batches have the events up to the offset `batched`; the next batch begins after `joined`, and replaces
+    what is there from then on.
+    """
 
     def __init__(
         self,
@@ -123,6 +127,8 @@ class Held:
         log: Log | None = None,
         cursor: Cursor | None = None,
         charge: LiveCharge | None = None,
+        batched: int = 0,
+        joined: int = 0,
     ) -> None:
         self.key = key
         self.record = record
@@ -131,6 +137,8 @@ class Held:
         self.watchers: dict[object, Callable[[], None]] = {}
         self.charge = charge
         self.long = False
+        self.batched = batched
+        self.joined = joined
         self._cursor = cursor
 
     @property
