@@ -458,7 +458,7 @@ async def test_a_live_stream_that_is_damaged_is_found_at_the_start(store: Sqlite
     await appending(store, [Delta("b")], fence, 2)
     await store.close()
     other = sqlite3.connect(path)
-    other.execute("DELETE FROM batches WHERE last = 2")
+    other.execute("DELETE FROM journal WHERE number = 1")
     other.commit()
     other.close()
     with pytest.raises(ConfigError, match="restore it from a backup"):

@@ -13,7 +13,7 @@ from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledge
 from tidegate.stores.records import Claim, StreamRecord, base_of
 from tidegate.stores.sqlite import changes
 from tidegate.stores.sqlite.rows import Dropped
-from tidegate.stores.sqlite.writer import Line, Write
+from tidegate.stores.sqlite.writer import Change, Line, Write
 
 LIVE_BYTES = 1 << 30
 """Memory for all live streams, which are held whole, each token as an object: as much as the memory store has."""
@@ -142,7 +142,7 @@ class Accounts:
             answer: Future[None] = self._loop.create_future()
             line = Eviction(account, promised)
             change = partial(changes.evict, owner=account, size=promised)
-            self._put(Write(answer, line, change=change, apply=partial(self._evicted, line)))
+            self._put(Change(answer, line, change=change, apply=partial(self._evicted, line)))
         if (left := size - (before - self.ledger.of(account))) > 0:
             self._more(account, left)
 

@@ -31,6 +31,7 @@ PAGE_BYTES = 1024
 CHECKPOINT_PAGES = 4000
 """SQLite's log is written back when it has grown by so many pages, 4 MB: twice a second at 10,000 appends a second."""
 
+
 class DatabaseFile:
     """One file, locked by one process from `open` to `close`."""
 

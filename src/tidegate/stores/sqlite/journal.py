@@ -70,9 +70,7 @@ def _decoded(rows: Iterable[bytes]) -> Iterator[tuple[int, int, Sequence[msgspec
         raise sqlite3.DatabaseError(f"the journal is damaged: {error}") from None
 
 
-def _joined(
-    connection: Connection, appends: Iterable[tuple[int, int, Sequence[msgspec.Raw]]]
-) -> Iterator[Append]:
+def _joined(connection: Connection, appends: Iterable[tuple[int, int, Sequence[msgspec.Raw]]]) -> Iterator[Append]:
     """The appends as batches. What was packed before, and what belongs to a stream that was forgotten, is left out."""
     tails: dict[int, int | None] = {}
     waiting: dict[int, list[msgspec.Raw]] = {}

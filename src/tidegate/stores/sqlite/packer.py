@@ -113,8 +113,8 @@ class Packer:
     def _chosen(self) -> Sequence[_Chosen]:
         """Pieces of ended streams and, where the journal is large, of the stream that has been in it for longest."""
         streams = list(islice(self._ended, TOGETHER))
-        if self._rows.size > self._journal_bytes and self._since and (oldest := next(iter(self._since))) not in self._ended:
-            streams.append(oldest)
+        if self._rows.size > self._journal_bytes:
+            streams += [held for held in islice(self._since, 1) if held not in self._ended]
         chosen: list[_Chosen] = []
         room = BATCH_BYTES
         for held in streams:

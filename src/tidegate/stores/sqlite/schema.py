@@ -16,8 +16,8 @@ CREATE TABLE journal (
     appends BLOB NOT NULL
 );
 """
-"""Live events in the order of their commits: each row has those of one commit, of all streams. `appends` is a JSON array
-of [stream, last, events], where `stream` is a key and `last` and `events` are as in `batches`."""
+"""Live events in the order of their commits: a row has those of one commit, of all streams. `appends` is a JSON array
+of [stream, last, events], where `stream` is a key, and `last` and `events` are as in `batches`."""
 
 SCHEMA = f"""
 CREATE TABLE streams (

@@ -24,7 +24,7 @@ class Segment:
 
 
 class Segments:
-    """The segments of the journal, in order; `size` counts the bytes in all of them, `next` is the next row's number."""
+    """The segments of the journal, in order. `size` is that of all of them in bytes, `next` the next row's number."""
 
     def __init__(self) -> None:
         self.size = 0

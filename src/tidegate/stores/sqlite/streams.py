@@ -1,5 +1,7 @@
-"""The streams of the file: live ones, those whose logs are not yet put together, and some others are in memory; the rest
-are read when they are asked for."""
+"""The streams of the file: live ones, those whose logs are not yet put together, and some others are in memory.
+
+The others are read when they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from typing import Any, TypeVar
 
 from tidegate.core.log import Log
 from tidegate.stores.sqlite import reader
+from tidegate.stores.sqlite.queued import Queued
 from tidegate.stores.sqlite.rows import Row
-from tidegate.stores.sqlite.stream_cache import Held, Queued, StreamCache
+from tidegate.stores.sqlite.stream_cache import Held, StreamCache
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from sqlite3 import Connection
 from threading import Thread
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
 from tidegate.errors import TidegateError
 from tidegate.stores.sqlite import journal
@@ -59,15 +59,29 @@ class Line:
         self.broken = False
 
 
-class Write:
+class Write(Protocol):
     """One write, and what follows on the loop's thread.
 
-    `append` goes to the journal, `published` is an event of a topic; `change` is anything else, and may raise a `TidegateError` before
-    it has changed anything. After the commit, `apply` is given what `change` returned, and returns the result of the
-    future `answer`.
+    `append` goes to the journal, `published` is an event of a topic; `change` is anything else, and may raise a
+    `TidegateError` before it has changed anything. After the commit, `apply` is given what `change` returned, and
+    returns the result of the future `answer`. Where nothing was written, `error` says why.
     """
 
-    __slots__ = ("answer", "append", "apply", "change", "error", "line", "published", "result")
+    answer: Future[Any]
+    line: Line
+    append: bytes | None
+    published: PublishedRow | None
+    change: Callable[[Connection], Any] | None
+    result: Any
+    error: Exception | None
+
+    def apply(self, result: Any, /) -> Any: ...
+
+
+class Change:
+    """A write of anything; what follows is given as a function."""
+
+    __slots__ = ("_apply", "answer", "append", "change", "error", "line", "published", "result")
 
     def __init__(
         self,
@@ -84,9 +98,12 @@ class Write:
         self.append = append
         self.published = published
         self.change = change
-        self.apply = apply
+        self._apply = apply
         self.result: Any = None
         self.error: Exception | None = None
+
+    def apply(self, result: Any, /) -> Any:
+        return self._apply(result)
 
 
 class Group:
@@ -102,8 +119,8 @@ class Group:
 
 
 class Writer:
-    """The thread, which owns a connection, and what the loop has for it. `committed` is called on the loop's thread with
-    each group, in order."""
+    """The thread, which owns a connection, and what the loop has gathered for it. `committed` is called on the loop's
+    thread with each group, in order."""
 
     def __init__(
         self,
@@ -141,11 +158,11 @@ class Writer:
             self._loop.call_soon(self._hand_over)
 
     def put_alone(self, write: Write) -> None:
-        """Queues a write for a transaction of its own, which delays no acknowledgement; belongs on the loop's thread."""
+        """Queues a write for a transaction of its own, so that no answer waits for it; belongs on the loop's thread."""
         self._queue.put(Group([write], gathered=False))
 
     def stop(self) -> None:
-        """Hands over what waits, and tells the thread to end then; belongs on the loop's thread, and is the last call."""
+        """Hands over what waits, and tells the thread to end then; belongs on the loop's thread, and comes last."""
         self._hand_over()
         self._queue.put(None)
 
@@ -172,7 +189,7 @@ class Writer:
             group.first, self._size = self._row, 0
             self._write(group.writes)
             group.next, group.size = self._row, self._size
-            if self._noted != self._looked:
+            if self._noted != self._looked and self.fault is None:
                 self._witness.wrote()
                 self._noted = self._looked
             with suppress(RuntimeError):  # the loop was closed before the store
