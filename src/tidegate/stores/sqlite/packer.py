@@ -50,7 +50,7 @@ class Packer:
     One transaction is under way at a time. `packed` is called with each ended stream whose log has been put together.
     """
 
-    def __init__(self, packed: Callable[[Held], None], *, journal_bytes: int = JOURNAL_BYTES) -> None:
+    def __init__(self, packed: Callable[[Held], None], *, journal_bytes: int) -> None:
         self._packed = packed
         self._journal_bytes = journal_bytes
         self._change: Change | None = None

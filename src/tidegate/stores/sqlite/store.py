@@ -44,7 +44,7 @@ from tidegate.stores.sqlite import changes, published, reader
 from tidegate.stores.sqlite.accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite.appends import Appends
 from tidegate.stores.sqlite.file import DatabaseFile, Synchronous
-from tidegate.stores.sqlite.packer import Packer
+from tidegate.stores.sqlite.packer import JOURNAL_BYTES, Packer
 from tidegate.stores.sqlite.reader import ReadThread
 from tidegate.stores.sqlite.rows import Dropped, not_found, to_json
 from tidegate.stores.sqlite.shares import Shares
@@ -92,6 +92,7 @@ class SqliteStore:
         topic_history: int = TOPIC_HISTORY,
         max_stored_bytes: int = 0,
         max_stored_bytes_each: int = STORED_BYTES_EACH,
+        journal_bytes: int = JOURNAL_BYTES,
         looks: Looks = LOOKS,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
@@ -114,7 +115,7 @@ class SqliteStore:
             new_epoch=self._new_epoch,
         )
         self._nodes = Nodes(self.look)
-        self._packer = Packer(self._streams.packed)
+        self._packer = Packer(self._streams.packed, journal_bytes=journal_bytes)
         self._appends = Appends(self._streams, self._accounts, self._packer, self._ask, now)
         self._next_key = 1
 
