@@ -27,7 +27,7 @@ TORN_BYTES = 600
 """How much is overwritten where the log is torn, and not cut off: more than a sector."""
 
 JOURNAL_BYTES = 4096
-"""So small that live streams are packed in each run, too."""
+"""So small that live streams are compacted in each run, too."""
 
 STREAMS = 6
 """How many streams are live at once."""

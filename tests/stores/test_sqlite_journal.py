@@ -18,7 +18,7 @@ from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, StreamNotFound
 from tidegate.stores.records import Fence, StreamRecord
-from tidegate.stores.sqlite.packer import PIECE_ENTRIES
+from tidegate.stores.sqlite.compactor import PIECE_ENTRIES
 from tidegate.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -211,7 +211,7 @@ async def test_a_damaged_journal_is_found_at_the_start(store: SqliteStore, path:
 
 
 async def test_one_stream_that_lives_for_long_does_not_keep_the_rows_of_others(path: Path) -> None:
-    """The journal is bounded while a stream is live: what a slow one has in it is packed, too."""
+    """The journal is bounded while a stream is live: what a slow one has in it is compacted, too."""
     store = SqliteStore(path, max_generation_bytes=1 << 24, journal_bytes=20_000)
     await store.open()
     slow = await created(store, "gen_slow")
@@ -232,7 +232,7 @@ def batches(path: Path, stream: int) -> list[int]:
         return [last for (last,) in other.execute("SELECT last FROM batches WHERE stream = ?", (stream,))]
 
 
-async def test_a_long_log_is_packed_by_the_piece(store: SqliteStore, path: Path) -> None:
+async def test_a_long_log_is_compacted_by_the_piece(store: SqliteStore, path: Path) -> None:
     """However long an answer was, no transaction has more of it than is read at once, and none of it is missing."""
     fence = await created(store, "gen_1")
     tail = 1
@@ -247,7 +247,7 @@ async def test_a_long_log_is_packed_by_the_piece(store: SqliteStore, path: Path)
     assert (len(found), found[:3], found[-1]) == (tail - 2, ["1", "2", "3"], "z")
 
 
-async def test_packing_that_failed_is_tried_again(store: SqliteStore, path: Path) -> None:
+async def test_a_compaction_that_failed_is_tried_again(store: SqliteStore, path: Path) -> None:
     """While batches cannot be written, an ended log can be read; when they can be, it is put together."""
     with looking(path) as other:
         other.execute(
@@ -262,7 +262,7 @@ async def test_packing_that_failed_is_tried_again(store: SqliteStore, path: Path
     assert await texts(store, "gen_1") == ["a"]
 
 
-async def test_an_ended_stream_is_held_until_it_is_packed(store: SqliteStore, path: Path) -> None:
+async def test_an_ended_stream_is_held_until_it_is_compacted(store: SqliteStore, path: Path) -> None:
     """Its memory counts for its owner, it is read from there, and it can be forgotten before it is put together."""
     with looking(path) as other:
         other.execute(

@@ -47,12 +47,12 @@ def _one(bench: Bench, store: str, file: Path) -> dict[str, float]:
 def on_disk(file: Path) -> dict[str, float]:
     """The size of the file, SQLite's log written back, per thousand events.
 
-    A server that was killed has left streams without an end, whose events are counted once they are packed.
+    A server that was killed has left streams without an end, whose events are counted once they are compacted.
     """
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         size = file.stat().st_size
-        journal.put_away(database)
+        journal.compact(database)
         batches = "SELECT max(last) AS tail FROM batches GROUP BY stream"
         (events,) = database.execute(f"SELECT sum(tail) FROM ({batches})").fetchone()
     return {"KB/1,000 tokens": size / 1024 / events * 1000}

@@ -15,8 +15,8 @@ from tidegate.core.log import Entry
 from tidegate.stores.records import Fence, asked_only
 from tidegate.stores.sqlite import changes, reader
 from tidegate.stores.sqlite.accounts import Accounts
+from tidegate.stores.sqlite.compactor import Compactor
 from tidegate.stores.sqlite.journal import append_json
-from tidegate.stores.sqlite.packer import Packer
 from tidegate.stores.sqlite.published import PublishedRow
 from tidegate.stores.sqlite.queued import Queued
 from tidegate.stores.sqlite.stream_cache import Held
@@ -77,11 +77,11 @@ class Appends:
     """Takes appends, and tells readers of them; belongs on the loop's thread."""
 
     def __init__(
-        self, streams: Streams, accounts: Accounts, packer: Packer, ask: Ask, now: Callable[[], float]
+        self, streams: Streams, accounts: Accounts, compactor: Compactor, ask: Ask, now: Callable[[], float]
     ) -> None:
         self._streams = streams
         self._accounts = accounts
-        self._packer = packer
+        self._compactor = compactor
         self._ask = ask
         self._now = now
         self._news: dict[Held, None] = {}
@@ -114,9 +114,9 @@ class Appends:
         return expected + len(events)
 
     def forget(self, held: Held) -> None:
-        """Notes that a stream was forgotten: there is nothing more to be told, or packed, of it."""
+        """Notes that a stream was forgotten: there is nothing more to be told, or compacted, of it."""
         self._news.pop(held, None)
-        self._packer.forget(held)
+        self._compactor.forget(held)
 
     def committed(self, group: Group) -> None:
         """Wakes the readers of what was appended by the group's writes, once for each stream."""
@@ -126,7 +126,7 @@ class Appends:
         self._news.clear()
         for held in news:
             held.wake()
-        self._packer.journaled(news, group.first, group.next - 1, group.size)
+        self._compactor.journaled(news, group.first, group.next - 1, group.size)
 
     def _end(self, answer: Future[int], held: Held, queued: Queued, entries: Sequence[Entry]) -> Write:
         end, at = cast("Terminal", entries[-1].event), round(self._now(), 3)
@@ -141,7 +141,7 @@ class Appends:
             if held.charge is not None:
                 self._accounts.end(held.record, held.charge, charged)
             self._streams.end(held)
-            self._packer.ended(held)
+            self._compactor.ended(held)
             self._news[held] = None
             return entries[-1].offset
 

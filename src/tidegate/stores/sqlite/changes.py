@@ -79,8 +79,8 @@ def end(
     return connection.execute(f"SELECT {CHARGE} FROM streams WHERE key = ?", (key,)).fetchone()[0]
 
 
-def pack(connection: Connection, pieces: Iterable[Piece], trimmed: tuple[int, int] | None) -> None:
-    """Writes pieces of logs as batches, and deletes rows of the journal that are packed (the first and the last one).
+def compact(connection: Connection, pieces: Iterable[Piece], trimmed: tuple[int, int] | None) -> None:
+    """Writes pieces of logs as batches, and deletes rows of the journal, from the first to the last of `trimmed`.
 
     A stream that was forgotten meanwhile is passed over.
     """

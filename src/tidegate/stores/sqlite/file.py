@@ -118,7 +118,7 @@ class DatabaseFile:
         _set_up(connection, ["journal_mode = WAL"])
         if version != schema.VERSION:
             schema.take_over(connection, version)
-        journal.put_away(connection)
+        journal.compact(connection)
 
     def _unusable(self, error: sqlite3.Error) -> ConfigError:
         if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):

@@ -43,8 +43,8 @@ from tidegate.stores.records import (
 from tidegate.stores.sqlite import changes, published, reader
 from tidegate.stores.sqlite.accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite.appends import Appends
+from tidegate.stores.sqlite.compactor import JOURNAL_BYTES, Compactor
 from tidegate.stores.sqlite.file import DatabaseFile, Synchronous
-from tidegate.stores.sqlite.packer import JOURNAL_BYTES, Packer
 from tidegate.stores.sqlite.reader import ReadThread
 from tidegate.stores.sqlite.rows import Dropped, not_found, to_json
 from tidegate.stores.sqlite.shares import Shares
@@ -115,8 +115,8 @@ class SqliteStore:
             new_epoch=self._new_epoch,
         )
         self._nodes = Nodes(self.look)
-        self._packer = Packer(self._streams.packed, journal_bytes=journal_bytes)
-        self._appends = Appends(self._streams, self._accounts, self._packer, self._ask, now)
+        self._compactor = Compactor(self._streams.compacted, journal_bytes=journal_bytes)
+        self._appends = Appends(self._streams, self._accounts, self._compactor, self._ask, now)
         self._next_key = 1
 
     def join(self, node: str, lease_seconds: float) -> LocalNode:
@@ -143,7 +143,7 @@ class SqliteStore:
         self._threads = _Threads(loop, writer, read, witness)
         self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
         self._topics.open(last_topic, topics)
-        self._packer.open(self._start_packing, loop.call_later)
+        self._compactor.open(self._start_compaction, loop.call_later)
         for row, log in unfinished:
             charge = self._accounts.live(row.record, None, log)
             held = Held(row.key, row.record, log=log, charge=charge, batched=log.tail, joined=log.tail)
@@ -345,7 +345,7 @@ class SqliteStore:
     async def close(self) -> None:
         threads, self._threads = self._threads, None
         if threads is not None:
-            self._packer.close()
+            self._compactor.close()
             threads.writer.stop()
             await asyncio.to_thread(threads.writer.join)
             await threads.reader.close()
@@ -379,7 +379,7 @@ class SqliteStore:
         self._put(Change(answer, line, change=change, apply=apply))
         return answer
 
-    def _start_packing(self, change: Callable[[Connection], T]) -> Future[T]:
+    def _start_compaction(self, change: Callable[[Connection], T]) -> Future[T]:
         threads = self._open_threads()
         answer: Future[T] = threads.loop.create_future()
         threads.writer.put_alone(Change(answer, Line(), change=change, apply=bool))

@@ -34,14 +34,14 @@ class Streams:
         self._ask = ask
         self._max_bytes = max_bytes
         self._live: dict[str, Held] = {}
-        self._unpacked: dict[str, Held] = {}
+        self._uncompacted: dict[str, Held] = {}
         self._ended = StreamCache()
         self._loads: dict[str, Future[None]] = {}
         self._forgotten = 0
 
     def held(self, stream: str) -> Held | None:
         """The stream, if it is in memory."""
-        return self._live.get(stream) or self._unpacked.get(stream) or self._ended.get(stream)
+        return self._live.get(stream) or self._uncompacted.get(stream) or self._ended.get(stream)
 
     def live(self, stream: str) -> Held | None:
         """The stream, if it is live."""
@@ -88,16 +88,16 @@ class Streams:
             held.queued = self.settled(held)
 
     def end(self, held: Held) -> None:
-        """Notes that a live stream has ended: it stays in memory until it is `packed`."""
+        """Notes that a live stream has ended: it stays in memory until it is `compacted`."""
         held.queued = None
-        self._unpacked[held.record.id] = self._live.pop(held.record.id)
+        self._uncompacted[held.record.id] = self._live.pop(held.record.id)
 
-    def packed(self, held: Held) -> None:
+    def compacted(self, held: Held) -> None:
         """Moves a stream that has ended to the cache, since its log has been put together in the file."""
         if held.charge is not None:
             held.charge.give_back()
             held.charge = None
-        del self._unpacked[held.record.id]
+        del self._uncompacted[held.record.id]
         self._ended.put(held)
 
     def settled(self, held: Held) -> Queued:
@@ -107,7 +107,7 @@ class Streams:
     def drop(self, stream: str) -> Held | None:
         """Drops a stream that was forgotten, wakes its watchers, and returns it if it was in memory."""
         self._forgotten += 1
-        held = self._live.pop(stream, None) or self._unpacked.pop(stream, None) or self._ended.drop(stream)
+        held = self._live.pop(stream, None) or self._uncompacted.pop(stream, None) or self._ended.drop(stream)
         if held is not None:
             if held.charge is not None:
                 held.charge.give_back()
@@ -116,9 +116,9 @@ class Streams:
 
     def close(self) -> None:
         """Drops all streams, and wakes their watchers."""
-        held = [*self._live.values(), *self._unpacked.values(), *self._ended.clear()]
+        held = [*self._live.values(), *self._uncompacted.values(), *self._ended.clear()]
         self._live.clear()
-        self._unpacked.clear()
+        self._uncompacted.clear()
         self._forgotten += 1
         for each in held:
             each.wake()

@@ -1,4 +1,4 @@
-"""Puts logs together in the background: what the journal has of a stream becomes batches, and its rows go.
+"""Compacts the journal in the background: what it has of each stream becomes batches, and its rows go.
 
 The events are taken from the logs in memory, by the piece, so that no commit waits long for it.
 """
@@ -22,20 +22,20 @@ from tidegate.stores.sqlite.segments import Segment, Segments
 from tidegate.stores.sqlite.stream_cache import Held
 
 JOURNAL_BYTES = 8 << 20
-"""What the journal may hold before live streams are packed, too: it is read when the store is opened, which takes a
+"""What the journal may hold before live streams are compacted, too: it is read when the store is opened, which takes a
 tenth of a second, and a stream that lives for hours would keep the rows of all others."""
 
 PIECE_ENTRIES = 1000
 """Entries of one batch, besides `BATCH_BYTES`: choosing them holds the loop for a tenth of a millisecond."""
 
 TOGETHER = 64
-"""Streams that are packed in one transaction, besides `BATCH_BYTES` in all: commits wait for it, a few milliseconds."""
+"""Streams in one transaction, besides `BATCH_BYTES` in all: commits wait for it, a few milliseconds."""
 
 JOINED_BYTES = 16 << 10
 """A batch below this size is joined with what follows it: a slow stream would come to have thousands of them."""
 
 AGAIN_SECONDS = 1.0
-"""The time after which packing is tried again when it has failed, e.g. on a full disk."""
+"""The time after which compaction is tried again when it has failed, e.g. on a full disk."""
 
 Change = Callable[[Callable[[Connection], Any]], Future[Any]]
 """Runs a change of the file in a transaction of its own."""
@@ -44,14 +44,14 @@ Later = Callable[[float, Callable[[], None]], TimerHandle]
 """Calls a function after so many seconds."""
 
 
-class Packer:
+class Compactor:
     """Knows which streams have events that are in the journal only; belongs on the loop's thread.
 
-    One transaction is under way at a time. `packed` is called with each ended stream whose log has been put together.
+    One transaction is under way at a time. `compacted` is called with each ended stream whose log is put together.
     """
 
-    def __init__(self, packed: Callable[[Held], None], *, journal_bytes: int) -> None:
-        self._packed = packed
+    def __init__(self, compacted: Callable[[Held], None], *, journal_bytes: int) -> None:
+        self._compacted = compacted
         self._journal_bytes = journal_bytes
         self._change: Change | None = None
         self._later: Later | None = None
@@ -72,7 +72,7 @@ class Packer:
         self._change, self._later = change, later
 
     def close(self) -> None:
-        """Packs nothing more: what is left is packed when the store is opened again."""
+        """Compacts nothing more: what is left is compacted when the store is opened again."""
         if self._again is not None:
             self._again.cancel()
         self._change = self._later = self._again = self._oldest = None
@@ -107,7 +107,7 @@ class Packer:
         if chosen or rows:
             self._under_way = True
             trimmed = (rows[0].first, rows[-1].last) if rows else None
-            answer = self._change(partial(changes.pack, pieces=[each.piece for each in chosen], trimmed=trimmed))
+            answer = self._change(partial(changes.compact, pieces=[each.piece for each in chosen], trimmed=trimmed))
             answer.add_done_callback(partial(self._done, chosen, rows, self._rows.next))
 
     def _chosen(self) -> Sequence[_Chosen]:
@@ -155,7 +155,7 @@ class Packer:
             self._since[held] = next_row
         elif held in self._ended:
             del self._ended[held]
-            self._packed(held)
+            self._compacted(held)
 
     def _remove(self, held: Held) -> None:
         if self._since.pop(held, None) is not None:
@@ -189,5 +189,5 @@ def _piece_of(held: Held, room: int) -> _Chosen:
 def _page(held: Held, room: int) -> Page:
     log = held.whole
     page = log.read(log.at(held.joined), limit=PIECE_ENTRIES, max_bytes=room)
-    assert isinstance(page, Page), "a log that is not packed has all of its entries"
+    assert isinstance(page, Page), "a log that is not compacted has all of its entries"
     return page
