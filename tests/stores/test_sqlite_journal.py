@@ -287,7 +287,7 @@ async def test_a_disk_that_stalls_does_not_hold_the_loop(store: SqliteStore, pat
     with held_up(path):
         answers = [asyncio.ensure_future(appended(store, [Delta("a")], fence, 1)) for fence in fences]
         while loop.time() < turns[0] + STALL_SECONDS:
-            await asyncio.sleep(0.005)
+            await asyncio.wait(answers, timeout=0.005)
             turns.append(loop.time())
             assert not any(answer.done() for answer in answers)
     assert await asyncio.gather(*answers) == [2] * 20
