@@ -26,8 +26,8 @@ BUSY_SECONDS = 5.0
 """How long another program, e.g. SQLite's own shell, may lock the file before a call fails."""
 
 PAGE_BYTES = 1024
-"""A commit rewrites the journal's last page: with 4 KB pages 2.4 times as much is written, in the same time. Ended logs fill
-small pages better, too."""
+"""A commit rewrites the journal's last page: with 4 KB pages 2.4 times as much is written, in the same time. Ended logs
+fill small pages better, too."""
 
 CHECKPOINT_PAGES = 4000
 """SQLite's log is written back when it has grown by so many pages, 4 MB: twice a second at 10,000 appends a second."""
