@@ -6,11 +6,12 @@ import argparse
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 
 import msgspec
 
-from .jobs import Job, one
+from .jobs import CUTS_EACH, CutJob, Job, one, some_cuts
 from .plan import among, draw
 from .report import FEWEST, Outcome, rare, table
 
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan = draw(seed) if options.nodes == 1 else among(options.nodes, draw(seed))
             _say(msgspec.json.format(msgspec.json.encode(plan), indent=2).decode())
         return 0
+    if options.cuts:
+        return _cuts(options.cuts, options.first, options.jobs)
     seeds = options.seeds or list(range(options.first, options.first + options.count))
     jobs = [Job(seed, options.store, options.nodes, options.keep) for seed in seeds]
     outcomes: list[Outcome] = []
@@ -45,6 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _cuts(count: int, first: int, processes: int) -> int:
+    jobs = [CutJob(first + n, min(CUTS_EACH, count - n * CUTS_EACH)) for n in range(ceil(count / CUTS_EACH))]
+    problems: list[str] = []
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
+        for found in pool.imap_unordered(some_cuts, jobs):
+            problems += found
+            for problem in found:
+                _say(problem)
+    _say(f"{count} cuts of {len(jobs)} stores, {len(problems)} broken promises")
+    return int(bool(problems))
+
+
 def _done(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
     if processes == 1 or len(jobs) == 1:
         yield from map(one, jobs)
@@ -61,6 +76,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=8, help="runs at once; they mostly wait")
     parser.add_argument("--store", default="sqlite:///chaos.db", help="the server's store.url")
     parser.add_argument("--nodes", type=int, default=1, help="so many nodes over one memory store")
+    parser.add_argument("--cuts", type=int, default=0, help="no runs, but so many cuts of a store's write-ahead log")
     parser.add_argument("--report", type=Path, help="where to write the table")
     parser.add_argument("--keep", type=Path, help="a folder for the histories of runs with violations")
     parser.add_argument("--show", action="store_true", help="show what the seeds stand for, and run nothing")

@@ -10,12 +10,16 @@ from pathlib import Path
 import msgspec
 
 from .checker import check
+from .cuts import cut
 from .history import History, Violation, encode
 from .report import Outcome, outcome
 from .run import run
 
 RUN_SECONDS = 90.0
 """Longer than all the bounds of a run together: only a harness that hangs takes so long."""
+
+CUTS_EACH = 50
+"""Cuts of one store: as many as make filling it cheap."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -28,6 +32,13 @@ class Job(msgspec.Struct, frozen=True):
     store: str
     nodes: int = 1
     keep: Path | None = None
+
+
+class CutJob(msgspec.Struct, frozen=True):
+    """A store to be filled, and so many cuts of its write-ahead log."""
+
+    seed: int
+    count: int
 
 
 def one(job: Job) -> Outcome:
@@ -44,3 +55,11 @@ def one(job: Job) -> Outcome:
         job.keep.mkdir(parents=True, exist_ok=True)
         (job.keep / f"{job.seed}.json").write_bytes(encode(history))
     return outcome(history, violations, time.monotonic() - begun)
+
+
+def some_cuts(job: CutJob) -> list[str]:
+    """Fills the store and cuts it: what promises were broken."""
+    try:
+        return asyncio.run(cut(job.seed, job.count))
+    except Exception:
+        return [f"seed {job.seed}: {traceback.format_exc()[-1500:]}"]

@@ -31,6 +31,12 @@ def test_four_seeds_keep_every_promise_between_two_nodes(capsys: pytest.CaptureF
     assert code == 0, capsys.readouterr().out
 
 
+def test_thirty_cuts_of_the_write_ahead_log_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever the tail is cut or torn, what was acknowledged before is there, and the store goes on from there."""
+    code = main(["--cuts", "30", "--jobs", "1"])
+    assert code == 0, capsys.readouterr().out
+
+
 def test_a_seed_stands_for_one_plan() -> None:
     """Two draws of a seed are the same, and two seeds differ; so it is for two nodes."""
     for drawn in (draw, lambda seed: among(2, draw(seed))):

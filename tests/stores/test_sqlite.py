@@ -387,7 +387,8 @@ async def test_the_file_does_not_grow_for_ever(store: SqliteStore, path: Path) -
         await store.open()
         assert await store.expire(float("inf")) == 50
     assert sizes[0] > 50 * 20_000
-    assert max(sizes) < 1.1 * sizes[0]
+    # How much of the journal is still to be compacted when the store is closed differs.
+    assert max(sizes) < 1.5 * min(sizes)
     await store.close()
     assert size(path) < sizes[0] / 10
 
@@ -458,7 +459,7 @@ async def test_a_live_stream_that_is_damaged_is_found_at_the_start(store: Sqlite
     await appending(store, [Delta("b")], fence, 2)
     await store.close()
     other = sqlite3.connect(path)
-    other.execute("DELETE FROM batches WHERE last = 2")
+    other.execute("DELETE FROM journal WHERE number = 1")
     other.commit()
     other.close()
     with pytest.raises(ConfigError, match="restore it from a backup"):

@@ -13,7 +13,7 @@ from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledge
 from tidegate.stores.records import Claim, StreamRecord, base_of
 from tidegate.stores.sqlite import changes
 from tidegate.stores.sqlite.rows import Dropped
-from tidegate.stores.sqlite.writer import Line, Write
+from tidegate.stores.sqlite.writer import Change, Line, Write
 
 LIVE_BYTES = 1 << 30
 """Memory for all live streams, which are held whole, each token as an object: as much as the memory store has."""
@@ -25,12 +25,13 @@ logger = logging.getLogger("tidegate.stores")
 
 
 class LiveCharge:
-    """The charge of one live stream: its bytes in the file, and its weight in memory."""
+    """The charge of one live stream: its bytes in the file, and its weight in memory, which outlasts its end."""
 
     def __init__(self, disk: Charge, memory: Charge, covered: int) -> None:
         self.covered = covered
         self._disk = disk
         self._memory = memory
+        self._ended = False
 
     def cover(self, size: int, weight: int) -> None:
         """Charges for a log of `size` bytes in the file and `weight` bytes in memory. Raises `StorageFull`."""
@@ -42,13 +43,15 @@ class LiveCharge:
         self._disk.add(SHARE_BYTES * shares)
 
     def end(self, size: int) -> None:
-        """Notes that the stream has ended, and takes `size` bytes in the file from now on."""
+        """Notes that the stream has ended, and takes `size` bytes in the file from now on, which are no longer this
+        charge's to give back."""
         self._disk.end(size, 0)
-        self._memory.give_back()
+        self._ended = True
 
     def give_back(self) -> None:
-        """Gives both charges back."""
-        self._disk.give_back()
+        """Gives the charges back: that for memory alone once the stream has ended."""
+        if not self._ended:
+            self._disk.give_back()
         self._memory.give_back()
 
 
@@ -139,7 +142,7 @@ class Accounts:
             answer: Future[None] = self._loop.create_future()
             line = Eviction(account, promised)
             change = partial(changes.evict, owner=account, size=promised)
-            self._put(Write(answer, line, change=change, apply=partial(self._evicted, line)))
+            self._put(Change(answer, line, change=change, apply=partial(self._evicted, line)))
         if (left := size - (before - self.ledger.of(account))) > 0:
             self._more(account, left)
 

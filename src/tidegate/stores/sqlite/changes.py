@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 
 import msgspec
@@ -10,8 +10,9 @@ import msgspec
 from tidegate.core.events import GenerationRequest, Terminal
 from tidegate.core.fold import status_of
 from tidegate.stores.records import Claim, Claimed, Share, StreamRecord, check_room
+from tidegate.stores.sqlite import journal
 from tidegate.stores.sqlite.reader import claimed
-from tidegate.stores.sqlite.rows import CHARGE, Dropped, Epochs, insert, not_found, request_json
+from tidegate.stores.sqlite.rows import CHARGE, Dropped, Epochs, Piece, insert, not_found, request_json, to_json
 
 EXPIRED_STREAMS = 100
 EXPIRED_BYTES = 1 << 20
@@ -22,15 +23,6 @@ VACUUMED_PAGES = 512
 
 FREE_SHARE = 8
 """An eighth of the file may be free: new data needs it, and giving it back means moving the pages behind it."""
-
-BATCH_BYTES = 256 << 10
-"""The size of a batch of an ended stream, unless one event is larger: what is read at once of a long stream."""
-
-_COMPACT = """
-INSERT OR REPLACE INTO batches (stream, last, events)
-SELECT ?1, ?3, CAST('[' || group_concat(substr(events, 2, length(events) - 2)) || ']' AS BLOB)
-FROM (SELECT events FROM batches WHERE stream = ?1 AND last BETWEEN ?2 AND ?3 ORDER BY last)
-"""
 
 
 def create(
@@ -74,7 +66,7 @@ def end(
     size: int,
     asked: GenerationRequest | None,
 ) -> int:
-    """Ends a stream whose last batch has been written, and joins its batches into few: less room, fewer reads.
+    """Ends a stream whose last events are in the journal.
 
     What only a continuation would need is dropped, and `asked` replaces the request. Returns what the owner is charged
     from now on.
@@ -84,24 +76,23 @@ def end(
         "lease = x'' WHERE key = ?",
         (status_of(end, running=True), msgspec.json.encode(end), ended_at, tail, size, request_json(asked), key),
     )
-    found = connection.execute("SELECT last, length(events) FROM batches WHERE stream = ? ORDER BY last", (key,))
-    for first, last in _grouped(found.fetchall()):
-        connection.execute(_COMPACT, (key, first, last))
-        connection.execute("DELETE FROM batches WHERE stream = ? AND last >= ? AND last < ?", (key, first, last))
     return connection.execute(f"SELECT {CHARGE} FROM streams WHERE key = ?", (key,)).fetchone()[0]
 
 
-def _grouped(batches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The `last` offsets of the first and the last of the batches that become one."""
-    group: list[int] = []
-    room = BATCH_BYTES
-    for last, size in batches:
-        room -= size
-        if group and room < 0:
-            yield group[0], group[-1]
-            group, room = [], BATCH_BYTES - size
-        group.append(last)
-    yield group[0], group[-1]
+def compact(connection: Connection, pieces: Iterable[Piece], trimmed: tuple[int, int] | None) -> None:
+    """Writes pieces of logs as batches, and deletes rows of the journal, from the first to the last of `trimmed`.
+
+    A stream that was forgotten meanwhile is passed over.
+    """
+    for piece in pieces:
+        if piece.replaces is not None:
+            connection.execute("DELETE FROM batches WHERE stream = ? AND last = ?", (piece.key, piece.replaces))
+        connection.execute(
+            "INSERT INTO batches (stream, last, events) SELECT key, ?, ? FROM streams WHERE key = ?",
+            (piece.last, to_json(piece.entries), piece.key),
+        )
+    if trimmed is not None:
+        journal.trim(connection, *trimmed)
 
 
 def share(connection: Connection, share: Share, now: float) -> tuple[str, int]:

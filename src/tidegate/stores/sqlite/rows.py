@@ -51,6 +51,16 @@ class Dropped(msgspec.Struct, frozen=True):
     size: int
 
 
+class Piece(msgspec.Struct, frozen=True):
+    """Some entries of a log, up to the offset `last`, that become a batch. It begins with what the batch whose last
+    offset is `replaces` has, unless that is None."""
+
+    key: int
+    last: int
+    entries: Sequence[Entry]
+    replaces: int | None
+
+
 class Row(msgspec.Struct, frozen=True):
     """A stream without its log, as the file has it; `tail` is None while the stream is live.
 
@@ -127,7 +137,12 @@ def to_epochs(column: bytes) -> Epochs:
 
 def to_json(entries: Iterable[Entry]) -> bytes:
     """The entries' events as one batch: a JSON array."""
-    return b"[" + b",".join([entry.json for entry in entries]) + b"]"
+    return to_batch([entry.json for entry in entries])
+
+
+def to_batch(events: Iterable[bytes | msgspec.Raw]) -> bytes:
+    """The events, each in its JSON form, as one batch."""
+    return b"[" + b",".join(events) + b"]"
 
 
 def decoded(batch: bytes, epochs: Epochs, last: int) -> list[Entry]:

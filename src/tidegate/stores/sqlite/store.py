@@ -16,14 +16,14 @@ from pathlib import Path
 from secrets import randbits
 from sqlite3 import Connection
 from time import time
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
 from tidegate.core.cursor import Cursor, new_epoch
-from tidegate.core.events import Appendable, Event, Published, Terminal
+from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status
-from tidegate.core.log import Entry, Log, epoch_at
+from tidegate.core.log import Log, epoch_at
 from tidegate.core.topic import is_topic
 from tidegate.errors import StoreUnavailable, StreamEnded, StreamNotFound, TidegateError
 from tidegate.stores.ledger import SHARE_BYTES, Ledger
@@ -39,10 +39,11 @@ from tidegate.stores.records import (
     StreamRecord,
     TopicRecord,
     Unwatch,
-    asked_only,
 )
 from tidegate.stores.sqlite import changes, published, reader
 from tidegate.stores.sqlite.accounts import Accounts, Eviction, Opening
+from tidegate.stores.sqlite.appends import Appends
+from tidegate.stores.sqlite.compactor import JOURNAL_BYTES, Compactor
 from tidegate.stores.sqlite.file import DatabaseFile, Synchronous
 from tidegate.stores.sqlite.reader import ReadThread
 from tidegate.stores.sqlite.rows import Dropped, not_found, to_json
@@ -52,9 +53,8 @@ from tidegate.stores.sqlite.streams import Streams, heard
 from tidegate.stores.sqlite.topics import QueuedTopic, Topics
 from tidegate.stores.sqlite.url import sqlite_path, sqlite_problem
 from tidegate.stores.sqlite.witness import Witness
-from tidegate.stores.sqlite.writer import LOOKS, Line, Looks, Write, Writer
+from tidegate.stores.sqlite.writer import LOOKS, Change, Group, Line, Looks, Write, Writer
 from tidegate.stores.topic_charges import TopicCharges
-from tidegate.stores.topic_log import TopicLog
 from tidegate.stores.traits import Options, Traits
 
 STORED_BYTES_EACH = 1 << 30
@@ -92,6 +92,7 @@ class SqliteStore:
         topic_history: int = TOPIC_HISTORY,
         max_stored_bytes: int = 0,
         max_stored_bytes_each: int = STORED_BYTES_EACH,
+        journal_bytes: int = JOURNAL_BYTES,
         looks: Looks = LOOKS,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
@@ -114,7 +115,8 @@ class SqliteStore:
             new_epoch=self._new_epoch,
         )
         self._nodes = Nodes(self.look)
-        self._news: dict[Held | TopicLog, None] = {}
+        self._compactor = Compactor(self._streams.compacted, journal_bytes=journal_bytes)
+        self._appends = Appends(self._streams, self._accounts, self._compactor, self._ask, now)
         self._next_key = 1
 
     def join(self, node: str, lease_seconds: float) -> LocalNode:
@@ -141,8 +143,11 @@ class SqliteStore:
         self._threads = _Threads(loop, writer, read, witness)
         self._accounts.open(loop, ended, put=writer.put, gone=self._drop)
         self._topics.open(last_topic, topics)
+        self._compactor.open(self._start_compaction, loop.call_later)
         for row, log in unfinished:
-            self._streams.fill(Held(row.key, row.record, log=log, charge=self._accounts.live(row.record, None, log)))
+            charge = self._accounts.live(row.record, None, log)
+            held = Held(row.key, row.record, log=log, charge=charge, batched=log.tail, joined=log.tail)
+            self._streams.fill(held)
         await self._change(Line(), partial(changes.come_back, now=self._now()), bool)
         return [row.record for row, _ in unfinished]
 
@@ -161,7 +166,7 @@ class SqliteStore:
                 line.charge.give_back()
                 return earlier
             log.extend(entries)
-            self._streams.fill(Held(key, record, log=log, charge=line.charge))
+            self._streams.fill(Held(key, record, log=log, charge=line.charge, batched=log.tail))
             return Fence(record.id, epoch)
 
         create = partial(
@@ -203,28 +208,13 @@ class SqliteStore:
     def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int | Future[int]:
         threads = self._open_threads()
         held = self._streams.held(fence.stream)
-        if held is None or held.queued is None:
-            return self._append_to_ended(events, fence, expected)
-        queued = held.queued
-        answer: Future[int] = threads.loop.create_future()
-        if not queued.place(events, fence.epoch, expected) or not events:
-            tail = expected + len(events)
-            threads.writer.put(Write(answer, queued, apply=lambda _: tail))
+        if held is not None and held.queued is not None:
+            answer: Future[int] = threads.loop.create_future()
+            threads.writer.put(self._appends.take(answer, held, held.queued, events, fence.epoch, expected))
             return answer
-        entries = queued.take(events)
-        write = Write(answer, queued, row=(held.key, queued.tail, to_json(entries)))
-        if entries[-1].is_end:
-            end = cast("Terminal", entries[-1].event)
-            at = round(self._now(), 3)
-            asked = asked_only(held.record.request)
-            write.change = partial(
-                changes.end, key=held.key, end=end, ended_at=at, tail=queued.tail, size=queued.size, asked=asked
-            )
-            write.apply = partial(self._appended_end, held, queued, entries, end, at)
-        else:
-            write.apply = partial(self._appended, held, queued, entries)
-        threads.writer.put(write)
-        return answer
+        if held is not None and held.log is not None:
+            return self._appends.repeated(held, events, fence, expected)
+        return heard(threads.loop.create_task(self._appends.repeat(events, fence, expected)))
 
     async def mark_running(self, fence: Fence) -> None:
         held = await self._streams.found(fence.stream)
@@ -355,7 +345,9 @@ class SqliteStore:
     async def close(self) -> None:
         threads, self._threads = self._threads, None
         if threads is not None:
-            await asyncio.to_thread(threads.writer.stop)
+            self._compactor.close()
+            threads.writer.stop()
+            await asyncio.to_thread(threads.writer.join)
             await threads.reader.close()
             threads.witness.close()
             self._file.close()
@@ -384,7 +376,13 @@ class SqliteStore:
 
     def _start_change(self, line: Line, change: Callable[[Connection], S], apply: Callable[[S], T]) -> Future[T]:
         answer: Future[T] = self._open_threads().loop.create_future()
-        self._put(Write(answer, line, change=change, apply=apply))
+        self._put(Change(answer, line, change=change, apply=apply))
+        return answer
+
+    def _start_compaction(self, change: Callable[[Connection], T]) -> Future[T]:
+        threads = self._open_threads()
+        answer: Future[T] = threads.loop.create_future()
+        threads.writer.put_alone(Change(answer, Line(), change=change, apply=bool))
         return answer
 
     def _put(self, write: Write) -> None:
@@ -406,16 +404,15 @@ class SqliteStore:
         self._topics.give_way(account, size)
 
     def _drop(self, stream: str) -> None:
-        self._streams.drop(stream)
+        if (held := self._streams.drop(stream)) is not None:
+            self._appends.forget(held)
         self._shares.clear()
 
-    def _committed(self, group: Sequence[Write]) -> None:
-        for write in group:
+    def _committed(self, group: Group) -> None:
+        for write in group.writes:
             answer = write.answer
             if write.error is None:
                 result = write.apply(write.result)
-                if write.published is not None and isinstance(write.line, QueuedTopic):
-                    self._news[write.line.held] = None
                 if not answer.done():
                     answer.set_result(result)
             else:
@@ -423,9 +420,8 @@ class SqliteStore:
                 if not answer.done():
                     answer.set_exception(write.error)
                     answer.exception()
-        news, self._news = self._news, {}
-        for held in news:
-            held.wake()
+        self._appends.committed(group)
+        self._topics.committed()
 
     def _failed(self, write: Write) -> None:
         line = write.line
@@ -437,42 +433,6 @@ class SqliteStore:
             self._accounts.kept(line)
         elif isinstance(line, Queued) and line.broken:
             self._streams.fall_back(line)
-
-    def _appended(self, held: Held, queued: Queued, entries: Sequence[Entry], _: object) -> int:
-        held.whole.extend(entries)
-        queued.committed(entries)
-        self._news[held] = None
-        return entries[-1].offset
-
-    def _appended_end(
-        self, held: Held, queued: Queued, entries: Sequence[Entry], end: Terminal, at: float, charged: int
-    ) -> int:
-        asked = asked_only(held.record.request)
-        held.record = msgspec.structs.replace(held.record, end=end, ended_at=at, request=asked, grace=None, lease=b"")
-        tail = self._appended(held, queued, entries, None)
-        if held.charge is not None:
-            self._accounts.end(held.record, held.charge, charged)
-        self._streams.end(held)
-        return tail
-
-    def _append_to_ended(self, events: Sequence[Appendable], fence: Fence, expected: int) -> int | Future[int]:
-        held = self._streams.held(fence.stream)
-        if held is not None and held.log is not None:
-            return self._repeated(held, events, fence, expected)
-
-        async def append_later() -> int:
-            held = await self._streams.loaded(fence.stream)
-            if held.log is not None:
-                return self._repeated(held, events, fence, expected)
-            return await self._ask(
-                partial(reader.repeated, stream=fence.stream, events=events, epoch=fence.epoch, expected=expected)
-            )
-
-        return heard(self._open_threads().loop.create_task(append_later()))
-
-    def _repeated(self, ended: Held, events: Sequence[Appendable], fence: Fence, expected: int) -> int:
-        self._streams.settled(ended).place(events, fence.epoch, expected)
-        return expected + len(events)
 
     def _open_threads(self) -> _Threads:
         if self._threads is None:

@@ -1,4 +1,7 @@
-"""The streams of the file: live ones and some ended ones are in memory, the others are read when they are asked for."""
+"""The streams of the file: live ones, those whose logs are not yet put together, and some others are in memory.
+
+The others are read when they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from typing import Any, TypeVar
 
 from tidegate.core.log import Log
 from tidegate.stores.sqlite import reader
+from tidegate.stores.sqlite.queued import Queued
 from tidegate.stores.sqlite.rows import Row
-from tidegate.stores.sqlite.stream_cache import Held, Queued, StreamCache
+from tidegate.stores.sqlite.stream_cache import Held, StreamCache
 
 T = TypeVar("T")
 
@@ -21,19 +25,23 @@ Ask = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
 
 class Streams:
-    """Streams by id; belongs on the loop's thread, with its content. A live stream is never looked for in the file."""
+    """Streams by id; belongs on the loop's thread, with its content.
+
+    A live stream is never looked for in the file, nor is one that has ended before its log is put together there.
+    """
 
     def __init__(self, ask: Ask, max_bytes: int) -> None:
         self._ask = ask
         self._max_bytes = max_bytes
         self._live: dict[str, Held] = {}
+        self._uncompacted: dict[str, Held] = {}
         self._ended = StreamCache()
         self._loads: dict[str, Future[None]] = {}
         self._forgotten = 0
 
     def held(self, stream: str) -> Held | None:
         """The stream, if it is in memory."""
-        return self._live.get(stream) or self._ended.get(stream)
+        return self._live.get(stream) or self._uncompacted.get(stream) or self._ended.get(stream)
 
     def live(self, stream: str) -> Held | None:
         """The stream, if it is live."""
@@ -80,28 +88,37 @@ class Streams:
             held.queued = self.settled(held)
 
     def end(self, held: Held) -> None:
-        """Moves a live stream that has ended to the cache."""
-        held.queued = held.charge = None
-        del self._live[held.record.id]
+        """Notes that a live stream has ended: it stays in memory until it is `compacted`."""
+        held.queued = None
+        self._uncompacted[held.record.id] = self._live.pop(held.record.id)
+
+    def compacted(self, held: Held) -> None:
+        """Moves a stream that has ended to the cache, since its log has been put together in the file."""
+        if held.charge is not None:
+            held.charge.give_back()
+            held.charge = None
+        del self._uncompacted[held.record.id]
         self._ended.put(held)
 
     def settled(self, held: Held) -> Queued:
         """The `Queued` of a stream for which nothing is queued."""
         return Queued(held.record.id, held.whole, self._max_bytes, held.charge)
 
-    def drop(self, stream: str) -> None:
-        """Drops a stream that was forgotten, and wakes its watchers."""
+    def drop(self, stream: str) -> Held | None:
+        """Drops a stream that was forgotten, wakes its watchers, and returns it if it was in memory."""
         self._forgotten += 1
-        held = self._live.pop(stream, None) or self._ended.drop(stream)
+        held = self._live.pop(stream, None) or self._uncompacted.pop(stream, None) or self._ended.drop(stream)
         if held is not None:
             if held.charge is not None:
                 held.charge.give_back()
             held.wake()
+        return held
 
     def close(self) -> None:
         """Drops all streams, and wakes their watchers."""
-        held = [*self._live.values(), *self._ended.clear()]
+        held = [*self._live.values(), *self._uncompacted.values(), *self._ended.clear()]
         self._live.clear()
+        self._uncompacted.clear()
         self._forgotten += 1
         for each in held:
             each.wake()

@@ -20,7 +20,7 @@ from tidegate.stores.records import Claim, Found, Unwatch, check_body
 from tidegate.stores.sqlite import changes, published
 from tidegate.stores.sqlite.published import PublishedRow
 from tidegate.stores.sqlite.streams import Ask, heard
-from tidegate.stores.sqlite.writer import Line, Write
+from tidegate.stores.sqlite.writer import Change, Line, Write
 from tidegate.stores.topic_charges import TopicCharges
 from tidegate.stores.topic_log import TopicLog, TopicLogs, no_topic, weight_of
 
@@ -104,6 +104,7 @@ class Topics:
         self._loads: dict[str, Task[bool]] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._leaving: dict[str, Future[None]] = {}
+        self._news: dict[TopicLog, None] = {}
         self._filler = ""
         self._last_key = 0
 
@@ -195,6 +196,13 @@ class Topics:
         if self._lines.get(held.topic) is line and (line.broken or not held.pending):
             del self._lines[held.topic]
 
+    def committed(self) -> None:
+        """Wakes the readers of what was published by the last group of writes, once for each topic."""
+        if self._news:
+            news, self._news = self._news, {}
+            for held in news:
+                held.wake()
+
     async def expire(self, before: float) -> int:
         """As `Store.expire`."""
         expired = skipped = 0
@@ -257,10 +265,10 @@ class Topics:
         held.pending += 1
         self._lines[held.topic] = line
         if earlier is not None:
-            self._put(Write(answer, line, apply=lambda _: self._repeated(line, earlier)))
+            self._put(Change(answer, line, apply=lambda _: self._repeated(line, earlier)))
             return
         row = self._row(held, line.take(json, claim), event, claim)
-        self._put(Write(answer, line, published=row, apply=lambda _: self._published(line, row)))
+        self._put(Change(answer, line, published=row, apply=lambda _: self._published(line, row)))
 
     def _row(self, held: TopicLog, entry: Entry, event: Published, claim: Claim | None) -> PublishedRow:
         log = held.log
@@ -279,6 +287,7 @@ class Topics:
     def _published(self, line: QueuedTopic, row: PublishedRow) -> Cursor:
         line.committed(row)
         self.arrived(line)
+        self._news[line.held] = None
         self._held.use(line.held)
         return row.entry.cursor
 
@@ -362,7 +371,7 @@ class Topics:
             if (held := self._held.get(topic)) is not None:
                 self._held.drop(held)
         change = partial(changes.expire_topics, topics=topics)
-        self._put(Write(gone, Line(), change=change, apply=lambda _: None))
+        self._put(Change(gone, Line(), change=change, apply=lambda _: None))
         return gone
 
 

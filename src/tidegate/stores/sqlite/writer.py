@@ -1,6 +1,7 @@
-"""The one thread that writes: takes all waiting writes, commits them together, and tells the loop once.
+"""The one thread that writes: takes what the loop has gathered, commits it together, and tells the loop once.
 
-Writes are checked before they are queued; the thread only writes.
+What a turn of the loop brings is handed over once, when the turn ends; while a group is being committed, the next one
+is gathered. Writes are checked before they are queued; the thread only writes.
 """
 
 from __future__ import annotations
@@ -15,24 +16,15 @@ from queue import Empty, SimpleQueue
 from sqlite3 import Connection
 from threading import Thread
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
 from tidegate.errors import TidegateError
+from tidegate.stores.sqlite import journal
 from tidegate.stores.sqlite.file import unavailable
 from tidegate.stores.sqlite.published import PublishedRow, insert
 from tidegate.stores.sqlite.witness import Witness
 
-ROWS = (256, 64, 16, 4, 1)
-"""Batches per statement: each statement costs the thread its turn at the interpreter, so there should be few."""
-
-_INSERT = {
-    count: "INSERT INTO batches (stream, last, events) VALUES " + ",".join(["(?,?,?)"] * count) for count in ROWS
-}
-
 logger = logging.getLogger("tidegate.stores")
-
-Row = tuple[int, int, bytes]
-
 
 AGAIN_SECONDS = 0.05
 """The time before the second check, after which a file is taken for lost."""
@@ -67,45 +59,75 @@ class Line:
         self.broken = False
 
 
-class Write:
+class Write(Protocol):
     """One write, and what follows on the loop's thread.
 
-    `row` is a batch, `published` an event of a topic; `change` is anything else, and may raise a `TidegateError` before
-    it has changed anything. After the commit, `apply` is given what `change` returned, and returns the result of the
-    future `answer`.
+    `append` goes to the journal, `published` is an event of a topic; `change` is anything else, and may raise a
+    `TidegateError` before it has changed anything. After the commit, `apply` is given what `change` returned, and
+    returns the result of the future `answer`. Where nothing was written, `error` says why.
     """
 
-    __slots__ = ("answer", "apply", "change", "error", "line", "published", "result", "row")
+    answer: Future[Any]
+    line: Line
+    append: bytes | None
+    published: PublishedRow | None
+    change: Callable[[Connection], Any] | None
+    result: Any
+    error: Exception | None
+
+    def apply(self, result: Any, /) -> Any: ...
+
+
+class Change:
+    """A write of anything; what follows is given as a function."""
+
+    __slots__ = ("_apply", "answer", "append", "change", "error", "line", "published", "result")
 
     def __init__(
         self,
         answer: Future[Any],
         line: Line,
         *,
-        row: Row | None = None,
+        append: bytes | None = None,
         published: PublishedRow | None = None,
         change: Callable[[Connection], Any] | None = None,
         apply: Callable[[Any], Any] = bool,
     ) -> None:
         self.answer = answer
         self.line = line
-        self.row = row
+        self.append = append
         self.published = published
         self.change = change
-        self.apply = apply
+        self._apply = apply
         self.result: Any = None
         self.error: Exception | None = None
 
+    def apply(self, result: Any, /) -> Any:
+        return self._apply(result)
+
+
+class Group:
+    """Writes that are committed together. Their appends are in the `size` bytes of the journal's rows from `first` to
+    before `next`: in one row, or in several where each write was tried by itself."""
+
+    __slots__ = ("first", "gathered", "next", "size", "writes")
+
+    def __init__(self, writes: Sequence[Write], *, gathered: bool) -> None:
+        self.writes = writes
+        self.gathered = gathered
+        self.first = self.next = self.size = 0
+
 
 class Writer:
-    """The thread, which owns a connection. `committed` is called on the loop's thread with each group, in order."""
+    """The thread, which owns a connection, and what the loop has gathered for it. `committed` is called on the loop's
+    thread with each group, in order."""
 
     def __init__(
         self,
         name: str,
         connection: Connection,
         loop: AbstractEventLoop,
-        committed: Callable[[Sequence[Write]], None],
+        committed: Callable[[Group], None],
         witness: Witness,
         looks: Looks,
     ) -> None:
@@ -114,34 +136,70 @@ class Writer:
         self._witness = witness
         self._looks = looks
         self._failing = False
-        self._looked = 0.0
+        self._looked = self._noted = 0.0
         self._connection = connection
         self._loop = loop
         self._committed = committed
-        self._queue: SimpleQueue[Write | None] = SimpleQueue()
+        self._waiting: list[Write] = []
+        self._is_idle = True
+        self._row = 1
+        self._size = 0
+        self._queue: SimpleQueue[Group | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="tidegate-sqlite-writer", daemon=True)
-        self.put = self._queue.put
 
     def start(self) -> None:
         self._thread.start()
 
+    def put(self, write: Write) -> None:
+        """Queues a write; belongs on the loop's thread."""
+        self._waiting.append(write)
+        if self._is_idle:
+            self._is_idle = False
+            self._loop.call_soon(self._hand_over)
+
+    def put_alone(self, write: Write) -> None:
+        """Queues a write for a transaction of its own, so that no answer waits for it; belongs on the loop's thread."""
+        self._queue.put(Group([write], gathered=False))
+
     def stop(self) -> None:
-        """Commits the queued writes and closes the connection. Blocks."""
+        """Hands over what waits, and tells the thread to end then; belongs on the loop's thread, and comes last."""
+        self._hand_over()
         self._queue.put(None)
+
+    def join(self) -> None:
+        """Waits until everything is committed and the connection is closed. Blocks."""
         self._thread.join()
 
+    def _hand_over(self) -> None:
+        if self._waiting:
+            group, self._waiting = Group(self._waiting, gathered=True), []
+            self._queue.put(group)
+
+    def _done(self, group: Group) -> None:
+        # The next group is written while what follows from this one is done.
+        if group.gathered:
+            self._is_idle = not self._waiting
+            self._hand_over()
+        self._committed(group)
+
+    # All that follows belongs to the thread.
+
     def _run(self) -> None:
-        running = True
-        while running:
-            group, running = self._group()
-            if group:
-                self._write(group)
-                with suppress(RuntimeError):  # the loop was closed before the store
-                    self._loop.call_soon_threadsafe(self._committed, group)
+        while (group := self._first()) is not None:
+            group.first, self._size = self._row, 0
+            self._write(group.writes)
+            group.next, group.size = self._row, self._size
+            if self._noted != self._looked and self.fault is None:
+                self._witness.wrote()
+                self._noted = self._looked
+            with suppress(RuntimeError):  # the loop was closed before the store
+                self._loop.call_soon_threadsafe(self._done, group)
+            # What is kept here until the next group comes would be freed by this thread.
+            del group
         self._connection.close()
 
-    def _first(self) -> Write | None:
-        """Waits for the next write, and checks the file meanwhile."""
+    def _first(self) -> Group | None:
+        """Waits for the next group, and checks the file meanwhile."""
         while True:
             try:
                 return self._queue.get(timeout=self._looks.idle_seconds)
@@ -166,17 +224,6 @@ class Writer:
             logger.error("the store %s is lost: %s; put it back, or restart", self._name, self.fault)
         elif self.fault is None and before is not None:
             logger.warning("the store %s is back", self._name)
-
-    def _group(self) -> tuple[list[Write], bool]:
-        group: list[Write] = []
-        write = self._first()
-        while write is not None:
-            group.append(write)
-            try:
-                write = self._queue.get_nowait()
-            except Empty:
-                return group, True
-        return group, False
 
     def _write(self, group: Sequence[Write]) -> None:
         whole = _sound(group)
@@ -204,46 +251,45 @@ class Writer:
         self._failing = error is not None
 
     def _transact(self, group: Sequence[Write]) -> None:
-        connection = self._connection
-        if not any(write.row or write.published or write.change for write in group):
+        appends = [write.append for write in group if write.append is not None]
+        others = [write for write in group if write.published is not None or write.change is not None]
+        if not others:
+            # One statement is a transaction by itself: the interpreter is waited for once.
+            if appends:
+                self._check()
+                self._journal(appends)
             return
+        connection = self._connection
+        row, size = self._row, self._size
         try:
             connection.execute("BEGIN IMMEDIATE")
-            rows: list[Row] = []
+            if appends:
+                self._journal(appends)
             published: list[PublishedRow] = []
-            for write in group:
-                if write.row is not None:
-                    rows.append(write.row)
+            for write in others:
                 if write.published is not None:
                     published.append(write.published)
                 if write.change is not None:
-                    self._insert(rows)
                     insert(connection, published)
                     self._change(write, write.change)
-            self._insert(rows)
             insert(connection, published)
             self._check()
             connection.execute("COMMIT")
-            self._witness.wrote()
         except BaseException:
+            self._row, self._size = row, size
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _journal(self, appends: Sequence[bytes]) -> None:
+        self._size += journal.insert(self._connection, self._row, appends)
+        self._row += 1
 
     def _change(self, write: Write, change: Callable[[Connection], Any]) -> None:
         try:
             write.result, write.error = change(self._connection), None
         except TidegateError as error:
             write.error = error
-
-    def _insert(self, rows: list[Row]) -> None:
-        at = 0
-        for count, statement in _INSERT.items():
-            while len(rows) - at >= count:
-                values = [value for row in rows[at : at + count] for value in row]
-                self._connection.execute(statement, values)
-                at += count
-        rows.clear()
 
 
 def _is_busy(error: Exception) -> bool:

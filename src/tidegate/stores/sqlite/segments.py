@@ -1,0 +1,57 @@
+"""Counts the rows of the journal by segments, so that they can be deleted piece by piece."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+SEGMENT_BYTES = 64 << 10
+"""Rows are counted and deleted together up to this size: few numbers to remember, and pieces that are soon deleted."""
+
+DELETED_SEGMENTS = 4
+"""Segments that are deleted in one transaction: commits wait for it, some milliseconds."""
+
+
+class Segment:
+    """Successive rows: the numbers of the first and the last one, and their bytes together."""
+
+    __slots__ = ("first", "last", "size")
+
+    def __init__(self, first: int, last: int, size: int) -> None:
+        self.first = first
+        self.last = last
+        self.size = size
+
+
+class Segments:
+    """The segments of the journal, in order. `size` is that of all of them in bytes, `next` the next row's number."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.next = 1
+        self._segments: deque[Segment] = deque()
+
+    def add(self, first: int, last: int, size: int) -> None:
+        """Adds rows behind the others."""
+        newest = self._segments[-1] if self._segments else None
+        if newest is not None and newest.size < SEGMENT_BYTES:
+            newest.last, newest.size = last, newest.size + size
+        else:
+            self._segments.append(Segment(first, last, size))
+        self.size += size
+        self.next = last + 1
+
+    def before(self, row: int) -> Sequence[Segment]:
+        """The oldest segments, some of those whose rows all come before this one."""
+        found: list[Segment] = []
+        for segment in self._segments:
+            if segment.last >= row or len(found) == DELETED_SEGMENTS:
+                break
+            found.append(segment)
+        return found
+
+    def drop(self, segments: Sequence[Segment]) -> None:
+        """Forgets the oldest segments, whose rows have been deleted."""
+        for segment in segments:
+            assert self._segments.popleft() is segment, "segments are deleted in order"
+            self.size -= segment.size
