@@ -216,16 +216,16 @@ class Log:
             self._room = self._cover(self.weight + cost) - self.weight
         self._room -= cost
         if added:
-            self.add(added, size, ended)
+            self.add(added, size, ended=ended)
         return tail
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Adds entries that were checked before to follow the tail and to fit: nothing is checked again."""
         if entries:
             size = sum(entry.size for entry in entries if not entry.is_end)
-            self.add(entries, size, entries[-1].is_end)
+            self.add(entries, size, ended=entries[-1].is_end)
 
-    def add(self, entries: Sequence[Entry], size: int, ended: bool) -> None:
+    def add(self, entries: Sequence[Entry], size: int, *, ended: bool) -> None:
         """As `extend`, for one or more entries of which the sum of the sizes, the terminal event excepted, is known."""
         last = entries[-1]
         self.tail, self.ended = last.offset, ended
