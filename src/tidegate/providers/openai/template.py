@@ -50,7 +50,8 @@ class Template:
         if not self.usable or not read.startswith(before) or not read.endswith(after):
             return None
         text = read[len(before) : -len(after)]
-        # Printable UTF-8 without quotes and backslashes is its own JSON. What is no UTF-8 becomes surrogates, not printable.
+        # Printable UTF-8 without quotes and backslashes is its own JSON; what is no UTF-8 becomes surrogates, which are
+        # not printable.
         if not text or b'"' in text or b"\\" in text or not text.decode("utf-8", "surrogateescape").isprintable():
             return self._deltas(text)
         self._fitted = True
