@@ -1,6 +1,6 @@
 """Reads chunks that differ from an earlier one only in their text, without parsing them. Pure.
 
-A model's chunks are mostly the same bytes around a varying text. Where they are, the text's JSON is cut out and goes
+A model's chunks are mostly the same bytes around a varying text. Where they are, the text's JSON is sliced out, and goes
 into the log as it is. Anything that is not certain is left to the parser.
 """
 
@@ -28,7 +28,7 @@ _string = msgspec.json.Decoder(str)
 class Template:
     """The bytes of an event before and after its text, from a learned chunk.
 
-    `usable` is set by the reader of the chunks where its state lets whole reads be cut out; `pieces` counts what was.
+    `usable` is set by the reader of the chunks where its state lets whole reads be sliced; `pieces` counts the texts.
     """
 
     __slots__ = ("_after", "_before", "_fitted", "_misses", "pieces", "usable")
