@@ -1,7 +1,7 @@
 """Reads chunks that differ from an earlier one only in their text, without parsing them. Pure.
 
-A model's chunks are mostly the same bytes around a varying text. Where they are, the text's JSON is sliced out, and goes
-into the log as it is. Anything that is not certain is left to the parser.
+A model's chunks are mostly the same bytes around a varying text. Where they are, the text's JSON is sliced out, and
+goes into the log as it is. Anything that is not certain is left to the parser.
 """
 
 from __future__ import annotations
