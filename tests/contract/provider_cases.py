@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from eventually_kit import eventually
+from msgspec import Raw
 
-from tidegate.core.events import Completed, GenerationRequest, Message, Usage
+from tidegate.core.events import Completed, Delta, Extra, GenerationRequest, Message, Usage
 from tidegate.core.url import host_and_port
 from tidegate.observe.base import Occurrence
 from tidegate.providers.base import Provider
@@ -98,11 +99,16 @@ def python_answers(target: Callable[[GenerationRequest], Any]) -> Scene:
     return scene
 
 
-async def count_async(request: GenerationRequest) -> AsyncIterator[str | Completed]:
-    for number in range(40):
+SPACED = Raw(b'{\r\n\n"a": 1\n}')
+"""JSON as it may come from elsewhere."""
+
+
+async def count_async(request: GenerationRequest) -> AsyncIterator[str | Delta | Completed]:
+    for number in range(39):
         yield f"{request.prompt} {number} "
         await asyncio.sleep(0)
-    yield Completed("stop", Usage(1, 40, 41))
+    yield Delta(f"{request.prompt} 39 ", Extra(chunk=SPACED))
+    yield Completed("stop", Usage(1, 40, 41, details=SPACED))
 
 
 def count_sync(request: GenerationRequest) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from eventually_kit import eventually
 from provider_cases import CASES, Case
 
-from tidegate.core.events import Completed, GenerationRequest
+from tidegate.core.events import Completed, GenerationRequest, encode, one_line
 from tidegate.errors import ProviderError
 from tidegate.providers.base import Provider
 from tidegate.testing.sink import RecordingSink
@@ -46,6 +46,16 @@ async def test_answer_is_whole_and_in_order(case: Case) -> None:
         sinks = [await answered(subject.provider, request) for request in subject.requests]
         assert all(sink.text for sink in sinks)
         assert not subject.texts or sorted(sink.text for sink in sinks) == sorted(subject.texts)
+
+
+@every_provider
+async def test_each_event_is_one_line(case: Case) -> None:
+    """Whatever stands beside the text, and wherever it comes from, an event's JSON has no line break."""
+    async with case.answers() as subject:
+        for request in subject.requests:
+            for event in (await answered(subject.provider, request)).events:
+                encoded = encode(event)
+                assert one_line(encoded) is encoded
 
 
 @every_provider

@@ -24,6 +24,7 @@ from tidegate.core.events import (
     decode,
     encode,
     message_form,
+    one_line,
     plain_text,
     wire_form,
 )
@@ -75,6 +76,31 @@ def test_the_wire_form_is_the_documented_one() -> None:
     assert wire_form(encode(published(b'{"a":1}'))) == (b"message", b'{"data":{"a":1},"from":"key:a","at":1.5}')
     assert wire_form(encode(published(state=True)))[1] == b'{"data":1,"from":"key:a","at":1.5,"state":true}'
     assert message_form(encode(published(name="move"))) == b'{"type":"move","data":1,"from":"key:a","at":1.5}'
+
+
+BLANKS = st.text(" \t\r\n", max_size=4).map(str.encode)
+
+
+@given(JSON, BLANKS, BLANKS)
+def test_an_event_in_json_is_one_line(value: object, before: bytes, after: bytes) -> None:
+    """Whatever an upstream has put between its values, and however it ends its lines, the meaning stays and the line
+    breaks go.
+    """
+    fields = msgspec.json.format(msgspec.json.encode({"a": 1.50, "b": value}), indent=1)
+    raw = msgspec.Raw(fields.replace(b"\n", b"\r\n") + before)
+    spaced = msgspec.Raw(before + b"{" + after + b"}" + after)
+    for event in (Delta("x\n", Extra(chunk=raw, call=spaced)), Completed("stop", Usage(1, 1, 2, details=raw))):
+        line = one_line(encode(event))
+        assert not {b"\n"[0], b"\r"[0]} & {*line}
+        assert msgspec.json.decode(line) == msgspec.json.decode(encode(event))
+        assert decode(line)
+
+
+@given(st.text())
+def test_an_event_of_our_own_is_one_line_as_it_is(text: str) -> None:
+    """The line breaks of a text are escapes in its JSON."""
+    encoded = encode(Delta(text))
+    assert one_line(encoded) is encoded
 
 
 def test_an_event_called_completed_ends_nothing() -> None:

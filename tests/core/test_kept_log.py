@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import SupportsIndex
 
 import msgspec
 import pytest
@@ -8,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Completed, Delta, Event, Extra, Started, Usage
+from tidegate.core.events import Completed, Delta, Event, Extra, Started, Usage, encode
 from tidegate.core.kept_log import PAGE_ENTRIES, RELEASED, KeptLog, release
 from tidegate.core.log import NO_LIMIT, Log, Page
 from tidegate.core.notices import Gap
+from tidegate.core.packed_page import pack
 from tidegate.core.steps import finished
 from tidegate.errors import StreamEnded
 
@@ -123,6 +125,44 @@ def test_a_kept_token_takes_no_more_than_its_json() -> None:
     log = long_log(2000)
     assert log.weight > 5 * log.size
     assert kept(log).weight < log.size
+
+
+def test_a_big_event_is_shared_by_its_readers() -> None:
+    """However many read an event of megabytes, and however often, it is in memory once."""
+    log = Log("epoch0")
+    big = encode(Delta("x" * 4_000_000))
+    log.append([Started("gen_1", "m", 1.0), Delta("small"), big, Delta("small"), END])
+    packed = kept(log)
+    for after in (None, packed.at(1), packed.at(2)):
+        page = packed.read(after, limit=512, max_bytes=NO_LIMIT)
+        assert isinstance(page, Page)
+        assert next(entry for entry in page.entries if entry.offset == 3).json is big
+
+
+class Counted(bytes):
+    """A packed page that counts how often it is unpacked."""
+
+    times = 0
+
+    def replace(self, old: object, new: object, count: SupportsIndex = -1) -> bytes:
+        self.times += 1
+        return bytes(self).replace(old, new, count)  # type: ignore[reportArgumentType]
+
+
+def test_a_page_that_does_not_fit_is_not_unpacked() -> None:
+    """A read that has no room for the next event copies nothing of its page."""
+    events = [encode(Delta("x" * 100))] * 10
+    following = pack(events)
+    assert isinstance(following, bytes)
+    counted = Counted(following)
+    size = sum(map(len, events))
+    packed = KeptLog([("epoch0", 0)], [pack(events), counted], [10, 20], 2 * size)
+    page = packed.read(None, limit=512, max_bytes=size + len(events[0]) - 1)
+    assert isinstance(page, Page)
+    assert (len(page.entries), page.more, counted.times) == (10, True, 0)
+    page = packed.read(None, limit=512, max_bytes=size + len(events[0]))
+    assert isinstance(page, Page)
+    assert (len(page.entries), counted.times) == (11, 1)
 
 
 def test_a_long_log_is_packed_in_steps() -> None:

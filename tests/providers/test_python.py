@@ -10,8 +10,19 @@ from typing import Any
 
 import pytest
 from eventually_kit import eventually
+from msgspec import Raw
 
-from tidegate.core.events import Completed, Delta, GenerationRequest, Message, Reasoning, ToolCall, Usage
+from tidegate.core.events import (
+    Completed,
+    Delta,
+    Extra,
+    GenerationRequest,
+    Message,
+    Reasoning,
+    ToolCall,
+    Usage,
+    encode,
+)
 from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.python import PythonProvider
 from tidegate.providers.settings import PythonModel
@@ -71,6 +82,17 @@ async def test_events_pass(kind: Any) -> None:
 
 
 @both
+async def test_json_beside_a_text_is_put_on_one_line(kind: Any) -> None:
+    """What a function passes on as it came may be written with line breaks, which would break its event in pieces."""
+    spaced = Raw(b'{\n\n"a":1.50,\r\n"b":"\\n"}')
+    sink = await answered(kind(Delta("x", Extra(chunk=spaced)), Completed("stop", Usage(1, 1, 2, details=spaced))))
+    delta, end = map(encode, sink.events)
+    assert delta == b'{"type":"delta","text":"x","extra":{"chunk":{"a":1.50,"b":"\\n"}}}'
+    assert b'"details":{"a":1.50,"b":"\\n"}' in end
+    assert b"\n" not in end
+
+
+@both
 async def test_nothing_is_taken_after_the_end(kind: Any) -> None:
     """Its `Completed` is the end, whatever the function had in mind to say after it."""
     sink = await answered(kind("a", END, "b", 1))
@@ -100,6 +122,7 @@ async def test_subclasses_of_str_are_text(kind: Any) -> None:
         ("\ud83c", "cannot be kept"),
         (Delta(5), "cannot be kept"),  # type: ignore[arg-type]
         (ToolCall("first"), "cannot be kept"),  # type: ignore[arg-type]
+        (Delta("a", Extra(chunk=Raw(b'{"b":"\n"}'))), "cannot be kept"),
     ],
 )
 async def test_anything_else_is_refused(kind: Any, piece: object, told: str) -> None:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import sys
+import weakref
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from tests.eventually_kit import eventually
 from tidegate.core.events import Completed, Delta, ErrorInfo, Failed, Started, Terminal, Usage
-from tidegate.core.log import Page
+from tidegate.core.kept_log import RELEASED
+from tidegate.core.log import NO_LIMIT, Entry, Page
 from tidegate.errors import StreamEnded, StreamNotFound
 from tidegate.stores.ledger import BLOCK_BYTES, STREAM_BYTES
 from tidegate.stores.memory import MemoryStore
@@ -104,6 +110,73 @@ async def test_what_is_forgotten_while_it_is_packed_is_given_back_once() -> None
     await eventually(lambda: store.ledger.of("anna") == alone.ledger.of("anna"))
 
 
+async def long(store: MemoryStore) -> tuple[Entry, Entry]:
+    """Its first and its last token, which say by their references whether the log still has them."""
+    record = StreamRecord(id="gen_0", owner="anna", model="m", created_at=1.0)
+    fence = await store.create(record, [Started("gen_0", "m", 1.0)])
+    assert isinstance(fence, Fence)
+    for begun in range(8):
+        store.append([Delta(" word")] * RELEASED, fence=fence, expected=1 + begun * RELEASED)
+    store.append([END], fence=fence, expected=8 * RELEASED + 1)
+    page = store.read("gen_0", None, limit=NO_LIMIT, max_bytes=NO_LIMIT)
+    assert isinstance(page, Page)
+    return page.entries[1], page.entries[-2]
+
+
+async def forget(store: MemoryStore) -> None:
+    await store.forget("gen_0")
+
+
+async def expire(store: MemoryStore) -> None:
+    assert await store.expire(1001.0) == 1
+
+
+async def evict(store: MemoryStore) -> None:
+    record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0)
+    fence = await store.create(record, [Started("gen_1", "m", 1.0)])
+    assert isinstance(fence, Fence)
+    store.append([Delta("x" * 7_000_000)], fence=fence, expected=1)
+    with pytest.raises(StreamNotFound):
+        await store.look("gen_0")
+
+
+@pytest.mark.parametrize("turns_before", [0, 2])
+@pytest.mark.parametrize("go", [forget, expire, evict])
+async def test_what_is_forgotten_is_freed_in_steps(
+    go: Callable[[MemoryStore], Awaitable[None]], turns_before: int
+) -> None:
+    """A long log that goes before it is packed holds up nobody, and is packed no further: it is gone in a few turns."""
+    store = MemoryStore(max_generation_bytes=1 << 23, max_stored_bytes_each=8_000_000, now=lambda: 1000.0)
+    first, last = await long(store)
+    held = sys.getrefcount(first), sys.getrefcount(last)
+    for _ in range(turns_before):
+        await asyncio.sleep(0)
+    await go(store)
+    assert (sys.getrefcount(first), sys.getrefcount(last)) == held
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert (sys.getrefcount(first), sys.getrefcount(last)) == (held[0] - 1, held[1])
+    for _ in range(8):
+        await asyncio.sleep(0)
+    assert sys.getrefcount(last) < held[1]
+
+
+async def test_a_closed_store_keeps_nothing() -> None:
+    """Not even what it was about to pack: its streams are gone when it has closed."""
+
+    def wake() -> None:
+        pass
+
+    store = MemoryStore(max_generation_bytes=10_000)
+    await ended(store, "gen_0", 1000)
+    store.watch("gen_0", wake)
+    kept = weakref.ref(wake)
+    del wake
+    assert kept() is not None
+    await store.close()
+    assert kept() is None
+
+
 async def test_packing_costs_nobody_anything() -> None:
     """A short stream with a long end, which packed would count as more than before, is charged what it was."""
     store = MemoryStore(max_generation_bytes=1 << 20)
@@ -114,3 +187,20 @@ async def test_packing_costs_nobody_anything() -> None:
     unpacked = store.ledger.of("bert")
     await eventually(lambda: store.ledger.of("bert") < unpacked)
     assert store.ledger.of("anna") == before
+
+
+def test_a_store_that_outlives_its_loop_packs_on_the_next() -> None:
+    """Applications that share a store, each under an `asyncio.run` of its own, are all charged what is packed."""
+    store = MemoryStore(max_generation_bytes=1 << 20)
+
+    async def unpacked() -> None:
+        await long(store)
+
+    async def packed() -> None:
+        await ended(store, "gen_1", 1000, owner="bert")
+        await eventually(lambda: store.ledger.of("anna") < 8 * RELEASED * 10)
+        await eventually(lambda: store.ledger.of("bert") < STREAM)
+
+    asyncio.run(unpacked())
+    assert store.ledger.of("anna") > 8 * RELEASED * 100
+    asyncio.run(packed())

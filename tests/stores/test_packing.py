@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from tests.eventually_kit import eventually
 from tidegate.core.steps import Steps
@@ -18,6 +20,12 @@ def work(steps: int, done: list[int]) -> Steps[None]:
         yield
 
 
+def named(name: str, done: list[str]) -> Steps[None]:
+    for _ in range(2):
+        done.append(name)
+        yield
+
+
 async def test_each_step_has_a_turn_of_its_own() -> None:
     """However many streams end at once, what the loop has to do otherwise waits for one step at a time."""
     done: list[int] = []
@@ -28,6 +36,39 @@ async def test_each_step_has_a_turn_of_its_own() -> None:
         assert len(done) < turn
         await asyncio.sleep(0)
     await eventually(lambda: done == [0, 1] * 3)
+
+
+async def test_what_is_freed_goes_first() -> None:
+    """Work under way waits while memory is given back that counts on nobody any more, and then goes on."""
+    done: list[str] = []
+    packing = Packing()
+    packing.add(named("packed", done))
+    await asyncio.sleep(0)
+    assert done == ["packed"]
+    packing.add(named("packed later", done))
+    packing.add_first(named("freed", done))
+    await eventually(lambda: len(done) == 6)
+    assert done == ["packed", "freed", "freed", "packed", "packed later", "packed later"]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_work_that_its_loop_has_left_is_done_on_the_next(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Whoever shares a store among several `asyncio.run` has what ended in one of them packed in the next."""
+    packing = Packing()
+    left: list[int] = []
+    done: list[int] = []
+
+    async def end() -> None:
+        packing.add(work(100, left))
+
+    async def go_on() -> None:
+        packing.add(work(1, done))
+        await eventually(lambda: done)
+
+    for what in (end, go_on):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(what())
+    assert (left, done) == ([*range(100)], [0])
 
 
 async def test_a_log_that_cannot_be_packed_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:

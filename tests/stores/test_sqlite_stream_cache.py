@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-from tidegate.core.events import Delta
-from tidegate.core.log import EVENT_BYTES, Log
-from tidegate.stores.records import StreamRecord
+from asyncio import Future
+from pathlib import Path
+
+import pytest
+
+from tidegate.core.events import Completed, Delta, Started, Usage
+from tidegate.core.log import EVENT_BYTES, Log, Page
+from tidegate.stores.records import Fence, StreamRecord
+from tidegate.stores.sqlite.store import SqliteStore
 from tidegate.stores.sqlite.stream_cache import RECORD_BYTES, Held, StreamCache
 
 SIZE = RECORD_BYTES + EVENT_BYTES + 1000
@@ -87,3 +93,29 @@ def test_a_log_that_comes_later_counts() -> None:
     shelf.load("b", log)
     shelf.load("b", log)
     assert kept(shelf, "a", "b", "c") == ["b", "c"]
+
+
+@pytest.mark.anyio
+async def test_what_was_read_from_the_file_takes_little_memory(tmp_path: Path) -> None:
+    """Half a million tokens of streams that have ended, once read, are read again without asking the file."""
+    tokens, streams = 30_000, [f"gen_{number}" for number in range(16)]
+    store = SqliteStore(tmp_path / "store.db", max_generation_bytes=1 << 24)
+    await store.open()
+    for stream in streams:
+        record = StreamRecord(id=stream, owner="anna", model="m", created_at=1.0)
+        fence = await store.create(record, [Started(stream, "m", 1.0)])
+        assert isinstance(fence, Fence)
+        answer = store.append([*[Delta(" word")] * tokens, Completed("stop", Usage(1, 1, 2))], fence=fence, expected=1)
+        assert isinstance(answer, Future)
+        await answer
+    await store.close()
+    await store.open()
+    for stream in streams:
+        first = store.read(stream, None, limit=512, max_bytes=65_536)
+        assert isinstance(first, Future)
+        assert isinstance(await first, Page)
+    for stream in streams:
+        again = store.read(stream, None, limit=512, max_bytes=65_536)
+        assert isinstance(again, Page)
+        assert again.more
+    await store.close()

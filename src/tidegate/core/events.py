@@ -1,9 +1,10 @@
 """The language of the project: the events of a stream and the request that starts one.
 
 Events are a tagged union; their JSON form `{"type": "delta", "text": "…"}` is what a log keeps and what
-`?events=message` sends. It is made once, when the event is appended. `wire_form` splits it into the name and the `data`
-of a native SSE event. An event published to a topic has a name that the client chooses, which replaces the tag only
-when the event is sent.
+`?events=message` sends. It is made once, when the event is appended, and has no line break, since it becomes one line
+of an event stream: JSON from outside is made `one_line` before it is a part of an event. `wire_form` splits the JSON
+form into the name and the `data` of a native SSE event. An event published to a topic has a name that the client
+chooses, which replaces the tag only when the event is sent.
 """
 
 from __future__ import annotations
@@ -182,6 +183,16 @@ def encode(event: Event) -> bytes:
 def json_of(event: Appendable) -> bytes:
     """The JSON form, made only where it is not there yet."""
     return event if type(event) is bytes else _encoder.encode(event)
+
+
+def one_line(encoded: bytes) -> bytes:
+    """The JSON form without the line breaks that JSON from outside may have between its values.
+
+    Raises `msgspec.DecodeError` where they stand within a text.
+    """
+    if b"\n" in encoded or b"\r" in encoded:
+        return msgspec.json.format(encoded, indent=-1)
+    return encoded
 
 
 def decode(data: bytes) -> Event:

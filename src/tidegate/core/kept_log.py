@@ -15,7 +15,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Appendable, Terminal, decode, json_of
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page, epoch_at, knows
 from tidegate.core.notices import Gap
-from tidegate.core.packed_page import PackedPage, pack, unpack, weight_of
+from tidegate.core.packed_page import PackedPage, first_size, memory_of, pack, pages_of, unpack
 from tidegate.core.steps import Pace, Steps
 from tidegate.errors import StreamEnded
 
@@ -23,7 +23,7 @@ PAGE_ENTRIES = 512
 """Entries of a page, as many as a reader reads at a time: unpacking them takes as long as reading them from a `Log`."""
 
 PAGE_BYTES = 65536
-"""Bytes of JSON in a page, unless one event is longer: few enough to be copied for one event of them."""
+"""Bytes of JSON in a page, unless one event is longer: as many as a reader reads at a time."""
 
 RELEASED = 4096
 """Entries that are freed at a time, within a millisecond: the 500,000 of a long answer took 70."""
@@ -63,9 +63,10 @@ class KeptLog:
             found = log.read(after, limit=PAGE_ENTRIES, max_bytes=PAGE_BYTES)
             assert isinstance(found, Page), "a generation's log is whole"
             events = [entry.json for entry in found.entries]
-            pages.append(pack(events))
+            for page in pages_of(events):
+                pages.append(pack(page))
+                ends.append((ends[-1] if ends else 0) + len(page))
             after, more = found.after, found.more
-            ends.append(after.offset)
             if pace.is_over(sum(map(len, events))):
                 yield
         return cls(tuple(log.epochs), tuple(pages), tuple(ends), log.size)
@@ -78,7 +79,7 @@ class KeptLog:
     @property
     def weight(self) -> int:
         """The memory that the log takes, in bytes, its terminal event included."""
-        return sum(map(weight_of, self._pages))
+        return sum(map(memory_of, self._pages))
 
     @property
     def cursor(self) -> Cursor:
@@ -107,7 +108,11 @@ class KeptLog:
         return self._events(after, len(events), NO_LIMIT) == [json_of(event) for event in events]
 
     def read(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Page | Gap:
-        """As `Log.read`."""
+        """As `Log.read`.
+
+        Each read unpacks the pages that it touches, whole: whoever reads one entry at a time unpacks each page as often
+        as it has entries. Readers ask for as much as a page has.
+        """
         at = self.at(0) if after is None else after
         if not knows(self.epochs, at, first=0, tail=self.tail):
             return Gap(at, self.at(0))
@@ -121,11 +126,13 @@ class KeptLog:
         first = bisect_right(self._ends, after)
         skipped = after - (self._ends[first - 1] if first else 0)
         for page in islice(self._pages, first, None):
+            if found and size + first_size(page) > max_bytes:
+                break
             events = unpack(page)[skipped:]
             skipped = 0
             found += events
             size += sum(map(len, events))
-            if len(found) >= limit or size > max_bytes:
+            if len(found) >= limit:
                 break
         del found[limit:]
         if size > max_bytes:

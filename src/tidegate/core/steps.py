@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from hashlib import sha256
 from typing import TypeVar
 
@@ -25,6 +25,18 @@ def finished(steps: Steps[T]) -> T:
             next(steps)
         except StopIteration as done:
             return done.value
+
+
+def until(is_over: Callable[[], bool], steps: Steps[T]) -> Steps[T | None]:
+    """The result; None where `is_over` says before a step that it is not wanted any more."""
+    while not is_over():
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+        yield
+    steps.close()
+    return None
 
 
 def slices(data: bytes, size: int = SLICE) -> Iterator[bytes]:

@@ -82,7 +82,7 @@ class NativeEvents:
     def _entry(self, entry: Entry) -> bytes:
         if self._as_message:
             return sse.encode(events.message_form(entry.json), id=str(entry.cursor))
-        # Neither JSON nor our names and cursors have line breaks, so the checks of `sse.encode` are not needed.
+        # Neither events in JSON nor our names and cursors have line breaks: the checks of `sse.encode` are not needed.
         name, data = events.wire_form(entry.json)
         return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (entry.epoch.encode(), entry.offset, name, data)
 

@@ -32,7 +32,8 @@ class Sink(Protocol):
     def emit(self, events: Sequence[Content | Completed]) -> None:
         """Appends the events together and wakes the readers once. Never blocks; call it from callbacks too.
 
-        `Completed` is the last event; events emitted after the stream's end are dropped.
+        `Completed` is the last event; events emitted after the stream's end are dropped. The JSON form of each is one
+        line (`core.events.one_line`).
         """
         ...
 

@@ -11,7 +11,17 @@ from typing import Any, cast
 
 import msgspec
 
-from tidegate.core.events import Completed, Content, Delta, GenerationRequest, Reasoning, ToolCall, decode, encode
+from tidegate.core.events import (
+    Completed,
+    Content,
+    Delta,
+    GenerationRequest,
+    Reasoning,
+    ToolCall,
+    decode,
+    encode,
+    one_line,
+)
 from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.answer_thread import AnswerThread
 from tidegate.providers.base import Sink
@@ -96,7 +106,7 @@ class PythonProvider:
         try:
             # Structs do not validate their fields, and half a surrogate pair is no text: better found here, with the
             # target to blame, than by the store.
-            return cast("Content | Completed", decode(encode(piece)))
+            return cast("Content | Completed", decode(one_line(encode(piece))))
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise self._failed(f"gave a {type(piece).__name__} that cannot be kept: {error}") from error
 

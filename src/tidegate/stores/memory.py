@@ -14,9 +14,9 @@ import msgspec
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status, status_of
-from tidegate.core.kept_log import KeptLog, release
+from tidegate.core.kept_log import RELEASED, KeptLog, release
 from tidegate.core.log import NO_LIMIT, Entry, Log
-from tidegate.core.steps import Steps
+from tidegate.core.steps import Steps, until
 from tidegate.core.topic import is_topic
 from tidegate.errors import Fenced, OffsetMismatch, StreamNotFound
 from tidegate.stores.ledger import BLOCK_BYTES, FULL, SHARE_BYTES, Charge, Ledger
@@ -263,11 +263,11 @@ class MemoryStore:
         return len(expired) + sum(topic.published_at is not None for topic in unused)
 
     async def close(self) -> None:
-        self._packing.clear()
         for held in tuple(self._streams.values()):
             self._drop(held)
         for topic in self._topics:
             self._drop_topic(topic)
+        self._packing.clear()
         self._nodes.clear()
 
     def _get(self, stream: str) -> _Stream:
@@ -283,8 +283,8 @@ class MemoryStore:
         """Replaces the log of a stream that has ended; its owner is charged less from then on."""
         log = held.log
         assert isinstance(log, Log), "a stream ends once"
-        kept = yield from KeptLog.of(log)
-        if held.record.id in self._ended and kept.weight < log.weight:
+        kept = yield from until(lambda: held.record.id not in self._ended, KeptLog.of(log))
+        if kept is not None and kept.weight < log.weight:
             held.log = kept
             held.charge.end(held.base, kept.weight)
             yield from release(log)
@@ -326,6 +326,8 @@ class MemoryStore:
             del self._claims[held.claim.key]
         self._unshare(held)
         held.charge.give_back()
+        if isinstance(held.log, Log) and held.log.tail > RELEASED:
+            self._packing.add_first(release(held.log))
         held.wake()
 
     def _drop_topic(self, held: TopicLog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidegate.core.events import Appendable, json_of
+from tidegate.core.kept_log import KeptLog
 from tidegate.core.log import EVENT_BYTES, Entry, Log, are, begin_epoch
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, TooLong
 from tidegate.stores.sqlite.accounts import LiveCharge
@@ -15,7 +16,7 @@ from tidegate.stores.sqlite.writer import Line
 class Queued(Line):
     """A live stream as it will be once all its queued appends are committed; new appends are checked against it."""
 
-    def __init__(self, stream: str, log: Log, max_bytes: int, charge: LiveCharge | None = None) -> None:
+    def __init__(self, stream: str, log: Log | KeptLog, max_bytes: int, charge: LiveCharge | None = None) -> None:
         super().__init__()
         self.stream = stream
         self._log = log

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import Appendable
 from tidegate.core.fold import Status
+from tidegate.core.kept_log import KeptLog
 from tidegate.core.log import NO_LIMIT, Entry, Log, Page, are, epoch_at, knows
 from tidegate.core.notices import Gap
+from tidegate.core.steps import finished
 from tidegate.errors import Fenced, OffsetMismatch, StreamEnded
 from tidegate.stores.records import Claim, Claimed, Found, Share, check_body
 from tidegate.stores.sqlite.file import unavailable
@@ -78,11 +80,15 @@ def row_of(connection: Connection, stream: str) -> Row:
     return to_row(values)
 
 
-def log_of(connection: Connection, stream: str) -> tuple[Row, Log | None]:
-    """The stream and its log; None for the log of a long one, which is read by the page. Raises `StreamNotFound`."""
+def log_of(connection: Connection, stream: str) -> tuple[Row, Log | KeptLog | None]:
+    """The stream and its log, which is packed where the stream has ended; None for the log of a long one, which is read
+    by the page. Raises `StreamNotFound`."""
     row = row_of(connection, stream)
     size = connection.execute("SELECT size FROM streams WHERE key = ?", (row.key,)).fetchone()[0]
-    return row, _log(connection, row) if size is None or size <= WHOLE_BYTES else None
+    if size is not None and size > WHOLE_BYTES:
+        return row, None
+    log = _log(connection, row)
+    return row, finished(KeptLog.of(log)) if log.ended else log
 
 
 def page_of(connection: Connection, stream: str, after: Cursor | None, limit: int, max_bytes: int) -> Found:

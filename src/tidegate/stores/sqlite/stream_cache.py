@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tidegate.core.cursor import Cursor
+from tidegate.core.kept_log import KeptLog
 from tidegate.core.log import Log
 from tidegate.stores.records import StreamRecord
 from tidegate.stores.sqlite.accounts import LiveCharge
@@ -12,7 +13,8 @@ from tidegate.stores.sqlite.queued import Queued
 from tidegate.stores.watchers import wake_all
 
 KEPT_BYTES = 64 << 20
-"""Memory for ended streams, with or without their logs: some 300,000 tokens. They can be read again at any time."""
+"""Memory for ended streams, with or without their logs: of those that were read from the file, 4 million tokens; of
+those that have just ended, some 300,000. They can be read again at any time."""
 
 KEPT_STREAMS = 16384
 """Ended streams in memory: more than are asked for between one's `get` and its `watch`."""
@@ -22,8 +24,9 @@ RECORD_BYTES = 1024
 
 
 class Held:
-    """One stream in memory. `log` is None if it has not been read; that of a `long` stream never is. `queued` is None
-    once the stream has ended, `charge` once its log has been put together, too.
+    """One stream in memory. `log` is None if it has not been read, and packed if it was read after the stream's end;
+    that of a `long` stream is never read. `queued` is None once the stream has ended, `charge` once its log has been
+    put together, too.
 
     In the file, batches have the events up to the offset `batched`; the next batch begins after `joined`, and replaces
     what is there from then on.
@@ -34,7 +37,7 @@ class Held:
         key: int,
         record: StreamRecord,
         *,
-        log: Log | None = None,
+        log: Log | KeptLog | None = None,
         cursor: Cursor | None = None,
         charge: LiveCharge | None = None,
         batched: int = 0,
@@ -53,8 +56,8 @@ class Held:
 
     @property
     def whole(self) -> Log:
-        """The log of a stream whose log is known to have been read."""
-        assert self.log is not None, "only a stream that has ended is held without its log"
+        """The log of a stream that has not been put together in the file: it is as it was filled."""
+        assert isinstance(self.log, Log), "only a log that is whole in the file is held packed, or not at all"
         return self.log
 
     @property
@@ -100,7 +103,7 @@ class StreamCache:
         self._bytes += held.size
         self._make_room(held)
 
-    def load(self, stream: str, log: Log | None) -> None:
+    def load(self, stream: str, log: Log | KeptLog | None) -> None:
         """Adds the log to a cached stream; None notes that the log is too long to be kept."""
         held = self.get(stream)
         if held is not None and log is None:

@@ -12,6 +12,7 @@ from functools import partial
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from tidegate.core.kept_log import KeptLog
 from tidegate.core.log import Log
 from tidegate.stores.sqlite import reader
 from tidegate.stores.sqlite.queued import Queued
@@ -101,8 +102,9 @@ class Streams:
         self._ended.put(held)
 
     def settled(self, held: Held) -> Queued:
-        """The `Queued` of a stream for which nothing is queued."""
-        return Queued(held.record.id, held.whole, self._max_bytes, held.charge)
+        """The `Queued` of a stream for which nothing is queued, and whose log has been read."""
+        assert held.log is not None, "only a stream that has ended is held without its log"
+        return Queued(held.record.id, held.log, self._max_bytes, held.charge)
 
     def drop(self, stream: str) -> Held | None:
         """Drops a stream that was forgotten, wakes its watchers, and returns it if it was in memory."""
@@ -125,7 +127,7 @@ class Streams:
 
     async def _load(self, stream: str) -> None:
         forgotten = self._forgotten
-        found: tuple[Row, Log | None] = await self._ask(partial(reader.log_of, stream=stream))
+        found: tuple[Row, Log | KeptLog | None] = await self._ask(partial(reader.log_of, stream=stream))
         row, log = found
         if forgotten == self._forgotten:
             self.keep([row], forgotten)
