@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from eventually_kit import eventually
+from msgspec import UNSET
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ProviderCrashed, UpstreamRefused
@@ -80,6 +81,14 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_answer_keeps_to_its_schema(llama: LlamaProvider) -> None:
     """One of the two that it may say."""
     assert await answered(llama, ask({"enum": ["yes", "no"]})) in ('"yes"', '"no"')
+
+
+async def test_what_llama_says_of_itself_is_not_passed_on(llama: LlamaProvider) -> None:
+    """Progress and timings of an answer with a grammar are no part of it, as they are not of any other."""
+    for request in (ask({"enum": ["yes"]}), ask()):
+        sink = RecordingSink()
+        await llama.generate(request, sink)
+        assert [event for event in sink.events if getattr(event, "extra", UNSET) is not UNSET] == []
 
 
 async def test_a_cancel_stops_a_grammar(llama: LlamaProvider, unlimited: None) -> None:

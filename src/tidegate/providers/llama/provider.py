@@ -86,7 +86,7 @@ class LlamaProvider:
         extra = extra_of(request)
         ours = asked(request)
         if is_shaped(extra):
-            if not await self._shaped.run(partial(_relay, ours, sink)):
+            if not await self._shaped.run(partial(_relay, ours, PlainSink(sink))):
                 raise too_slow(extra)
             return
         async with self._slots.turn() as turn:
@@ -102,7 +102,7 @@ class LlamaProvider:
         """Asks the child. False where it had just died without taking the request: the next child is to be asked."""
         turn.process = process = await self.supervisor.running()
         try:
-            await _relay(request, AnsweringSink(sink, turn.answers), process)
+            await _relay(request, PlainSink(sink, turn.answers), process)
         except UpstreamUnreachable:
             if await process.died_within(DEATH_SECONDS):
                 return False
@@ -153,10 +153,10 @@ def _plain(event: Content | Completed) -> Content | Completed | None:
     return None if isinstance(event, Delta) and not event.text else msgspec.structs.replace(event, extra=UNSET)
 
 
-class AnsweringSink:
-    """A sink that calls `answers` when tokens come."""
+class PlainSink:
+    """A sink that passes on the answer, without what llama.cpp says of itself; it calls `answers` when tokens come."""
 
-    def __init__(self, sink: Sink, answers: Callable[[], None]) -> None:
+    def __init__(self, sink: Sink, answers: Callable[[], None] = lambda: None) -> None:
         self._sink = sink
         self._answers = answers
 
