@@ -16,7 +16,8 @@ from tidegate.serving.wire import EXTENSION
 from tidegate.serving.ws_heart import Liveness
 
 Listener = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-"""Takes one message of ASGI, `websocket.receive` or `websocket.disconnect`, in the context of the application."""
+"""Takes one message of ASGI, `websocket.receive` or `websocket.disconnect`, in the context of the application. The last
+is a disconnect, after which it ends the `Detached`."""
 
 
 class Ear(Protocol):
@@ -35,7 +36,10 @@ class Ear(Protocol):
         ...
 
     def listen(self, listener: Listener) -> None:
-        """Gives each message to `listener`, one after the other, when the application has returned (see `Detached`)."""
+        """Gives each message to `listener` from now on, one after the other; the application returns (see `Detached`).
+
+        A listener that raises has its socket closed with 1011, the error logged, and hears only the disconnect then.
+        """
         ...
 
 
