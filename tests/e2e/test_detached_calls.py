@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from api_kit import call, fetch
 from eventually_kit import eventually
+from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 
 from tidegate.app import Tidegate
@@ -99,6 +100,32 @@ async def test_a_stream_that_is_forgotten_while_it_is_followed_breaks_off(monkey
         assert [(each.status, each.code) for each in done] == [(200, "internal_error")]
         assert len(app.registry) == 0
         writer.close()
+    await app.close()
+
+
+class Counted(Tidegate):
+    """An application that does something of its own once a call is over, as monitoring does."""
+
+    over = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.over += 1
+
+
+async def test_the_call_of_a_subclass_lasts_for_as_long_as_its_answer() -> None:
+    """It may do what ASGI says can be done then; only what says of itself that it `detaches` returns before."""
+    app = Counted()
+    async with serving(app) as url:
+        async with call(url + EVENTS) as found:
+            assert (await anext(found.events())).event == "subscribed"
+            await fetch(f"{url}/v1/topics/room/messages", "POST", {"data": 1})
+            assert (await anext(found.events())).event == "message"
+            # The call that has published is over.
+            assert app.over == 1
+        await eventually(lambda: app.over == 2)
     await app.close()
 
 
