@@ -209,8 +209,8 @@ class Wire:
 def extensions(wire: object, app: object) -> dict[str, Any]:
     """The ASGI extensions of a connection with this wire.
 
-    An application whose class says `detaches` may detach its answers where the server itself calls it. No other around it
-    may, nor a subclass that does not say so itself: its call could do more once the answer is over.
+    An application whose class says `detaches` may detach its answers where the server itself calls it, and no other
+    around it may, nor a subclass that does not say so itself: its call may do more once the answer is over.
     """
     detach: dict[str, Any] = {DETACH: {}} if type(app).__dict__.get("detaches") else {}
     return {EXTENSION: wire, **detach}
