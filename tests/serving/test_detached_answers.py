@@ -46,7 +46,7 @@ class Answers:
             assert wire is not None
             assert detached is not None
             self.wire, self.detached = wire, detached
-            wire.attach(1000, self._changed, lambda: wire.write(wire.frame(b":")))
+            wire.watch(1000, self._changed, lambda: wire.write(wire.frame(b":")))
             wire.write(wire.frame(b"first"))
         else:
             await send({"type": "http.response.body", "body": b"whole"})
