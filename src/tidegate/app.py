@@ -85,7 +85,8 @@ class Tidegate:
     """
 
     detaches = True
-    """It may return before an answer is over (`core/detached.py`). An application around this one does not say so."""
+    """It may return before an answer is over (`core/detached.py`). An application around this one does not say so; a
+    subclass says so for itself."""
 
     def __init__(
         self,

@@ -14,6 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tidegate.core.detached import DETACH, Detached, detach
+from tidegate.serving.budget import Budget
+from tidegate.serving.long_body import LONG_BYTES
 from tidegate.serving.wire import Wire, wire_of
 from tidegate.serving.ws_wire import socket_wire_of
 from tidegate.testing.server import serving
@@ -44,7 +46,7 @@ class Answers:
             assert wire is not None
             assert detached is not None
             self.wire, self.detached = wire, detached
-            wire.attach(1000, self._changed, lambda: wire.write(wire.frame(b":")))
+            wire.watch(1000, self._changed, lambda: wire.write(wire.frame(b":")))
             wire.write(wire.frame(b"first"))
         else:
             await send({"type": "http.response.body", "body": b"whole"})
@@ -150,7 +152,10 @@ async def test_an_application_within_another_detaches_nothing() -> None:
 
 
 class Sockets:
-    """Accepts, detaches, and keeps what the listener is given; a text `fail` ends the socket by an error."""
+    """Accepts, detaches, and keeps what the listener is given.
+
+    A text `fail` ends the socket by an error, and `raise` makes the listener raise.
+    """
 
     detaches = True
 
@@ -159,6 +164,7 @@ class Sockets:
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.detached: Detached
+        self.answering: asyncio.Task[Any] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -171,12 +177,15 @@ class Sockets:
         wire.ear.listen(self._hear)
 
     async def _hear(self, message: Any) -> None:
+        self.answering = asyncio.current_task()
         await self.go_on.wait()
         self.heard.append((name.get(), message.get("text")))
         if message["type"] == "websocket.disconnect":
             self.detached.end()
         elif message["text"] == "fail":
             self.detached.end(RuntimeError("a bug"))
+        elif message["text"] == "raise":
+            raise RuntimeError("a bug")
 
 
 async def test_a_socket_is_heard_in_order_by_one_task_while_there_is_something_to_hear() -> None:
@@ -210,4 +219,41 @@ async def test_a_socket_that_fails_is_closed_by_1011_and_heard_no_more(caplog: p
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1011
     assert [text for _, text in app.heard] == ["fail"]
+    assert "the application failed on a WebSocket" in caplog.text
+
+
+async def test_a_forced_stop_closes_a_socket_by_1001_and_answers_nothing_more() -> None:
+    """What waits behind the message that was cancelled is not begun; the application hears of the disconnect."""
+    app, budget = Sockets(), Budget()
+    async with serving(app, budget=budget) as url, asyncio.timeout(10), connect(url.replace("http", "ws")) as client:
+        app.go_on.clear()
+        await client.send("cancelled")
+        await client.send("x" * (LONG_BYTES + 1))
+        await eventually(lambda: app.answering is not None and budget.waiting.total > LONG_BYTES)
+        assert app.answering is not None
+        app.answering.cancel()
+        app.go_on.set()
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+        assert budget.waiting.total == 0
+        await eventually(lambda: app.heard)
+    assert app.heard == [("anna", None)]
+
+
+async def test_a_listener_that_raises_closes_its_socket_by_1011(caplog: pytest.LogCaptureFixture) -> None:
+    """Its error is in the log; of what has come behind it hears the disconnect alone, and can clear up."""
+    app = Sockets()
+    async with serving(app) as url, asyncio.timeout(10), connect(url.replace("http", "ws")) as client:
+        app.go_on.clear()
+        await client.send("raise")
+        await client.send("behind")
+        app.go_on.set()
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
+        await eventually(lambda: len(app.heard) == 2)
+    assert [text for _, text in app.heard] == ["raise", None]
     assert "the application failed on a WebSocket" in caplog.text

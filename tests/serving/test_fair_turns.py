@@ -20,6 +20,22 @@ def work(steps: int, seconds: float = 0.0) -> Steps[str]:
     return "done"
 
 
+class Clock:
+    """A time that passes by work alone, however slow the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, steps: int, seconds: float = 0.0) -> Steps[str]:
+        for _ in range(steps):
+            self.now += seconds
+            yield
+        return "done"
+
+
 def broken() -> Steps[str]:
     yield
     raise ValueError("no")
@@ -36,7 +52,8 @@ async def turns_of(work: asyncio.Future[object]) -> int:
 async def test_what_is_small_is_done_at_once() -> None:
     """It waits for no turn of the loop."""
     assert finished(work(3)) == "done"
-    working = in_turns(work(3), "a")
+    clock = Clock()
+    working = Turns(asyncio.get_running_loop(), clock).work(clock.work(3), "a")
     with pytest.raises(StopIteration) as done:
         working.send(None)
     assert done.value.value == "done"
@@ -83,10 +100,12 @@ async def test_accounts_go_round() -> None:
 
 async def test_what_is_little_is_done_at_once_though_the_turn_is_used_up() -> None:
     """By whoever has used none of it."""
-    long = asyncio.ensure_future(in_turns(work(9, TURN_SECONDS), "key:many"))
+    clock = Clock()
+    turns = Turns(asyncio.get_running_loop(), clock)
+    long = asyncio.ensure_future(turns.work(clock.work(9, TURN_SECONDS), "key:many"))
     await asyncio.sleep(0)
     with pytest.raises(StopIteration):
-        in_turns(work(1), "key:one").send(None)
+        turns.work(clock.work(1), "key:one").send(None)
     assert await long == "done"
 
 
@@ -116,11 +135,12 @@ def test_each_loop_has_its_turns() -> None:
 
 async def test_the_turns_of_a_loop_are_given_back() -> None:
     """However much work there was, what comes later is done at once again."""
-    turns = Turns(asyncio.get_running_loop())
-    assert await turns.work(work(3, TURN_SECONDS), "a") == "done"
+    clock = Clock()
+    turns = Turns(asyncio.get_running_loop(), clock)
+    assert await turns.work(clock.work(3, TURN_SECONDS), "a") == "done"
     await asyncio.sleep(0)
     with pytest.raises(StopIteration):
-        turns.work(work(1), "a").send(None)
+        turns.work(clock.work(1), "a").send(None)
 
 
 def test_slices_and_paces() -> None:

@@ -34,6 +34,15 @@ async def test_who_gave_up_takes_nothing() -> None:
     assert await inbox.get() == 1
 
 
+async def test_what_is_dropped_is_not_got() -> None:
+    """The rest keeps its order."""
+    inbox: MessageQueue[int] = MessageQueue()
+    for number in range(4):
+        inbox.put_nowait(number)
+    inbox.drop(lambda number: number % 2 == 0)
+    assert [await inbox.get(), await inbox.get(), inbox.empty()] == [1, 3, True]
+
+
 async def test_a_light_event_works_as_any() -> None:
     """Who waits is woken, and one who gives up is forgotten."""
     event = asyncio.Event()

@@ -373,7 +373,7 @@ async def test_departures_are_seen() -> None:
         async with raw(room) as (_, writer):
             await room.accepted.wait()
             told: list[bool] = []
-            room.wire.lane().attach(1000, lambda room=room, told=told: told.append(room.wire.gone), lambda: None)
+            room.wire.lane().watch(1000, lambda room=room, told=told: told.append(room.wire.gone), lambda: None)
             writer.write(leave)
             if not leave:
                 writer.close()
@@ -499,7 +499,7 @@ async def test_a_slow_socket_says_so() -> None:
         await room.accepted.wait()
         lane = room.wire.lane()
         changes: list[bool] = []
-        lane.attach(1000, lambda: changes.append(lane.full), lambda: None)
+        lane.watch(1000, lambda: changes.append(lane.full), lambda: None)
         size = 20_000_000
         lane.write(frame(TEXT, b"x" * size))
         await eventually(lambda: lane.full)

@@ -59,7 +59,7 @@ class Delivery:
         # One bound method for both: each keeps it for as long as the answer lasts.
         pump = self._pump
         reader.on_news(pump)
-        wire.attach(limit, pump, self._probe)
+        wire.watch(limit, pump, self._probe)
         self._start_heartbeat()
 
     def begin(self, body: bytes) -> None:
@@ -84,11 +84,11 @@ class Delivery:
             self._fail(error)
 
     def stop(self) -> None:
-        """Leaves the broadcast, detaches from the connection and stops the timers."""
+        """Leaves the broadcast, stops watching the connection and stops the timers."""
         self._leave()
         if self.first and self._broadcast is not None:
             self._broadcast.forget_first(self)
-        self._wire.detach()
+        self._wire.unwatch()
         self._stop_heartbeat()
         self._put_off()
 

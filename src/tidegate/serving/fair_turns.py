@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -105,10 +106,14 @@ class Line:
 
 
 class Turns:
-    """The turns of one loop. Work that has used up its turn waits behind accounts that have had less."""
+    """The turns of one loop. Work that has used up its turn waits behind accounts that have had less.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `clock` is in seconds of any origin.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = perf_counter) -> None:
         self._loop = loop
+        self._clock = clock
         self._left = TURN_SECONDS
         self._is_planned = False
         self._shares = Shares()
@@ -121,15 +126,15 @@ class Turns:
         while True:
             if self._left_for(account) <= 0:
                 await self._line.join(account, self._loop)
-            left, began = self._left_for(account), perf_counter()
+            left, began = self._left_for(account), self._clock()
             try:
                 next(steps)
-                while perf_counter() - began < left:
+                while self._clock() - began < left:
                     next(steps)
             except StopIteration as done:
                 return done.value
             finally:
-                self._take(account, perf_counter() - began)
+                self._take(account, self._clock() - began)
 
     def queue(self, account: str) -> asyncio.Future[None]:
         """Queues for work that excludes other such work. `come` awaits the future; setting an exception gives it up."""

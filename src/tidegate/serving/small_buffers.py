@@ -38,6 +38,10 @@ class MessageQueue(Generic[T]):
         if self._tell is not None:
             self._tell()
 
+    def drop(self, unwanted: Callable[[T], bool]) -> None:
+        """Forgets these items."""
+        self._items = [item for item in self._items if not unwanted(item)]
+
     async def get(self) -> T:
         """The oldest item, once there is one."""
         while not self._items:

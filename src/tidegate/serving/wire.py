@@ -43,9 +43,9 @@ class Outlet(Protocol):
 
     def frame(self, body: bytes, /) -> bytes: ...
 
-    def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None: ...
+    def watch(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None: ...
 
-    def detach(self) -> None: ...
+    def unwatch(self) -> None: ...
 
     def check(self) -> bool: ...
 
@@ -168,7 +168,7 @@ class Wire:
         """How much has gone over the connection so far."""
         return traffic_of(self._transport)
 
-    def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
+    def watch(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
         """Sets how many bytes may wait. `on_change` is called when they have drained or the connection is lost;
         `probe` writes something without meaning to the client."""
         self.check()
@@ -186,12 +186,12 @@ class Wire:
         """Breaks the connection at once; what waits to be sent is dropped."""
         self._transport.abort()
 
-    def detach(self) -> None:
+    def unwatch(self) -> None:
         """Forgets the callbacks."""
         self._on_change = self._on_probe = None
 
     def probe(self) -> bool:
-        """Writes something, if only a comment: a client that is gone answers by a reset. False if not attached."""
+        """Writes something, if only a comment: a client that is gone answers by a reset. False if not watched."""
         if self._on_probe is None:
             return False
         self._on_probe()
@@ -209,9 +209,10 @@ class Wire:
 def extensions(wire: object, app: object) -> dict[str, Any]:
     """The ASGI extensions of a connection with this wire.
 
-    An application that says `detaches` may detach its answers where the server itself calls it, and no other around it.
+    An application whose class says `detaches` may detach its answers where the server itself calls it, and no other
+    around it may, nor a subclass that does not say so itself: its call may do more once the answer is over.
     """
-    detach: dict[str, Any] = {DETACH: {}} if getattr(app, "detaches", False) else {}
+    detach: dict[str, Any] = {DETACH: {}} if type(app).__dict__.get("detaches") else {}
     return {EXTENSION: wire, **detach}
 
 

@@ -20,8 +20,8 @@ class Host(Protocol):
         """The next message of ASGI."""
         ...
 
-    def stopped(self) -> None:
-        """The task that had the application answer a message was cancelled: the server stops."""
+    def failed(self, error: BaseException) -> None:
+        """The listener has raised, or was cancelled since the server stops: leaves it only the disconnect to hear."""
         ...
 
 
@@ -55,16 +55,18 @@ class Listening:
             self._task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
             # The server waits for these tasks before it stops.
             self._host.tasks.add(self._task)
+            # Not by a `finally` in the task: one that is cancelled before its first step never comes to that.
+            self._task.add_done_callback(self._done, context=self._context)
 
     async def _run(self) -> None:
-        task = self._task
-        try:
-            while self._listener is not None and not self._queue.empty():
-                await self._listener(await self._host.receive())
-        except asyncio.CancelledError:
-            self._host.stopped()
-        finally:
-            # Not by a callback of the task's: a message that comes before it would wait for ever.
-            self._task = None
-            self._host.tasks.discard(cast("asyncio.Task[None]", task))
-            self._wake()
+        while self._listener is not None and not self._queue.empty():
+            await self._listener(await self._host.receive())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._host.tasks.discard(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            self._host.failed(error)
+        # For what has come since the task ended.
+        self._wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Literal
 
-from uvicorn._types import WebSocketReceiveEvent, WebSocketSendEvent
+from uvicorn._types import ASGIReceiveEvent, WebSocketReceiveEvent, WebSocketSendEvent
 
 from tidegate.core.ws_frame import BINARY, TEXT, frame
 
@@ -17,6 +17,11 @@ def event_of(message: str | bytes) -> WebSocketReceiveEvent:
     if isinstance(message, str):
         return {"type": "websocket.receive", "text": message}
     return {"type": "websocket.receive", "bytes": message}
+
+
+def is_content(message: ASGIReceiveEvent) -> bool:
+    """Whether a message of ASGI is one that the client has sent."""
+    return message["type"] == "websocket.receive"
 
 
 def frame_of(message: WebSocketSendEvent) -> bytes:

@@ -43,7 +43,7 @@ from tidegate.serving.ws_handshake import answer_of
 from tidegate.serving.ws_heart import HeartRates, Liveness
 from tidegate.serving.ws_incoming import Incoming
 from tidegate.serving.ws_listening import Listening
-from tidegate.serving.ws_message import Assembly, event_of, frame_of
+from tidegate.serving.ws_message import Assembly, event_of, frame_of, is_content
 from tidegate.serving.ws_pulse import Pulse
 from tidegate.serving.ws_wire import Listener, SocketWire
 
@@ -124,7 +124,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._core: ServerProtocol | None = None
         super().__init__(*args, **kwargs)
         self.logger = QUIET
-        self.queue = MessageQueue()  # type: ignore[assignment]
+        self.queue: MessageQueue[ASGIReceiveEvent] = MessageQueue()  # type: ignore[assignment]
         lighten(self.writable)
         self._assembly = Assembly()
         self._pulse: Pulse | None = None  # from the handshake on
@@ -392,11 +392,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 self.server = self.client = None
 
     def listen(self, listener: Listener) -> None:
-        """The `Ear`'s: the application has returned, and `listener` answers for it."""
+        """The `Ear`'s: `listener` answers for the application, which returns."""
         self._listening = Listening(self, listener)
 
-    def stopped(self) -> None:
-        self._leave(GOING_AWAY)
+    def failed(self, error: BaseException) -> None:
+        self._leave(code_after(error))
+        self.queue.drop(is_content)
 
     def _over(self, _: object, error: BaseException | None) -> None:
         """The last step, detached or not."""

@@ -16,7 +16,8 @@ from tidegate.serving.wire import EXTENSION
 from tidegate.serving.ws_heart import Liveness
 
 Listener = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-"""Takes one message of ASGI, `websocket.receive` or `websocket.disconnect`, in the context of the application."""
+"""Takes one message of ASGI, `websocket.receive` or `websocket.disconnect`, in the context of the application. The last
+is a disconnect, after which it ends the `Detached`."""
 
 
 class Ear(Protocol):
@@ -35,7 +36,10 @@ class Ear(Protocol):
         ...
 
     def listen(self, listener: Listener) -> None:
-        """Gives each message to `listener`, one after the other, when the application has returned (see `Detached`)."""
+        """Gives each message to `listener` from now on, one after the other; the application returns (see `Detached`).
+
+        A listener that raises has its socket closed with 1011, the error logged, and hears only the disconnect then.
+        """
         ...
 
 
@@ -86,14 +90,14 @@ class SocketWire:
         """How much has gone over the connection so far."""
         return traffic_of(self._transport)
 
-    def attach(self, lane: Lane, limit: int, on_change: Callable[[], None]) -> None:
+    def watch(self, lane: Lane, limit: int, on_change: Callable[[], None]) -> None:
         """Called by lanes, all with the same limit."""
         self.check()
         if not self.gone:
             self._transport.set_write_buffer_limits(high=limit)
             self._lanes = (*self._lanes, (lane, on_change))
 
-    def detach(self, lane: Lane) -> None:
+    def unwatch(self, lane: Lane) -> None:
         """Called by lanes."""
         self._lanes = tuple(pair for pair in self._lanes if pair[0] is not lane)
 
@@ -152,12 +156,12 @@ class Lane:
     def drains(self) -> int:
         return self._socket.drains
 
-    def attach(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
+    def watch(self, limit: int, on_change: Callable[[], None], probe: Callable[[], None]) -> None:
         # A WebSocket has pings of its own.
-        self._socket.attach(self, limit, on_change)
+        self._socket.watch(self, limit, on_change)
 
-    def detach(self) -> None:
-        self._socket.detach(self)
+    def unwatch(self) -> None:
+        self._socket.unwatch(self)
 
     def check(self) -> bool:
         return self._socket.check()
