@@ -262,6 +262,19 @@ async def test_a_compaction_that_failed_is_tried_again(store: SqliteStore, path:
     assert await texts(store, "gen_1") == ["a"]
 
 
+async def test_a_store_that_was_closed_over_an_append_compacts_again(store: SqliteStore, path: Path) -> None:
+    """What was being written at the close belongs to the next opening: the journal empties in the next life, too."""
+    first = await created(store, "gen_1")
+    queued = store.append([Delta("a"), END], fence=first, expected=1)
+    await store.close()
+    assert (await queued if isinstance(queued, Future) else queued) == 3
+    assert await store.open() == []
+    second = await created(store, "gen_2")
+    await appended(store, [Delta("b"), END], second, 1)
+    await eventually(lambda: count(path, "journal") == 0)
+    assert (await texts(store, "gen_1"), await texts(store, "gen_2")) == (["a"], ["b"])
+
+
 async def test_an_ended_stream_is_held_until_it_is_compacted(store: SqliteStore, path: Path) -> None:
     """Its memory counts for its owner, it is read from there, and it can be forgotten before it is put together."""
     with looking(path) as other:

@@ -68,18 +68,22 @@ class Compactor:
         return self._rows.size
 
     def open(self, change: Change, later: Later) -> None:
-        """Starts with an empty journal."""
+        """Starts with an empty journal. What was noted before, also after the close, is forgotten."""
         self._change, self._later = change, later
-
-    def close(self) -> None:
-        """Compacts nothing more: what is left is compacted when the store is opened again."""
-        if self._again is not None:
-            self._again.cancel()
-        self._change = self._later = self._again = self._oldest = None
+        self._oldest = None
         self._under_way = False
         self._rows = Segments()
         self._since.clear()
         self._ended.clear()
+
+    def close(self) -> None:
+        """Compacts nothing more: what is left is compacted when the store is opened again.
+
+        It comes before the writer ends, which takes no compaction then. What the writer still commits may be noted.
+        """
+        if self._again is not None:
+            self._again.cancel()
+        self._change = self._later = self._again = None
 
     def journaled(self, streams: Iterable[Held], first: int, last: int, size: int) -> None:
         """Notes that the rows from `first` to `last`, of so many bytes together, hold appends to the streams."""
