@@ -50,14 +50,15 @@ class Compactor:
     One transaction is under way at a time. `compacted` is called with each ended stream whose log is put together.
     """
 
-    def __init__(self, compacted: Callable[[Held], None], *, journal_bytes: int) -> None:
+    def __init__(self, compacted: Callable[[Held], None], *, journal_bytes: int, segment_bytes: int) -> None:
         self._compacted = compacted
         self._journal_bytes = journal_bytes
+        self._segment_bytes = segment_bytes
         self._change: Change | None = None
         self._later: Later | None = None
         self._again: TimerHandle | None = None
         self._under_way = False
-        self._rows = Segments()
+        self._rows = Segments(self._segment_bytes)
         self._since: dict[Held, int] = {}  # by stream: the first row that may have events of it which are nowhere else
         self._oldest: int | None = None  # the least of these; None while it is not known
         self._ended: dict[Held, None] = {}
@@ -72,7 +73,7 @@ class Compactor:
         self._change, self._later = change, later
         self._oldest = None
         self._under_way = False
-        self._rows = Segments()
+        self._rows = Segments(self._segment_bytes)
         self._since.clear()
         self._ended.clear()
 
