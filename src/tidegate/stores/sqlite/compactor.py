@@ -100,9 +100,10 @@ class Compactor:
         self._ended[held] = None
 
     def forget(self, held: Held) -> None:
-        """Notes that a stream was forgotten: nothing of it need be kept."""
+        """Notes that a stream was forgotten: nothing of it need be kept, and rows that no other stream needs go."""
         self._remove(held)
         self._ended.pop(held, None)
+        self._work()
 
     def _work(self) -> None:
         if self._change is None or self._under_way or self._again is not None:
