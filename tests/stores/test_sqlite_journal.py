@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from eventually_kit import eventually
-from sqlite_kit import held_up
+from sqlite_kit import full_disk, held_up
 
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, StreamNotFound
 from tidegate.stores.records import Fence, StreamRecord
+from tidegate.stores.sqlite import file
 from tidegate.stores.sqlite.compactor import PIECE_ENTRIES
 from tidegate.stores.sqlite.store import SqliteStore
 
@@ -223,6 +224,42 @@ async def test_a_damaged_journal_is_found_at_the_start(store: SqliteStore, path:
             other.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?)", rows)
     await store.open()
     assert await texts(store, "gen_1") == ["a", "b"]
+
+
+async def test_a_journal_that_cannot_be_compacted_at_the_start_is_not_damaged(store: SqliteStore, path: Path) -> None:
+    """Where there is no room for the batches the operator is told to make some; then the store opens as it was."""
+    fence = await created(store, "gen_1")
+    for n in range(1, 101):
+        await appended(store, [Delta(f"{n} " + "x" * 2000)], fence, n)
+    await store.close()
+    with full_disk(path), pytest.raises(ConfigError, match="make room on its disk") as refused:
+        await store.open()
+    assert "damaged (" not in str(refused.value)
+    await store.open()
+    assert len(await texts(store, "gen_1")) == 100
+
+
+async def test_a_file_that_another_program_has_locked_is_not_damaged(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator is told to wait for that program, or to end it."""
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0.01)
+    fence = await created(store, "gen_1")
+    await appended(store, [Delta("a")], fence, 1)
+    await store.close()
+    with held_up(path), pytest.raises(ConfigError, match="is locked by another program"):
+        await store.open()
+    await store.open()
+    assert await texts(store, "gen_1") == ["a"]
+
+
+def test_a_full_disk_at_the_start_is_told_as_such(path: Path) -> None:
+    """What SQLite says of a disk without room becomes the advice to make some."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            connection.execute("CREATE TABLE t (x)")
+    assert "make room on its disk" in str(file.unusable(path, full.value))
 
 
 async def test_one_stream_that_lives_for_long_does_not_keep_the_rows_of_others(path: Path) -> None:

@@ -58,7 +58,9 @@ def compact(connection: Connection) -> None:
         connection.execute("DELETE FROM journal")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk has ended the transaction already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

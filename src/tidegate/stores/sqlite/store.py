@@ -44,7 +44,7 @@ from tidegate.stores.sqlite import changes, published, reader
 from tidegate.stores.sqlite.accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite.appends import Appends
 from tidegate.stores.sqlite.compactor import JOURNAL_BYTES, Compactor
-from tidegate.stores.sqlite.file import DatabaseFile, Synchronous
+from tidegate.stores.sqlite.file import DatabaseFile, Synchronous, damaged
 from tidegate.stores.sqlite.reader import ReadThread
 from tidegate.stores.sqlite.rows import Dropped, not_found, to_json
 from tidegate.stores.sqlite.segments import SEGMENT_BYTES
@@ -138,7 +138,7 @@ class SqliteStore:
         except BaseException as error:
             await read.close()
             self._file.close()
-            raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
+            raise damaged(self._file.path, error.message) if isinstance(error, StoreUnavailable) else error from None
         witness = Witness(self._file.path)
         writer = Writer(name, self._file.connect(), loop, self._committed, witness, self._looks)
         writer.start()
