@@ -228,7 +228,7 @@ class Writer:
     def _write(self, group: Sequence[Write]) -> None:
         whole = _sound(group)
         try:
-            self._transact(whole)
+            wrote = self._transact(whole)
         except Exception as error:
             if len(whole) > 1 and not _is_busy(error) and not isinstance(error, Vanished):
                 # Each write is tried by itself, so that one that cannot be written does not stop the others.
@@ -240,7 +240,8 @@ class Writer:
                 write.line.broken = True
             self._tell(error)
         else:
-            self._tell(None)
+            if wrote:
+                self._tell(None)
 
     def _tell(self, error: Exception | None) -> None:
         """Logs once when writing begins to fail, and once when it works again."""
@@ -250,7 +251,13 @@ class Writer:
             logger.warning("the store %s can be written again", self._name)
         self._failing = error is not None
 
-    def _transact(self, group: Sequence[Write]) -> None:
+    def _transact(self, group: Sequence[Write]) -> bool:
+        """Commits the writes together, and says whether anything was written."""
+        before = self._connection.total_changes
+        self._commit(group)
+        return self._connection.total_changes > before
+
+    def _commit(self, group: Sequence[Write]) -> None:
         appends = [write.append for write in group if write.append is not None]
         others = [write for write in group if write.published is not None or write.change is not None]
         if not others:
