@@ -219,6 +219,23 @@ class Workload:
         return [self.disk.tail(held) for held in self.kept] == [held.cursor.offset for held in self.kept]
 
 
+async def test_after_a_failure_streams_are_tried_one_by_one(connection: Connection) -> None:
+    """The one that cannot be written waits behind the others, which are then written together again."""
+    disk = Disk(connection, journal_bytes=1 << 20)
+    streams = [disk.create() for _ in range(4)]
+    disk.append(*((held, [END]) for held in streams))
+    await disk.fail()
+    disk.try_again()
+    await disk.fail()
+    disk.try_again()
+    disk.write()
+    await disk.tell()
+    assert disk.compacted == streams[1:2]
+    await disk.settle()
+    assert disk.compacted[-1] == streams[0]
+    assert (sorted(held.key for held in disk.compacted), disk.rows) == ([1, 2, 3, 4], 0)
+
+
 @pytest.mark.parametrize("seed", range(10))
 async def test_nothing_acknowledged_is_lost_at_any_moment(connection: Connection, seed: int) -> None:
     """Whatever streams do, and whenever compactions are written, answered or fail: a process that dies then leaves

@@ -314,6 +314,27 @@ async def test_a_compaction_that_failed_is_tried_again(store: SqliteStore, path:
     assert await texts(store, "gen_1") == ["a"]
 
 
+async def test_one_log_that_cannot_be_put_together_stops_no_other(
+    store: SqliteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are compacted in its place, before and behind it, and the operator is told of it once."""
+    with looking(path) as other:
+        other.execute(
+            "CREATE TRIGGER refused BEFORE INSERT ON batches WHEN new.stream = 1 AND new.last > 1 "
+            "BEGIN SELECT raise(FAIL, 'refused'); END"
+        )
+    for n in range(1, 6):
+        await appended(store, [Delta("a"), END], await created(store, f"gen_{n}"), 1)
+    await eventually(lambda: [batches(path, n) for n in range(1, 6)] == [[1], [3], [3], [3], [3]])
+    await appended(store, [Delta("a"), END], await created(store, "gen_6"), 1)
+    await eventually(lambda: batches(path, 6) == [3])
+    assert await texts(store, "gen_1") == ["a"]
+    assert len([record.message for record in caplog.records if "refused" in record.message]) == 1
+    assert [
+        record.message for record in caplog.records if "again" in record.message and "can be" in record.message
+    ] == []
+
+
 async def test_a_store_that_was_closed_over_an_append_compacts_again(store: SqliteStore, path: Path) -> None:
     """What was being written at the close belongs to the next opening: the journal empties in the next life, too."""
     first = await created(store, "gen_1")
