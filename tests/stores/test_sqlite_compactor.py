@@ -4,7 +4,7 @@ import asyncio
 import random
 import sqlite3
 from asyncio import Future, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from sqlite3 import Connection
 from typing import Any
@@ -61,7 +61,7 @@ class Disk:
         self.streams.append(held)
         return held
 
-    def append(self, *appends: tuple[Held, list[Event]]) -> None:
+    def append(self, *appends: tuple[Held, Sequence[Event]]) -> None:
         """Commits the appends together, and tells the compactor."""
         written: list[bytes] = []
         for held, events in appends:

@@ -232,7 +232,7 @@ async def test_a_journal_that_cannot_be_compacted_at_the_start_is_not_damaged(st
     for n in range(1, 101):
         await appended(store, [Delta(f"{n} " + "x" * 2000)], fence, n)
     await store.close()
-    with full_disk(path), pytest.raises(ConfigError, match="make room on its disk") as refused:
+    with full_disk(path), pytest.raises(ConfigError, match="make room on it, or") as refused:
         await store.open()
     assert "damaged (" not in str(refused.value)
     await store.open()
@@ -329,10 +329,8 @@ async def test_one_log_that_cannot_be_put_together_stops_no_other(
     await appended(store, [Delta("a"), END], await created(store, "gen_6"), 1)
     await eventually(lambda: batches(path, 6) == [3])
     assert await texts(store, "gen_1") == ["a"]
-    assert len([record.message for record in caplog.records if "refused" in record.message]) == 1
-    assert [
-        record.message for record in caplog.records if "again" in record.message and "can be" in record.message
-    ] == []
+    assert len([record for record in caplog.records if "refused" in record.message]) == 1
+    assert not any("can be written again" in record.message for record in caplog.records)
 
 
 async def test_a_store_that_was_closed_over_an_append_compacts_again(store: SqliteStore, path: Path) -> None:
