@@ -236,6 +236,17 @@ async def test_after_a_failure_streams_are_tried_one_by_one(connection: Connecti
     assert (sorted(held.key for held in disk.compacted), disk.rows) == ([1, 2, 3, 4], 0)
 
 
+async def test_rows_that_come_while_others_are_deleted_go_later(connection: Connection) -> None:
+    """Small rows are counted together, but never with rows that are being deleted: they would stay for good."""
+    disk = Disk(connection, journal_bytes=1 << 20)
+    first, second = disk.create(), disk.create()
+    disk.append((first, [Delta("a")]))
+    disk.forget(first)
+    disk.append((second, [END]))
+    await disk.settle()
+    assert (disk.compacted, disk.rows) == ([second], 0)
+
+
 @pytest.mark.parametrize("seed", range(10))
 async def test_nothing_acknowledged_is_lost_at_any_moment(connection: Connection, seed: int) -> None:
     """Whatever streams do, and whenever compactions are written, answered or fail: a process that dies then leaves

@@ -35,24 +35,29 @@ class Segments:
         self.next = 1
         self._segment_bytes = segment_bytes
         self._segments: deque[Segment] = deque()
+        self._newest: Segment | None = None  # unless it is being deleted
 
     def add(self, first: int, last: int, size: int) -> None:
         """Adds rows behind the others."""
-        newest = self._segments[-1] if self._segments else None
+        newest = self._newest
         if newest is not None and newest.size < self._segment_bytes:
             newest.last, newest.size = last, newest.size + size
         else:
-            self._segments.append(Segment(first, last, size))
+            self._newest = Segment(first, last, size)
+            self._segments.append(self._newest)
         self.size += size
         self.next = last + 1
 
     def before(self, row: int) -> Sequence[Segment]:
-        """The oldest segments, some of those whose rows all come before this one."""
+        """The oldest segments, some of those whose rows all come before this one. No rows are added to them any more,
+        since they are being deleted."""
         found: list[Segment] = []
         for segment in self._segments:
             if segment.last >= row or len(found) == DELETED_SEGMENTS:
                 break
             found.append(segment)
+            if segment is self._newest:
+                self._newest = None
         return found
 
     def drop(self, segments: Sequence[Segment]) -> None:
