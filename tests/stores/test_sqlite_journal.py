@@ -347,7 +347,8 @@ async def test_a_store_that_was_closed_over_an_append_compacts_again(store: Sqli
 
 
 async def test_an_ended_stream_is_held_until_it_is_compacted(store: SqliteStore, path: Path) -> None:
-    """Its memory counts for its owner, it is read from there, and it can be forgotten before it is put together."""
+    """An append to it can be repeated, and it can be forgotten before it is put together: then nothing of it is in the
+    file, or counts for its owner there."""
     with looking(path) as other:
         other.execute(
             "CREATE TRIGGER refused BEFORE INSERT ON batches WHEN new.last > 1 BEGIN SELECT raise(FAIL, 'x'); END"

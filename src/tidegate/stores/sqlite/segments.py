@@ -49,7 +49,7 @@ class Segments:
         self.next = last + 1
 
     def before(self, row: int) -> Sequence[Segment]:
-        """The oldest segments, some of those whose rows all come before this one. No rows are added to them any more,
+        """Returns the oldest segments, at most `DELETED_SEGMENTS`, whose rows all come before this one. No rows are added to them any more,
         since they are being deleted."""
         found: list[Segment] = []
         for segment in self._segments:
