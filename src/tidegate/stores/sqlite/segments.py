@@ -49,8 +49,10 @@ class Segments:
         self.next = last + 1
 
     def before(self, row: int) -> Sequence[Segment]:
-        """Returns the oldest segments, at most `DELETED_SEGMENTS`, whose rows all come before this one. No rows are added to them any more,
-        since they are being deleted."""
+        """Returns the oldest segments whose rows all come before this one, at most `DELETED_SEGMENTS`.
+
+        No rows are added to them any more, since they are being deleted.
+        """
         found: list[Segment] = []
         for segment in self._segments:
             if segment.last >= row or len(found) == DELETED_SEGMENTS:
