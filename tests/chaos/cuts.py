@@ -29,6 +29,9 @@ TORN_BYTES = 600
 JOURNAL_BYTES = 4096
 """So small that live streams are compacted in each run, too."""
 
+SEGMENT_BYTES = 300
+"""So small that rows of the journal are deleted after nearly each compaction."""
+
 STREAMS = 6
 """How many streams are live at once."""
 
@@ -83,7 +86,9 @@ async def cut(seed: int, count: int) -> list[str]:
 
 
 def _store(folder: Path) -> SqliteStore:
-    return SqliteStore(folder / NAME, max_generation_bytes=1 << 24, journal_bytes=JOURNAL_BYTES)
+    return SqliteStore(
+        folder / NAME, max_generation_bytes=1 << 24, journal_bytes=JOURNAL_BYTES, segment_bytes=SEGMENT_BYTES
+    )
 
 
 async def _fill(folder: Path, draw: random.Random) -> Filled:

@@ -571,15 +571,15 @@ async def test_nothing_is_taken_after_the_close(store: Store) -> None:
     if not store.outlives_process:
         pytest.skip("what it holds is gone with it")
     fence = await opened(store)
-    queued = store.append([Delta("a")], fence=fence, expected=1)
+    queued = store.append([Delta("a"), END], fence=fence, expected=1)
     await store.close()
-    assert (await queued if isinstance(queued, Future) else queued) == 2
+    assert (await queued if isinstance(queued, Future) else queued) == 3
     with pytest.raises(StoreUnavailable):
         await appended(store, [Delta("b")], fence, 2)
     with pytest.raises(StoreUnavailable):
         await events_of(store)
     await store.open()
-    assert len(await events_of(store)) == 2
+    assert len(await events_of(store)) == 3
 
 
 async def test_what_is_kept_of_a_request(store: Store, tmp_path: Path) -> None:

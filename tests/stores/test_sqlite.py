@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlite_kit import held_up
+from sqlite_kit import full_disk, held_up
 
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
@@ -94,18 +93,6 @@ async def texts(store: SqliteStore, stream: str = "gen_1") -> list[str]:
     found = await answer if isinstance(answer, Future) else answer
     assert isinstance(found, Page)
     return [entry.event.text for entry in found.entries if isinstance(entry.event, Delta)]
-
-
-@contextmanager
-def full_disk(path: Path, *, room: int = 0) -> Generator[None]:
-    """No file of this process can grow by more than so many bytes past what the store's files are now."""
-    largest = room + max(size(file) for file in path.parent.iterdir())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from eventually_kit import eventually
-from sqlite_kit import held_up
+from sqlite_kit import full_disk, held_up
 
 from tidegate.core.events import Completed, Delta, Event, Started, Usage
 from tidegate.core.log import Page
 from tidegate.errors import ConfigError, StreamNotFound
 from tidegate.stores.records import Fence, StreamRecord
+from tidegate.stores.sqlite import file
 from tidegate.stores.sqlite.compactor import PIECE_ENTRIES
 from tidegate.stores.sqlite.store import SqliteStore
 
@@ -178,9 +179,13 @@ async def test_what_the_journal_has_of_a_forgotten_stream_is_no_others(store: Sq
     """A new stream gets nothing of one that was forgotten before it, though the process died in between."""
     fence = await created(store, "gen_1")
     await appended(store, [Delta("secret")], fence, 1)
+    with looking(path) as other:
+        rows = other.execute("SELECT number, appends FROM journal").fetchall()
+    assert len(rows) == 1
     await store.forget("gen_1")
-    assert count(path, "journal") == 1
     await store.close()
+    with looking(path) as other:
+        other.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?)", rows)
     await store.open()
     await created(store, "gen_2")
     await store.close()
@@ -188,6 +193,17 @@ async def test_what_the_journal_has_of_a_forgotten_stream_is_no_others(store: Sq
     assert await texts(store, "gen_2") == []
     with pytest.raises(StreamNotFound):
         await store.look("gen_1")
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_what_is_forgotten_leaves_the_journal(store: SqliteStore, path: Path, *, together: bool) -> None:
+    """No other stream has to end first, and it makes no difference whether the last append was committed with it."""
+    fence = await created(store, "gen_1")
+    answer = store.append([Delta("secret")], fence=fence, expected=1)
+    if not together and isinstance(answer, Future):
+        await answer
+    await store.forget("gen_1")
+    await eventually(lambda: count(path, "journal") == 0)
 
 
 async def test_a_damaged_journal_is_found_at_the_start(store: SqliteStore, path: Path) -> None:
@@ -208,6 +224,42 @@ async def test_a_damaged_journal_is_found_at_the_start(store: SqliteStore, path:
             other.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?)", rows)
     await store.open()
     assert await texts(store, "gen_1") == ["a", "b"]
+
+
+async def test_a_journal_that_cannot_be_compacted_at_the_start_is_not_damaged(store: SqliteStore, path: Path) -> None:
+    """Where there is no room for the batches the operator is told to make some; then the store opens as it was."""
+    fence = await created(store, "gen_1")
+    for n in range(1, 101):
+        await appended(store, [Delta(f"{n} " + "x" * 2000)], fence, n)
+    await store.close()
+    with full_disk(path), pytest.raises(ConfigError, match="make room on it, or") as refused:
+        await store.open()
+    assert "damaged (" not in str(refused.value)
+    await store.open()
+    assert len(await texts(store, "gen_1")) == 100
+
+
+async def test_a_file_that_another_program_has_locked_is_not_damaged(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator is told to wait for that program, or to end it."""
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0.01)
+    fence = await created(store, "gen_1")
+    await appended(store, [Delta("a")], fence, 1)
+    await store.close()
+    with held_up(path), pytest.raises(ConfigError, match="is locked by another program"):
+        await store.open()
+    await store.open()
+    assert await texts(store, "gen_1") == ["a"]
+
+
+def test_a_full_disk_at_the_start_is_told_as_such(path: Path) -> None:
+    """What SQLite says of a disk without room becomes the advice to make some."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            connection.execute("CREATE TABLE t (x)")
+    assert "make room on its disk" in str(file.unusable(path, full.value))
 
 
 async def test_one_stream_that_lives_for_long_does_not_keep_the_rows_of_others(path: Path) -> None:
@@ -262,8 +314,41 @@ async def test_a_compaction_that_failed_is_tried_again(store: SqliteStore, path:
     assert await texts(store, "gen_1") == ["a"]
 
 
+async def test_one_log_that_cannot_be_put_together_stops_no_other(
+    store: SqliteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are compacted in its place, before and behind it, and the operator is told of it once."""
+    with looking(path) as other:
+        other.execute(
+            "CREATE TRIGGER refused BEFORE INSERT ON batches WHEN new.stream = 1 AND new.last > 1 "
+            "BEGIN SELECT raise(FAIL, 'refused'); END"
+        )
+    for n in range(1, 6):
+        await appended(store, [Delta("a"), END], await created(store, f"gen_{n}"), 1)
+    await eventually(lambda: [batches(path, n) for n in range(1, 6)] == [[1], [3], [3], [3], [3]])
+    await appended(store, [Delta("a"), END], await created(store, "gen_6"), 1)
+    await eventually(lambda: batches(path, 6) == [3])
+    assert await texts(store, "gen_1") == ["a"]
+    assert len([record for record in caplog.records if "refused" in record.message]) == 1
+    assert not any("can be written again" in record.message for record in caplog.records)
+
+
+async def test_a_store_that_was_closed_over_an_append_compacts_again(store: SqliteStore, path: Path) -> None:
+    """What was being written at the close belongs to the next opening: the journal empties in the next life, too."""
+    first = await created(store, "gen_1")
+    queued = store.append([Delta("a"), END], fence=first, expected=1)
+    await store.close()
+    assert (await queued if isinstance(queued, Future) else queued) == 3
+    assert await store.open() == []
+    second = await created(store, "gen_2")
+    await appended(store, [Delta("b"), END], second, 1)
+    await eventually(lambda: count(path, "journal") == 0)
+    assert (await texts(store, "gen_1"), await texts(store, "gen_2")) == (["a"], ["b"])
+
+
 async def test_an_ended_stream_is_held_until_it_is_compacted(store: SqliteStore, path: Path) -> None:
-    """Its memory counts for its owner, it is read from there, and it can be forgotten before it is put together."""
+    """An append to it can be repeated, and it can be forgotten before it is put together: then nothing of it is in the
+    file, or counts for its owner there."""
     with looking(path) as other:
         other.execute(
             "CREATE TRIGGER refused BEFORE INSERT ON batches WHEN new.last > 1 BEGIN SELECT raise(FAIL, 'x'); END"

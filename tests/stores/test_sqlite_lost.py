@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,29 @@ async def test_nothing_is_acknowledged_into_a_file_that_nobody_can_open(
     said = [record.message for record in caplog.records if " is lost: " in record.message]
     assert len(said) == 1
     assert name in said[0]
+
+
+async def test_nothing_is_said_of_writes_that_were_not_tried(
+    store: SqliteStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the file is gone, an append that waits behind a refused one proves nothing: the log does not say that the
+    store can be written."""
+    fence = await opened(store)
+    (tmp_path / "store.db").unlink()
+    for _ in range(3):
+        first = store.append([Delta("a")], fence=fence, expected=1)
+        # Handed over by itself, so that the second one is a group of its own.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        answers = [first]
+        with suppress(StoreUnavailable):
+            answers.append(store.append([Delta("b")], fence=fence, expected=2))
+        for answer in answers:
+            with pytest.raises(StoreUnavailable):
+                await settled(answer)
+    said = [record.message for record in caplog.records]
+    assert [message for message in said if "can be written again" in message] == []
+    assert len([message for message in said if "cannot be written" in message]) == 1
 
 
 async def test_a_loss_is_noticed_without_anybody_writing(store: SqliteStore, tmp_path: Path) -> None:

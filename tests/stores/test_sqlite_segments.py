@@ -5,7 +5,7 @@ from tidegate.stores.sqlite.segments import DELETED_SEGMENTS, SEGMENT_BYTES, Seg
 
 def filled(count: int) -> Segments:
     """So many segments of two rows each."""
-    segments = Segments()
+    segments = Segments(SEGMENT_BYTES)
     for n in range(count):
         segments.add(2 * n + 1, 2 * n + 1, SEGMENT_BYTES - 1)
         segments.add(2 * n + 2, 2 * n + 2, 1)

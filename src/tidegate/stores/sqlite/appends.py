@@ -120,8 +120,9 @@ class Appends:
 
     def committed(self, group: Group) -> None:
         """Wakes the readers of what was appended by the group's writes, once for each stream."""
-        if not self._news:
+        if group.next == group.first:
             return
+        # Rows count also where all of their streams were forgotten in the same group.
         news = tuple(self._news)
         self._news.clear()
         for held in news:

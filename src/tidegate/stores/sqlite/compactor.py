@@ -1,6 +1,8 @@
 """Compacts the journal in the background: what it has of each stream becomes batches, and its rows go.
 
-The events are taken from the logs in memory, by the piece, so that no commit waits long for it.
+The events are taken from the logs in memory, by the piece, so that no commit waits long for it. What holds at every
+moment: every event is in a batch, or in a row of the journal from `_since[held]` on. So the rows before the least of
+these can go.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from asyncio import Future, TimerHandle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from sqlite3 import Connection
 from typing import Any
 
@@ -23,13 +25,14 @@ from tidegate.stores.sqlite.stream_cache import Held
 
 JOURNAL_BYTES = 8 << 20
 """What the journal may hold before live streams are compacted, too: it is read when the store is opened, which takes a
-tenth of a second, and a stream that lives for hours would keep the rows of all others."""
+tenth of a second, and a stream that lives for hours would keep the rows of all others. It holds more for as long as
+compaction takes, or fails."""
 
 PIECE_ENTRIES = 1000
 """Entries of one batch, besides `BATCH_BYTES`: choosing them holds the loop for a tenth of a millisecond."""
 
 TOGETHER = 64
-"""Streams in one transaction, besides `BATCH_BYTES` in all: commits wait for it, a few milliseconds."""
+"""Streams in one transaction, besides `BATCH_BYTES` in all: the next commit waits for it, a few milliseconds."""
 
 JOINED_BYTES = 16 << 10
 """A batch below this size is joined with what follows it: a slow stream would come to have thousands of them."""
@@ -50,17 +53,20 @@ class Compactor:
     One transaction is under way at a time. `compacted` is called with each ended stream whose log is put together.
     """
 
-    def __init__(self, compacted: Callable[[Held], None], *, journal_bytes: int) -> None:
+    def __init__(self, compacted: Callable[[Held], None], *, journal_bytes: int, segment_bytes: int) -> None:
         self._compacted = compacted
         self._journal_bytes = journal_bytes
+        self._segment_bytes = segment_bytes
         self._change: Change | None = None
         self._later: Later | None = None
         self._again: TimerHandle | None = None
         self._under_way = False
-        self._rows = Segments()
+        self._together = TOGETHER  # the most streams of the next transaction
+        self._rows = Segments(self._segment_bytes)
         self._since: dict[Held, int] = {}  # by stream: the first row that may have events of it which are nowhere else
         self._oldest: int | None = None  # the least of these; None while it is not known
         self._ended: dict[Held, None] = {}
+        self._failing: dict[Held, None] = {}  # what could not be written although it was tried alone
 
     @property
     def journal_size(self) -> int:
@@ -68,18 +74,24 @@ class Compactor:
         return self._rows.size
 
     def open(self, change: Change, later: Later) -> None:
-        """Starts with an empty journal."""
+        """Starts with an empty journal. What was noted before, also after the close, is forgotten."""
         self._change, self._later = change, later
-
-    def close(self) -> None:
-        """Compacts nothing more: what is left is compacted when the store is opened again."""
-        if self._again is not None:
-            self._again.cancel()
-        self._change = self._later = self._again = self._oldest = None
+        self._oldest = None
         self._under_way = False
-        self._rows = Segments()
+        self._together = TOGETHER
+        self._rows = Segments(self._segment_bytes)
         self._since.clear()
         self._ended.clear()
+        self._failing.clear()
+
+    def close(self) -> None:
+        """Compacts nothing more: what is left is compacted when the store is opened again.
+
+        It comes before the writer ends, which takes no compaction then. What the writer still commits may be noted.
+        """
+        if self._again is not None:
+            self._again.cancel()
+        self._change = self._later = self._again = None
 
     def journaled(self, streams: Iterable[Held], first: int, last: int, size: int) -> None:
         """Notes that the rows from `first` to `last`, of so many bytes together, hold appends to the streams."""
@@ -95,9 +107,11 @@ class Compactor:
         self._ended[held] = None
 
     def forget(self, held: Held) -> None:
-        """Notes that a stream was forgotten: nothing of it need be kept."""
+        """Notes that a stream was forgotten: nothing of it need be kept, and rows that no other stream needs go."""
         self._remove(held)
         self._ended.pop(held, None)
+        self._failing.pop(held, None)
+        self._work()
 
     def _work(self) -> None:
         if self._change is None or self._under_way or self._again is not None:
@@ -111,13 +125,14 @@ class Compactor:
             answer.add_done_callback(partial(self._done, chosen, rows, self._rows.next))
 
     def _chosen(self) -> Sequence[_Chosen]:
-        """Pieces of ended streams and, where the journal is large, of the stream that has been in it for longest."""
-        streams = list(islice(self._ended, TOGETHER))
-        if self._rows.size > self._journal_bytes:
-            streams += [held for held in islice(self._since, 1) if held not in self._ended]
+        """Pieces of ended streams and, where the journal is large, of those that have been in it for longest; of one
+        that could not be written where there are no others."""
+        is_large = self._rows.size > self._journal_bytes
+        candidates = chain(self._ended, (held for held in self._since if is_large and held not in self._ended))
+        streams = list(islice((held for held in candidates if held not in self._failing), self._together))
         chosen: list[_Chosen] = []
         room = BATCH_BYTES
-        for held in streams:
+        for held in streams or islice(self._failing, 1):
             if room > 0:
                 chosen.append(_piece_of(held, room))
                 room -= chosen[-1].size
@@ -134,16 +149,27 @@ class Compactor:
             return
         self._under_way = False
         if answer.cancelled() or answer.exception() is not None:
+            self._put_back(chosen)
             self._again = self._later(AGAIN_SECONDS, self._try_again)
             return
+        self._together = min(TOGETHER, 2 * self._together)
         self._rows.drop(rows)
         for each in chosen:
             if each.held in self._since:
                 self._settle(each, next_row)
         self._work()
 
+    def _put_back(self, chosen: Sequence[_Chosen]) -> None:
+        """Streams are tried one by one now, since any may be the one that cannot be written: that one goes behind all
+        others, which it would stop."""
+        self._together = 1
+        if len(chosen) == 1 and (held := chosen[0].held) in self._since:
+            self._failing.pop(held, None)
+            self._failing[held] = None
+
     def _settle(self, chosen: _Chosen, next_row: int) -> None:
         held, piece = chosen.held, chosen.piece
+        self._failing.pop(held, None)
         held.batched = piece.last
         if chosen.size >= JOINED_BYTES:
             held.joined = piece.last

@@ -62,7 +62,7 @@ class DatabaseFile:
             raise self._unwritable(error) from None
         except sqlite3.Error as error:
             self.close()
-            raise self._unusable(error) from None
+            raise unusable(self.path, error) from None
         except BaseException:
             self.close()
             raise
@@ -121,19 +121,6 @@ class DatabaseFile:
             schema.take_over(connection, version)
         journal.compact(connection)
 
-    def _unusable(self, error: sqlite3.Error) -> ConfigError:
-        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            return ConfigError(f"the store {self.path} cannot be written ({error}): {_REMEDY}", key=_KEY)
-        return self.damaged(str(error))
-
-    def damaged(self, found: str) -> ConfigError:
-        """The error for a file that is no SQLite database, or damaged."""
-        return ConfigError(
-            f"{self.path} is no SQLite database, or damaged ({found}): "
-            f"restore it from a backup, move it away, or {_ANOTHER}",
-            key=_KEY,
-        )
-
     def _unwritable(self, error: OSError) -> ConfigError:
         if isinstance(error, FileNotFoundError):
             missing = f"there is no directory {self.path.parent} for the store (No such file or directory): make it"
@@ -146,6 +133,35 @@ class DatabaseFile:
 _KEY = ("store", "url")
 _ANOTHER = "name another file as store.url, or by --store sqlite:////PATH"
 _REMEDY = f"make its directory writable, or {_ANOTHER}"
+
+
+def unusable(path: Path, error: sqlite3.Error) -> ConfigError:
+    """The error for a file that could not be opened: it says what the operator has to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return ConfigError(f"the store {path} cannot be written ({error}): {_REMEDY}", key=_KEY)
+    if code == sqlite3.SQLITE_FULL:
+        return ConfigError(f"the store {path} is full ({error}): make room on its disk; nothing is damaged", key=_KEY)
+    if code == sqlite3.SQLITE_IOERR:
+        return ConfigError(
+            f"the disk of the store {path} could not be read or written ({error}): make room on it, or see whether it "
+            "is failing; the file is not known to be damaged",
+            key=_KEY,
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ConfigError(
+            f"the store {path} is locked by another program ({error}): wait for it, or end it; nothing is damaged",
+            key=_KEY,
+        )
+    return damaged(path, str(error))
+
+
+def damaged(path: Path, found: str) -> ConfigError:
+    """The error for a file that is no SQLite database, or damaged."""
+    return ConfigError(
+        f"{path} is no SQLite database, or damaged ({found}): restore it from a backup, move it away, or {_ANOTHER}",
+        key=_KEY,
+    )
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:

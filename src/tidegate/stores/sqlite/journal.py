@@ -1,4 +1,4 @@
-"""The journal: what is appended to streams, in the order of the commits, until it is compacted behind their batches.
+"""The journal: it keeps what is appended to streams, in the order of the commits, until that is in their batches, too.
 
 A row for each commit holds the appends to all streams: rows of their own, in the order of the streams, dirty a page of
 the file each (measured: 200 against 35 us for 16 appends).
@@ -58,7 +58,9 @@ def compact(connection: Connection) -> None:
         connection.execute("DELETE FROM journal")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk has ended the transaction already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

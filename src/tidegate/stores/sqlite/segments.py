@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 
 SEGMENT_BYTES = 64 << 10
-"""Rows are counted and deleted together up to this size: few numbers to remember, and pieces that are soon deleted."""
+"""Rows are counted, and deleted, together up to this size: there are few numbers to remember, and a segment is deleted
+in a millisecond or two."""
 
 DELETED_SEGMENTS = 4
 """Segments that are deleted in one transaction: commits wait for it, some milliseconds."""
@@ -24,30 +25,41 @@ class Segment:
 
 
 class Segments:
-    """The segments of the journal, in order. `size` is that of all of them in bytes, `next` the next row's number."""
+    """The segments of the journal, in order. `size` is that of all of them in bytes, `next` the next row's number.
 
-    def __init__(self) -> None:
+    A segment is full when it has `segment_bytes` or more.
+    """
+
+    def __init__(self, segment_bytes: int) -> None:
         self.size = 0
         self.next = 1
+        self._segment_bytes = segment_bytes
         self._segments: deque[Segment] = deque()
+        self._newest: Segment | None = None  # unless it is being deleted
 
     def add(self, first: int, last: int, size: int) -> None:
         """Adds rows behind the others."""
-        newest = self._segments[-1] if self._segments else None
-        if newest is not None and newest.size < SEGMENT_BYTES:
+        newest = self._newest
+        if newest is not None and newest.size < self._segment_bytes:
             newest.last, newest.size = last, newest.size + size
         else:
-            self._segments.append(Segment(first, last, size))
+            self._newest = Segment(first, last, size)
+            self._segments.append(self._newest)
         self.size += size
         self.next = last + 1
 
     def before(self, row: int) -> Sequence[Segment]:
-        """The oldest segments, some of those whose rows all come before this one."""
+        """Returns the oldest segments whose rows all come before this one, at most `DELETED_SEGMENTS`.
+
+        No rows are added to them any more, since they are being deleted.
+        """
         found: list[Segment] = []
         for segment in self._segments:
             if segment.last >= row or len(found) == DELETED_SEGMENTS:
                 break
             found.append(segment)
+            if segment is self._newest:
+                self._newest = None
         return found
 
     def drop(self, segments: Sequence[Segment]) -> None:

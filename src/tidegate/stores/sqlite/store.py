@@ -44,9 +44,10 @@ from tidegate.stores.sqlite import changes, published, reader
 from tidegate.stores.sqlite.accounts import Accounts, Eviction, Opening
 from tidegate.stores.sqlite.appends import Appends
 from tidegate.stores.sqlite.compactor import JOURNAL_BYTES, Compactor
-from tidegate.stores.sqlite.file import DatabaseFile, Synchronous
+from tidegate.stores.sqlite.file import DatabaseFile, Synchronous, damaged
 from tidegate.stores.sqlite.reader import ReadThread
 from tidegate.stores.sqlite.rows import Dropped, not_found, to_json
+from tidegate.stores.sqlite.segments import SEGMENT_BYTES
 from tidegate.stores.sqlite.shares import Shares
 from tidegate.stores.sqlite.stream_cache import Held, Queued
 from tidegate.stores.sqlite.streams import Streams, heard
@@ -93,6 +94,7 @@ class SqliteStore:
         max_stored_bytes: int = 0,
         max_stored_bytes_each: int = STORED_BYTES_EACH,
         journal_bytes: int = JOURNAL_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
         looks: Looks = LOOKS,
         now: Callable[[], float] = time,
         random_bits: Callable[[int], int] = randbits,
@@ -115,7 +117,7 @@ class SqliteStore:
             new_epoch=self._new_epoch,
         )
         self._nodes = Nodes(self.look)
-        self._compactor = Compactor(self._streams.compacted, journal_bytes=journal_bytes)
+        self._compactor = Compactor(self._streams.compacted, journal_bytes=journal_bytes, segment_bytes=segment_bytes)
         self._appends = Appends(self._streams, self._accounts, self._compactor, self._ask, now)
         self._next_key = 1
 
@@ -136,7 +138,7 @@ class SqliteStore:
         except BaseException as error:
             await read.close()
             self._file.close()
-            raise self._file.damaged(error.message) if isinstance(error, StoreUnavailable) else error from None
+            raise damaged(self._file.path, error.message) if isinstance(error, StoreUnavailable) else error from None
         witness = Witness(self._file.path)
         writer = Writer(name, self._file.connect(), loop, self._committed, witness, self._looks)
         writer.start()

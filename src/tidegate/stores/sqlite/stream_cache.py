@@ -24,9 +24,10 @@ RECORD_BYTES = 1024
 
 
 class Held:
-    """One stream in memory. `log` is None if it has not been read, and packed if it was read after the stream's end;
-    that of a `long` stream is never read. `queued` is None once the stream has ended, `charge` once its log has been
-    put together, too.
+    """One stream in memory.
+
+    `log` is None if it has not been read, and packed if it was read after the stream's end. The log of a `long` stream
+    is never read. `queued` is None from the stream's end on, and `charge` once its log has been put together, too.
 
     In the file, batches have the events up to the offset `batched`; the next batch begins after `joined`, and replaces
     what is there from then on.

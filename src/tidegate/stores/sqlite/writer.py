@@ -136,6 +136,7 @@ class Writer:
         self._witness = witness
         self._looks = looks
         self._failing = False
+        self._told: set[str] = set()
         self._looked = self._noted = 0.0
         self._connection = connection
         self._loop = loop
@@ -158,7 +159,8 @@ class Writer:
             self._loop.call_soon(self._hand_over)
 
     def put_alone(self, write: Write) -> None:
-        """Queues a write for a transaction of its own, so that no answer waits for it; belongs on the loop's thread."""
+        """Queues a compaction for a transaction of its own: the group before it is answered first, and the next one
+        waits for it. Belongs on the loop's thread."""
         self._queue.put(Group([write], gathered=False))
 
     def stop(self) -> None:
@@ -187,7 +189,7 @@ class Writer:
     def _run(self) -> None:
         while (group := self._first()) is not None:
             group.first, self._size = self._row, 0
-            self._write(group.writes)
+            self._write(group.writes, gathered=group.gathered)
             group.next, group.size = self._row, self._size
             if self._noted != self._looked and self.fault is None:
                 self._witness.wrote()
@@ -225,22 +227,26 @@ class Writer:
         elif self.fault is None and before is not None:
             logger.warning("the store %s is back", self._name)
 
-    def _write(self, group: Sequence[Write]) -> None:
+    def _write(self, group: Sequence[Write], *, gathered: bool) -> None:
         whole = _sound(group)
         try:
-            self._transact(whole)
+            wrote = self._transact(whole)
         except Exception as error:
             if len(whole) > 1 and not _is_busy(error) and not isinstance(error, Vanished):
                 # Each write is tried by itself, so that one that cannot be written does not stop the others.
                 for write in whole:
-                    self._write((write,))
+                    self._write((write,), gathered=gathered)
                 return
             for write in whole:
                 write.error = unavailable(error) if isinstance(error, sqlite3.Error) else error
                 write.line.broken = True
-            self._tell(error)
+            if gathered:
+                self._tell(error)
+            else:
+                self._tell_of_compaction(error)
         else:
-            self._tell(None)
+            if wrote and gathered:
+                self._tell(None)
 
     def _tell(self, error: Exception | None) -> None:
         """Logs once when writing begins to fail, and once when it works again."""
@@ -250,7 +256,19 @@ class Writer:
             logger.warning("the store %s can be written again", self._name)
         self._failing = error is not None
 
-    def _transact(self, group: Sequence[Write]) -> None:
+    def _tell_of_compaction(self, error: Exception) -> None:
+        """Logs each reason once: compactions are tried again every second, and others may succeed in between."""
+        if (reason := str(error)) not in self._told:
+            self._told.add(reason)
+            logger.error("the store %s cannot be compacted, which is tried again: %s", self._name, reason)
+
+    def _transact(self, group: Sequence[Write]) -> bool:
+        """Commits the writes together, and says whether anything was written."""
+        before = self._connection.total_changes
+        self._commit(group)
+        return self._connection.total_changes > before
+
+    def _commit(self, group: Sequence[Write]) -> None:
         appends = [write.append for write in group if write.append is not None]
         others = [write for write in group if write.published is not None or write.change is not None]
         if not others:
