@@ -115,12 +115,13 @@ def count(path: Path, what: str) -> int:
         return other.execute(f"SELECT count(*) FROM {what}").fetchone()[0]
 
 
-async def test_a_file_of_the_version_before_is_taken_over(path: Path) -> None:
+async def test_a_file_of_the_version_before_is_taken_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What ended there is read as it was; what was live goes on behind its own events, and outlives another start."""
     with looking(path) as other:
         other.executescript(FORMAT_3)
     store = SqliteStore(path, max_generation_bytes=1 << 20)
     assert [record.id for record in await store.open()] == ["gen_live"]
+    assert "had format 3 and has format 4 now" in caplog.text
     assert await texts(store, "gen_ended") == ["old"]
     assert await texts(store, "gen_live") == ["a", "b", "c"]
     assert (await store.tail("gen_live")).epoch == "bbbb"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ from typing import Literal
 
 from tidegate.errors import ConfigError, InUse, StoreUnavailable
 from tidegate.stores.sqlite import journal, schema
+
+logger = logging.getLogger("tidegate.stores")
 
 Synchronous = Literal["normal", "full"]
 
@@ -119,6 +122,12 @@ class DatabaseFile:
         _set_up(connection, ["journal_mode = WAL"])
         if version != schema.VERSION:
             schema.take_over(connection, version)
+            logger.warning(
+                "the store %s had format %d and has format %d now: earlier versions of tidegate cannot read it any more",
+                self.path,
+                version,
+                schema.VERSION,
+            )
         journal.compact(connection)
 
     def _unwritable(self, error: OSError) -> ConfigError:
