@@ -123,7 +123,7 @@ class DatabaseFile:
         if version != schema.VERSION:
             schema.take_over(connection, version)
             logger.warning(
-                "the store %s had format %d and has format %d now: earlier versions of tidegate cannot read it any more",
+                "the store %s had format %d and has format %d now: earlier versions of tidegate refuse it now",
                 self.path,
                 version,
                 schema.VERSION,
