@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from eventually_kit import eventually
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tidegate.core.detached import DETACH, Detached, detach
@@ -206,6 +206,14 @@ async def test_a_socket_is_heard_in_order_by_one_task_while_there_is_something_t
     assert app.heard == [("anna", "0"), ("anna", "1"), ("anna", "2"), ("anna", "3"), ("anna", None)]
 
 
+async def closing_code(client: ClientConnection) -> int:
+    """The code that the server closes the socket with, before it sends anything else."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await client.recv()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
 async def test_a_socket_that_fails_is_closed_by_1011_and_heard_no_more(caplog: pytest.LogCaptureFixture) -> None:
     """What its client has sent behind is dropped; the log has the failure, which nobody has dealt with."""
     app = Sockets()
@@ -214,10 +222,7 @@ async def test_a_socket_that_fails_is_closed_by_1011_and_heard_no_more(caplog: p
         await client.send("fail")
         await client.send("more")
         app.go_on.set()
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1011
+        assert await closing_code(client) == 1011
     assert [text for _, text in app.heard] == ["fail"]
     assert "the application failed on a WebSocket" in caplog.text
 
@@ -233,10 +238,7 @@ async def test_a_forced_stop_closes_a_socket_by_1001_and_answers_nothing_more() 
         assert app.answering is not None
         app.answering.cancel()
         app.go_on.set()
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1001
+        assert await closing_code(client) == 1001
         assert budget.waiting.total == 0
         await eventually(lambda: app.heard)
     assert app.heard == [("anna", None)]
@@ -250,10 +252,7 @@ async def test_a_listener_that_raises_closes_its_socket_by_1011(caplog: pytest.L
         await client.send("raise")
         await client.send("behind")
         app.go_on.set()
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1011
+        assert await closing_code(client) == 1011
         await eventually(lambda: len(app.heard) == 2)
     assert [text for _, text in app.heard] == ["raise", None]
     assert "the application failed on a WebSocket" in caplog.text

@@ -253,7 +253,8 @@ class Log:
             del self._entries[:surplus]
             self._dropped += surplus
             self._bytes = left
-            self._before_newest = None
+            if not self._entries:
+                self._before_newest = None
             self._forget_epochs()
         return forgotten
 

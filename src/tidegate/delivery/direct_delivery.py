@@ -119,6 +119,7 @@ class Delivery:
         else:
             body = self._dialect.encode(self.state, found, merge=reader.mergeable)
             if body and self.gzip is None:
+                # As `_write`, without the call: each token comes here.
                 self.last_write = now
                 self._wire.write(self.frame(body))
             else:

@@ -65,5 +65,6 @@ class Segments:
     def drop(self, segments: Sequence[Segment]) -> None:
         """Forgets the oldest segments, whose rows have been deleted."""
         for segment in segments:
-            assert self._segments.popleft() is segment, "segments are deleted in order"
+            oldest = self._segments.popleft()
+            assert oldest is segment, "segments are deleted in order"
             self.size -= segment.size
