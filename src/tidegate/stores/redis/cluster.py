@@ -1,0 +1,188 @@
+"""A Redis Cluster: which of its masters has a key, also after a failover or when slots have moved."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections.abc import Sequence
+from typing import Any
+
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from tidegate.errors import StoreUnavailable
+from tidegate.stores.redis.connecting import Address, Opened, answer, closed, opened
+from tidegate.stores.redis.lane import BACKOFF_SECONDS, Call, Lane
+from tidegate.stores.redis.script import Command
+from tidegate.stores.redis.shards import OPEN_SECONDS, Health, Shard
+from tidegate.stores.redis.subscription import Listener
+from tidegate.stores.redis.url import Place
+
+SLOTS = 16384
+
+SHARDED_SINCE = (7, 0)
+"""The version of Redis that has channels of one master (SPUBLISH). Before it each message goes to all masters."""
+
+logger = logging.getLogger("tidegate.stores")
+
+
+class ClusterShards:
+    """The `Shards` of a cluster. Whoever notices that it has changed asks for its slots anew: a lane that breaks, or a
+    command that belongs to another master."""
+
+    def __init__(self, place: Place) -> None:
+        self.health = Health()
+        self.publish = "PUBLISH"
+        self._place = place
+        self._shards: dict[Address, Shard] = {}
+        self._owners: list[Address] = []
+        self._listeners: dict[str, Listener] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._parted: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._look_until_found()
+        except TimeoutError:
+            raise StoreUnavailable("no member of the cluster answers") from None
+        version = (await opened_and_closed(self._place, self._owners[0])).version
+        self.publish = "SPUBLISH" if version >= SHARDED_SINCE else "PUBLISH"
+
+    def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        slot = key_slot(key.encode())
+        return self._at(slot).writes.ask(command, within=within, slot=slot)
+
+    def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        slot = key_slot(key.encode())
+        return self._at(slot).reads.ask(command, within=within, slot=slot)
+
+    def run_of(self, key: str) -> str:
+        return self._at(key_slot(key.encode())).writes.run
+
+    def listen(self, channel: str, listener: Listener) -> None:
+        self._listeners[channel] = listener
+        self._at(key_slot(channel.encode())).news.add(channel, listener)
+
+    def ignore(self, channel: str) -> None:
+        if self._listeners.pop(channel, None) is not None:
+            self._at(key_slot(channel.encode())).news.remove(channel)
+
+    async def servers(self) -> Sequence[bytes]:
+        return [await shard.reads.ask(("INFO",), within=OPEN_SECONDS) for shard in tuple(self._shards.values())]
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._looking, *self._parted) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(shard.close() for shard in self._shards.values()))
+        self._shards.clear()
+        self._looking = None
+
+    # As a `Watch`
+
+    def up(self, lane: Lane) -> None:
+        self.health.up(lane)
+
+    def down(self, lane: Lane, reason: str) -> None:
+        self.health.down(lane, reason)
+        self._look()
+
+    def moved(self, lane: Lane, call: Call) -> None:
+        # While slots move, either master may send the command to the other one: it is repeated once it is settled.
+        asyncio.get_running_loop().call_later(BACKOFF_SECONDS[0], self._again, lane, call)
+        self._look()
+
+    def _again(self, lane: Lane, call: Call) -> None:
+        shard = self._at(call.slot)
+        is_read = any(lane is each.reads for each in self._shards.values())
+        (shard.reads if is_read else shard.writes).add(call)
+
+    # The slots
+
+    def _at(self, slot: int) -> Shard:
+        if not self._owners:
+            raise StoreUnavailable("the cluster has not been reached yet")
+        return self._shards[self._owners[slot]]
+
+    def _look(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look_until_found())
+
+    async def _look_until_found(self) -> None:
+        found = await self._look_once()
+        while not found:
+            await asyncio.sleep(BACKOFF_SECONDS[-1])
+            found = await self._look_once()
+
+    async def _look_once(self) -> bool:
+        """Asks one member after the other; whether one knew all slots."""
+        for address in dict.fromkeys((*self._shards, *self._place.hosts)):
+            try:
+                found = await slots_of(self._place, address)
+            except (RedisError, OSError) as error:
+                logger.debug("%s:%d does not know the cluster's slots: %s", *address, error)
+                continue
+            if all(found):
+                self._change(found)
+                return True
+        return False
+
+    def _change(self, owners: list[Address]) -> None:
+        """Moves what waits, and what is listened to, from masters that have lost slots to those that have them now."""
+        before, self._owners = self._owners, owners
+        for address in set(owners) - set(self._shards):
+            self._shards[address] = Shard(_Connecting(self._place, address), self, sharded=self.publish == "SPUBLISH")
+        for channel, listener in self._listeners.items():
+            slot = key_slot(channel.encode())
+            if before and before[slot] != owners[slot]:
+                self._shards[before[slot]].news.remove(channel)
+                self._at(slot).news.add(channel, listener)
+        for address in set(self._shards) - set(owners):
+            self._part(self._shards.pop(address))
+
+    def _part(self, shard: Shard) -> None:
+        """Leaves a server that is no master any more."""
+        for call in shard.writes.give_up():
+            self._at(call.slot).writes.add(call)
+        for call in shard.reads.give_up():
+            self._at(call.slot).reads.add(call)
+        for lane in (shard.writes, shard.reads):
+            self.health.forget(lane)
+        task = asyncio.get_running_loop().create_task(shard.close())
+        self._parted.add(task)
+        task.add_done_callback(self._parted.discard)
+
+
+class _Connecting:
+    """Connects to one member."""
+
+    def __init__(self, place: Place, address: Address) -> None:
+        self._place = place
+        self._address = address
+
+    async def __call__(self, *, scripts: bool) -> Opened:
+        return await opened(self._place, self._address, scripts=scripts)
+
+
+async def opened_and_closed(place: Place, address: Address) -> Opened:
+    """What a server says of itself. Raises as `opened` does."""
+    found = await opened(place, address, scripts=False)
+    await closed(found.connection)
+    return found
+
+
+async def slots_of(place: Place, address: Address) -> list[Address]:
+    """The master of each slot, as one member knows them. Raises `RedisError`, `OSError` or `TimeoutError`."""
+    member = await opened(place, address, scripts=False)
+    try:
+        ranges = await answer(member.connection, "CLUSTER", "SLOTS")
+    finally:
+        await closed(member.connection)
+    owners: list[Any] = [None] * SLOTS
+    for first, last, (host, port, *_), *_ in ranges:
+        # A member that does not know its own address is the one that was asked.
+        owners[first : last + 1] = [(host.decode() or address[0], port)] * (last + 1 - first)
+    return owners

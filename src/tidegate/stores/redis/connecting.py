@@ -1,0 +1,92 @@
+"""Opens connections with redis-py: login, TLS, the scripts, and who the server is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.exceptions import RedisError
+
+from tidegate.stores.redis.script import SCRIPTS
+from tidegate.stores.redis.url import Place
+
+CONNECT_SECONDS = 2.0
+"""How long a connection may take to open, its login included: a tenth of what clients of ours wait for."""
+
+logger = logging.getLogger("tidegate.stores")
+
+Address = tuple[str, int]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """An open connection. `run` is another one for each start of a server: what is written under one run was written
+    by one server that has forgotten nothing since."""
+
+    connection: Connection
+    run: str
+    version: tuple[int, int]
+
+
+def unopened(place: Place, address: Address) -> Connection:
+    """A connection that is not open yet."""
+    options: dict[str, Any] = {
+        "host": address[0],
+        "port": address[1],
+        "db": place.database,
+        "username": place.username or None,
+        "password": place.password or None,
+        "protocol": 2,
+        "socket_timeout": None,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_keepalive": True,
+        "client_name": "tidegate",
+        "driver_info": None,
+    }
+    if not place.tls:
+        return Connection(**options)
+    return SSLConnection(**options, ssl_ca_certs=place.ca_file or None, ssl_check_hostname=True)
+
+
+async def opened(place: Place, address: Address, *, scripts: bool) -> Opened:
+    """A connection to the address, whose server knows all `scripts` if they are wanted.
+
+    Raises `RedisError`, `OSError` or `TimeoutError`.
+    """
+    connection = unopened(place, address)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.connect()
+            about = await answer(connection, "INFO", "server")
+            if scripts:
+                for script in SCRIPTS:
+                    await answer(connection, "SCRIPT", "LOAD", script.text)
+    except BaseException:
+        await closed(connection)
+        raise
+    facts = facts_of(about)
+    major, minor, *_ = (int(part) for part in facts.get("redis_version", "0.0").split("."))
+    return Opened(connection, facts.get("run_id", ""), (major, minor))
+
+
+async def answer(connection: Connection, *command: str) -> Any:
+    """The answer to one command. Raises `RedisError` or `OSError`."""
+    await connection.send_command(*command)
+    return cast("Any", await connection.read_response())
+
+
+async def closed(connection: Connection) -> None:
+    """Closes a connection, which may be broken."""
+    try:
+        await connection.disconnect(nowait=True)
+    except (RedisError, OSError):
+        logger.debug("a connection to Redis broke when it was closed", exc_info=True)
+
+
+def facts_of(info: bytes) -> Mapping[str, str]:
+    """What an answer to INFO says, by name."""
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))

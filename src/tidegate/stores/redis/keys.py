@@ -1,0 +1,84 @@
+"""The names of all keys and channels. What one script touches together has one hash tag, so that a cluster keeps it on
+one of its servers."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+
+class Keys:
+    """The keys of one store, all of which begin with its prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.nodes = self._of("nodes", "living")
+        """A sorted set: the nodes by the time, in milliseconds, at which their leases end."""
+        self.retiring = self._of("nodes", "retiring")
+        """A set: the nodes that are about to leave."""
+        self.held = self._of("nodes", "held")
+        """A hash: the node that fills a stream, by stream."""
+        self.orphans = self._of("nodes", "orphans")
+        """A hash: the streams that nobody fills; `1` where they were handed over."""
+        self.news = self._of("nodes", "news")
+        """The channel of all nodes."""
+        self.all = self._of("streams", "all")
+        """A sorted set: all streams by the time, in microseconds, of their creation."""
+        self.ended = self._of("streams", "ended")
+        """A sorted set: all streams that have ended, by the time, in milliseconds, of their end."""
+        self.bytes = self._of("streams", "bytes")
+        """A number: what all accounts are charged together."""
+
+    def _of(self, tag: str, name: str) -> str:
+        return f"{self._prefix}:{{{tag}}}:{name}"
+
+    def counts(self, node: str) -> str:
+        """A hash: the node's parts of all counts."""
+        return self._of("nodes", f"counts:{node}")
+
+    def record(self, stream: str) -> str:
+        """A hash: what is known of a stream or topic."""
+        return self._of(stream, "record")
+
+    def log(self, stream: str) -> str:
+        """A Redis stream: the events of a stream or topic."""
+        return self._of(stream, "log")
+
+    def news_of(self, stream: str) -> str:
+        """The channel of one stream or topic."""
+        return self._of(stream, "news")
+
+    def shares(self, stream: str) -> str:
+        """A hash: when each share of a stream expires, by its digest."""
+        return self._of(stream, "shares")
+
+    def claims(self, topic: str) -> str:
+        """A hash: the idempotency keys of a topic's events."""
+        return self._of(topic, "claims")
+
+    def published(self, topic: str) -> str:
+        """A hash: the number of the last event that each node has published to a topic."""
+        return self._of(topic, "published")
+
+    def share(self, digest: bytes) -> str:
+        """A string: the stream of one share."""
+        return self._of(f"share:{digest.hex()}", "stream")
+
+    def claim(self, key: str) -> str:
+        """A string: the stream that an idempotency key has started, and the digest of its body."""
+        return self._of(f"claim:{sha256(key.encode()).hexdigest()}", "stream")
+
+    def streams_of(self, account: str) -> str:
+        """A sorted set: the streams of an owner by the time, in microseconds, of their creation."""
+        return self._of(f"account:{account}", "streams")
+
+    def ended_of(self, account: str) -> str:
+        """A sorted set: what can be forgotten of an account by the time, in milliseconds, of its end."""
+        return self._of(f"account:{account}", "ended")
+
+    def charges_of(self, account: str) -> str:
+        """A hash: the bytes that an account is charged, by stream or topic, and their sum."""
+        return self._of(f"account:{account}", "charges")
+
+    def bucket(self, name: str, account: str) -> str:
+        """A hash: the level of one token bucket."""
+        return self._of(f"bucket:{name}:{account}", "level")

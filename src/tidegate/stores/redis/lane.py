@@ -1,0 +1,251 @@
+"""A lane: commands that reach one Redis in their order, through broken connections.
+
+One batch is under way at a time, and what is asked meanwhile is the next one: so under load a batch carries the appends
+of many streams, without a delay that anybody has set. What a broken connection left without an answer is sent again:
+hence every command must be harmless when it is repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from math import inf
+from typing import Any, Protocol, cast
+
+from redis.asyncio.connection import Connection
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    MasterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeout,
+)
+
+from tidegate.errors import StoreUnavailable
+from tidegate.stores.redis.connecting import Opened, closed
+from tidegate.stores.redis.script import Command
+
+ANSWER_SECONDS = 2.0
+"""How long a batch may take before its connection is taken for dead: some thousand times as long as it takes."""
+
+BATCH = 512
+"""Commands in a batch: Redis answers nobody else meanwhile, for some milliseconds."""
+
+BATCH_BYTES = 1 << 20
+"""Bytes of a batch, but at least one command: the rest waits where it can still be refused."""
+
+BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4)
+"""Seconds between attempts to connect; the last value repeats. A node tries so often that a failover costs readers no
+more than half a second beyond its own time, and so rarely that 100 nodes do not hinder a Redis that starts."""
+
+FOR_EVER = inf
+"""The `within` of commands that keep Redis true to what this node does: they wait for as long as Redis is away."""
+
+UNUSABLE = (
+    ConnectionError,
+    RedisTimeout,
+    OSError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+"""What says that this server cannot serve us now: it is away, starts, is a replica, or is full."""
+
+logger = logging.getLogger("tidegate.stores")
+
+
+class Call:
+    """A command that waits for its answer, until `due` in the loop's time."""
+
+    __slots__ = ("answer", "command", "due", "size", "slot")
+
+    def __init__(self, command: Command, answer: Future[Any], due: float, slot: int) -> None:
+        self.command = command
+        self.answer = answer
+        self.due = due
+        self.slot = slot
+        self.size = sum(len(part) for part in command if isinstance(part, str | bytes))
+
+
+class Watch(Protocol):
+    """Is told whether a lane reaches its server, and of commands that belong to another one."""
+
+    def up(self, lane: Lane) -> None: ...
+
+    def down(self, lane: Lane, reason: str) -> None: ...
+
+    def moved(self, lane: Lane, call: Call) -> None: ...
+
+
+class Lane:
+    """Carries commands to the server that `connect` reaches. `run` is that server's, as of the last connection."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Opened]], watch: Watch) -> None:
+        self.run = ""
+        self.version = (0, 0)
+        self.sent = 0
+        self._connect = connect
+        self._watch = watch
+        self._waiting: deque[Call] = deque()
+        self._wanted = asyncio.Event()
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have no answer yet."""
+        return len(self._waiting)
+
+    def ask(self, command: Command, *, within: float, slot: int = 0) -> Future[Any]:
+        """The answer to the command. After `within` seconds without an answer: `StoreUnavailable`.
+
+        A command that was refused so may have been carried out all the same, now or later.
+        """
+        loop = asyncio.get_running_loop()
+        call = Call(command, loop.create_future(), loop.time() + within, slot)
+        self.add(call)
+        if self._failures and within < FOR_EVER:
+            # The next attempt to connect may take longer than this call can wait.
+            loop.call_at(call.due, _fail, call, "it has not answered")
+        return call.answer
+
+    def add(self, call: Call) -> None:
+        """Adds a command that has been asked before."""
+        self._waiting.append(call)
+        self._wanted.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def give_up(self) -> list[Call]:
+        """Stops, and returns the commands that wait, in their order."""
+        if self._task is not None:
+            self._task.cancel()
+        calls = list(self._waiting)
+        self._waiting.clear()
+        return calls
+
+    async def close(self) -> None:
+        """Closes the connection; commands that still wait fail with `StoreUnavailable`."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for call in self.give_up():
+            _fail(call, "the store is closed")
+        await self._drop()
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                self._wanted.clear()
+                await self._wanted.wait()
+            try:
+                await self._exchange()
+            except (RedisError, OSError) as error:
+                await self._failed(error)
+
+    async def _exchange(self) -> None:
+        """Sends the next batch, and hands out its answers. Raises one of `UNUSABLE`."""
+        connection = await self._connected()
+        batch = self._next_batch()
+        if not batch:
+            return
+        self.sent += len(batch)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.send_packed_command(connection.pack_commands([call.command for call in batch]), False)
+            for call in batch:
+                await self._settle(connection, call)
+        self._failures = 0
+        self._watch.up(self)
+
+    def _next_batch(self) -> list[Call]:
+        batch: list[Call] = []
+        size = 0
+        for call in self._waiting:
+            size += call.size
+            if batch and (len(batch) >= BATCH or size > BATCH_BYTES):
+                break
+            batch.append(call)
+        return batch
+
+    async def _settle(self, connection: Connection, call: Call) -> None:
+        """Reads the answer to the first command that waits. Raises one of `UNUSABLE`."""
+        try:
+            found = cast("Any", await connection.read_response(disconnect_on_error=False))
+        except (MovedError, AskError):
+            self._waiting.popleft()
+            self._watch.moved(self, call)
+            return
+        except UNUSABLE:
+            raise
+        except ResponseError as error:
+            logger.error("Redis refused %s: %s", call.command[0], error)
+            self._waiting.popleft()
+            _fail(call, "Redis refused the command")
+            return
+        self._waiting.popleft()
+        if not call.answer.done():
+            call.answer.set_result(found)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            opened = await self._connect()
+            self._connection, self.run, self.version = opened.connection, opened.run, opened.version
+        return self._connection
+
+    async def _failed(self, error: BaseException) -> None:
+        """Drops the connection, and waits a while; what is due by then fails."""
+        await self._drop()
+        reason = _reason(error)
+        self._watch.down(self, reason)
+        loop = asyncio.get_running_loop()
+        again = loop.time() + BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+        self._failures += 1
+        await asyncio.sleep(again - loop.time())
+        self._fail_overdue(loop.time(), reason)
+
+    def _fail_overdue(self, now: float, reason: str) -> None:
+        left = deque[Call]()
+        for call in self._waiting:
+            if call.due > now and not call.answer.done():
+                left.append(call)
+            else:
+                _fail(call, reason)
+        self._waiting = left
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await closed(connection)
+
+
+def _fail(call: Call, reason: str) -> None:
+    if not call.answer.done():
+        call.answer.set_exception(StoreUnavailable(f"the store cannot be used at the moment: {reason}"))
+
+
+def _reason(error: BaseException) -> str:
+    """What happened, for a log line; some of these errors have no text."""
+    return str(error) or type(error).__name__

@@ -1,0 +1,190 @@
+"""Where a key is: on the one server there is, or on the master that Sentinels name. For a cluster, see `cluster`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+from redis.exceptions import RedisError
+
+from tidegate.errors import StoreUnavailable
+from tidegate.stores.redis.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
+from tidegate.stores.redis.lane import Call, Lane, Watch
+from tidegate.stores.redis.script import Command
+from tidegate.stores.redis.subscription import Listener, Subscription
+from tidegate.stores.redis.url import Place
+
+OPEN_SECONDS = 10.0
+"""How long a node that starts waits for Redis: where both are started together, Redis may still read its file."""
+
+logger = logging.getLogger("tidegate.stores")
+
+
+class Health:
+    """Since when Redis cannot be used, by the loop's time; `None` while it can. One lane is enough for that."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.reason = ""
+        self._down: dict[Lane, str] = {}
+
+    def up(self, lane: Lane) -> None:
+        if self._down.pop(lane, None) is not None and not self._down:
+            logger.warning("Redis is back")
+            self.since = None
+
+    def down(self, lane: Lane, reason: str) -> None:
+        if not self._down:
+            logger.warning("Redis cannot be used: %s", reason)
+            self.since = asyncio.get_running_loop().time()
+        self._down[lane] = self.reason = reason
+
+    def forget(self, lane: Lane) -> None:
+        """The lane is used no longer."""
+        self._down.pop(lane, None)
+        if not self._down:
+            self.since = None
+
+
+class Connect(Protocol):
+    """Connects to a server. Raises `RedisError`, `OSError` or `TimeoutError`."""
+
+    def __call__(self, *, scripts: bool) -> Awaitable[Opened]: ...
+
+
+class Shard:
+    """One server: a lane for what is written, one for what is read in large pieces, and a subscription."""
+
+    def __init__(self, connect: Connect, watch: Watch, *, sharded: bool = False) -> None:
+        self.writes = Lane(partial(connect, scripts=True), watch)
+        self.reads = Lane(partial(connect, scripts=True), watch)
+        self.news = Subscription(partial(connect, scripts=False), sharded=sharded)
+
+    async def close(self) -> None:
+        await asyncio.gather(self.writes.close(), self.reads.close(), self.news.close())
+
+
+class Shards(Protocol):
+    """The servers that have the keys, as the rest of the store sees them."""
+
+    health: Health
+
+    publish: str
+    """The command by which a script sends a message to a channel: its hash tag is that of the script's keys."""
+
+    async def open(self) -> None:
+        """Reaches Redis once. Raises `StoreUnavailable`."""
+        ...
+
+    def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        """The answer to a command for the server of the key, in the order of the calls; see `Lane.ask`."""
+        ...
+
+    def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        """As `ask`, for a command that only reads: it may be answered before commands that were asked earlier."""
+        ...
+
+    def run_of(self, key: str) -> str:
+        """Which start of its server the key's last commands went to."""
+        ...
+
+    def listen(self, channel: str, listener: Listener) -> None:
+        """Listens to a channel, which has no listener yet."""
+        ...
+
+    def ignore(self, channel: str) -> None:
+        """Listens to a channel no longer."""
+        ...
+
+    async def servers(self) -> Sequence[bytes]:
+        """What each server says to INFO. Raises `StoreUnavailable`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class OneShard:
+    """The `Shards` where one server has all keys: `find` says which, anew for each connection."""
+
+    publish = "PUBLISH"
+
+    def __init__(self, place: Place, find: Callable[[], Awaitable[Address]]) -> None:
+        self.health = Health()
+        self._place = place
+        self._find = find
+        self._shard = Shard(self._connect, self)
+
+    async def open(self) -> None:
+        await self.ask("", ("PING",), within=OPEN_SECONDS)
+
+    def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        return self._shard.writes.ask(command, within=within)
+
+    def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        return self._shard.reads.ask(command, within=within)
+
+    def run_of(self, key: str) -> str:
+        return self._shard.writes.run
+
+    def listen(self, channel: str, listener: Listener) -> None:
+        self._shard.news.add(channel, listener)
+
+    def ignore(self, channel: str) -> None:
+        self._shard.news.remove(channel)
+
+    async def servers(self) -> Sequence[bytes]:
+        return [await self.read("", ("INFO",), within=OPEN_SECONDS)]
+
+    async def close(self) -> None:
+        await self._shard.close()
+
+    async def _connect(self, *, scripts: bool) -> Opened:
+        return await opened(self._place, await self._find(), scripts=scripts)
+
+    # As a `Watch`
+
+    def up(self, lane: Lane) -> None:
+        self.health.up(lane)
+
+    def down(self, lane: Lane, reason: str) -> None:
+        self.health.down(lane, reason)
+
+    def moved(self, lane: Lane, call: Call) -> None:
+        if not call.answer.done():
+            call.answer.set_exception(StoreUnavailable("this Redis is part of a cluster: use redis+cluster://"))
+
+
+def shards(place: Place) -> Shards:
+    """The shards of a place."""
+    if place.kind == "cluster":
+        from tidegate.stores.redis.cluster import ClusterShards
+
+        return ClusterShards(place)
+    return OneShard(place, partial(master, place) if place.kind == "sentinel" else partial(_first, place))
+
+
+async def _first(place: Place) -> Address:
+    return place.hosts[0]
+
+
+async def master(place: Place) -> Address:
+    """The master of a service, as the first Sentinel that answers names it. Raises `OSError` where none does."""
+    for host in place.hosts:
+        connection = unopened(msgspec.structs.replace(place, database=0, username="", password=""), host)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()
+                found = await answer(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", place.service)
+        except (RedisError, OSError) as error:
+            logger.debug("a Sentinel does not answer: %s", error)
+            continue
+        finally:
+            await closed(connection)
+        if found:
+            return found[0].decode(), int(found[1])
+    raise OSError(f"no Sentinel names a master of {place.service!r}")
