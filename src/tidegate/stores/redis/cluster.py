@@ -54,6 +54,10 @@ class ClusterShards:
         slot = key_slot(key.encode())
         return self._at(slot).writes.ask(command, within=within, slot=slot)
 
+    def tell(self, key: str, command: Command) -> None:
+        slot = key_slot(key.encode())
+        self._at(slot).writes.tell(command, slot=slot)
+
     def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
         slot = key_slot(key.encode())
         return self._at(slot).reads.ask(command, within=within, slot=slot)
@@ -79,6 +83,7 @@ class ClusterShards:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(shard.close() for shard in self._shards.values()))
         self._shards.clear()
+        self._owners = []
         self._looking = None
 
     # As a `Watch`

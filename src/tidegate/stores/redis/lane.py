@@ -111,6 +111,8 @@ class Lane:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._closed = False
+        self._emptied = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -124,11 +126,18 @@ class Lane:
         """
         loop = asyncio.get_running_loop()
         call = Call(command, loop.create_future(), loop.time() + within, slot)
+        if self._closed:
+            _fail(call, "it is closed")
+            return call.answer
         self.add(call)
         if self._failures and within < FOR_EVER:
             # The next attempt to connect may take longer than this call can wait.
             loop.call_at(call.due, _fail, call, "it has not answered")
         return call.answer
+
+    def tell(self, command: Command, *, slot: int = 0) -> None:
+        """Asks without a caller that waits: Redis gets to know it, however long it is away."""
+        self.ask(command, within=FOR_EVER, slot=slot).add_done_callback(_ignored)
 
     def add(self, call: Call) -> None:
         """Adds a command that has been asked before."""
@@ -145,8 +154,18 @@ class Lane:
         self._waiting.clear()
         return calls
 
+    def open(self) -> None:
+        """Takes commands again, after `close`."""
+        self._closed = False
+
     async def close(self) -> None:
-        """Closes the connection; commands that still wait fail with `StoreUnavailable`."""
+        """Takes no more commands, and closes the connection once those that wait have their answers; if Redis does not
+        answer, they fail with `StoreUnavailable`."""
+        self._closed = True
+        if self._waiting and not self._failures:
+            self._emptied.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), ANSWER_SECONDS)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -159,6 +178,7 @@ class Lane:
     async def _run(self) -> None:
         while True:
             if not self._waiting:
+                self._emptied.set()
                 self._wanted.clear()
                 await self._wanted.wait()
             try:
@@ -239,6 +259,12 @@ class Lane:
         connection, self._connection = self._connection, None
         if connection is not None:
             await closed(connection)
+
+
+def _ignored(done: Future[Any]) -> None:
+    if not done.cancelled():
+        # asyncio would log an exception that nobody has looked at.
+        done.exception()
 
 
 def _fail(call: Call, reason: str) -> None:

@@ -65,6 +65,11 @@ class Shard:
         self.reads = Lane(partial(connect, scripts=True), watch)
         self.news = Subscription(partial(connect, scripts=False), sharded=sharded)
 
+    def open(self) -> None:
+        """Takes commands again, after `close`."""
+        self.writes.open()
+        self.reads.open()
+
     async def close(self) -> None:
         await asyncio.gather(self.writes.close(), self.reads.close(), self.news.close())
 
@@ -83,6 +88,10 @@ class Shards(Protocol):
 
     def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
         """The answer to a command for the server of the key, in the order of the calls; see `Lane.ask`."""
+        ...
+
+    def tell(self, key: str, command: Command) -> None:
+        """Asks without a caller that waits; see `Lane.tell`."""
         ...
 
     def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
@@ -120,10 +129,14 @@ class OneShard:
         self._shard = Shard(self._connect, self)
 
     async def open(self) -> None:
+        self._shard.open()
         await self.ask("", ("PING",), within=OPEN_SECONDS)
 
     def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
         return self._shard.writes.ask(command, within=within)
+
+    def tell(self, key: str, command: Command) -> None:
+        self._shard.writes.tell(command)
 
     def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
         return self._shard.reads.ask(command, within=within)

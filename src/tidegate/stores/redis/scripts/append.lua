@@ -1,0 +1,70 @@
+-- Appends events to a stream under a fence and at an expected tail, and tells the stream's channel.
+-- KEYS: record, log, shares.
+-- ARGV: epoch, expected, count, size, events, most, publish, channel, and where the stream ends with them: the
+-- terminal event, the record to be kept (empty: it stays), the time of the end, the milliseconds that the stream is kept.
+local record = redis.call('HMGET', KEYS[1], 'epoch', 'tail', 'size', 'end')
+if not record[1] then
+  return {'missing'}
+end
+if record[1] ~= ARGV[1] then
+  return {'fenced'}
+end
+local tail, expected, count = tonumber(record[2]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+-- Whether the log has exactly these events after the expected tail, however they were appended.
+local function repeated()
+  local wanted, found = {}, {}
+  for line in string.gmatch(ARGV[5], '[^\n]+') do
+    wanted[#wanted + 1] = line
+  end
+  local last = expected
+  local entries = redis.call('XRANGE', KEYS[2], string.format('%d-0', expected + 1), '+', 'COUNT', count)
+  for _, entry in ipairs(entries) do
+    local lines = {}
+    for line in string.gmatch(entry[2][2], '[^\n]+') do
+      lines[#lines + 1] = line
+    end
+    last = tonumber(string.match(entry[1], '^%d+'))
+    for index, line in ipairs(lines) do
+      found[last - #lines + index] = line
+    end
+  end
+  for index, line in ipairs(wanted) do
+    if found[expected + index] ~= line then
+      return false
+    end
+  end
+  return true
+end
+
+if expected ~= tail then
+  if expected >= 0 and expected + count <= tail and repeated() then
+    return {'ok', expected + count}
+  end
+  return {'mismatch', tail}
+end
+if record[4] then
+  return {'ended'}
+end
+local size = tonumber(record[3]) + tonumber(ARGV[4])
+if tonumber(ARGV[4]) > 0 and size > tonumber(ARGV[6]) then
+  return {'long'}
+end
+if count == 0 then
+  return {'ok', tail}
+end
+local last = string.format('%d', tail + count)
+redis.call('XADD', KEYS[2], last .. '-0', 'j', ARGV[5])
+if ARGV[9] then
+  redis.call('HSET', KEYS[1], 'tail', last, 'size', string.format('%d', size), 'end', ARGV[9], 'ended_at', ARGV[11])
+  if ARGV[10] ~= '' then
+    redis.call('HSET', KEYS[1], 'record', ARGV[10])
+  end
+  redis.call('PEXPIRE', KEYS[1], ARGV[12])
+  redis.call('PEXPIRE', KEYS[2], ARGV[12])
+  redis.call('PEXPIRE', KEYS[3], ARGV[12])
+else
+  redis.call('HSET', KEYS[1], 'tail', last, 'size', string.format('%d', size))
+end
+redis.call(ARGV[7], ARGV[8], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. last .. '\n' .. (#ARGV[5] <= 16384 and ARGV[5] or ''))
+return {'ok', tail + count}

@@ -1,0 +1,4 @@
+-- Drops a stream's record, log and shares, and tells its channel. KEYS: record, log, shares. ARGV: publish, channel.
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call(ARGV[1], ARGV[2], 'forgotten')
+return 'ok'

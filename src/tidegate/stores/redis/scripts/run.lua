@@ -1,0 +1,10 @@
+-- Notes that a provider has been asked. KEYS: record. ARGV: epoch.
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch then
+  return 'missing'
+end
+if epoch ~= ARGV[1] then
+  return 'fenced'
+end
+redis.call('HSET', KEYS[1], 'running', '1')
+return 'ok'

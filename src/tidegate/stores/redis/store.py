@@ -1,0 +1,251 @@
+"""The store in Redis or Valkey, which many nodes share: what it promises holds for as long as Redis keeps what it has
+acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from secrets import randbits
+
+import msgspec
+
+from tidegate.core.cursor import Cursor
+from tidegate.core.events import Appendable, Event
+from tidegate.core.fold import Status
+from tidegate.core.log import epoch_at
+from tidegate.errors import StorageFull, StoreUnavailable, StreamNotFound
+from tidegate.stores.ledger import BLOCK_BYTES
+from tidegate.stores.records import (
+    Claim,
+    Claimed,
+    Fence,
+    Found,
+    Look,
+    Share,
+    StreamRecord,
+    Unwatch,
+    base_of,
+)
+from tidegate.stores.redis.accounts import Accounts
+from tidegate.stores.redis.catalogue import Catalogue
+from tidegate.stores.redis.claims import Claims, claim_of, text_of
+from tidegate.stores.redis.filling import Filling
+from tidegate.stores.redis.held import HeldStreams
+from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.shards import Shards, shards
+from tidegate.stores.redis.shares import Shares
+from tidegate.stores.redis.url import Place
+
+BRIEF_SECONDS = 2.0
+"""How long a call of the API waits for Redis: a connection that breaks is replaced in a tenth of that, and who would
+wait longer is better told to come back."""
+
+LONGER_SECONDS = 3600.0
+"""So much longer than its retention Redis keeps what has ended, should no node be there to forget it."""
+
+LONGEST_SECONDS = 7 * 86400.0
+"""How long indexes, accounts and idempotency keys outlive their last change: longer than any stream is live."""
+
+
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a Redis store is opened with: limits in bytes (0: none), times in seconds."""
+
+    prefix: str
+    max_generation_bytes: int
+    max_stored_bytes: int
+    max_stored_bytes_each: int
+    topic_history: int
+    retention_seconds: float
+    patience_seconds: float
+    longer_seconds: float = LONGER_SECONDS
+    longest_seconds: float = LONGEST_SECONDS
+    brief_seconds: float = BRIEF_SECONDS
+
+    @property
+    def kept_ms(self) -> int:
+        """How long Redis keeps what has ended."""
+        return round(1000 * (self.retention_seconds + self.longer_seconds))
+
+    @property
+    def longest_ms(self) -> int:
+        """How long Redis keeps what belongs to live streams."""
+        return round(1000 * (self.retention_seconds + self.longest_seconds))
+
+
+class RedisStore:
+    """A `Store`. Appends of many streams go to Redis together; readers on the node that fills a stream never ask it."""
+
+    name = "redis"
+    outlives_process = True
+
+    def __init__(
+        self,
+        place: Place,
+        settings: RedisSettings,
+        *,
+        now: Callable[[], float],
+        random_bits: Callable[[int], int] = randbits,
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self.keys = keys = Keys(settings.prefix)
+        self.shards: Shards = shards(place)
+        brief = settings.brief_seconds
+        self.held = HeldStreams(self.shards, keys)
+        self.accounts = Accounts(
+            self.shards,
+            keys,
+            each=settings.max_stored_bytes_each,
+            total=settings.max_stored_bytes,
+            keep_ms=settings.longest_ms,
+            forget=self._evict,
+        )
+        self._catalogue = Catalogue(self.shards, keys, brief=brief, keep_ms=settings.longest_ms, now=now)
+        self._claims = Claims(self.shards, keys, keep_ms=settings.longest_ms, exists=self._catalogue.exists)
+        self._shares = Shares(self.shards, keys, brief=brief, now=now)
+        self._filling = Filling(
+            self.shards,
+            keys,
+            self.held,
+            self.accounts,
+            max_bytes=settings.max_generation_bytes,
+            patience=settings.patience_seconds,
+            brief=brief,
+            keep_ms=settings.kept_ms,
+            now_ms=lambda: round(now() * 1000),
+            random_bits=random_bits,
+            ended=self._ended,
+        )
+        self._settling: set[asyncio.Task[None]] = set()
+
+    @property
+    def fault(self) -> str | None:
+        since, health = self.shards.health.since, self.shards.health
+        if since is None or asyncio.get_running_loop().time() - since < self._settings.patience_seconds:
+            return None
+        return f"Redis cannot be used for more than {self._settings.patience_seconds:g} s: {health.reason}"
+
+    async def open(self) -> Sequence[StreamRecord]:
+        """Reaches Redis. Live streams that no node fills are offered by the cluster."""
+        await self.shards.open()
+        return ()
+
+    async def close(self) -> None:
+        for task in self._settling:
+            task.cancel()
+        await self.shards.close()
+        self._filling.clear()
+        self.held.clear()
+
+    # Log
+
+    def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> Future[int]:
+        return self._filling.append(events, fence=fence, expected=expected)
+
+    async def tail(self, stream: str) -> Cursor:
+        epochs, tail = await self._catalogue.positions(stream)
+        return Cursor(epoch_at(epochs, tail), tail)
+
+    async def position(self, stream: str, offset: int) -> Cursor:
+        epochs, _ = await self._catalogue.positions(stream)
+        return Cursor(epoch_at(epochs, offset), offset)
+
+    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
+        return self.held.read(stream, after, limit=limit, max_bytes=max_bytes)
+
+    def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
+        return self.held.watch(stream, wake)
+
+    # Catalogue
+
+    async def create(
+        self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
+    ) -> Fence | Claimed:
+        brief = self._settings.brief_seconds
+        if claim is not None and (earlier := await self._claims.make(claim, record.id, within=brief)) is not None:
+            return earlier
+        base = base_of(record, claim)
+        try:
+            await self.accounts.charge(record.owner, record.id, base + BLOCK_BYTES, within=brief)
+        except StorageFull:
+            self._unclaim(record.id, claim)
+            raise
+        self._catalogue.enter(record.id, record.owner)
+        try:
+            return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
+        except StoreUnavailable:
+            self._settle(record, claim)
+            raise
+
+    async def claimed(self, claim: Claim) -> Claimed | None:
+        return await self._claims.find(claim, within=self._settings.brief_seconds)
+
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        return await self._filling.acquire(stream, lease, lambda record, text: base_of(record, claim_of(text)))
+
+    async def mark_running(self, fence: Fence) -> None:
+        await self._filling.mark_running(fence)
+
+    async def look(self, stream: str) -> Look:
+        return await self._catalogue.look(stream)
+
+    async def list(self, *, owner: str | None, status: Status | None, before: str | None, limit: int) -> Sequence[Look]:
+        return await self._catalogue.list(owner=owner, status=status, before=before, limit=limit)
+
+    async def share(self, share: Share) -> None:
+        await self._shares.add(share)
+
+    async def shared(self, digest: bytes) -> Share | None:
+        return await self._shares.find(digest)
+
+    async def unshare(self, stream: str) -> None:
+        await self._shares.drop(stream)
+
+    async def forget(self, stream: str) -> None:
+        record, claim = await self._catalogue.forget(stream)
+        self._filling.lose(stream)
+        if (held := self.held.get(stream)) is not None:
+            held.forget()
+        self.accounts.give_back(record.owner, stream)
+        self._unclaim(stream, claim_of(claim))
+
+    async def expire(self, before: float) -> int:
+        count = 0
+        while streams := await self._catalogue.ended_before(before):
+            for stream in streams:
+                try:
+                    await self.forget(stream)
+                    count += 1
+                except StreamNotFound:
+                    # Its time in Redis was over, or another node has forgotten it.
+                    self._catalogue.remove(stream, "")
+        return count
+
+    # What one call leaves to others
+
+    async def _evict(self, name: str) -> None:
+        """Forgets an ended stream, or a topic, before its time."""
+        with suppress(StreamNotFound):
+            await self.forget(name)
+
+    def _ended(self, record: StreamRecord, claim: str, ended_ms: int) -> None:
+        self._catalogue.end(record.id, ended_ms)
+        self._unclaim(record.id, claim_of(claim), in_ms=self._settings.kept_ms)
+
+    def _unclaim(self, stream: str, claim: Claim | None, *, in_ms: int = 0) -> None:
+        if claim is not None:
+            self._claims.let_go(claim, stream, in_ms=in_ms)
+
+    def _settle(self, record: StreamRecord, claim: Claim | None) -> None:
+        """Takes back what was entered for a stream that was not created after all, as soon as Redis says so."""
+        task = asyncio.get_running_loop().create_task(self._settled(record, claim))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settled(self, record: StreamRecord, claim: Claim | None) -> None:
+        if not await self._catalogue.exists_at_last(record.id):
+            self._catalogue.remove(record.id, record.owner)
+            self.accounts.give_back(record.owner, record.id)
+            self._unclaim(record.id, claim)
