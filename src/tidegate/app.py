@@ -48,6 +48,7 @@ from tidegate.providers import PROVIDERS
 from tidegate.providers.base import Provider
 from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel
 from tidegate.routes.call import Context
+from tidegate.routes.nodes import Nodes
 from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
@@ -111,7 +112,15 @@ class Tidegate:
         self._settings = settings
         self._tokens = _tokens(settings.auth)
         self._routes = _routed(
-            settings, self.service, self.registry, self.connections, origins, limits, self._tokens, observer
+            settings,
+            self.service,
+            self.registry,
+            Nodes(cluster, self.registry, self.service),
+            self.connections,
+            origins,
+            limits,
+            self._tokens,
+            observer,
         )
         self._app = _gated(self._opened, settings, self.connections, origins, observer)
         self._sweeper: asyncio.Task[None] | None = None
@@ -307,6 +316,7 @@ def _routed(
     settings: Settings,
     service: Service,
     registry: Registry,
+    nodes: Nodes,
     connections: Connections,
     origins: Origins,
     limits: Limits,
@@ -319,6 +329,7 @@ def _routed(
         service=service,
         authenticator=authenticator,
         registry=registry,
+        nodes=nodes,
         connections=connections,
         heartbeat_seconds=delivery.heartbeat_seconds,
         max_connection_seconds=delivery.max_connection_seconds,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 from clock_kit import Clock
 
 from tidegate.core.events import Started
-from tidegate.stores.cluster import Cancel, Cluster, Command
+from tidegate.stores.cluster import MAX_ANSWER_BYTES, Cancel, Cluster, Command
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, StreamRecord
 
@@ -100,6 +101,38 @@ async def test_a_command_reaches_the_others(pair: Pair) -> None:
     pair.near.tell(Cancel("gen_2", "client"))
     await asyncio.sleep(0)
     assert len(far) == 1
+
+
+async def test_the_others_are_asked_and_each_answers_for_itself(pair: Pair) -> None:
+    """Whoever asks is not asked itself; who listens no more, or has left, does not answer."""
+    third = pair.store.join("third", LEASE)
+    asked: list[bytes] = []
+    unlisten = pair.far.answer(lambda question: b"far: " + question)
+    third.answer(lambda question: b"third: " + question)
+    pair.near.answer(lambda question: asked.append(question) or b"near: " + question)
+    assert dict(await pair.near.ask(b"who?")) == {"far": b"far: who?", "third": b"third: who?"}
+    assert asked == []
+    unlisten()
+    assert dict(await third.ask(b"you?")) == {"near": b"near: you?"}
+    await third.leave()
+    assert dict(await pair.near.ask(b"and now?")) == {}
+
+
+async def test_who_cannot_answer_is_missing(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """One that fails, which is logged, and one that says too much do not keep the others' answers from coming."""
+    third = pair.store.join("third", LEASE)
+    third.answer(lambda question: question)
+
+    def fail(_: bytes) -> bytes:
+        raise ValueError
+
+    pair.far.answer(fail)
+    with caplog.at_level(logging.ERROR):
+        assert dict(await pair.near.ask(b"who?")) == {"third": b"who?"}
+    assert "could not answer" in caplog.text
+    pair.far.answer(lambda question: bytes(MAX_ANSWER_BYTES + len(question)))
+    assert dict(await pair.near.ask(b"who?")) == {"third": b"who?"}
+    assert "far" in await pair.near.ask(b"")
 
 
 async def test_counts_are_of_all_nodes(pair: Pair) -> None:

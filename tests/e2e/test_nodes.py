@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from api_kit import call, fetch
+from eventually_kit import eventually
 from socket_kit import socket as websocket
 
 from tidegate import Tidegate
@@ -21,16 +22,17 @@ pytestmark = pytest.mark.anyio
 SETTINGS = Settings(
     store=StoreSettings(url="memory://", lease_seconds=1),
     models=(),
-    limits=LimitSettings(requests_per_minute=60, burst=8),
+    limits=LimitSettings(requests_per_minute=60, burst=100),
 )
 
 
 class Nodes(NamedTuple):
-    """Their URLs, and what lets their model go on."""
+    """Their URLs, what lets their model go on, and their store."""
 
     near: str
     far: str
     go: asyncio.Event
+    store: MemoryStore
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ async def nodes() -> AsyncIterator[Nodes]:
 
     apps = [Tidegate(SETTINGS, models={"m": answer}, store=store) for _ in range(2)]
     async with serving(apps[0]) as near, serving(apps[1]) as far:
-        yield Nodes(near, far, go)
+        yield Nodes(near, far, go, store)
     for app in apps:
         await app.close()
 
@@ -58,6 +60,18 @@ async def begun(nodes: Nodes) -> str:
             if event.event == "delta":
                 break
     return headers["location"]
+
+
+async def connected(url: str, count: int) -> dict[str, Any]:
+    """What operators are told of connections, once those that have left are gone."""
+    told: dict[str, Any] = {}
+
+    async def are_there() -> bool:
+        told.update((await fetch(f"{url}/v1/admin/connections"))[2])
+        return len(told["data"]) == count
+
+    await eventually(are_there)
+    return told
 
 
 async def test_a_reader_comes_back_to_the_other_node(nodes: Nodes) -> None:
@@ -85,7 +99,57 @@ async def test_a_cancel_at_the_other_node(nodes: Nodes) -> None:
     assert (await fetch(f"{nodes.near}{path}"))[0] == 404
 
 
+async def test_operators_see_both_nodes_from_either(nodes: Nodes) -> None:
+    """Who is connected where, newest first, with its lag; which node fills a stream, and how many read it at all."""
+    path = await begun(nodes)
+    stream = path.rpartition("/")[2]
+    async with call(f"{nodes.near}{path}/events") as first, call(f"{nodes.far}{path}/events") as second:
+        for answer in (first, second):
+            await anext(answer.events())
+        seen = await connected(nodes.near, 2)
+        assert (await connected(nodes.far, 2))["data"][0]["id"] == seen["data"][0]["id"]
+        newest, oldest = seen["data"]
+        assert newest["opened_at"] >= oldest["opened_at"]
+        assert newest["node"] != oldest["node"]
+        assert [each["streams"][0]["lag"] for each in seen["data"]] == [0, 0]
+        assert (seen["has_more"], seen["unanswered"]) == (False, 0)
+        _, _, page = await fetch(f"{nodes.far}/v1/admin/connections?limit=1")
+        assert ([each["id"] for each in page["data"]], page["has_more"]) == ([newest["id"]], True)
+        for url in (nodes.near, nodes.far):
+            (shown,) = (await fetch(f"{url}/v1/admin/streams"))[2]["data"]
+            assert (shown["id"], shown["readers"], shown["node"]) == (stream, 2, oldest["node"])
+    nodes.go.set()
+    async with call(f"{nodes.near}{path}/events") as answer:
+        assert [event.event async for event in answer.events()][-1] == "completed"
+    (shown,) = (await fetch(f"{nodes.far}/v1/admin/streams"))[2]["data"]
+    assert shown["node"] is None
+
+
+async def test_a_connection_is_closed_from_the_other_node(nodes: Nodes) -> None:
+    """Its client is told to come back, as by its own node; one that no node has is not found."""
+    path = await begun(nodes)
+    async with call(f"{nodes.near}{path}/events") as answer:
+        events = answer.events()
+        await anext(events)
+        (shown,) = (await connected(nodes.far, 1))["data"]
+        assert (await fetch(f"{nodes.far}/v1/admin/connections/{shown['id']}/close", "POST"))[0] == 204
+        assert [event.event async for event in events][-1] == "reconnect"
+    assert (await fetch(f"{nodes.far}/v1/admin/connections/{shown['id']}/close", "POST"))[0] == 404
+
+
+@pytest.mark.parametrize("said", [None, b"nonsense", b"[1]"])
+async def test_a_node_that_does_not_answer_is_counted(nodes: Nodes, said: bytes | None) -> None:
+    """One that hangs, and one of another version, whose words mean nothing here; the others are listed all the same."""
+    third = nodes.store.join("third", 60)
+    if said is not None:
+        third.answer(lambda _: said)
+    for what in ("connections", "streams"):
+        status, _, seen = await fetch(f"{nodes.near}/v1/admin/{what}")
+        assert (status, seen) == (200, {"data": [], "has_more": False, "unanswered": 1})
+    await third.leave()
+
+
 async def test_one_bucket_of_requests(nodes: Nodes) -> None:
     """Whoever has used it up at one node has used it up at the other."""
-    statuses = [(await fetch(f"{url}/v1/models"))[0] for _ in range(5) for url in (nodes.near, nodes.far)]
-    assert statuses == [200] * 8 + [429] * 2
+    statuses = [(await fetch(f"{url}/v1/models"))[0] for _ in range(51) for url in (nodes.near, nodes.far)]
+    assert statuses == [200] * 100 + [429] * 2

@@ -41,5 +41,5 @@ async def test_what_is_asked_for_makes_sense(path: str, param: str) -> None:
 async def test_where_nobody_is_connected_nobody_is_closed() -> None:
     """A call that has its answer is no connection any more."""
     async with client_of(Tidegate()) as client:
-        assert (await client.get("/v1/admin/connections")).json() == {"data": [], "has_more": False}
+        assert (await client.get("/v1/admin/connections")).json() == {"data": [], "has_more": False, "unanswered": 0}
         assert code_of(await client.post("/v1/admin/connections/conn_1/close")) == (404, "not_found")

@@ -32,6 +32,7 @@ def test_each_store_of_the_table_says_what_it_is(tmp_path: Path) -> None:
         assert traits is not None
         assert traits.problem(url) is None
         assert isinstance(traits.open(url, OPTIONS), kinds[scheme])
+        assert not traits.shared, "one process has the memory, and one has the file"
     assert traits_of("") is traits_of("memory://")
 
 

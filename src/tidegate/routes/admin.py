@@ -1,76 +1,58 @@
-"""The operators' calls: list connections with the lag of their readers, list all streams, close a connection."""
+"""The operators' calls: list connections with the lag of their readers, list all streams, close a connection.
+
+They are answered for all nodes, whichever node is called.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from operator import attrgetter
 from typing import get_args
 
 import msgspec
 
-from tidegate.core.connection_state import State
+from tidegate.core.cursor import parse
 from tidegate.core.fold import Status, Summary
 from tidegate.errors import NotFound, StreamNotFound
 from tidegate.routes.call import Call, parse_choice, parse_number
-from tidegate.serving.registry import Attached, Connection, Transport
+from tidegate.routes.nodes import (
+    CarriedStream,
+    CloseConnection,
+    OpenConnection,
+    StreamsHere,
+    WhichConnections,
+    WhichStreams,
+)
+from tidegate.serving.registry import Transport
 
 PAGE = 100
 MAX_PAGE = 1000
 """The longest page of connections or streams: some 300 bytes each."""
 
 
-class CarriedStream(msgspec.Struct, frozen=True):
-    """A stream, or `topic:NAME`, that a connection carries; null where there is no position yet, or no stream any more.
-
-    `lag` is the number of events that it has still to be sent.
-    """
-
-    id: str
-    cursor: str | None
-    lag: int | None
-
-
-class OpenConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """A WebSocket, or a call that is attached to a stream.
-
-    `principal` is null until it is known who is calling, `opened_at` in Unix seconds, `idle_s` the seconds since
-    anything came from the client, if only an acknowledgement of TCP's. What the kernel does not count is null; what it
-    counts is the whole TCP connection, which may have served other calls before.
-    """
-
-    id: str
-    principal: str | None
-    address: str
-    transport: Transport
-    state: State
-    opened_at: float
-    idle_s: float | None
-    bytes_in: int | None
-    bytes_out: int | None
-    streams: list[CarriedStream]
-
-
 class ConnectionList(msgspec.Struct, frozen=True):
-    """Connections, newest first."""
+    """Connections, newest first. Those of `unanswered` nodes are missing, which did not answer within a second."""
 
     data: list[OpenConnection]
     has_more: bool
+    unanswered: int
 
 
 class OwnedStream(Summary, frozen=True, kw_only=True):
-    """Anybody's stream; `readers` are those that are attached to it."""
+    """Anybody's stream; `readers` are those that are attached to it, `node` is the one that fills it, if any does."""
 
     owner: str
+    node: str | None
     readers: int
 
 
 class OwnedStreamList(msgspec.Struct, frozen=True):
-    """A page of everybody's streams, newest first."""
+    """A page of everybody's streams, newest first. Readers at `unanswered` nodes are not counted, nor those named."""
 
     data: list[OwnedStream]
     has_more: bool
+    unanswered: int
 
 
 async def list_connections(call: Call) -> None:
@@ -78,10 +60,11 @@ async def list_connections(call: Call) -> None:
     query = call.query()
     limit = parse_number(query.get("limit"), param="limit", default=PAGE, low=1, high=MAX_PAGE)
     transport: Transport | None = parse_choice(query.get("transport"), get_args(Transport), param="transport")
-    found = list(islice(_matching(call, transport, query.get("principal")), limit + 1))
-    page = found[:limit]
-    tails = await _tails(call, page)
-    await call.answer_json(ConnectionList([_shown(connection, tails) for connection in page], len(found) > limit))
+    nodes = call.context.nodes
+    answers = await nodes.connections(WhichConnections(transport, query.get("principal"), limit + 1))
+    found = sorted((each for answer in answers.values() for each in answer), key=attrgetter("opened_at"), reverse=True)
+    page = await _with_lags(call, found[:limit])
+    await call.answer_json(ConnectionList(page, len(found) > limit, nodes.unanswered(answers)))
 
 
 async def list_streams(call: Call) -> None:
@@ -90,55 +73,47 @@ async def list_streams(call: Call) -> None:
     limit = parse_number(query.get("limit"), param="limit", default=PAGE, low=1, high=MAX_PAGE)
     status: Status | None = parse_choice(query.get("status"), get_args(Status), param="status")
     page, has_more = await call.service.list_all(status=status, before=query.get("before"), limit=limit)
-    readers = Counter(reader.stream for reader in call.service.readers.attached)
-    data = [
-        OwnedStream(**msgspec.structs.asdict(summary), owner=owner, readers=readers[summary.id])
-        for owner, summary in page
-    ]
-    await call.answer_json(OwnedStreamList(data, has_more))
+    nodes = call.context.nodes
+    answers = await nodes.streams(WhichStreams([summary.id for _, summary in page]))
+    data = [_owned(owner, summary, answers) for owner, summary in page]
+    await call.answer_json(OwnedStreamList(data, has_more, nodes.unanswered(answers)))
 
 
 async def close(call: Call) -> None:
     """Asks the client of a connection to reconnect."""
-    connection = call.context.registry.find(call.params["id"])
-    if connection is None:
+    if not await call.context.nodes.close(CloseConnection(call.params["id"])):
         raise NotFound("there is no such connection, or none any more")
-    connection.drain("draining")
     await call.answer_empty()
 
 
-def _matching(call: Call, transport: Transport | None, principal: str | None) -> Iterator[Connection]:
-    for connection in call.context.registry:
-        if transport in (None, connection.transport) and principal in (None, connection.principal):
-            yield connection
+def _owned(owner: str, summary: Summary, answers: Mapping[str, StreamsHere]) -> OwnedStream:
+    return OwnedStream(
+        **msgspec.structs.asdict(summary),
+        owner=owner,
+        node=next((node for node, answer in answers.items() if summary.id in answer.filled), None),
+        readers=sum(answer.readers.get(summary.id, 0) for answer in answers.values()),
+    )
 
 
-async def _tails(call: Call, connections: Sequence[Connection]) -> Mapping[str, int]:
-    """The last offset of each stream that the connections carry, if the stream still exists."""
+async def _with_lags(call: Call, connections: Sequence[OpenConnection]) -> list[OpenConnection]:
+    tails = await _tails(call, {carried.id for connection in connections for carried in connection.streams})
+    return [
+        msgspec.structs.replace(connection, streams=[_with_lag(carried, tails) for carried in connection.streams])
+        for connection in connections
+    ]
+
+
+async def _tails(call: Call, streams: set[str]) -> Mapping[str, int]:
+    """The last offset of each stream that still exists."""
     tails: dict[str, int] = {}
-    for stream in {reader.stream for connection in connections for reader in connection.readers}:
+    for stream in streams:
         with suppress(StreamNotFound):
             tails[stream] = (await call.service.tail(stream)).offset
     return tails
 
 
-def _shown(connection: Connection, tails: Mapping[str, int]) -> OpenConnection:
-    traffic = connection.traffic()
-    return OpenConnection(
-        id=connection.id,
-        principal=connection.principal,
-        address=connection.address,
-        transport=connection.transport,
-        state=connection.state,
-        opened_at=connection.opened_at,
-        idle_s=None if traffic is None else traffic.idle_s,
-        bytes_in=None if traffic is None else traffic.received,
-        bytes_out=None if traffic is None else traffic.sent,
-        streams=[_carried(reader, tails) for reader in connection.readers],
-    )
-
-
-def _carried(reader: Attached, tails: Mapping[str, int]) -> CarriedStream:
-    at, tail = reader.at, tails.get(reader.stream)
-    lag = None if tail is None else max(0, tail - (0 if at is None else at.offset))
-    return CarriedStream(reader.stream, None if at is None else str(at), lag)
+def _with_lag(carried: CarriedStream, tails: Mapping[str, int]) -> CarriedStream:
+    if carried.id not in tails:
+        return carried
+    at = 0 if carried.cursor is None else parse(carried.cursor).offset
+    return CarriedStream(carried.id, carried.cursor, max(0, tails[carried.id] - at))

@@ -33,6 +33,7 @@ from tidegate.gate.connections import Connections
 from tidegate.gate.limits import Charge, charge
 from tidegate.gate.reconnect import answer_reconnect
 from tidegate.observe.base import Observer
+from tidegate.routes.nodes import Nodes
 from tidegate.serving.fair_turns import in_turns
 from tidegate.serving.http_framing import is_small
 from tidegate.serving.long_body import alone_if_long
@@ -66,6 +67,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     service: Service
     authenticator: Authenticator
     registry: Registry
+    nodes: Nodes
     connections: Connections
     heartbeat_seconds: float
     max_connection_seconds: float

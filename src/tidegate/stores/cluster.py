@@ -8,6 +8,7 @@ process (`local_cluster`), so that whatever holds between two applications over 
 - *Counts* are sums over the nodes: each node has its part in them, which disappears with the node.
 - *Commands* reach the other living nodes at most once. The sender has another way to see that a command was carried
   out: the stream's end, or a count.
+- *Questions* are for what no store keeps, such as who is connected where: each node answers for itself.
 """
 
 from __future__ import annotations
@@ -57,6 +58,12 @@ Command = Cancel | Moved | Revoked
 Count = Literal["generations", "seats", "owner readers", "readers", "present"]
 """What is counted, in this order: the live streams of an account, its readers; the owner readers of a stream, all its
 readers; the connections of each principal to a topic."""
+
+ANSWER_SECONDS = 1.0
+"""How long answers are waited for. Nodes answer from memory: one that takes longer hangs, or is cut off."""
+
+MAX_ANSWER_BYTES = 1 << 20
+"""The longest answer: a thousand connections with three streams each. One that is longer counts as none."""
 
 
 class Cluster(Protocol):
@@ -124,6 +131,18 @@ class Cluster(Protocol):
 
     def listen(self, on_command: Callable[[Command], None]) -> Unwatch:
         """Calls `on_command` on the loop's thread with each command of another node."""
+        ...
+
+    async def ask(self, question: bytes) -> Mapping[str, bytes]:
+        """Asks all other living nodes, and returns what each has answered within `ANSWER_SECONDS`, by node.
+
+        A node is missing if it was too slow, listens to no questions, has failed, or said more than `MAX_ANSWER_BYTES`.
+        """
+        ...
+
+    def answer(self, on_question: Callable[[bytes], bytes]) -> Unwatch:
+        """Calls `on_question`, which must be quick, on the loop's thread with each question of another node, and sends
+        what it returns to that node. A node has one; it may be given before the store is opened."""
         ...
 
     def add(self, what: Count, key: str, change: int, member: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from time import monotonic
 
 from tidegate.core.bucket import Buckets
 from tidegate.errors import StreamNotFound
-from tidegate.stores.cluster import Command, Count, Orphan
+from tidegate.stores.cluster import MAX_ANSWER_BYTES, Command, Count, Orphan
 from tidegate.stores.records import Look, Unwatch
 from tidegate.stores.watchers import wake_all
 
@@ -19,6 +20,8 @@ Parts = dict[Count, dict[str, int | dict[str, int]]]
 one member would be most of the memory it takes."""
 
 Watchers = tuple[Callable[[], None], ...]
+
+logger = logging.getLogger("tidegate.stores")
 
 
 class Nodes:
@@ -84,6 +87,7 @@ class LocalNode:
         self._nodes = nodes
         self._lease_seconds = lease_seconds
         self._listeners: dict[object, Callable[[Command], None]] = {}
+        self._on_question: Callable[[bytes], bytes] | None = None
         self._lost: list[str] = []
         self._news = asyncio.Event()
         self.retires = False
@@ -193,6 +197,30 @@ class LocalNode:
         key = object()
         self._listeners[key] = on_command
         return partial(self._listeners.pop, key, None)
+
+    async def ask(self, question: bytes) -> Mapping[str, bytes]:
+        # In a later turn of the loop, as a question to another process would be answered.
+        await asyncio.sleep(0)
+        others = [node for node in self._nodes.living.values() if node is not self]
+        return {node.node: said for node in others if (said := node.reply(question)) is not None}
+
+    def reply(self, question: bytes) -> bytes | None:
+        """What this node answers, if it does."""
+        if self._on_question is None:
+            return None
+        try:
+            said = self._on_question(question)
+        except Exception:
+            logger.exception("node %s could not answer a question of another node", self.node)
+            return None
+        return said if len(said) <= MAX_ANSWER_BYTES else None
+
+    def answer(self, on_question: Callable[[bytes], bytes]) -> Unwatch:
+        self._on_question = on_question
+        return self._answer_no_more
+
+    def _answer_no_more(self) -> None:
+        self._on_question = None
 
     def add(self, what: Count, key: str, change: int, member: str = "") -> None:
         table = self.parts.setdefault(what, {})

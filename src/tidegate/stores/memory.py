@@ -373,4 +373,4 @@ def _opened(_: str, options: Options) -> MemoryStore:
     )
 
 
-TRAITS = Traits(problem=lambda url: None, open=_opened, place=lambda url: "memory")
+TRAITS = Traits(problem=lambda url: None, open=_opened, place=lambda url: "memory", shared=False)

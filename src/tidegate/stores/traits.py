@@ -30,8 +30,10 @@ class Traits(msgspec.Struct, frozen=True):
 
     `problem` says what is wrong with a URL of its scheme, None if nothing is. `open` makes the store of a URL, which
     must be empty or without problem; the store's own `open` is still to be called. `place` says where it keeps logs.
+    `shared`: several processes can work on one store.
     """
 
     problem: Callable[[str], str | None]
     open: Callable[[str, Options], Store]
     place: Callable[[str], str]
+    shared: bool

@@ -457,4 +457,4 @@ def _opened(url: str, options: Options) -> SqliteStore:
     )
 
 
-TRAITS = Traits(problem=sqlite_problem, open=_opened, place=lambda url: str(sqlite_path(url)))
+TRAITS = Traits(problem=sqlite_problem, open=_opened, place=lambda url: str(sqlite_path(url)), shared=False)
