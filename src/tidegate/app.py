@@ -281,6 +281,11 @@ def _options(settings: Settings, now: Callable[[], float]) -> Options:
         max_stored_bytes_each=each if each != LimitSettings().max_stored_bytes_per_principal else 0,
         synchronous=store.synchronous,
         now=now,
+        retention_seconds=store.retention_seconds,
+        patience_seconds=store.patience_seconds,
+        prefix=store.prefix,
+        password_file=store.password_file,
+        ca_file=store.ca_file,
     )
 
 

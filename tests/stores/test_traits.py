@@ -9,6 +9,7 @@ import pytest
 
 from tidegate.stores import STORES, traits_of
 from tidegate.stores.memory import MemoryStore
+from tidegate.stores.redis.store import RedisStore
 from tidegate.stores.sqlite.store import SqliteStore
 from tidegate.stores.traits import Options
 
@@ -19,26 +20,36 @@ OPTIONS = Options(
     max_stored_bytes_each=0,
     synchronous="normal",
     now=time.time,
+    retention_seconds=60,
+    patience_seconds=30,
+    prefix="tidegate",
+    password_file="",
+    ca_file="",
 )
 
 
 def test_each_store_of_the_table_says_what_it_is(tmp_path: Path) -> None:
     """A URL leads to the store of its scheme, and no URL to memory."""
     urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/a.db"}
-    kinds = {"memory": MemoryStore, "sqlite": SqliteStore}
+    kinds: dict[str, type] = {"memory": MemoryStore, "sqlite": SqliteStore}
+    for suffix in ("", "+sentinel", "+cluster"):
+        for scheme in ("redis", "rediss"):
+            urls[scheme + suffix] = f"{scheme}{suffix}://u:p@h1:1" + ("/service/0" if suffix == "+sentinel" else "")
+            kinds[scheme + suffix] = RedisStore
     assert urls.keys() == STORES.keys()
     for scheme, url in urls.items():
         traits = traits_of(url)
         assert traits is not None
         assert traits.problem(url) is None
         assert isinstance(traits.open(url, OPTIONS), kinds[scheme])
-        assert not traits.shared, "one process has the memory, and one has the file"
+        assert traits.shared == scheme.startswith("redis"), "one process has the memory, and one has the file"
+        assert "u:p" not in traits.place(url)
     assert traits_of("") is traits_of("memory://")
 
 
-@pytest.mark.parametrize("url", ["redis://h/0", "mysql://h/db", "nonsense"])
+@pytest.mark.parametrize("url", ["mysql://h/db", "nonsense"])
 def test_a_scheme_without_a_store_has_nothing_to_say(url: str) -> None:
-    """Not even one that a configuration may name already."""
+    """Nor has what is no URL."""
     assert traits_of(url) is None
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.config.settings import Settings
 from tidegate.core.principal import Scope
-from tidegate.core.url import is_http, is_plain_http, split_url
+from tidegate.core.url import is_http, is_plain_http
 from tidegate.providers.settings import (
     AnthropicModel,
     ModelSettings,
@@ -22,7 +22,7 @@ from tidegate.providers.settings import (
     ReplayModel,
     Upstream,
 )
-from tidegate.stores import PLANNED, STORES, traits_of
+from tidegate.stores import STORES, traits_of
 
 Problem = tuple[str, str]
 
@@ -77,11 +77,8 @@ def _server(settings: Settings) -> Iterator[Problem]:
 
 def _store(settings: Settings) -> Iterator[Problem]:
     url = settings.store.url
-    scheme, found, _ = url.partition("://")
-    known = (*STORES, *PLANNED)
-    # A scheme with `+` may have a list of hosts, which is not parsed as a host with a port.
-    if url and not (found and scheme in known and ("+" in scheme or split_url(url) is not None)):
-        yield "store.url", "expected " + ", ".join(f"{each}://" for each in known) + " or nothing"
+    if url and not ("://" in url and url.partition("://")[0] in STORES):
+        yield "store.url", "expected " + ", ".join(f"{each}://" for each in STORES) + " or nothing"
     elif (traits := traits_of(url)) is not None and (problem := traits.problem(url)) is not None:
         yield "store.url", problem
 

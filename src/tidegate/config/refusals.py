@@ -16,12 +16,9 @@ from tidegate.errors import ConfigError
 from tidegate.gate.jwt.tokens import secret_of
 from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
-from tidegate.stores import STORES, traits_of
 
 NOT_YET = (
     ("server", "workers"),
-    ("store", "password_file"),
-    ("store", "ca_file"),
     ("observability", "otlp_endpoint"),
 )
 """Settings that this version does not support, and must not ignore silently: telemetry would go nowhere."""
@@ -32,9 +29,6 @@ UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 
 def refuse_unavailable(settings: Settings) -> None:
     """Refuses settings that this version parses but does not support, where ignoring them would be unsafe."""
-    if traits_of(settings.store.url) is None:
-        there_are = " and ".join(f"{scheme}://" for scheme in STORES)
-        raise wrong(("store", "url"), settings.store.url, f"this version has no such store yet, only {there_are}")
     for section, name in NOT_YET:
         _refuse_set(getattr(settings, section), (section, name))
     for model in settings.models:
@@ -60,6 +54,8 @@ def refuse_unusable(settings: Settings, environ: Mapping[str, str]) -> None:
     """
     if settings.auth.jwt_secret_env:
         secret_of(settings.auth.jwt_secret_env, environ)
+    for name in ("password_file", "ca_file"):
+        _refuse_unreadable(getattr(settings.store, name), ("store", name))
     for model in settings.models:
         _refuse_unusable_model(model, environ)
 
@@ -93,6 +89,14 @@ def _refuse_set(section: msgspec.Struct, key: Key) -> None:
     if value != default:
         left = "leave it out" if default in ("", None) else f"leave it at {default!r}"
         raise wrong(key, value, f"this version does not have this yet: {left}")
+
+
+def _refuse_unreadable(path: str, key: Key) -> None:
+    if path:
+        try:
+            open(path, "rb").close()
+        except OSError as error:
+            raise wrong(key, path, str(error.strerror)) from error
 
 
 def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> None:

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tidegate.stores.traits import Traits
 
-STORES = {"memory": "tidegate.stores.memory:TRAITS", "sqlite": "tidegate.stores.sqlite.store:TRAITS"}
-"""Maps a URL scheme to the store's `Traits`, as an import string, so that only a store in use is imported."""
+_REDIS = "tidegate.stores.redis.traits:TRAITS"
 
-PLANNED = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-"""Schemes of stores that do not exist yet, which a configuration may name already."""
+STORES = {
+    "memory": "tidegate.stores.memory:TRAITS",
+    "sqlite": "tidegate.stores.sqlite.store:TRAITS",
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "redis+sentinel": _REDIS,
+    "rediss+sentinel": _REDIS,
+    "redis+cluster": _REDIS,
+    "rediss+cluster": _REDIS,
+}
+"""Maps a URL scheme to the store's `Traits`, as an import string, so that only a store in use is imported."""
 
 
 def traits_of(url: str) -> Traits | None:

@@ -58,8 +58,9 @@ class Log(Protocol):
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         """Calls `wake` on the loop's thread whenever there is more to read, or the stream is forgotten.
 
-        `wake` must be quick and must not raise. Events between a `read` and a later `watch` wake nobody:
-        watch first, then read.
+        Where there is no such stream: raises `StreamNotFound` if the store knows that at once, else calls `wake` soon,
+        and `read` says so. `wake` must be quick and must not raise. Events between a `read` and a later `watch` wake
+        nobody: watch first, then read.
         """
         ...
 
@@ -165,6 +166,8 @@ class Store(Log, Catalogue, Topics, Protocol):
 
     async def open(self) -> Sequence[StreamRecord]:
         """Opens the store, and returns the live streams that no process fills any more, to be acquired.
+
+        A store that several processes share returns none: only its cluster knows who lives, and offers them.
 
         Raises `ConfigError` where the store cannot be used as it is, `InUse` where another process has it.
         """

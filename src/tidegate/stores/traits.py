@@ -14,7 +14,7 @@ class Options(msgspec.Struct, frozen=True):
     """The settings that any store is given. `now` is in Unix seconds.
 
     `max_stored_bytes` limits all callers together, `max_stored_bytes_each` one of them; 0 means the store's default.
-    `synchronous` is for a store that has a disk.
+    `synchronous` is for a store that has a disk, the last five are for one that several processes share.
     """
 
     max_generation_bytes: int
@@ -23,6 +23,11 @@ class Options(msgspec.Struct, frozen=True):
     max_stored_bytes_each: int
     synchronous: Literal["normal", "full"]
     now: Callable[[], float]
+    retention_seconds: float
+    patience_seconds: float
+    prefix: str
+    password_file: str
+    ca_file: str
 
 
 class Traits(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.connecting import Address, Opened, answer, closed, opened
 from tidegate.stores.redis.lane import BACKOFF_SECONDS, Call, Lane
 from tidegate.stores.redis.script import Command
-from tidegate.stores.redis.shards import OPEN_SECONDS, Health, Shard
+from tidegate.stores.redis.shards import OPEN_SECONDS, Health, Shard, refusals
 from tidegate.stores.redis.subscription import Listener
 from tidegate.stores.redis.url import Place
 
@@ -42,6 +42,8 @@ class ClusterShards:
         self._parted: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
+        with refusals(self._place):
+            await opened_and_closed(self._place, self._place.hosts[0])
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._look_until_found()

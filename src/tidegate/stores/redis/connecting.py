@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -38,7 +39,7 @@ def unopened(place: Place, address: Address) -> Connection:
         "port": address[1],
         "db": place.database,
         "username": place.username or None,
-        "password": place.password or None,
+        "password": _password(place) or None,
         "protocol": 2,
         "socket_timeout": None,
         "socket_connect_timeout": CONNECT_SECONDS,
@@ -49,6 +50,11 @@ def unopened(place: Place, address: Address) -> Connection:
     if not place.tls:
         return Connection(**options)
     return SSLConnection(**options, ssl_ca_certs=place.ca_file or None, ssl_check_hostname=True)
+
+
+def _password(place: Place) -> str:
+    """Raises `OSError` where there is no such file."""
+    return Path(place.password_file).read_text().strip() if place.password_file else place.password
 
 
 async def opened(place: Place, address: Address, *, scripts: bool) -> Opened:

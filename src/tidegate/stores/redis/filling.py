@@ -112,7 +112,15 @@ class Filling:
         keys = (self._keys.record(record.id), self._keys.log(record.id))
         kept = msgspec.json.encode(record)
         command = CREATE(
-            keys, fence.epoch, kept, b"\n".join(encoded), len(encoded), size, int(record.running) or "", claim
+            keys,
+            fence.epoch,
+            kept,
+            b"\n".join(encoded),
+            len(encoded),
+            size,
+            int(record.running) or "",
+            claim,
+            record.lease,
         )
         await self._shards.ask(keys[0], command, within=self._brief)
         window = Window([(fence.epoch, 0)], 0)

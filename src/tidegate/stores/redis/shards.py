@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from tidegate.errors import StoreUnavailable
+from tidegate.errors import ConfigError, StoreUnavailable
 from tidegate.stores.redis.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
 from tidegate.stores.redis.lane import Call, Lane, Watch
 from tidegate.stores.redis.script import Command
@@ -83,7 +84,7 @@ class Shards(Protocol):
     """The command by which a script sends a message to a channel: its hash tag is that of the script's keys."""
 
     async def open(self) -> None:
-        """Reaches Redis once. Raises `StoreUnavailable`."""
+        """Reaches Redis once. Raises `StoreUnavailable`, or `ConfigError` where Redis refuses the login."""
         ...
 
     def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
@@ -130,6 +131,8 @@ class OneShard:
 
     async def open(self) -> None:
         self._shard.open()
+        with refusals(self._place):
+            await closed((await self._connect(scripts=False)).connection)
         await self.ask("", ("PING",), within=OPEN_SECONDS)
 
     def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
@@ -181,6 +184,19 @@ def shards(place: Place) -> Shards:
     return OneShard(place, partial(master, place) if place.kind == "sentinel" else partial(_first, place))
 
 
+@contextmanager
+def refusals(place: Place) -> Generator[None]:
+    """Raises `ConfigError` where Redis refuses the login, which waiting does not mend; other errors are left to the
+    lanes, which try again."""
+    try:
+        yield
+    except (AuthenticationError, NoPermissionError) as error:
+        problem = f"Redis refuses the login: {error}"
+        raise ConfigError(f"store.url: {problem}", key=("store", "url"), problem=problem) from None
+    except (RedisError, OSError):
+        return
+
+
 async def _first(place: Place) -> Address:
     return place.hosts[0]
 
@@ -188,7 +204,9 @@ async def _first(place: Place) -> Address:
 async def master(place: Place) -> Address:
     """The master of a service, as the first Sentinel that answers names it. Raises `OSError` where none does."""
     for host in place.hosts:
-        connection = unopened(msgspec.structs.replace(place, database=0, username="", password=""), host)
+        connection = unopened(
+            msgspec.structs.replace(place, database=0, username="", password="", password_file=""), host
+        )
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connection.connect()

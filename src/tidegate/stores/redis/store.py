@@ -16,6 +16,7 @@ from tidegate.core.events import Appendable, Event
 from tidegate.core.fold import Status
 from tidegate.core.log import epoch_at
 from tidegate.errors import StorageFull, StoreUnavailable, StreamNotFound
+from tidegate.stores.cluster import Cluster
 from tidegate.stores.ledger import BLOCK_BYTES
 from tidegate.stores.records import (
     Claim,
@@ -88,6 +89,7 @@ class RedisStore:
         now: Callable[[], float],
         random_bits: Callable[[int], int] = randbits,
     ) -> None:
+        self._place = place
         self._settings = settings
         self._now = now
         self.keys = keys = Keys(settings.prefix)
@@ -129,7 +131,11 @@ class RedisStore:
 
     async def open(self) -> Sequence[StreamRecord]:
         """Reaches Redis. Live streams that no node fills are offered by the cluster."""
-        await self.shards.open()
+        try:
+            await self.shards.open()
+        except StoreUnavailable:
+            reason = self.shards.health.reason
+            raise StoreUnavailable(f"Redis at {self._place.named} cannot be reached: {reason}") from None
         return ()
 
     async def close(self) -> None:
@@ -154,6 +160,11 @@ class RedisStore:
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         return self.held.read(stream, after, limit=limit, max_bytes=max_bytes)
+
+    def join(self, node: str, lease_seconds: float) -> Cluster:
+        from tidegate.stores.local_cluster import Nodes
+
+        return Nodes(self.look).join(node, lease_seconds)
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         return self.held.watch(stream, wake)

@@ -17,7 +17,10 @@ Kind = Literal["server", "sentinel", "cluster"]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where Redis is, and as whom this node logs in. `hosts` are servers, Sentinels or members of a cluster."""
+    """Where Redis is, and as whom this node logs in. `hosts` are servers, Sentinels or members of a cluster.
+
+    `password_file`, if given, has the password, and is read anew for each connection.
+    """
 
     kind: Kind
     hosts: tuple[tuple[str, int], ...]
@@ -25,8 +28,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     database: int = 0
     username: str = ""
     password: str = ""
+    password_file: str = ""
     tls: bool = False
     ca_file: str = ""
+
+    @property
+    def named(self) -> str:
+        """The place for people, without credentials."""
+        return ", ".join(f"{host}:{port}" for host, port in self.hosts)
 
 
 def parse(url: str) -> Place:
@@ -39,6 +48,8 @@ def parse(url: str) -> Place:
     if "?" in rest or "#" in rest:
         raise ValueError("it has no query and no fragment; other settings stand in [store]")
     login, _, rest = rest.rpartition("@")
+    if "/" in login:
+        raise ValueError("a / in a user's name or password is written %2F")
     hosts, _, path = rest.partition("/")
     username, _, password = login.partition(":")
     service, database = _service(kind, path)
