@@ -65,7 +65,7 @@ def listening(
         try:
             assert popen.stdout is not None
             line = popen.stdout.readline().decode()
-            port = line.rpartition("127.0.0.1:")[2].split("/")[0].split()
+            port = line.partition("127.0.0.1:")[2].split("/")[0].split()
             if not port:
                 raise TidegateError(f"{Path(command[0]).name} did not start")
             yield Server(popen.pid, int(port[0]))
