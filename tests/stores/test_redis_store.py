@@ -1,0 +1,271 @@
+"""Streams in Redis beyond the contract of all stores: other nodes' readers, and what Redis forgets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eventually_kit import eventually
+from redis_kit import DURABLE, RedisServer
+from redis_store_kit import begun, events, found, lead_to, redis_store, said
+
+from tidegate.core.events import Completed, Delta, Started, Usage
+from tidegate.core.log import Page
+from tidegate.core.notices import Gap
+from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
+from tidegate.stores.redis.store import RedisStore
+
+pytestmark = pytest.mark.anyio
+
+END = Completed("stop", Usage(1, 1, 2))
+
+
+@asynccontextmanager
+async def nodes(url: str, count: int, **changes: Any) -> AsyncIterator[list[RedisStore]]:
+    """So many nodes on one Redis."""
+    async with AsyncExitStack() as stack:
+        stores: list[RedisStore] = []
+        for _ in range(count):
+            store = redis_store(url, **changes)
+            await store.open()
+            stack.push_async_callback(store.close)
+            stores.append(store)
+        yield stores
+
+
+@pytest.fixture
+async def pair(redis_url: str) -> AsyncIterator[list[RedisStore]]:
+    """Two nodes."""
+    async with nodes(redis_url, 2) as stores:
+        yield stores
+
+
+def commands(server: RedisServer) -> int:
+    with server.client() as client:
+        return client.info("stats")["total_commands_processed"]
+
+
+async def test_readers_elsewhere_have_what_is_appended(pair: list[RedisStore]) -> None:
+    """They are woken, and read it from their own node's memory."""
+    near, far = pair
+    fence = await begun(near)
+    news = asyncio.Event()
+    far.watch("gen_1", news.set)
+    await asyncio.wait_for(news.wait(), 5)
+    page = await found(far)
+    assert isinstance(page, Page)
+    for number in range(20):
+        news.clear()
+        await said(near, fence, number + 1, f"w{number}")
+        await asyncio.wait_for(news.wait(), 5)
+        page = far.read("gen_1", page.after, limit=10, max_bytes=1000)
+        assert isinstance(page, Page), "it is there at the wake-up"
+        assert [entry.event for entry in page.entries] == [Delta(f"w{number}")]
+
+
+async def test_many_readers_cost_redis_the_same_as_one(pair: list[RedisStore], redis_server: RedisServer) -> None:
+    """A node subscribes once, and what many readers want, it reads once."""
+    near, far = pair
+    fence = await begun(near)
+    await said(near, fence, 1, *(f"w{number}" for number in range(300)))
+    news = asyncio.Event()
+    unwatch = [far.watch("gen_1", news.set) for _ in range(1000)]
+    await asyncio.wait_for(news.wait(), 5)
+    before = commands(redis_server)
+    pages = await asyncio.gather(*(found(far) for _ in range(1000)))
+    assert all(isinstance(page, Page) and len(page.entries) == 301 for page in pages)
+    for number in range(301, 311):
+        await said(near, fence, number, "more")
+    await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 311)
+    assert commands(redis_server) - before < 80, "what scripts do counts, too"
+    for each in unwatch:
+        each()
+    assert far.held.get("gen_1") is None
+
+
+async def test_large_pieces_reach_readers_elsewhere(pair: list[RedisStore]) -> None:
+    """What is too large for a message is read, in its order."""
+    near, far = pair
+    fence = await begun(near)
+    news = asyncio.Event()
+    far.watch("gen_1", news.set)
+    await asyncio.wait_for(news.wait(), 5)
+    for number in range(1, 6):
+        await said(near, fence, number, str(number) * 20_000)
+    await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 6)
+    assert (await events(far))[1:] == [Delta(str(number) * 20_000) for number in range(1, 6)]
+
+
+async def test_who_is_taken_over_is_fenced_and_its_readers_go_on(pair: list[RedisStore]) -> None:
+    """Readers at the node that filled the stream have what the other one appends."""
+    near, far = pair
+    old = await begun(near)
+    await said(near, old, 1, "a")
+    woken: list[int] = []
+    near.watch("gen_1", lambda: woken.append(1))
+    new = await far.acquire("gen_1")
+    await said(far, new, 2, "b")
+    with pytest.raises(Fenced):
+        await said(near, old, 2, "late")
+    page = await found(near)
+    assert isinstance(page, Page)
+    await said(far, new, 3, "c")
+    await far.append([END], fence=new, expected=4)
+    await eventually(lambda: (held := near.held.get("gen_1")) and held.window and held.window.tail == 5)
+    assert await events(near, after=page.after) == [Delta("c"), END]
+    assert woken
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    """A server that keeps whatever it acknowledges, and may be harmed."""
+    server = RedisServer(tmp_path / "own", DURABLE)
+    server.start()
+    yield server
+    server.kill()
+
+
+async def test_a_restart_of_redis_loses_and_doubles_nothing(server: RedisServer) -> None:
+    """What is on its way is appended once, when Redis is back; readers on other nodes have it once, too."""
+    async with nodes(server.url, 2) as (near, far):
+        fence = await begun(near)
+        far.watch("gen_1", lambda: None)
+        sent = [near.append([Delta(f"w{n}")], fence=fence, expected=n) for n in range(1, 200)]
+        server.restart()
+        sent += [near.append([Delta(f"w{n}")], fence=fence, expected=n) for n in range(200, 400)]
+        assert await asyncio.gather(*sent) == list(range(2, 401))
+        wanted = [Started("gen_1", "m", 1.0), *(Delta(f"w{n}") for n in range(1, 400))]
+        assert await events(near) == wanted
+        await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 400)
+        assert await events(far) == wanted
+
+
+async def test_what_a_promoted_replica_lacks_is_appended_again(server: RedisServer, tmp_path: Path) -> None:
+    """The node that fills a stream has its newest events: nobody loses any, or sees one twice."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    try:
+        replica.replica_of(server)
+        async with nodes(server.url, 2) as (near, far):
+            fence = await begun(near)
+            far.watch("gen_1", lambda: None)
+            await said(near, fence, 1, "a", "b")
+            await eventually(lambda: replica_has(replica, "gen_1", 3))
+            replica.promote()
+            await said(near, fence, 3, "c", "d")
+            await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 5)
+            position = (await found(far)).after  # type: ignore[union-attr]
+            for store in (near, far):
+                lead_to(store, replica.url)
+            server.kill()
+            await said(near, fence, 5, "e")
+            await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 6)
+            assert await events(far, after=position) == [Delta("e")]
+            far.held.clear()
+            assert await events(far) == [Started("gen_1", "m", 1.0), *map(Delta, "abcde")]
+    finally:
+        replica.kill()
+
+
+async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, tmp_path: Path) -> None:
+    """A position that a promoted replica never had is not mistaken for another event."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    try:
+        replica.replica_of(server)
+        async with nodes(server.url, 2) as (near, far):
+            fence = await begun(near)
+            await said(near, fence, 1, "a", "b")
+            await eventually(lambda: replica_has(replica, "gen_1", 3))
+            replica.promote()
+            far.watch("gen_1", lambda: None)
+            await said(near, fence, 3, "lost", "lost")
+            await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 5)
+            seen = (await found(far)).after  # type: ignore[union-attr]
+            await near.close()
+            lead_to(far, replica.url)
+            server.kill()
+            new = await far.acquire("gen_1")
+            await said(far, new, 3, "other")
+            gap = await found(far, after=seen)
+            assert isinstance(gap, Gap)
+            assert (await events(far))[-1] == Delta("other")
+            page = await found(far, after=gap.to)
+            assert isinstance(page, Page)
+    finally:
+        replica.kill()
+
+
+def replica_has(replica: RedisServer, stream: str, tail: int) -> bool:
+    with replica.client() as client:
+        return client.hget(f"tidegate:{{{stream}}}:record", "tail") == str(tail)
+
+
+async def test_while_redis_is_away_nothing_new_begins(server: RedisServer) -> None:
+    """A caller is told to come back soon; what is live waits for as long as it is patient, and then fails."""
+    async with nodes(server.url, 1, patience_seconds=0.5, brief_seconds=0.2) as (store,):
+        fence = await begun(store)
+        server.kill()
+        waiting = store.append([Delta("a")], fence=fence, expected=1)
+        with pytest.raises(StoreUnavailable) as caught:
+            await begun(store, "gen_2")
+        assert caught.value.retry_after
+        with pytest.raises(StoreUnavailable):
+            await waiting
+        await eventually(lambda: store.fault)
+        server.start()
+        assert await said(store, fence, 1, "b") == 2
+        assert store.fault is None
+        assert [look.record.id for look in await store.list(owner="anna", status=None, before=None, limit=9)] == [
+            "gen_1"
+        ]
+        await eventually(lambda: charged(server, "anna") == {"gen_1"})
+
+
+def charged(server: RedisServer, account: str) -> set[str]:
+    with server.client() as client:
+        return set(client.hkeys(f"tidegate:{{account:{account}}}:charges")) - {"sum", "live"}
+
+
+async def test_readers_wait_while_redis_is_away(server: RedisServer) -> None:
+    """They are answered when it is back, and not told that there is no such stream."""
+    async with nodes(server.url, 1) as (store,):
+        fence = await begun(store)
+        await said(store, fence, 1, "a")
+        store.held.clear()
+        store.watch("gen_1", lambda: None)
+        server.kill()
+        reading = store.read("gen_1", None, limit=10, max_bytes=1000)
+        assert isinstance(reading, asyncio.Future)
+        done, _ = await asyncio.wait((reading,), timeout=0.3)
+        assert not done
+        server.start()
+        page = await asyncio.wait_for(reading, 5)
+        assert isinstance(page, Page)
+        assert len(page.entries) == 2
+
+
+async def test_a_mismatch_tells_the_tail(pair: list[RedisStore]) -> None:
+    """Nothing is repaired that was never there."""
+    near, _ = pair
+    fence = await begun(near)
+    await said(near, fence, 1, "a")
+    for expected in (0, 7):
+        with pytest.raises(OffsetMismatch) as caught:
+            await said(near, fence, expected, "b")
+        assert caught.value.tail == 2
+
+
+async def test_nothing_is_left_for_ever(redis_url: str, redis_server: RedisServer) -> None:
+    """Once its time is over Redis itself forgets what no node has forgotten."""
+    times = {"retention_seconds": 0.2, "longer_seconds": 0.1, "longest_seconds": 0.4}
+    async with nodes(redis_url, 1, **times) as (store,):
+        fence = await begun(store)
+        await said(store, fence, 1, "a")
+        await store.append([END], fence=fence, expected=2)
+    with redis_server.client() as client:
+        await eventually(lambda: client.keys("*") == [])
