@@ -28,8 +28,9 @@ SETTINGS = RedisSettings(
 )
 
 
-def redis_store(url: str, **changes: Any) -> RedisStore:
-    return RedisStore(parse(url), msgspec.structs.replace(SETTINGS, **changes), now=time)
+def redis_store(url: str, *, password_file: str = "", **changes: Any) -> RedisStore:
+    place = msgspec.structs.replace(parse(url), password_file=password_file)
+    return RedisStore(place, msgspec.structs.replace(SETTINGS, **changes), now=time)
 
 
 def lead_to(store: RedisStore, url: str) -> None:

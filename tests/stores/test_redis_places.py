@@ -1,0 +1,146 @@
+"""Redis where Sentinels watch over it, and where it is a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from eventually_kit import eventually
+from redis_kit import RedisCluster, RedisServer, Sentinels
+from redis_store_kit import begun, events, redis_store, said
+
+from tidegate.core.events import Completed, Delta, Started, Usage
+from tidegate.errors import ConfigError
+from tidegate.stores.records import Claim, Claimed, Share, StreamRecord
+
+pytestmark = pytest.mark.anyio
+
+END = Completed("stop", Usage(1, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+def cluster(masters: RedisCluster) -> RedisCluster:
+    """Three masters with nothing in them."""
+    masters.flush()
+    return masters
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
+    """Three Sentinels, a master and its replica."""
+    sentinels = Sentinels(tmp_path)
+    try:
+        sentinels.start()
+        yield sentinels
+    finally:
+        sentinels.kill()
+
+
+async def test_a_cluster_has_all_that_one_server_has(cluster: RedisCluster) -> None:
+    """Streams, readers elsewhere, claims, shares and lists, spread over its masters."""
+    near, far = redis_store(cluster.url), redis_store(cluster.url)
+    await near.open()
+    await far.open()
+    fences = [await begun(near, f"gen_{number}") for number in range(12)]
+    for fence in fences:
+        far.watch(fence.stream, lambda: None)
+    assert await asyncio.gather(*(said(near, fence, 1, "a", "b") for fence in fences)) == [3] * 12
+    for fence in fences:
+        await eventually(lambda fence=fence: (h := far.held.get(fence.stream)) and h.window and h.window.tail == 3)
+        assert (await events(far, fence.stream))[1:] == [Delta("a"), Delta("b")]
+    looks = await far.list(owner="anna", status=None, before=None, limit=20)
+    assert [look.record.id for look in looks] == [fence.stream for fence in reversed(fences)]
+    claim = Claim("key", b"body")
+    record = StreamRecord(id="gen_claimed", owner="anna", model="m", created_at=1.0)
+    await near.create(record, [Started("gen_claimed", "m", 1.0)], claim=claim)
+    assert await far.claimed(claim) == Claimed("gen_claimed")
+    await near.share(Share(b"digest", "gen_0", 1e10))
+    assert await far.shared(b"digest") == Share(b"digest", "gen_0", 1e10)
+    for fence in fences:
+        await near.append([END], fence=fence, expected=3)
+    await eventually(lambda: near.shards.health.since is None)
+    assert await far.expire(1e10) == 12
+    await near.close()
+    await far.close()
+
+
+async def test_slots_that_move_take_their_streams_along(cluster: RedisCluster) -> None:
+    """A master that has got a slot from another one is found, and nothing is lost or doubled meanwhile."""
+    store = redis_store(cluster.url)
+    await store.open()
+    fences = [await begun(store, f"gen_{number}") for number in range(6)]
+    await asyncio.to_thread(move_all, cluster, fences[0].stream)
+    for fence in fences:
+        assert await said(store, fence, 1, "a") == 2
+        assert (await events(store, fence.stream))[1:] == [Delta("a")]
+    await store.close()
+
+
+def move_all(cluster: RedisCluster, stream: str) -> None:
+    """Moves the slot of one stream to the next master."""
+    with cluster.masters[0].client() as client:
+        slot = client.execute_command("CLUSTER KEYSLOT", f"{{{stream}}}")
+    source = cluster.masters[slot % 3]
+    target = cluster.masters[(slot + 1) % 3]
+    with source.client() as old, target.client() as new:
+        ids = {name: client.execute_command("CLUSTER MYID") for name, client in (("old", old), ("new", new))}
+        new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids["old"])
+        old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids["new"])
+        keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
+        old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        for client in (new, old):
+            client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids["new"])
+    for master in cluster.masters:
+        with master.client() as client:
+            client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids["new"])
+
+
+async def test_a_failover_by_sentinels_loses_no_stream(sentinels: Sentinels) -> None:
+    """Who fills a stream goes on at the new master."""
+    store = redis_store(sentinels.url, patience_seconds=20)
+    await store.open()
+    fence = await begun(store)
+    await said(store, fence, 1, "a")
+    sentinels.master.kill()
+    assert await said(store, fence, 2, "b") == 3
+    assert (await events(store))[1:] == [Delta("a"), Delta("b")]
+    await store.close()
+
+
+async def test_a_password_is_read_from_its_file(tmp_path: Path) -> None:
+    """A wrong one is a mistake in the configuration, and is said at once."""
+    server = RedisServer(tmp_path / "redis", {"requirepass": "secret"})
+    server.start()
+    try:
+        secret = tmp_path / "password"
+        secret.write_text("secret\n")
+        store = redis_store(f"redis://{server.address}/0", password_file=str(secret))
+        await store.open()
+        await begun(store)
+        await store.close()
+        secret.write_text("wrong")
+        with pytest.raises(ConfigError, match="refuses the login"):
+            await redis_store(f"redis://{server.address}/0", password_file=str(secret)).open()
+    finally:
+        server.kill()
+
+
+async def test_a_member_of_a_cluster_is_no_lone_server(cluster: RedisCluster) -> None:
+    """The operator is told how to name a cluster."""
+    store = redis_store(cluster.masters[0].url)
+    await store.open()
+    answers = await asyncio.gather(*(begun(store, f"gen_{n}") for n in range(9)), return_exceptions=True)
+    assert "this Redis is part of a cluster: use redis+cluster://" in {str(answer) for answer in answers}
+    await store.close()
