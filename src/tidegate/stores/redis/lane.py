@@ -16,7 +16,7 @@ from contextlib import suppress
 from math import inf
 from typing import Any, Protocol, cast
 
-from hiredis import pack_command
+import hiredis
 from redis.asyncio.connection import Connection
 from redis.exceptions import (
     AskError,
@@ -72,6 +72,9 @@ UNUSABLE = (
 )
 """What says that this server cannot serve us now: it is away, starts, is a replica, or is full."""
 
+_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+"""redis-py's own packing takes as long as all the rest of an append."""
+
 logger = logging.getLogger("tidegate.stores")
 
 
@@ -84,8 +87,7 @@ class Call:
         self.answer = answer
         self.due = due
         self.slot = slot
-        # The client's own packing takes as long as all the rest of an append.
-        self.packed = pack_command(command)
+        self.packed = _pack(command)
 
 
 class Watch(Protocol):
