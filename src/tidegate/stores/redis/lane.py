@@ -72,7 +72,7 @@ UNUSABLE = (
 )
 """What says that this server cannot serve us now: it is away, starts, is a replica, or is full."""
 
-_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 """redis-py's own packing takes as long as all the rest of an append."""
 
 logger = logging.getLogger("tidegate.stores")
