@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tidegate.errors import (
     InvalidValue,
     MethodNotAllowed,
     NotFound,
+    StoreUnavailable,
     StreamNotFound,
     Unauthenticated,
     Unavailable,
@@ -19,6 +21,7 @@ from tidegate.errors import (
 from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.request_id import RequestIdMiddleware
 from tidegate.gate.response_headers import ResponseHeadersMiddleware
+from tidegate.gate.route_policy import ROUTE
 from tidegate.observe.base import Failure
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +47,24 @@ async def test_typed_error(exchange: Any, recorder: Any) -> None:
     assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "invalid_value", "n")
     assert answer.error["request_id"] == "mine"
     assert recorder.seen == []
+
+
+@pytest.mark.parametrize(("events", "status"), [(True, 200), (False, 503)])
+async def test_a_reader_comes_back_when_the_store_is_there_again(
+    exchange: Any, recorder: Any, events: bool, status: int
+) -> None:
+    """`EventSource` would give up for good on an error; whoever asks for anything else is told of it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope[ROUTE] = SimpleNamespace(events=events)
+        raise StoreUnavailable("it is away")
+
+    answer = await exchange(FailureMiddleware(app, observer=recorder))
+    assert answer.status == status
+    if events:
+        assert b"event: reconnect" in answer.body
+    else:
+        assert answer.error["code"] == "store_unavailable"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from tidegate.core.detached import detached_of
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
-from tidegate.errors import InternalError, TidegateError
+from tidegate.errors import InternalError, StoreUnavailable, TidegateError
+from tidegate.gate.reconnect import answer_reconnect
 from tidegate.gate.response_headers import Watched
+from tidegate.gate.route_policy import ROUTE, RoutePolicy
 from tidegate.observe.base import Failure, Observer
 
 POLICY = 1008
@@ -51,7 +53,10 @@ class FailureMiddleware:
             forget(exc, until=around)
             if watched.started:
                 raise ResponseAborted from None
-            await _answer(error, scope, send)
+            if isinstance(error, StoreUnavailable) and _wants_events(scope):
+                await answer_reconnect(scope, send, error.retry_after or 0, error.code)
+            else:
+                await _answer(error, scope, send)
         else:
             if (detached := detached_of(scope)) is not None:
                 detached.then(self._step)
@@ -86,6 +91,12 @@ def typed(exc: Exception) -> TidegateError:
     if isinstance(exc, TidegateError):
         return exc
     return InternalError("The server failed to answer this request. Its log has the details under the request id.")
+
+
+def _wants_events(scope: Scope) -> bool:
+    """Whether this is the GET of an `EventSource`, which comes back when it is told to, but not after an error."""
+    route: RoutePolicy | None = scope.get(ROUTE)
+    return scope["type"] == "http" and route is not None and route.events
 
 
 async def _answer(error: TidegateError, scope: Scope, send: Send) -> None:
