@@ -14,7 +14,6 @@ from tidegate.core.log import epoch_at
 from tidegate.errors import StreamNotFound
 from tidegate.stores.records import Look, StreamRecord
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
 from tidegate.stores.redis.reading import Epochs, epochs_of
 from tidegate.stores.redis.script import Script
 from tidegate.stores.redis.shards import Shards
@@ -60,11 +59,6 @@ class Catalogue:
     async def exists(self, stream: str) -> bool:
         key = self._keys.record(stream)
         return bool(await self._shards.ask(key, ("EXISTS", key), within=self._brief))
-
-    async def exists_at_last(self, stream: str) -> bool:
-        """Whether the stream is kept, as soon as Redis can say so, after all that was asked before."""
-        key = self._keys.record(stream)
-        return bool(await self._shards.ask(key, ("EXISTS", key), within=FOR_EVER))
 
     async def look(self, stream: str) -> Look:
         """See `Catalogue.look`."""

@@ -71,7 +71,8 @@ class Append(msgspec.Struct):
 class Filling:
     """Fills streams. `ended` is called with each stream that has ended here, and the time of its end in milliseconds.
 
-    An append waits `patience` seconds for Redis; other calls wait for `brief` seconds.
+    An append waits `patience` seconds for Redis; other calls wait for `brief` seconds. Redis keeps a live stream
+    `live_ms` milliseconds after its last event, and one that has ended `ended_ms`.
     """
 
     def __init__(
@@ -84,7 +85,8 @@ class Filling:
         max_bytes: int,
         patience: float,
         brief: float,
-        keep_ms: int,
+        live_ms: int,
+        ended_ms: int,
         now_ms: Callable[[], int],
         random_bits: Callable[[int], int],
         ended: Callable[[StreamRecord, str, int], None],
@@ -96,7 +98,8 @@ class Filling:
         self._max_bytes = max_bytes
         self._patience = patience
         self._brief = brief
-        self._keep_ms = keep_ms
+        self._live_ms = live_ms
+        self._ended_ms = ended_ms
         self._now_ms = now_ms
         self._random_bits = random_bits
         self._on_end = ended
@@ -121,6 +124,7 @@ class Filling:
             int(record.running) or "",
             claim,
             record.lease,
+            self._live_ms,
         )
         await self._shards.ask(keys[0], command, within=self._brief)
         window = Window([(fence.epoch, 0)], 0)
@@ -237,18 +241,18 @@ class Filling:
             self._max_bytes,
             self._shards.publish,
             self._keys.news_of(stream),
-            *(self._end(append, filled) if append.ends else ()),
+            *(self._end(append, filled) if append.ends else (self._live_ms,)),
         )
         asked = self._shards.ask(keys[0], command, within=self._patience)
         asked.add_done_callback(partial(self._answered, append, filled))
 
-    def _end(self, append: Append, filled: Filled | None) -> tuple[bytes, bytes, int, int]:
+    def _end(self, append: Append, filled: Filled | None) -> tuple[int, bytes, int, bytes]:
         append.sent = self._now_ms()
         kept = b""
         if filled is not None:
             record = msgspec.structs.replace(filled.record, request=asked_only(filled.record.request))
             kept = msgspec.json.encode(record)
-        return append.events[-1], kept, append.sent, self._keep_ms
+        return self._ended_ms, append.events[-1], append.sent, kept
 
     def _answered(self, append: Append, filled: Filled | None, done: Future[Any]) -> None:
         if append.answer.done() and filled is None:

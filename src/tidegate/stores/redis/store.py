@@ -115,7 +115,8 @@ class RedisStore:
             max_bytes=settings.max_generation_bytes,
             patience=settings.patience_seconds,
             brief=brief,
-            keep_ms=settings.kept_ms,
+            live_ms=settings.longest_ms,
+            ended_ms=settings.kept_ms,
             now_ms=lambda: round(now() * 1000),
             random_bits=random_bits,
             ended=self._ended,
@@ -250,13 +251,20 @@ class RedisStore:
             self._claims.let_go(claim, stream, in_ms=in_ms)
 
     def _settle(self, record: StreamRecord, claim: Claim | None) -> None:
-        """Takes back what was entered for a stream that was not created after all, as soon as Redis says so."""
-        task = asyncio.get_running_loop().create_task(self._settled(record, claim))
+        """Takes back a stream whose creator was told that there is none, as soon as Redis answers."""
+        task = asyncio.get_running_loop().create_task(self._take_back(record, claim))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _settled(self, record: StreamRecord, claim: Claim | None) -> None:
-        if not await self._catalogue.exists_at_last(record.id):
-            self._catalogue.remove(record.id, record.owner)
-            self.accounts.give_back(record.owner, record.id)
-            self._unclaim(record.id, claim)
+    async def _take_back(self, record: StreamRecord, claim: Claim | None) -> None:
+        while True:
+            try:
+                await self.forget(record.id)
+            except StoreUnavailable:
+                await asyncio.sleep(self._settings.brief_seconds)
+                continue
+            except StreamNotFound:
+                self._catalogue.remove(record.id, record.owner)
+                self.accounts.give_back(record.owner, record.id)
+                self._unclaim(record.id, claim)
+            return

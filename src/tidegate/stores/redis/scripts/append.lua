@@ -1,7 +1,7 @@
 -- Appends events to a stream under a fence and at an expected tail, and tells the stream's channel.
 -- KEYS: record, log, shares.
--- ARGV: epoch, expected, count, size, events, most, publish, channel, and where the stream ends with them: the
--- terminal event, the record to be kept (empty: it stays), the time of the end, the milliseconds that the stream is kept.
+-- ARGV: epoch, expected, count, size, events, most, publish, channel, the milliseconds that the stream is kept, and where
+-- the stream ends with these events: the terminal event, the time of the end, the record to be kept (empty: it stays).
 local record = redis.call('HMGET', KEYS[1], 'epoch', 'tail', 'size', 'end')
 if not record[1] then
   return {'missing'}
@@ -55,16 +55,15 @@ if count == 0 then
 end
 local last = string.format('%d', tail + count)
 redis.call('XADD', KEYS[2], last .. '-0', 'j', ARGV[5])
-if ARGV[9] then
-  redis.call('HSET', KEYS[1], 'tail', last, 'size', string.format('%d', size), 'end', ARGV[9], 'ended_at', ARGV[11])
-  if ARGV[10] ~= '' then
-    redis.call('HSET', KEYS[1], 'record', ARGV[10])
+redis.call('HSET', KEYS[1], 'tail', last, 'size', string.format('%d', size))
+if ARGV[10] then
+  redis.call('HSET', KEYS[1], 'end', ARGV[10], 'ended_at', ARGV[11])
+  if ARGV[12] ~= '' then
+    redis.call('HSET', KEYS[1], 'record', ARGV[12])
   end
-  redis.call('PEXPIRE', KEYS[1], ARGV[12])
-  redis.call('PEXPIRE', KEYS[2], ARGV[12])
-  redis.call('PEXPIRE', KEYS[3], ARGV[12])
-else
-  redis.call('HSET', KEYS[1], 'tail', last, 'size', string.format('%d', size))
+  redis.call('PEXPIRE', KEYS[3], ARGV[9])
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[9])
+redis.call('PEXPIRE', KEYS[2], ARGV[9])
 redis.call(ARGV[7], ARGV[8], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. last .. '\n' .. (#ARGV[5] <= 16384 and ARGV[5] or ''))
 return {'ok', tail + count}
