@@ -13,7 +13,7 @@ import httpx
 import pytest
 from browser_kit import refused, visitor
 from cable import Cable, laid
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 WORDS = " ".join(f"w{number}" for number in range(1, 101))
 REPLAY = f"""
@@ -301,6 +301,27 @@ def test_a_key_that_is_wanted_in_mid_answer_interrupts_nothing(
     expect(page.locator("#only-model")).to_have_text("replay")
     expect_end(page)
     assert answer(page).text_content() == WORDS
+
+
+def test_a_refusal_that_comes_after_the_key_asks_for_no_other(
+    page: Page, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """What was asked for without the key is asked for again with it, and the answer goes on where it was."""
+    complaints.append(refused(401, "Unauthorized"))
+    page.goto(server(REPLAY + KEY))
+    sign_in(page)
+    ask(page)
+    expect(answer(page)).to_contain_text("w10 ")
+    page.context.clear_cookies()
+    held: list[Route] = []
+    page.route("**/events?*", lambda route: held.append(route), times=1)
+    page.reload()
+    sign_in(page)
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    held[0].fulfill(status=401)
+    expect(answer(page)).to_contain_text("w20 ")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_signing_out_leaves_nothing(page: Page, server: Callable[[str], str], complaints: list[str]) -> None:

@@ -326,6 +326,31 @@ def test_people_with_keys_read_each_others_answers(
     expect(presence(ada)).to_have_text("1 here: Ada", timeout=20_000)
 
 
+def test_a_refusal_that_comes_after_the_key_asks_for_no_other(
+    enter: Enter, server: Callable[[str], str], complaints: list[str]
+) -> None:
+    """A socket that was opened before the key was given is opened again with it, and nobody is asked twice."""
+    complaints += [refused(401, "Unauthorized")]
+    ada = enter(server(IN_MEMORY + KEYS), "Ada", key="foo")
+    sockets: list[WebSocketRoute] = []
+
+    def hold_the_first(near: WebSocketRoute) -> None:
+        if sockets:
+            near.connect_to_server()
+        sockets.append(near)
+
+    ada.route_web_socket(re.compile("/v1/ws"), hold_the_first)
+    ada.context.clear_cookies()
+    ada.reload()
+    ada.get_by_label("API key", exact=True).fill("foo")
+    ada.get_by_role("button", name="Continue").click()
+    expect(ada.get_by_role("dialog")).to_be_hidden()
+    sockets[0].close(code=4401, reason="no credentials")
+    expect(presence(ada)).to_have_text("1 here: Ada")
+    expect(ada.get_by_role("dialog")).to_be_hidden()
+    expect(ada.get_by_role("button", name="Sign out")).to_be_visible()
+
+
 def published(url: str, **headers: str) -> list[dict[str, Any]]:
     """What the topic holds, by whoever may read it."""
     found: list[dict[str, Any]] = []

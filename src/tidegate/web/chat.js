@@ -5,9 +5,9 @@
  */
 
 import { Conversation, settle } from './conversation.js';
-import { askForKey, noteKey, showSignOut, wantsKey } from './key.js';
+import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
 import { Live } from './live.js';
-import { $, fitPrompt, keepAtEnd, place, scrollToEnd, sentence, showNotice } from './page.js';
+import { $, fitPrompt, keepAtEnd, messageOf, place, scrollToEnd, sentence, showNotice } from './page.js';
 import { hideLink, share } from './sharing.js';
 import {
   cancelStream,
@@ -63,6 +63,7 @@ async function retry() {
  */
 async function follow(turn) {
   const own = (live = new Live(/** @type {TurnView} */ (view)));
+  const sentKey = keyNumber();
   const options = {
     after: turn.cursor,
     key: turn.key,
@@ -83,17 +84,17 @@ async function follow(turn) {
     const end = await (turn.id ? followStream(turn.id, options) : startStream(conversation.request(), options));
     if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
   } catch (error) {
-    if (turn.status === 'live' && !own.signal.aborted) failed(own, error);
+    if (turn.status === 'live' && !own.signal.aborted) failed(own, sentKey, error);
   }
   if (turn.status !== 'live' && !own.signal.aborted) ended(own);
 }
 
-/** @param {Live} own @param {unknown} error */
-function failed(own, error) {
+/** @param {Live} own @param {number} sentKey @param {unknown} error */
+function failed(own, sentKey, error) {
   const { turn } = own;
   if (wantsKey(error)) {
     own.waitFor('Waiting for the API key');
-    askForKey(() => {
+    askForKey(sentKey, () => {
       if (live === own) follow(turn);
     });
     return;
@@ -149,10 +150,11 @@ function startAnew() {
 /** @param {Turn} turn */
 async function shareTurn(turn) {
   if (!conversation.turns.includes(turn)) return;
+  const sentKey = keyNumber();
   try {
     await share(turn.id);
   } catch (error) {
-    if (wantsKey(error)) askForKey(() => shareTurn(turn));
+    if (wantsKey(error)) askForKey(sentKey, () => shareTurn(turn));
     else showNotice(`It could not be shared: ${messageOf(error)}`);
   }
 }
@@ -203,11 +205,12 @@ let asking;
 
 async function loadModels() {
   clearTimeout(asking);
+  const sentKey = keyNumber();
   let names;
   try {
     names = await listModels();
   } catch (error) {
-    if (wantsKey(error)) askForKey(loadModels);
+    if (wantsKey(error)) askForKey(sentKey, loadModels);
     else withoutModels(error);
     return;
   }
@@ -244,11 +247,6 @@ async function signOut() {
   noteKey(false);
   tabs.postMessage('signed out');
   loadModels();
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }
 
 // The composer.

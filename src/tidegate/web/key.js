@@ -9,13 +9,31 @@ const GIVEN = `tidegate:${place}:key-given`;
 /** @type {Set<() => void>} What waits for the key. */
 const waiting = new Set();
 
+/** The number of the newest key that this page was given; 0 before the first. */
+let newest = 0;
+
 /** @param {unknown} error Whether it says that the key is missing, or no longer good. */
 export function wantsKey(error) {
   return error instanceof TidegateError && error.status === 401;
 }
 
-/** @param {() => void} then What could not be done without. */
-export function askForKey(then) {
+/** The number of the key that goes with what is sent now: to be noted then, for `askForKey`. */
+export function keyNumber() {
+  return newest;
+}
+
+/**
+ * Asks for a key, and goes on once it is given. A refusal may come after a key that was given since: it says nothing
+ * about that one, which is tried first.
+ *
+ * @param {number} sent The `keyNumber` of what the server has refused.
+ * @param {() => void} then What could not be done without.
+ */
+export function askForKey(sent, then) {
+  if (sent !== newest) {
+    then();
+    return;
+  }
   const dialog = $('key-dialog');
   waiting.add(then);
   noteKey(false);
@@ -47,6 +65,7 @@ async function submit(event) {
     $('key').select();
     return;
   }
+  newest += 1;
   noteKey(true);
   $('key-dialog').close('given');
   showNotice('');

@@ -10,10 +10,10 @@
 import { Answers } from './answers.js';
 import { Attendance } from './attendance.js';
 import { Outgoing, saidView } from './entry.js';
-import { askForKey, noteKey, showSignOut, wantsKey } from './key.js';
+import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
 import { askForName, ownName } from './naming.js';
 import { Own } from './own.js';
-import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, sentence, showNotice } from './page.js';
+import { $, announce, base, fitPrompt, keepAtEnd, messageOf, place, scrollToEnd, sentence, showNotice } from './page.js';
 import { Socket } from './socket.js';
 import { addressee, messageIn, Talk } from './talk.js';
 import { endSession, listModels, newKey, TidegateError } from './tidegate.js';
@@ -39,6 +39,8 @@ const visit = newKey();
 let name = ownName();
 /** Who the server takes us for; known once the own arrival comes back, when all that was said before has been read. */
 let principal = '';
+/** The `keyNumber` that the connection was opened with. */
+let socketKey = 0;
 /** @type {string[]} */
 let models = [];
 /** @type {Map<string, Outgoing>} Own messages on their way. */
@@ -70,7 +72,7 @@ function enter(chosen) {
 
 function join() {
   socket.subscribe(topic, { after: 'earliest', onEvent: take, onRefused: refused });
-  socket.open();
+  connect();
   hello();
   loadModels();
 }
@@ -211,7 +213,7 @@ function showConnection(state, detail) {
   attendance.showConnection(state);
   if (state === 'ended') {
     const { error } = detail;
-    if (wantsKey(error)) askForKey(reopen);
+    if (wantsKey(error)) askForKey(socketKey, connect);
     else showNotice(sentence(messageOf(error)));
     return;
   }
@@ -225,7 +227,8 @@ function showConnection(state, detail) {
   }
 }
 
-function reopen() {
+function connect() {
+  socketKey = keyNumber();
   socket.open();
 }
 
@@ -235,11 +238,12 @@ function refused(error) {
 }
 
 async function loadModels() {
+  const sentKey = keyNumber();
   try {
     models = await listModels({ base });
   } catch (error) {
     // Who may not ask a model can still talk.
-    if (wantsKey(error)) askForKey(loadModels);
+    if (wantsKey(error)) askForKey(sentKey, loadModels);
     return;
   }
   $('model').replaceChildren(...models.map((model) => new Option(model)));
@@ -263,11 +267,6 @@ async function signOut() {
   noteKey(false);
   tabs.postMessage('signed out');
   location.reload();
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }
 
 $('composer').addEventListener('submit', (/** @type {Event} */ event) => {
