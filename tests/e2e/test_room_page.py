@@ -13,6 +13,7 @@ import httpx
 import pytest
 from browser_kit import refused, visitor
 from cable import laid
+from held_kit import HELD_MODEL, hold
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from restart_kit import Restartable
 
@@ -118,18 +119,19 @@ def test_all_read_the_same_in_the_same_order(enter: Enter, server: Callable[[str
     assert names == {"Ada", "Ben", "You"}
 
 
-def test_an_answer_is_seen_by_all_as_it_grows(enter: Enter, server: Callable[[str], str]) -> None:
+def test_an_answer_is_seen_by_all_as_it_grows(enter: Enter, server: Callable[[str], str], tmp_path: Path) -> None:
     """Whoever asks, it is one stream, which everybody reads to its end."""
-    url = server(IN_MEMORY)
+    go_on = hold(tmp_path, WORDS)
+    url = server(IN_MEMORY + HELD_MODEL)
     pages = [enter(url, name) for name in ("Ada", "Ben", "Cleo")]
-    say(pages[1], "@replay, go on")
+    say(pages[1], "@held, go on")
     for page in pages:
-        expect(answer(page)).to_contain_text("w5 ")
-        assert "w100" not in (answer(page).text_content() or "")
+        expect(answer(page)).to_have_text(re.compile("w10 $"))
+    go_on()
     for page in pages:
         expect_whole(page)
-        expect_said(page, "@replay, go on")
-    expect(pages[0].locator(".answered .byline")).to_contain_text("replay asked by Ben", use_inner_text=True)
+        expect_said(page, "@held, go on")
+    expect(pages[0].locator(".answered .byline")).to_contain_text("held asked by Ben", use_inner_text=True)
     assert len(httpx.get(f"{url}/v1/streams").json()["data"]) == 1
 
 
@@ -154,25 +156,29 @@ def test_the_model_is_told_the_conversation(enter: Enter, server: Callable[[str]
     assert answer(ben).text_content() == f"{first} / assistant: {first} / user: Ada: @echo three"
 
 
-def test_who_was_cut_off_misses_nothing(enter: Enter, server: Callable[[str], str], complaints: list[str]) -> None:
+def test_who_was_cut_off_misses_nothing(
+    enter: Enter, server: Callable[[str], str], complaints: list[str], tmp_path: Path
+) -> None:
     """What was said meanwhile comes once, and in its place; what was typed meanwhile goes out once."""
-    url = server(IN_MEMORY)
+    go_on = hold(tmp_path, WORDS)
+    url = server(IN_MEMORY + HELD_MODEL)
     with laid(url) as wire:
         complaints += out_of_reach(wire.url)
         ada, ben = enter(url, "Ada"), enter(wire.url, "Ben")
         say(ada, "before")
-        say(ada, "@replay go on")
-        expect(answer(ben)).to_contain_text("w5 ")
+        say(ada, "@held go on")
+        expect(answer(ben)).to_have_text(re.compile("w10 $"))
         wire.cut()
         expect(status(ben)).to_have_text("Reconnecting")
         expect(presence(ada)).to_contain_text("1 here", timeout=20_000)
         say(ada, "meanwhile")
         say(ben, "from afar")
         expect(ben.locator("#outbox .status")).to_have_text("Sending")
-        expect_said(ada, "before", "@replay go on", "meanwhile")
+        expect_said(ada, "before", "@held go on", "meanwhile")
+        go_on()
         wire.mend()
         for page in (ada, ben):
-            expect_said(page, "before", "@replay go on", "meanwhile", "from afar")
+            expect_said(page, "before", "@held go on", "meanwhile", "from afar")
             expect_whole(page)
         expect(ben.locator("#outbox li")).to_have_count(0)
         expect(presence(ben)).to_have_text("2 here: Ada, Ben")
@@ -286,12 +292,13 @@ def test_who_is_here_follows_who_comes_and_leaves(enter: Enter, server: Callable
 
 def test_the_room_outlives_the_server(enter: Enter, complaints: list[str], tmp_path: Path) -> None:
     """After a crash everybody comes back by themselves; the answer says that it was interrupted."""
-    with Restartable(tmp_path, '[store]\nurl = "sqlite:///room.db"\n' + MODEL) as server:
+    hold(tmp_path, WORDS)
+    with Restartable(tmp_path, '[store]\nurl = "sqlite:///room.db"\n' + MODEL + HELD_MODEL) as server:
         complaints += out_of_reach(server.url)
         ada, ben = enter(server.url, "Ada"), enter(server.url, "Ben")
         say(ada, "before")
-        say(ada, "@replay go on")
-        expect(answer(ben)).to_contain_text("w5 ")
+        say(ada, "@held go on")
+        expect(answer(ben)).to_have_text(re.compile("w10 $"))
         server.restart()
         for page in (ada, ben):
             expect(status(page)).to_contain_text("Failed", timeout=20_000)
@@ -301,7 +308,7 @@ def test_the_room_outlives_the_server(enter: Enter, complaints: list[str], tmp_p
         for page in (ada, ben):
             expect(page.locator(".answer")).to_have_count(2)
             expect_whole(page)
-            expect_said(page, "before", "@replay go on", "@replay again")
+            expect_said(page, "before", "@held go on", "@replay again")
 
 
 def test_people_with_keys_read_each_others_answers(

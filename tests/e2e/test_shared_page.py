@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 from browser_kit import refused, visitor
 from cable import laid
+from held_kit import HELD_MODEL, hold
 from playwright.sync_api import Browser, Locator, Page, expect
 
 WORDS = " ".join(f"w{number}" for number in range(1, 101))
@@ -62,13 +64,14 @@ def expect_whole(page: Page) -> None:
     assert answer(page).text_content() == WORDS
 
 
-def test_who_has_the_link_reads_along(guest: Page, server: Callable[[str], str]) -> None:
+def test_who_has_the_link_reads_along(guest: Page, server: Callable[[str], str], tmp_path: Path) -> None:
     """The answer grows to its end, under the name of its model, and can be read only."""
-    url = server(SERVER)
-    guest.goto(url + share(url, start(url)))
-    expect(answer(guest)).to_contain_text("w10 ")
-    expect(guest.locator("#about")).to_contain_text("replay · ")
-    assert "w100" not in (answer(guest).text_content() or "")
+    go_on = hold(tmp_path, WORDS)
+    url = server(SERVER + HELD_MODEL)
+    guest.goto(url + share(url, start(url, model="held")))
+    expect(answer(guest)).to_have_text(re.compile("w10 $"))
+    expect(guest.locator("#about")).to_contain_text("held · ")
+    go_on()
     expect_whole(guest)
     assert guest.get_by_role("button").count() == 0
     assert guest.get_by_role("textbox").count() == 0
@@ -101,16 +104,18 @@ def test_a_refresh_in_mid_answer_finds_all_of_it(guest: Page, server: Callable[[
     expect_whole(guest)
 
 
-def test_a_broken_connection_is_mended(guest: Page, server: Callable[[str], str]) -> None:
+def test_a_broken_connection_is_mended(guest: Page, server: Callable[[str], str], tmp_path: Path) -> None:
     """As on the chat page: it is said, and every word comes once."""
-    url = server(SERVER)
+    go_on = hold(tmp_path, WORDS)
+    url = server(SERVER + HELD_MODEL)
     with laid(url) as wire:
-        guest.goto(wire.url + share(url, start(url)))
+        guest.goto(wire.url + share(url, start(url, model="held")))
         expect(answer(guest)).to_contain_text("w10 ")
         wire.cut()
         expect(status(guest)).to_have_text("Reconnecting")
         wire.mend()
         expect(status(guest)).to_have_text("Answering")
+        go_on()
         expect_whole(guest)
 
 
