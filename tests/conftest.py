@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli_kit import Outcome, Run
+from hypothesis import HealthCheck, settings
 
 from tidegate.cli import main
 
 if TYPE_CHECKING:
     from redis_kit import RedisServer
+
+# Both count seconds of the clock, and so what else runs on the machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def told(runner: asyncio.Runner, body: bytes, cuts: list[int]) -> Outcome:
     return runner.run(relayed(HEAD, *(body[a:b] for a, b in itertools.pairwise(edges))))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sent=st.lists(chunks, max_size=6), cuts=reads, done=st.booleans(), ascii=st.booleans())
 def test_nothing_is_a_success_that_the_upstream_calls_a_failure(
     runner: asyncio.Runner, sent: list[dict[str, Any]], cuts: list[int], done: bool, ascii: bool
@@ -107,7 +107,7 @@ def test_nothing_is_a_success_that_the_upstream_calls_a_failure(
     assert found == told(runner, body, [])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     sent=st.lists(st.one_of(chunks, broken, anything), max_size=5),
     cuts=reads,

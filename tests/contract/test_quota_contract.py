@@ -268,7 +268,7 @@ class Caller:
         await self.store.expire(now() + 1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(steps=st.lists(STEP, max_size=40))
 def test_accounts_add_up_after_anything(steps: list[tuple[str, str, int, int]]) -> None:
     """What all are charged is the sum of what each is, never beyond the limits, and nothing once nothing is kept."""

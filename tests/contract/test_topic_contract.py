@@ -483,7 +483,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=STEPS)
 def test_a_topic_is_its_last_events(
     make: Callable[[Clock, Path], Store],

@@ -5,7 +5,7 @@ from typing import SupportsIndex
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.cursor import Cursor
@@ -60,7 +60,6 @@ def read_all(read: Callable[..., Page | Gap], limit: int, max_bytes: int) -> lis
     return found
 
 
-@settings(deadline=None)
 @given(st.lists(SAYINGS, max_size=5), st.data())
 def test_a_kept_log_answers_as_the_log_that_it_was(sayings: list[Saying], data: st.DataObject) -> None:
     """Whoever reads, from whatever position and however much at a time, cannot tell that the log was packed."""
@@ -86,7 +85,6 @@ def test_a_kept_log_answers_as_the_log_that_it_was(sayings: list[Saying], data: 
         assert packed.at(offset) == log.at(offset)
 
 
-@settings(deadline=None)
 @given(st.lists(SAYINGS, max_size=5), st.sampled_from([100, 511, 4096]), st.sampled_from([1000, 65_536, NO_LIMIT]))
 def test_a_replay_of_a_kept_log_is_that_of_the_log(sayings: list[Saying], limit: int, max_bytes: int) -> None:
     """Page by page, a replay ends with the end, and has everything once."""

@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numbered_kit import Memory, Numbered, NumberedFrames, check_merged, read, read_frames, told
 from room_kit import EACH, Room, Slow, Transport
@@ -120,7 +120,6 @@ actions = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(actions)
 async def test_no_number_is_ever_off(script: list[tuple[str, int]]) -> None:
     """Whoever comes when, at any place of the log, is full, drains, or leaves: each is told the rest, and all of it."""

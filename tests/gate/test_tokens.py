@@ -236,7 +236,7 @@ async def test_no_issuer() -> None:
     tokens.close()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     header=st.recursive(
         st.none() | st.booleans() | st.text(max_size=5) | st.integers() | st.sampled_from(["HS256", "RS256", "none"]),

@@ -55,7 +55,7 @@ async def whole_of(store: MemoryStore, question: str | None = None) -> WholeStre
     return WholeStream(store, tail.offset, summary(str(tail)), tail, asked)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(events=st.lists(EVENT, max_size=30), question=st.none() | TEXT)
 def test_a_snapshot_in_pieces_is_the_snapshot(events: list[Event], question: str | None) -> None:
     """Whatever a stream has, in whatever order, its pieces are the JSON of what it folds to."""
