@@ -26,11 +26,13 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def piece_of(answer: Sequence[Any], offset: int) -> Piece:
-    """The events after the offset. The first entry of the log may begin before it."""
+    """The events after the offset. The first entry of the log may begin, or even end, before it: the offset is where
+    the node stands when it is answered."""
     epochs, tail, ended, found = answer
     events: list[bytes] = []
     for last, joined in zip(found[::2], found[1::2], strict=True):
-        events += joined.split(b"\n")[offset + len(events) - last :]
+        if (missing := last - offset - len(events)) > 0:
+            events += joined.split(b"\n")[-missing:]
     return Piece(epochs_of(epochs), tail, bool(ended), offset, events)
 
 
