@@ -59,7 +59,7 @@ def listening(
     Raises `TidegateError` where the server ends before it is ready.
     """
     popen = subprocess.Popen(
-        command, stdout=subprocess.PIPE, preexec_fn=_pinned(cpu), cwd=cwd, env={**os.environ, **(environ or {})}
+        command, stdout=subprocess.PIPE, preexec_fn=pinned(cpu), cwd=cwd, env={**os.environ, **(environ or {})}
     )
     with popen:
         try:
@@ -79,7 +79,7 @@ def answering(command: Sequence[str | Path], cpu: int, port: int, path: str) -> 
 
     `port` is the one that its command has. Raises `TidegateError` where it ends before, or takes too long.
     """
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_pinned(cpu)) as popen:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=pinned(cpu)) as popen:
         try:
             _wait_well(popen, port, path)
             yield Server(popen.pid, port)
@@ -140,7 +140,7 @@ def _kibibytes(pid: int, file: str, key: str) -> int:
     raise TidegateError(f"process {pid} shows no {key}")
 
 
-def _pinned(cpu: int) -> Callable[[], None]:
+def pinned(cpu: int) -> Callable[[], None]:
     def pin() -> None:
         os.sched_setaffinity(0, {cpu})
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -13,6 +13,7 @@ from tidegate.bench.compression import compression
 from tidegate.bench.fanout import connections, fanout
 from tidegate.bench.gate import gate
 from tidegate.bench.kept import kept
+from tidegate.bench.nodes import far_readers, nodes
 from tidegate.bench.options import Bench, Options
 from tidegate.bench.page import page
 from tidegate.bench.programs import Programs
@@ -48,6 +49,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "connections": Scenario(connections, Options(readers=10_000, rate=0, seconds=3, rounds=5), "KB/reader"),
     "sockets": Scenario(sockets, Options(readers=5000, rate=4, seconds=10, rounds=5), "us/token"),
     "stores": Scenario(stores, Options(readers=500, rate=20, seconds=10, rounds=5), "us/token"),
+    "nodes": Scenario(nodes, Options(readers=300, rate=20, seconds=10, rounds=5), "node us/token"),
+    "far-readers": Scenario(far_readers, Options(readers=1000, rate=20, seconds=10, rounds=5), "Redis us/event"),
     "kept": Scenario(kept, Options(readers=2000, rate=0, seconds=0, rounds=5), "bytes/token"),
     "page": Scenario(page, Options(readers=1, rate=150, seconds=20, rounds=5), "main thread s"),
     "start": Scenario(start, Options(readers=0, rate=0, seconds=0, rounds=5), "ready s"),
