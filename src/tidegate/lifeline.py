@@ -1,11 +1,11 @@
-"""Ties a child process to its parent."""
+"""Child processes: how one is tied to its parent, and what one died of."""
 
 from __future__ import annotations
 
+import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-SIGKILL = 9
 
 
 def die_with_parent() -> None:
@@ -13,4 +13,9 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def death_of(code: int) -> str:
+    """What a process died of, by its return code as `subprocess` has it."""
+    return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"

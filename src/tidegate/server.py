@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,6 +15,7 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegate.config import DeliverySettings, Settings
+from tidegate.descriptors import most_connections, raise_descriptor_limit
 from tidegate.gate.address import account_unless
 from tidegate.listening import bind, cannot_listen, close_all, give_up_on_the_lost, print_ready
 from tidegate.observe.base import Observer
@@ -33,9 +33,6 @@ from tidegate.stopping import LEAVE_SECONDS, Stopping, before
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: longer than the 60 s of common proxies, so that it is the proxy that closes it,
 and never we when a request is on its way."""
-
-FEW_DESCRIPTORS = 20_000
-"""Each reader holds a file descriptor; with a limit below this a busy server reaches it before any other limit."""
 
 SWITCH_SECONDS = 0.0005
 """How long a busy loop may keep the interpreter lock from the thread that commits, which takes it some times for each
@@ -140,15 +137,6 @@ async def listen(
     return listeners
 
 
-def raise_descriptor_limit() -> None:
-    """Raises the soft limit of open files to the hard one, and logs a warning if even that is low."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < FEW_DESCRIPTORS:
-        log.warning("this process may open only %d files: that many connections at the most", hard)
-
-
 async def started(app: ASGIApp, settings: Settings, *, socket_path: str | None = None) -> uvicorn.Server:
     """The server, which takes no connections yet."""
     budget = budget_of(settings, LoggingObserver())
@@ -195,12 +183,6 @@ def budget_of(settings: Settings, observer: Observer) -> Budget:
         waiting=Waiting(limits.max_buffered_bytes, refusals),
         refusals=refusals,
     )
-
-
-def most_connections() -> int:
-    """Nine tenths of the files that this process may open: the store, upstreams and refused connections need some."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 9 // 10
 
 
 def _rates(delivery: DeliverySettings) -> HeartRates:

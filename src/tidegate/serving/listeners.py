@@ -28,9 +28,9 @@ class Listeners:
     async def open(self, number: int, sockets: Sequence[socket.socket]) -> None:
         """Takes connections from these sockets, too, which stay the caller's. Raises `OSError` where it cannot listen.
 
-        Harmless where the group is open.
+        Harmless where the group is open, and where the server is about to end.
         """
-        if number in self._open:
+        if number in self._open or self._server.should_exit:
             return
         doors = self._open[number] = list[asyncio.Server]()
         for each in sockets:
