@@ -18,9 +18,7 @@ from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
 from tidegate.stores import traits_of
 
-NOT_YET = (
-    ("observability", "otlp_endpoint"),
-)
+NOT_YET = (("observability", "otlp_endpoint"),)
 """Settings that this version does not support, and must not ignore silently: telemetry would go nowhere."""
 
 MODEL_NOT_YET = ("api_key_file", "api")
