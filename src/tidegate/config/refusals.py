@@ -108,7 +108,7 @@ def _refuse_unreadable(path: str, key: Key) -> None:
 def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> None:
     # A provider's module is imported only if there is such a model.
     if isinstance(model, LlamaModel):
-        from tidegate.providers.llama.provider import weights
+        from tidegate.providers.llama.weights import weights
 
         weights(model)
     elif isinstance(model, ReplayModel):
