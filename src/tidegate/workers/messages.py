@@ -9,14 +9,17 @@ import msgspec
 
 from tidegate.config import Settings
 from tidegate.errors import ConfigError, InUse, TidegateError
+from tidegate.providers.llama.lane_words import LanePlace
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
-    """The first line to a worker: its number, its settings, and the inherited descriptors of everybody's listeners."""
+    """The first line to a worker: its number, its settings, the inherited descriptors of everybody's listeners, and
+    where the parent lends the lanes of its embedded models, if it has any."""
 
     worker: int
     settings: Settings
     listeners: list[list[int]]
+    lanes: LanePlace | None = None
 
 
 class Listen(msgspec.Struct, frozen=True, tag=True):

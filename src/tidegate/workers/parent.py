@@ -16,6 +16,7 @@ from tidegate.listening import bind_each, close_all, print_ready
 from tidegate.observe.logging import configure
 from tidegate.stopping import Stopping, before
 from tidegate.workers.crew import Crew
+from tidegate.workers.embedded import EmbeddedModels
 from tidegate.workers.messages import Setup
 from tidegate.workers.portion import portion_of
 from tidegate.workers.process import WorkerProcess
@@ -45,18 +46,25 @@ async def supervise(settings: Settings) -> int:
     """
     signals = Stopping(settings.server.drain_seconds + LAST_WORDS_SECONDS)
     listeners = bind_each(settings.server.host, settings.server.port, settings.server.workers)
-    crew = Crew(settings.server.workers, partial(_launch, portion_of(settings), listeners))
+    models = EmbeddedModels(settings.models)
+    crew = Crew(settings.server.workers, partial(_launch, portion_of(settings), listeners, models))
     try:
-        if not await before(signals.first, crew.start()):
+        if not await before(signals.first, _start(models, crew)):
             return 0
         print_ready(settings, listeners[0])
         await signals.first.wait()
         return await _stop(crew, signals.second)
     finally:
         await crew.close()
+        await models.close()
         signals.over()
         for group in listeners:
             close_all(group)
+
+
+async def _start(models: EmbeddedModels, crew: Crew) -> None:
+    await models.start()
+    await crew.start()
 
 
 async def _stop(crew: Crew, at_once: asyncio.Event) -> int:
@@ -69,6 +77,8 @@ async def _stop(crew: Crew, at_once: asyncio.Event) -> int:
     return 1
 
 
-async def _launch(settings: Settings, listeners: Sequence[Sequence[socket.socket]], worker: int) -> WorkerProcess:
+async def _launch(
+    settings: Settings, listeners: Sequence[Sequence[socket.socket]], models: EmbeddedModels, worker: int
+) -> WorkerProcess:
     descriptors = [[each.fileno() for each in group] for group in listeners]
-    return await WorkerProcess.launch(Setup(worker, settings, descriptors))
+    return await WorkerProcess.launch(Setup(worker, settings, descriptors, models.place))

@@ -20,6 +20,7 @@ from tidegate.observe.logging import configure
 from tidegate.server import Application, run_with, serve_at
 from tidegate.serving.listeners import Listeners
 from tidegate.stopping import Stopping
+from tidegate.workers.embedded import lent
 from tidegate.workers.messages import Listen, Ready, Setup, decoded, encoded, failed
 
 FAILED = 1
@@ -65,7 +66,7 @@ def _run(setup: Setup, channel: socket.socket) -> int:
     observability = setup.settings.observability
     configure(observability.log_level, observability.log_format, worker=setup.worker)
     groups = [[socket.socket(fileno=each) for each in group] for group in setup.listeners]
-    return run_with(setup.settings, partial(_serve, setup.worker, groups, channel))
+    return run_with(lent(setup.settings, setup.lanes), partial(_serve, setup.worker, groups, channel))
 
 
 async def _serve(
