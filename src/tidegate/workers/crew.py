@@ -18,7 +18,14 @@ class Crew:
 
     async def start(self) -> None:
         """Returns when all workers take connections. Raises the `TidegateError` of the first that cannot start."""
-        await asyncio.gather(*(keeper.start() for keeper in self._keepers))
+        starting = [asyncio.create_task(keeper.start()) for keeper in self._keepers]
+        try:
+            await asyncio.gather(*starting)
+        finally:
+            # Where one has failed, the others are not left behind half started.
+            for task in starting:
+                task.cancel()
+            await asyncio.wait(starting)
 
     def stop(self) -> None:
         """Makes all workers drain; the second time they stop at once."""

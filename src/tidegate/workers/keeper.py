@@ -24,6 +24,7 @@ class Keeper:
         self._launch = launch
         self._changed = changed
         self._keeping: asyncio.Task[None] | None = None
+        self._draining: WorkerProcess | None = None
 
     @property
     def alive(self) -> bool:
@@ -39,18 +40,18 @@ class Keeper:
         """Makes the worker drain, and starts it again no more; the second time it stops at once."""
         if self._keeping is not None:
             self._keeping.cancel()
-        if self.process is not None:
-            self.process.stop()
+        if self._draining is None and self.alive:
+            self._draining = self.process
+        if self._draining is not None:
+            self._draining.stop()
 
     async def ended(self) -> int:
         """Waits for the end of a worker that was stopped, and returns its exit code, 0 if it was dead already."""
-        if self._keeping is not None:
-            await asyncio.wait([self._keeping])
-        if not self.alive or self.process is None:
+        if self._draining is None:
             return 0
-        await self.process.died()
+        await self._draining.died()
         self._changed()
-        return self.process.code or 0
+        return self._draining.code or 0
 
     async def close(self) -> None:
         """Ends the worker at once."""
