@@ -35,7 +35,8 @@ class WorkerProcess:
         with theirs:
             # Ctrl-C goes to the whole process group. It is the parent that stops the workers, so they have their own.
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tidegate.workers.worker", str(theirs.fileno())),
+                # -P: what lies in the working directory must not pass for a module of the standard library.
+                *(sys.executable, "-P", "-m", "tidegate.workers.worker", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(), *(each for group in setup.listeners for each in group)),
                 start_new_session=True,
             )

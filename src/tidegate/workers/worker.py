@@ -30,6 +30,7 @@ log = logging.getLogger("tidegate.workers")
 
 def main() -> None:
     die_with_parent()
+    # As the command line does, for `python` models.
     sys.path.insert(0, str(Path.cwd()))
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         setup = _first(channel)
