@@ -71,7 +71,8 @@ def test_help_lists_the_commands_there_are(tidegate: Run) -> None:
 def test_serve_has_the_documented_flags(tidegate: Run) -> None:
     """The contract's flags, no more and no fewer."""
     flags = set(re.findall(r"--[a-z-]+", tidegate("serve", "--help").out))
-    expected = {"--host", "--port", "--config", "--model", "--upstream", "--store", "--log-level", "--insecure-no-auth"}
+    expected = {"--host", "--port", "--config", "--model", "--upstream", "--store", "--workers", "--log-level"}
+    expected |= {"--insecure-no-auth"}
     assert flags == {*expected, "--help"}
 
 

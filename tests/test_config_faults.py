@@ -95,6 +95,15 @@ def test_what_shows_only_in_use_is_named_like_the_rest(serve: Serve, text: str, 
     assert CANARY not in outcome[1]
 
 
+@pytest.mark.parametrize("store", ["", "memory://", "sqlite:///a.db"])
+def test_several_workers_need_a_store_that_they_can_share(serve: Serve, store: str) -> None:
+    """One that only a single process can have is refused before anything is begun; a single worker may have it."""
+    flags = ("--port", "0", *(("--store", store) if store else ()))
+    outcome = serve(FAST, "--workers", "3", *flags)
+    assert_named(outcome, "server.workers = 3", "--workers", "name one by --store redis://HOST:PORT/0")
+    assert not list(Path.cwd().glob("a.db*"))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
@@ -105,7 +114,7 @@ def test_what_shows_only_in_use_is_named_like_the_rest(serve: Serve, text: str, 
         ("store.url", "sqlite:////no/x.db", "no directory /no"),
         ("store.url", "redis://u:hunter2@h/zero", "a database is a number"),
         ("observability.otlp_endpoint", "http://u:hunter2@h", "does not have this yet"),
-        ("server.workers", "2", "leave it at 1"),
+        ("server.workers", "2", "share: name one by --store redis://HOST:PORT/0, or leave it at 1"),
         ("store.password_file", "/nope", "No such file"),
         ("store.ca_file", "/nope", "No such file"),
     ],

@@ -15,7 +15,8 @@ from eventually_kit import eventually
 
 from tidegate.config import ServerSettings, Settings
 from tidegate.errors import TidegateError
-from tidegate.server import address_of, bind, give_up_on_the_lost, listen
+from tidegate.listening import bind
+from tidegate.server import listen, started
 from tidegate.testing.process import TIDEGATE, Process, running
 
 REPLAY = """
@@ -74,7 +75,7 @@ def stand_in(start: float = 0, drain: float = 0, close: float = 0) -> tuple[str,
     return (sys.executable, "-c", STAND_IN, str(start), str(drain), str(close))
 
 
-def started(server: Process) -> str:
+def printed(server: Process) -> str:
     """The ready line of a stand-in, which says before that it starts."""
     assert server.ready == "starting"
     return server.line()
@@ -100,48 +101,6 @@ def test_the_ready_line_follows_the_public_url(replay: Path) -> None:
         )
         assert found is not None
         assert httpx.get(found[1] + "/readyz").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [("127.0.0.1", "http://127.0.0.1:{}/"), ("::1", "http://[::1]:{}/"), ("0.0.0.0", "http://127.0.0.1:{}/")],
-)
-def test_the_address_can_be_opened_in_a_browser(host: str, url: str) -> None:
-    """IPv6 addresses stand in brackets, and nobody can open 0.0.0.0."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        assert address_of(ServerSettings(host=host), [listening]) == url.format(port)
-
-
-def test_localhost_has_one_port_for_all_its_addresses() -> None:
-    """Port 0 takes one that is free, the same for IPv4 and IPv6."""
-    sockets = bind("localhost", 0)
-    try:
-        assert len({each.getsockname()[1] for each in sockets}) == 1
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
-    """The message says which."""
-    with pytest.raises(TidegateError, match=r"cannot listen on 192\.0\.2\.1, port 0"):
-        bind("192.0.2.1", 0)
-
-
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
-def test_the_kernel_gives_up_on_clients_that_are_lost() -> None:
-    """What nobody acknowledges for four heartbeats ends the connection, and one with nothing to send is asked."""
-    (listening,) = bind("127.0.0.1", 0)
-    give_up_on_the_lost([listening], 15)
-    listening.setblocking(True)
-    listening.listen()
-    with listening, socket.create_connection(listening.getsockname()):
-        accepted, _ = listening.accept()
-        with accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
-            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
 
 def test_a_port_in_use_is_said_in_one_line(replay: Path) -> None:
@@ -267,7 +226,7 @@ def test_a_signal_while_it_starts_stops_it() -> None:
 def test_it_still_answers_while_it_drains() -> None:
     """Readers are served until the last generation has ended."""
     with running(command=stand_in(drain=3600)) as server:
-        url = started(server).split()[3]
+        url = printed(server).split()[3]
         server.signal()
         assert server.line() == "draining"
         assert httpx.get(url).status_code == 200
@@ -289,7 +248,7 @@ def test_a_server_in_the_background_drains_at_sigint(replay: Path) -> None:
 def test_a_third_signal_ends_even_a_close_that_hangs() -> None:
     """After two, signals have their usual effect again."""
     with running(command=stand_in(drain=3600, close=3600)) as server:
-        started(server)
+        printed(server)
         server.signal()
         assert server.line() == "draining"
         server.signal()
@@ -420,8 +379,10 @@ async def test_a_second_server_that_bound_the_port_at_the_same_moment_fails_clea
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
+        settings = Settings(server=ServerSettings(port=port))
+        server = await started(app, settings)
         with pytest.raises(TidegateError, match="in use"):
-            await listen(app, Settings(server=ServerSettings(port=port)), sockets)
+            await listen(server, settings, 0, sockets)
     for each in sockets:
         each.close()
 

@@ -144,8 +144,12 @@ class Tidegate:
         await self.service.start_models()
 
     async def drain(self) -> None:
-        """Refuses new streams, gives live ones `server.drain_seconds` to finish, then sends readers away."""
-        await self.service.drain(self._settings.server.drain_seconds)
+        """Refuses new streams, gives live ones `server.drain_seconds` to finish, then sends readers away.
+
+        Several workers drain together.
+        """
+        server = self._settings.server
+        await self.service.drain(server.drain_seconds, siblings=server.workers - 1)
 
     def readings(self) -> Iterator[Reading]:
         """The present values of the gauges; see `Gauges`."""

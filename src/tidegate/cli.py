@@ -95,6 +95,7 @@ def commands() -> None:
 @click.option("--model", metavar="NAME|PATH.gguf", help="Serve only this model.")
 @click.option("--upstream", metavar="URL", help="Serve the models that URL/models lists.")
 @click.option("--store", metavar="URL", help="Where logs live: sqlite:////PATH or memory://")
+@click.option("--workers", type=int, metavar="N", help="Processes on the port; more than one share a store.  [1]")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")
 def serve(file: Path | None, model: str | None, upstream: str | None, insecure_no_auth: bool, **flags: Any) -> int:
@@ -126,6 +127,11 @@ def _serve(settings: Settings) -> int:
     # An installed command imports from its own folder, but `python` models are in the working directory.
     sys.path.insert(0, str(Path.cwd()))
     config.refuse_unusable(settings, os.environ)
+
+    if settings.server.workers > 1:
+        from tidegate.workers import parent
+
+        return parent.run(settings)
 
     from tidegate import server
 

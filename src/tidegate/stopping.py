@@ -15,10 +15,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from math import inf
 from time import monotonic
+from typing import Any
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -34,6 +35,9 @@ interpreter lock, or when C's clean-up at exit waits for the threads of the reso
 
 LOG_SECONDS = 0.15
 """How long the last log lines may take: the log may be what hangs."""
+
+LEAVE_SECONDS = 1
+"""How long, after draining, clients that do not read are waited for, and then providers that do not stop."""
 
 FRAMES = 6
 """How many innermost frames of each stack are logged: where a thread waits, and for whom."""
@@ -111,6 +115,23 @@ class Stopping:
                 stack = traceback.format_stack(frames[thread.ident])[-FRAMES:]
                 yield f"thread {thread.name}:\n{''.join(stack)}"
         yield from (f"task {task!r}" for task in asyncio.all_tasks(self._loop))
+
+
+async def before(event: asyncio.Event, work: Awaitable[Any]) -> bool:
+    """Whether `work` has ended before the event is set; if not, it is cancelled. Raises what `work` raises."""
+    working = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        ended = working.done()
+        working.cancel()
+    if ended:
+        working.result()
+    else:
+        await asyncio.wait((working,), timeout=LEAVE_SECONDS)
+    return ended
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -251,7 +251,7 @@ async def llama(*requests: GenerationRequest) -> AsyncIterator[Subject]:
     async with running(provider):
 
         async def stopped() -> None:
-            process = await provider.supervisor.running()
+            process = await provider.lanes.supervisor.running()
 
             async def idle() -> bool:
                 return not await process.busy()

@@ -134,6 +134,7 @@ async def test_a_connection_is_closed_from_the_other_node(nodes: Nodes) -> None:
         (shown,) = (await connected(nodes.far, 1))["data"]
         assert (await fetch(f"{nodes.far}/v1/admin/connections/{shown['id']}/close", "POST"))[0] == 204
         assert [event.event async for event in events][-1] == "reconnect"
+    await connected(nodes.near, 0)
     assert (await fetch(f"{nodes.far}/v1/admin/connections/{shown['id']}/close", "POST"))[0] == 404
 
 

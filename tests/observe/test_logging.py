@@ -140,6 +140,17 @@ def test_request_id_everywhere() -> None:
     ]
 
 
+@pytest.mark.parametrize(("log_format", "said"), [("json", '"worker": 0'), ("text", " worker=0")])
+def test_lines_of_a_worker(log_format: LogFormat, said: str) -> None:
+    """Every line of one of several processes says which it is, whichever part of the program has written it."""
+    stream = io.StringIO()
+    configure("info", log_format, stream=stream, worker=0)
+    LoggingObserver().observe(DONE)
+    logging.getLogger("tidegate.stores").warning("it is away")
+    logging.getLogger("another").warning("odd")
+    assert [said in line for line in stream.getvalue().splitlines()] == [True] * 3
+
+
 def test_trace_everywhere() -> None:
     """Every line written while a request is served carries its trace, and is found from any other service's log."""
     stream = io.StringIO()

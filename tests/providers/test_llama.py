@@ -22,7 +22,8 @@ from eventually_kit import eventually
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ConfigError, ProviderCrashed, UpstreamRefused
 from tidegate.providers.llama.child import batch_for, threads_for
-from tidegate.providers.llama.provider import LlamaProvider, weights
+from tidegate.providers.llama.provider import LlamaProvider
+from tidegate.providers.llama.weights import weights
 from tidegate.providers.settings import LlamaModel
 from tidegate.testing.sink import RecordingSink
 
@@ -92,7 +93,7 @@ class Running:
 
 
 async def slots_at_work(provider: LlamaProvider, count: int, *, within: float = 10.0) -> None:
-    process = await provider.supervisor.running()
+    process = await provider.lanes.supervisor.running()
 
     async def at_work() -> bool:
         return await process.busy() == count
@@ -207,7 +208,7 @@ async def test_what_only_llama_cpp_knows_is_not_passed_on(llama: LlamaProvider) 
 
 async def test_port_is_closed_to_others(llama: LlamaProvider) -> None:
     """Another user of the machine gets nothing from the child's port: it wants a key, which `ps` does not show."""
-    process = await llama.supervisor.running()
+    process = await llama.lanes.supervisor.running()
     url = urlsplit(process.address)
     assert url.hostname == "127.0.0.1"
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -231,14 +232,14 @@ async def test_crash_ends_its_answers_and_only_them(caplog: pytest.LogCaptureFix
     await provider.start()
     try:
         for _ in range(2):
-            first = await provider.supervisor.running()
+            first = await provider.lanes.supervisor.running()
             running = await Running(provider, endless("Tell a long story.")).speaks()
             os.kill(first.pid, signal.SIGKILL)
             with pytest.raises(ProviderCrashed, match=r"signal 9 \(SIGKILL\)"):
                 async with asyncio.timeout(5):
                     await running.task
             assert (await answered(provider, ask("Say hello."))).text
-            assert (await provider.supervisor.running()).pid != first.pid
+            assert (await provider.lanes.supervisor.running()).pid != first.pid
     finally:
         await provider.close()
     said = [record.getMessage() for record in caplog.records]
@@ -251,7 +252,7 @@ async def test_request_to_a_child_that_just_died_goes_to_the_next() -> None:
     provider = LlamaProvider(SMALL)
     await provider.start()
     try:
-        process = await provider.supervisor.running()
+        process = await provider.lanes.supervisor.running()
         os.kill(process.pid, signal.SIGKILL)
         await eventually(lambda: not listening(process.address))
         assert (await answered(provider, ask("Say hello."))).text
@@ -267,7 +268,7 @@ async def test_restart_that_fails_is_tried_again(tmp_path: Path, caplog: pytest.
     provider = LlamaProvider(LlamaModel(name="m", path=str(path), parallel=1, context=512))
     await provider.start()
     try:
-        process = await provider.supervisor.running()
+        process = await provider.lanes.supervisor.running()
         path.unlink()
         os.kill(process.pid, signal.SIGKILL)
         assert await process.died_within(5)
@@ -283,7 +284,7 @@ async def test_close_ends_the_child() -> None:
     """After `close` there is no child, and no one listens on its port."""
     provider = LlamaProvider(SMALL)
     await provider.start()
-    process = await provider.supervisor.running()
+    process = await provider.lanes.supervisor.running()
     await provider.close()
     assert process.death == "signal 15 (SIGTERM)"
     assert not listening(process.address)
@@ -303,7 +304,7 @@ from tidegate.providers.settings import LlamaModel
 async def main():
     provider = LlamaProvider(LlamaModel(name="m", parallel=1, context=512))
     await provider.start()
-    print((await provider.supervisor.running()).address, flush=True)
+    print((await provider.lanes.supervisor.running()).address, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())

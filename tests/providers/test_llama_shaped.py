@@ -60,7 +60,7 @@ async def answered(provider: LlamaProvider, request: GenerationRequest) -> str:
 
 async def is_stuck(provider: LlamaProvider) -> bool:
     """Whether the child of the shaped answers is at work, and so answers nothing."""
-    process = provider._shaped._process
+    process = provider.lanes.shaped_lane._process
     if process is None:
         return False
     try:
@@ -117,8 +117,8 @@ async def test_a_grammar_that_takes_too_long_is_refused(
 
 async def test_a_schema_that_kills_llama_kills_nobody_elses_answer(llama: LlamaProvider) -> None:
     """The child of the plain answers is the same afterwards."""
-    before = await llama.supervisor.running()
+    before = await llama.lanes.supervisor.running()
     with pytest.raises(ProviderCrashed):
         await answered(llama, ask(DEADLY))
-    assert (await llama.supervisor.running()) is before
+    assert (await llama.lanes.supervisor.running()) is before
     assert await answered(llama, ask())

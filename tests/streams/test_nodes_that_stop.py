@@ -79,6 +79,27 @@ async def test_nodes_that_stop_together_finish_what_they_have(nodes: Nodes, firs
     assert isinstance((await nodes.store.look(stream)).record.end, Completed)
 
 
+async def test_nodes_that_are_stopped_as_one_leave_each_other_nothing(nodes: Nodes) -> None:
+    """However late one of them hears of it: no reader is sent from one that stops to another that stops."""
+    near, far = nodes.add(can_continue=True)
+    await begun(nodes)
+    draining = [asyncio.create_task(nodes.near.service.drain(0.01, siblings=1))]
+    await eventually(lambda: not nodes.far.cluster.successors)
+    assert not any(task.done() for task in draining)
+    draining.append(asyncio.create_task(nodes.far.service.drain(0.01, siblings=1)))
+    await asyncio.wait(draining)
+    assert (near.asked, far.asked) == (1, 0)
+
+
+async def test_a_node_does_not_wait_for_siblings_that_are_gone(nodes: Nodes) -> None:
+    """It knows of none, or they say nothing for a second: what it has goes to whoever is left."""
+    near, far = nodes.add(can_continue=True)
+    await begun(nodes)
+    await nodes.near.service.drain(0.01, siblings=3)
+    await eventually(lambda: far.asked == 1)
+    assert near.asked == 1
+
+
 async def queued(nodes: Nodes, *, returns: bool) -> tuple[Handle, Reader]:
     """A generation that waits for its turn at the near node, whose only reader is there."""
     for engine in (nodes.near, nodes.far):

@@ -16,11 +16,9 @@ from tidegate.errors import ConfigError
 from tidegate.gate.jwt.tokens import secret_of
 from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
+from tidegate.stores import traits_of
 
-NOT_YET = (
-    ("server", "workers"),
-    ("observability", "otlp_endpoint"),
-)
+NOT_YET = (("observability", "otlp_endpoint"),)
 """Settings that this version does not support, and must not ignore silently: telemetry would go nowhere."""
 
 MODEL_NOT_YET = ("api_key_file", "api")
@@ -29,6 +27,7 @@ UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 
 def refuse_unavailable(settings: Settings) -> None:
     """Refuses settings that this version parses but does not support, where ignoring them would be unsafe."""
+    _refuse_unshared(settings)
     for section, name in NOT_YET:
         _refuse_set(getattr(settings, section), (section, name))
     for model in settings.models:
@@ -70,6 +69,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _refuse_unshared(settings: Settings) -> None:
+    workers, traits = settings.server.workers, traits_of(settings.store.url)
+    if workers > 1 and (traits is None or not traits.shared):
+        problem = "several processes need a store that they can share: name one by --store redis://HOST:PORT/0"
+        raise wrong(("server", "workers"), workers, f"{problem}, or leave it at 1")
+
+
 def _refuse_unavailable_model(model: ModelSettings) -> None:
     key = ("models", model.name)
     provider = str(model.__struct_config__.tag)
@@ -102,7 +108,7 @@ def _refuse_unreadable(path: str, key: Key) -> None:
 def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> None:
     # A provider's module is imported only if there is such a model.
     if isinstance(model, LlamaModel):
-        from tidegate.providers.llama.provider import weights
+        from tidegate.providers.llama.weights import weights
 
         weights(model)
     elif isinstance(model, ReplayModel):

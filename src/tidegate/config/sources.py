@@ -24,6 +24,7 @@ LEVEL = "__"
 FLAGS = {
     "server.host": "--host",
     "server.port": "--port",
+    "server.workers": "--workers",
     "store.url": "--store",
     "observability.log_level": "--log-level",
 }

@@ -32,6 +32,8 @@ LogFormat = Literal["auto", "text", "json"]
 # Paths and names come from clients, and could make a line unreadably long.
 _MAX_TEXT = 200
 
+WORKER = "worker"
+
 _NAMES = {
     GenerationStarted: "generation started",
     GenerationEnded: "generation ended",
@@ -123,13 +125,15 @@ class TextFormatter(logging.Formatter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields of a line besides its message, last of all the request and its trace.
+    """The fields of a line besides its message, last of all the worker, the request and its trace.
 
-    These are taken from the request being served, unless the record has its own request id.
+    The request and the trace are of the request being served, unless the record has its own request id.
     """
     fields: dict[str, Any] = {
         name: _trimmed(value) for name, value in getattr(record, "fields", {}).items() if value is not None
     }
+    if (worker := getattr(record, WORKER, None)) is not None:
+        fields[WORKER] = worker
     request_id = fields.pop("request_id", None) or current_request_id.get()
     if request_id is not None:
         fields["request_id"] = request_id
@@ -139,18 +143,33 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def configure(level: str, log_format: LogFormat, *, stream: TextIO | None = None) -> None:
+def configure(level: str, log_format: LogFormat, *, stream: TextIO | None = None, worker: int | None = None) -> None:
     """Sends all logging to `stream` (stderr): from `level` on for tidegate, warnings of everything else.
 
-    `auto` is text on a terminal and JSON lines elsewhere. For the process that tidegate owns: an application that
-    embeds it configures logging itself. May be called again.
+    The lines of one of several processes have its number as the field `worker`. `auto` is text on a terminal and JSON
+    lines elsewhere. For the process that tidegate owns: an application that embeds it configures logging itself. May be
+    called again.
     """
     target = sys.stderr if stream is None else stream
     text = log_format == "text" or (log_format == "auto" and target.isatty())
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    if worker is not None:
+        handler.addFilter(_OfWorker(worker))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("tidegate").setLevel(level.upper())
+
+
+class _OfWorker(logging.Filter):
+    """Lets all records pass, with the worker's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        setattr(record, WORKER, self._number)
+        return True
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -55,6 +55,16 @@ class LlamaModel(ModelBase, frozen=True, kw_only=True, tag="llama"):
         return min(self.max_concurrency or self.parallel, self.parallel)
 
 
+class SharedLlamaModel(LlamaModel, frozen=True, kw_only=True, tag="llama"):
+    """A llama model that another process of this machine runs for several: no file has this one.
+
+    `port` is where that process gives out turns, `key` shows that one may have them.
+    """
+
+    port: int
+    key: str
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One of several servers behind a model, drawn by `weight`. Settings that are None are the model's."""
 

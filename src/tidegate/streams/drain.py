@@ -23,6 +23,9 @@ from tidegate.streams.timing import Timing
 ADOPTED_SECONDS = 0.02
 """The time between two looks at whether orphans are taken over yet, while nothing else is left to finish."""
 
+RETIRED_SECONDS = 1.0
+"""How long nodes that stop together wait for each other to say so: one that has just died never says it."""
+
 logger = logging.getLogger("tidegate.streams")
 
 
@@ -46,9 +49,13 @@ class Drain:
         self._tasks = tasks
         self._timing = timing
 
-    async def run(self, seconds: float) -> None:
-        """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away."""
+    async def run(self, seconds: float, siblings: int = 0) -> None:
+        """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away.
+
+        So many `siblings` among the other nodes stop at the same time, and are left nothing.
+        """
         self._cluster.retire()
+        await self._retired(siblings)
         if self._cluster.successors:
             # Another node can serve the readers as well.
             self._membership.adopt_no_more()
@@ -63,6 +70,14 @@ class Drain:
         await readers.parted([reader for reader in readers.attached if self._has_ended(reader.stream)])
         self._send_away(readers.attached)
         await readers.parted(readers.attached)
+
+    async def _retired(self, siblings: int) -> None:
+        """Waits until so many of the other nodes have retired, or have left."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETIRED_SECONDS):
+                # Nobody is told when the number of successors has changed.
+                while self._cluster.others - self._cluster.successors < min(siblings, self._cluster.others):  # noqa: ASYNC110
+                    await asyncio.sleep(ADOPTED_SECONDS)
 
     async def _finished(self, seconds: float) -> None:
         if ends := self._ends():

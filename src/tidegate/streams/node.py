@@ -105,10 +105,13 @@ class Node:
             self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
         await asyncio.shield(self._opening)
 
-    async def drain(self, seconds: float) -> None:
-        """Hands streams over, gives the others `seconds` to finish, ends the rest, and sends readers away."""
+    async def drain(self, seconds: float, siblings: int = 0) -> None:
+        """Hands streams over, gives the others `seconds` to finish, ends the rest, and sends readers away.
+
+        So many `siblings` among the other nodes stop at the same time, and are left nothing.
+        """
         self.draining = True
-        await self._drain.run(seconds)
+        await self._drain.run(seconds, siblings)
 
     async def stop(self) -> None:
         """Ends the remaining generations at once, as far as the store and the providers allow."""

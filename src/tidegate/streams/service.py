@@ -318,9 +318,12 @@ class Service:
         """Starts every model now, instead of with its first request. Raises `ConfigError`."""
         await asyncio.gather(*(model.start() for model in self.models.values()))
 
-    async def drain(self, seconds: float) -> None:
-        """Refuses new streams, gives the live ones `seconds` to finish, ends the rest, and sends readers away."""
-        await self.node.drain(seconds)
+    async def drain(self, seconds: float, siblings: int = 0) -> None:
+        """Refuses new streams, gives the live ones `seconds` to finish, ends the rest, and sends readers away.
+
+        So many `siblings` among the other nodes stop at the same time, and are left nothing.
+        """
+        await self.node.drain(seconds, siblings)
 
     async def close(self) -> None:
         """Stops everything that is left at once; `drain` comes first when there is time."""

@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 
-PR_SET_PDEATHSIG = 1
-SIGKILL = 9
+from tidegate.lifeline import die_with_parent
 
 MAX_BATCH = 32
 """How many tokens of a prompt are processed at a time. A batch cannot be interrupted, and a cancel may have to wait for
@@ -103,14 +102,6 @@ def exit_with_parent() -> None:
     while os.read(0, 4096):
         pass
     os._exit(0)
-
-
-def die_with_parent() -> None:
-    """Makes the kernel kill this process with its parent, where it can, even while the model is being loaded."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
 
 
 if __name__ == "__main__":

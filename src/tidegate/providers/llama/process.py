@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tidegate.errors import ConfigError
+from tidegate.lifeline import death_of
 from tidegate.providers.base import Provider
 from tidegate.providers.llama.child import ChildSettings, Ready
 
@@ -86,9 +86,7 @@ class LlamaProcess:
     @property
     def death(self) -> str | None:
         code = self._process.returncode
-        if code is None:
-            return None
-        return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+        return None if code is None else death_of(code)
 
     async def died(self) -> None:
         """Waits for the child's end and for the last of its log."""

@@ -1,4 +1,4 @@
-"""Keeps one child alive: after a death it is started again, at first at once, then after growing delays."""
+"""Keeps one child alive: after a death it is started again."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from tidegate.core.restarts import Restarts
 from tidegate.errors import ProviderCrashed
 from tidegate.providers.llama.process import LlamaProcess
 
 logger = logging.getLogger("tidegate.llama")
-
-RESTART_DELAYS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds, by deaths in a row. The last delay repeats: memory or a file may be fixed meanwhile, but not by retrying."""
-
-HEALTHY_SECONDS = 60.0
-"""A child that lived so long has worked; its death begins a new row."""
 
 READY_SECONDS = 60.0
 """How long a generation waits for the child; a big model is loaded in that time once its file is in memory."""
@@ -57,28 +52,26 @@ class Supervisor:
             await self._process.stop()
 
     async def _keep(self, process: LlamaProcess) -> None:
-        deaths = 0
+        restarts = Restarts()
         while True:
             await process.died()
-            deaths = 1 if process.age > HEALTHY_SECONDS else deaths + 1
             self._failure = f"it died with {process.death}"
             logger.error(
                 "pid %d died with %s after %.0f s; the end of its log:\n%s",
                 *(process.pid, process.death, process.age, process.last_words()),
             )
-            process, deaths = await self._again(deaths)
-            self._process = process
+            process = self._process = await self._again(restarts, process.age)
             self._ready.set()
 
-    async def _again(self, deaths: int) -> tuple[LlamaProcess, int]:
+    async def _again(self, restarts: Restarts, lived: float) -> LlamaProcess:
         while True:
-            delay = RESTART_DELAYS[min(deaths, len(RESTART_DELAYS)) - 1]
+            delay = restarts.delay_after(lived)
             logger.warning("restarting in %.0f s", delay)
             await asyncio.sleep(delay)
             try:
-                return await self._launch(), deaths
+                return await self._launch()
             except Exception as error:
                 # Any exception: a supervisor that gave up would leave all later generations without a child.
                 self._failure = f"it cannot be started again ({error})"
                 logger.error("restart failed: %s", error)
-                deaths += 1
+                lived = 0.0

@@ -1,0 +1,47 @@
+"""All workers of one parent: they start together, stand in for each other, and stop together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tidegate.workers.assignment import assigned
+from tidegate.workers.keeper import Keeper
+from tidegate.workers.process import WorkerProcess
+
+
+class Crew:
+    """`count` workers, which `launch` starts by number."""
+
+    def __init__(self, count: int, launch: Callable[[int], Awaitable[WorkerProcess]]) -> None:
+        self._keepers = [Keeper(number, launch, self._assign) for number in range(count)]
+
+    async def start(self) -> None:
+        """Returns when all workers take connections. Raises the `TidegateError` of the first that cannot start."""
+        starting = [asyncio.create_task(keeper.start()) for keeper in self._keepers]
+        try:
+            await asyncio.gather(*starting)
+        finally:
+            # Where one has failed, the others are not left behind half started.
+            for task in starting:
+                task.cancel()
+            await asyncio.wait(starting)
+
+    def stop(self) -> None:
+        """Makes all workers drain; the second time they stop at once."""
+        for keeper in self._keepers:
+            keeper.stop()
+
+    async def ended(self) -> int:
+        """Waits until all have ended after `stop`; returns 0 if each of them has ended in order, else 1."""
+        return int(any(await asyncio.gather(*(keeper.ended() for keeper in self._keepers))))
+
+    async def close(self) -> None:
+        """Ends all workers at once."""
+        await asyncio.gather(*(keeper.close() for keeper in self._keepers))
+
+    def _assign(self) -> None:
+        """Has the living take the connections of the dead: what the kernel has given to a dead worker must not wait."""
+        for keeper, numbers in zip(self._keepers, assigned([each.alive for each in self._keepers]), strict=True):
+            if keeper.alive and keeper.process is not None:
+                keeper.process.listen(numbers)

@@ -1,0 +1,85 @@
+"""Keeps one worker running: after a death it is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from tidegate.core.restarts import Restarts
+from tidegate.errors import TidegateError
+from tidegate.workers.process import WorkerProcess
+
+logger = logging.getLogger("tidegate.workers")
+
+
+class Keeper:
+    """`launch` starts the worker with this number; `changed` is called when it has died, and when it is there again."""
+
+    def __init__(
+        self, number: int, launch: Callable[[int], Awaitable[WorkerProcess]], changed: Callable[[], None]
+    ) -> None:
+        self.number = number
+        self.process: WorkerProcess | None = None
+        self._launch = launch
+        self._changed = changed
+        self._keeping: asyncio.Task[None] | None = None
+        self._draining: WorkerProcess | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker takes connections."""
+        return self.process is not None and self.process.death is None
+
+    async def start(self) -> None:
+        """Returns when the worker takes connections. Raises `TidegateError` where it cannot start."""
+        self.process = await self._launch(self.number)
+        self._keeping = asyncio.create_task(self._keep(self.process))
+
+    def stop(self) -> None:
+        """Makes the worker drain, and starts it again no more; the second time it stops at once."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+        if self._draining is None and self.alive:
+            self._draining = self.process
+        if self._draining is not None:
+            self._draining.stop()
+
+    async def ended(self) -> int:
+        """Waits for the end of a worker that was stopped, and returns its exit code, 0 if it was dead already."""
+        if self._draining is None:
+            return 0
+        await self._draining.died()
+        self._changed()
+        return self._draining.code or 0
+
+    async def close(self) -> None:
+        """Ends the worker at once."""
+        self.stop()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping])
+        if self.process is not None:
+            await self.process.end()
+
+    async def _keep(self, process: WorkerProcess) -> None:
+        restarts = Restarts()
+        while True:
+            await process.died()
+            self._changed()
+            logger.error(
+                "worker %d, pid %d, died with %s after %.0f s", self.number, process.pid, process.death, process.age
+            )
+            process = self.process = await self._again(restarts, process.age)
+            logger.info("worker %d is there again, with pid %d", self.number, process.pid)
+            self._changed()
+
+    async def _again(self, restarts: Restarts, lived: float) -> WorkerProcess:
+        while True:
+            delay = restarts.delay_after(lived)
+            logger.warning("starting worker %d again in %.0f s", self.number, delay)
+            await asyncio.sleep(delay)
+            try:
+                return await self._launch(self.number)
+            except (TidegateError, OSError) as error:
+                logger.error("worker %d cannot be started again: %s", self.number, error)
+                lived = 0.0

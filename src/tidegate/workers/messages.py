@@ -1,0 +1,69 @@
+"""What the parent and a worker tell each other, a line of JSON each, over a pair of sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from tidegate.config import Settings
+from tidegate.errors import ConfigError, InUse, TidegateError
+from tidegate.providers.llama.lane_words import LanePlace
+
+
+class Setup(msgspec.Struct, frozen=True, tag=True):
+    """The first line to a worker: its number, its settings, the inherited descriptors of everybody's listeners, and
+    where the parent lends the lanes of its embedded models, if it has any."""
+
+    worker: int
+    settings: Settings
+    listeners: list[list[int]]
+    lanes: LanePlace | None = None
+
+
+class Listen(msgspec.Struct, frozen=True, tag=True):
+    """Tells a worker which listeners to take connections from, and no others."""
+
+    numbers: list[int]
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """A worker takes connections."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """A worker could not start, for this reason: an error's class, and what it was made with."""
+
+    code: str
+    message: str
+    key: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @property
+    def error(self) -> TidegateError:
+        kinds = {kind.code: kind for kind in (ConfigError, InUse)}
+        if (kind := kinds.get(self.code)) is not None:
+            return kind(self.message, key=self.key, problem=self.problem)
+        return TidegateError(self.message)
+
+
+Message = Setup | Listen | Ready | Failed
+
+
+def failed(error: TidegateError) -> Failed:
+    """The message about an error."""
+    if isinstance(error, ConfigError):
+        return Failed(error.code, error.message, error.key, error.problem)
+    return Failed(error.code, error.message)
+
+
+def encoded(message: Message) -> bytes:
+    """One line. Not by msgspec, since a path in a flag may have bytes that are no UTF-8."""
+    return json.dumps(msgspec.to_builtins(message)).encode() + b"\n"
+
+
+def decoded(line: bytes) -> Message:
+    """The message of a line."""
+    message: Any = json.loads(line)
+    return msgspec.convert(message, Message)  # type: ignore[arg-type]

@@ -1,0 +1,124 @@
+"""One of several processes on one port: `python -m tidegate.workers.worker DESCRIPTOR`, started by its parent.
+
+The descriptor is a socket to the parent (`messages`). When the parent has died, however that was, the worker ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+from tidegate.config import Settings
+from tidegate.errors import TidegateError
+from tidegate.lifeline import die_with_parent
+from tidegate.observe.logging import configure
+from tidegate.server import Application, run_with, serve_at
+from tidegate.serving.listeners import Listeners
+from tidegate.stopping import Stopping
+from tidegate.workers.embedded import lent
+from tidegate.workers.messages import Listen, Ready, Setup, decoded, encoded, failed
+
+FAILED = 1
+
+log = logging.getLogger("tidegate.workers")
+
+
+def main() -> None:
+    die_with_parent()
+    # As the command line does, for `python` models.
+    sys.path.insert(0, str(Path.cwd()))
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        setup = _first(channel)
+        _keep_from_children(setup)
+        try:
+            code = _run(setup, channel)
+        except TidegateError as error:
+            channel.setblocking(True)
+            channel.sendall(encoded(failed(error)))
+            code = FAILED
+    sys.exit(code)
+
+
+def _first(channel: socket.socket) -> Setup:
+    """The first message: nothing follows it before the worker has answered."""
+    line = b""
+    while not line.endswith(b"\n"):
+        received = channel.recv(65536)
+        if not received:
+            sys.exit(FAILED)
+        line += received
+    message = decoded(line)
+    assert isinstance(message, Setup)
+    return message
+
+
+def _keep_from_children(setup: Setup) -> None:
+    """What a model starts must not hold the port open."""
+    for number in (int(sys.argv[1]), *(each for group in setup.listeners for each in group)):
+        os.set_inheritable(number, False)
+
+
+def _run(setup: Setup, channel: socket.socket) -> int:
+    observability = setup.settings.observability
+    configure(observability.log_level, observability.log_format, worker=setup.worker)
+    groups = [[socket.socket(fileno=each) for each in group] for group in setup.listeners]
+    return run_with(lent(setup.settings, setup.lanes), partial(_serve, setup.worker, groups, channel))
+
+
+async def _serve(
+    worker: int,
+    groups: list[list[socket.socket]],
+    channel: socket.socket,
+    app: Application,
+    settings: Settings,
+    *,
+    socket_path: str,
+) -> int:
+    signals = Stopping(settings.server.drain_seconds)
+    own = [each.dup() for each in groups[worker]]
+    orders = Orders(groups, *await asyncio.open_unix_connection(sock=channel.dup()))
+    return await serve_at(own, app, settings, signals, orders.obey, number=worker, socket_path=socket_path)
+
+
+class Orders:
+    """The parent's, which says whose connections to take besides one's own."""
+
+    def __init__(
+        self, groups: list[list[socket.socket]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._groups = groups
+        self._reader = reader
+        self._writer = writer
+        self._obeying: asyncio.Task[None] | None = None
+
+    def obey(self, listeners: Listeners) -> None:
+        """Tells the parent that connections are taken, and obeys it from then on."""
+        self._writer.write(encoded(Ready()))
+        self._obeying = asyncio.create_task(self._obey(listeners))
+
+    async def _obey(self, listeners: Listeners) -> None:
+        while line := await self._reader.readline():
+            if isinstance(message := decoded(line), Listen):
+                await self._listen(listeners, set(message.numbers))
+        # Where the kernel does not see to it, this is how a dead parent is noticed.
+        os._exit(FAILED)
+
+    async def _listen(self, listeners: Listeners, wanted: set[int]) -> None:
+        for number in listeners.numbers - wanted:
+            listeners.close(number)
+        for number in wanted - listeners.numbers:
+            try:
+                await listeners.open(number, self._groups[number])
+            except OSError as error:
+                log.error("cannot take the connections of worker %d: %s", number, error)
+            else:
+                log.debug("takes the connections of worker %d, too", number)
+
+
+if __name__ == "__main__":
+    main()

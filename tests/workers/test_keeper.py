@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from eventually_kit import eventually
+
+from tidegate.core import restarts
+from tidegate.errors import ConfigError, TidegateError
+from tidegate.workers.crew import Crew
+from tidegate.workers.process import WorkerProcess
+
+pytestmark = pytest.mark.anyio
+
+
+class Worker:
+    """As much of a worker process as its keeper uses."""
+
+    def __init__(self) -> None:
+        self.pid = 1
+        self.age = 1.0
+        self.code: int | None = None
+        self.told: list[list[int]] = []
+        self.stopped = 0
+        self._dead = asyncio.Event()
+
+    @property
+    def death(self) -> str | None:
+        return None if self.code is None else f"exit code {self.code}"
+
+    async def died(self) -> None:
+        await self._dead.wait()
+
+    def die(self, code: int) -> None:
+        self.code = code
+        self._dead.set()
+
+    def listen(self, numbers: list[int]) -> None:
+        self.told.append(list(numbers))
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    async def end(self) -> None:
+        if self.code is None:
+            self.die(-9)
+
+
+class Workers:
+    """A crew of two, whose workers are launched while `failure` is None."""
+
+    def __init__(self) -> None:
+        self.launched: list[list[Worker]] = [[], []]
+        self.failure: TidegateError | None = None
+        self.crew = Crew(2, self.launch)
+
+    async def launch(self, number: int) -> WorkerProcess:
+        if self.failure is not None:
+            raise self.failure
+        self.launched[number].append(Worker())
+        return self.launched[number][-1]  # type: ignore[return-value]
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    monkeypatch.setattr(restarts, "DELAYS", (0.0, 0.001))
+    return Workers()
+
+
+async def test_what_has_died_is_started_again(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
+    """Meanwhile the other one takes its connections, and afterwards each its own again."""
+    await workers.crew.start()
+    workers.launched[0][0].die(-11)
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    await eventually(lambda: workers.launched[1][0].told == [[1, 0], [1]])
+    assert "worker 0, pid 1, died with exit code -11" in caplog.text
+    await workers.crew.close()
+
+
+async def test_one_that_cannot_be_started_again_is_tried_again(
+    workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For as long as it takes; what it fails with is logged, and the others go on."""
+    await workers.crew.start()
+    workers.failure = ConfigError("the model is away")
+    workers.launched[1][0].die(1)
+    await eventually(lambda: caplog.text.count("worker 1 cannot be started again: the model is away") > 2)
+    assert workers.launched[0][0].told[-1] == [0, 1]
+    workers.failure = None
+    await eventually(lambda: len(workers.launched[1]) == 2)
+    await workers.crew.close()
+
+
+async def test_whoever_cannot_start_at_all_fails_for_all(workers: Workers) -> None:
+    """With the error that it had."""
+    workers.failure = ConfigError("no such model", key=("models", "m", "path"))
+    with pytest.raises(ConfigError, match="no such model"):
+        await workers.crew.start()
+    await workers.crew.close()
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((0, 1), 1), ((-9, 0), 1)])
+async def test_all_are_stopped_and_none_comes_back(workers: Workers, codes: tuple[int, int], code: int) -> None:
+    """The exit code is 0 if each has ended in order; one that has ended leaves its connections to the other."""
+    await workers.crew.start()
+    workers.crew.stop()
+    ending = asyncio.create_task(workers.crew.ended())
+    first, second = workers.launched[0][0], workers.launched[1][0]
+    assert (first.stopped, second.stopped) == (1, 1)
+    first.die(codes[0])
+    await eventually(lambda: second.told == [[1, 0]])
+    second.die(codes[1])
+    assert await ending == code
+    assert [len(each) for each in workers.launched] == [1, 1]
+
+
+async def test_one_that_is_about_to_come_back_is_not_waited_for(
+    workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it was dead when all were stopped there is nothing to drain, and nothing that failed."""
+    caplog.set_level(logging.ERROR)
+    await workers.crew.start()
+    workers.failure = ConfigError("away")
+    workers.launched[0][0].die(-9)
+    await eventually(lambda: "cannot be started again" in caplog.text)
+    workers.crew.stop()
+    workers.launched[1][0].die(0)
+    assert await workers.crew.ended() == 0
