@@ -53,14 +53,15 @@ async def test_an_account_may_be_full_to_the_brim(nodes: Nodes) -> None:
         topic = topic_id(str(n))
         await node.open_topic(topic)
         node.watch(topic, lambda: None)
-        await node.publish(topic, event("x" * 10_000))
+        for _ in range(2):
+            await node.publish(topic, event("x" * 4_800))
     assert nodes.charged("anna") <= 100_000
     topic = topic_id("more")
     await node.open_topic(topic)
     node.watch(topic, lambda: None)
     with pytest.raises(StorageFull):
         await node.publish(topic, event("x" * 10_000))
-    assert await read(node, None, topic=topic_id("0")) == ["x" * 10_000]
+    assert await read(node, None, topic=topic_id("0")) == ["x" * 4_800] * 2
 
 
 async def test_topics_of_ones_own_give_way(nodes: Nodes) -> None:
