@@ -101,3 +101,18 @@ async def test_a_state_is_charged_until_it_is_replaced(nodes: Nodes) -> None:
     assert nodes.charged("anna") > 20_000
     await node.publish(ROOM, event("b", sender="ben", state=True))
     await eventually(lambda: nodes.charged("anna") == 0)
+
+
+async def test_what_nobody_watches_any_more_can_give_way(nodes: Nodes) -> None:
+    """An account that was full of watched topics has room again, from the next sweep on."""
+    node = await nodes.add(each=30_000)
+    await node.publish(ROOM, event("x" * 20_000))
+    unwatch = node.watch(ROOM, lambda: None)
+    other = topic_id("other")
+    with pytest.raises(StorageFull):
+        await node.publish(other, event("x" * 20_000))
+    unwatch()
+    await eventually(lambda: nodes.listeners() == 0)
+    await node.expire(0.0)
+    await node.publish(other, event("x" * 20_000))
+    assert (await exists(node, ROOM), await exists(node, other)) == (False, True)

@@ -115,12 +115,13 @@ class Publishing:
     def publish(self, topic: str, event: Published, claim: Claim | None) -> Future[Cursor]:
         """The event's position, or that of the earlier event with the same claim.
 
-        Raises `StoreUnavailable` where too much waits; the future raises the other errors of `Topics.publish`.
+        The future raises the errors of `Topics.publish`, and `StoreUnavailable` where too much waits.
         """
         loop = asyncio.get_running_loop()
         waiting = Waiting(event, claim, loop.create_future())
         if self._bytes + len(waiting.json) > WAITING_BYTES:
-            raise StoreUnavailable("more waits to be published than this node can hold")
+            waiting.answer.set_exception(StoreUnavailable("more waits to be published than this node can hold"))
+            return waiting.answer
         self._bytes += len(waiting.json)
         queue = self._queues.setdefault(topic, deque())
         queue.append(waiting)

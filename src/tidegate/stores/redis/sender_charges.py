@@ -14,12 +14,12 @@ from tidegate.errors import StorageFull, StoreUnavailable
 from tidegate.stores.ledger import BLOCK_BYTES
 from tidegate.stores.redis.accounts import Accounts
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
 from tidegate.stores.redis.script import Script
 from tidegate.stores.redis.shards import Shards
 
-AHEAD = 1000
-"""Of how many senders and topics a node remembers that it charged ahead: what it could give back at once."""
+REMEMBERED = 1000
+"""Senders and topics of which a node remembers that it charged ahead, or that they could not be forgotten. What falls
+out of it stays charged for a block too much, or is not forgotten early, until the sender's next event there."""
 
 LATER_MS = 10**14
 """Added to the time at which a topic can be forgotten: all ended streams of an account are forgotten before it."""
@@ -28,7 +28,8 @@ SETTLE = Script("settle")
 
 
 class SenderCharges:
-    """Charges senders. The index of topics lasts `keep_ms` without a change; `now` is in Unix seconds."""
+    """Charges senders. Calls wait `brief` seconds for Redis, the index of topics lasts `keep_ms` without a change, and
+    `now` is in Unix seconds."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class SenderCharges:
         self._keep_ms = keep_ms
         self._now = now
         self._ahead: dict[tuple[str, str], None] = {}
+        self._kept: dict[tuple[str, str], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def cover(self, topic: str, sender: str, size: int, *, ahead: int, at: float) -> int:
@@ -65,10 +67,7 @@ class SenderCharges:
             await self._give_back(sender)
             await self._charge(topic, sender, size, at)
             return size
-        self._ahead.pop((sender, topic), None)
-        self._ahead[sender, topic] = None
-        if len(self._ahead) > AHEAD:
-            del self._ahead[next(iter(self._ahead))]
+        _remember(self._ahead, sender, topic)
         return size + ahead
 
     def lower(self, topic: str, sender: str) -> None:
@@ -91,17 +90,28 @@ class SenderCharges:
         """Waits for what has begun."""
         await asyncio.gather(*self._tasks)
         self._ahead.clear()
+        self._kept.clear()
 
     async def keep(self, topic: str, sender: str) -> None:
-        """Notes that the topic cannot be forgotten for what the sender publishes, at least until its next charge."""
+        """Notes that the topic cannot be forgotten for what the sender publishes, until `renew` is called.
+
+        Raises `StoreUnavailable`.
+        """
         key = self._keys.senders(topic)
-        known = await self._shards.ask(key, ("HGET", key, sender), within=FOR_EVER)
+        known = await self._shards.ask(key, ("HGET", key, sender), within=self._brief)
         charged = int(known.split()[1]) if known is not None else 0
-        if charged:
-            # What has no time at which it can be forgotten is charged as a live stream is.
-            await self._accounts.charge(sender, topic, charged, within=FOR_EVER)
-        else:
+        if not charged:
             self._accounts.give_back(sender, topic)
+            return
+        # What has no time from which on it can be forgotten is charged as a live stream is.
+        await self._accounts.charge(sender, topic, charged, within=self._brief)
+        _remember(self._kept, sender, topic)
+
+    async def renew(self) -> None:
+        """Lets accounts try anew whether they can do without the topics that could not be forgotten."""
+        kept, self._kept = self._kept, {}
+        for sender, topic in kept:
+            await self.settle(topic, sender)
 
     async def _charge(self, topic: str, sender: str, size: int, at: float) -> None:
         await self._accounts.charge(sender, topic, size, within=self._brief)
@@ -109,7 +119,7 @@ class SenderCharges:
 
     async def _settled(self, key: str, sender: str, told: int, block: int) -> int | None:
         """See the script."""
-        return await self._shards.ask(key, SETTLE((key,), sender, told, block), within=FOR_EVER)
+        return await self._shards.ask(key, SETTLE((key,), sender, told, block), within=self._brief)
 
     async def _lower(self, topic: str, sender: str) -> None:
         # Otherwise the sender stays charged for too much until its next event, or until the topic is forgotten.
@@ -121,3 +131,10 @@ class SenderCharges:
             if each == sender:
                 self._ahead.pop((each, topic), None)
                 await self.settle(topic, sender, block=0)
+
+
+def _remember(pairs: dict[tuple[str, str], None], sender: str, topic: str) -> None:
+    pairs.pop((sender, topic), None)
+    pairs[sender, topic] = None
+    if len(pairs) > REMEMBERED:
+        del pairs[next(iter(pairs))]

@@ -151,7 +151,6 @@ class RedisStore:
         except StoreUnavailable:
             reason = self.shards.health.reason
             raise StoreUnavailable(f"Redis at {self._place.named} cannot be reached: {reason}") from None
-        self._topics.open()
         return ()
 
     async def close(self) -> None:

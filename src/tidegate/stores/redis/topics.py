@@ -11,7 +11,6 @@ from typing import Any
 from tidegate.core.cursor import Cursor, new_epoch
 from tidegate.core.events import Published
 from tidegate.core.topic import is_topic
-from tidegate.errors import StoreUnavailable
 from tidegate.stores.records import Claim, Found, TopicRecord, Unwatch
 from tidegate.stores.redis.accounts import Accounts
 from tidegate.stores.redis.keys import Keys
@@ -73,11 +72,10 @@ class RedisTopics:
             random_bits=random_bits,
             on_published=self._published,
         )
-        self._expiry = TopicExpiry(shards, keys, self._charges)
+        self._expiry = TopicExpiry(shards, keys, self._charges, brief=brief)
         self._watched: dict[str, Watched] = {}
         # When this node has learnt that a topic is there, and its tail then.
         self._known: dict[str, tuple[float, Cursor]] = {}
-        self._closed = False
 
     # As `Topics`
 
@@ -126,10 +124,6 @@ class RedisTopics:
 
     # For the store
 
-    def open(self) -> None:
-        """Lets calls in."""
-        self._closed = False
-
     async def expire(self, before: float) -> int:
         """Forgets unwatched topics that were last published to before this time, in Unix seconds; returns how many.
 
@@ -138,18 +132,18 @@ class RedisTopics:
         for topic in [each for each, (known_at, _) in self._known.items() if known_at < before]:
             if topic not in self._watched:
                 del self._known[topic]
-        await asyncio.gather(*(self.reopened(topic) for topic in tuple(self._watched)))
+        await asyncio.gather(*(self.reopened(topic, within=self._brief) for topic in tuple(self._watched)))
+        await self._charges.renew()
         return await self._expiry.expire(before)
 
     async def give_way(self, topic: str, account: str) -> None:
         """Forgets the topic for what the account publishes now, if only this account has published to it and nobody
         watches it."""
-        if await self._expiry.forget(topic, only=account) is not True:
+        if not await self._expiry.give_way(topic, account):
             await self._charges.keep(topic, account)
 
     async def close(self) -> None:
         """Waits for what is being published, wakes all watchers, and forgets what this node knows."""
-        self._closed = True
         await self._publishing.close()
         await self._charges.close()
         watched, self._watched = self._watched, {}
@@ -194,10 +188,9 @@ class RedisTopics:
             self._shards.ignore(self._keys.news_of(topic))
 
     def _check(self, topic: str) -> None:
+        """Raises `StreamNotFound` unless the id is a topic's."""
         if not is_topic(topic):
             raise no_topic(topic)
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
 
     async def _fields(self, topic: str, *fields: str) -> Sequence[bytes | None]:
         self._check(topic)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from tidegate.core.cursor import Cursor
+from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import StoreUnavailable, StreamNotFound
 from tidegate.stores.records import Found, Unwatch
@@ -99,7 +100,7 @@ class Watched:
             self._on_left()
 
     async def _found(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
-        found = await self._source.found(self.topic, after, limit=limit, max_bytes=max_bytes)
+        found = await self._in_redis(after, limit=limit, max_bytes=max_bytes)
         if isinstance(found, Gap) and self.window.read(after, limit=1, max_bytes=1) is not None:
             # Redis has lost what the window still has, and nobody has published since.
             self.behind = True
@@ -128,17 +129,22 @@ class Watched:
         """Reads once, and returns whether the window has changed."""
         window = self.window
         tail = window.cursor
-        try:
-            found = await self._source.found(self.topic, tail, limit=WINDOW_EVENTS, max_bytes=WINDOW_BYTES)
-        except StreamNotFound:
-            found = None
-        if found is None or isinstance(found, Gap):
+        found = await self._in_redis(tail, limit=WINDOW_EVENTS, max_bytes=WINDOW_BYTES)
+        if isinstance(found, Gap):
             self.window = _window(await self._source.reopened(self.topic))
             return True
         fits = all(window.add(entry.epoch, entry.offset - 1, (entry.json,)) for entry in found.entries)
         # What does not fit was heard from a server whose last events are lost.
         self.behind = self.behind or found.more or not fits
         return window.cursor != tail
+
+    async def _in_redis(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
+        """As `Log.read`; where Redis has lost the topic, it goes on for those who watch it."""
+        try:
+            return await self._source.found(self.topic, after, limit=limit, max_bytes=max_bytes)
+        except StreamNotFound:
+            at = await self._source.reopened(self.topic)
+            return Gap(after, at) if after is not None else Page((), at, more=False)
 
 
 def _window(at: Cursor) -> Window:
