@@ -26,7 +26,8 @@ ATTEMPTS = 8
 
 logger = logging.getLogger("tidegate.stores")
 
-Forget = Callable[[str], Awaitable[None]]
+Forget = Callable[[str, str], Awaitable[None]]
+"""Forgets a stream or topic, if it can, for an account: called with the two."""
 
 
 class Accounts:
@@ -54,7 +55,7 @@ class Accounts:
                 break
             names = [victim.decode() for victim in found]
             for each in names:
-                await self._forget(each)
+                await self._forget(each, account)
             topics = sum(is_topic(each) for each in names)
             logger.info(
                 "forgot %d streams and %d topics of %s before their time: %s",
@@ -100,5 +101,5 @@ class Accounts:
             if not victims:
                 break
             for victim in victims:
-                await self._forget(victim.decode())
+                await self._forget(victim.decode(), greediest.decode())
         raise StorageFull("the store holds as much as it may, all of it live", retry_after=AGAIN_SECONDS)

@@ -27,6 +27,8 @@ class Keys:
         """A sorted set: all streams that have ended, by the time, in milliseconds, of their end."""
         self.bytes = self._of("streams", "bytes")
         """A number: what all accounts are charged together."""
+        self.topics = self._of("topics", "all")
+        """A sorted set: all topics by the time, in milliseconds, of one of their last publications."""
 
     def _of(self, tag: str, name: str) -> str:
         return f"{self._prefix}:{{{tag}}}:{name}"
@@ -52,12 +54,16 @@ class Keys:
         return self._of(stream, "shares")
 
     def claims(self, topic: str) -> str:
-        """A hash: the idempotency keys of a topic's events."""
+        """A hash: the position and the body's digest of a topic's events that have an idempotency key, by that key."""
         return self._of(topic, "claims")
 
-    def published(self, topic: str) -> str:
-        """A hash: the number of the last event that each node has published to a topic."""
-        return self._of(topic, "published")
+    def senders(self, topic: str) -> str:
+        """A hash: the bytes that each sender has in a topic, and for how many its account is charged."""
+        return self._of(topic, "senders")
+
+    def published(self, topic: str, node: str) -> str:
+        """A string: the number of the last batch that a node has published to a topic, and what came of it."""
+        return self._of(topic, f"published:{node}")
 
     def share(self, digest: bytes) -> str:
         """A string: the stream of one share."""

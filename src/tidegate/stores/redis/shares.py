@@ -52,7 +52,7 @@ class Shares:
     async def drop(self, stream: str) -> None:
         """See `Catalogue.unshare`."""
         record, shares = self._keys.record(stream), self._keys.shares(stream)
-        if not await self._shards.ask(record, ("EXISTS", record), within=self._brief):
+        if not await self._shards.ask(record, ("HEXISTS", record, "record"), within=self._brief):
             raise not_found(stream)
         digests = await self._shards.ask(shares, ("HKEYS", shares), within=self._brief)
         await self._shards.ask(shares, ("DEL", shares), within=self._brief)

@@ -12,9 +12,10 @@ from secrets import randbits
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Appendable, Event
+from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status
 from tidegate.core.log import epoch_at
+from tidegate.core.topic import is_topic
 from tidegate.errors import StorageFull, StoreUnavailable, StreamNotFound
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.ledger import BLOCK_BYTES
@@ -26,6 +27,7 @@ from tidegate.stores.records import (
     Look,
     Share,
     StreamRecord,
+    TopicRecord,
     Unwatch,
     base_of,
 )
@@ -37,6 +39,7 @@ from tidegate.stores.redis.held import HeldStreams
 from tidegate.stores.redis.keys import Keys
 from tidegate.stores.redis.shards import Shards, shards
 from tidegate.stores.redis.shares import Shares
+from tidegate.stores.redis.topics import RedisTopics
 from tidegate.stores.redis.url import Place
 
 BRIEF_SECONDS = 2.0
@@ -121,6 +124,17 @@ class RedisStore:
             random_bits=random_bits,
             ended=self._ended,
         )
+        self._topics = RedisTopics(
+            self.shards,
+            keys,
+            self.accounts,
+            history=settings.topic_history,
+            brief=brief,
+            keep_ms=settings.kept_ms,
+            index_ms=settings.longest_ms,
+            now=now,
+            random_bits=random_bits,
+        )
         self._settling: set[asyncio.Task[None]] = set()
 
     @property
@@ -142,6 +156,7 @@ class RedisStore:
     async def close(self) -> None:
         for task in self._settling:
             task.cancel()
+        await self._topics.close()
         await self.shards.close()
         self._filling.clear()
         self.held.clear()
@@ -152,15 +167,20 @@ class RedisStore:
         return self._filling.append(events, fence=fence, expected=expected)
 
     async def tail(self, stream: str) -> Cursor:
+        if is_topic(stream):
+            return await self._topics.tail(stream)
         epochs, tail = await self._catalogue.positions(stream)
         return Cursor(epoch_at(epochs, tail), tail)
 
     async def position(self, stream: str, offset: int) -> Cursor:
+        if is_topic(stream):
+            return await self._topics.position(stream, offset)
         epochs, _ = await self._catalogue.positions(stream)
         return Cursor(epoch_at(epochs, offset), offset)
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
-        return self.held.read(stream, after, limit=limit, max_bytes=max_bytes)
+        where = self._topics if is_topic(stream) else self.held
+        return where.read(stream, after, limit=limit, max_bytes=max_bytes)
 
     def join(self, node: str, lease_seconds: float) -> Cluster:
         from tidegate.stores.local_cluster import Nodes
@@ -168,7 +188,7 @@ class RedisStore:
         return Nodes(self.look).join(node, lease_seconds)
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
-        return self.held.watch(stream, wake)
+        return (self._topics if is_topic(stream) else self.held).watch(stream, wake)
 
     # Catalogue
 
@@ -223,8 +243,21 @@ class RedisStore:
         self.accounts.give_back(record.owner, stream)
         self._unclaim(stream, claim_of(claim))
 
+    # Topics
+
+    async def open_topic(self, topic: str) -> Cursor:
+        return await self._topics.open_topic(topic)
+
+    def publish(self, topic: str, event: Published, *, claim: Claim | None = None) -> Future[Cursor]:
+        return self._topics.publish(topic, event, claim=claim)
+
+    async def topic(self, topic: str) -> TopicRecord:
+        return await self._topics.topic(topic)
+
+    # The store as a whole
+
     async def expire(self, before: float) -> int:
-        count = 0
+        count = await self._topics.expire(before)
         while streams := await self._catalogue.ended_before(before):
             for stream in streams:
                 try:
@@ -237,8 +270,11 @@ class RedisStore:
 
     # What one call leaves to others
 
-    async def _evict(self, name: str) -> None:
-        """Forgets an ended stream, or a topic, before its time."""
+    async def _evict(self, name: str, account: str) -> None:
+        """Forgets an ended stream, or a topic that is the account's alone, before its time."""
+        if is_topic(name):
+            await self._topics.give_way(name, account)
+            return
         with suppress(StreamNotFound):
             await self.forget(name)
 

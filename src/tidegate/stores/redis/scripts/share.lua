@@ -1,6 +1,6 @@
 -- Adds a share to a stream, unless it has as many as it may. KEYS: record, shares.
 -- ARGV: digest, the time of its end, now (both in milliseconds), the most shares.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+if redis.call('HEXISTS', KEYS[1], 'record') == 0 then
   return 'missing'
 end
 local shares = redis.call('HGETALL', KEYS[2])
