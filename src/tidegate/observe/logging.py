@@ -14,6 +14,7 @@ from tidegate.core.masking import masked
 from tidegate.core.request_id import current_request_id
 from tidegate.core.trace_context import current_trace
 from tidegate.core.visible import visible
+from tidegate.errors import StoreUnavailable
 from tidegate.observe.base import (
     Failure,
     GenerationEnded,
@@ -63,6 +64,9 @@ class LoggingObserver(Observer):
         if isinstance(occurrence, Failure):
             fields = {"request_id": occurrence.request_id, "stream": occurrence.stream}
             message, exception = f"failure in {occurrence.where}", occurrence.exception
+            if isinstance(exception, StoreUnavailable):
+                # Every live stream has the same, at the same moment.
+                message, exception = f"{message}: {exception.message}", None
         else:
             fields = {name: value for name, value in msgspec.structs.asdict(occurrence).items() if name != "quiet"}
             if fields.get("stream"):

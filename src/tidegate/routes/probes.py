@@ -23,6 +23,6 @@ async def ready(call: Call) -> None:
         raise Draining("this server is about to stop and takes no new generations")
     if call.service.store_fault is not None:
         raise StoreUnavailable(
-            "the store's file is gone, cut off or replaced: its operator finds the reason in the log"
+            "the store cannot be used any more, or not for too long now: its operator finds the reason in the log"
         )
     await call.answer_json(Health("ready"))

@@ -130,12 +130,12 @@ class Lane:
         loop = asyncio.get_running_loop()
         call = Call(command, loop.create_future(), loop.time() + within, slot)
         if self._closed:
-            _fail(call, "it is closed")
+            _fail(call)
             return call.answer
         self.add(call)
         if self._failures and within < FOR_EVER:
             # The next attempt to connect may take longer than this call can wait.
-            loop.call_at(call.due, _fail, call, "it has not answered")
+            loop.call_at(call.due, _fail, call)
         return call.answer
 
     def tell(self, command: Command, *, slot: int = 0) -> None:
@@ -175,7 +175,7 @@ class Lane:
             with suppress(asyncio.CancelledError):
                 await task
         for call in self.give_up():
-            _fail(call, "the store is closed")
+            _fail(call)
         await self._drop()
 
     async def _run(self) -> None:
@@ -226,7 +226,7 @@ class Lane:
         except ResponseError as error:
             logger.error("Redis refused a command: %s", error)
             self._waiting.popleft()
-            _fail(call, "Redis refused the command")
+            _fail(call)
             return
         self._waiting.popleft()
         if not call.answer.done():
@@ -241,21 +241,20 @@ class Lane:
     async def _failed(self, error: BaseException) -> None:
         """Drops the connection, and waits a while; what is due by then fails."""
         await self._drop()
-        reason = _reason(error)
-        self._watch.down(self, reason)
+        self._watch.down(self, _reason(error))
         loop = asyncio.get_running_loop()
         again = loop.time() + BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         await asyncio.sleep(again - loop.time())
-        self._fail_overdue(loop.time(), reason)
+        self._fail_overdue(loop.time())
 
-    def _fail_overdue(self, now: float, reason: str) -> None:
+    def _fail_overdue(self, now: float) -> None:
         left = deque[Call]()
         for call in self._waiting:
             if call.due > now and not call.answer.done():
                 left.append(call)
             else:
-                _fail(call, reason)
+                _fail(call)
         self._waiting = left
 
     async def _drop(self) -> None:
@@ -270,9 +269,10 @@ def _ignored(done: Future[Any]) -> None:
         done.exception()
 
 
-def _fail(call: Call, reason: str) -> None:
+def _fail(call: Call) -> None:
     if not call.answer.done():
-        call.answer.set_exception(StoreUnavailable(f"the store cannot be used at the moment: {reason}"))
+        # Callers are not told where Redis is; the log says that, and why it cannot be used.
+        call.answer.set_exception(StoreUnavailable("the store cannot be used at the moment"))
 
 
 def _reason(error: BaseException) -> str:
