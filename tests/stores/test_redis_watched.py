@@ -82,6 +82,36 @@ async def test_what_is_heard_is_read_from_memory() -> None:
     assert redis.reads == reads
 
 
+async def test_what_had_to_be_read_is_read_once_for_all_readers() -> None:
+    """The news came without the event: the readers are woken when their node has it."""
+    redis = Redis()
+    watched = await watching(redis)
+    at, reads = redis.log.cursor, redis.reads
+    found: list[object] = []
+    for _ in range(5):
+        watched.watch(lambda: found.append(watched.read(at, limit=9, max_bytes=99)))
+    watched.heard(str(redis.publish().cursor).encode())
+    await eventually(lambda: len(found) == 5)
+    assert {type(each) for each in found} == {Page}
+    assert redis.reads == reads + 1
+
+
+async def test_what_is_heard_during_a_read_wakes_once() -> None:
+    """The read has it, too: that is no news any more."""
+    redis = Redis()
+    watched = await watching(redis)
+    woken: list[int] = []
+    watched.watch(lambda: woken.append(1))
+    redis.goes_on.clear()
+    reads, entry = redis.reads, redis.publish()
+    watched.listens()
+    await eventually(lambda: redis.reads == reads + 1)
+    hear(watched, entry)
+    redis.goes_on.set()
+    await eventually(lambda: not isinstance(watched.read(entry.cursor, limit=1, max_bytes=1), Future))
+    assert woken == [1]
+
+
 async def test_an_event_of_another_epoch_is_read_and_never_just_added() -> None:
     """Its offset may follow by chance: what this node has last was lost, and others came in its place."""
     redis = Redis()

@@ -24,6 +24,9 @@ TOTAL = Script("total")
 ATTEMPTS = 8
 """How often room is made for one charge: others of the account may take it meanwhile."""
 
+AT_ONCE = 100
+"""The most that is forgotten of one account for one charge, where all hold too much."""
+
 logger = logging.getLogger("tidegate.stores")
 
 Forget = Callable[[str, str], Awaitable[None]]
@@ -88,18 +91,33 @@ class Accounts:
         """Makes room where all accounts together hold too much. Raises `StorageFull`."""
         if not self._total:
             return
-        for _ in range(CANDIDATES):
-            command = TOTAL((self._keys.bytes,), account, size, self._keep_ms)
-            together, greediest = await self._shards.ask(self._keys.bytes, command, within=within)
-            if int(together) <= self._total:
+        together, largest = await self._note(account, size, within)
+        # What accounts have given back since their last charge is not known here.
+        for each in largest if together > self._total else ():
+            together, _ = await self._note(each, await self._sum_of(each, within), within)
+        for each in largest:
+            if together <= self._total:
                 return
-            victims = await self._shards.ask(
-                self._keys.ended_of(greediest.decode()),
-                ("ZRANGE", self._keys.ended_of(greediest.decode()), 0, 99),
-                within=within,
-            )
-            if not victims:
-                break
-            for victim in victims:
-                await self._forget(victim.decode(), greediest.decode())
-        raise StorageFull("the store holds as much as it may, all of it live", retry_after=AGAIN_SECONDS)
+            await self._shed(each, together - self._total, within)
+            together, _ = await self._note(each, await self._sum_of(each, within), within)
+        if together > self._total:
+            raise StorageFull("the store holds as much as it may, all of it live", retry_after=AGAIN_SECONDS)
+
+    async def _note(self, account: str, size: int, within: float) -> tuple[int, list[str]]:
+        """Notes what the account holds; what all hold together, and the accounts that hold most."""
+        command = TOTAL((self._keys.bytes,), account, size, self._keep_ms, CANDIDATES)
+        together, largest = await self._shards.ask(self._keys.bytes, command, within=within)
+        return int(together), [each.decode() for each in largest]
+
+    async def _sum_of(self, account: str, within: float) -> int:
+        return int(await self._ask(account, ("HGET", self._keys.charges_of(account), "sum"), within) or 0)
+
+    async def _shed(self, account: str, excess: int, within: float) -> None:
+        """Forgets so many bytes of what the account does not need to keep, the oldest first."""
+        ended, charges = self._keys.ended_of(account), self._keys.charges_of(account)
+        names: list[bytes] = await self._shards.ask(ended, ("ZRANGE", ended, 0, AT_ONCE - 1), within=within)
+        for name in names:
+            if excess <= 0:
+                return
+            excess -= int(await self._ask(account, ("HGET", charges, name), within) or 0)
+            await self._forget(name.decode(), account)

@@ -7,6 +7,7 @@ wakes the readers then.
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import Future
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,8 @@ from tidegate.stores.redis.shared_reads import SharedReads
 from tidegate.stores.redis.topic_record import news_of
 from tidegate.stores.redis.window import WINDOW_BYTES, WINDOW_EVENTS, Window
 from tidegate.stores.watchers import wake_all
+
+logger = logging.getLogger("tidegate.stores")
 
 
 class Source(Protocol):
@@ -38,13 +41,15 @@ class Source(Protocol):
 class Watched:
     """The watchers of one topic, and its `window`, which begins at a position that was the tail a moment ago.
 
-    `behind` says that Redis has, or may have, something else after the window's tail.
+    `behind` says that Redis has, or may have, something else after the window's tail; `missed`, that there was news of
+    that since Redis was asked last.
     """
 
     def __init__(self, topic: str, at: Cursor, source: Source, *, on_left: Callable[[], None]) -> None:
         self.topic = topic
         self.window = _window(at)
         self.behind = True
+        self.missed = False
         self._source = source
         self._on_left = on_left
         self._reads = SharedReads(self._found)
@@ -58,8 +63,7 @@ class Watched:
 
     def read(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
         """As `Log.read`: from the window or, where that does not know, or may not be what Redis has, from Redis."""
-        is_sure = self._reading is None and not self.behind
-        found = self.window.read(after, limit=limit, max_bytes=max_bytes) if is_sure else None
+        found = None if self.behind else self.window.read(after, limit=limit, max_bytes=max_bytes)
         return found or self._reads.read(after, limit=limit, max_bytes=max_bytes)
 
     def published(self, at: Cursor, json: bytes | None) -> None:
@@ -73,7 +77,6 @@ class Watched:
         if at.epoch == tail.epoch and json is not None and self.window.add(at.epoch, at.offset - 1, (json,)):
             self.wake()
             return
-        self.behind = True
         self._catch_up()
 
     def wake(self) -> None:
@@ -92,7 +95,6 @@ class Watched:
         self.published(*news_of(message))
 
     def listens(self) -> None:
-        self.behind = True
         self._catch_up()
 
     def _leave(self, key: object) -> None:
@@ -103,40 +105,44 @@ class Watched:
         found = await self._in_redis(after, limit=limit, max_bytes=max_bytes)
         if isinstance(found, Gap) and self.window.read(after, limit=1, max_bytes=1) is not None:
             # Redis has lost what the window still has, and nobody has published since.
-            self.behind = True
             self._catch_up()
         return found
 
     def _catch_up(self) -> None:
+        self.behind = self.missed = True
         if self._reading is None:
             self._reading = asyncio.get_running_loop().create_task(self._read_on())
 
     async def _read_on(self) -> None:
-        """Reads from Redis until the window is at the tail."""
+        """Reads from Redis until the window is at the tail. Where that fails, readers ask Redis themselves and are told
+        why; the next news tries again."""
         try:
             while self.behind:
-                # What is heard from now on says so again.
-                self.behind = False
-                if await self._has_read():
+                self.missed = False
+                news = await self._news()
+                before = self.window.cursor
+                more = self._take(news)
+                self.behind = self.missed or more
+                if self.window.cursor != before:
                     self.wake()
         except StoreUnavailable:
-            # Readers ask Redis themselves and are told why; the next news tries again.
-            self.behind = True
+            logger.debug("the news of %s could not be read", self.topic, exc_info=True)
         finally:
             self._reading = None
 
-    async def _has_read(self) -> bool:
-        """Reads once, and returns whether the window has changed."""
-        window = self.window
-        tail = window.cursor
-        found = await self._in_redis(tail, limit=WINDOW_EVENTS, max_bytes=WINDOW_BYTES)
-        if isinstance(found, Gap):
-            self.window = _window(await self._source.reopened(self.topic))
-            return True
-        fits = all(window.add(entry.epoch, entry.offset - 1, (entry.json,)) for entry in found.entries)
+    async def _news(self) -> Page | Cursor:
+        """What Redis has after the window's tail; its own tail where that of the window is lost."""
+        found = await self._in_redis(self.window.cursor, limit=WINDOW_EVENTS, max_bytes=WINDOW_BYTES)
+        return found if isinstance(found, Page) else await self._source.reopened(self.topic)
+
+    def _take(self, news: Page | Cursor) -> bool:
+        """Brings the window up to what was read, and returns whether there is more."""
+        if isinstance(news, Cursor):
+            self.window = _window(news)
+            return False
+        fits = all(self.window.add(entry.epoch, entry.offset - 1, (entry.json,)) for entry in news.entries)
         # What does not fit was heard from a server whose last events are lost.
-        self.behind = self.behind or found.more or not fits
-        return window.cursor != tail
+        return news.more or not fits
 
     async def _in_redis(self, after: Cursor | None, *, limit: int, max_bytes: int) -> Found:
         """As `Log.read`; where Redis has lost the topic, it goes on for those who watch it."""

@@ -3,9 +3,12 @@
 --
 -- Answers `forgotten`, `none` where nobody has published to it, or `stays`; the time of its last publication; and the
 -- senders whose charges are to be given back, which stay until they are.
+-- KEYS: record, log, claims, senders. ARGV: time, how PUBSUB counts those who listen, channel, sender (empty: any).
 local record, log, claims, senders = unpack(KEYS)
 local before, count, channel, only = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
+-- Each node that watches a topic listens to its channel at this server: none has to say so again and again, and one that
+-- has died watches nothing.
 local published_at = redis.call('HGET', record, 'published_at')
 if published_at then
   local stays = tonumber(published_at) >= before or redis.call('PUBSUB', count, channel)[2] > 0

@@ -1,6 +1,7 @@
 -- Makes a topic known, and keeps it from expiring.
 --
--- Answers its epochs and its tail.
+-- Answers its epochs and its tail. KEYS: record, log, claims, senders. ARGV: the name of its first epoch, and for how
+-- many milliseconds it is kept once somebody has published to it, and before.
 local record = KEYS[1]
 local new_epoch, keep_ms, unused_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 

@@ -6,6 +6,12 @@
 -- Answers for each event its position; `earlier` and the position of the event with the same key and body; `mismatch`
 -- for another body; or `charge` and the bytes for which its sender has to be charged first: then the rest of the batch
 -- is not looked at. Beside that, the senders whose charges can be lowered.
+--
+-- KEYS: record, log, claims, senders, published. ARGV: the batch's number, the name of an epoch that may begin; the most
+-- events and bytes that are kept, and for how many milliseconds, those that the answer is kept; the command that
+-- publishes, the channel, the most bytes of JSON in a message; bytes that a topic, an event and a key take besides their
+-- text, bytes that are charged ahead; and for each event its JSON, its sender, its time, whether it is a state, its key,
+-- its body's digest, for how many bytes its sender has been charged, and whether the sender's own events give way.
 local record, log, claims, senders, published = unpack(KEYS)
 local number, new_epoch = tonumber(ARGV[1]), ARGV[2]
 local history, most_bytes, keep_ms, answer_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -21,19 +27,16 @@ if before then
   if number < last then return redis.error_reply('STALE the node has published another batch since') end
 end
 
-local known = redis.call('HMGET', record, 'epochs', 'tail', 'first', 'size', 'run', 'state_at', 'state_size', 'state_from')
+local known = redis.call('HMGET', record, 'epochs', 'tail', 'first', 'size', 'run', 'state_at', 'state_size',
+  'state_from')
 local epochs = known[1] or (new_epoch .. ':0')
 local tail, first, size = tonumber(known[2] or 0), tonumber(known[3] or 0), tonumber(known[4] or 0)
 local state_at, state_size, state_from = tonumber(known[6] or 0), tonumber(known[7] or 0), known[8]
 
--- Another one after each start of a server and each promotion of a replica: something may have been lost then. What was
--- published since has to be told from it, hence an epoch begins; the one before ends, or is dropped if it has no event.
+-- Another one after each start of a server and each promotion of a replica: something may have been lost then. What is
+-- published from now on has to be told from that, hence an epoch begins at the tail.
 local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-if known[1] and known[5] ~= run then
-  local earlier, start = string.match(epochs, '^(.-),?%w+:(%d+)$')
-  if tonumber(start) == tail and tail > 0 then epochs = earlier end
-  epochs = (epochs == '' and '' or epochs .. ',') .. new_epoch .. ':' .. tail
-end
+if known[1] and known[5] ~= run then epochs = epochs .. ',' .. new_epoch .. ':' .. tail end
 local epoch = string.match(epochs, '(%w+):%d+$')
 
 local charges, published_at = {}, nil

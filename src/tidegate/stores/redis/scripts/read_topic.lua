@@ -2,6 +2,7 @@
 --
 -- Answers the topic's epochs, its tail, the offset before its first event, and the JSON of so many events and bytes at
 -- the most, but of at least one; nothing where there is no topic. Whether the position is valid is for the asker to see.
+-- KEYS: record, log. ARGV: offset, events, bytes.
 local record, log = unpack(KEYS)
 local after, limit, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 -- So many at a time, since the last events of a longer piece may be megabytes that are not wanted.

@@ -1,7 +1,7 @@
 -- Says for how many bytes a sender of a topic is to be charged from now on: what it has there, and a block.
 --
 -- `told` is what its account was charged last, after an earlier answer. Answers nothing once that is right; a sender
--- without events in the topic is forgotten then.
+-- without events in the topic is forgotten then. KEYS: senders. ARGV: sender, bytes (-1: none), bytes of the block.
 local senders = KEYS[1]
 local sender, told, block = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
