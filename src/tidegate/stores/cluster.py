@@ -83,6 +83,11 @@ class Cluster(Protocol):
         ...
 
     @property
+    def is_last(self) -> bool:
+        """Whether no other node works on the same store object: then it is closed when this one has left."""
+        ...
+
+    @property
     def orphaned(self) -> int:
         """How many streams no node fills, as far as is known; also one that this node is about to be offered."""
         ...

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 
 from tidegate.core.bucket import Buckets
 from tidegate.errors import StreamNotFound
-from tidegate.stores.cluster import MAX_ANSWER_BYTES, Command, Count, Orphan
+from tidegate.stores.answering import Answering
+from tidegate.stores.cluster import Command, Count, Orphan
+from tidegate.stores.parts import Part, Parts, sums, total
 from tidegate.stores.records import Look, Unwatch
-from tidegate.stores.watchers import wake_all
-
-Parts = dict[Count, dict[str, int | dict[str, int]]]
-"""Counts by what is counted and by key: a number, or numbers by member. Each live stream has two such counts; a dict of
-one member would be most of the memory it takes."""
-
-Watchers = tuple[Callable[[], None], ...]
-
-logger = logging.getLogger("tidegate.stores")
+from tidegate.stores.watchers import CountWatchers
 
 
 class Nodes:
@@ -36,7 +28,7 @@ class Nodes:
         self.living: dict[str, LocalNode] = {}
         self.held: dict[str, LocalNode] = {}
         self.orphans: dict[str, bool] = {}
-        self.watchers: dict[Count, dict[str, Watchers]] = {}
+        self.watchers = CountWatchers()
         self.shared_buckets: dict[str, Buckets] = {}
 
     def join(self, node: str, lease_seconds: float) -> LocalNode:
@@ -72,22 +64,18 @@ class Nodes:
         self.held.clear()
         self.orphans.clear()
 
-    def changed(self, what: Count, key: str) -> None:
-        if watchers := self.watchers.get(what, {}).get(key):
-            wake_all(f"the count of {what}", dict(enumerate(watchers)))
-
 
 class LocalNode:
     """One node; a `Cluster`."""
 
     def __init__(self, nodes: Nodes, node: str, lease_seconds: float) -> None:
         self.node = node
-        self.parts: Parts = {}
+        self.parts = Parts()
         self.lives_until = nodes.clock() + lease_seconds
         self._nodes = nodes
         self._lease_seconds = lease_seconds
         self._listeners: dict[object, Callable[[Command], None]] = {}
-        self._on_question: Callable[[bytes], bytes] | None = None
+        self.answering = Answering(node)
         self._lost: list[str] = []
         self._news = asyncio.Event()
         self.retires = False
@@ -101,6 +89,10 @@ class LocalNode:
     @property
     def successors(self) -> int:
         return sum(node is not self and not node.retires for node in self._nodes.living.values())
+
+    @property
+    def is_last(self) -> bool:
+        return not self.others
 
     @property
     def orphaned(self) -> int:
@@ -202,75 +194,34 @@ class LocalNode:
         # In a later turn of the loop, as a question to another process would be answered.
         await asyncio.sleep(0)
         others = [node for node in self._nodes.living.values() if node is not self]
-        return {node.node: said for node in others if (said := node.reply(question)) is not None}
-
-    def reply(self, question: bytes) -> bytes | None:
-        """What this node answers, if it does."""
-        if self._on_question is None:
-            return None
-        try:
-            said = self._on_question(question)
-        except Exception:
-            logger.exception("node %s could not answer a question of another node", self.node)
-            return None
-        return said if len(said) <= MAX_ANSWER_BYTES else None
+        return {node.node: said for node in others if (said := node.answering.reply(question)) is not None}
 
     def answer(self, on_question: Callable[[bytes], bytes]) -> Unwatch:
-        self._on_question = on_question
-        return self._answer_no_more
-
-    def _answer_no_more(self) -> None:
-        self._on_question = None
+        return self.answering.answer(on_question)
 
     def add(self, what: Count, key: str, change: int, member: str = "") -> None:
-        table = self.parts.setdefault(what, {})
-        part = table.get(key, 0)
-        if isinstance(part, int) and not member:
-            now: int | dict[str, int] = part + change
-        else:
-            now = part if isinstance(part, dict) else {"": part} if part else {}
-            if count := now.get(member, 0) + change:
-                now[member] = count
-            else:
-                now.pop(member, None)
-        if now:
-            table[key] = now
-        else:
-            table.pop(key, None)
-        self._nodes.changed(what, key)
+        self.parts.put(what, key, member, self.parts.number(what, key, member) + change)
+        self._nodes.watchers.changed(what, key)
 
     def tell_all(self) -> None:
         """Wakes the watchers of all counts that this node has a part in, since it has come or gone."""
-        for what, table in self.parts.items():
-            for key in tuple(table):
-                self._nodes.changed(what, key)
+        for what, key in self.parts.counted():
+            self._nodes.watchers.changed(what, key)
 
     def counts(self, what: Count, key: str) -> Mapping[str, int]:
-        total: Counter[str] = Counter()
-        for part in self._parts_of(what, key):
-            total.update({"": part} if isinstance(part, int) else part)
-        return total
+        return sums(self._parts_of(what, key))
 
     def total(self, what: Count, key: str) -> int:
-        return sum(part if isinstance(part, int) else sum(part.values()) for part in self._parts_of(what, key))
+        return total(self._parts_of(what, key))
 
-    def _parts_of(self, what: Count, key: str) -> Iterator[int | dict[str, int]]:
-        for node in self._nodes.living.values():
-            if part := node.parts.get(what, {}).get(key):
-                yield part
+    def _parts_of(self, what: Count, key: str) -> Iterator[Part]:
+        return (node.parts.of(what, key) for node in self._nodes.living.values())
 
     def watch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
-        table = self._nodes.watchers.setdefault(what, {})
-        table[key] = (*table.get(key, ()), wake)
+        self._nodes.watchers.add(what, key, wake)
 
     def unwatch(self, what: Count, key: str, wake: Callable[[], None]) -> None:
-        table = self._nodes.watchers.get(what, {})
-        # Bound methods of one object are equal, but not identical.
-        left = list(table.pop(key, ()))
-        if wake in left:
-            left.remove(wake)
-        if left:
-            table[key] = tuple(left)
+        self._nodes.watchers.remove(what, key, wake)
 
     def buckets(self, name: str, rate: float, capacity: float) -> Buckets:
         if name not in self._nodes.shared_buckets:

@@ -128,7 +128,7 @@ class Node:
                 await self._cluster.hand_over(live.stream)
             live.let_go()
         await self._membership.stop()
-        if not self._cluster.others:
+        if self._cluster.is_last:
             await self._store.close()
         self._opening = None
 
