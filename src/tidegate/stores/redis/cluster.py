@@ -31,6 +31,8 @@ class ClusterShards:
     """The `Shards` of a cluster. Whoever notices that it has changed asks for its slots anew: a lane that breaks, or a
     command that belongs to another master."""
 
+    in_order = False
+
     def __init__(self, place: Place) -> None:
         self.health = Health()
         self.publish = "PUBLISH"

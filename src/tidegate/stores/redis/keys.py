@@ -11,7 +11,7 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.nodes = self._of("nodes", "living")
+        self.living = self._of("nodes", "living")
         """A sorted set: the nodes by the time, in milliseconds, at which their leases end."""
         self.retiring = self._of("nodes", "retiring")
         """A set: the nodes that are about to leave."""
@@ -36,6 +36,14 @@ class Keys:
     def counts(self, node: str) -> str:
         """A hash: the node's parts of all counts."""
         return self._of("nodes", f"counts:{node}")
+
+    def held_by(self, node: str) -> str:
+        """A set: the streams that a node fills."""
+        return self._of("nodes", f"held:{node}")
+
+    def mail(self, node: str) -> str:
+        """The channel of one node: what others answer it."""
+        return self._of("nodes", f"mail:{node}")
 
     def record(self, stream: str) -> str:
         """A hash: what is known of a stream or topic."""

@@ -140,7 +140,7 @@ class Lane:
 
     def tell(self, command: Command, *, slot: int = 0) -> None:
         """Asks without a caller that waits: Redis gets to know it, however long it is away."""
-        self.ask(command, within=FOR_EVER, slot=slot).add_done_callback(_ignored)
+        self.ask(command, within=FOR_EVER, slot=slot).add_done_callback(ignored)
 
     def add(self, call: Call) -> None:
         """Adds a command that has been asked before."""
@@ -263,7 +263,8 @@ class Lane:
             await closed(connection)
 
 
-def _ignored(done: Future[Any]) -> None:
+def ignored(done: Future[Any]) -> None:
+    """Ends the wait for an answer that nobody needs, even where it is an error."""
     if not done.cancelled():
         # asyncio would log an exception that nobody has looked at.
         done.exception()

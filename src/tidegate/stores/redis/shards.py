@@ -83,6 +83,9 @@ class Shards(Protocol):
     publish: str
     """The command by which a script sends a message to a channel: its hash tag is that of the script's keys."""
 
+    in_order: bool
+    """Whether commands for different keys are carried out in the order of the calls, since one server has them all."""
+
     async def open(self) -> None:
         """Reaches Redis once. Raises `StoreUnavailable`, or `ConfigError` where Redis refuses the login."""
         ...
@@ -122,6 +125,7 @@ class OneShard:
     """The `Shards` where one server has all keys: `find` says which, anew for each connection."""
 
     publish = "PUBLISH"
+    in_order = True
 
     def __init__(self, place: Place, find: Callable[[], Awaitable[Address]]) -> None:
         self.health = Health()
