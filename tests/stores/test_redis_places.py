@@ -76,6 +76,32 @@ async def test_a_cluster_has_all_that_one_server_has(cluster: RedisCluster) -> N
     await far.close()
 
 
+async def test_nodes_on_a_cluster_know_of_each_other(cluster: RedisCluster) -> None:
+    """What they hold is known before a stream is created on another master; counts and buckets are all nodes'."""
+    near, far = redis_store(cluster.url), redis_store(cluster.url)
+    await near.open()
+    await far.open()
+    nodes = [near.join("near", 5.0), far.join("far", 5.0)]
+    for node in nodes:
+        await node.renew()
+    await eventually(lambda: [node.others for node in nodes] == [1, 1])
+    nodes[0].hold("gen_1")
+    await begun(near)
+    held = near.keys.held
+    assert await near.shards.read(held, ("HGET", held, "gen_1"), within=2) == b"1:near"
+    nodes[0].add("readers", "gen_1", 2)
+    await eventually(lambda: nodes[1].total("readers", "gen_1") == 2)
+    assert nodes[0].buckets("requests", 1.0, 2).of("anna", 0.0).take(2, 0.0)
+    await eventually(lambda: not nodes[1].buckets("requests", 1.0, 2).of("anna", 0.0).take(1, 0.0))
+    await nodes[0].leave()
+    await eventually(lambda: nodes[1].orphaned == 1)
+    async with asyncio.timeout(10):
+        assert (await anext(nodes[1].orphans())).record.id == "gen_1"
+    await nodes[1].leave()
+    await near.close()
+    await far.close()
+
+
 async def test_slots_that_move_take_their_streams_along(cluster: RedisCluster) -> None:
     """A master that has got a slot from another one is found, and nothing is lost or doubled meanwhile."""
     store = redis_store(cluster.url)

@@ -33,10 +33,12 @@ from tidegate.stores.records import (
 )
 from tidegate.stores.redis.accounts import Accounts
 from tidegate.stores.redis.catalogue import Catalogue
+from tidegate.stores.redis.checks import check
 from tidegate.stores.redis.claims import Claims, claim_of, text_of
 from tidegate.stores.redis.filling import Filling
 from tidegate.stores.redis.held import HeldStreams
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.node import RedisNode
 from tidegate.stores.redis.shards import Shards, shards
 from tidegate.stores.redis.shares import Shares
 from tidegate.stores.redis.topics import RedisTopics
@@ -136,6 +138,7 @@ class RedisStore:
             random_bits=random_bits,
         )
         self._settling: set[asyncio.Task[None]] = set()
+        self._node: RedisNode | None = None
 
     @property
     def fault(self) -> str | None:
@@ -151,6 +154,7 @@ class RedisStore:
         except StoreUnavailable:
             reason = self.shards.health.reason
             raise StoreUnavailable(f"Redis at {self._place.named} cannot be reached: {reason}") from None
+        await check(self.shards)
         return ()
 
     async def close(self) -> None:
@@ -183,9 +187,8 @@ class RedisStore:
         return where.read(stream, after, limit=limit, max_bytes=max_bytes)
 
     def join(self, node: str, lease_seconds: float) -> Cluster:
-        from tidegate.stores.local_cluster import Nodes
-
-        return Nodes(self.look).join(node, lease_seconds)
+        self._node = RedisNode(self.shards, self.keys, node, lease_seconds, self.look)
+        return self._node
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         return (self._topics if is_topic(stream) else self.held).watch(stream, wake)
@@ -196,6 +199,7 @@ class RedisStore:
         self, record: StreamRecord, events: Sequence[Event], *, claim: Claim | None = None
     ) -> Fence | Claimed:
         brief = self._settings.brief_seconds
+        await self._told_who_fills()
         if claim is not None and (earlier := await self._claims.make(claim, record.id, within=brief)) is not None:
             return earlier
         base = base_of(record, claim)
@@ -215,6 +219,7 @@ class RedisStore:
         return await self._claims.find(claim, within=self._settings.brief_seconds)
 
     async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        await self._told_who_fills()
         return await self._filling.acquire(stream, lease, lambda record, text: base_of(record, claim_of(text)))
 
     async def mark_running(self, fence: Fence) -> None:
@@ -267,6 +272,12 @@ class RedisStore:
                     # Its time in Redis was over, or another node has forgotten it.
                     self._catalogue.remove(stream, "")
         return count
+
+    async def _told_who_fills(self) -> None:
+        """Waits until Redis knows what this node holds: were it to die after it has created a stream, and before it has
+        said so, nobody would ever end the stream. Raises `StoreUnavailable`."""
+        if self._node is not None:
+            await self._node.settled(within=self._settings.brief_seconds)
 
     # What one call leaves to others
 
