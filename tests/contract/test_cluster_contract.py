@@ -43,7 +43,7 @@ class Pair:
         its = shards(parse(self._url))
         self._shards.append(its)
         await its.open()
-        node = RedisNode(its, Keys("tidegate"), name, LEASE, self.store.look, clock=self.clock)
+        node = RedisNode(its, Keys("tidegate"), name, LEASE, self.store.look, released=str, clock=self.clock)
         await node.renew()
         return node
 

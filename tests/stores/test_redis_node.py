@@ -42,7 +42,7 @@ class Nodes:
     async def join(self, name: str) -> RedisNode:
         its = shards(parse(self._url))
         await its.open()
-        node = RedisNode(its, KEYS, name, LEASE, self.look, clock=self.clock)
+        node = RedisNode(its, KEYS, name, LEASE, self.look, released=str, clock=self.clock)
         self.shards[node] = its
         await node.renew()
         return node

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,6 +63,17 @@ async def opened(place: Place, address: Address, *, scripts: bool) -> Opened:
 
     Raises `RedisError`, `OSError` or `TimeoutError`.
     """
+    opening = asyncio.ensure_future(_opened(place, address, scripts=scripts))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # A connection that is cut short while it opens would be left open.
+        with suppress(RedisError, OSError):
+            await closed((await opening).connection)
+        raise
+
+
+async def _opened(place: Place, address: Address, *, scripts: bool) -> Opened:
     connection = unopened(place, address)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,13 +28,14 @@ CLAIM_ORPHANS, CHECK_HELD = Script("claim_orphans"), Script("check_held")
 
 class Holdings:
     """The streams of one node by the number of their hold: each hold has another one, so that the news that one is over
-    is not taken for the end of the next."""
+    is not taken for the end of the next. `released` is told of each stream that the node holds no longer."""
 
-    def __init__(self, shards: Shards, keys: Keys, node: str, lease: Lease) -> None:
+    def __init__(self, shards: Shards, keys: Keys, node: str, lease: Lease, released: Callable[[str], object]) -> None:
         self._shards = shards
         self._keys = keys
         self._node = node
         self._lease = lease
+        self._released = released
         self._numbers: dict[str, int] = {}
         self._number = 0
         self._lost: dict[str, None] = {}
@@ -60,6 +61,7 @@ class Holdings:
         """Notes that the node fills the stream no longer. Harmless where it does not."""
         if self._numbers.pop(stream, None) is None:
             return
+        self._released(stream)
         if stream in self._unheard:
             self._unheard.discard(stream)
             del self._late[stream]
@@ -69,6 +71,7 @@ class Holdings:
     def abandon(self, stream: str, *, handed_over: bool = False) -> None:
         """Makes the stream an orphan, unless another node holds it."""
         self._numbers.pop(stream, None)
+        self._released(stream)
         self._unheard.discard(stream)
         keys = (self._keys.held, self._keys.held_by(self._node), self._keys.orphans)
         self._say(stream, ABANDON(keys, *self._news(), stream, self._node, int(handed_over)))
@@ -179,6 +182,7 @@ class Holdings:
     def _lose(self, stream: str) -> None:
         del self._numbers[stream]
         self._lost[stream] = None
+        self._released(stream)
 
     def _claimed(self, orphans: Mapping[str, bool], number: int, answer: Future[Any]) -> None:
         self._claiming.difference_update(orphans)

@@ -29,7 +29,8 @@ LEAVE_SECONDS = 2.0
 class RedisNode:
     """A `Cluster`. It joins with the first renewal, or what it holds first.
 
-    `look` looks a stream up. `clock` replaces Redis' own and the node's, in seconds: only tests have one.
+    `look` looks a stream up, `released` is told of each stream that this node fills no longer, and `here` has the nodes
+    that work on the same store object. `clock` replaces Redis' own and the node's, in seconds: only tests have one.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class RedisNode:
         lease_seconds: float,
         look: Callable[[str], Awaitable[Look]],
         *,
+        released: Callable[[str], object],
+        here: Sequence[RedisNode] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.node = node
@@ -47,7 +50,8 @@ class RedisNode:
         self._keys = keys
         self._lease = Lease(shards, keys, node, lease_seconds, clock=clock)
         self._members = Members(shards, keys, node, self._seen)
-        self._holdings = Holdings(shards, keys, node, self._lease)
+        self._here = here
+        self._holdings = Holdings(shards, keys, node, self._lease, released)
         self._orphans = Orphans(shards, keys, self._holdings, look, self._may_claim)
         self._counts = Counts(shards, keys, node, self._lease, known=self._orphans.look_again)
         self._commands = Commands(shards, keys, node)
@@ -71,8 +75,7 @@ class RedisNode:
 
     @property
     def is_last(self) -> bool:
-        # The others have stores of their own.
-        return True
+        return not any(node._has_joined for node in self._here if node is not self)
 
     @property
     def orphaned(self) -> int:

@@ -138,7 +138,7 @@ class RedisStore:
             random_bits=random_bits,
         )
         self._settling: set[asyncio.Task[None]] = set()
-        self._node: RedisNode | None = None
+        self._nodes: list[RedisNode] = []
 
     @property
     def fault(self) -> str | None:
@@ -187,8 +187,17 @@ class RedisStore:
         return where.read(stream, after, limit=limit, max_bytes=max_bytes)
 
     def join(self, node: str, lease_seconds: float) -> Cluster:
-        self._node = RedisNode(self.shards, self.keys, node, lease_seconds, self.look)
-        return self._node
+        joined = RedisNode(
+            self.shards,
+            self.keys,
+            node,
+            lease_seconds,
+            self.look,
+            released=self._filling.lose,
+            here=self._nodes,
+        )
+        self._nodes.append(joined)
+        return joined
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
         return (self._topics if is_topic(stream) else self.held).watch(stream, wake)
@@ -276,8 +285,8 @@ class RedisStore:
     async def _told_who_fills(self) -> None:
         """Waits until Redis knows what this node holds: were it to die after it has created a stream, and before it has
         said so, nobody would ever end the stream. Raises `StoreUnavailable`."""
-        if self._node is not None:
-            await self._node.settled(within=self._settings.brief_seconds)
+        for node in self._nodes:
+            await node.settled(within=self._settings.brief_seconds)
 
     # What one call leaves to others
 
