@@ -92,8 +92,17 @@ async def _opened(place: Place, address: Address, *, scripts: bool) -> Opened:
 
 async def answer(connection: Connection, *command: str) -> Any:
     """The answer to one command. Raises `RedisError` or `OSError`."""
-    await connection.send_command(*command)
+    await send(connection, b"".join(connection.pack_command(*command)))
     return cast("Any", await connection.read_response())
+
+
+async def send(connection: Connection, packed: bytes) -> None:
+    """Sends packed commands. Raises `RedisError` or `OSError`."""
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except RuntimeError as error:
+        # uvloop's word for a connection that has closed while nothing was said.
+        raise ConnectionError(str(error)) from error
 
 
 async def closed(connection: Connection) -> None:

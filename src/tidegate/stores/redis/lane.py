@@ -38,7 +38,7 @@ from redis.exceptions import (
 )
 
 from tidegate.errors import StoreUnavailable
-from tidegate.stores.redis.connecting import Opened, closed
+from tidegate.stores.redis.connecting import Opened, closed, send
 from tidegate.stores.redis.script import Command
 
 ANSWER_SECONDS = 2.0
@@ -197,7 +197,7 @@ class Lane:
             return
         self.sent += len(batch)
         async with asyncio.timeout(ANSWER_SECONDS):
-            await connection.send_packed_command(b"".join([call.packed for call in batch]), check_health=False)
+            await send(connection, b"".join([call.packed for call in batch]))
             for call in batch:
                 await self._settle(connection, call)
         self._failures = 0

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import uvloop
+from chaos.proxy import Line
+from eventually_kit import eventually
+from redis_store_kit import redis_store
+
+from tidegate.stores.redis.url import parse
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_connection_that_was_reset_while_nothing_was_said_is_replaced(
+    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Whatever the loop calls that, the next command reaches Redis, and so do those after it."""
+
+    async def ask_over_a_reset() -> None:
+        line = Line(lambda: parse(redis_url).hosts[0][1])
+        await line.open()
+        store = redis_store(f"redis://127.0.0.1:{line.port}/0")
+        await store.open()
+        lane = store.shards._shard.writes  # type: ignore[attr-defined]
+        assert line.cut()
+        await eventually(lambda: lane._connection._writer.is_closing())
+        for _ in range(2):
+            async with asyncio.timeout(2):
+                assert await store.shards.ask("", ("PING",), within=2.0) == b"PONG"
+        await store.close()
+        await line.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(ask_over_a_reset())
