@@ -15,8 +15,8 @@ from tidegate.stores.cluster import MAX_ANSWER_BYTES, Cancel, Cluster, Command
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.node import RedisNode
-from tidegate.stores.redis.shards import Shards, shards
+from tidegate.stores.redis.link.shards import Shards, shards
+from tidegate.stores.redis.nodes.node import RedisNode
 from tidegate.stores.redis.url import parse
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.errors import ConfigError
 from tidegate.stores.redis.checks import check, check_version, warnings
-from tidegate.stores.redis.shards import shards
+from tidegate.stores.redis.link.shards import shards
 from tidegate.stores.redis.url import parse
 
 SOUND = {"redis_version": "7.2.4", "maxmemory": "0", "maxmemory_policy": "noeviction", "aof_enabled": "1"}

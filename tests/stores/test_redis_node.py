@@ -15,13 +15,13 @@ from redis_kit import RedisServer
 from tidegate.core.cursor import Cursor
 from tidegate.errors import StoreUnavailable, StreamNotFound
 from tidegate.stores.records import Look, StreamRecord
-from tidegate.stores.redis import node as node_module
-from tidegate.stores.redis.buckets import TAKE
-from tidegate.stores.redis.holdings import CLAIM_ORPHANS
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.messages import Lost, encode
-from tidegate.stores.redis.node import RedisNode
-from tidegate.stores.redis.shards import Shards, shards
+from tidegate.stores.redis.link.shards import Shards, shards
+from tidegate.stores.redis.nodes import node as node_module
+from tidegate.stores.redis.nodes.buckets import TAKE
+from tidegate.stores.redis.nodes.holdings import CLAIM_ORPHANS
+from tidegate.stores.redis.nodes.messages import Lost, encode
+from tidegate.stores.redis.nodes.node import RedisNode
 from tidegate.stores.redis.url import parse
 
 pytestmark = pytest.mark.anyio

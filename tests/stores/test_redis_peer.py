@@ -6,9 +6,9 @@ import pytest
 from eventually_kit import eventually
 
 from tidegate.stores.parts import Parts
-from tidegate.stores.redis.kept_parts import KeptParts
-from tidegate.stores.redis.messages import Counted
-from tidegate.stores.redis.peer import Peer
+from tidegate.stores.redis.nodes.kept_parts import KeptParts
+from tidegate.stores.redis.nodes.messages import Counted
+from tidegate.stores.redis.nodes.peer import Peer
 
 pytestmark = pytest.mark.anyio
 

@@ -58,7 +58,7 @@ async def test_a_cluster_has_all_that_one_server_has(cluster: RedisCluster) -> N
         far.watch(fence.stream, lambda: None)
     assert await asyncio.gather(*(said(near, fence, 1, "a", "b") for fence in fences)) == [3] * 12
     for fence in fences:
-        await eventually(lambda fence=fence: (h := far.held.get(fence.stream)) and h.window and h.window.tail == 3)
+        await eventually(lambda fence=fence: (h := far.served.get(fence.stream)) and h.window and h.window.tail == 3)
         assert (await events(far, fence.stream))[1:] == [Delta("a"), Delta("b")]
     looks = await far.list(owner="anna", status=None, before=None, limit=20)
     assert [look.record.id for look in looks] == [fence.stream for fence in reversed(fences)]

@@ -80,11 +80,11 @@ async def test_many_readers_cost_redis_the_same_as_one(pair: list[RedisStore], r
     assert all(isinstance(page, Page) and len(page.entries) == 301 for page in pages)
     for number in range(301, 311):
         await said(near, fence, number, "more")
-    await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 311)
+    await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 311)
     assert commands(redis_server) - before < 80, "what scripts do counts, too"
     for each in unwatch:
         each()
-    assert far.held.get("gen_1") is None
+    assert far.served.get("gen_1") is None
 
 
 async def test_large_pieces_reach_readers_elsewhere(pair: list[RedisStore]) -> None:
@@ -96,7 +96,7 @@ async def test_large_pieces_reach_readers_elsewhere(pair: list[RedisStore]) -> N
     await asyncio.wait_for(news.wait(), 5)
     for number in range(1, 6):
         await said(near, fence, number, str(number) * 20_000)
-    await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 6)
+    await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 6)
     assert (await events(far))[1:] == [Delta(str(number) * 20_000) for number in range(1, 6)]
 
 
@@ -115,7 +115,7 @@ async def test_who_is_taken_over_is_fenced_and_its_readers_go_on(pair: list[Redi
     assert isinstance(page, Page)
     await said(far, new, 3, "c")
     await far.append([END], fence=new, expected=4)
-    await eventually(lambda: (held := near.held.get("gen_1")) and held.window and held.window.tail == 5)
+    await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 5)
     assert await events(near, after=page.after) == [Delta("c"), END]
     assert woken
 
@@ -140,7 +140,7 @@ async def test_a_restart_of_redis_loses_and_doubles_nothing(server: RedisServer)
         assert await asyncio.gather(*sent) == list(range(2, 401))
         wanted = [Started("gen_1", "m", 1.0), *(Delta(f"w{n}") for n in range(1, 400))]
         assert await events(near) == wanted
-        await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 400)
+        await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 400)
         assert await events(far) == wanted
 
 
@@ -157,15 +157,15 @@ async def test_what_a_promoted_replica_lacks_is_appended_again(server: RedisServ
             await eventually(lambda: replica_has(replica, "gen_1", 3))
             replica.promote()
             await said(near, fence, 3, "c", "d")
-            await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 5)
+            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 5)
             position = (await found(far)).after  # type: ignore[union-attr]
             for store in (near, far):
                 lead_to(store, replica.url)
             server.kill()
             await said(near, fence, 5, "e")
-            await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 6)
+            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 6)
             assert await events(far, after=position) == [Delta("e")]
-            far.held.clear()
+            far.served.clear()
             assert await events(far) == [Started("gen_1", "m", 1.0), *map(Delta, "abcde")]
     finally:
         replica.kill()
@@ -184,7 +184,7 @@ async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, tmp_path: 
             replica.promote()
             far.watch("gen_1", lambda: None)
             await said(near, fence, 3, "lost", "lost")
-            await eventually(lambda: (held := far.held.get("gen_1")) and held.window and held.window.tail == 5)
+            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 5)
             seen = (await found(far)).after  # type: ignore[union-attr]
             await near.close()
             lead_to(far, replica.url)
@@ -236,7 +236,7 @@ async def test_readers_wait_while_redis_is_away(server: RedisServer) -> None:
     async with nodes(server.url, 1) as (store,):
         fence = await begun(store)
         await said(store, fence, 1, "a")
-        store.held.clear()
+        store.served.clear()
         store.watch("gen_1", lambda: None)
         server.kill()
         reading = store.read("gen_1", None, limit=10, max_bytes=1000)

@@ -14,7 +14,7 @@ from tidegate.core.notices import Gap
 from tidegate.core.topic import topic_id
 from tidegate.errors import StoreUnavailable, StreamNotFound
 from tidegate.stores.records import Claim
-from tidegate.stores.redis.publishing import PUBLISH
+from tidegate.stores.redis.topics.publishing import PUBLISH
 
 pytestmark = pytest.mark.anyio
 

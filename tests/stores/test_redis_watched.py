@@ -10,7 +10,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.log import Entry, Log, Page
 from tidegate.core.notices import Gap
 from tidegate.stores.records import Found
-from tidegate.stores.redis.watched import Watched
+from tidegate.stores.redis.topics.watched import Watched
 
 pytestmark = pytest.mark.anyio
 

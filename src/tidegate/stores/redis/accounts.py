@@ -15,8 +15,8 @@ from tidegate.core.topic import is_topic
 from tidegate.errors import StorageFull
 from tidegate.stores.ledger import AGAIN_SECONDS, CANDIDATES, FULL
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Command, Script
-from tidegate.stores.redis.shards import Shards
 
 CHARGE = Script("charge")
 TOTAL = Script("total")

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from tidegate.errors import ConfigError
-from tidegate.stores.redis.connecting import facts_of
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.connecting import facts_of
+from tidegate.stores.redis.link.shards import Shards
 
 OLDEST = (6, 2)
 """The first version that has all commands that are used."""

@@ -32,16 +32,16 @@ from tidegate.stores.records import (
     base_of,
 )
 from tidegate.stores.redis.accounts import Accounts
-from tidegate.stores.redis.catalogue import Catalogue
 from tidegate.stores.redis.checks import check
-from tidegate.stores.redis.claims import Claims, claim_of, text_of
-from tidegate.stores.redis.filling import Filling
-from tidegate.stores.redis.held import HeldStreams
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.node import RedisNode
-from tidegate.stores.redis.shards import Shards, shards
-from tidegate.stores.redis.shares import Shares
-from tidegate.stores.redis.topics import RedisTopics
+from tidegate.stores.redis.link.shards import Shards, shards
+from tidegate.stores.redis.nodes.node import RedisNode
+from tidegate.stores.redis.streams.catalogue import Catalogue
+from tidegate.stores.redis.streams.claims import Claims, claim_of, text_of
+from tidegate.stores.redis.streams.filling import Filling
+from tidegate.stores.redis.streams.served import ServedStreams
+from tidegate.stores.redis.streams.shares import Shares
+from tidegate.stores.redis.topics.topics import RedisTopics
 from tidegate.stores.redis.url import Place
 
 BRIEF_SECONDS = 2.0
@@ -100,7 +100,7 @@ class RedisStore:
         self.keys = keys = Keys(settings.prefix)
         self.shards: Shards = shards(place)
         brief = settings.brief_seconds
-        self.held = HeldStreams(self.shards, keys)
+        self.served = ServedStreams(self.shards, keys)
         self.accounts = Accounts(
             self.shards,
             keys,
@@ -115,7 +115,7 @@ class RedisStore:
         self._filling = Filling(
             self.shards,
             keys,
-            self.held,
+            self.served,
             self.accounts,
             max_bytes=settings.max_generation_bytes,
             patience=settings.patience_seconds,
@@ -163,7 +163,7 @@ class RedisStore:
         await self._topics.close()
         await self.shards.close()
         self._filling.clear()
-        self.held.clear()
+        self.served.clear()
 
     # Log
 
@@ -183,7 +183,7 @@ class RedisStore:
         return Cursor(epoch_at(epochs, offset), offset)
 
     def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
-        where = self._topics if is_topic(stream) else self.held
+        where = self._topics if is_topic(stream) else self.served
         return where.read(stream, after, limit=limit, max_bytes=max_bytes)
 
     def join(self, node: str, lease_seconds: float) -> Cluster:
@@ -200,7 +200,7 @@ class RedisStore:
         return joined
 
     def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
-        return (self._topics if is_topic(stream) else self.held).watch(stream, wake)
+        return (self._topics if is_topic(stream) else self.served).watch(stream, wake)
 
     # Catalogue
 
@@ -252,7 +252,7 @@ class RedisStore:
     async def forget(self, stream: str) -> None:
         record, claim = await self._catalogue.forget(stream)
         self._filling.lose(stream)
-        if (held := self.held.get(stream)) is not None:
+        if (held := self.served.get(stream)) is not None:
             held.forget()
         self.accounts.give_back(record.owner, stream)
         self._unclaim(stream, claim_of(claim))

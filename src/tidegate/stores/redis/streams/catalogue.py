@@ -14,9 +14,9 @@ from tidegate.core.log import epoch_at
 from tidegate.errors import StreamNotFound
 from tidegate.stores.records import Look, StreamRecord
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.reading import Epochs, epochs_of
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
 
 FORGET = Script("forget")
 

@@ -38,7 +38,7 @@ from redis.exceptions import (
 )
 
 from tidegate.errors import StoreUnavailable
-from tidegate.stores.redis.connecting import Opened, closed, send
+from tidegate.stores.redis.link.connecting import Opened, closed, send
 from tidegate.stores.redis.script import Command
 
 ANSWER_SECONDS = 2.0
@@ -140,7 +140,7 @@ class Lane:
 
     def tell(self, command: Command, *, slot: int = 0) -> None:
         """Asks without a caller that waits: Redis gets to know it, however long it is away."""
-        self.ask(command, within=FOR_EVER, slot=slot).add_done_callback(ignored)
+        self.ask(command, within=FOR_EVER, slot=slot)
 
     def add(self, call: Call) -> None:
         """Adds a command that has been asked before."""
@@ -187,6 +187,10 @@ class Lane:
             try:
                 await self._exchange()
             except (RedisError, OSError) as error:
+                await self._failed(error)
+            except Exception as error:
+                # A bug must not leave all that waits without an answer for ever.
+                logger.exception("a lane to Redis failed, and begins anew")
                 await self._failed(error)
 
     async def _exchange(self) -> None:
@@ -274,6 +278,8 @@ def _fail(call: Call) -> None:
     if not call.answer.done():
         # Callers are not told where Redis is; the log says that, and why it cannot be used.
         call.answer.set_exception(StoreUnavailable("the store cannot be used at the moment"))
+        # Nobody may be waiting for it any more, and asyncio would log an exception that nobody has looked at.
+        call.answer.exception()
 
 
 def _reason(error: BaseException) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tidegate.stores.cluster import Count
 from tidegate.stores.parts import Parts
-from tidegate.stores.redis.kept_parts import field_of, kept_parts
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
-from tidegate.stores.redis.lease import Lease
-from tidegate.stores.redis.messages import Counted, encode
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.kept_parts import field_of, kept_parts
+from tidegate.stores.redis.nodes.lease import Lease
+from tidegate.stores.redis.nodes.messages import Counted, encode
+from tidegate.stores.redis.nodes.soon import Soon
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
-from tidegate.stores.redis.soon import Soon
 
 PARTS_AT_ONCE = 500
 """Parts in one message, or few more: half a millisecond in which Redis answers nobody else."""

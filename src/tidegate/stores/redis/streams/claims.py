@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from tidegate.stores.records import Claim, Claimed, check_body
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
 
 CLAIM = Script("claim")
 KEEP = Script("unclaim")

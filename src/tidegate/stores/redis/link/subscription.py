@@ -15,8 +15,8 @@ from typing import Any, Protocol, cast
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
-from tidegate.stores.redis.connecting import Opened, closed
-from tidegate.stores.redis.lane import ANSWER_SECONDS, BACKOFF_SECONDS
+from tidegate.stores.redis.link.connecting import Opened, closed
+from tidegate.stores.redis.link.lane import ANSWER_SECONDS, BACKOFF_SECONDS
 
 PING_SECONDS = 1.0
 """The longest silence before the connection is asked whether it lives: readers on it would wait for news in vain."""
@@ -90,6 +90,9 @@ class Subscription:
                 await self._listen()
             except (RedisError, OSError) as error:
                 logger.debug("the subscription to Redis broke: %s", error)
+            except Exception:
+                # A bug must not leave readers without news for ever.
+                logger.exception("the subscription to Redis failed, and begins anew")
             await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
             self._failures += 1
 

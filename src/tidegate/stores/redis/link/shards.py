@@ -14,10 +14,10 @@ import msgspec
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from tidegate.errors import ConfigError, StoreUnavailable
-from tidegate.stores.redis.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
-from tidegate.stores.redis.lane import Call, Lane, Watch
+from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
+from tidegate.stores.redis.link.lane import Call, Lane, Watch
+from tidegate.stores.redis.link.subscription import Listener, Subscription
 from tidegate.stores.redis.script import Command
-from tidegate.stores.redis.subscription import Listener, Subscription
 from tidegate.stores.redis.url import Place
 
 OPEN_SECONDS = 10.0
@@ -182,7 +182,7 @@ class OneShard:
 def shards(place: Place) -> Shards:
     """The shards of a place."""
     if place.kind == "cluster":
-        from tidegate.stores.redis.cluster import ClusterShards
+        from tidegate.stores.redis.link.cluster import ClusterShards
 
         return ClusterShards(place)
     return OneShard(place, partial(master, place) if place.kind == "sentinel" else partial(_first, place))

@@ -14,14 +14,14 @@ from tidegate.core.topic import is_topic
 from tidegate.stores.records import Claim, Found, TopicRecord, Unwatch
 from tidegate.stores.redis.accounts import Accounts
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
-from tidegate.stores.redis.publishing import Publishing
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.sender_charges import SenderCharges
-from tidegate.stores.redis.shards import Shards
-from tidegate.stores.redis.topic_expiry import TopicExpiry
-from tidegate.stores.redis.topic_record import FIELDS, Positions, record_of
-from tidegate.stores.redis.watched import Watched
+from tidegate.stores.redis.topics.expiry import TopicExpiry
+from tidegate.stores.redis.topics.publishing import Publishing
+from tidegate.stores.redis.topics.record import FIELDS, Positions, record_of
+from tidegate.stores.redis.topics.sender_charges import SenderCharges
+from tidegate.stores.redis.topics.watched import Watched
 from tidegate.stores.topic_log import no_topic
 
 UNUSED_MS = 300_000
@@ -72,8 +72,8 @@ class RedisTopics:
             random_bits=random_bits,
             on_published=self._published,
         )
-        self._expiry = TopicExpiry(shards, keys, self._charges, brief=brief)
         self._watched: dict[str, Watched] = {}
+        self._expiry = TopicExpiry(shards, keys, self._charges, self._watched, brief=brief)
         # When this node has learnt that a topic is there, and its tail then.
         self._known: dict[str, tuple[float, Cursor]] = {}
 
@@ -146,7 +146,8 @@ class RedisTopics:
         """Waits for what is being published, wakes all watchers, and forgets what this node knows."""
         await self._publishing.close()
         await self._charges.close()
-        watched, self._watched = self._watched, {}
+        watched = dict(self._watched)
+        self._watched.clear()
         for each in watched.values():
             self._shards.ignore(self._keys.news_of(each.topic))
             each.close()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import inf
 from typing import Any
 
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Command, Script
-from tidegate.stores.redis.sender_charges import SenderCharges
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.topics.sender_charges import SenderCharges
 
 SWEPT = 500
 """Topics that a sweep looks at together."""
@@ -26,15 +26,19 @@ LEAVE_INDEX = Script("leave_index")
 
 
 class TopicExpiry:
-    """Forgets topics that no node watches: Redis itself says whether a node listens to a topic's channel.
+    """Forgets topics that no node watches: Redis itself says whether a node listens to a topic's channel, and `watched`
+    has those that this node watches, though Redis may not have heard of it yet.
 
     Calls wait `brief` seconds for Redis.
     """
 
-    def __init__(self, shards: Shards, keys: Keys, charges: SenderCharges, *, brief: float) -> None:
+    def __init__(
+        self, shards: Shards, keys: Keys, charges: SenderCharges, watched: Container[str], *, brief: float
+    ) -> None:
         self._shards = shards
         self._keys = keys
         self._charges = charges
+        self._watched = watched
         self._brief = brief
 
     async def expire(self, before: float) -> int:
@@ -48,11 +52,15 @@ class TopicExpiry:
 
     async def give_way(self, topic: str, account: str) -> bool:
         """Forgets the topic if nobody but this account has something in it, and returns whether it did."""
+        if topic in self._watched:
+            return False
         outcome, _ = await self._forget(topic, inf, only=account)
         return outcome == FORGOTTEN
 
     async def _expired(self, topic: str, score: bytes, before: float) -> bytes:
         """Forgets a topic of the index, or enters there when it was published to last; returns what came of it."""
+        if topic in self._watched:
+            return STAYS
         outcome, published_at = await self._forget(topic, before)
         key = self._keys.topics
         if published_at is None or outcome == FORGOTTEN:

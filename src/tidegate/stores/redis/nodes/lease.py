@@ -8,9 +8,9 @@ from time import monotonic
 import msgspec
 
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Argument, Script
-from tidegate.stores.redis.shards import Shards
 
 COUNTS_LEASES = 10
 """For so many leases the counts of a node are kept that nobody buries, since there is no other: it may come back."""

@@ -19,7 +19,7 @@ from tidegate.core.notices import Gap
 from tidegate.errors import StoreUnavailable, StreamNotFound
 from tidegate.stores.records import Found, Unwatch
 from tidegate.stores.redis.shared_reads import SharedReads
-from tidegate.stores.redis.topic_record import news_of
+from tidegate.stores.redis.topics.record import news_of
 from tidegate.stores.redis.window import WINDOW_BYTES, WINDOW_EVENTS, Window
 from tidegate.stores.watchers import wake_all
 

@@ -7,8 +7,8 @@ import msgspec
 from tidegate.stores.cluster import Count
 from tidegate.stores.parts import Parts
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
 
 READ_AT_ONCE = 500
 """Fields that Redis reads in one step: a tenth of a millisecond in which it answers nobody else."""

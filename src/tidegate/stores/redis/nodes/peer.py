@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from tidegate.stores.cluster import Count
 from tidegate.stores.parts import Parts
-from tidegate.stores.redis.kept_parts import KeptParts
-from tidegate.stores.redis.messages import Counted
-from tidegate.stores.redis.soon import Soon
+from tidegate.stores.redis.nodes.kept_parts import KeptParts
+from tidegate.stores.redis.nodes.messages import Counted
+from tidegate.stores.redis.nodes.soon import Soon
 
 EARLY = 1000
 """Messages that are kept while a node's parts are read, which takes some milliseconds. Past it they are read again."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 from tidegate.stores.answering import Answering
 from tidegate.stores.cluster import ANSWER_SECONDS
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import ignored
-from tidegate.stores.redis.messages import Answered, Asked, decode, encode
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.lane import ignored
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.messages import Answered, Asked, decode, encode
 
 
 class Asking:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidegate.stores.records import MAX_SHARES, Share, check_room
-from tidegate.stores.redis.catalogue import not_found
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.streams.catalogue import not_found
 
 SHARE = Script("share")
 

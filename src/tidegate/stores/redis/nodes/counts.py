@@ -7,13 +7,13 @@ from functools import partial
 
 from tidegate.stores.cluster import Count
 from tidegate.stores.parts import Part, sums, total
-from tidegate.stores.redis.kept_parts import kept_parts
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lease import Lease
-from tidegate.stores.redis.messages import Counted
-from tidegate.stores.redis.own_parts import OwnParts
-from tidegate.stores.redis.peer import Peer
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.kept_parts import kept_parts
+from tidegate.stores.redis.nodes.lease import Lease
+from tidegate.stores.redis.nodes.messages import Counted
+from tidegate.stores.redis.nodes.own_parts import OwnParts
+from tidegate.stores.redis.nodes.peer import Peer
 from tidegate.stores.watchers import CountWatchers
 
 

@@ -9,18 +9,18 @@ from tidegate.core.bucket import Buckets
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.cluster import Command, Count, Orphan
 from tidegate.stores.records import Look, Unwatch
-from tidegate.stores.redis.buckets import SharedBuckets
-from tidegate.stores.redis.commands import Commands
-from tidegate.stores.redis.counts import Counts
-from tidegate.stores.redis.holdings import Holdings
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lease import Lease
-from tidegate.stores.redis.members import Members
-from tidegate.stores.redis.messages import Asked, Changed, Counted, Lost, Told, decode, encode
-from tidegate.stores.redis.orphans import Orphans
-from tidegate.stores.redis.questions import Questions
-from tidegate.stores.redis.shards import Shards
-from tidegate.stores.redis.soon import Soon
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.buckets import SharedBuckets
+from tidegate.stores.redis.nodes.commands import Commands
+from tidegate.stores.redis.nodes.counts import Counts
+from tidegate.stores.redis.nodes.holdings import Holdings
+from tidegate.stores.redis.nodes.lease import Lease
+from tidegate.stores.redis.nodes.members import Members
+from tidegate.stores.redis.nodes.messages import Asked, Changed, Counted, Lost, Told, decode, encode
+from tidegate.stores.redis.nodes.orphans import Orphans
+from tidegate.stores.redis.nodes.questions import Questions
+from tidegate.stores.redis.nodes.soon import Soon
 
 LEAVE_SECONDS = 2.0
 """How long a node that leaves waits for Redis. Where it is away, the node's lease runs out all the same."""

@@ -14,8 +14,8 @@ from tidegate.errors import StorageFull, StoreUnavailable
 from tidegate.stores.ledger import BLOCK_BYTES
 from tidegate.stores.redis.accounts import Accounts
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
 
 REMEMBERED = 1000
 """Senders and topics of which a node remembers that it charged ahead, or that they could not be forgotten. What falls

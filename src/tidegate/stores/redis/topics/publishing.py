@@ -19,10 +19,10 @@ from tidegate.errors import IdempotencyMismatch, StorageFull, StoreUnavailable, 
 from tidegate.stores.ledger import BLOCK_BYTES
 from tidegate.stores.records import Claim
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.script import Argument, Script
-from tidegate.stores.redis.sender_charges import SenderCharges
-from tidegate.stores.redis.shards import Shards
-from tidegate.stores.redis.topic_record import MESSAGE_BYTES
+from tidegate.stores.redis.topics.record import MESSAGE_BYTES
+from tidegate.stores.redis.topics.sender_charges import SenderCharges
 from tidegate.stores.topic_charges import TOPIC_BYTES as OVERHEAD_BYTES
 from tidegate.stores.topic_log import CLAIM_BYTES, PUBLISHED_BYTES, TOPIC_BYTES, weight_of
 

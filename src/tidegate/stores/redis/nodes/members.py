@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.shards import Shards
 
 LOOK_SECONDS = 2.0
 """How long a look may take; the next renewal looks anyway."""

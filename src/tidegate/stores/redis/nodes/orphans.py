@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from tidegate.errors import StreamNotFound
 from tidegate.stores.cluster import Orphan
 from tidegate.stores.records import Look, StreamRecord
-from tidegate.stores.redis.holdings import Holdings
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.holdings import Holdings
 
 CLAIMED_AT_ONCE = 8
 """Orphans that a node claims together: so many logs are read at the same time where they are continued."""

@@ -26,11 +26,11 @@ from tidegate.errors import (
 from tidegate.stores.ledger import BLOCK_BYTES
 from tidegate.stores.records import Fence, StreamRecord, asked_only
 from tidegate.stores.redis.accounts import Accounts
-from tidegate.stores.redis.held import Held, HeldStreams
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.reading import epochs_of
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.streams.served import Served, ServedStreams
 from tidegate.stores.redis.window import Window
 
 APPEND = Script("append")
@@ -42,12 +42,12 @@ RUN = Script("run")
 class Filled:
     """One stream that this node fills under `fence`: what it is charged for, and the appends that wait for room."""
 
-    __slots__ = ("base", "charging", "claim", "covered", "fence", "held", "record", "size", "waiting")
+    __slots__ = ("base", "charging", "claim", "covered", "fence", "record", "served", "size", "waiting")
 
-    def __init__(self, fence: Fence, record: StreamRecord, held: Held, *, base: int, size: int, claim: str) -> None:
+    def __init__(self, fence: Fence, record: StreamRecord, served: Served, *, base: int, size: int, claim: str) -> None:
         self.fence = fence
         self.record = record
-        self.held = held
+        self.served = served
         self.base = base
         self.size = size
         self.claim = claim
@@ -79,7 +79,7 @@ class Filling:
         self,
         shards: Shards,
         keys: Keys,
-        held: HeldStreams,
+        served: ServedStreams,
         accounts: Accounts,
         *,
         max_bytes: int,
@@ -93,7 +93,7 @@ class Filling:
     ) -> None:
         self._shards = shards
         self._keys = keys
-        self._held = held
+        self._served = served
         self._accounts = accounts
         self._max_bytes = max_bytes
         self._patience = patience
@@ -129,8 +129,8 @@ class Filling:
         await self._shards.ask(keys[0], command, within=self._brief)
         window = Window([(fence.epoch, 0)], 0)
         window.add(fence.epoch, 0, encoded)
-        held = self._held.fill(record.id, window)
-        self._filled[record.id] = Filled(fence, record, held, base=base, size=size, claim=claim)
+        served = self._served.fill(record.id, window)
+        self._filled[record.id] = Filled(fence, record, served, base=base, size=size, claim=claim)
         return fence
 
     async def acquire(self, stream: str, lease: bytes, base_of: Callable[[StreamRecord, str], int]) -> Fence:
@@ -142,15 +142,15 @@ class Filling:
             raise _refusal(outcome, stream)
         kept, epochs, tail, size, claim = found
         record = msgspec.json.decode(kept, type=StreamRecord)
-        held = self._held.get(stream)
-        window = held.window if held is not None else None
+        served = self._served.get(stream)
+        window = served.window if served is not None else None
         if window is None or not (window.tail == int(tail) and window.is_before(epochs_of(epochs), int(tail))):
             window = Window(epochs_of(epochs), int(tail))
         window.begin_epoch(fence.epoch)
-        held = self._held.fill(stream, window)
+        served = self._served.fill(stream, window)
         base = base_of(record, claim.decode())
-        self._filled[stream] = Filled(fence, record, held, base=base, size=int(size), claim=claim.decode())
-        held.wake()
+        self._filled[stream] = Filled(fence, record, served, base=base, size=int(size), claim=claim.decode())
+        served.wake()
         return fence
 
     async def mark_running(self, fence: Fence) -> None:
@@ -183,7 +183,7 @@ class Filling:
     def lose(self, stream: str) -> None:
         """Notes that another node fills the stream from now on, or may."""
         if self._filled.pop(stream, None) is not None:
-            self._held.unfill(stream)
+            self._served.unfill(stream)
 
     def clear(self) -> None:
         """Forgets everything, since the store is closed."""
@@ -272,16 +272,16 @@ class Filling:
             _fail(append, _refusal(outcome, append.fence.stream, *found))
 
     def _appended(self, append: Append, filled: Filled | None, tail: int) -> None:
-        if filled is not None and (window := filled.held.window) is not None:
+        if filled is not None and (window := filled.served.window) is not None:
             if tail > window.tail:
                 filled.size += append.size
                 window.add(append.fence.epoch, append.expected, append.events)
-            filled.held.wake()
+            filled.served.wake()
             if append.ends and self._filled.get(append.fence.stream) is filled:
                 del self._filled[append.fence.stream]
                 self._on_end(filled.record, filled.claim, append.sent)
                 self._accounts.end(filled.record.owner, append.fence.stream, filled.base + filled.size, append.sent)
-                self._held.unfill(append.fence.stream)
+                self._served.unfill(append.fence.stream)
         if not append.answer.done():
             append.answer.set_result(tail)
 
@@ -290,7 +290,7 @@ class Filling:
 
         The fence is the same, so nobody else has appended meanwhile: the log becomes what its readers have seen.
         """
-        window = filled.held.window if filled is not None else None
+        window = filled.served.window if filled is not None else None
         if filled is None or window is None or not tail < append.expected == window.tail:
             return False
         if (lost := window.since(tail)) is None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from tidegate.core.bucket import Buckets, Taken, TokenBucket
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
-from tidegate.stores.redis.lease import Lease
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.lease import Lease
 from tidegate.stores.redis.script import Script
-from tidegate.stores.redis.shards import Shards
 
 TAKE = Script("take")
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import FOR_EVER
-from tidegate.stores.redis.lease import Lease
-from tidegate.stores.redis.messages import Lost
+from tidegate.stores.redis.link.lane import FOR_EVER
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.lease import Lease
+from tidegate.stores.redis.nodes.messages import Lost
+from tidegate.stores.redis.nodes.soon import Soon
 from tidegate.stores.redis.script import Command, Script
-from tidegate.stores.redis.shards import Shards
-from tidegate.stores.redis.soon import Soon
 
 CHECKED_AT_ONCE = 500
 """Streams that one script compares: half a millisecond in which Redis answers nobody else."""

@@ -9,9 +9,9 @@ from functools import partial
 from tidegate.stores.cluster import Command
 from tidegate.stores.records import Unwatch
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.lane import ignored
-from tidegate.stores.redis.messages import Told, encode
-from tidegate.stores.redis.shards import Shards
+from tidegate.stores.redis.link.lane import ignored
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.nodes.messages import Told, encode
 
 TELL_SECONDS = 2.0
 """How long a command waits for Redis. Whoever needs it carried out tells it again."""

@@ -12,11 +12,11 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from tidegate.errors import StoreUnavailable
-from tidegate.stores.redis.connecting import Address, Opened, answer, closed, opened
-from tidegate.stores.redis.lane import BACKOFF_SECONDS, Call, Lane
+from tidegate.stores.redis.link.connecting import Address, Opened, answer, closed, opened
+from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane
+from tidegate.stores.redis.link.shards import OPEN_SECONDS, Health, Shard, refusals
+from tidegate.stores.redis.link.subscription import Listener
 from tidegate.stores.redis.script import Command
-from tidegate.stores.redis.shards import OPEN_SECONDS, Health, Shard, refusals
-from tidegate.stores.redis.subscription import Listener
 from tidegate.stores.redis.url import Place
 
 SLOTS = 16384

@@ -1,0 +1,1 @@
+"""Nodes on one Redis: the port `Cluster`."""

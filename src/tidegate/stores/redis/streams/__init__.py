@@ -1,0 +1,1 @@
+"""Streams in Redis: the port `Log` for those that this node fills or reads, and the port `Catalogue`."""

@@ -1,0 +1,1 @@
+"""Topics in Redis: the port `Topics`."""
