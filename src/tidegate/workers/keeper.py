@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.core.restarts import Restarts
-from tidegate.errors import TidegateError
 from tidegate.workers.process import WorkerProcess
 
 logger = logging.getLogger("tidegate.workers")
@@ -36,6 +35,11 @@ class Keeper:
         self.process = await self._launch(self.number)
         self._keeping = asyncio.create_task(self._keep(self.process))
 
+    def listen(self, numbers: Sequence[int]) -> None:
+        """Tells the worker, if it lives, which listeners to take connections from."""
+        if self.process is not None and self.alive:
+            self.process.listen(numbers)
+
     def stop(self) -> None:
         """Makes the worker drain, and starts it again no more; the second time it stops at once."""
         if self._keeping is not None:
@@ -51,6 +55,8 @@ class Keeper:
             return 0
         await self._draining.died()
         self._changed()
+        if self._draining.code:
+            logger.error("worker %d, pid %d, ended with %s", self.number, self._draining.pid, self._draining.death)
         return self._draining.code or 0
 
     async def close(self) -> None:
@@ -80,6 +86,7 @@ class Keeper:
             await asyncio.sleep(delay)
             try:
                 return await self._launch(self.number)
-            except (TidegateError, OSError) as error:
+            except Exception as error:
+                # Any exception: one that was given up would leave its clients to the others for ever.
                 logger.error("worker %d cannot be started again: %s", self.number, error)
                 lived = 0.0

@@ -67,6 +67,7 @@ class WorkerProcess:
     async def died(self) -> None:
         """Waits for the worker's end."""
         await asyncio.wait([self._exit])
+        self._channel.close()
 
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker which listeners to take connections from."""
@@ -84,7 +85,6 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             self._process.kill()
         await self.died()
-        self._channel.close()
 
     async def _started(self, reader: asyncio.StreamReader) -> None:
         line = await reader.readline()
