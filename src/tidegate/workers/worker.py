@@ -66,8 +66,16 @@ def _keep_from_children(setup: Setup) -> None:
 def _run(setup: Setup, channel: socket.socket) -> int:
     observability = setup.settings.observability
     configure(observability.log_level, observability.log_format, worker=setup.worker)
-    groups = [[socket.socket(fileno=each) for each in group] for group in setup.listeners]
+    groups = [[_listener(each) for each in group] for group in setup.listeners]
     return run_with(lent(setup.settings, setup.lanes), partial(_serve, setup.worker, groups, channel))
+
+
+def _listener(descriptor: int) -> socket.socket:
+    """The inherited socket. Python takes it for a blocking one, and a duplicate of that would make it block for all
+    processes that have it: one that is about to accept would hang."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    return listener
 
 
 async def _serve(
