@@ -11,15 +11,18 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPException
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eventually_kit import eventually
 
 from tidegate.testing.process import Process, running
+
+LEASE_SECONDS = 1
 
 _prefixes = count()
 
@@ -41,7 +44,7 @@ rate = 20
 def serving(redis_url: str, folder: Path, *flags: str, config: str = MODELS, workers: int = 2) -> Iterator[Process]:
     """The server, with a part of the store of its own."""
     (folder / "workers.toml").write_text(config)
-    environ = {"TIDEGATE_STORE__PREFIX": f"w{next(_prefixes)}", "TIDEGATE_STORE__LEASE_SECONDS": "1"}
+    environ = {"TIDEGATE_STORE__PREFIX": f"w{next(_prefixes)}", "TIDEGATE_STORE__LEASE_SECONDS": str(LEASE_SECONDS)}
     arguments = ("--config", str(folder / "workers.toml"), "--store", redis_url, "--workers", str(workers), *flags)
     with running(*arguments, environ=environ) as server:
         yield server
@@ -94,6 +97,12 @@ def start(server: Process, model: str) -> str:
     status, answer = ask(server, "/v1/streams", {"model": model, "prompt": "x", "background": True})
     assert status == 202, answer
     return json.loads(answer)["id"]
+
+
+def listed(server: Process, path: str) -> list[dict[str, Any]]:
+    status, answer = ask(server, path)
+    assert status == 200, answer
+    return json.loads(answer)["data"]
 
 
 def knock(server: Process) -> str:
@@ -185,6 +194,49 @@ def test_what_no_worker_can_start_with_is_said_once(redis_url: str, tmp_path: Pa
         assert said[0].startswith("tidegate: store.url = ")
         assert "(--store)" in said[0]
         assert "wrong" not in server.stderr()
+
+
+def test_operators_are_answered_for_all(redis_url: str, tmp_path: Path) -> None:
+    """Whichever worker they come to: it lists the readers of both, and sends one of the other's away."""
+    with serving(redis_url, tmp_path) as server, ExitStack() as stack:
+        stream = start(server, "endless")
+        readers: list[HTTPResponse] = []
+
+        def both_have_one() -> bool:
+            connection = stack.enter_context(closing(connected(server)))
+            send(connection, f"/v1/streams/{stream}/events", None)
+            readers.append(connection.getresponse())
+            return len({each["node"] for each in listed(server, "/v1/admin/connections")}) == 2
+
+        wait(both_have_one)
+        found = listed(server, "/v1/admin/connections")
+        assert len(found) == len(readers)
+        (shown,) = listed(server, "/v1/admin/streams")
+        assert shown["readers"] == len(readers)
+        assert shown["node"] in {each["node"] for each in found}
+        for each in found:
+            assert ask(server, f"/v1/admin/connections/{each['id']}/close", {})[0] == 204
+        assert all(reader.read().count(b"event: reconnect") == 1 for reader in readers)
+
+
+def test_what_a_dead_worker_filled_is_ended_by_the_other(redis_url: str, tmp_path: Path) -> None:
+    """Within its lease and a second, whether it is replaced or not; what the other one fills goes on."""
+    with serving(redis_url, tmp_path) as server:
+        filled: dict[str, str] = {}
+
+        def both_fill() -> bool:
+            start(server, "endless")
+            filled.update((each["id"], each["node"]) for each in listed(server, "/v1/admin/streams"))
+            return len(set(filled.values())) == 2
+
+        wait(both_fill)
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+
+        def ended_by(status: str) -> set[str]:
+            return {filled[each["id"]] for each in listed(server, "/v1/streams") if each["status"] == status}
+
+        wait(lambda: ended_by("failed") and not ended_by("failed") & ended_by("running"), within=LEASE_SECONDS + 2)
+        assert len(ended_by("failed")) == len(ended_by("running")) == 1
 
 
 @pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed")

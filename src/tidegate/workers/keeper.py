@@ -51,13 +51,13 @@ class Keeper:
 
     async def ended(self) -> int:
         """Waits for the end of a worker that was stopped, and returns its exit code, 0 if it was dead already."""
-        if self._draining is None:
+        if (worker := self._draining) is None:
             return 0
-        await self._draining.died()
+        await worker.died()
         self._changed()
-        if self._draining.code:
-            logger.error("worker %d, pid %d, ended with %s", self.number, self._draining.pid, self._draining.death)
-        return self._draining.code or 0
+        if (code := worker.code or 0) < 0:
+            logger.error("worker %d, pid %d, died with %s while it drained", self.number, worker.pid, worker.death)
+        return code
 
     async def close(self) -> None:
         """Ends the worker at once."""
