@@ -87,7 +87,10 @@ class WorkerProcess:
         await self.died()
 
     async def _started(self, reader: asyncio.StreamReader) -> None:
-        line = await reader.readline()
+        line = b""
+        # A worker that died before it has read all is noticed by a reset.
+        with suppress(ConnectionError):
+            line = await reader.readline()
         if not line:
             await self.died()
             raise TidegateError(f"a worker ended with {self.death} before it was ready")

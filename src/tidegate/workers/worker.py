@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -94,7 +95,7 @@ async def _serve(
 
 
 class Orders:
-    """The parent's, which says whose connections to take besides one's own."""
+    """The parent's, which says whose connections to take besides one's own. Without a parent the process ends."""
 
     def __init__(
         self, groups: list[list[socket.socket]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -102,18 +103,21 @@ class Orders:
         self._groups = groups
         self._reader = reader
         self._writer = writer
-        self._obeying: asyncio.Task[None] | None = None
+        self._listeners: Listeners | None = None
+        self._obeying = asyncio.create_task(self._obey())
 
     def obey(self, listeners: Listeners) -> None:
         """Tells the parent that connections are taken, and obeys it from then on."""
+        self._listeners = listeners
         self._writer.write(encoded(Ready()))
-        self._obeying = asyncio.create_task(self._obey(listeners))
 
-    async def _obey(self, listeners: Listeners) -> None:
-        while line := await self._reader.readline():
-            if isinstance(message := decoded(line), Listen):
-                await self._listen(listeners, set(message.numbers))
-        # Where the kernel does not see to it, this is how a dead parent is noticed.
+    async def _obey(self) -> None:
+        with suppress(ConnectionError):
+            while line := await self._reader.readline():
+                message = decoded(line)
+                if isinstance(message, Listen) and self._listeners is not None:
+                    await self._listen(self._listeners, set(message.numbers))
+        # The parent may have died before the kernel was told what to do then.
         os._exit(FAILED)
 
     async def _listen(self, listeners: Listeners, wanted: set[int]) -> None:
