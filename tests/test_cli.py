@@ -105,10 +105,9 @@ def test_config_prints_the_effective_configuration(tidegate: Run) -> None:
         (("serve", "--config", "bad.toml"), "server.port = 70000 (bad.toml): expected `int` <= 65535"),
         (("serve", "--port", "70000"), "server.port = 70000 (--port): expected `int` <= 65535"),
         (("serve", "--log-level", "loud"), "observability.log_level = 'loud' (--log-level): expected one of debug, "),
-        (
-            ("serve", "--store", "redis://h/0"),
-            "store.url = 'redis://h/0' (--store): this version has no such store yet, only memory:// and sqlite://",
-        ),
+        (("serve", "--store", "mysql://h/0"), "store.url = 'mysql://h/0' (--store): expected memory://, sqlite://, "),
+        (("serve", "--workers", "0"), "server.workers = 0 (--workers): expected `int` >= 1"),
+        (("serve", "--workers", "2"), "server.workers = 2 (--workers): several processes need a store that they can "),
         (("serve", "--host", "0.0.0.0"), "server.host = '0.0.0.0' (--host): it can be reached from other machines"),
         (("serve", "--model", "gpt-9"), "--model gpt-9: there is no model of this name, only smollm2"),
         (("serve", "--upstream", "localhost:1"), "--upstream localhost:1: expected an http or https URL"),

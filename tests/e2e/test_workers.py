@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import re
 import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 from eventually_kit import eventually
 
 from tidegate.testing.process import Process, running
+
+LEASE_SECONDS = 1
 
 _prefixes = count()
 
@@ -41,7 +44,7 @@ rate = 20
 def serving(redis_url: str, folder: Path, *flags: str, config: str = MODELS, workers: int = 2) -> Iterator[Process]:
     """The server, with a part of the store of its own."""
     (folder / "workers.toml").write_text(config)
-    environ = {"TIDEGATE_STORE__PREFIX": f"w{next(_prefixes)}", "TIDEGATE_STORE__LEASE_SECONDS": "1"}
+    environ = {"TIDEGATE_STORE__PREFIX": f"w{next(_prefixes)}", "TIDEGATE_STORE__LEASE_SECONDS": str(LEASE_SECONDS)}
     arguments = ("--config", str(folder / "workers.toml"), "--store", redis_url, "--workers", str(workers), *flags)
     with running(*arguments, environ=environ) as server:
         yield server
@@ -66,10 +69,49 @@ def wait(truth: Callable[[], object], *, within: float = 10.0) -> None:
     asyncio.run(eventually(truth, within=within))
 
 
+def connected(server: Process) -> HTTPConnection:
+    """A connection of its own: which worker has it is the kernel's choice."""
+    return HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+
+
+def ask(server: Process, path: str, body: dict[str, object] | None = None) -> tuple[int, bytes]:
+    """The status and the whole answer."""
+    with closing(connected(server)) as connection:
+        return asked(connection, path, body)
+
+
+def asked(connection: HTTPConnection, path: str, body: dict[str, object] | None = None) -> tuple[int, bytes]:
+    send(connection, path, body)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def send(connection: HTTPConnection, path: str, body: dict[str, object] | None) -> None:
+    if body is None:
+        connection.request("GET", path)
+    else:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+
+
 def start(server: Process, model: str) -> str:
-    answer = httpx.post(f"{server.url}/v1/streams", json={"model": model, "prompt": "x", "background": True})
-    assert answer.status_code == 202, answer.text
-    return answer.json()["id"]
+    status, answer = ask(server, "/v1/streams", {"model": model, "prompt": "x", "background": True})
+    assert status == 202, answer
+    return json.loads(answer)["id"]
+
+
+def listed(server: Process, path: str) -> list[dict[str, Any]]:
+    status, answer = ask(server, path)
+    assert status == 200, answer
+    return json.loads(answer)["data"]
+
+
+def knock(server: Process) -> str:
+    try:
+        return "answered" if ask(server, "/healthz")[0] == 200 else "refused"
+    except (ConnectionRefusedError, TimeoutError):
+        return "refused"
+    except (ConnectionError, HTTPException):
+        return "was answered by the one that died"
 
 
 def test_each_answers_for_what_the_other_has(redis_url: str, tmp_path: Path) -> None:
@@ -77,15 +119,13 @@ def test_each_answers_for_what_the_other_has(redis_url: str, tmp_path: Path) -> 
     with serving(redis_url, tmp_path) as server:
         assert re.fullmatch(r"tidegate: chat at http://127\.0\.0\.1:\d+/ \(logs in redis://.*\)", server.ready)
         stream = start(server, "brief")
-        statuses = Counter(httpx.get(f"{server.url}/v1/streams/{stream}").status_code for _ in range(20))
-        assert statuses == {200: 20}
+        assert Counter(ask(server, f"/v1/streams/{stream}")[0] for _ in range(20)) == {200: 20}
         wait(lambda: served_by(server).keys() == {0, 1})
         port = server.url.rpartition(":")[2]
         with serving(redis_url, tmp_path, "--port", port) as second:
             assert second.wait() == 1
             assert f"port {port} on 127.0.0.1 is in use" in second.stderr()
-        with httpx.stream("GET", f"{server.url}/v1/streams/{stream}/events") as reader:
-            assert "event: completed" in reader.read().decode()
+        assert ask(server, f"/v1/streams/{stream}/events")[1].count(b"event: completed") == 1
 
 
 def test_a_worker_that_dies_is_replaced_and_nobody_is_refused(redis_url: str, tmp_path: Path) -> None:
@@ -95,35 +135,18 @@ def test_a_worker_that_dies_is_replaced_and_nobody_is_refused(redis_url: str, tm
     """
     with serving(redis_url, tmp_path) as server:
         before = workers_of(server)
-        stop = threading.Event()
-        refused: list[httpx.HTTPError] = []
-
-        def knock() -> int:
-            answered = 0
-            while not stop.is_set():
-                try:
-                    answered += httpx.get(f"{server.url}/healthz").status_code == 200
-                except (httpx.ConnectError, httpx.TimeoutException) as error:
-                    refused.append(error)
-                except httpx.HTTPError:
-                    pass  # It was answered by the one that died.
-            return answered
-
-        with ThreadPoolExecutor(4) as threads:
-            knocking = [threads.submit(knock) for _ in range(4)]
-            try:
-                os.kill(before[0], signal.SIGKILL)
-                wait(lambda: "worker 0 is there again" in server.stderr())
-            finally:
-                stop.set()
-        assert sum(each.result() for each in knocking) > 0
-        assert refused == []
+        os.kill(before[0], signal.SIGKILL)
+        knocks: Counter[str] = Counter()
+        while "worker 0 is there again" not in server.stderr():
+            knocks[knock(server)] += 1
+        assert knocks["answered"] > 0
+        assert knocks["refused"] == 0
         assert "died with signal 9 (SIGKILL)" in server.stderr()
         assert before[1] in workers_of(server)
         known = served_by(server)[0]
 
         def is_asked_again() -> bool:
-            httpx.get(f"{server.url}/v1/models")
+            ask(server, "/v1/models")
             return served_by(server)[0] > known
 
         wait(is_asked_again)
@@ -131,26 +154,19 @@ def test_a_worker_that_dies_is_replaced_and_nobody_is_refused(redis_url: str, tm
         server.signal(signal.SIGKILL)
         server.wait()
         wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), within=5)
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{server.url}/healthz")
+        with pytest.raises(ConnectionRefusedError):
+            ask(server, "/healthz")
 
 
 def test_they_drain_together(redis_url: str, tmp_path: Path) -> None:
     """What runs is read to its end, whichever of them runs it; the exit code is that of one process."""
-    with serving(redis_url, tmp_path) as server, ThreadPoolExecutor(6) as threads:
+    with serving(redis_url, tmp_path, "--log-level", "debug") as server, ThreadPoolExecutor(6) as threads:
         streams = [start(server, "brief") for _ in range(6)]
-        began = threading.Barrier(7, timeout=10)
-
-        def read(stream: str) -> str:
-            with httpx.stream("GET", f"{server.url}/v1/streams/{stream}/events", timeout=20) as reader:
-                began.wait()
-                return reader.read().decode()
-
-        reading = [threads.submit(read, stream) for stream in streams]
-        began.wait()
+        reading = [threads.submit(ask, server, f"/v1/streams/{stream}/events") for stream in streams]
+        wait(lambda: server.stderr().count("reader attached") == len(streams))
         server.signal()
         for each in reading:
-            assert each.result().count("event: completed") == 1
+            assert each.result()[1].count(b"event: completed") == 1
         assert server.wait() == 0
         assert "Traceback" not in server.stderr()
 
@@ -180,20 +196,64 @@ def test_what_no_worker_can_start_with_is_said_once(redis_url: str, tmp_path: Pa
         assert "wrong" not in server.stderr()
 
 
+def test_operators_are_answered_for_all(redis_url: str, tmp_path: Path) -> None:
+    """Whichever worker they come to: it lists the readers of both, and sends one of the other's away."""
+    with serving(redis_url, tmp_path) as server, ExitStack() as stack:
+        stream = start(server, "endless")
+        readers: list[HTTPResponse] = []
+
+        def both_have_one() -> bool:
+            connection = stack.enter_context(closing(connected(server)))
+            send(connection, f"/v1/streams/{stream}/events", None)
+            readers.append(connection.getresponse())
+            return len({each["node"] for each in listed(server, "/v1/admin/connections")}) == 2
+
+        wait(both_have_one)
+        found = listed(server, "/v1/admin/connections")
+        assert len(found) == len(readers)
+        (shown,) = listed(server, "/v1/admin/streams")
+        assert shown["readers"] == len(readers)
+        assert shown["node"] in {each["node"] for each in found}
+        for each in found:
+            assert ask(server, f"/v1/admin/connections/{each['id']}/close", {})[0] == 204
+        assert all(reader.read().count(b"event: reconnect") == 1 for reader in readers)
+
+
+def test_what_a_dead_worker_filled_is_ended_by_the_other(redis_url: str, tmp_path: Path) -> None:
+    """Within its lease and a second, whether it is replaced or not; what the other one fills goes on."""
+    with serving(redis_url, tmp_path) as server:
+        filled: dict[str, str] = {}
+
+        def both_fill() -> bool:
+            start(server, "endless")
+            filled.update((each["id"], each["node"]) for each in listed(server, "/v1/admin/streams"))
+            return len(set(filled.values())) == 2
+
+        wait(both_fill)
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+
+        def ended_by(status: str) -> set[str]:
+            return {filled[each["id"]] for each in listed(server, "/v1/streams") if each["status"] == status}
+
+        wait(lambda: ended_by("failed") and not ended_by("failed") & ended_by("running"), within=LEASE_SECONDS + 2)
+        assert len(ended_by("failed")) == len(ended_by("running")) == 1
+
+
 @pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed")
 def test_they_have_one_embedded_model(redis_url: str, tmp_path: Path) -> None:
     """One process runs it for both, with its slots; the slot of a worker that was killed is free for the other."""
     config = '[[models]]\nname = "m"\nprovider = "llama"\nparallel = 1\ncontext = 1024\n'
     with serving(redis_url, tmp_path, config=config) as server:
         assert len([command for command in children(server.pid).values() if "llama.child" in command]) == 1
-        body = {"model": "m", "prompt": "Tell a long story.", "stream": True, "max_tokens": 900}
-        with httpx.Client(base_url=server.url, timeout=30) as client:
+        with closing(connected(server)) as connection:
             # Both calls go over one connection, and only the first is logged before its end.
-            assert client.get("/v1/models").status_code == 200
+            assert asked(connection, "/v1/models")[0] == 200
+            wait(lambda: served_by(server))
             (busy,) = served_by(server)
-            with client.stream("POST", "/v1/streams", json=body) as answer:
-                assert any(line == "event: delta" for line in answer.iter_lines())
-                os.kill(workers_of(server)[busy], signal.SIGKILL)
-                short = {"model": "m", "prompt": "Say hello.", "max_tokens": 4}
-                told = httpx.post(f"{server.url}/v1/streams", json=short, timeout=30).json()
-                assert (told["status"], told["usage"]["completion_tokens"]) == ("completed", 4)
+            long = {"model": "m", "prompt": "Tell a long story.", "stream": True, "max_tokens": 900}
+            send(connection, "/v1/streams", long)
+            answer = connection.getresponse()
+            assert any(line == b"event: delta\n" for line in answer)
+            os.kill(workers_of(server)[busy], signal.SIGKILL)
+            status, told = ask(server, "/v1/streams", {"model": "m", "prompt": "Say hello.", "max_tokens": 4})
+            assert (status, json.loads(told)["usage"]["completion_tokens"]) == (200, 4)

@@ -157,14 +157,10 @@ def listening(address: str) -> bool:
         return probe.connect_ex((url.hostname, url.port)) == 0
 
 
-async def test_answers_with_a_grammar_have_one_process_for_all(pair: Pair) -> None:
+async def test_answers_with_a_grammar_have_one_process_for_all(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """They come one at a time, from either; one that is stuck is ended, refused, and not in the way of the next."""
     found = await asyncio.gather(*(answered(each, shaped("yes")) for each in (pair.near, pair.far)))
     assert found == ['"yes"', '"yes"']
-
-
-async def test_a_grammar_that_is_stuck_is_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by the process that has the model; and the next one is answered."""
     monkeypatch.setattr(llama_limits, "MAX_ALTERNATIVES", 1_000_000)
     monkeypatch.setattr(llama_limits, "MAX_BYTES", 100_000_000)
     monkeypatch.setattr(llama_shaped, "STUCK_SECONDS", 0.5)

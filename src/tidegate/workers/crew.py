@@ -43,5 +43,4 @@ class Crew:
     def _assign(self) -> None:
         """Has the living take the connections of the dead: what the kernel has given to a dead worker must not wait."""
         for keeper, numbers in zip(self._keepers, assigned([each.alive for each in self._keepers]), strict=True):
-            if keeper.alive and keeper.process is not None:
-                keeper.process.listen(numbers)
+            keeper.listen(numbers)

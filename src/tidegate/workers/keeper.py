@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.core.restarts import Restarts
-from tidegate.errors import TidegateError
 from tidegate.workers.process import WorkerProcess
 
 logger = logging.getLogger("tidegate.workers")
@@ -36,6 +35,11 @@ class Keeper:
         self.process = await self._launch(self.number)
         self._keeping = asyncio.create_task(self._keep(self.process))
 
+    def listen(self, numbers: Sequence[int]) -> None:
+        """Tells the worker, if it lives, which listeners to take connections from."""
+        if self.process is not None and self.alive:
+            self.process.listen(numbers)
+
     def stop(self) -> None:
         """Makes the worker drain, and starts it again no more; the second time it stops at once."""
         if self._keeping is not None:
@@ -47,11 +51,13 @@ class Keeper:
 
     async def ended(self) -> int:
         """Waits for the end of a worker that was stopped, and returns its exit code, 0 if it was dead already."""
-        if self._draining is None:
+        if (worker := self._draining) is None:
             return 0
-        await self._draining.died()
+        await worker.died()
         self._changed()
-        return self._draining.code or 0
+        if (code := worker.code or 0) < 0:
+            logger.error("worker %d, pid %d, died with %s while it drained", self.number, worker.pid, worker.death)
+        return code
 
     async def close(self) -> None:
         """Ends the worker at once."""
@@ -80,6 +86,7 @@ class Keeper:
             await asyncio.sleep(delay)
             try:
                 return await self._launch(self.number)
-            except (TidegateError, OSError) as error:
+            except Exception as error:
+                # Any exception: one that was given up would leave its clients to the others for ever.
                 logger.error("worker %d cannot be started again: %s", self.number, error)
                 lived = 0.0

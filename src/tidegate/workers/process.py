@@ -67,6 +67,7 @@ class WorkerProcess:
     async def died(self) -> None:
         """Waits for the worker's end."""
         await asyncio.wait([self._exit])
+        self._channel.close()
 
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker which listeners to take connections from."""
@@ -84,10 +85,12 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             self._process.kill()
         await self.died()
-        self._channel.close()
 
     async def _started(self, reader: asyncio.StreamReader) -> None:
-        line = await reader.readline()
+        line = b""
+        # A worker that died before it has read all is noticed by a reset.
+        with suppress(ConnectionError):
+            line = await reader.readline()
         if not line:
             await self.died()
             raise TidegateError(f"a worker ended with {self.death} before it was ready")

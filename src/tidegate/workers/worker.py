@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -66,8 +67,16 @@ def _keep_from_children(setup: Setup) -> None:
 def _run(setup: Setup, channel: socket.socket) -> int:
     observability = setup.settings.observability
     configure(observability.log_level, observability.log_format, worker=setup.worker)
-    groups = [[socket.socket(fileno=each) for each in group] for group in setup.listeners]
+    groups = [[_listener(each) for each in group] for group in setup.listeners]
     return run_with(lent(setup.settings, setup.lanes), partial(_serve, setup.worker, groups, channel))
+
+
+def _listener(descriptor: int) -> socket.socket:
+    """The inherited socket. Python takes it for a blocking one, and a duplicate of that would make it block for all
+    processes that have it: one that is about to accept would hang."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    return listener
 
 
 async def _serve(
@@ -86,7 +95,7 @@ async def _serve(
 
 
 class Orders:
-    """The parent's, which says whose connections to take besides one's own."""
+    """The parent's, which says whose connections to take besides one's own. Without a parent the process ends."""
 
     def __init__(
         self, groups: list[list[socket.socket]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -94,18 +103,21 @@ class Orders:
         self._groups = groups
         self._reader = reader
         self._writer = writer
-        self._obeying: asyncio.Task[None] | None = None
+        self._listeners: Listeners | None = None
+        self._obeying = asyncio.create_task(self._obey())
 
     def obey(self, listeners: Listeners) -> None:
         """Tells the parent that connections are taken, and obeys it from then on."""
+        self._listeners = listeners
         self._writer.write(encoded(Ready()))
-        self._obeying = asyncio.create_task(self._obey(listeners))
 
-    async def _obey(self, listeners: Listeners) -> None:
-        while line := await self._reader.readline():
-            if isinstance(message := decoded(line), Listen):
-                await self._listen(listeners, set(message.numbers))
-        # Where the kernel does not see to it, this is how a dead parent is noticed.
+    async def _obey(self) -> None:
+        with suppress(ConnectionError):
+            while line := await self._reader.readline():
+                message = decoded(line)
+                if isinstance(message, Listen) and self._listeners is not None:
+                    await self._listen(self._listeners, set(message.numbers))
+        # The parent may have died before the kernel was told what to do then.
         os._exit(FAILED)
 
     async def _listen(self, listeners: Listeners, wanted: set[int]) -> None:

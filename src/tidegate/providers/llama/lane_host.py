@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from asyncio import FIRST_COMPLETED, StreamReader, StreamWriter
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from tidegate.providers.settings import LlamaModel
 
 ENTER_SECONDS = 5.0
 """How long a connection may say nothing: any program of this machine can open one."""
+
+logger = logging.getLogger("tidegate.llama")
 
 _WORD = msgspec.json.Decoder(Asking)
 
@@ -65,15 +68,23 @@ class LaneHost:
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            async with asyncio.timeout(ENTER_SECONDS):
-                entered: Asking = _WORD.decode(await reader.readline())
-            if isinstance(entered, Enter) and secrets.compare_digest(entered.key.encode(), self._key.encode()):
+            entered = await _entered(reader)
+            if entered is not None and secrets.compare_digest(entered.key.encode(), self._key.encode()):
                 await _Visit(reader, writer).use(self.lanes[entered.model], entered.lane)
-        except (OSError, ValueError, TimeoutError):
-            # Nothing that is understood came: nothing was begun.
-            return
+        except Exception:
+            logger.exception("a turn of another process failed")
         finally:
             writer.close()
+
+
+async def _entered(reader: StreamReader) -> Enter | None:
+    """The first word; None where it is not understood, or does not come."""
+    try:
+        async with asyncio.timeout(ENTER_SECONDS):
+            word: Asking = _WORD.decode(await reader.readline())
+    except (OSError, ValueError, TimeoutError):
+        return None
+    return word if isinstance(word, Enter) else None
 
 
 class _Visit:
