@@ -86,8 +86,15 @@ class RedisServer:
 
     def start(self) -> None:
         """Starts it with what is in its folder, and waits until it answers. Raises `AssertionError`."""
+        self.spawn()
+        self.ready()
+
+    def spawn(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def ready(self) -> None:
+        """Waits until it answers. Raises `AssertionError`."""
         eventually(self._is_ready, self.log)
 
     def kill(self) -> None:
@@ -117,6 +124,12 @@ class RedisServer:
         with self.client() as client:
             client.replicaof("127.0.0.1", master.port)
             eventually(lambda: client.info("replication").get("master_link_status") == "up", self.log)
+
+    def replicate(self) -> None:
+        """Waits until a replica has all that this master has acknowledged."""
+        with self.client() as client:
+            client.set("replicated", 1)
+            eventually(lambda: client.wait(1, 100), self.log)
 
     def promote(self) -> None:
         """Makes a replica a master with what it has."""

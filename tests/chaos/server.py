@@ -7,11 +7,12 @@ import os
 import re
 import resource
 import signal
-import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from port_kit import free_port
 
 from tidegate.testing.process import TIDEGATE
 
@@ -28,22 +29,6 @@ UNHANDLED = re.compile(
     r"never retrieved|Exception in callback|exception was never|Fatal error|Unhandled|unraisable", re.I
 )
 """What asyncio and the interpreter write of errors that nobody has dealt with."""
-
-
-PORTS = range(10_000, 32_000, 4)
-"""Below those that Linux gives to whoever does not care: a port that a server has just left must not become another's,
-or the clients of one run would talk to the server of a run beside it."""
-
-
-def free_port() -> int:
-    """A port for the only server of this process, which no other process of the harness takes."""
-    first = PORTS[os.getpid() % len(PORTS)]
-    for port in range(first, first + PORTS.step):
-        with socket.socket() as attempt, suppress(OSError):
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(("127.0.0.1", port))
-            return port
-    raise ServerFailed(f"ports {first} to {first + PORTS.step - 1} are taken")
 
 
 class ServerFailed(Exception):
@@ -83,7 +68,7 @@ class Server:
         """Starts a process."""
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")},
-            "PYTHONPATH": str(INSIDE),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(INSIDE), os.environ.get("PYTHONPATH")))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "CHAOS_CLOCK": str(self._clock),
         }

@@ -10,11 +10,12 @@ import pytest
 
 from .__main__ import main
 from .calls import Broken, fetch
+from .draws import among, draw, without_ends
 from .history import Event, Kept
-from .plan import KINDS, among, draw, without_ends
+from .plan import KINDS
 from .report import Outcome, rare, table
-from .run import configuration
 from .server import UNLIMITED, Server
+from .setups import configuration
 
 SEEDS = range(10)
 
