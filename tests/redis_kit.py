@@ -72,6 +72,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://{self._password and f':{self._password}@'}{self.address}/0"
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     @contextmanager
     def client(self) -> Iterator[redis.Redis]:
         """A client that asks once, and waits for no answer longer than the server may take to be ready."""
@@ -152,10 +156,10 @@ class RedisServer:
 
     def _is_gone(self, how: signal.Signals) -> bool:
         self._signal(how)
-        return self._process is None or self._process.poll() is not None
+        return not self.is_running
 
     def _signal(self, which: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running:
             self._process.send_signal(which)
 
 

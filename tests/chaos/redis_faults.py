@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from .history import Failover, Outage
 from .plan import FaultPlan
@@ -43,71 +44,78 @@ class RedisFaults:
 
     async def kill_at_rest(self) -> None:
         """A kill after everything has ended."""
-        since = self._world.now()
-        await self._pair.kill()
+        async with self._silence("redis_kill"):
+            await self._pair.kill()
+            await self._pair.start()
         self._world.fired("redis_kill_at_rest")
-        await self._pair.start()
-        self._away("redis_kill", since)
 
     def _to_redis(self, does: Callable[[FaultPlan], Awaitable[None]]) -> Callable[[FaultPlan], Awaitable[None]]:
         async def do(fault: FaultPlan) -> None:
             async with self._redis:
-                since = self._world.now()
                 self._world.fired(fault.kind)
                 await does(fault)
-                self._away(fault.kind, since)
+                await self._pair.mend()
 
         return do
 
+    @asynccontextmanager
+    async def _silence(self, kind: str) -> AsyncGenerator[None]:
+        """Redis answers nobody, or not everybody."""
+        since = self._world.now()
+        yield
+        outages = [Outage(since, self._world.now(), node, kind) for node in range(self._world.plan.nodes)]
+        self._world.history.outages.extend(outages)
+
     async def _kill(self, fault: FaultPlan) -> None:
-        await self._pair.kill()
-        await asyncio.sleep(fault.seconds)
-        await self._pair.start()
+        async with self._silence(fault.kind):
+            await self._pair.kill()
+            await asyncio.sleep(fault.seconds)
+            await self._pair.start()
 
     async def _restart(self, fault: FaultPlan) -> None:
-        await self._pair.terminate()
-        await asyncio.sleep(fault.seconds)
-        await self._pair.start()
+        async with self._silence(fault.kind):
+            await self._pair.terminate()
+            await asyncio.sleep(fault.seconds)
+            await self._pair.start()
 
     async def _pause(self, fault: FaultPlan) -> None:
-        self._pair.master.pause()
-        await asyncio.sleep(fault.seconds)
-        self._pair.master.resume()
+        async with self._silence(fault.kind):
+            self._pair.master.pause()
+            await asyncio.sleep(fault.seconds)
+            self._pair.master.resume()
 
     async def _fail_over(self, fault: FaultPlan) -> None:
         """The master dies, and some time later its replica is there for all."""
-        since = await self._replicated()
-        await self._pair.kill()
-        await asyncio.sleep(fault.seconds)
-        await self._pair.promote()
-        await self._changed_places(since)
+        async with self._failover(), self._silence(fault.kind):
+            await self._pair.kill()
+            await asyncio.sleep(fault.seconds)
+            await self._pair.promote()
+            await self._pair.change_places()
 
     async def _fail_over_behind(self, fault: FaultPlan) -> None:
         """The replica is promoted, and until the master dies it acknowledges what the replica never has."""
-        since = await self._replicated()
-        await self._pair.promote()
-        await asyncio.sleep(fault.seconds)
-        await self._changed_places(since)
+        async with self._failover(), self._silence(fault.kind):
+            await self._pair.promote()
+            await asyncio.sleep(fault.seconds)
+            await self._pair.change_places()
 
     async def _split(self, fault: FaultPlan) -> None:
         """The same, but one node after the other comes to the promoted one; the last of them when the other dies."""
-        since = await self._replicated()
-        await self._pair.promote()
         rng = self._world.random(f"split {fault.at}")
         nodes = rng.sample(range(self._world.plan.nodes), self._world.plan.nodes)
-        for node in nodes:
-            await asyncio.sleep(fault.seconds / len(nodes))
-            self._pair.repoint(node)
-        await self._changed_places(since)
+        async with self._failover(), self._silence(fault.kind):
+            await self._pair.promote()
+            for node in nodes:
+                await asyncio.sleep(fault.seconds / len(nodes))
+                self._pair.repoint(node)
+            await self._pair.change_places()
 
-    async def _replicated(self) -> float:
-        """What is acknowledged before this time the replica has."""
+    @asynccontextmanager
+    async def _failover(self) -> AsyncGenerator[None]:
+        """What is acknowledged before it begins the replica has."""
         since = self._world.now()
         await self._pair.replicated()
-        return since
-
-    async def _changed_places(self, since: float) -> None:
-        await self._pair.change_places()
+        yield
         self._world.history.failovers.append(Failover(since, self._world.now()))
 
     async def _partition(self, fault: FaultPlan) -> None:
@@ -128,7 +136,3 @@ class RedisFaults:
         blind = BLIND_SECONDS if fault.kind == "partition_vanish" else 0.0
         for node in lines:
             self._world.history.outages.append(Outage(since, self._world.now() + blind, node, fault.kind))
-
-    def _away(self, kind: str, since: float) -> None:
-        outages = [Outage(since, self._world.now(), node, kind) for node in range(self._world.plan.nodes)]
-        self._world.history.outages.extend(outages)

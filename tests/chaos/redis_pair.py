@@ -65,14 +65,18 @@ class RedisPair:
         self.lines[node].cut()
 
     async def change_places(self) -> None:
-        """All nodes are at the promoted one, and the other is killed, and becomes its replica with what that has."""
+        """The master is killed, and the promoted replica is there for all nodes."""
         await self.kill()
         self.master, self.replica = self.replica, self.master
         for node, at in enumerate(self._at):
             if at is not self.master:
                 self._at[node] = self.master
                 self.lines[node].cut()
-        self.replica.spawn()
+
+    async def mend(self) -> None:
+        """The replica has all that the master has, and follows it; that of a new master forgets what it had besides."""
+        if not self.replica.is_running:
+            self.replica.spawn()
         await asyncio.to_thread(self._join)
 
     def _begin(self) -> None:
