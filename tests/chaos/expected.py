@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .history import TERMINAL, Fired, History, Kept, Stream
 from .models import STALL_SECONDS
-from .plan import PARTITION_FAULTS, AttendedPlan, GuestPlan, OwnPlan, Plan, StreamPlan
+from .plan import LOSING_FAULTS, PARTITION_FAULTS, AttendedPlan, GuestPlan, OwnPlan, Plan, StreamPlan
 
 PROVIDER_ENDS = {
     "raise": "failed:provider_error",
@@ -28,7 +28,7 @@ STOPPING_A_NODE = {
     *("kill", "pause_long", "drain", "rolling_restart", "starved"),
     *(f"partition_{fault}" for fault in PARTITION_FAULTS),
     # What a node holds may be lost with what it has written.
-    *("redis_failover", "redis_failover_behind", "redis_split"),
+    *LOSING_FAULTS,
 }
 """What costs one of several nodes what it fills. While Redis alone is away nobody loses anything."""
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .calls import Broken, fetch
+from .forks import ServerFailed
 from .history import Death, Outage
 from .node import Node
 from .plan import FaultPlan
 from .proxy import Line
-from .server import UNLIMITED, Server, ServerFailed
+from .server import UNLIMITED, Server
 from .world import World
 
 if TYPE_CHECKING:

@@ -28,6 +28,9 @@ SURROUNDING_FAULTS = (*(f"line_{fault}" for fault in LINE_FAULTS), *PROVIDER_FAU
 KINDS = (*PROCESS_FAULTS, *STORE_FAULTS, *SURROUNDING_FAULTS, "kill_at_rest")
 """Every kind of fault of one process, under the name in which it is counted."""
 
+LOSING_FAULTS = ("redis_failover", "redis_failover_behind", "redis_split")
+"""Whoever does these may cost what has been acknowledged."""
+
 NODE_FAULTS = ("kill", "pause_short", "pause_long", "drain", "rolling_restart")
 REDIS_FAULTS = ("kill", "restart", "pause_short", "pause_long", "failover", "failover_behind", "split")
 PARTITION_FAULTS = ("cut", "vanish", "stall")
@@ -177,3 +180,7 @@ class Plan(msgspec.Struct, frozen=True):
     guests: tuple[GuestPlan, ...] = ()
     rooms: tuple[RoomPlan, ...] = ()
     patience_seconds: float = 30.0
+
+    @property
+    def may_lose(self) -> bool:
+        return any(fault.kind in LOSING_FAULTS for fault in self.faults)

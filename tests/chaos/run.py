@@ -12,12 +12,12 @@ from .calls import Broken, call, fetch
 from .creators import cancel, create
 from .expected import describe
 from .faults import Faults, look, mend
+from .forks import ServerFailed
 from .guests import entertain
 from .history import Acquired, Event, Kept, Outage, Reading
 from .plan import OwnPlan, StreamPlan
 from .producers import produce
 from .readers import Follower, read
-from .server import ServerFailed
 from .shared_store import SharedStore
 from .visitors import attend
 from .world import World
@@ -166,7 +166,10 @@ class Run:
         before, more = "", True
         while more:
             url = f"{world.server.url}/v1/streams?limit=100{before and f'&before={before}'}"
-            status, _, page = await fetch(url, patience=READ_SECONDS)
+            try:
+                status, _, page = await fetch(url, patience=READ_SECONDS)
+            except Broken as error:
+                raise ServerFailed(f"the list of streams was not answered: {error}") from error
             if status != 200:
                 raise ServerFailed(f"the list of streams was answered {status}: {page}")
             for summary in page["data"]:

@@ -10,11 +10,12 @@ from tidegate.config import load
 
 from . import models
 from .draws import among, draw, over_redis, without_ends
+from .forks import ServerFailed
 from .history import History, Problem
 from .node import Node
 from .plan import Plan
 from .run import Run
-from .server import Server, ServerFailed
+from .server import Server
 from .shared_store import SharedStore
 from .world import World
 
