@@ -49,6 +49,9 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
             kind, ends, grace = "replay", {"cancelled", "completed", *_interruptions(history, about, plan)}, about.grace
         elif isinstance(about, GuestPlan):
             kind, ends = "replay", {"completed", *_interruptions(history, about, plan)}
+            if about.deleted and history.failovers:
+                # It was cancelled to be deleted, and its deletion was lost.
+                ends.add("cancelled")
         else:
             kind, ends = about.model.partition("-")[0], _ends(history, about, plan)
             _note_provider_fault(history, about, logs.get(stream))

@@ -59,16 +59,24 @@ def _begun(outage: Outage) -> float:
 
 
 def _early(history: History, stream: Stream, ended_at: float) -> Iterator[Violation]:
-    """Until a lease after Redis is back, its node may renew its own. Who drains ends what it filled itself."""
+    """Until a lease after Redis is back its node may renew its own, unless that was given up before."""
     if any(outage.kind == "drain" and _is_near(outage, ended_at) for outage in history.outages):
         return
     for outage in history.outages:
-        # A silence that renewals get over, half a lease or less, takes nothing from the streak of anybody's contact.
+        # A silence of half a lease or less takes nothing from the streak of anybody's contact.
         is_long = outage.until - outage.since > history.lease_seconds / 2 + SHARP_SECONDS
         soonest = outage.until + history.lease_seconds - SHARP_SECONDS
-        if outage.kind in SILENCES and is_long and outage.since + SHARP_SECONDS < ended_at < soonest:
+        is_early = outage.kind in SILENCES and is_long and outage.since + SHARP_SECONDS < ended_at < soonest
+        if is_early and not _given_up(history, outage.since, ended_at):
             yield Violation("early end", f"{stream.name} {stream.id}", f"ended at {ended_at:.2f}, soon after {outage}")
             return
+
+
+def _given_up(history: History, since: float, ended_at: float) -> bool:
+    """Whether it may have been an orphan before the silence, or what its node had written was lost since."""
+    return any(outage.kind not in SILENCES and outage.since < since for outage in history.outages) or any(
+        since - SHARP_SECONDS < failover.until < ended_at + SHARP_SECONDS for failover in history.failovers
+    )
 
 
 def _is_near(outage: Outage, at: float) -> bool:

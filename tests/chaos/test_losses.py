@@ -142,10 +142,11 @@ def test_a_late_takeover_is_caught() -> None:
 
 
 def test_an_early_takeover_is_caught() -> None:
-    """Not before Redis has answered for a lease again, but for a node that ends what it fills itself."""
-    killed, silence = Outage(1.0, 5.0, 0, "kill"), Outage(1.5, 3.0, 0, "redis_pause_long")
+    """Not before Redis has answered for a lease again, but for a node that ends what it fills itself, or was gone."""
+    silence, killed = Outage(1.0, 3.0, 0, "redis_pause_long"), Outage(1.5, 5.0, 0, "kill")
     assert interrupted(3.8, killed, silence) == set()
     assert interrupted(3.6, killed, silence) == {"early end"}
-    assert interrupted(1.7, killed, silence) == set()
+    assert interrupted(1.2, killed, silence) == set()
     assert interrupted(3.6, killed, silence, Outage(3.4, 3.9, 1, "drain")) == set()
+    assert interrupted(3.6, Outage(0.5, 5.0, 0, "kill"), silence) == set()
     assert interrupted(3.6, killed, Outage(2.7, 3.0, 0, "redis_pause_short")) == set()
