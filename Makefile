@@ -1,12 +1,13 @@
 # make serve     the server with the embedded model    ARGS="--port 9000"
 # make test      every test                            ARGS="tests/core -k sse"
-# make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or ARGS="--count 100"
+# make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or STORE=redis ARGS="--count 500"
 # make lint | types | imports | format | constraints | clean
 #
 # Each does its own set-up on the way, once, into .venv. PYTHON=... names the interpreter to use.
 
 PYTHON :=
 ARGS :=
+STORE :=
 
 # Twice as many as there are processors: half of the time a test waits.
 AT_ONCE := -n 4 --dist worksteal
@@ -33,7 +34,7 @@ test: test-setup
 	@exec .venv/bin/python -m pytest $(AT_ONCE) $(ARGS)
 
 chaos: .venv/.dev
-	@exec .venv/bin/python -m tests.chaos $(ARGS)
+	@PYTHONPATH=tests exec .venv/bin/python -m chaos $(if $(STORE),--store $(STORE)) $(ARGS)
 
 test-setup: .venv/.test
 	@command -v chromium >/dev/null || .ci/apt-install chromium

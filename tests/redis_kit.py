@@ -72,6 +72,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://{self._password and f':{self._password}@'}{self.address}/0"
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     @contextmanager
     def client(self) -> Iterator[redis.Redis]:
         """A client that asks once, and waits for no answer longer than the server may take to be ready."""
@@ -86,8 +90,15 @@ class RedisServer:
 
     def start(self) -> None:
         """Starts it with what is in its folder, and waits until it answers. Raises `AssertionError`."""
+        self.spawn()
+        self.ready()
+
+    def spawn(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def ready(self) -> None:
+        """Waits until it answers. Raises `AssertionError`."""
         eventually(self._is_ready, self.log)
 
     def kill(self) -> None:
@@ -118,6 +129,12 @@ class RedisServer:
             client.replicaof("127.0.0.1", master.port)
             eventually(lambda: client.info("replication").get("master_link_status") == "up", self.log)
 
+    def replicate(self) -> None:
+        """Waits until a replica has all that this master has acknowledged."""
+        with self.client() as client:
+            client.set("replicated", 1)
+            eventually(lambda: client.wait(1, 100), self.log)
+
     def promote(self) -> None:
         """Makes a replica a master with what it has."""
         with self.client() as client:
@@ -139,10 +156,10 @@ class RedisServer:
 
     def _is_gone(self, how: signal.Signals) -> bool:
         self._signal(how)
-        return self._process is None or self._process.poll() is not None
+        return not self.is_running
 
     def _signal(self, which: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running:
             self._process.send_signal(which)
 
 

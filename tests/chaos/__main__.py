@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: many runs side by side, and what they add up to."""
+"""`make chaos`: many runs side by side, and what they add up to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from pathlib import Path
 import msgspec
 
 from .jobs import CUTS_EACH, CutJob, Job, one, some_cuts
-from .plan import among, draw
+from .plan import KINDS, REDIS_KINDS
 from .report import FEWEST, Outcome, rare, table
+from .setups import REDIS, plan_of
+
+MANY = 1000
+MANY_OVER_REDIS = 500
+"""Runs in which every kind of fault has to fire; over Redis each has more of them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     if options.show:
         for seed in options.seeds:
-            plan = draw(seed) if options.nodes == 1 else among(options.nodes, draw(seed))
+            plan = plan_of(seed, options.store, options.nodes)
             _say(msgspec.json.format(msgspec.json.encode(plan), indent=2).decode())
         return 0
     if options.cuts:
@@ -35,14 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"seed {each.seed}: {violation}")
         if len(outcomes) % 50 == 0:
             _say(f"{len(outcomes)} of {len(jobs)} runs, {sum(bool(o.violations) for o in outcomes)} with violations")
-    text = table(outcomes)
+    over_redis = options.store == REDIS
+    kinds = REDIS_KINDS if over_redis else KINDS
+    text = table(outcomes, kinds)
     if options.report:
         options.report.write_text(text + "\n")
     _say(text)
     if any(each.violations for each in outcomes):
         _say("violated by seeds " + " ".join(str(each.seed) for each in outcomes if each.violations))
         return 1
-    if options.nodes == 1 and len(jobs) >= 1000 and (missing := rare(outcomes)):
+    is_large = len(jobs) >= MANY_OVER_REDIS if over_redis else options.nodes == 1 and len(jobs) >= MANY
+    if is_large and (missing := rare(outcomes, kinds)):
         _say(f"fired fewer than {FEWEST} times: {missing}")
         return 1
     return 0
@@ -69,18 +77,22 @@ def _done(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser("make chaos ARGS=…", description=__doc__)
     parser.add_argument("seeds", nargs="*", type=int, help="these seeds, and no others")
     parser.add_argument("--first", type=int, default=0, help="the first seed of a row")
     parser.add_argument("--count", type=int, default=1000, help="how many seeds from there on")
-    parser.add_argument("--jobs", type=int, default=8, help="runs at once; they mostly wait")
-    parser.add_argument("--store", default="sqlite:///chaos.db", help="the server's store.url")
-    parser.add_argument("--nodes", type=int, default=1, help="so many nodes over one memory store")
+    parser.add_argument("--jobs", type=int, help="runs at once; they mostly wait: 8, with Redis 4")
+    parser.add_argument("--store", default="sqlite:///chaos.db", help="the server's store.url; redis: one of its own")
+    parser.add_argument("--nodes", type=int, help="so many nodes over one memory store, or over Redis: 1, with Redis 3")
     parser.add_argument("--cuts", type=int, default=0, help="no runs, but so many cuts of a store's write-ahead log")
     parser.add_argument("--report", type=Path, help="where to write the table")
     parser.add_argument("--keep", type=Path, help="a folder for the histories of runs with violations")
     parser.add_argument("--show", action="store_true", help="show what the seeds stand for, and run nothing")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    over_redis = options.store == REDIS
+    options.jobs = options.jobs or (4 if over_redis else 8)
+    options.nodes = options.nodes or (3 if over_redis else 1)
+    return options
 
 
 def _say(line: str) -> None:

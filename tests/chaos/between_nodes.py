@@ -7,22 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .history import NOTICES, Append, Cancelling, Death, Event, History, Reading, Revoked, Stay, Stream, Violation
-
-SLACK_SECONDS = 0.7
-"""Many runs share two cores: so much later something may be done, or be seen."""
+from .history import Append, Cancelling, Death, Event, History, Revoked, Stay, Stream, Violation
+from .losses import Losses
+from .room_check import of_room
+from .takeovers import SLACK_SECONDS, TAKEOVER_SECONDS
 
 HEARD_SECONDS = 1.0
 """A cancel has reached a provider by then, on whichever node."""
-
-TAKEOVER_SECONDS = 1.0
-"""So long after the lease of a dead node another one fills what it filled."""
 
 RETURN_SECONDS = 10.0
 """What readers of a stream that was handed over have to come back at the least."""
 
 
-def between_nodes(history: History) -> Iterator[Violation]:
+def between_nodes(history: History, losses: Losses) -> Iterator[Violation]:
     """Every violation of what holds between nodes."""
     for cancelling in history.cancellings:
         yield from _cancelling(history, cancelling)
@@ -35,12 +32,8 @@ def between_nodes(history: History) -> Iterator[Violation]:
         yield from _refused(history, append)
     for revoked in history.revoked:
         yield from _revoked(history, revoked)
-    for visit in history.visits:
-        offsets = [event.offset for event in visit.events if event.type not in NOTICES]
-        if offsets != sorted(set(offsets)):
-            yield Violation("order", f"{visit.name} of {visit.stream}", f"offsets are {offsets}")
     for room in history.rooms:
-        yield from _room(history, room)
+        yield from of_room(history, room, losses)
 
 
 def _was_away(history: History, since: float, until: float, node: int | None = None) -> bool:
@@ -159,18 +152,3 @@ def _revoked(history: History, revoked: Revoked) -> Iterator[Violation]:
             if stay.until > due and not _was_away(history, revoked.at, stay.until, stay.node):
                 what = f"read until {stay.until:.2f} at node {stay.node}, and was void at {revoked.at:.2f}"
                 yield Violation("void share", f"{visit.name} of {visit.stream}", what)
-
-
-def _room(history: History, room: Reading) -> Iterator[Violation]:
-    """A topic is one log, whoever publishes and follows where: each message once, in one order."""
-    log = [event for event in room.events if event.type == "message"]
-    accepted = {each.number: each.cursor for each in history.published if each.topic == room.stream}
-    there = [(event.data["data"], event.id) for event in log]
-    for number, cursor in accepted.items():
-        if [at for each, at in there if each == number] != [cursor]:
-            yield Violation("lost message", room.stream, f"{number} was accepted at {cursor}; there are {there}")
-    for member in history.members:
-        seen = [(event.id, event.data) for event in member.events if event.type == "message"]
-        kept = [(event.id, event.data) for event in log[: len(seen)]]
-        if member.stream == room.stream and (seen != kept or any(event.type == "gap" for event in member.events)):
-            yield Violation("topic order", f"{member.name}", f"was sent {seen}, and the topic has {kept}")

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+
+import msgspec
 
 from .between_nodes import between_nodes
-from .history import TERMINAL, Append, Event, History, Kept, Lease, Look, Outage, Reading, Stream, Violation
+from .history import TERMINAL, Append, Event, History, Kept, Lease, Look, Outage, Stream, Violation
+from .losses import Losses
+from .reading_check import content_of, of_reading, of_visit, text_of
+from .takeovers import takeovers
 
 GRACE_SECONDS = 1.0
 """A lease that ran out is dealt with within so long; until then an append may still come in time."""
@@ -19,39 +23,38 @@ GRACE_SECONDS = 1.0
 NEWS_SECONDS = 2.0
 """So long after an event somebody has seen it, once nothing is wrong any more: readers come back, many runs at once."""
 
-MERGEABLE = frozenset({"delta", "reasoning"})
-
-
 Logs = Mapping[str, Sequence[Event]]
 
 
 def check(history: History) -> list[Violation]:
     """Every violation in the history, in the order of the rules."""
     logs: dict[str, Sequence[Event]] = {kept.stream: kept.events for kept in history.logs}
+    losses = Losses(history)
     found = [Violation(problem.rule, problem.subject, problem.what) for problem in history.problems]
-    found += _known_ids(history, logs)
+    found += _known_ids(history, logs, losses)
     found += _logs(history, logs)
     for reading in history.readings:
-        found += _reading(reading, logs.get(reading.stream, ()))
+        found += of_reading(reading, logs.get(reading.stream, ()), losses)
     for visit in history.visits:
-        if logs.get(visit.stream):
-            found += _Reader(f"{visit.name} of {visit.stream}", visit, logs[visit.stream]).check()
+        found += of_visit(visit, logs.get(visit.stream, ()), losses)
     for look in history.looks:
-        found += _look(look, logs.get(look.stream, ()))
-    found += _appends(history, logs)
-    found += _fences(history)
+        found += _look(look, logs.get(look.stream, ()), losses)
+    found += _appends(history, logs, losses)
+    found += _fences(history, losses)
     for stream in history.streams:
         found += _purpose(stream, logs.get(stream.id, ()))
         found += _recovery(history, stream, logs.get(stream.id, ()))
-    return [*found, *between_nodes(history)]
+    found += takeovers(history, logs)
+    found += between_nodes(history, losses)
+    return [violation for violation in found if not losses.excuses(violation)]
 
 
 # What was created exists, and a key leads to one stream.
 
 
-def _known_ids(history: History, logs: Logs) -> Iterator[Violation]:
+def _known_ids(history: History, logs: Logs, losses: Losses) -> Iterator[Violation]:
     by_key: defaultdict[str, set[str]] = defaultdict(set)
-    for created in history.created:
+    for created in losses.kept(history.created):
         if not logs.get(created.stream):
             yield Violation("lost stream", created.stream, "was created and answered, and has no log")
         if created.key:
@@ -73,7 +76,7 @@ def _logs(history: History, logs: Logs) -> Iterator[Violation]:
 
 
 def _is_same(kept: Kept, events: Sequence[Event]) -> bool:
-    return [_content(event) for event in kept.events] == [_content(event) for event in events]
+    return [content_of(event) for event in kept.events] == [content_of(event) for event in events]
 
 
 def _log(stream: str, events: Sequence[Event]) -> Iterator[Violation]:
@@ -95,104 +98,20 @@ def _log(stream: str, events: Sequence[Event]) -> Iterator[Violation]:
         yield Violation("log order", stream, f"an epoch comes back: {epochs}")
 
 
-# Readers: the log, once, in order, to the end.
-
-
-def _reading(reading: Reading, log: Sequence[Event]) -> Iterator[Violation]:
-    subject = f"{reading.name} of {reading.stream}"
-    if reading.refused is not None:
-        yield Violation("refused", subject, f"was answered {reading.refused}")
-    if not log:
-        return
-    yield from _Reader(subject, reading, log).check()
-    if not reading.ended:
-        yield Violation("missing end", subject, f"never reached the end; last was {_last(reading)}")
-    elif reading.asked_again not in (None, 204):
-        yield Violation("missing end", subject, f"with its last cursor it was answered {reading.asked_again}, not 204")
-
-
-class _Reader:
-    """Follows what a reader was sent along the log."""
-
-    def __init__(self, subject: str, reading: Reading, log: Sequence[Event]) -> None:
-        self._subject = subject
-        self._reading = reading
-        self._log = log
-        self._ids = {event.id for event in log}
-        self._epochs = {event.epoch for event in log}
-        self._position = 0
-        self._ended = False
-
-    def check(self) -> Iterator[Violation]:
-        after = self._reading.after
-        foreign = after is not None and after not in self._ids
-        if after is not None and not foreign:
-            self._position = int(after.partition("-")[2])
-        for index, event in enumerate(self._reading.events):
-            if event.type == "gap":
-                if not foreign:
-                    yield self._violation("gap", f"{event.data} though {after or 'the beginning'} is kept")
-                foreign = False
-                self._position = event.offset
-                self._ended = False
-            elif event.type == "snapshot":
-                yield from self._snapshot(event, first=index == 0)
-            elif event.type != "reconnect":
-                yield from self._event(event)
-        if foreign:
-            yield self._violation("gap", f"came with {after}, which is not kept, and was not told so")
-        if self._reading.ended and self._position != len(self._log):
-            yield self._violation("missing end", f"stopped at {self._position} of {len(self._log)}")
-
-    def _event(self, event: Event) -> Iterator[Violation]:
-        if self._ended:
-            yield self._violation("event after the end", f"{event.type} {event.id}")
-        if event.offset <= self._position:
-            yield self._violation("order", f"{event.id} ({event.type}) after {self._position}")
-        elif event.offset > len(self._log):
-            yield self._violation("taken back", f"{event.id} ({event.type}) is not in the log of {len(self._log)}")
-        else:
-            yield from self._compare(event, self._log[self._position : event.offset])
-        self._position = max(self._position, event.offset)
-        self._ended = event.type in TERMINAL
-
-    def _compare(self, event: Event, stretch: Sequence[Event]) -> Iterator[Violation]:
-        last = stretch[-1]
-        if event.id != last.id:
-            yield self._violation("taken back", f"{event.id} is {last.id} in the log")
-        elif len(stretch) == 1:
-            if _content(event) != _content(last):
-                yield self._violation("taken back", f"{event.id} was {event.data}, the log has {last.data}")
-        elif event.type not in MERGEABLE or {each.type for each in stretch} != {event.type}:
-            yield self._violation("left out", f"{len(stretch) - 1} events before {event.id} ({event.type})")
-        elif event.data.get("text") != (joined := "".join(each.data["text"] for each in stretch)):
-            yield self._violation("left out", f"{event.id} merges {event.data.get('text')!r}, the log has {joined!r}")
-
-    def _snapshot(self, event: Event, *, first: bool) -> Iterator[Violation]:
-        if not first:
-            yield self._violation("order", f"a snapshot at {event.id} after {self._position}")
-        if event.id not in self._ids:
-            yield self._violation("taken back", f"a snapshot at {event.id}, which the log does not have")
-        elif event.data.get("text") != _text(self._log[: event.offset]):
-            yield self._violation("left out", f"the snapshot at {event.id} is not the text up to there")
-        self._position = event.offset
-
-    def _violation(self, rule: str, what: str) -> Violation:
-        return Violation(rule, self._subject, what)
-
-
 # Answers about a stream: what they said holds.
 
 
-def _look(look: Look, log: Sequence[Event]) -> Iterator[Violation]:
+def _look(look: Look, log: Sequence[Event], losses: Losses) -> Iterator[Violation]:
     subject = f"{look.source} of {look.stream} at {look.at:.2f}"
     if not log:
         return
     offset = int(look.cursor.partition("-")[2])
     if offset > len(log) or (offset and log[offset - 1].id != look.cursor):
+        if losses.may_hit(look.at):
+            return
         yield Violation("taken back", subject, f"its cursor {look.cursor} is not in the log of {len(log)}")
         return
-    if look.text is not None and look.text != _text(log[:offset]):
+    if look.text is not None and look.text != text_of(log[:offset]):
         yield Violation("taken back", subject, f"its text up to {look.cursor} is not the log's")
     end = log[-1].type
     if look.status in TERMINAL and (look.status != end or offset != len(log)):
@@ -204,10 +123,12 @@ def _look(look: Look, log: Sequence[Event]) -> Iterator[Violation]:
 # Appends: what was acknowledged is there, and only who had the lease was acknowledged.
 
 
-def _appends(history: History, logs: Logs) -> Iterator[Violation]:
+def _appends(history: History, logs: Logs, losses: Losses) -> Iterator[Violation]:
     for append in history.appends:
         log = logs.get(append.stream)
         if append.status != 200 or not log:
+            continue
+        if losses.may_hit(append.answered_at) and append.cursor not in {event.id for event in log}:
             continue
         after = append.expected + len(append.events)
         there = [{"type": event.type, "data": event.data} for event in log[append.expected : after]]
@@ -219,10 +140,12 @@ def _appends(history: History, logs: Logs) -> Iterator[Violation]:
             yield Violation("lost append", append.stream, what)
 
 
-def _fences(history: History) -> Iterator[Violation]:
+def _fences(history: History, losses: Losses) -> Iterator[Violation]:
     leases: defaultdict[str, dict[int, Lease]] = defaultdict(dict)
     for lease in history.leases:
-        leases[lease.stream][lease.number] = lease
+        # One that was lost replaces no other.
+        given_at = float("inf") if losses.may_hit(lease.given_at) else lease.given_at
+        leases[lease.stream][lease.number] = msgspec.structs.replace(lease, given_at=given_at)
     accepted = [append for append in history.appends if append.status == 200]
     # What a dead node filled waits for its producer once more, at another node, when that has it.
     taken_over = [Outage(death.at, death.at + history.lease_seconds + GRACE_SECONDS) for death in history.deaths]
@@ -271,7 +194,7 @@ def _purpose(stream: Stream, log: Sequence[Event]) -> Iterator[Violation]:
         end += f":{log[-1].data.get('error', {}).get('code')}"
     if end not in stream.ends:
         yield Violation("wrong end", f"{stream.name} {stream.id}", f"{log[-1].data}; allowed: {sorted(stream.ends)}")
-    text = _text(log)
+    text = text_of(log)
     if not stream.text.startswith(text):
         at = next(i for i, character in enumerate(text) if not stream.text.startswith(text[: i + 1]) and character)
         what = f"…{text[max(0, at - 20) : at + 20]!r} where {stream.text[max(0, at - 20) : at + 20]!r} was to come"
@@ -292,18 +215,6 @@ def _recovery(history: History, stream: Stream, log: Sequence[Event]) -> Iterato
             waited = reading.events[-1].at - came_at
             if waited > history.lease_seconds + GRACE_SECONDS + NEWS_SECONDS:
                 yield Violation("late end", f"{reading.name} of {stream.id}", f"waited {waited:.2f} s for it")
-
-
-def _text(events: Iterable[Event]) -> str:
-    return "".join(event.data.get("text", "") for event in events if event.type == "delta")
-
-
-def _content(event: Event) -> tuple[str, dict[str, Any], str]:
-    return event.type, event.data, event.id
-
-
-def _last(reading: Reading) -> str:
-    return f"{reading.events[-1].type} {reading.events[-1].id}" if reading.events else "nothing"
 
 
 def _short(value: object) -> str:

@@ -63,8 +63,8 @@ class _Creator:
         return True
 
     async def repeat(self) -> None:
-        """The same once more, and something else under the same key."""
-        for ask in (self.ask, self._ask_otherwise):
+        """The same once more, and something else under the same key, unless the key may have been lost."""
+        for ask in (self.ask, *[self._ask_otherwise] * (not self._world.plan.may_lose)):
             certain = False
             while not (self._world.over or certain):
                 certain = await ask()

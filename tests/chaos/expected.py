@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .history import TERMINAL, Fired, History, Kept, Stream
 from .models import STALL_SECONDS
-from .plan import AttendedPlan, GuestPlan, OwnPlan, Plan, StreamPlan
+from .plan import LOSING_FAULTS, PARTITION_FAULTS, AttendedPlan, GuestPlan, OwnPlan, Plan, StreamPlan
 
 PROVIDER_ENDS = {
     "raise": "failed:provider_error",
@@ -19,6 +19,18 @@ PROVIDER_ENDS = {
     "pause": "completed",
     "": "completed",
 }
+
+
+RECONNECT_SECONDS = 1.0
+"""So long after Redis is back a node has come back to it."""
+
+STOPPING_A_NODE = {
+    *("kill", "pause_long", "drain", "rolling_restart", "starved"),
+    *(f"partition_{fault}" for fault in PARTITION_FAULTS),
+    # What a node holds may be lost with what it has written.
+    *LOSING_FAULTS,
+}
+"""What costs one of several nodes what it fills. While Redis alone is away nobody loses anything."""
 
 
 def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapping[str, float]) -> None:
@@ -37,6 +49,9 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
             kind, ends, grace = "replay", {"cancelled", "completed", *_interruptions(history, about, plan)}, about.grace
         elif isinstance(about, GuestPlan):
             kind, ends = "replay", {"completed", *_interruptions(history, about, plan)}
+            if about.deleted and history.failovers:
+                # It was cancelled to be deleted, and its deletion was lost.
+                ends.add("cancelled")
         else:
             kind, ends = about.model.partition("-")[0], _ends(history, about, plan)
             _note_provider_fault(history, about, logs.get(stream))
@@ -46,14 +61,15 @@ def describe(history: History, plan: Plan, names: Mapping[str, str], ended: Mapp
 
 
 def _interruptions(history: History, about: StreamPlan | AttendedPlan | GuestPlan, plan: Plan) -> set[str]:
-    """With one node a drain is the end of everything; with others there is somebody to go on."""
+    """With one node a drain is the end of everything; with others there is somebody to go on, but for lost patience."""
     fired = {fault.kind for fault in history.fired} | {outage.kind for outage in history.outages}
     if plan.nodes == 1 and "drain" in fired:
         return {"failed:interrupted"}
-    stopping = {"kill", "kill_twice"} if plan.nodes == 1 else {"kill", "pause_long", "drain", "starved"}
+    stopping = {"kill", "kill_twice"} if plan.nodes == 1 else STOPPING_A_NODE
     # Without a grace nobody is left where the last reader was at the node that is gone.
     goes_on = about.model.endswith("-on") and not (isinstance(about, AttendedPlan) and about.grace == 0)
-    return {"failed:interrupted"} if fired & stopping and not goes_on else set()
+    ends = {"failed:interrupted"} if fired & stopping and not goes_on else set[str]()
+    return ends | {"failed:store_unavailable"} if _longest_away(history) > plan.patience_seconds else ends
 
 
 def _ends(history: History, about: StreamPlan, plan: Plan) -> set[str]:
@@ -74,11 +90,24 @@ def _ends(history: History, about: StreamPlan, plan: Plan) -> set[str]:
     return ends
 
 
+def _longest_away(history: History) -> float:
+    """For how long, at the most, a node may not have been able to write to Redis."""
+    longest = 0.0
+    for node in {outage.node for outage in history.outages}:
+        since = until = float("-inf")
+        for outage in sorted(history.outages, key=lambda outage: outage.since):
+            if outage.node == node and outage.kind.startswith(("redis_", "partition_")):
+                since = since if outage.since < until else outage.since
+                until = max(until, outage.until + RECONNECT_SECONDS)
+                longest = max(longest, until - since)
+    return longest
+
+
 def _own_ends(history: History, about: OwnPlan, stream: str) -> set[str]:
     ends = {"completed"}
     if about.cancel_at is not None:
         ends.add("cancelled")
-    if about.habit == "dies" or _widest_silence(history, stream) > _lease_of(history, stream):
+    if about.habit == "dies" or history.failovers or _widest_silence(history, stream) > _lease_of(history, stream):
         ends.add("failed:interrupted")
     return ends
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from .calls import Broken, fetch
+from .forks import ServerFailed
 from .history import Death, Outage
 from .node import Node
 from .plan import FaultPlan
 from .proxy import Line
-from .server import UNLIMITED, Server, ServerFailed
+from .server import UNLIMITED, Server
 from .world import World
+
+if TYPE_CHECKING:
+    from .redis_faults import RedisFaults
 
 LOOK_PATIENCE = 0.5
 
 
 class Faults:
-    """The faults of a run. Those that end the process come one after the other."""
+    """The faults of a run. Those that end a process come one after the other."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, redis: RedisFaults | None = None) -> None:
         self._world = world
         self._process = asyncio.Lock()
+        self._to_redis = redis.does if redis is not None else {}
 
     async def run(self) -> None:
         """All of them; raises `ServerFailed` where the server does not come back."""
@@ -39,6 +45,8 @@ class Faults:
         await asyncio.sleep(fault.at)
         if fault.kind.startswith("line_"):
             await self._lines(index, fault)
+        elif fault.kind in self._to_redis:
+            await self._to_redis[fault.kind](fault)
         elif fault.kind == "disk_full":
             await self._disk_full(fault)
         elif fault.kind == "clock_jump":
@@ -51,6 +59,7 @@ class Faults:
                     "pause_short": self._pause,
                     "pause_long": self._pause,
                     "drain": self._drain,
+                    "rolling_restart": self._rolling_restart,
                 }[fault.kind](fault)
 
     async def _kill(self, fault: FaultPlan) -> None:
@@ -88,16 +97,25 @@ class Faults:
         self._outage(since, fault)
 
     async def _drain(self, fault: FaultPlan) -> None:
-        server = self._world.nodes[fault.node]
+        self._world.fired(fault.kind)
+        await self._redeploy(fault, fault.node)
+
+    async def _rolling_restart(self, fault: FaultPlan) -> None:
+        """All nodes, one after the other."""
+        self._world.fired(fault.kind)
+        for node in range(len(self._world.nodes)):
+            await self._redeploy(fault, node)
+
+    async def _redeploy(self, fault: FaultPlan, node: int) -> None:
+        server = self._world.nodes[node]
         await self._look_at_all()
         since = self._world.now()
-        self._world.fired(fault.kind)
         code = await server.leave()
         if code != 0:
             self._world.problem("drain", "server", f"exit code {code}: {server.tail()}")
         await asyncio.sleep(fault.seconds)
         await server.start()
-        self._outage(since, fault)
+        self._world.history.outages.append(Outage(since, self._world.now(), node, "drain"))
 
     async def _disk_full(self, fault: FaultPlan) -> None:
         since = self._world.now()

@@ -124,6 +124,13 @@ class Outage(msgspec.Struct):
     kind: str = ""
 
 
+class Failover(msgspec.Struct):
+    """A replica was promoted. It had what was acknowledged before `since`; from then on, to `until`, perhaps not."""
+
+    since: float
+    until: float
+
+
 class Death(msgspec.Struct):
     """A node was gone at once, with the streams that it filled."""
 
@@ -162,6 +169,7 @@ class Published(msgspec.Struct):
     topic: str
     number: int
     cursor: str
+    at: float = 0.0
 
 
 class Fired(msgspec.Struct):
@@ -227,6 +235,7 @@ class History(msgspec.Struct):
     created: list[Created] = []
     looks: list[Look] = []
     outages: list[Outage] = []
+    failovers: list[Failover] = []
     deaths: list[Death] = []
     acquired: list[Acquired] = []
     cancellings: list[Cancelling] = []

@@ -13,7 +13,7 @@ from .checker import check
 from .cuts import cut
 from .history import History, Violation, encode
 from .report import Outcome, outcome
-from .run import run
+from .setups import run
 
 RUN_SECONDS = 90.0
 """Longer than all the bounds of a run together: only a harness that hangs takes so long."""
@@ -23,7 +23,7 @@ CUTS_EACH = 50
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A run to be made with this store, or on so many nodes over one in memory.
+    """A run to be made with this store on so many nodes.
 
     The history of one with violations goes into the folder `keep`.
     """

@@ -15,8 +15,9 @@ from tidegate.config import Settings
 from tidegate.providers.settings import PythonModel
 from tidegate.testing.server import serving
 
+from .forks import ServerFailed
 from .inside.chaos_target import awaited, threaded
-from .server import LEAVE_SECONDS, START_SECONDS, UNHANDLED, ServerFailed
+from .server import LEAVE_SECONDS, START_SECONDS, UNHANDLED
 from .shared_store import NodeStore, SharedStore
 
 MODELS = {"python-awaited": awaited, "python-threaded": threaded}

@@ -103,7 +103,9 @@ class _Producer:
             if not await self.open():
                 return False
             self._world.fired("producer_usurped")
-            await self._intrude(usurped)
+            if not self._world.plan.may_lose:
+                # Else the lease that replaced it may be lost, and this one be good.
+                await self._intrude(usurped)
         return True
 
     async def _intrude(self, lease: int) -> None:

@@ -17,8 +17,8 @@ CHUNK_BYTES = 65536
 class Line:
     """Listens on 127.0.0.1 and carries each connection to the port that `target` answers at that time; None: nowhere.
 
-    A fault concerns the connections that are there, and answers how many; `refuse`, `stall`, `delay` and `shred` also
-    concern those to come, until `mend`.
+    A fault concerns the connections that are there, and answers how many; `refuse`, `swallow`, `stall`, `delay` and
+    `shred` also concern those to come, until `mend`.
     """
 
     def __init__(self, target: Callable[[], int | None]) -> None:
@@ -27,6 +27,7 @@ class Line:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._refusing = False
+        self._swallowing = False
         self.latency = 0.0
         self.piece = CHUNK_BYTES
         self.port = 0
@@ -64,6 +65,11 @@ class Line:
         """Carries nothing more, and tells neither end: no FIN, no RST, as when a cable is pulled or a NAT forgets."""
         return self._each(_Connection.vanish)
 
+    def swallow(self) -> int:
+        """Vanishes, and so does what comes: nobody is refused, and nobody is answered."""
+        self._swallowing = True
+        return self.vanish()
+
     def stall(self) -> int:
         """Holds everything back, without loss."""
         self._flowing.clear()
@@ -88,6 +94,7 @@ class Line:
         """All is well again, but for what has vanished."""
         self._flowing.set()
         self._refusing = False
+        self._swallowing = False
         self.latency = 0.0
         self.piece = CHUNK_BYTES
 
@@ -108,6 +115,7 @@ class Line:
             _reset(near)
             return
         connection = _Connection(self, near, far)
+        connection.vanished = self._swallowing
         self._connections.add(connection)
         try:
             await connection.carry(near_in, far_in)

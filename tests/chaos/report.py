@@ -11,7 +11,7 @@ from .history import History, Violation
 from .plan import KINDS
 
 FEWEST = 20
-"""Of a thousand runs: a fault that fired less often was not tested."""
+"""Of many runs: a fault that fired less often was not tested."""
 
 
 class Outcome(msgspec.Struct):
@@ -42,17 +42,17 @@ def outcome(history: History, violations: list[Violation], seconds: float) -> Ou
     )
 
 
-def rare(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """The kinds of fault that fired too rarely, and how often they did."""
+def rare(outcomes: Sequence[Outcome], kinds: Sequence[str] = KINDS) -> dict[str, int]:
+    """Those of the kinds of fault that fired too rarely, and how often they did."""
     fired = _fired(outcomes)
-    return {kind: fired[kind] for kind in KINDS if fired[kind] < FEWEST}
+    return {kind: fired[kind] for kind in kinds if fired[kind] < FEWEST}
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(outcomes: Sequence[Outcome], kinds: Sequence[str] = KINDS) -> str:
     """Faults by kind, what was watched, and violations by rule: Markdown."""
     fired = _fired(outcomes)
     rules = Counter(violation.rule for each in outcomes for violation in each.violations)
-    kinds = [*KINDS, *sorted(fired.keys() - set(KINDS))]
+    kinds = [*kinds, *sorted(fired.keys() - set(kinds))]
     lines = ["| fault | fired |", "|---|---|", *(f"| {kind} | {fired[kind]} |" for kind in kinds), ""]
     lines += ["| | |", "|---|---|", f"| runs | {len(outcomes)} |"]
     for name in ("streams", "readers", "connections", "events", "appends"):

@@ -49,7 +49,7 @@ async def _publish(world: World, plan: RoomPlan) -> None:
                 status, _, answer = await fetch(url, "POST", {"data": number}, key, patience=PATIENCE)
                 world.judge_status(plan.name, status, answer)
                 if status == 200:
-                    world.history.published.append(Published(plan.name, number, answer["cursor"]))
+                    world.history.published.append(Published(plan.name, number, answer["cursor"], world.now()))
                     break
             await asyncio.sleep(AGAIN_SECONDS)
 

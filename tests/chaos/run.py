@@ -1,37 +1,33 @@
-"""One run: a seed, a server, its clients and faults; at the end the history for the checker."""
+"""One run as it goes on: clients and faults at once, an end for everybody, and a last look at everything."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import traceback
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
-from tidegate.config import load
-
-from . import models, rooms
+from . import rooms
 from .calls import Broken, call, fetch
 from .creators import cancel, create
 from .expected import describe
 from .faults import Faults, look, mend
+from .forks import ServerFailed
 from .guests import entertain
-from .history import Acquired, Event, History, Kept, Outage, Problem, Reading
-from .node import Node
-from .plan import OwnPlan, Plan, StreamPlan, among, draw, without_ends
+from .history import Acquired, Event, Kept, Outage, Reading
+from .plan import OwnPlan, StreamPlan
 from .producers import produce
 from .readers import Follower, read
-from .server import Server, ServerFailed
 from .shared_store import SharedStore
 from .visitors import attend
 from .world import World
 
+if TYPE_CHECKING:
+    from .redis_faults import RedisFaults
+
 BOUND_SECONDS = 15.0
 """After the last fault everything ends within so long: the longest answer, a lease and a second, a cancel's wait, and
 some time for two cores that are shared by many runs."""
-
-DRAIN_SECONDS = 0.4
 
 READ_SECONDS = 5.0
 """For reading a log that has ended; nothing else goes on by then."""
@@ -41,89 +37,18 @@ AGAIN_SECONDS = 0.1
 TICK_SECONDS = 0.05
 
 STARVED_SECONDS = 0.3
-"""A tick that is later than this says that the whole process had to wait."""
+"""A tick that is later than this says that the whole process, or the machine, had to wait."""
 
 LIVE = ("queued", "running")
 
 
-async def run(seed: int, *, store: str = "sqlite:///chaos.db", nodes: int = 1) -> History:
-    """Runs what the seed stands for: on a process of its own, or on so many nodes over one memory store."""
-    plan = draw(seed)
-    if nodes > 1:
-        return await run_nodes(among(nodes, plan), SharedStore())
-    return await _run_process(plan if store.startswith("sqlite") else without_ends(plan), store)
+class Run:
+    """A run on nodes that are ready, over a memory store that they share, or over a Redis to which harm is done."""
 
-
-async def run_nodes(plan: Plan, shared: SharedStore) -> History:
-    """Runs a plan for several nodes over this store, which is closed at the end."""
-    async with models.Upstream() as upstream:
-        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-            file.write(configuration(plan, "memory://", upstream.url))
-            file.flush()
-            settings = load(Path(file.name), {}, {})
-        history = History(plan.seed, plan.lease_seconds)
-        try:
-            return await _run(plan, [Node(shared, settings) for _ in range(plan.nodes)], history, shared)
-        finally:
-            shared.close()
-
-
-async def _run_process(plan: Plan, store: str) -> History:
-    history = History(plan.seed, plan.lease_seconds)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        folder = Path(name)
-        async with models.Upstream() as upstream:
-            (folder / "tidegate.toml").write_text(configuration(plan, store, upstream.url))
-            server = Server(folder, lambda how: history.problems.append(Problem("server died", "server", how)))
-            return await _run(plan, [server], history)
-
-
-async def _run(
-    plan: Plan, nodes: Sequence[Server | Node], history: History, shared: SharedStore | None = None
-) -> History:
-    world = World(plan, nodes, history)
-    try:
-        await asyncio.gather(*(node.start() for node in nodes))
-        await _Run(world, shared).go()
-    except ServerFailed as error:
-        world.problem("server", "server", str(error))
-    finally:
-        await asyncio.gather(*(node.close() for node in nodes))
-        await asyncio.gather(*(line.close() for line in world.lines.values()))
-    for node in nodes:
-        for line in node.unhandled():
-            world.problem("unhandled error", "server", line[:400])
-    return history
-
-
-def configuration(plan: Plan, store: str, upstream_url: str) -> str:
-    """The server's configuration file."""
-    return f"""
-[server]
-drain_seconds = {DRAIN_SECONDS}
-[store]
-url = "{store}"
-synchronous = "{plan.synchronous}"
-lease_seconds = {plan.lease_seconds}
-[delivery]
-heartbeat_seconds = {plan.heartbeat_seconds}
-compression = {str(plan.compression).lower()}
-[limits]
-requests_per_minute = 1000000
-burst = 1000000
-concurrent_generations = 1000
-readers_per_principal = 1000
-connections_per_principal = 0
-[observability]
-log_format = "json"
-{models.configuration(upstream_url)}
-"""
-
-
-class _Run:
-    def __init__(self, world: World, shared: SharedStore | None) -> None:
+    def __init__(self, world: World, shared: SharedStore | None = None, redis: RedisFaults | None = None) -> None:
         self._world = world
         self._shared = shared
+        self._redis = redis
         self._plan = world.plan
         self._clients: list[asyncio.Task[None]] = []
 
@@ -137,7 +62,7 @@ class _Run:
 
     async def _go(self, world: World) -> None:
         self._start_clients()
-        faults = Faults(world)
+        faults = Faults(world, self._redis)
         try:
             await faults.run()
         except ServerFailed:
@@ -149,8 +74,8 @@ class _Run:
         await self._close()
 
     async def _watch_the_time(self) -> None:
-        """Nodes that share our interpreter do nothing either while the machine has no time for us."""
-        while self._shared is not None:
+        """Nodes that share our interpreter do nothing either while the machine has no time for us; nor may others."""
+        while self._plan.nodes > 1:
             since = self._world.now()
             await asyncio.sleep(TICK_SECONDS)
             if (now := self._world.now()) - since > STARVED_SECONDS:
@@ -210,18 +135,29 @@ class _Run:
         await asyncio.gather(*(self._read_log(stream) for stream in names))
         await asyncio.gather(*(self._ask_again(reading) for reading in world.history.readings))
         if self._plan.kill_at_rest:
-            since, node = world.now(), world.nodes[0]
-            await node.kill()
-            await node.start()
-            world.history.outages.append(Outage(since, world.now(), kind="kill"))
-            world.fired("kill_at_rest")
+            await self._kill_at_rest()
             await asyncio.gather(*(self._read_log(stream) for stream in names))
             await asyncio.gather(*(look(world, stream, "after all", patience=READ_SECONDS) for stream in names))
-        ended: dict[str, float] = {}
-        if self._shared is not None:
-            ended = {stream: world.since_begin(at) for stream, at in self._shared.ended.items()}
-            world.history.acquired = [Acquired(stream, world.since_begin(at)) for stream, at in self._shared.acquired]
-        describe(world.history, self._plan, names, ended)
+        describe(world.history, self._plan, names, self._ends())
+
+    async def _kill_at_rest(self) -> None:
+        """The store comes back with all that it had: by itself, or with its process."""
+        if self._redis is not None:
+            await self._redis.kill_at_rest()
+            return
+        since, node = self._world.now(), self._world.nodes[0]
+        await node.kill()
+        await node.start()
+        self._world.history.outages.append(Outage(since, self._world.now(), kind="kill"))
+        self._world.fired("kill_at_rest")
+
+    def _ends(self) -> Mapping[str, float]:
+        """When the store had the ends of streams, where that is known; who took streams over goes into the history."""
+        world = self._world
+        if self._shared is None:
+            return world.ended if self._redis is not None else {}
+        world.history.acquired = [Acquired(stream, world.since_begin(at)) for stream, at in self._shared.acquired]
+        return {stream: world.since_begin(at) for stream, at in self._shared.ended.items()}
 
     async def _list(self) -> dict[str, str]:
         """The plan's names by the ids of the streams, of those too whose creator was never told."""
@@ -230,7 +166,10 @@ class _Run:
         before, more = "", True
         while more:
             url = f"{world.server.url}/v1/streams?limit=100{before and f'&before={before}'}"
-            status, _, page = await fetch(url, patience=READ_SECONDS)
+            try:
+                status, _, page = await fetch(url, patience=READ_SECONDS)
+            except Broken as error:
+                raise ServerFailed(f"the list of streams was not answered: {error}") from error
             if status != 200:
                 raise ServerFailed(f"the list of streams was answered {status}: {page}")
             for summary in page["data"]:

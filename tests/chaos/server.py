@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import resource
 import signal
-import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tidegate.testing.process import TIDEGATE
+from port_kit import free_port
 
-INSIDE = Path(__file__).parent / "inside"
+from .forks import Fork, ServerFailed, forker
 
 START_SECONDS = 20.0
 """From exec to ready takes a quarter of a second; many of them at once share two cores."""
@@ -28,26 +26,6 @@ UNHANDLED = re.compile(
     r"never retrieved|Exception in callback|exception was never|Fatal error|Unhandled|unraisable", re.I
 )
 """What asyncio and the interpreter write of errors that nobody has dealt with."""
-
-
-PORTS = range(10_000, 32_000, 4)
-"""Below those that Linux gives to whoever does not care: a port that a server has just left must not become another's,
-or the clients of one run would talk to the server of a run beside it."""
-
-
-def free_port() -> int:
-    """A port for the only server of this process, which no other process of the harness takes."""
-    first = PORTS[os.getpid() % len(PORTS)]
-    for port in range(first, first + PORTS.step):
-        with socket.socket() as attempt, suppress(OSError):
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(("127.0.0.1", port))
-            return port
-    raise ServerFailed(f"ports {first} to {first + PORTS.step - 1} are taken")
-
-
-class ServerFailed(Exception):
-    """The server did not start, or did not leave as it was told to."""
 
 
 class Server:
@@ -64,7 +42,7 @@ class Server:
         self.errors: list[str] = []
         self._folder = folder
         self._died = died
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Fork | None = None
         self._expected_to_end = False
         self._tasks: list[asyncio.Task[None]] = []
         self._clock = folder / "clock"
@@ -81,17 +59,8 @@ class Server:
 
     async def spawn(self) -> None:
         """Starts a process."""
-        environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")},
-            "PYTHONPATH": str(INSIDE),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "CHAOS_CLOCK": str(self._clock),
-        }
-        command = (*TIDEGATE, "serve", "--port", str(self._listens_at), "--config", "tidegate.toml")
-        pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(
-            *command, stdout=pipe, stderr=pipe, env=environ, cwd=self._folder, limit=1 << 24
-        )
+        arguments = ("serve", "--port", str(self._listens_at), "--config", "tidegate.toml")
+        self._process = await forker().fork(arguments, self._folder, self._clock)
         self.starts += 1
         self._expected_to_end = False
         self._tasks.append(asyncio.create_task(self._read_errors(self._process)))
@@ -100,7 +69,6 @@ class Server:
         """Waits until the process is ready. Raises `ServerFailed`."""
         process = self._process
         assert process is not None
-        assert process.stdout is not None
         try:
             async with asyncio.timeout(START_SECONDS):
                 line = await process.stdout.readline()
@@ -120,7 +88,7 @@ class Server:
         process = self._process
         assert process is not None
         self._expected_to_end = True
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 return await process.wait()
@@ -173,17 +141,16 @@ class Server:
             await self._process.wait()
 
     def _signal(self, which: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(which)
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, process: Fork) -> None:
         code = await process.wait()
         if process is self._process and not self._expected_to_end:
             self.port = None
             self._died(f"exit code {code}: {self.tail()}")
 
-    async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
+    async def _read_errors(self, process: Fork) -> None:
         async for line in process.stderr:
             self.errors.append(line.decode("utf-8", "replace").rstrip())

@@ -247,6 +247,13 @@ class NodeCluster:
         unlisten: Unwatch = self._link.now(lambda: self._cluster.listen(called), lambda: None)
         return lambda: self._link.now(unlisten)
 
+    def ask(self, question: bytes) -> asyncio.Future[Mapping[str, bytes]]:
+        return self._link.later(lambda: self._cluster.ask(question))
+
+    def answer(self, on_question: Callable[[bytes], bytes]) -> Unwatch:
+        """Nobody asks: the operators' calls are no part of a run."""
+        return lambda: None
+
     def add(self, what: Count, key: str, change: int, member: str = "") -> None:
         self._link.now(lambda: self._cluster.add(what, key, change, member))
 

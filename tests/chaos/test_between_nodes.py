@@ -8,6 +8,7 @@ import pytest
 from tidegate.stores.cluster import Cancel, Cluster, Command, Count
 
 from .checker import check
+from .draws import among, draw
 from .history import (
     Acquired,
     Append,
@@ -25,8 +26,8 @@ from .history import (
     Stream,
 )
 from .models import How
-from .plan import AttendedPlan, Plan, StreamPlan, VisitPlan, among, draw
-from .run import run_nodes
+from .plan import AttendedPlan, Plan, StreamPlan, VisitPlan
+from .setups import run_nodes
 from .shared_store import SharedStore
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,12 @@ import pytest
 
 from .__main__ import main
 from .calls import Broken, fetch
+from .draws import among, draw, over_redis, without_ends
 from .history import Event, Kept
-from .plan import KINDS, among, draw, without_ends
+from .plan import KINDS, REDIS_KINDS
 from .report import Outcome, rare, table
-from .run import configuration
 from .server import UNLIMITED, Server
+from .setups import configuration
 
 SEEDS = range(10)
 
@@ -31,6 +32,12 @@ def test_four_seeds_keep_every_promise_between_two_nodes(capsys: pytest.CaptureF
     assert code == 0, capsys.readouterr().out
 
 
+def test_ten_seeds_keep_every_promise_over_redis(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever happens to three nodes, to Redis and in between, only what a promoted replica never had is lost."""
+    code = main([*map(str, SEEDS), "--store", "redis", "--jobs", "5"])
+    assert code == 0, capsys.readouterr().out
+
+
 def test_thirty_cuts_of_the_write_ahead_log_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
     """Wherever the tail is cut or torn, what was acknowledged before is there, and the store goes on from there."""
     code = main(["--cuts", "30", "--jobs", "1"])
@@ -38,8 +45,8 @@ def test_thirty_cuts_of_the_write_ahead_log_keep_every_promise(capsys: pytest.Ca
 
 
 def test_a_seed_stands_for_one_plan() -> None:
-    """Two draws of a seed are the same, and two seeds differ; so it is for two nodes."""
-    for drawn in (draw, lambda seed: among(2, draw(seed))):
+    """Two draws of a seed are the same, and two seeds differ; so it is for several nodes."""
+    for drawn in (draw, lambda seed: among(2, draw(seed)), lambda seed: over_redis(3, draw(seed))):
         plans = [[drawn(seed) for seed in range(50)] for _ in range(2)]
         assert plans[0] == plans[1]
         assert len({repr(plan) for plan in plans[0]}) == 50
@@ -57,6 +64,13 @@ def test_a_thousand_seeds_plan_every_fault() -> None:
     planned = [fault.kind for seed in range(1000) for fault in draw(seed).faults]
     assert [kind for kind in set(planned) if planned.count(kind) < 100] == []
     assert set(planned) <= set(KINDS)
+
+
+def test_hundreds_of_seeds_plan_every_fault_of_redis() -> None:
+    """Every fault of Redis, of the nodes and in between is planned often enough in five hundred seeds."""
+    planned = [fault.kind for seed in range(500) for fault in over_redis(3, draw(seed)).faults]
+    assert [kind for kind in set(planned) if planned.count(kind) < 30] == []
+    assert set(planned) <= set(REDIS_KINDS)
 
 
 def test_a_store_without_a_file_is_not_killed() -> None:

@@ -15,7 +15,10 @@ from .server import Server
 
 
 class World:
-    """One run as it goes on. `over` is set when clients have to give up. One node is `tidegate serve`."""
+    """One run as it goes on. `over` is set when clients have to give up. One node is `tidegate serve`.
+
+    `ended` is when streams have ended, as was said of each last.
+    """
 
     def __init__(self, plan: Plan, nodes: Sequence[Server | Node], history: History) -> None:
         self.plan = plan
@@ -23,8 +26,10 @@ class World:
         self.history = history
         self.lines: dict[str, Line] = {}
         self.over = False
+        self.ended: dict[str, float] = {}
         self._ids: dict[str, asyncio.Future[str | None]] = {}
         self._begun = time.monotonic()
+        self._begun_at = time.time()
         self._balance = self.random("balance")
 
     def now(self) -> float:
@@ -79,7 +84,9 @@ class World:
 
     def look(self, stream: str, source: str, answer: dict[str, object]) -> None:
         """Notes what an answer said of a stream."""
-        text = answer.get("text")
+        text, ended_at = answer.get("text"), answer.get("ended_at")
+        if isinstance(ended_at, float | int):
+            self.ended[stream] = ended_at - self._begun_at
         self.history.looks.append(
             Look(
                 stream=stream,

@@ -13,7 +13,7 @@ from eventually_kit import eventually
 from redis_kit import DURABLE, RedisServer
 from redis_store_kit import begun, events, found, lead_to, redis_store, said
 
-from tidegate.core.events import Completed, Delta, Started, Usage
+from tidegate.core.events import Completed, Delta, Started, Usage, json_of
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
@@ -198,6 +198,38 @@ async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, tmp_path: 
             assert isinstance(page, Page)
     finally:
         replica.kill()
+
+
+async def test_news_of_another_epoch_is_read_before_it_is_believed(pair: list[RedisStore]) -> None:
+    """It may have begun before what this node has seen, and Redis has lost: its events follow on others than those."""
+    near, far = pair
+    fence = await begun(near)
+    far.watch("gen_1", lambda: None)
+    await said(near, fence, 1, "a")
+    await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 2)
+    position = (await found(far)).after  # type: ignore[union-attr]
+    held = far.served.get("gen_1")
+    assert held is not None
+    held.heard(b"other 2 3\n" + json_of(Delta("not after a")))
+    assert await events(far, after=position) == []
+
+
+async def test_readers_at_a_node_that_no_longer_fills_a_stream_go_on(redis_url: str) -> None:
+    """They hear what the other node appends, as readers at any node do."""
+    async with nodes(redis_url, 2) as (near, far):
+        holders = [store.join(name, 5.0) for name, store in (("near", near), ("far", far))]
+        for holder in holders:
+            await holder.renew()
+        holders[0].hold("gen_1")
+        await begun(near)
+        woken: list[bool] = []
+        near.watch("gen_1", lambda: woken.append(True))
+        holders[1].hold("gen_1")
+        await said(far, await far.acquire("gen_1"), 1, "a")
+        await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 2)
+        assert woken
+        for holder in holders:
+            await holder.leave()
 
 
 def replica_has(replica: RedisServer, stream: str, tail: int) -> bool:

@@ -86,9 +86,12 @@ class Served:
         self.missed = self.missed or self.refreshing
         if window is None:
             return
-        if len(events) == tail - after and window.add(epoch, after, events):
+        # Where another epoch began, only Redis knows: perhaps before what this node has seen, and Redis has lost.
+        if epoch != window.cursor.epoch:
+            self._streams.refresh(self)
+        elif len(events) == tail - after and window.add(epoch, after, events):
             self.wake()
-        elif tail > window.tail or epoch != window.cursor.epoch:
+        elif tail > window.tail:
             self._streams.refresh(self)
 
 
