@@ -26,6 +26,7 @@ MAY_SLEEP = {
     "chaos/": "a seed's plan says when its clients and faults act",
     "contract/provider_cases.py": "models that speak at a pace",
     "e2e/budget_kit.py": "callers at a pace, in another process",
+    "e2e/test_redis_nodes.py": "readers that wait before they come back, and an answer that must not end meanwhile",
     "e2e/test_rate_limits.py": "callers that keep to the times they are told",
     "eventually_kit.py": "waits for facts",
     "pause_kit.py": "stops the process, as the machine may",
