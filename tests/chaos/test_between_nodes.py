@@ -64,7 +64,7 @@ class Alone(Sabotaged):
     def counts(self, what: Count, key: str) -> Mapping[str, int]:
         if what != "owner readers":
             return self._cluster.counts(what, key)
-        own = self._cluster.parts.get(what, {}).get(key, {})  # type: ignore[attr-defined]
+        own = self._cluster.parts.of(what, key)  # type: ignore[attr-defined]
         return own if isinstance(own, Mapping) else {"": own}
 
 

@@ -157,13 +157,14 @@ UPSTREAM = (
 # Exit code, arguments and tidegate.toml.
 COMMANDS = (
     (0, "config", CONFIG + AUTH),
-    (0, "config", "store.url = 'rediss://<p>@h/0?password=<p>#<p>'"),
+    (0, "config", "store.url = 'rediss://u:<p>@h/0'"),
+    (2, "config", "store.url = 'rediss://<p>@h/0?password=<p>#<p>'"),
     (2, "config", "store.url = 'redis://u:<p>/<p>@h:1/0'"),
     (2, "config", "auth.jwks_url = ['https://u:<p>@h/jwks']"),
     (2, "config", "auth.jwt_secret_env = '<p>"),
     (2, "config", "models = [{name = 'a', provider = 'openai', base_url = 'u:<p>@h/v1?key=<p>'}]"),
     (2, "config", "models = [{name = 'a', provider = 'openai', apikey = '<p>'}]"),
-    (2, "serve --port 0", "store.url = 'redis://u:<p>@h/0'"),
+    (2, "serve --port 0", "store.url = 'redis+sentinel://u:<p>@h:1'"),
     (2, "serve --port 0", "auth.jwks_url = 'https://u:<p>@h/jwks?key=<p>'"),
     (2, "serve --port 0", "auth.jwt_secret_env = 'CANARY_SHORT'"),
     (2, "serve --port 0 --store u:<p>@h/0", ""),

