@@ -171,6 +171,30 @@ async def test_what_a_promoted_replica_lacks_is_appended_again(server: RedisServ
         replica.kill()
 
 
+async def test_an_end_that_a_promoted_replica_lacks_is_written_again(server: RedisServer, tmp_path: Path) -> None:
+    """Nobody fills the stream any more, so nobody else would end it: the node that has ended it does, with what was
+    lost before."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    try:
+        replica.replica_of(server)
+        async with nodes(server.url, 1) as (store,):
+            fence = await begun(store)
+            await said(store, fence, 1, "a")
+            await eventually(lambda: replica_has(replica, "gen_1", 2))
+            replica.promote()
+            await said(store, fence, 2, "b", "c")
+            await store.append([END], fence=fence, expected=4)
+            lead_to(store, replica.url)
+            server.kill()
+            # As a node does that renews its lease.
+            await store.shards.ask("", ("PING",), within=5.0)
+            await eventually(lambda: replica_has(replica, "gen_1", 5))
+            assert await events(store) == [Started("gen_1", "m", 1.0), *map(Delta, "abc"), END]
+    finally:
+        replica.kill()
+
+
 async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, tmp_path: Path) -> None:
     """A position that a promoted replica never had is not mistaken for another event."""
     replica = RedisServer(tmp_path / "replica", DURABLE)
