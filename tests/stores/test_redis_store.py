@@ -17,6 +17,7 @@ from tidegate.core.events import Completed, Delta, Started, Usage, json_of
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
+from tidegate.stores.cluster import Cluster
 from tidegate.stores.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
@@ -238,22 +239,42 @@ async def test_news_of_another_epoch_is_read_before_it_is_believed(pair: list[Re
     assert await events(far, after=position) == []
 
 
-async def test_readers_at_a_node_that_no_longer_fills_a_stream_go_on(redis_url: str) -> None:
+@asynccontextmanager
+async def holders(*stores: RedisStore) -> AsyncIterator[list[Cluster]]:
+    """A node on each of the stores."""
+    joined = [store.join(f"node {number}", 5.0) for number, store in enumerate(stores)]
+    for node in joined:
+        await node.renew()
+    yield joined
+    for node in joined:
+        await node.leave()
+
+
+async def test_readers_at_a_node_that_no_longer_fills_a_stream_go_on(pair: list[RedisStore]) -> None:
     """They hear what the other node appends, as readers at any node do."""
-    async with nodes(redis_url, 2) as (near, far):
-        holders = [store.join(name, 5.0) for name, store in (("near", near), ("far", far))]
-        for holder in holders:
-            await holder.renew()
-        holders[0].hold("gen_1")
+    near, far = pair
+    async with holders(near, far) as (one, other):
+        one.hold("gen_1")
         await begun(near)
-        woken: list[bool] = []
-        near.watch("gen_1", lambda: woken.append(True))
-        holders[1].hold("gen_1")
+        near.watch("gen_1", lambda: None)
+        other.hold("gen_1")
         await said(far, await far.acquire("gen_1"), 1, "a")
         await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 2)
-        assert woken
-        for holder in holders:
-            await holder.leave()
+
+
+async def test_readers_at_a_node_that_came_second_hear_the_one_that_came_last(pair: list[RedisStore]) -> None:
+    """Whoever acquires a stream that another node has come to hold meanwhile does not take itself for the one that
+    fills it."""
+    near, far = pair
+    async with holders(near, far) as (one, other):
+        one.hold("gen_1")
+        await begun(near)
+        near.watch("gen_1", lambda: None)
+        other.hold("gen_1")
+        await eventually(lambda: not one.holds("gen_1"))
+        await near.acquire("gen_1")
+        await said(far, await far.acquire("gen_1"), 1, "a")
+        await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 2)
 
 
 def replica_has(replica: RedisServer, stream: str, tail: int) -> bool:
