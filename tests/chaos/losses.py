@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .history import Created, History, Violation
+from .history import Created, Failover, History, Outage, Violation
 
 ROUNDED_SECONDS = 0.001
 """Times in a history are exact to this."""
@@ -20,7 +20,7 @@ class Losses:
     """By the failovers of a run."""
 
     def __init__(self, history: History) -> None:
-        self._failovers = history.failovers
+        self._spans = [(each.since - ROUNDED_SECONDS, _told_until(each, history.outages)) for each in history.failovers]
         there = {kept.stream for kept in history.logs if kept.events}
         self._streams = {
             created.stream for created in history.created if created.stream not in there and self.may_hit(created.at)
@@ -28,7 +28,7 @@ class Losses:
 
     def may_hit(self, at: float) -> bool:
         """Whether what a client was told at this time may have been acknowledged to be lost."""
-        return any(each.since - ROUNDED_SECONDS <= at <= each.until + TOLD_SECONDS for each in self._failovers)
+        return any(since <= at <= until for since, until in self._spans)
 
     def kept(self, created: Iterable[Created]) -> list[Created]:
         """The creations that must not be lost, nor their keys."""
@@ -37,3 +37,12 @@ class Losses:
     def excuses(self, violation: Violation) -> bool:
         """Whether it is about a stream that was lost as a whole."""
         return any(stream in violation.subject or stream in violation.what for stream in self._streams)
+
+
+def _told_until(failover: Failover, outages: Iterable[Outage]) -> float:
+    """When a client has been told of what was acknowledged by then, at the latest: a paused node tells nobody."""
+    until = failover.until + TOLD_SECONDS
+    for outage in sorted(outages, key=lambda outage: outage.since):
+        if outage.kind.startswith(("pause_", "starved")) and outage.since < until:
+            until = max(until, outage.until + TOLD_SECONDS)
+    return until

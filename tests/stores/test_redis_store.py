@@ -17,6 +17,7 @@ from tidegate.core.events import Completed, Delta, Started, Usage, json_of
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
+from tidegate.stores.cluster import Cluster
 from tidegate.stores.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
@@ -171,6 +172,30 @@ async def test_what_a_promoted_replica_lacks_is_appended_again(server: RedisServ
         replica.kill()
 
 
+async def test_an_end_that_a_promoted_replica_lacks_is_written_again(server: RedisServer, tmp_path: Path) -> None:
+    """Nobody fills the stream any more, so nobody else would end it: the node that has ended it does, with what was
+    lost before."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    try:
+        replica.replica_of(server)
+        async with nodes(server.url, 1) as (store,):
+            fence = await begun(store)
+            await said(store, fence, 1, "a")
+            await eventually(lambda: replica_has(replica, "gen_1", 2))
+            replica.promote()
+            await said(store, fence, 2, "b", "c")
+            await store.append([END], fence=fence, expected=4)
+            lead_to(store, replica.url)
+            server.kill()
+            # As a node does that renews its lease.
+            await store.shards.ask("", ("PING",), within=5.0)
+            await eventually(lambda: replica_has(replica, "gen_1", 5))
+            assert await events(store) == [Started("gen_1", "m", 1.0), *map(Delta, "abc"), END]
+    finally:
+        replica.kill()
+
+
 async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, tmp_path: Path) -> None:
     """A position that a promoted replica never had is not mistaken for another event."""
     replica = RedisServer(tmp_path / "replica", DURABLE)
@@ -214,22 +239,42 @@ async def test_news_of_another_epoch_is_read_before_it_is_believed(pair: list[Re
     assert await events(far, after=position) == []
 
 
-async def test_readers_at_a_node_that_no_longer_fills_a_stream_go_on(redis_url: str) -> None:
+@asynccontextmanager
+async def holders(*stores: RedisStore) -> AsyncIterator[list[Cluster]]:
+    """A node on each of the stores."""
+    joined = [store.join(f"node {number}", 5.0) for number, store in enumerate(stores)]
+    for node in joined:
+        await node.renew()
+    yield joined
+    for node in joined:
+        await node.leave()
+
+
+async def test_readers_at_a_node_that_no_longer_fills_a_stream_go_on(pair: list[RedisStore]) -> None:
     """They hear what the other node appends, as readers at any node do."""
-    async with nodes(redis_url, 2) as (near, far):
-        holders = [store.join(name, 5.0) for name, store in (("near", near), ("far", far))]
-        for holder in holders:
-            await holder.renew()
-        holders[0].hold("gen_1")
+    near, far = pair
+    async with holders(near, far) as (one, other):
+        one.hold("gen_1")
         await begun(near)
-        woken: list[bool] = []
-        near.watch("gen_1", lambda: woken.append(True))
-        holders[1].hold("gen_1")
+        near.watch("gen_1", lambda: None)
+        other.hold("gen_1")
         await said(far, await far.acquire("gen_1"), 1, "a")
         await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 2)
-        assert woken
-        for holder in holders:
-            await holder.leave()
+
+
+async def test_readers_at_a_node_that_came_second_hear_the_one_that_came_last(pair: list[RedisStore]) -> None:
+    """Whoever acquires a stream that another node has come to hold meanwhile does not take itself for the one that
+    fills it."""
+    near, far = pair
+    async with holders(near, far) as (one, other):
+        one.hold("gen_1")
+        await begun(near)
+        near.watch("gen_1", lambda: None)
+        other.hold("gen_1")
+        await eventually(lambda: not one.holds("gen_1"))
+        await near.acquire("gen_1")
+        await said(far, await far.acquire("gen_1"), 1, "a")
+        await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 2)
 
 
 def replica_has(replica: RedisServer, stream: str, tail: int) -> bool:

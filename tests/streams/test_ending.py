@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from asyncio import Future
 from collections.abc import Sequence
 from itertools import pairwise
@@ -77,6 +78,25 @@ async def test_a_commit_goes_on_without_its_caller() -> None:
     writing.cancel()
     await asyncio.wait((writing,))
     assert (writing.cancelled(), commit.cancelled()) == (True, False)
+
+
+async def test_a_refusal_that_nobody_waits_for_is_no_error_of_the_loop() -> None:
+    """Whoever wrote the end has learnt meanwhile that the stream is another's."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    answer: Future[int] = asyncio.get_running_loop().create_future()
+    log = Log(answer)
+    writing = asyncio.create_task(write(log))
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    answer.set_exception(Fenced("another node fills this stream now"))
+    await asyncio.sleep(0)
+    log._answers.clear()
+    del answer
+    gc.collect()
+    assert complaints == []
 
 
 async def test_the_waits_grow_and_the_last_one_stays() -> None:

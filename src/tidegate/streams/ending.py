@@ -54,10 +54,18 @@ async def append_end(log: Log, fence: Fence, tail: int, end: Terminal) -> None:
     while True:
         try:
             answer = log.append([end], fence=fence, expected=tail)
-            # A commit under way must complete even if its caller is cancelled.
-            await asyncio.shield(answer) if isinstance(answer, Future) else answer
+            if isinstance(answer, Future):
+                # A commit under way must complete even if its caller is cancelled.
+                answer.add_done_callback(_look_at)
+                await asyncio.shield(answer)
         except OffsetMismatch as error:
             # The holder of this fence has moved the tail itself, by an append whose answer nobody awaited.
             tail = error.tail
         else:
             return
+
+
+def _look_at(answer: Future[int]) -> None:
+    """A refusal is no error of the loop where nobody waits for it any more."""
+    if not answer.cancelled():
+        answer.exception()

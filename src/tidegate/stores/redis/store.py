@@ -229,7 +229,11 @@ class RedisStore:
 
     async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
         await self._told_who_fills()
-        return await self._filling.acquire(stream, lease, lambda record, text: base_of(record, claim_of(text)))
+        fence = await self._filling.acquire(stream, lease, lambda record, text: base_of(record, claim_of(text)))
+        if self._nodes and not any(node.holds(stream) for node in self._nodes):
+            # Another node has come to hold it meanwhile: what that appends is to be heard here.
+            self._filling.lose(stream)
+        return fence
 
     async def mark_running(self, fence: Fence) -> None:
         await self._filling.mark_running(fence)

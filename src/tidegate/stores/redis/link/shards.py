@@ -33,11 +33,18 @@ class Health:
         self.since: float | None = None
         self.reason = ""
         self._down: dict[Lane, str] = {}
+        self._backs: list[Callable[[], None]] = []
+
+    def on_back(self, back: Callable[[], None]) -> None:
+        """Calls `back` each time that Redis can be used again; it may have forgotten something."""
+        self._backs.append(back)
 
     def up(self, lane: Lane) -> None:
         if self._down.pop(lane, None) is not None and not self._down:
             logger.warning("Redis is back")
             self.since = None
+            for back in self._backs:
+                back()
 
     def down(self, lane: Lane, reason: str) -> None:
         if not self._down:

@@ -30,6 +30,7 @@ from tidegate.stores.redis.keys import Keys
 from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.reading import epochs_of
 from tidegate.stores.redis.script import Script
+from tidegate.stores.redis.streams.recent_ends import RecentEnds
 from tidegate.stores.redis.streams.served import Served, ServedStreams
 from tidegate.stores.redis.window import Window
 
@@ -105,6 +106,8 @@ class Filling:
         self._on_end = ended
         self._filled: dict[str, Filled] = {}
         self._charging: set[asyncio.Task[None]] = set()
+        self._recent = RecentEnds[tuple[Append, Filled]](shards, lambda: asyncio.get_running_loop().time())
+        shards.health.on_back(self._give_back)
 
     async def create(self, record: StreamRecord, events: Sequence[Event], base: int, claim: str) -> Fence:
         """Creates the stream, whose account is charged already. Raises `StoreUnavailable`: then nobody knows whether
@@ -190,6 +193,7 @@ class Filling:
         for task in self._charging:
             task.cancel()
         self._filled.clear()
+        self._recent.clear()
 
     # Charges
 
@@ -279,11 +283,28 @@ class Filling:
             filled.served.wake()
             if append.ends and self._filled.get(append.fence.stream) is filled:
                 del self._filled[append.fence.stream]
-                self._on_end(filled.record, filled.claim, append.sent)
-                self._accounts.end(filled.record.owner, append.fence.stream, filled.base + filled.size, append.sent)
+                self._note_end(append, filled)
                 self._served.unfill(append.fence.stream)
         if not append.answer.done():
             append.answer.set_result(tail)
+
+    def _note_end(self, append: Append, filled: Filled) -> None:
+        stream = append.fence.stream
+        self._on_end(filled.record, filled.claim, append.sent)
+        self._accounts.end(filled.record.owner, stream, filled.base + filled.size, append.sent)
+        self._recent.add(self._keys.record(stream), (append, filled))
+
+    def _give_back(self) -> None:
+        """Writes the newest ends again, which a Redis that is another one now may lack: nobody else would."""
+        for append, filled in self._recent.doubtful():
+            again = msgspec.structs.replace(append, answer=asyncio.get_running_loop().create_future())
+            again.answer.add_done_callback(partial(self._given_back, again, filled))
+            self._send(again, filled)
+
+    def _given_back(self, append: Append, filled: Filled, answer: Future[int]) -> None:
+        # Where it is refused, another node has ended the stream, or it is forgotten.
+        if not answer.cancelled() and answer.exception() is None:
+            self._note_end(append, filled)
 
     def _repair(self, append: Append, filled: Filled | None, tail: int) -> bool:
         """Appends again what Redis has lost, e.g. in a failover, if this node still has it; whether it does so.
@@ -291,10 +312,11 @@ class Filling:
         The fence is the same, so nobody else has appended meanwhile: the log becomes what its readers have seen.
         """
         window = filled.served.window if filled is not None else None
-        if filled is None or window is None or not tail < append.expected == window.tail:
+        if filled is None or window is None or not tail < append.expected <= window.tail:
             return False
-        if (lost := window.since(tail)) is None:
+        if (kept := window.since(tail)) is None:
             return False
+        lost = kept[: append.expected - tail]
         again = msgspec.structs.replace(
             append, expected=tail, events=[*lost, *append.events], size=append.size + sum(map(len, lost))
         )
