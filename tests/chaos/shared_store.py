@@ -199,6 +199,11 @@ class NodeCluster:
         return self._link.now(lambda: self._cluster.others, 0)
 
     @property
+    def is_last(self) -> bool:
+        # The store is the harness's.
+        return False
+
+    @property
     def successors(self) -> int:
         return self._link.now(lambda: self._cluster.successors, 0)
 
