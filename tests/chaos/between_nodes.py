@@ -97,7 +97,7 @@ class _Attended:
 
     def _due(self, last: Stay) -> float | None:
         """When it has ended at the latest; None where the last reader was sent away, which means nothing."""
-        if last.ended or self._is_sent_away(last):
+        if last.ended or self._is_sent_away(last) or self._came_unseen(last):
             return None
         due = last.until + self._grace + SLACK_SECONDS
         for outage in sorted(self._history.outages, key=lambda outage: outage.since):
@@ -107,6 +107,17 @@ class _Attended:
                 late = self._history.lease_seconds + TAKEOVER_SECONDS + SLACK_SECONDS
                 due = max(due, outage.until + late + max(self._grace, wait))
         return due
+
+    def _came_unseen(self, last: Stay) -> bool:
+        """Whether nodes could not tell each other from the first one's coming to the last one's going: then nobody has
+        come for the node that fills the stream."""
+        first = min(stay.since for stay in self._stays)
+        return any(
+            outage.kind.startswith(("partition_", "redis_"))
+            and outage.since <= first + SLACK_SECONDS / 2
+            and last.until <= outage.until
+            for outage in self._history.outages
+        )
 
     def _is_sent_away(self, last: Stay) -> bool:
         return any(

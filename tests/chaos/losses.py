@@ -16,6 +16,10 @@ TOLD_SECONDS = 2.0
 """So long after its acknowledgement a client may be told: by a line that is held up, by a reader that comes back."""
 
 
+HOLDING_UP = ("pause_", "starved", "redis_", "partition_")
+"""Outages in which a node goes on with what it has."""
+
+
 class Losses:
     """By the failovers of a run."""
 
@@ -40,9 +44,12 @@ class Losses:
 
 
 def _told_until(failover: Failover, outages: Iterable[Outage]) -> float:
-    """When a client has been told of what was acknowledged by then, at the latest: a paused node tells nobody."""
+    """When a client has been told of what was acknowledged by then, at the latest.
+
+    A paused node tells nobody; one that cannot reach Redis has no way to know what has been lost.
+    """
     until = failover.until + TOLD_SECONDS
     for outage in sorted(outages, key=lambda outage: outage.since):
-        if outage.kind.startswith(("pause_", "starved")) and outage.since < until:
+        if outage.kind.startswith(HOLDING_UP) and outage.since < until:
             until = max(until, outage.until + TOLD_SECONDS)
     return until

@@ -170,6 +170,10 @@ def test_a_stream_that_outlives_its_readers_is_caught() -> None:
     assert found(attended(last, ended_at=9.0, outages=[Outage(0.5, 1.0, 0, "drain")])) == {"outlived its readers"}
     assert found(attended(last, ended_at=99.0, outages=[Outage(1.9, 2.5, 1, "drain")])) == set()
     assert found(attended(last, ended_at=99.0, outages=[Outage(1.9, 2.5, 0, "drain")])) == {"outlived its readers"}
+    assert found(attended(last, ended_at=99.0, outages=[Outage(0.0, 2.5, 0, "partition_cut")])) == set()
+    assert found(attended(last, ended_at=99.0, outages=[Outage(0.5, 2.5, 0, "partition_cut")])) == {
+        "outlived its readers"
+    }
 
 
 def test_a_cancel_that_takes_long_is_caught() -> None:
