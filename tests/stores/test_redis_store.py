@@ -346,3 +346,32 @@ async def test_nothing_is_left_for_ever(redis_url: str, redis_server: RedisServe
         await store.append([END], fence=fence, expected=2)
     with redis_server.client() as client:
         await eventually(lambda: client.keys("*") == [])
+
+
+@pytest.mark.parametrize(
+    ("refuse", "accept"),
+    [("REPLICAOF 127.0.0.1 1", "REPLICAOF no one"), ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")],
+)
+async def test_while_redis_is_a_replica_or_full_appends_wait(server: RedisServer, refuse: str, accept: str) -> None:
+    """Their script is refused then, which Redis 6.2 words as a fault of the script."""
+    async with nodes(server.url, 1) as (store,):
+        fence = await begun(store)
+        with server.client() as client:
+            client.execute_command(*refuse.split())
+            waiting = store.append([Delta("a")], fence=fence, expected=1)
+            await eventually(lambda: store.shards.health.since is not None or waiting.done())
+            assert not waiting.done()
+            client.execute_command(*accept.split())
+            assert await asyncio.wait_for(waiting, 5) == 2
+
+
+async def test_a_redis_without_its_replicas_is_waited_for(server: RedisServer) -> None:
+    """`min-replicas-to-write` refuses what would be lost: nothing that is told to Redis is given up for that."""
+    async with nodes(server.url, 1) as (store,):
+        await store.shards.ask("", ("PING",), within=2.0)
+        with server.client() as client:
+            client.config_set("min-replicas-to-write", 1)
+            store.shards.tell("", ("SET", "told", "1"))
+            await eventually(lambda: store.shards.health.since is not None)
+            client.config_set("min-replicas-to-write", 0)
+            await eventually(lambda: client.get("told") == "1")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from asyncio import Future
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -71,6 +72,11 @@ UNUSABLE = (
     TryAgainError,
 )
 """What says that this server cannot serve us now: it is away, starts, is a replica, or is full."""
+
+_REFUSES = re.compile(r"(?:^|: -)(?:BUSY|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
+"""The same, where redis-py has no class for it: the disk is full, there are too few replicas, or another script runs.
+What a script was refused, Redis 6.2 words as a fault of the script: `ERR Error running script …: -READONLY You can't …`.
+"""
 
 _pack = cast("Callable[[Command], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 """redis-py's own packing takes as long as all the rest of an append."""
@@ -228,6 +234,8 @@ class Lane:
         except UNUSABLE:
             raise
         except ResponseError as error:
+            if _REFUSES.search(str(error)):
+                raise
             logger.error("Redis refused a command: %s", error)
             self._waiting.popleft()
             _fail(call)
