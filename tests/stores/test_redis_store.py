@@ -375,3 +375,29 @@ async def test_a_redis_without_its_replicas_is_waited_for(server: RedisServer) -
             await eventually(lambda: store.shards.health.since is not None)
             client.config_set("min-replicas-to-write", 0)
             await eventually(lambda: client.get("told") == "1")
+
+
+async def test_what_is_missed_while_a_stream_is_read_anew_is_read_again(pair: list[RedisStore]) -> None:
+    """A subscription that begins anew meanwhile may have missed news: that answer is older, and wakes nobody later."""
+    near, far = pair
+    fence = await begun(near)
+    far.watch("gen_1", lambda: None)
+    held = far.served.get("gen_1")
+    assert held is not None
+    await eventually(lambda: held.window and not held.refreshing)
+    late: list[tuple[asyncio.Future[Any], asyncio.Future[Any]]] = []
+    read = far.shards.read
+
+    def read_late(*asked: Any, **within: Any) -> asyncio.Future[Any]:
+        late.append((asyncio.get_running_loop().create_future(), read(*asked, **within)))
+        return late[-1][0]
+
+    far.shards.read = read_late  # type: ignore[method-assign]
+    held.listens()
+    answer = await late[0][1]
+    far.shards.ignore("tidegate:{gen_1}:news")
+    await said(near, fence, 1, "missed")
+    held.listens()
+    far.shards.read = read  # type: ignore[method-assign]
+    late[0][0].set_result(answer)
+    await eventually(lambda: held.window and held.window.tail == 2)
