@@ -401,3 +401,16 @@ async def test_what_is_missed_while_a_stream_is_read_anew_is_read_again(pair: li
     far.shards.read = read  # type: ignore[method-assign]
     late[0][0].set_result(answer)
     await eventually(lambda: held.window and held.window.tail == 2)
+
+
+async def test_what_redis_has_dropped_itself_takes_no_room(pair: list[RedisStore], redis_server: RedisServer) -> None:
+    """Its time was over while no node was there to forget it: its owner is charged for it no longer than that is seen."""
+    near, _ = pair
+    fence = await begun(near)
+    await near.append([END], fence=fence, expected=1)
+    with redis_server.client() as client:
+        size = int(client.hget("tidegate:{account:anna}:charges", "gen_1"))
+        client.delete("tidegate:{gen_1}:record", "tidegate:{gen_1}:log")
+    async with nodes(redis_server.url, 1, max_stored_bytes_each=size + 9000) as (small,):
+        await begun(small, "gen_2")
+        assert charged(redis_server, "anna") == {"gen_2"}

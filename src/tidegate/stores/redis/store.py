@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from secrets import randbits
 
 import msgspec
@@ -299,8 +298,12 @@ class RedisStore:
         if is_topic(name):
             await self._topics.give_way(name, account)
             return
-        with suppress(StreamNotFound):
+        try:
             await self.forget(name)
+        except StreamNotFound:
+            # Its time in Redis was over, or whoever has forgotten it died before the account was told.
+            self._catalogue.remove(name, account)
+            self.accounts.give_back(account, name)
 
     def _ended(self, record: StreamRecord, claim: str, ended_ms: int) -> None:
         self._catalogue.end(record.id, ended_ms)
