@@ -19,6 +19,7 @@ from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.redis.store import RedisStore
+from tidegate.stores.redis.streams.served import READ
 
 pytestmark = pytest.mark.anyio
 
@@ -414,3 +415,16 @@ async def test_what_redis_has_dropped_itself_takes_no_room(pair: list[RedisStore
     async with nodes(redis_server.url, 1, max_stored_bytes_each=size + 9000) as (small,):
         await begun(small, "gen_2")
         assert charged(redis_server, "anna") == {"gen_2"}
+
+
+async def test_a_large_append_is_read_a_piece_at_a_time(pair: list[RedisStore]) -> None:
+    """Redis sends no more than a little beyond what is asked for, however many events came together."""
+    near, far = pair
+    fence = await begun(near)
+    texts = [f"{number}" * 1000 for number in range(300)]
+    assert await said(near, fence, 1, *texts) == 301
+    keys = [far.keys.record("gen_1"), far.keys.log("gen_1")]
+    *_, entries = await far.shards.read(keys[0], READ(keys, 150, 512, 10_000), within=2.0)
+    assert sum(map(len, entries[1::2])) < 100_000
+    assert (await events(far))[1:] == [Delta(text) for text in texts]
+    assert await said(near, fence, 1, *texts) == 301, "repeating it is harmless"
