@@ -106,9 +106,11 @@ class Subscription:
             self._beat(connection)
             self._subscribe(tuple(self._listeners))
             while True:
-                message = cast("list[Any]", await connection.read_response(disconnect_on_error=False))
+                message = cast("list[Any] | bytes", await connection.read_response(disconnect_on_error=False))
                 self._heard_at = asyncio.get_running_loop().time()
-                self._take(message)
+                # Where nothing is subscribed to any more, a PING is answered as on any other connection.
+                if isinstance(message, list):
+                    self._take(message)
                 self._failures = 0
         finally:
             self._connection = None
