@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from tidegate.errors import StoreUnavailable
-from tidegate.stores.redis.link.connecting import Address, Opened, answer, closed, opened
+from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened
 from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane
 from tidegate.stores.redis.link.shards import OPEN_SECONDS, Health, Shard, refusals
 from tidegate.stores.redis.link.subscription import Listener
@@ -187,7 +187,8 @@ async def slots_of(place: Place, address: Address) -> list[Address]:
     """The master of each slot, as one member knows them. Raises `RedisError`, `OSError` or `TimeoutError`."""
     member = await opened(place, address, scripts=False)
     try:
-        ranges = await answer(member.connection, "CLUSTER", "SLOTS")
+        async with asyncio.timeout(CONNECT_SECONDS):
+            ranges = await answer(member.connection, "CLUSTER", "SLOTS")
     finally:
         await closed(member.connection)
     owners: list[Any] = [None] * SLOTS
