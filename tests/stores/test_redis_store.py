@@ -18,6 +18,7 @@ from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.redis.link import lane
 from tidegate.stores.redis.store import RedisStore
 from tidegate.stores.redis.streams.served import READ
 
@@ -428,3 +429,19 @@ async def test_a_large_append_is_read_a_piece_at_a_time(pair: list[RedisStore]) 
     assert sum(map(len, entries[1::2])) < 100_000
     assert (await events(far))[1:] == [Delta(text) for text in texts]
     assert await said(near, fence, 1, *texts) == 301, "repeating it is harmless"
+
+
+async def test_who_could_not_be_charged_in_time_is_charged_nothing(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may do later what a caller no longer waited for: nothing of a stream that was never created is left."""
+    monkeypatch.setattr(lane, "ANSWER_SECONDS", 0.1)
+    async with nodes(server.url, 1, brief_seconds=0.1) as (store,):
+        await store.shards.ask("", ("PING",), within=1.0)
+        server.pause()
+        with pytest.raises(StoreUnavailable):
+            await begun(store)
+        server.resume()
+        with server.client() as client:
+            await eventually(lambda: "cmdstat_evalsha" in client.info("commandstats"))
+        await eventually(lambda: charged(server, "anna") == set())

@@ -213,13 +213,13 @@ class RedisStore:
         base = base_of(record, claim)
         try:
             await self.accounts.charge(record.owner, record.id, base + BLOCK_BYTES, within=brief)
+            self._catalogue.enter(record.id, record.owner)
+            return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
         except StorageFull:
             self._unclaim(record.id, claim)
             raise
-        self._catalogue.enter(record.id, record.owner)
-        try:
-            return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
         except StoreUnavailable:
+            # Redis may have done what was asked, or do it yet.
             self._settle(record, claim)
             raise
 
