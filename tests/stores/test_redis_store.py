@@ -13,6 +13,7 @@ from eventually_kit import eventually
 from redis_kit import DURABLE, RedisServer
 from redis_store_kit import begun, events, found, lead_to, redis_store, said
 
+from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Started, Usage, json_of
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
@@ -445,3 +446,16 @@ async def test_who_could_not_be_charged_in_time_is_charged_nothing(
         with server.client() as client:
             await eventually(lambda: "cmdstat_evalsha" in client.info("commandstats"))
         await eventually(lambda: charged(server, "anna") == set())
+
+
+async def test_a_log_that_redis_has_evicted_is_a_gap(pair: list[RedisStore], redis_server: RedisServer) -> None:
+    """A reader is told so, and goes on at the tail that the record tells; it does not ask again and again."""
+    near, far = pair
+    fence = await begun(near)
+    await said(near, fence, 1, "a")
+    with redis_server.client() as client:
+        client.delete("tidegate:{gen_1}:log")
+    for after in (None, Cursor(fence.epoch, 1)):
+        gap = await found(far, after=after)
+        assert isinstance(gap, Gap)
+        assert gap.to == Cursor(fence.epoch, 2)
