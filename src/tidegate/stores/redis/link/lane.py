@@ -248,6 +248,8 @@ class Lane:
         if self._connection is None:
             opened = await self._connect()
             self._connection, self.run, self.version = opened.connection, opened.run, opened.version
+            # Whoever was told to come back may have done so, and must not find done what it was refused.
+            self._fail_overdue(asyncio.get_running_loop().time())
         return self._connection
 
     async def _failed(self, error: BaseException) -> None:
