@@ -459,3 +459,32 @@ async def test_a_log_that_redis_has_evicted_is_a_gap(pair: list[RedisStore], red
         gap = await found(far, after=after)
         assert isinstance(gap, Gap)
         assert gap.to == Cursor(fence.epoch, 2)
+
+
+async def test_what_was_read_before_a_takeover_does_not_undo_it(pair: list[RedisStore]) -> None:
+    """Readers at the node that has taken the stream over have all that it appends, however late that answer comes."""
+    near, far = pair
+    await begun(near)
+    far.watch("gen_1", lambda: None)
+    held = far.served.get("gen_1")
+    assert held is not None
+    await eventually(lambda: held.window and not held.refreshing)
+    read, late = far.shards.read, asyncio.get_running_loop().create_future()
+    asked: list[asyncio.Future[Any]] = []
+
+    def read_late(*command: Any, **within: Any) -> asyncio.Future[Any]:
+        asked.append(read(*command, **within))
+        return late
+
+    far.shards.read = read_late  # type: ignore[method-assign]
+    held.listens()
+    far.shards.read = read  # type: ignore[method-assign]
+    answer = await asked[0]
+    fence = await far.acquire("gen_1")
+    await said(far, fence, 1, "a")
+    late.set_result(answer)
+    await asyncio.sleep(0)
+    await said(far, fence, 2, "b")
+    assert (await events(far))[1:] == [Delta("a"), Delta("b")]
+    assert held.window is not None
+    assert held.window.tail == 3

@@ -177,6 +177,9 @@ class ServedStreams:
         served.refreshing = False
         if self._served.get(served.stream) is not served or done.cancelled() or done.exception() is not None:
             return
+        if served.fills:
+            # This node has taken the stream over since, and knows better.
+            return
         try:
             piece = _piece(served.stream, done.result(), served.window.tail if served.window is not None else 0)
         except StreamNotFound:
