@@ -28,8 +28,8 @@ logger = logging.getLogger("tidegate.stores")
 
 
 class ClusterShards:
-    """The `Shards` of a cluster. Whoever notices that it has changed asks for its slots anew: a lane that breaks, or a
-    command that belongs to another master."""
+    """The `Shards` of a cluster. Whoever notices that it has changed asks for its slots anew: a lane or a
+    subscription that breaks, or a command that belongs to another master."""
 
     in_order = False
 
@@ -91,6 +91,10 @@ class ClusterShards:
         self._looking = None
 
     # As a `Watch`
+
+    def unheard(self) -> None:
+        # Where readers wait for news, nothing may be asked of the master that has gone.
+        self._look()
 
     def up(self, lane: Lane) -> None:
         self.health.up(lane)

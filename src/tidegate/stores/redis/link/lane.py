@@ -75,8 +75,7 @@ UNUSABLE = (
 
 _REFUSES = re.compile(r"(?:^|: -)(?:BUSY|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
 """The same, where redis-py has no class for it: the disk is full, there are too few replicas, or another script runs.
-What a script was refused, Redis 6.2 words as a fault of the script: `ERR Error running script …: -READONLY You can't …`.
-"""
+Where a script is refused, Redis 6.2 calls that a fault of the script: `ERR Error running script …: -READONLY …`."""
 
 _pack = cast("Callable[[Command], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 """redis-py's own packing takes as long as all the rest of an append."""
@@ -97,7 +96,10 @@ class Call:
 
 
 class Watch(Protocol):
-    """Is told whether a lane reaches its server, and of commands that belong to another one."""
+    """Is told whether a lane reaches its server, of commands that belong to another one, and of a subscription that
+    hears nothing."""
+
+    def unheard(self) -> None: ...
 
     def up(self, lane: Lane) -> None: ...
 
