@@ -23,7 +23,7 @@ async def test_a_member_that_falls_silent_is_not_waited_for(monkeypatch: pytest.
         writer.close()
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as member:
-        place = parse("redis+cluster://127.0.0.1:%d" % member.sockets[0].getsockname()[1])
+        place = parse(f"redis+cluster://127.0.0.1:{member.sockets[0].getsockname()[1]}")
         asking = asyncio.ensure_future(slots_of(place, place.hosts[0]))
         done, _ = await asyncio.wait((asking,), timeout=1)
         assert done, "it waits for ever"

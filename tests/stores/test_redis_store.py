@@ -407,7 +407,7 @@ async def test_what_is_missed_while_a_stream_is_read_anew_is_read_again(pair: li
 
 
 async def test_what_redis_has_dropped_itself_takes_no_room(pair: list[RedisStore], redis_server: RedisServer) -> None:
-    """Its time was over while no node was there to forget it: its owner is charged for it no longer than that is seen."""
+    """Its time was over while no node was there to forget it: its owner is charged for it until that is seen."""
     near, _ = pair
     fence = await begun(near)
     await near.append([END], fence=fence, expected=1)
