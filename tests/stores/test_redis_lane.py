@@ -7,8 +7,11 @@ import pytest
 import uvloop
 from chaos.proxy import Line
 from eventually_kit import eventually
+from redis_kit import RedisServer
 from redis_store_kit import redis_store
 
+from tidegate.errors import StoreUnavailable
+from tidegate.stores.redis.link.shards import OneShard
 from tidegate.stores.redis.url import parse
 
 
@@ -34,3 +37,31 @@ def test_a_connection_that_was_reset_while_nothing_was_said_is_replaced(
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(ask_over_a_reset())
+
+
+@pytest.mark.anyio
+async def test_what_nobody_waits_for_any_more_is_not_sent(redis_url: str, redis_server: RedisServer) -> None:
+    """A caller that was told to come back may have done so: what it asked for first must not be done then, too."""
+    store = redis_store(redis_url)
+    await store.open()
+    shards = store.shards
+    assert isinstance(shards, OneShard)
+    connects, may_connect = asyncio.Event(), asyncio.Event()
+
+    async def find() -> tuple[str, int]:
+        connects.set()
+        await may_connect.wait()
+        return parse(redis_url).hosts[0]
+
+    shards._find = find
+    with redis_server.client() as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+        shards.tell("", ("SET", "told", "1"))
+        await asyncio.wait_for(connects.wait(), 2)
+        with pytest.raises(StoreUnavailable):
+            await shards.ask("", ("SET", "refused", "1"), within=0.05)
+        may_connect.set()
+        await eventually(lambda: client.get("told") == "1")
+        await shards.ask("", ("PING",), within=2.0)
+        assert client.get("refused") is None
+    await store.close()

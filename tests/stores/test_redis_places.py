@@ -14,6 +14,7 @@ from redis_store_kit import begun, events, redis_store, said
 from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import ConfigError
 from tidegate.stores.records import Claim, Claimed, Share, StreamRecord
+from tidegate.stores.redis.link.cluster import ClusterShards
 
 pytestmark = pytest.mark.anyio
 
@@ -170,3 +171,21 @@ async def test_a_member_of_a_cluster_is_no_lone_server(cluster: RedisCluster) ->
     answers = await asyncio.gather(*(begun(store, f"gen_{n}") for n in range(9)), return_exceptions=True)
     assert "this Redis is part of a cluster: use redis+cluster://" in {str(answer) for answer in answers}
     await store.close()
+
+
+async def test_a_node_that_only_listens_notices_that_a_master_has_gone(cluster: RedisCluster) -> None:
+    """It asks that master for nothing, so that its subscription alone can tell that the slots are elsewhere."""
+    near, far = redis_store(cluster.url), redis_store(cluster.url)
+    await near.open()
+    await far.open()
+    await begun(near)
+    far.watch("gen_1", lambda: None)
+    await eventually(lambda: (held := far.served.get("gen_1")) and held.window)
+    assert isinstance(far.shards, ClusterShards)
+    assert far.shards._looking is None
+    for master in cluster.masters:
+        with master.client() as client:
+            client.client_kill_filter(_type="pubsub")
+    await eventually(lambda: far.shards._looking is not None)
+    await near.close()
+    await far.close()

@@ -13,12 +13,15 @@ from eventually_kit import eventually
 from redis_kit import DURABLE, RedisServer
 from redis_store_kit import begun, events, found, lead_to, redis_store, said
 
+from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Started, Usage, json_of
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.redis.link import lane
 from tidegate.stores.redis.store import RedisStore
+from tidegate.stores.redis.streams.served import READ
 
 pytestmark = pytest.mark.anyio
 
@@ -346,3 +349,142 @@ async def test_nothing_is_left_for_ever(redis_url: str, redis_server: RedisServe
         await store.append([END], fence=fence, expected=2)
     with redis_server.client() as client:
         await eventually(lambda: client.keys("*") == [])
+
+
+@pytest.mark.parametrize(
+    ("refuse", "accept"),
+    [("REPLICAOF 127.0.0.1 1", "REPLICAOF no one"), ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")],
+)
+async def test_while_redis_is_a_replica_or_full_appends_wait(server: RedisServer, refuse: str, accept: str) -> None:
+    """Their script is refused then, which Redis 6.2 words as a fault of the script."""
+    async with nodes(server.url, 1) as (store,):
+        fence = await begun(store)
+        with server.client() as client:
+            client.execute_command(*refuse.split())
+            waiting = store.append([Delta("a")], fence=fence, expected=1)
+            await eventually(lambda: store.shards.health.since is not None or waiting.done())
+            assert not waiting.done()
+            client.execute_command(*accept.split())
+            assert await asyncio.wait_for(waiting, 5) == 2
+
+
+async def test_a_redis_without_its_replicas_is_waited_for(server: RedisServer) -> None:
+    """`min-replicas-to-write` refuses what would be lost: nothing that is told to Redis is given up for that."""
+    async with nodes(server.url, 1) as (store,):
+        await store.shards.ask("", ("PING",), within=2.0)
+        with server.client() as client:
+            client.config_set("min-replicas-to-write", 1)
+            store.shards.tell("", ("SET", "told", "1"))
+            await eventually(lambda: store.shards.health.since is not None)
+            client.config_set("min-replicas-to-write", 0)
+            await eventually(lambda: client.get("told") == "1")
+
+
+async def test_what_is_missed_while_a_stream_is_read_anew_is_read_again(pair: list[RedisStore]) -> None:
+    """A subscription that begins anew meanwhile may have missed news: that answer is older, and wakes nobody later."""
+    near, far = pair
+    fence = await begun(near)
+    far.watch("gen_1", lambda: None)
+    held = far.served.get("gen_1")
+    assert held is not None
+    await eventually(lambda: held.window and not held.refreshing)
+    late: list[tuple[asyncio.Future[Any], asyncio.Future[Any]]] = []
+    read = far.shards.read
+
+    def read_late(*asked: Any, **within: Any) -> asyncio.Future[Any]:
+        late.append((asyncio.get_running_loop().create_future(), read(*asked, **within)))
+        return late[-1][0]
+
+    far.shards.read = read_late  # type: ignore[method-assign]
+    held.listens()
+    answer = await late[0][1]
+    far.shards.ignore("tidegate:{gen_1}:news")
+    await said(near, fence, 1, "missed")
+    held.listens()
+    far.shards.read = read  # type: ignore[method-assign]
+    late[0][0].set_result(answer)
+    await eventually(lambda: held.window and held.window.tail == 2)
+
+
+async def test_what_redis_has_dropped_itself_takes_no_room(pair: list[RedisStore], redis_server: RedisServer) -> None:
+    """Its time was over while no node was there to forget it: its owner is charged for it until that is seen."""
+    near, _ = pair
+    fence = await begun(near)
+    await near.append([END], fence=fence, expected=1)
+    with redis_server.client() as client:
+        size = int(client.hget("tidegate:{account:anna}:charges", "gen_1"))
+        client.delete("tidegate:{gen_1}:record", "tidegate:{gen_1}:log")
+    async with nodes(redis_server.url, 1, max_stored_bytes_each=size + 9000) as (small,):
+        await begun(small, "gen_2")
+        assert charged(redis_server, "anna") == {"gen_2"}
+
+
+async def test_a_large_append_is_read_a_piece_at_a_time(pair: list[RedisStore]) -> None:
+    """Redis sends no more than a little beyond what is asked for, however many events came together."""
+    near, far = pair
+    fence = await begun(near)
+    texts = [f"{number}" * 1000 for number in range(300)]
+    assert await said(near, fence, 1, *texts) == 301
+    keys = [far.keys.record("gen_1"), far.keys.log("gen_1")]
+    *_, entries = await far.shards.read(keys[0], READ(keys, 150, 512, 10_000), within=2.0)
+    assert sum(map(len, entries[1::2])) < 100_000
+    assert (await events(far))[1:] == [Delta(text) for text in texts]
+    assert await said(near, fence, 1, *texts) == 301, "repeating it is harmless"
+
+
+async def test_who_could_not_be_charged_in_time_is_charged_nothing(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may do later what a caller no longer waited for: nothing of a stream that was never created is left."""
+    monkeypatch.setattr(lane, "ANSWER_SECONDS", 0.1)
+    async with nodes(server.url, 1, brief_seconds=0.1) as (store,):
+        await store.shards.ask("", ("PING",), within=1.0)
+        server.pause()
+        with pytest.raises(StoreUnavailable):
+            await begun(store)
+        server.resume()
+        with server.client() as client:
+            await eventually(lambda: "cmdstat_evalsha" in client.info("commandstats"))
+        await eventually(lambda: charged(server, "anna") == set())
+
+
+async def test_a_log_that_redis_has_evicted_is_a_gap(pair: list[RedisStore], redis_server: RedisServer) -> None:
+    """A reader is told so, and goes on at the tail that the record tells; it does not ask again and again."""
+    near, far = pair
+    fence = await begun(near)
+    await said(near, fence, 1, "a")
+    with redis_server.client() as client:
+        client.delete("tidegate:{gen_1}:log")
+    for after in (None, Cursor(fence.epoch, 1)):
+        gap = await found(far, after=after)
+        assert isinstance(gap, Gap)
+        assert gap.to == Cursor(fence.epoch, 2)
+
+
+async def test_what_was_read_before_a_takeover_does_not_undo_it(pair: list[RedisStore]) -> None:
+    """Readers at the node that has taken the stream over have all that it appends, however late that answer comes."""
+    near, far = pair
+    await begun(near)
+    far.watch("gen_1", lambda: None)
+    held = far.served.get("gen_1")
+    assert held is not None
+    await eventually(lambda: held.window and not held.refreshing)
+    read, late = far.shards.read, asyncio.get_running_loop().create_future()
+    asked: list[asyncio.Future[Any]] = []
+
+    def read_late(*command: Any, **within: Any) -> asyncio.Future[Any]:
+        asked.append(read(*command, **within))
+        return late
+
+    far.shards.read = read_late  # type: ignore[method-assign]
+    held.listens()
+    far.shards.read = read  # type: ignore[method-assign]
+    answer = await asked[0]
+    fence = await far.acquire("gen_1")
+    await said(far, fence, 1, "a")
+    late.set_result(answer)
+    await asyncio.sleep(0)
+    await said(far, fence, 2, "b")
+    assert (await events(far))[1:] == [Delta("a"), Delta("b")]
+    assert held.window is not None
+    assert held.window.tail == 3

@@ -45,6 +45,10 @@ def found_in(piece: Piece, after: Cursor | None, *, limit: int, max_bytes: int) 
     """What `Log.read` answers for the whole log. The piece begins after the cursor's offset."""
     if after is not None and not knows(piece.epochs, after, first=0, tail=piece.tail):
         return Gap(after, Cursor(piece.epochs[0][0], 0))
+    if not piece.events and piece.after < piece.tail:
+        # Redis has evicted the log, which no settings that we ask for let it do, and has kept the record.
+        tail = Cursor(epoch_at(piece.epochs, piece.tail), piece.tail)
+        return Gap(after or Cursor(piece.epochs[0][0], 0), tail)
     entries: list[Entry] = []
     size = 0
     for offset, json in enumerate(piece.events, piece.after + 1):

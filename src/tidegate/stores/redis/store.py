@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from secrets import randbits
 
 import msgspec
@@ -214,13 +213,13 @@ class RedisStore:
         base = base_of(record, claim)
         try:
             await self.accounts.charge(record.owner, record.id, base + BLOCK_BYTES, within=brief)
+            self._catalogue.enter(record.id, record.owner)
+            return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
         except StorageFull:
             self._unclaim(record.id, claim)
             raise
-        self._catalogue.enter(record.id, record.owner)
-        try:
-            return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
         except StoreUnavailable:
+            # Redis may have done what was asked, or do it yet.
             self._settle(record, claim)
             raise
 
@@ -299,8 +298,12 @@ class RedisStore:
         if is_topic(name):
             await self._topics.give_way(name, account)
             return
-        with suppress(StreamNotFound):
+        try:
             await self.forget(name)
+        except StreamNotFound:
+            # Its time in Redis was over, or whoever has forgotten it died before the account was told.
+            self._catalogue.remove(name, account)
+            self.accounts.give_back(account, name)
 
     def _ended(self, record: StreamRecord, claim: str, ended_ms: int) -> None:
         self._catalogue.end(record.id, ended_ms)

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from tidegate.errors import StoreUnavailable
-from tidegate.stores.redis.link.connecting import Address, Opened, answer, closed, opened
+from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened
 from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane
 from tidegate.stores.redis.link.shards import OPEN_SECONDS, Health, Shard, refusals
 from tidegate.stores.redis.link.subscription import Listener
@@ -28,8 +28,8 @@ logger = logging.getLogger("tidegate.stores")
 
 
 class ClusterShards:
-    """The `Shards` of a cluster. Whoever notices that it has changed asks for its slots anew: a lane that breaks, or a
-    command that belongs to another master."""
+    """The `Shards` of a cluster. Whoever notices that it has changed asks for its slots anew: a lane or a
+    subscription that breaks, or a command that belongs to another master."""
 
     in_order = False
 
@@ -91,6 +91,10 @@ class ClusterShards:
         self._looking = None
 
     # As a `Watch`
+
+    def unheard(self) -> None:
+        # Where readers wait for news, nothing may be asked of the master that has gone.
+        self._look()
 
     def up(self, lane: Lane) -> None:
         self.health.up(lane)
@@ -187,7 +191,8 @@ async def slots_of(place: Place, address: Address) -> list[Address]:
     """The master of each slot, as one member knows them. Raises `RedisError`, `OSError` or `TimeoutError`."""
     member = await opened(place, address, scripts=False)
     try:
-        ranges = await answer(member.connection, "CLUSTER", "SLOTS")
+        async with asyncio.timeout(CONNECT_SECONDS):
+            ranges = await answer(member.connection, "CLUSTER", "SLOTS")
     finally:
         await closed(member.connection)
     owners: list[Any] = [None] * SLOTS

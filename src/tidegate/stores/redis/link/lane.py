@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from asyncio import Future
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -72,6 +73,10 @@ UNUSABLE = (
 )
 """What says that this server cannot serve us now: it is away, starts, is a replica, or is full."""
 
+_REFUSES = re.compile(r"(?:^|: -)(?:BUSY|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
+"""The same, where redis-py has no class for it: the disk is full, there are too few replicas, or another script runs.
+Where a script is refused, Redis 6.2 calls that a fault of the script: `ERR Error running script …: -READONLY …`."""
+
 _pack = cast("Callable[[Command], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 """redis-py's own packing takes as long as all the rest of an append."""
 
@@ -91,7 +96,10 @@ class Call:
 
 
 class Watch(Protocol):
-    """Is told whether a lane reaches its server, and of commands that belong to another one."""
+    """Is told whether a lane reaches its server, of commands that belong to another one, and of a subscription that
+    hears nothing."""
+
+    def unheard(self) -> None: ...
 
     def up(self, lane: Lane) -> None: ...
 
@@ -228,6 +236,8 @@ class Lane:
         except UNUSABLE:
             raise
         except ResponseError as error:
+            if _REFUSES.search(str(error)):
+                raise
             logger.error("Redis refused a command: %s", error)
             self._waiting.popleft()
             _fail(call)
@@ -240,6 +250,8 @@ class Lane:
         if self._connection is None:
             opened = await self._connect()
             self._connection, self.run, self.version = opened.connection, opened.run, opened.version
+            # Whoever was told to come back may have done so, and must not find done what it was refused.
+            self._fail_overdue(asyncio.get_running_loop().time())
         return self._connection
 
     async def _failed(self, error: BaseException) -> None:

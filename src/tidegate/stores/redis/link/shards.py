@@ -71,7 +71,7 @@ class Shard:
     def __init__(self, connect: Connect, watch: Watch, *, sharded: bool = False) -> None:
         self.writes = Lane(partial(connect, scripts=True), watch)
         self.reads = Lane(partial(connect, scripts=True), watch)
-        self.news = Subscription(partial(connect, scripts=False), sharded=sharded)
+        self.news = Subscription(partial(connect, scripts=False), broken=watch.unheard, sharded=sharded)
 
     def open(self) -> None:
         """Takes commands again, after `close`."""
@@ -174,6 +174,9 @@ class OneShard:
         return await opened(self._place, await self._find(), scripts=scripts)
 
     # As a `Watch`
+
+    def unheard(self) -> None:
+        """Each connection finds its server anew."""
 
     def up(self, lane: Lane) -> None:
         self.health.up(lane)

@@ -40,10 +40,16 @@ class Listener(Protocol):
 
 
 class Subscription:
-    """The channels of one server. `sharded` channels are those of one server of a cluster (SSUBSCRIBE, Redis 7)."""
+    """The channels of one server. `sharded` channels are those of one server of a cluster (SSUBSCRIBE, Redis 7).
 
-    def __init__(self, connect: Callable[[], Awaitable[Opened]], *, sharded: bool = False) -> None:
+    `broken` is called whenever the server is not heard, or says that a channel belongs to another one.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Opened]], *, broken: Callable[[], None], sharded: bool = False
+    ) -> None:
         self._connect = connect
+        self._broken = broken
         self._prefix = "S" if sharded else ""
         self._listeners: dict[bytes, Listener] = {}
         # How many answers to SUBSCRIBE are to come, by channel: only the last one counts.
@@ -93,6 +99,7 @@ class Subscription:
             except Exception:
                 # A bug must not leave readers without news for ever.
                 logger.exception("the subscription to Redis failed, and begins anew")
+            self._broken()
             await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
             self._failures += 1
 
@@ -106,9 +113,11 @@ class Subscription:
             self._beat(connection)
             self._subscribe(tuple(self._listeners))
             while True:
-                message = cast("list[Any]", await connection.read_response(disconnect_on_error=False))
+                message = cast("list[Any] | bytes", await connection.read_response(disconnect_on_error=False))
                 self._heard_at = asyncio.get_running_loop().time()
-                self._take(message)
+                # Where nothing is subscribed to any more, a PING is answered as on any other connection.
+                if isinstance(message, list):
+                    self._take(message)
                 self._failures = 0
         finally:
             self._connection = None
@@ -131,7 +140,9 @@ class Subscription:
         if kind.endswith(b"message") and (listener := self._listeners.get(name)):
             listener.heard(message[2])
         elif kind.endswith(b"unsubscribe"):
-            return
+            if name in self._listeners and name not in self._asked:
+                # The channel's slot has moved to another master.
+                self._broken()
         elif kind.endswith(b"subscribe"):
             left = self._asked[name] = self._asked.get(name, 1) - 1
             if left <= 0:

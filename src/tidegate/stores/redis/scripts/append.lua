@@ -37,6 +37,25 @@ local function repeated()
   return true
 end
 
+-- The bytes of an entry, but at least one event: a page that is read takes whole entries, and is as large itself.
+local PIECE = 65536
+
+local function add_in_pieces()
+  local offset, lines, bytes = tail, {}, 0
+  local function add()
+    redis.call('XADD', KEYS[2], string.format('%d-0', offset), 'j', table.concat(lines, '\n'))
+    lines, bytes = {}, 0
+  end
+  for line in string.gmatch(ARGV[5], '[^\n]+') do
+    if bytes + #line > PIECE and bytes > 0 then
+      add()
+    end
+    offset, bytes = offset + 1, bytes + #line
+    lines[#lines + 1] = line
+  end
+  add()
+end
+
 if expected ~= tail then
   if expected >= 0 and expected + count <= tail and repeated() then
     return {'ok', expected + count}
@@ -54,7 +73,11 @@ if count == 0 then
   return {'ok', tail}
 end
 local last = string.format('%d', tail + count)
-redis.call('XADD', KEYS[2], last .. '-0', 'j', ARGV[5])
+if #ARGV[5] <= PIECE then
+  redis.call('XADD', KEYS[2], last .. '-0', 'j', ARGV[5])
+else
+  add_in_pieces()
+end
 redis.call('HSET', KEYS[1], 'tail', last, 'size', string.format('%d', size))
 if ARGV[10] then
   redis.call('HSET', KEYS[1], 'end', ARGV[10], 'ended_at', ARGV[11])

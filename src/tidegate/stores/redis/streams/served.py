@@ -142,11 +142,14 @@ class ServedStreams:
 
     def refresh(self, served: Served) -> None:
         """Reads what is missing between the window and Redis, and wakes the readers."""
-        if not served.refreshing:
-            served.refreshing, served.missed = True, False
-            tail = served.window.tail if served.window is not None else LATEST
-            asked = self._ask(served.stream, tail, MISSED_EVENTS, MISSED_BYTES)
-            asked.add_done_callback(partial(self._refreshed, served))
+        if served.refreshing:
+            # What is being read may be older than what is to be read.
+            served.missed = True
+            return
+        served.refreshing, served.missed = True, False
+        tail = served.window.tail if served.window is not None else LATEST
+        asked = self._ask(served.stream, tail, MISSED_EVENTS, MISSED_BYTES)
+        asked.add_done_callback(partial(self._refreshed, served))
 
     def clear(self) -> None:
         """Forgets everything, since the store is closed."""
@@ -173,6 +176,9 @@ class ServedStreams:
     def _refreshed(self, served: Served, done: Future[Any]) -> None:
         served.refreshing = False
         if self._served.get(served.stream) is not served or done.cancelled() or done.exception() is not None:
+            return
+        if served.fills:
+            # This node has taken the stream over since, and knows better.
             return
         try:
             piece = _piece(served.stream, done.result(), served.window.tail if served.window is not None else 0)
