@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from engine_kit import Engine, Scripted
@@ -161,3 +162,24 @@ def test_a_node_may_be_opened_again_on_another_loop() -> None:
 
     for _ in range(2):
         asyncio.run(take_over())
+
+
+async def test_a_store_that_stays_away_is_said_once(nodes: Nodes, caplog: pytest.LogCaptureFixture) -> None:
+    """A node tries several times a second, and Redis may be away for hours; its return is said once, too."""
+    nodes.add()
+    cluster, renew, tries = nodes.near.cluster, nodes.near.cluster.renew, list[bool]()
+
+    async def fail() -> Sequence[str]:
+        tries.append(len(tries) >= 4)
+        if not tries[-1]:
+            raise StoreUnavailable("the store is away")
+        return await renew()
+
+    cluster.renew = fail  # type: ignore[method-assign]
+    await begun(nodes)
+    await eventually(lambda: tries.count(True) > 2)
+    said = [line for line in caplog.messages if "renew what it holds" in line]
+    assert said == [
+        f"node {cluster.node} cannot renew what it holds: the store is away",
+        f"node {cluster.node} can renew what it holds again",
+    ]
