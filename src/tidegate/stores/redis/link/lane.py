@@ -39,6 +39,7 @@ from redis.exceptions import (
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link.connecting import Opened, closed, send
+from tidegate.stores.redis.link.refusals import Refusals
 from tidegate.stores.redis.script import Command
 
 ANSWER_SECONDS = 2.0
@@ -114,6 +115,7 @@ class Lane:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._refusals = Refusals()
         self._closed = False
         self._emptied = asyncio.Event()
 
@@ -228,7 +230,7 @@ class Lane:
         except UNUSABLE:
             raise
         except ResponseError as error:
-            logger.error("Redis refused a command: %s", error)
+            self._refusals.tell(error, asyncio.get_running_loop().time())
             self._waiting.popleft()
             _fail(call)
             return
