@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -183,3 +184,25 @@ async def test_a_store_that_stays_away_is_said_once(nodes: Nodes, caplog: pytest
         f"node {cluster.node} cannot renew what it holds: the store is away",
         f"node {cluster.node} can renew what it holds again",
     ]
+
+
+async def test_a_start_that_nobody_waits_for_any_more_fails_in_silence(
+    single: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that is stopped while its store is away ends as if it had never begun."""
+    away = asyncio.Event()
+
+    async def fail() -> Sequence[StreamRecord]:
+        await away.wait()
+        raise StoreUnavailable("the store is away")
+
+    monkeypatch.setattr(single.store, "open", fail)
+    node = single.service.node
+    waiting = asyncio.create_task(node.open())
+    await eventually(lambda: node._opening is not None)
+    await stopped(waiting)
+    away.set()
+    await eventually(lambda: node._opening.done())  # type: ignore[union-attr]
+    node._opening = None
+    gc.collect()
+    assert caplog.messages == []
