@@ -16,6 +16,7 @@ import click
 from tidegate.core.api_key import key_in
 from tidegate.core.principal import Scope
 from tidegate.core.visible import visible_line
+from tidegate.descriptors import open_standard_streams
 from tidegate.errors import ConfigError, InUse, TidegateError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _SCOPES = click.option(
 
 def main() -> None:
     """The program's entry point: every expected failure becomes one line on stderr and an exit code."""
+    open_standard_streams()
     _write_anything()
     try:
         code = commands.main(prog_name="tidegate", standalone_mode=False)
