@@ -96,7 +96,7 @@ def commands() -> None:
 @_FILE
 @click.option("--model", metavar="NAME|PATH.gguf", help="Serve only this model.")
 @click.option("--upstream", metavar="URL", help="Serve the models that URL/models lists.")
-@click.option("--store", metavar="URL", help="Where logs live: sqlite:////PATH or memory://")
+@click.option("--store", metavar="URL", help="Where logs live: sqlite:////PATH, memory:// or redis://HOST:PORT/0")
 @click.option("--workers", type=int, metavar="N", help="Processes on the port; more than one share a store.  [1]")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")
