@@ -16,6 +16,7 @@ import click
 from tidegate.core.api_key import key_in
 from tidegate.core.principal import Scope
 from tidegate.core.visible import visible_line
+from tidegate.descriptors import open_standard_streams
 from tidegate.errors import ConfigError, InUse, TidegateError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _SCOPES = click.option(
 
 def main() -> None:
     """The program's entry point: every expected failure becomes one line on stderr and an exit code."""
+    open_standard_streams()
     _write_anything()
     try:
         code = commands.main(prog_name="tidegate", standalone_mode=False)
@@ -94,7 +96,7 @@ def commands() -> None:
 @_FILE
 @click.option("--model", metavar="NAME|PATH.gguf", help="Serve only this model.")
 @click.option("--upstream", metavar="URL", help="Serve the models that URL/models lists.")
-@click.option("--store", metavar="URL", help="Where logs live: sqlite:////PATH or memory://")
+@click.option("--store", metavar="URL", help="Where logs live: sqlite:////PATH, memory:// or redis://HOST:PORT/0")
 @click.option("--workers", type=int, metavar="N", help="Processes on the port; more than one share a store.  [1]")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.  [info]")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback although everyone may do everything.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Sequence
 
 import pytest
 from engine_kit import Engine, Scripted
@@ -161,3 +163,46 @@ def test_a_node_may_be_opened_again_on_another_loop() -> None:
 
     for _ in range(2):
         asyncio.run(take_over())
+
+
+async def test_a_store_that_stays_away_is_said_once(nodes: Nodes, caplog: pytest.LogCaptureFixture) -> None:
+    """A node tries several times a second, and Redis may be away for hours; its return is said once, too."""
+    nodes.add()
+    cluster, renew, tries = nodes.near.cluster, nodes.near.cluster.renew, list[bool]()
+
+    async def fail() -> Sequence[str]:
+        tries.append(len(tries) >= 4)
+        if not tries[-1]:
+            raise StoreUnavailable("the store is away")
+        return await renew()
+
+    cluster.renew = fail  # type: ignore[method-assign]
+    await begun(nodes)
+    await eventually(lambda: tries.count(True) > 2)
+    said = [line for line in caplog.messages if "renew what it holds" in line]
+    assert said == [
+        f"node {cluster.node} cannot renew what it holds: the store is away",
+        f"node {cluster.node} can renew what it holds again",
+    ]
+
+
+async def test_a_start_that_nobody_waits_for_any_more_fails_in_silence(
+    single: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that is stopped while its store is away ends as if it had never begun."""
+    away = asyncio.Event()
+
+    async def fail() -> Sequence[StreamRecord]:
+        await away.wait()
+        raise StoreUnavailable("the store is away")
+
+    monkeypatch.setattr(single.store, "open", fail)
+    node = single.service.node
+    waiting = asyncio.create_task(node.open())
+    await eventually(lambda: node._opening is not None)
+    await stopped(waiting)
+    away.set()
+    await eventually(lambda: node._opening.done())  # type: ignore[union-attr]
+    node._opening = None
+    gc.collect()
+    assert caplog.messages == []

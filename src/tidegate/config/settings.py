@@ -15,6 +15,9 @@ from tidegate.providers.settings import MAX_SECONDS, Count, LlamaModel, ModelSet
 
 SecondsOrZero = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
+Workers = Annotated[int, Meta(ge=1, le=256)]
+"""More than processors gain nothing, and few machines have so many: a slip of 1000 would start as many processes."""
+
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[server]`: where the server listens, and its public name. `public_url` is kept without its last slash."""
@@ -26,7 +29,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
-    workers: Positive = 1
+    workers: Workers = 1
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

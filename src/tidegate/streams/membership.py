@@ -20,6 +20,26 @@ has expired."""
 logger = logging.getLogger("tidegate.streams")
 
 
+class Outage:
+    """Logs once that a node cannot do something for want of the store, and once that it can again: both are tried
+    several times a second, and a store may be away for hours."""
+
+    def __init__(self, node: str, work: str) -> None:
+        self._node = node
+        self._work = work
+        self._lasts = False
+
+    def goes_on(self, error: StoreUnavailable) -> None:
+        if not self._lasts:
+            logger.warning("node %s cannot %s: %s", self._node, self._work, error.message)
+        self._lasts = True
+
+    def is_over(self) -> None:
+        if self._lasts:
+            logger.warning("node %s can %s again", self._node, self._work)
+        self._lasts = False
+
+
 class Membership:
     """Runs from `start` to `stop`. `hear` is given the commands of other nodes, `lost` the id of each stream that
     another node fills now, `take_over` each orphan."""
@@ -71,26 +91,30 @@ class Membership:
         await self._cluster.leave()
 
     async def _renew(self) -> None:
+        outage = Outage(self._cluster.node, "renew what it holds")
         while True:
             try:
                 for stream in await self._cluster.renew():
                     self._lost(stream)
+                outage.is_over()
             except StoreUnavailable as error:
-                logger.warning("node %s cannot renew what it holds: %s", self._cluster.node, error.message)
+                outage.goes_on(error)
             except Exception:
                 # A node that a bug kept from renewing would be taken for dead.
                 logger.exception("node %s failed in renewing what it holds", self._cluster.node)
             await asyncio.sleep(self._seconds)
 
     async def _adopt_orphans(self) -> None:
+        outage = Outage(self._cluster.node, "look for what nobody fills")
         while True:
             try:
                 async for orphan in self._cluster.orphans():
+                    outage.is_over()
                     adoption = asyncio.get_running_loop().create_task(self.adopt(orphan))
                     self._adoptions.add(adoption)
                     adoption.add_done_callback(self._adoptions.discard)
             except StoreUnavailable as error:
-                logger.warning("node %s cannot look for what nobody fills: %s", self._cluster.node, error.message)
+                outage.goes_on(error)
             except Exception:
                 logger.exception("node %s failed in looking for what nobody fills", self._cluster.node)
             await asyncio.sleep(self._seconds)

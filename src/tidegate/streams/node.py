@@ -103,6 +103,8 @@ class Node:
         if self._opening is None or has_failed(self._opening):
             # Takeovers do not belong to the trace of the first request.
             self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
+            # Whoever waited may have given up, and asyncio would log an exception that nobody has looked at.
+            self._opening.add_done_callback(has_failed)
         await asyncio.shield(self._opening)
 
     async def drain(self, seconds: float, siblings: int = 0) -> None:

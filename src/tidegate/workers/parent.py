@@ -33,7 +33,7 @@ def run(settings: Settings) -> int:
     Raises `TidegateError` where it cannot start.
     """
     configure(settings.observability.log_level, settings.observability.log_format)
-    raise_descriptor_limit()
+    raise_descriptor_limit(settings.server.workers)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(supervise(settings))
 

@@ -28,7 +28,6 @@ from redis.exceptions import (
     MasterDownError,
     MovedError,
     NoScriptError,
-    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -40,6 +39,7 @@ from redis.exceptions import (
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link.connecting import Opened, closed, send
+from tidegate.stores.redis.link.refusals import Refusals
 from tidegate.stores.redis.script import Command
 
 ANSWER_SECONDS = 2.0
@@ -67,13 +67,13 @@ UNUSABLE = (
     ClusterDownError,
     MasterDownError,
     NoScriptError,
-    OutOfMemoryError,
     ReadOnlyError,
     TryAgainError,
 )
-"""What says that this server cannot serve us now: it is away, starts, is a replica, or is full."""
+"""What says that this server cannot serve us now: it is away, starts, or is a replica. One that is full is none of these:
+it still takes what frees memory, which must not wait behind what it refuses."""
 
-_REFUSES = re.compile(r"(?:^|: -)(?:BUSY|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
+_REFUSES = re.compile(r"(?:^|: -)(?:BUSY|MASTERDOWN|MISCONF|NOREPLICAS|READONLY) ")
 """The same, where redis-py has no class for it: the disk is full, there are too few replicas, or another script runs.
 Where a script is refused, Redis 6.2 calls that a fault of the script: `ERR Error running script …: -READONLY …`."""
 
@@ -122,6 +122,7 @@ class Lane:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._refusals = Refusals()
         self._closed = False
         self._emptied = asyncio.Event()
 
@@ -238,7 +239,7 @@ class Lane:
         except ResponseError as error:
             if _REFUSES.search(str(error)):
                 raise
-            logger.error("Redis refused a command: %s", error)
+            self._refusals.tell(error, asyncio.get_running_loop().time())
             self._waiting.popleft()
             _fail(call)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -24,6 +25,8 @@ from tidegate.stores.redis.nodes.soon import Soon
 
 LEAVE_SECONDS = 2.0
 """How long a node that leaves waits for Redis. Where it is away, the node's lease runs out all the same."""
+
+logger = logging.getLogger("tidegate.stores")
 
 
 class RedisNode:
@@ -91,6 +94,7 @@ class RedisNode:
         self._join()
         renewed = await self._lease.renew()
         if renewed.dead:
+            logger.warning("taken for dead, since they renew their leases no more: %s", ", ".join(renewed.dead))
             await self._lease.bury(*renewed.dead)
         if renewed.lapsed:
             await self._recover()
@@ -113,6 +117,8 @@ class RedisNode:
     def _join(self) -> None:
         if not self._has_joined:
             self._has_joined = True
+            # Calls for operators, and what others say of this node, have its name.
+            logger.info("this is %s, a node on Redis", self.node)
             self._counts.join()
             self._shards.listen(self._keys.news, self)
             self._shards.listen(self._keys.mail(self.node), self._questions)
