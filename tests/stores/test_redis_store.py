@@ -19,6 +19,7 @@ from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
 from tidegate.stores.cluster import Cluster
+from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 from tidegate.stores.redis.link import lane
 from tidegate.stores.redis.store import RedisStore
 from tidegate.stores.redis.streams.served import READ
@@ -340,6 +341,20 @@ async def test_a_mismatch_tells_the_tail(pair: list[RedisStore]) -> None:
         assert caught.value.tail == 2
 
 
+async def test_a_forgotten_stream_leaves_nothing(redis_url: str, redis_server: RedisServer) -> None:
+    """Neither its shares, however long they would have been good, nor its key, nor anything of its owner."""
+    async with nodes(redis_url, 1) as (store,):
+        record = StreamRecord(id="gen_1", owner="anna", model="m", created_at=1.0)
+        claim = Claim("key", b"body")
+        fence = await store.create(record, [Started("gen_1", "m", 1.0)], claim=claim)
+        assert isinstance(fence, Fence)
+        await store.share(Share(b"digest", "gen_1", 1e10))
+        await store.append([END], fence=fence, expected=1)
+        await store.forget("gen_1")
+    with redis_server.client() as client:
+        assert client.keys("*") == []
+
+
 async def test_nothing_is_left_for_ever(redis_url: str, redis_server: RedisServer) -> None:
     """Once its time is over Redis itself forgets what no node has forgotten."""
     times = {"retention_seconds": 0.2, "longer_seconds": 0.1, "longest_seconds": 0.4}
@@ -351,20 +366,30 @@ async def test_nothing_is_left_for_ever(redis_url: str, redis_server: RedisServe
         await eventually(lambda: client.keys("*") == [])
 
 
-@pytest.mark.parametrize(
-    ("refuse", "accept"),
-    [("REPLICAOF 127.0.0.1 1", "REPLICAOF no one"), ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")],
-)
-async def test_while_redis_is_a_replica_or_full_appends_wait(server: RedisServer, refuse: str, accept: str) -> None:
+async def test_a_full_redis_takes_what_frees_memory(server: RedisServer) -> None:
+    """It refuses an append at once, so that what is forgotten does not wait behind it."""
+    async with nodes(server.url, 1) as (store,):
+        fence = await begun(store)
+        await begun(store, "gen_2")
+        with server.client() as client:
+            client.execute_command("CONFIG", "SET", "maxmemory", "1")
+            with pytest.raises(StoreUnavailable):
+                await store.append([Delta("a")], fence=fence, expected=1)
+            await store.forget("gen_2")
+            client.execute_command("CONFIG", "SET", "maxmemory", "0")
+            assert await said(store, fence, 1, "b") == 2
+
+
+async def test_while_redis_is_a_replica_appends_wait(server: RedisServer) -> None:
     """Their script is refused then, which Redis 6.2 words as a fault of the script."""
     async with nodes(server.url, 1) as (store,):
         fence = await begun(store)
         with server.client() as client:
-            client.execute_command(*refuse.split())
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
             waiting = store.append([Delta("a")], fence=fence, expected=1)
             await eventually(lambda: store.shards.health.since is not None or waiting.done())
             assert not waiting.done()
-            client.execute_command(*accept.split())
+            client.execute_command("REPLICAOF", "no", "one")
             assert await asyncio.wait_for(waiting, 5) == 2
 
 

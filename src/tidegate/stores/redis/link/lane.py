@@ -70,7 +70,7 @@ UNUSABLE = (
     ReadOnlyError,
     TryAgainError,
 )
-"""What says that this server cannot serve us now: it is away, starts, or is a replica. One that is full is none of these:
+"""What says that this server cannot serve us now: it is away, starts, or is a replica. One that is full is none of it:
 it still takes what frees memory, which must not wait behind what it refuses."""
 
 _REFUSES = re.compile(r"(?:^|: -)(?:BUSY|MASTERDOWN|MISCONF|NOREPLICAS|READONLY) ")

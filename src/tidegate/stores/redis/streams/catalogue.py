@@ -107,7 +107,8 @@ class Catalogue:
             raise not_found(stream)
         keys = (key, self._keys.log(stream), self._keys.shares(stream))
         command = FORGET(keys, self._shards.publish, self._keys.news_of(stream))
-        await self._shards.ask(key, command, within=self._brief)
+        for own in map(self._keys.share, await self._shards.ask(key, command, within=self._brief)):
+            self._shards.tell(own, ("DEL", own))
         record = msgspec.json.decode(found, type=StreamRecord)
         self.remove(stream, record.owner)
         return record, claim.decode()
