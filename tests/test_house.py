@@ -30,8 +30,8 @@ MAY_SLEEP = {
     "e2e/test_rate_limits.py": "callers that keep to the times they are told",
     "eventually_kit.py": "waits for facts",
     "pause_kit.py": "stops the process, as the machine may",
-    "redis_kit.py": "waits for servers, without a loop",
     "providers/test_openai.py": "measures how late the loop is",
+    "redis_kit.py": "waits for servers, without a loop",
     "serving/test_http_protocol.py": "a client that drips",
 }
 """Files that let time pass, and what for."""

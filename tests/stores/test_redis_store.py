@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
 from tidegate.stores.cluster import Cluster
-from tidegate.stores.records import Claim, Fence, Share, StreamRecord
+from tidegate.stores.records import Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.redis.link import lane
 from tidegate.stores.redis.store import RedisStore
 from tidegate.stores.redis.streams import claims
@@ -280,6 +280,30 @@ async def test_readers_at_a_node_that_came_second_hear_the_one_that_came_last(pa
         await near.acquire("gen_1")
         await said(far, await far.acquire("gen_1"), 1, "a")
         await eventually(lambda: (held := near.served.get("gen_1")) and held.window and held.window.tail == 2)
+
+
+async def test_a_creation_that_may_be_repeated_is_not_taken_back(server: RedisServer) -> None:
+    """Whoever repeats it with its key may be told of the stream: one that was created after all is an orphan."""
+    claim = Claim("key", b"digest")
+    async with nodes(server.url, 1, brief_seconds=0.2) as (store,), holders(store) as (node,):
+        await begun(store, "gen_1")
+        server.pause()
+        node.hold("gen_2")
+        record = StreamRecord(id="gen_2", owner="anna", model="m", created_at=1.0)
+        creating = asyncio.create_task(store.create(record, [Started("gen_2", "m", 1.0)], claim=claim))
+        await asyncio.wait((creating,), timeout=0.1)
+        server.resume()
+        with suppress(StoreUnavailable):
+            await creating
+        store._settle(record, claim)
+        node.let_go("gen_2")
+        await eventually(lambda: orphans(server) == {"gen_2"})
+        assert await store.claimed(claim) == Claimed("gen_2")
+
+
+def orphans(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        return set(client.hkeys("tidegate:{nodes}:orphans"))
 
 
 def replica_has(replica: RedisServer, stream: str, tail: int) -> bool:

@@ -316,7 +316,13 @@ class RedisStore:
             self._claims.let_go(claim, stream, in_ms=in_ms)
 
     def _settle(self, record: StreamRecord, claim: Claim | None) -> None:
-        """Takes back a stream whose creator was told that there is none, as soon as Redis answers."""
+        """Takes back a stream whose creator was told that there is none, as soon as Redis answers.
+
+        Whoever repeats the call with its key may be told of the stream before that: then it stays, and is an orphan.
+        """
+        if claim is not None:
+            for node in self._nodes:
+                node.abandon(record.id)
         task = asyncio.get_running_loop().create_task(self._take_back(record, claim))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
@@ -324,7 +330,8 @@ class RedisStore:
     async def _take_back(self, record: StreamRecord, claim: Claim | None) -> None:
         while True:
             try:
-                await self.forget(record.id)
+                if claim is None or not await self._catalogue.exists(record.id):
+                    await self.forget(record.id)
             except StoreUnavailable:
                 await asyncio.sleep(self._settings.brief_seconds)
                 continue

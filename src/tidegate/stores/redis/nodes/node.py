@@ -184,6 +184,11 @@ class RedisNode:
         if stream in self._holdings:
             self._holdings.abandon(stream, handed_over=True)
 
+    def abandon(self, stream: str) -> None:
+        """Makes the stream, which this node holds and does not fill after all, an orphan."""
+        if stream in self._holdings:
+            self._holdings.abandon(stream)
+
     async def settled(self, *, within: float) -> None:
         """Waits until Redis knows what this node holds, or will know it before whatever is asked from now on.
 
