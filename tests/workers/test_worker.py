@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import uvloop
+from eventually_kit import eventually
 
 from tidegate.config import Settings, StoreSettings
 from tidegate.errors import TidegateError
@@ -59,3 +62,21 @@ async def test_a_worker_that_dies_before_it_is_ready_is_an_error(monkeypatch: py
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(TidegateError, match="ended with exit code 1 before it was ready"):
         await WorkerProcess.launch(Setup(0, SETTINGS, []))
+
+
+def test_a_worker_that_has_hung_up_is_told_nothing() -> None:
+    """One that ends closes its channel before its parent sees its end, and uvloop raises where asyncio only warns."""
+
+    async def tell_it() -> None:
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec("sleep", "5")
+        _, channel = await asyncio.open_unix_connection(sock=ours)
+        worker = WorkerProcess(process, channel)
+        theirs.close()
+        worker.listen([0])
+        await eventually(lambda: "closed=True" in repr(channel.transport))
+        worker.listen([0, 1])
+        await worker.end()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(tell_it())

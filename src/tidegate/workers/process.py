@@ -70,8 +70,9 @@ class WorkerProcess:
         self._channel.close()
 
     def listen(self, numbers: Sequence[int]) -> None:
-        """Tells the worker which listeners to take connections from."""
-        self._channel.write(encoded(Listen(list(numbers))))
+        """Tells the worker which listeners to take connections from. Harmless when it is about to end."""
+        if not self._channel.is_closing():
+            self._channel.write(encoded(Listen(list(numbers))))
 
     def stop(self) -> None:
         """Makes the worker drain; the second time it stops at once. Harmless when it is dead."""
