@@ -22,6 +22,7 @@ from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Claim, Fence, Share, StreamRecord
 from tidegate.stores.redis.link import lane
 from tidegate.stores.redis.store import RedisStore
+from tidegate.stores.redis.streams import claims
 from tidegate.stores.redis.streams.served import READ
 
 pytestmark = pytest.mark.anyio
@@ -513,3 +514,25 @@ async def test_what_was_read_before_a_takeover_does_not_undo_it(pair: list[Redis
     assert (await events(far))[1:] == [Delta("a"), Delta("b")]
     assert held.window is not None
     assert held.window.tail == 3
+
+
+async def test_a_claim_is_void_only_once_its_maker_has_given_up(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow Redis is, a key starts one stream: who comes second waits longer than the first one tries."""
+    monkeypatch.setattr(claims, "PENDING_SECONDS", 0.5)
+    claim, may_go_on = Claim("key", b"body"), asyncio.Event()
+
+    async def charge(*_: object, **__: object) -> None:
+        await may_go_on.wait()
+
+    async with nodes(redis_url, 2, brief_seconds=0.2) as (near, far):
+        near.accounts.charge = charge  # type: ignore[method-assign]
+        records = [StreamRecord(id=f"gen_{n}", owner="anna", model="m", created_at=1.0) for n in (1, 2)]
+        first = asyncio.ensure_future(near.create(records[0], [Started("gen_1", "m", 1.0)], claim=claim))
+        key = far.keys.claim("key")
+        await eventually(lambda: far.shards.ask(key, ("EXISTS", key), within=1.0))
+        assert isinstance(await far.create(records[1], [Started("gen_2", "m", 1.0)], claim=claim), Fence)
+        may_go_on.set()
+        with pytest.raises(StoreUnavailable):
+            await first

@@ -212,16 +212,18 @@ class RedisStore:
             return earlier
         base = base_of(record, claim)
         try:
-            await self.accounts.charge(record.owner, record.id, base + BLOCK_BYTES, within=brief)
-            self._catalogue.enter(record.id, record.owner)
-            return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
+            # However much has to be forgotten for it: beyond that time others take the claim for void.
+            async with asyncio.timeout(2 * brief):
+                await self.accounts.charge(record.owner, record.id, base + BLOCK_BYTES, within=brief)
+                self._catalogue.enter(record.id, record.owner)
+                return await self._filling.create(record, events, base, text_of(claim) if claim is not None else "")
         except StorageFull:
             self._unclaim(record.id, claim)
             raise
-        except StoreUnavailable:
+        except (StoreUnavailable, TimeoutError) as error:
             # Redis may have done what was asked, or do it yet.
             self._settle(record, claim)
-            raise
+            raise StoreUnavailable(str(error) or "the store takes too long to create a stream") from None
 
     async def claimed(self, claim: Claim) -> Claimed | None:
         return await self._claims.find(claim, within=self._settings.brief_seconds)

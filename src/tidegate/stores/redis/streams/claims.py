@@ -14,8 +14,9 @@ from tidegate.stores.redis.script import Script
 CLAIM = Script("claim")
 KEEP = Script("unclaim")
 
-PENDING_SECONDS = 3.0
-"""How long a claim without a stream is waited for: longer than whoever made it waits for its stream's creation."""
+PENDING_SECONDS = 8.0
+"""How long a claim without a stream is waited for: longer than whoever made it tries to create the stream, which is
+three times what a call waits for Redis."""
 
 LOOK_SECONDS = 0.02
 
@@ -47,7 +48,7 @@ class Claims:
         Raises `IdempotencyMismatch`, or `StoreUnavailable`.
         """
         loop = asyncio.get_running_loop()
-        until, void = loop.time() + PENDING_SECONDS, b""
+        pending, until, void = b"", 0.0, b""
         while True:
             command = CLAIM((self._keys.claim(claim.key),), _value(claim, stream), void, self._keep_ms)
             value = await self._shards.ask(self._keys.claim(claim.key), command, within=within)
@@ -57,7 +58,9 @@ class Claims:
             check_body(claim, digest)
             if await self._exists(found):
                 return Claimed(found)
-            if loop.time() > until:
+            if value != pending:
+                pending, until = value, loop.time() + PENDING_SECONDS
+            elif loop.time() > until:
                 void = value
             await asyncio.sleep(LOOK_SECONDS)
 
