@@ -157,6 +157,8 @@ async def test_a_password_is_read_from_its_file(tmp_path: Path) -> None:
         await store.open()
         await begun(store)
         await store.close()
+        with pytest.raises(ConfigError, match="no database 99"):
+            await redis_store(f"redis://{server.address}/99", password_file=str(secret)).open()
         secret.write_text("wrong")
         with pytest.raises(ConfigError, match="refuses the login"):
             await redis_store(f"redis://{server.address}/0", password_file=str(secret)).open()

@@ -7,7 +7,6 @@ from asyncio import Future
 from typing import Protocol
 
 from tidegate.core.cursor import Cursor
-from tidegate.errors import TidegateError
 from tidegate.stores.records import Found
 
 Asked = tuple[Cursor | None, int, int]
@@ -47,17 +46,18 @@ class SharedReads:
 
     async def _answer(self, asked: Asked, waiting: list[Future[Found]]) -> None:
         after, limit, max_bytes = asked
-        found: Found | TidegateError
+        found: Found | Exception
         try:
             found = await self._read(after, limit=limit, max_bytes=max_bytes)
-        except TidegateError as error:
+        except Exception as error:
+            # Also after a bug nobody must wait for ever.
             found = error
         if self._waiting.get(asked) is waiting:
             del self._waiting[asked]
         for answer in waiting:
             if answer.done():
                 continue
-            if isinstance(found, TidegateError):
+            if isinstance(found, Exception):
                 answer.set_exception(found)
             else:
                 answer.set_result(found)

@@ -241,11 +241,22 @@ class Lane:
                 raise
             self._refusals.tell(error, asyncio.get_running_loop().time())
             self._waiting.popleft()
-            _fail(call)
+            self._refused(call)
             return
         self._waiting.popleft()
         if not call.answer.done():
             call.answer.set_result(found)
+
+    def _refused(self, call: Call) -> None:
+        """Fails a call, or repeats it later where Redis has to get to know it, however long that takes."""
+        if call.due < FOR_EVER:
+            _fail(call)
+        elif not self._closed:
+            asyncio.get_running_loop().call_later(BACKOFF_SECONDS[-1], self._repeat, call)
+
+    def _repeat(self, call: Call) -> None:
+        if not self._closed:
+            self.add(call)
 
     async def _connected(self) -> Connection:
         if self._connection is None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from tidegate.errors import ConfigError, StoreUnavailable
 from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
@@ -26,6 +26,10 @@ OPEN_SECONDS = 10.0
 logger = logging.getLogger("tidegate.stores")
 
 
+SAID_AFTER_SECONDS = 0.5
+"""How long Redis is away before the log says so: a connection that was closed since nobody used it is back sooner."""
+
+
 class Health:
     """Since when Redis cannot be used, by the loop's time; `None` while it can. One lane is enough for that."""
 
@@ -34,6 +38,7 @@ class Health:
         self.reason = ""
         self._down: dict[Lane, str] = {}
         self._backs: list[Callable[[], None]] = []
+        self._is_said = False
 
     def on_back(self, back: Callable[[], None]) -> None:
         """Calls `back` each time that Redis can be used again; it may have forgotten something."""
@@ -41,22 +46,29 @@ class Health:
 
     def up(self, lane: Lane) -> None:
         if self._down.pop(lane, None) is not None and not self._down:
-            logger.warning("Redis is back")
-            self.since = None
+            self._recovered()
             for back in self._backs:
                 back()
 
     def down(self, lane: Lane, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
         if not self._down:
-            logger.warning("Redis cannot be used: %s", reason)
-            self.since = asyncio.get_running_loop().time()
+            self.since = now
         self._down[lane] = self.reason = reason
+        if not self._is_said and self.since is not None and now - self.since >= SAID_AFTER_SECONDS:
+            self._is_said = True
+            logger.warning("Redis cannot be used: %s", reason)
 
     def forget(self, lane: Lane) -> None:
         """The lane is used no longer."""
-        self._down.pop(lane, None)
-        if not self._down:
-            self.since = None
+        if self._down.pop(lane, None) is not None and not self._down:
+            self._recovered()
+
+    def _recovered(self) -> None:
+        if self._is_said and self.since is not None:
+            away = asyncio.get_running_loop().time() - self.since
+            logger.warning("Redis is back, after %.1f s", away)
+        self.since, self._is_said = None, False
 
 
 class Connect(Protocol):
@@ -200,15 +212,21 @@ def shards(place: Place) -> Shards:
 
 @contextmanager
 def refusals(place: Place) -> Generator[None]:
-    """Raises `ConfigError` where Redis refuses the login, which waiting does not mend; other errors are left to the
-    lanes, which try again."""
+    """Raises `ConfigError` where Redis refuses the login or the database, which waiting does not mend; other errors are
+    left to the lanes, which try again."""
     try:
         yield
     except (AuthenticationError, NoPermissionError) as error:
-        problem = f"Redis refuses the login: {error}"
-        raise ConfigError(f"store.url: {problem}", key=("store", "url"), problem=problem) from None
+        raise _unfit(f"Redis refuses the login: {error}") from None
+    except ResponseError as error:
+        if "DB index" in str(error):
+            raise _unfit(f"Redis has no database {place.database}") from None
     except (RedisError, OSError):
         return
+
+
+def _unfit(problem: str) -> ConfigError:
+    return ConfigError(f"store.url: {problem}", key=("store", "url"), problem=problem)
 
 
 async def _first(place: Place) -> Address:

@@ -21,6 +21,9 @@ from tidegate.stores.redis.link.lane import ANSWER_SECONDS, BACKOFF_SECONDS
 PING_SECONDS = 1.0
 """The longest silence before the connection is asked whether it lives: readers on it would wait for news in vain."""
 
+MOST_SILENCE_SECONDS = PING_SECONDS + ANSWER_SECONDS
+"""A connection that is silent for longer is dead."""
+
 CHANNELS_AT_ONCE = 500
 """Channels in one command, after a reconnect: Redis subscribes to so many in a millisecond."""
 
@@ -112,13 +115,15 @@ class Subscription:
             self._heard_at = asyncio.get_running_loop().time()
             self._beat(connection)
             self._subscribe(tuple(self._listeners))
-            while True:
-                message = cast("list[Any] | bytes", await connection.read_response(disconnect_on_error=False))
-                self._heard_at = asyncio.get_running_loop().time()
-                # Where nothing is subscribed to any more, a PING is answered as on any other connection.
-                if isinstance(message, list):
-                    self._take(message)
-                self._failures = 0
+            async with asyncio.timeout(MOST_SILENCE_SECONDS) as silence:
+                while True:
+                    message = cast("list[Any] | bytes", await connection.read_response(disconnect_on_error=False))
+                    self._heard_at = asyncio.get_running_loop().time()
+                    silence.reschedule(self._heard_at + MOST_SILENCE_SECONDS)
+                    # Where nothing is subscribed to any more, a PING is answered as on any other connection.
+                    if isinstance(message, list):
+                        self._take(message)
+                    self._failures = 0
         finally:
             self._connection = None
             if self._timer is not None:
@@ -126,12 +131,9 @@ class Subscription:
             await closed(connection)
 
     def _beat(self, connection: Connection) -> None:
-        """Asks a server that says nothing whether it lives, and closes the connection where it does not answer."""
+        """Asks a server that says nothing whether it lives."""
         loop = asyncio.get_running_loop()
-        silence = loop.time() - self._heard_at
-        if silence > PING_SECONDS + ANSWER_SECONDS:
-            self._begin(connection.disconnect(nowait=True))
-        elif silence >= PING_SECONDS:
+        if loop.time() - self._heard_at >= PING_SECONDS:
             self._write(connection, "PING")
         self._timer = loop.call_later(PING_SECONDS, self._beat, connection)
 

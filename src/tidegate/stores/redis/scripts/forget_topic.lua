@@ -18,9 +18,10 @@ if published_at then
     stays = stays or (is_another and string.sub(charges[at + 1], 1, 2) ~= '0 ')
   end
   if stays then return {'stays', published_at, {}} end
+  -- A full Redis takes a script that writes if it frees memory first.
+  redis.call('DEL', record, log, claims)
   for at = 1, #charges, 2 do
     redis.call('HSET', senders, charges[at], (string.gsub(charges[at + 1], '^%d+', '0')))
   end
-  redis.call('DEL', record, log, claims)
 end
 return {published_at and 'forgotten' or 'none', published_at, redis.call('HKEYS', senders)}

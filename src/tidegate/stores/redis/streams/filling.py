@@ -317,10 +317,11 @@ class Filling:
         if (kept := window.since(tail)) is None:
             return False
         lost = kept[: append.expected - tail]
-        again = msgspec.structs.replace(
-            append, expected=tail, events=[*lost, *append.events], size=append.size + sum(map(len, lost))
-        )
-        self._send(again, filled)
+        again = sum(map(len, lost))
+        # Redis has lost what these took, too, and counts it again.
+        filled.size -= again
+        events = [*lost, *append.events]
+        self._send(msgspec.structs.replace(append, expected=tail, events=events, size=append.size + again), filled)
         return True
 
     def _lose_fence(self, fence: Fence) -> None:
