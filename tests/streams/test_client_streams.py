@@ -88,6 +88,19 @@ async def test_a_producer_that_moves_is_taken_over_once() -> None:
     await asyncio.gather(near.service.close(), far.service.close())
 
 
+async def test_a_stream_that_is_opened_again_as_it_moves_has_the_lease_that_was_given_last() -> None:
+    """The producer's old lease has brought it to the other node meanwhile: it is replaced there, too."""
+    store = Counting()
+    near, far = Engine(store=store), Engine(store=store)
+    await asyncio.gather(near.service.open(), far.service.open())
+    stream, old = await opened(near, CLAIM)
+    _, again = await asyncio.gather(far.service.append(stream, ANNA, old, 1, [Delta("a")]), opened(far, CLAIM))
+    with pytest.raises(Fenced):
+        await far.service.append(stream, ANNA, old, 2, [Delta("late")])
+    assert (await far.service.append(stream, ANNA, again[1], 2, [Delta("b")])).fresh
+    await asyncio.gather(near.service.close(), far.service.close())
+
+
 async def test_a_wrong_token_moves_nothing() -> None:
     """A guess at another node takes the stream from nobody."""
     store = Counting()

@@ -131,6 +131,9 @@ class ClientStreams:
         async with self._moving:
             live = self._live.get(record.id)
             if live is not None:
+                # It has come here while the caller waited, perhaps with the lease that is to be replaced.
+                if anew and not await live.renew(lease):
+                    raise StreamEnded("the stream has ended")
                 return live
             if not record.lease:
                 raise Fenced("this stream is filled by its model")
