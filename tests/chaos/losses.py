@@ -25,10 +25,15 @@ class Losses:
 
     def __init__(self, history: History) -> None:
         self._spans = [(each.since - ROUNDED_SECONDS, _told_until(each, history.outages)) for each in history.failovers]
+        self._split = {created.stream for created in history.created if self.may_hit(created.at)}
         there = {kept.stream for kept in history.logs if kept.events}
         self._streams = {
             created.stream for created in history.created if created.stream not in there and self.may_hit(created.at)
         }
+
+    def may_miss(self, stream: str) -> bool:
+        """Whether a node may say that there is no such stream: it was created while nodes had different masters."""
+        return stream in self._split
 
     def may_hit(self, at: float) -> bool:
         """Whether what a client was told at this time may have been acknowledged to be lost."""

@@ -13,10 +13,14 @@ from .losses import Losses
 
 MERGEABLE = frozenset({"delta", "reasoning"})
 
+NOT_FOUND = 404
+
 
 def of_reading(reading: Reading, log: Sequence[Event], losses: Losses) -> Iterator[Violation]:
     """Of a reader that stays to the end."""
     subject = f"{reading.name} of {reading.stream}"
+    if reading.refused == NOT_FOUND and losses.may_miss(reading.stream):
+        return
     if reading.refused is not None:
         yield Violation("refused", subject, f"was answered {reading.refused}")
     if not log:

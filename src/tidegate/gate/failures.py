@@ -13,7 +13,7 @@ from tidegate.core.detached import detached_of
 from tidegate.core.error_response import error_response
 from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
-from tidegate.errors import InternalError, StoreUnavailable, TidegateError
+from tidegate.errors import InternalError, StoreUnavailable, StreamNotFound, TidegateError
 from tidegate.gate.reconnect import answer_reconnect
 from tidegate.gate.response_headers import Watched
 from tidegate.gate.route_policy import ROUTE, RoutePolicy
@@ -75,7 +75,8 @@ class FailureMiddleware:
         # The text may repeat a path or name from the request.
         error.message = masked(error.message)
         error.param = error.param and masked(error.param)
-        if broken or error.status == 500:
+        # Who reads a stream that is forgotten is cut off, and that is nobody's fault.
+        if (broken and not isinstance(exc, StreamNotFound)) or error.status == 500:
             self._observe(scope, exc)
         return error
 

@@ -35,7 +35,7 @@ from tidegate.stores.redis.checks import check
 from tidegate.stores.redis.keys import Keys
 from tidegate.stores.redis.link.shards import Shards, shards
 from tidegate.stores.redis.nodes.node import RedisNode
-from tidegate.stores.redis.streams.catalogue import Catalogue
+from tidegate.stores.redis.streams.catalogue import Catalogue, not_found
 from tidegate.stores.redis.streams.claims import Claims, claim_of, text_of
 from tidegate.stores.redis.streams.filling import Filling
 from tidegate.stores.redis.streams.served import ServedStreams
@@ -330,8 +330,10 @@ class RedisStore:
     async def _take_back(self, record: StreamRecord, claim: Claim | None) -> None:
         while True:
             try:
-                if claim is None or not await self._catalogue.exists(record.id):
+                if claim is None:
                     await self.forget(record.id)
+                elif not await self._catalogue.exists(record.id):
+                    raise not_found(record.id)
             except StoreUnavailable:
                 await asyncio.sleep(self._settings.brief_seconds)
                 continue

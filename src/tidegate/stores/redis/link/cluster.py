@@ -55,14 +55,19 @@ class ClusterShards:
         self.publish = "SPUBLISH" if version >= SHARDED_SINCE else "PUBLISH"
 
     def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        if not self._owners:
+            return refused()
         slot = key_slot(key.encode())
         return self._at(slot).writes.ask(command, within=within, slot=slot)
 
     def tell(self, key: str, command: Command) -> None:
-        slot = key_slot(key.encode())
-        self._at(slot).writes.tell(command, slot=slot)
+        if self._owners:
+            slot = key_slot(key.encode())
+            self._at(slot).writes.tell(command, slot=slot)
 
     def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
+        if not self._owners:
+            return refused()
         slot = key_slot(key.encode())
         return self._at(slot).reads.ask(command, within=within, slot=slot)
 
@@ -71,10 +76,11 @@ class ClusterShards:
 
     def listen(self, channel: str, listener: Listener) -> None:
         self._listeners[channel] = listener
-        self._at(key_slot(channel.encode())).news.add(channel, listener)
+        if self._owners:
+            self._at(key_slot(channel.encode())).news.add(channel, listener)
 
     def ignore(self, channel: str) -> None:
-        if self._listeners.pop(channel, None) is not None:
+        if self._listeners.pop(channel, None) is not None and self._owners:
             self._at(key_slot(channel.encode())).news.remove(channel)
 
     async def servers(self) -> Sequence[bytes]:
@@ -116,8 +122,6 @@ class ClusterShards:
     # The slots
 
     def _at(self, slot: int) -> Shard:
-        if not self._owners:
-            raise StoreUnavailable("the cluster has not been reached yet")
         return self._shards[self._owners[slot]]
 
     def _look(self) -> None:
@@ -136,6 +140,7 @@ class ClusterShards:
             try:
                 found = await slots_of(self._place, address)
             except (RedisError, OSError) as error:
+                self.health.reason = str(error) or type(error).__name__
                 logger.debug("%s:%d does not know the cluster's slots: %s", *address, error)
                 continue
             if all(found):
@@ -150,9 +155,11 @@ class ClusterShards:
             self._shards[address] = Shard(_Connecting(self._place, address), self, sharded=self.publish == "SPUBLISH")
         for channel, listener in self._listeners.items():
             slot = key_slot(channel.encode())
-            if before and before[slot] != owners[slot]:
+            if before and before[slot] == owners[slot]:
+                continue
+            if before:
                 self._shards[before[slot]].news.remove(channel)
-                self._at(slot).news.add(channel, listener)
+            self._at(slot).news.add(channel, listener)
         for address in set(self._shards) - set(owners):
             self._part(self._shards.pop(address))
 
@@ -178,6 +185,14 @@ class _Connecting:
 
     async def __call__(self, *, scripts: bool) -> Opened:
         return await opened(self._place, self._address, scripts=scripts)
+
+
+def refused() -> Future[Any]:
+    """The answer to a command for a cluster that has not been reached yet."""
+    answer: Future[Any] = asyncio.get_running_loop().create_future()
+    answer.set_exception(StoreUnavailable("the store cannot be used at the moment"))
+    answer.exception()
+    return answer
 
 
 async def opened_and_closed(place: Place, address: Address) -> Opened:

@@ -55,6 +55,9 @@ BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4)
 """Seconds between attempts to connect; the last value repeats. A node tries so often that a failover costs readers no
 more than half a second beyond its own time, and so rarely that 100 nodes do not hinder a Redis that starts."""
 
+LAST_SECONDS = 0.6
+"""How long a call waits where Redis has been away for longer than it would wait: for the next attempt to connect."""
+
 FOR_EVER = inf
 """The `within` of commands that keep Redis true to what this node does: they wait for as long as Redis is away."""
 
@@ -122,6 +125,7 @@ class Lane:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._down_since = inf
         self._refusals = Refusals()
         self._closed = False
         self._emptied = asyncio.Event()
@@ -137,6 +141,8 @@ class Lane:
         A command that was refused so may have been carried out all the same, now or later.
         """
         loop = asyncio.get_running_loop()
+        if loop.time() - self._down_since > within:
+            within = min(within, LAST_SECONDS)
         call = Call(command, loop.create_future(), loop.time() + within, slot)
         if self._closed:
             _fail(call)
@@ -213,7 +219,7 @@ class Lane:
             await send(connection, b"".join([call.packed for call in batch]))
             for call in batch:
                 await self._settle(connection, call)
-        self._failures = 0
+        self._failures, self._down_since = 0, inf
         self._watch.up(self)
 
     def _next_batch(self) -> list[Call]:
@@ -270,7 +276,11 @@ class Lane:
         """Drops the connection, and waits a while; what is due by then fails."""
         await self._drop()
         self._watch.down(self, _reason(error))
+        if self._closed:
+            # Whoever closes the lane does not wait for a Redis that is away.
+            self._emptied.set()
         loop = asyncio.get_running_loop()
+        self._down_since = min(self._down_since, loop.time())
         again = loop.time() + BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         await asyncio.sleep(again - loop.time())

@@ -30,6 +30,10 @@ SAID_AFTER_SECONDS = 0.5
 """How long Redis is away before the log says so: a connection that was closed since nobody used it is back sooner."""
 
 
+SAID_AGAIN_SECONDS = 5.0
+"""How soon the log says another reason, e.g. that the login is refused now: a connection that breaks has several."""
+
+
 class Health:
     """Since when Redis cannot be used, by the loop's time; `None` while it can. One lane is enough for that."""
 
@@ -38,7 +42,8 @@ class Health:
         self.reason = ""
         self._down: dict[Lane, str] = {}
         self._backs: list[Callable[[], None]] = []
-        self._is_said = False
+        self._said = ""
+        self._said_at = 0.0
 
     def on_back(self, back: Callable[[], None]) -> None:
         """Calls `back` each time that Redis can be used again; it may have forgotten something."""
@@ -55,8 +60,9 @@ class Health:
         if not self._down:
             self.since = now
         self._down[lane] = self.reason = reason
-        if not self._is_said and self.since is not None and now - self.since >= SAID_AFTER_SECONDS:
-            self._is_said = True
+        is_new = reason != self._said and now - self._said_at >= SAID_AGAIN_SECONDS
+        if self.since is not None and now - self.since >= SAID_AFTER_SECONDS and (not self._said or is_new):
+            self._said, self._said_at = reason, now
             logger.warning("Redis cannot be used: %s", reason)
 
     def forget(self, lane: Lane) -> None:
@@ -65,10 +71,10 @@ class Health:
             self._recovered()
 
     def _recovered(self) -> None:
-        if self._is_said and self.since is not None:
+        if self._said and self.since is not None:
             away = asyncio.get_running_loop().time() - self.since
             logger.warning("Redis is back, after %.1f s", away)
-        self.since, self._is_said = None, False
+        self.since, self._said = None, ""
 
 
 class Connect(Protocol):
@@ -217,7 +223,12 @@ def refusals(place: Place) -> Generator[None]:
     try:
         yield
     except (AuthenticationError, NoPermissionError) as error:
-        raise _unfit(f"Redis refuses the login: {error}") from None
+        problem = f"Redis refuses the login: {error}"
+        if place.password_file:
+            raise ConfigError(
+                f"store.password_file: {problem}", key=("store", "password_file"), problem=problem
+            ) from None
+        raise _unfit(problem) from None
     except ResponseError as error:
         if "DB index" in str(error):
             raise _unfit(f"Redis has no database {place.database}") from None

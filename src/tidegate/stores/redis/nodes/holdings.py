@@ -134,7 +134,7 @@ class Holdings:
                 if self._unanswered and not self._shards.in_order:
                     await asyncio.wait(tuple(self._unanswered))
         except TimeoutError:
-            raise StoreUnavailable("the store cannot be told which node fills the stream") from None
+            raise StoreUnavailable("the store cannot be used at the moment") from None
 
     # What is said
 

@@ -19,6 +19,10 @@ RENEW = Script("renew")
 
 BURY = Script("bury")
 
+KEPT_MILLISECONDS = 7 * 86_400_000
+"""How long Redis keeps what nodes know of each other after the last renewal of any: as long as it keeps a live stream
+that nobody touches."""
+
 
 class Renewed(msgspec.Struct, frozen=True):
     """A renewal. `lapsed`: the lease was over meanwhile, so that others may have taken what the node held."""
@@ -54,10 +58,10 @@ class Lease:
         """Renews the lease. Raises `StoreUnavailable` where that takes longer than the lease."""
         keys = self._keys
         command = RENEW(
-            (keys.living, keys.counts(self._node)),
+            (keys.living, keys.counts(self._node), keys.retiring, keys.held, keys.held_by(self._node), keys.orphans),
             *(self._shards.publish, keys.news),
             *(self._node, self.milliseconds, self.counts_milliseconds),
-            *(self._renewed_at, self._streak, self.now),
+            *(self._renewed_at, self._streak, self.now, KEPT_MILLISECONDS),
         )
         is_new, now, streak, dead = await self._shards.ask(keys.living, command, within=self._seconds)
         lapsed = bool(is_new) or now - self._renewed_at >= self.milliseconds
