@@ -560,3 +560,30 @@ async def test_a_claim_is_void_only_once_its_maker_has_given_up(
         may_go_on.set()
         with pytest.raises(StoreUnavailable):
             await first
+
+
+async def test_a_master_that_was_replaced_is_not_read_any_more(server: RedisServer, tmp_path: Path) -> None:
+    """It may go on answering, as a replica with what it has: where a node writes, it reads and listens, too."""
+    other = RedisServer(tmp_path / "other", DURABLE)
+    other.start()
+    try:
+        other.replica_of(server)
+        async with nodes(server.url, 2) as (near, far):
+            fence = await begun(near)
+            await near.look("gen_1")
+            await far.look("gen_1")
+            far.watch("gen_1", lambda: None)
+            await eventually(lambda: replica_has(other, "gen_1", 1))
+            other.promote()
+            for store in (near, far):
+                lead_to(store, other.url)
+            with server.client() as client:
+                client.replicaof("127.0.0.1", 1)
+                client.execute_command("CONFIG SET replica-serve-stale-data yes")
+            assert await said(near, fence, 1, "a") == 2
+            await far.share(Share(b"digest", "gen_1", 1e10))
+            for store in (near, far):
+                assert (await store.look("gen_1")).tail.offset == 2
+            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 2)
+    finally:
+        other.kill()

@@ -112,14 +112,25 @@ class Watch(Protocol):
 
 
 class Lane:
-    """Carries commands to the server that `connect` reaches. `run` is that server's, as of the last connection."""
+    """Carries commands to the server that `connect` reaches. `run` is that server's, as of the last connection.
 
-    def __init__(self, connect: Callable[[], Awaitable[Opened]], watch: Watch) -> None:
+    `connected` is called with each new connection.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Opened]],
+        watch: Watch,
+        *,
+        connected: Callable[[], None] = lambda: None,
+    ) -> None:
         self.run = ""
         self.version = (0, 0)
         self.sent = 0
         self._connect = connect
         self._watch = watch
+        self._on_connected = connected
+        self._leaves = False
         self._waiting: deque[Call] = deque()
         self._wanted = asyncio.Event()
         self._connection: Connection | None = None
@@ -264,10 +275,18 @@ class Lane:
         if not self._closed:
             self.add(call)
 
+    def leave(self) -> None:
+        """Connects anew before the next command: the server may be no master any more."""
+        self._leaves = True
+
     async def _connected(self) -> Connection:
+        if self._leaves:
+            await self._drop()
         if self._connection is None:
             opened = await self._connect()
             self._connection, self.run, self.version = opened.connection, opened.run, opened.version
+            self._leaves = False
+            self._on_connected()
             # Whoever was told to come back may have done so, and must not find done what it was refused.
             self._fail_overdue(asyncio.get_running_loop().time())
         return self._connection

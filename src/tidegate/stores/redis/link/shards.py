@@ -87,7 +87,7 @@ class Shard:
     """One server: a lane for what is written, one for what is read in large pieces, and a subscription."""
 
     def __init__(self, connect: Connect, watch: Watch, *, sharded: bool = False) -> None:
-        self.writes = Lane(partial(connect, scripts=True), watch)
+        self.writes = Lane(partial(connect, scripts=True), watch, connected=self._follow)
         self.reads = Lane(partial(connect, scripts=True), watch)
         self.news = Subscription(partial(connect, scripts=False), broken=watch.unheard, sharded=sharded)
 
@@ -95,6 +95,16 @@ class Shard:
         """Takes commands again, after `close`."""
         self.writes.open()
         self.reads.open()
+
+    def _follow(self) -> None:
+        """Takes the other connections to where what is written goes now.
+
+        A master that was replaced goes on answering reads, with what it has, or nothing.
+        """
+        if self.reads.run not in ("", self.writes.run):
+            self.reads.leave()
+        if self.news.run not in ("", self.writes.run):
+            self.news.leave()
 
     async def close(self) -> None:
         await asyncio.gather(self.writes.close(), self.reads.close(), self.news.close())

@@ -51,6 +51,7 @@ class Subscription:
     def __init__(
         self, connect: Callable[[], Awaitable[Opened]], *, broken: Callable[[], None], sharded: bool = False
     ) -> None:
+        self.run = ""
         self._connect = connect
         self._broken = broken
         self._prefix = "S" if sharded else ""
@@ -84,6 +85,11 @@ class Subscription:
         if self._listeners.pop(name, None) is not None:
             self._send("UNSUBSCRIBE", (name,))
 
+    def leave(self) -> None:
+        """Connects anew: the server may be no master any more, and hear nothing."""
+        if self._connection is not None:
+            self._begin(self._connection.disconnect(nowait=True))
+
     async def close(self) -> None:
         """Closes the connection and forgets all channels."""
         task, self._task = self._task, None
@@ -108,7 +114,8 @@ class Subscription:
 
     async def _listen(self) -> None:
         """Hears all channels until the connection breaks, which it tells by raising."""
-        connection = (await self._connect()).connection
+        opened = await self._connect()
+        connection, self.run = opened.connection, opened.run
         try:
             self._asked.clear()
             self._connection = connection
