@@ -16,6 +16,7 @@ from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Rev
 from tidegate.stores.records import Look, StreamRecord
 from tidegate.streams.client_streams import ClientStreams
 from tidegate.streams.drain import Drain
+from tidegate.streams.generation import Generation
 from tidegate.streams.generations import Generations
 from tidegate.streams.history import ended
 from tidegate.streams.live import LiveStreams
@@ -156,6 +157,11 @@ class Node:
                 return found
         except TimeoutError:
             raise CancelTimeout("the stream has not ended in time; it may still do so") from None
+
+    def stop_here(self, stream: str, owner: str, reason: str | None) -> None:
+        """Ends a generation that this node fills for the owner; its end is written once the store can write."""
+        if isinstance(live := self.live.get(stream), Generation) and live.owner == owner:
+            live.cancel("client", reason)
 
     def _tell_to_end(self, stream: str, by: CancelledBy, reason: str | None) -> None:
         if (live := self.live.get(stream)) is not None:

@@ -257,9 +257,14 @@ class Service:
     async def cancel(self, stream: str, viewer: Principal, reason: str | None) -> tuple[Status, Cursor]:
         """Ends the stream, waits until it has ended, and returns the status that won and its cursor.
 
-        Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2.
+        Raises `CancelTimeout` when the process that fills it has not answered in `lease_seconds` + 2. Where the store
+        cannot be asked: `StoreUnavailable`; a generation of this node is ended all the same.
         """
-        record = await self.record(stream, viewer)
+        try:
+            record = await self.record(stream, viewer)
+        except StoreUnavailable:
+            self.node.stop_here(stream, viewer.name, reason)
+            raise
         found = await self.node.end(record, _canceller(record, viewer), reason)
         return status_of(found.record.end, running=found.record.running), found.tail
 
