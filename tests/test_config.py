@@ -178,6 +178,11 @@ KEY = "[[auth.keys]]\nname = '{}'\nsha256 = '{}'\nscopes = {}\n"
         ("surver = 5", "surver = 5", "observability"),
         ("[store]\nurl = 'mysql://h/db'", "store.url = 'mysql://h/db'", "or nothing"),
         ("[store]\nurl = 'redis://u:hunter2@h:x'", "store.url = 'redis://***@h:x'", "HOST or HOST:PORT"),
+        (
+            "[store]\nurl = 'redis://u:hunter2@h/0'\npassword_file = '/p'",
+            "store.password_file = '/p'",
+            "give it in one place",
+        ),
         ("[store]\nsynchronous = 'off'", "store.synchronous = 'off'", "one of normal, full"),
         ("[store]\nlease_seconds = 0", "store.lease_seconds = 0", "> 0.0"),
         ("[delivery]\nbatch_max_tokens = 0", "delivery.batch_max_tokens = 0", ">= 1"),

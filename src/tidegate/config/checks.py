@@ -81,6 +81,12 @@ def _store(settings: Settings) -> Iterator[Problem]:
         yield "store.url", "expected " + ", ".join(f"{each}://" for each in STORES) + " or nothing"
     elif (traits := traits_of(url)) is not None and (problem := traits.problem(url)) is not None:
         yield "store.url", problem
+    elif settings.store.password_file and _has_password(url):
+        yield "store.password_file", "the password stands in store.url, too: give it in one place"
+
+
+def _has_password(url: str) -> bool:
+    return ":" in url.partition("://")[2].rpartition("@")[0]
 
 
 def _models(settings: Settings) -> Iterator[Problem]:
