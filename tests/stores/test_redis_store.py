@@ -17,7 +17,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import Completed, Delta, Started, Usage, json_of
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
-from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable
+from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable, StreamNotFound
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Claim, Claimed, Fence, Share, StreamRecord
 from tidegate.stores.redis.link import lane
@@ -587,3 +587,54 @@ async def test_a_master_that_was_replaced_is_not_read_any_more(server: RedisServ
             await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 2)
     finally:
         other.kill()
+
+
+async def test_a_redis_that_is_back_is_asked_for_what_is_filled(server: RedisServer, tmp_path: Path) -> None:
+    """A stream of which a promoted replica lacks something is whole again, though nothing more is said in it; one that
+    it does not know at all is nobody's to fill, and its readers are told so."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    try:
+        replica.replica_of(server)
+        async with nodes(server.url, 1) as (store,):
+            node = store.join("near", 5.0)
+            node.hold("gen_1")
+            fence = await begun(store)
+            await eventually(lambda: replica_has(replica, "gen_1", 1))
+            replica.promote()
+            await said(store, fence, 1, "a", "b")
+            node.hold("gen_2")
+            await begun(store, "gen_2")
+            news = asyncio.Event()
+            store.watch("gen_2", news.set)
+            lead_to(store, replica.url)
+            server.kill()
+            await store.shards.ask("", ("PING",), within=5.0)
+            await eventually(lambda: replica_has(replica, "gen_1", 3))
+
+            async def is_lost() -> bool:
+                return "gen_2" in await node.renew()
+
+            await eventually(is_lost)
+            await asyncio.wait_for(news.wait(), 5)
+            with pytest.raises(StreamNotFound):
+                await events(store, "gen_2")
+            await node.leave()
+    finally:
+        replica.kill()
+
+
+async def test_a_replica_knows_of_no_loss(server: RedisServer) -> None:
+    """It may be empty, since it is being filled: only a master says that a stream is gone."""
+    async with nodes(server.url, 1) as (store,):
+        fence = await begun(store)
+        with server.client() as client:
+            kept = client.dump("tidegate:{gen_1}:record")
+            client.delete("tidegate:{gen_1}:record")
+            client.replicaof("127.0.0.1", 1)
+            waiting = store.append([Delta("a")], fence=fence, expected=1)
+            await eventually(lambda: store.shards.health.since is not None)
+            assert not waiting.done()
+            client.replicaof("no", "one")
+            client.restore("tidegate:{gen_1}:record", 0, kept)
+        assert await asyncio.wait_for(waiting, 5) == 2

@@ -4,6 +4,7 @@ acknowledged."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from secrets import randbits
@@ -52,6 +53,9 @@ LONGER_SECONDS = 3600.0
 
 LONGEST_SECONDS = 7 * 86400.0
 """How long indexes, accounts and idempotency keys outlive their last change: longer than any stream is live."""
+
+
+logger = logging.getLogger("tidegate.stores")
 
 
 class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +128,7 @@ class RedisStore:
             now_ms=lambda: round(now() * 1000),
             random_bits=random_bits,
             ended=self._ended,
+            lost=self._lost,
         )
         self._topics = RedisTopics(
             self.shards,
@@ -310,6 +315,12 @@ class RedisStore:
     def _ended(self, record: StreamRecord, claim: str, ended_ms: int) -> None:
         self._catalogue.end(record.id, ended_ms)
         self._unclaim(record.id, claim_of(claim), in_ms=self._settings.kept_ms)
+
+    def _lost(self, stream: str) -> None:
+        """Redis has lost a whole stream that this node fills: who fills it stops, and its readers are told."""
+        logger.warning("Redis has lost stream %s, which this node filled", stream)
+        for node in self._nodes:
+            node.lose(stream)
 
     def _unclaim(self, stream: str, claim: Claim | None, *, in_ms: int = 0) -> None:
         if claim is not None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 from redis.asyncio.connection import Connection, SSLConnection
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from tidegate.stores.redis.script import SCRIPTS
 from tidegate.stores.redis.url import Place
@@ -78,14 +78,15 @@ async def _opened(place: Place, address: Address, *, scripts: bool) -> Opened:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection.connect()
-            about = await answer(connection, "INFO", "server")
+            facts = facts_of(await answer(connection, "INFO"))
             if scripts:
+                if facts.get("role") == "slave":
+                    raise ReadOnlyError("it is a replica")
                 for script in SCRIPTS:
                     await answer(connection, "SCRIPT", "LOAD", script.text)
     except BaseException:
         await closed(connection)
         raise
-    facts = facts_of(about)
     major, minor, *_ = (int(part) for part in facts.get("redis_version", "0.0").split("."))
     return Opened(connection, facts.get("run_id", ""), (major, minor))
 

@@ -81,6 +81,11 @@ class Holdings:
         if self._numbers.get(news.stream, news.number + 1) <= news.number:
             self._lose(news.stream)
 
+    def lose_at_once(self, stream: str) -> None:
+        """Notes that the stream is gone. Harmless where the node does not hold it."""
+        if stream in self._numbers:
+            self._lose(stream)
+
     def lost(self) -> Sequence[str]:
         """The streams that the node has lost since the last call."""
         lost, self._lost = self._lost, {}

@@ -189,6 +189,10 @@ class RedisNode:
         if stream in self._holdings:
             self._holdings.abandon(stream)
 
+    def lose(self, stream: str) -> None:
+        """Notes that there is no such stream any more, though this node holds it."""
+        self._holdings.lose_at_once(stream)
+
     async def settled(self, *, within: float) -> None:
         """Waits until Redis knows what this node holds, or will know it before whatever is asked from now on.
 

@@ -3,6 +3,8 @@
 -- Answers `ok`, the record, the epochs, the tail, the size and the claim.
 local record = redis.call('HMGET', KEYS[1], 'epoch', 'epochs', 'tail', 'end', 'record', 'size', 'claim')
 if not record[1] then
+  -- A replica that is filled anew has nothing, and would refuse this.
+  redis.call('HDEL', KEYS[1], 'epoch')
   return {'missing'}
 end
 if record[4] then

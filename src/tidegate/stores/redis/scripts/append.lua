@@ -4,6 +4,8 @@
 -- the stream ends with these events: the terminal event, the time of the end, the record to be kept (empty: it stays).
 local record = redis.call('HMGET', KEYS[1], 'epoch', 'tail', 'size', 'end')
 if not record[1] then
+  -- A replica that is filled anew has nothing, and would refuse this.
+  redis.call('HDEL', KEYS[1], 'epoch')
   return {'missing'}
 end
 if record[1] ~= ARGV[1] then

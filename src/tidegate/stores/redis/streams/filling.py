@@ -91,6 +91,7 @@ class Filling:
         now_ms: Callable[[], int],
         random_bits: Callable[[int], int],
         ended: Callable[[StreamRecord, str, int], None],
+        lost: Callable[[str], None],
     ) -> None:
         self._shards = shards
         self._keys = keys
@@ -104,10 +105,11 @@ class Filling:
         self._now_ms = now_ms
         self._random_bits = random_bits
         self._on_end = ended
+        self._on_loss = lost
         self._filled: dict[str, Filled] = {}
         self._charging: set[asyncio.Task[None]] = set()
         self._recent = RecentEnds[tuple[Append, Filled]](shards, lambda: asyncio.get_running_loop().time())
-        shards.health.on_back(self._give_back)
+        shards.health.on_back(self._came_back)
 
     async def create(self, record: StreamRecord, events: Sequence[Event], base: int, claim: str) -> Fence:
         """Creates the stream, whose account is charged already. Raises `StoreUnavailable`: then nobody knows whether
@@ -294,12 +296,31 @@ class Filling:
         self._accounts.end(filled.record.owner, stream, filled.base + filled.size, append.sent)
         self._recent.add(self._keys.record(stream), (append, filled))
 
-    def _give_back(self) -> None:
-        """Writes the newest ends again, which a Redis that is another one now may lack: nobody else would."""
+    def _came_back(self) -> None:
+        """Finds out what a Redis that can be used again may have lost: nobody else would.
+
+        The newest ends are written again. A stream that is filled here is told to Redis without any event: that brings
+        back what is missing of it, or shows that it is gone, also where its model says nothing for long.
+        """
+        for filled in tuple(self._filled.values()):
+            self._check(filled)
         for append, filled in self._recent.doubtful():
             again = msgspec.structs.replace(append, answer=asyncio.get_running_loop().create_future())
             again.answer.add_done_callback(partial(self._given_back, again, filled))
             self._send(again, filled)
+
+    def _check(self, filled: Filled) -> None:
+        window = filled.served.window
+        if window is not None:
+            check = Append(
+                filled.fence, window.tail, (), 0, ends=False, answer=asyncio.get_running_loop().create_future()
+            )
+            check.answer.add_done_callback(partial(self._checked, filled))
+            self._send(check, filled)
+
+    def _checked(self, filled: Filled, answer: Future[int]) -> None:
+        if not answer.cancelled() and isinstance(answer.exception(), StreamNotFound):
+            self._on_loss(filled.fence.stream)
 
     def _given_back(self, append: Append, filled: Filled, answer: Future[int]) -> None:
         # Where it is refused, another node has ended the stream, or it is forgotten.
