@@ -638,3 +638,28 @@ async def test_a_replica_knows_of_no_loss(server: RedisServer) -> None:
             client.replicaof("no", "one")
             client.restore("tidegate:{gen_1}:record", 0, kept)
         assert await asyncio.wait_for(waiting, 5) == 2
+
+
+async def test_a_stream_whose_takeover_and_end_are_lost_is_an_orphan(server: RedisServer, tmp_path: Path) -> None:
+    """The node that has ended it cannot end it again, since Redis does not know its right any more: another one can."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    try:
+        replica.replica_of(server)
+        async with nodes(server.url, 2) as (near, far):
+            await begun(near)
+            await eventually(lambda: replica_has(replica, "gen_1", 1))
+            replica.promote()
+            node = far.join("far", 5.0)
+            node.hold("gen_1")
+            fence = await far.acquire("gen_1")
+            await far.append([END], fence=fence, expected=1)
+            node.let_go("gen_1")
+            lead_to(far, replica.url)
+            server.kill()
+            await far.shards.ask("", ("PING",), within=5.0)
+            with replica.client() as client:
+                await eventually(lambda: client.hexists("tidegate:{nodes}:orphans", "gen_1"))
+            await node.leave()
+    finally:
+        replica.kill()

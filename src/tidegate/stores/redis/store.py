@@ -317,8 +317,8 @@ class RedisStore:
         self._unclaim(record.id, claim_of(claim), in_ms=self._settings.kept_ms)
 
     def _lost(self, stream: str) -> None:
-        """Redis has lost a whole stream that this node fills: who fills it stops, and its readers are told."""
-        logger.warning("Redis has lost stream %s, which this node filled", stream)
+        """Redis has lost a stream that this node fills, or its right to fill it: whatever fills it stops."""
+        logger.warning("Redis has lost stream %s, or that this node fills it", stream)
         for node in self._nodes:
             node.lose(stream)
 

@@ -82,7 +82,7 @@ class Holdings:
             self._lose(news.stream)
 
     def lose_at_once(self, stream: str) -> None:
-        """Notes that the stream is gone. Harmless where the node does not hold it."""
+        """Notes that the stream is lost. Harmless where the node does not hold it."""
         if stream in self._numbers:
             self._lose(stream)
 

@@ -190,8 +190,9 @@ class RedisNode:
             self._holdings.abandon(stream)
 
     def lose(self, stream: str) -> None:
-        """Notes that there is no such stream any more, though this node holds it."""
+        """Notes that this node cannot fill the stream any more; where no other node holds it, it is an orphan."""
         self._holdings.lose_at_once(stream)
+        self._holdings.abandon(stream)
 
     async def settled(self, *, within: float) -> None:
         """Waits until Redis knows what this node holds, or will know it before whatever is asked from now on.

@@ -319,13 +319,17 @@ class Filling:
             self._send(check, filled)
 
     def _checked(self, filled: Filled, answer: Future[int]) -> None:
-        if not answer.cancelled() and isinstance(answer.exception(), StreamNotFound):
+        if not answer.cancelled() and isinstance(answer.exception(), StreamNotFound | Fenced):
             self._on_loss(filled.fence.stream)
 
     def _given_back(self, append: Append, filled: Filled, answer: Future[int]) -> None:
-        # Where it is refused, another node has ended the stream, or it is forgotten.
-        if not answer.cancelled() and answer.exception() is None:
+        if answer.cancelled():
+            return
+        if answer.exception() is None:
             self._note_end(append, filled)
+        elif isinstance(answer.exception(), Fenced):
+            # Another node fills the stream, or Redis has lost that this one had taken it over: then nobody does.
+            self._on_loss(filled.fence.stream)
 
     def _repair(self, append: Append, filled: Filled | None, tail: int) -> bool:
         """Appends again what Redis has lost, e.g. in a failover, if this node still has it; whether it does so.
