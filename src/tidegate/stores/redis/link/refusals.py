@@ -35,4 +35,5 @@ class Refusals:
 
 def reason_of(error: Exception) -> str:
     """What an operator can do something about; a script's error names a line of the script."""
-    return FULL if "OOM command not allowed" in str(error) else str(error)
+    # Redis 7 has another word in front of this.
+    return FULL if "used memory > 'maxmemory'" in str(error) else str(error)

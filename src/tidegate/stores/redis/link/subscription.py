@@ -141,7 +141,7 @@ class Subscription:
         """Asks a server that says nothing whether it lives."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._heard_at >= PING_SECONDS:
-            self._write(connection, "PING")
+            self._write(connection, ("PING",))
         self._timer = loop.call_later(PING_SECONDS, self._beat, connection)
 
     def _take(self, message: list[Any]) -> None:
@@ -171,11 +171,14 @@ class Subscription:
         connection = self._connection
         if connection is None or not names:
             return False
-        self._write(connection, self._prefix + command, *names)
+        # A command that names several sharded channels is refused where they are in different slots.
+        commands = [(name,) for name in names] if self._prefix else [names]
+        self._write(connection, *((self._prefix + command, *some) for some in commands))
         return True
 
-    def _write(self, connection: Connection, *command: str | bytes) -> None:
-        self._begin(connection.send_packed_command(connection.pack_command(*command), False))
+    def _write(self, connection: Connection, *commands: tuple[str | bytes, ...]) -> None:
+        packed = b"".join(part for command in commands for part in connection.pack_command(*command))
+        self._begin(connection.send_packed_command(packed, False))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Tasks take their first steps in the order in which they were made: so the commands are written in theirs."""
