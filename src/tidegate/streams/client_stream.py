@@ -158,7 +158,10 @@ class ClientStream:
 
     async def _unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Completes the work even if its caller is cancelled, so that this object agrees with the store."""
-        return await asyncio.shield(self._loop.create_task(work))
+        task = self._loop.create_task(work)
+        # Where its caller has gone, nobody else looks at its error, and asyncio would log that.
+        task.add_done_callback(_retrieved)
+        return await asyncio.shield(task)
 
     def _postpone(self) -> None:
         self._deadline = self._loop.time() + self._seconds
@@ -198,3 +201,8 @@ class ClientStream:
             self._timer = self._loop.call_later(READ_SECONDS, self._on_timer)
         else:
             self.fail(Interrupted("the producer has not renewed its lease"))
+
+
+def _retrieved(done: asyncio.Task[Any]) -> None:
+    if not done.cancelled():
+        done.exception()
