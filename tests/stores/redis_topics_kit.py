@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from tidegate.core.topic import topic_id
 from tidegate.errors import StreamNotFound
 from tidegate.stores.records import Found
 from tidegate.stores.redis.keys import Keys
+from tidegate.stores.redis.link.lane import Call, Lane
 from tidegate.stores.redis.store import RedisStore
 from tidegate.stores.redis.url import parse
 
@@ -142,3 +144,16 @@ class Losing:
     def kill(self) -> None:
         self.server.kill()
         self.replica.kill()
+
+
+def commands_of(lane: Lane) -> Sequence[Call]:
+    """The commands that a lane is asked to carry from now on."""
+    found: list[Call] = []
+    add = lane.add
+
+    def added(call: Call) -> None:
+        found.append(call)
+        add(call)
+
+    lane.add = added  # type: ignore[method-assign]
+    return found

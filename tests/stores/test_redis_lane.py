@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from redis_kit import RedisServer
 from redis_store_kit import redis_store
 
 from tidegate.errors import StoreUnavailable
+from tidegate.stores.redis.link.lane import UNDER_WAY
 from tidegate.stores.redis.link.shards import OneShard
 from tidegate.stores.redis.url import parse
 
@@ -65,3 +67,33 @@ async def test_what_nobody_waits_for_any_more_is_not_sent(redis_url: str, redis_
         await shards.ask("", ("PING",), within=2.0)
         assert client.get("refused") is None
     await store.close()
+
+
+@pytest.mark.anyio
+async def test_each_caller_has_its_own_answer_though_two_batches_are_under_way(redis_url: str) -> None:
+    """Whatever is asked in which turn, over a line that breaks in between: no caller gets the answer of another."""
+    line = Line(lambda: parse(redis_url).hosts[0][1])
+    await line.open()
+    store = redis_store(f"redis://127.0.0.1:{line.port}/0")
+    await store.open()
+    chance = random.Random(5)
+    most = 0
+
+    async def ask(number: int) -> None:
+        nonlocal most
+        for _ in range(chance.randrange(20)):
+            await asyncio.sleep(0)
+        for nth in range(50):
+            word = f"{number}.{nth}".encode() * chance.choice((1, 1, 5000))
+            assert await store.shards.ask("", ("ECHO", word), within=10.0) == word
+            most = max(most, len(store.shards._shard.writes._under_way))  # type: ignore[attr-defined]
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as asking:
+        for number in range(50):
+            asking.create_task(ask(number))
+        for _ in range(5):
+            await asyncio.sleep(chance.uniform(0.01, 0.05))
+            line.cut()
+    assert most == UNDER_WAY
+    await store.close()
+    await line.close()

@@ -19,6 +19,7 @@ from tidegate.core.events import (
     Usage,
 )
 from tidegate.core.pause import READ_SECONDS, was_paused
+from tidegate.core.unheeded import unheeded
 from tidegate.errors import (
     Fenced,
     Interrupted,
@@ -160,7 +161,7 @@ class ClientStream:
         """Completes the work even if its caller is cancelled, so that this object agrees with the store."""
         task = self._loop.create_task(work)
         # Where its caller has gone, nobody else looks at its error, and asyncio would log that.
-        task.add_done_callback(_retrieved)
+        task.add_done_callback(unheeded)
         return await asyncio.shield(task)
 
     def _postpone(self) -> None:
@@ -201,8 +202,3 @@ class ClientStream:
             self._timer = self._loop.call_later(READ_SECONDS, self._on_timer)
         else:
             self.fail(Interrupted("the producer has not renewed its lease"))
-
-
-def _retrieved(done: asyncio.Task[Any]) -> None:
-    if not done.cancelled():
-        done.exception()

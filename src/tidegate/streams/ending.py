@@ -9,6 +9,7 @@ from itertools import chain, repeat
 from typing import TypeVar
 
 from tidegate.core.events import ErrorInfo, Failed, Terminal, Usage
+from tidegate.core.unheeded import unheeded
 from tidegate.errors import OffsetMismatch, StoreUnavailable, TidegateError
 from tidegate.stores.base import Log
 from tidegate.stores.records import Fence
@@ -56,16 +57,10 @@ async def append_end(log: Log, fence: Fence, tail: int, end: Terminal) -> None:
             answer = log.append([end], fence=fence, expected=tail)
             if isinstance(answer, Future):
                 # A commit under way must complete even if its caller is cancelled.
-                answer.add_done_callback(_look_at)
+                answer.add_done_callback(unheeded)
                 await asyncio.shield(answer)
         except OffsetMismatch as error:
             # The holder of this fence has moved the tail itself, by an append whose answer nobody awaited.
             tail = error.tail
         else:
             return
-
-
-def _look_at(answer: Future[int]) -> None:
-    """A refusal is no error of the loop where nobody waits for it any more."""
-    if not answer.cancelled():
-        answer.exception()

@@ -12,6 +12,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.events import ENDS
 from tidegate.core.log import Entry, Page
 from tidegate.core.notices import Gap, Notice, Presence, Reconnect, Subscribed
+from tidegate.core.unheeded import unheeded
 from tidegate.errors import StreamNotFound
 from tidegate.stores.base import Store
 from tidegate.stores.records import Found
@@ -292,9 +293,8 @@ class Reader:
         return True
 
     def _answered(self, done: Future[Found]) -> None:
-        if not done.cancelled():
-            # A reader that has left never retrieves the result, and asyncio would log an unretrieved exception.
-            done.exception()
+        # A reader that has left never retrieves the result.
+        unheeded(done)
         self._wake()
 
 

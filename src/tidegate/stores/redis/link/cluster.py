@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened
-from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane
+from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane, refuse
 from tidegate.stores.redis.link.shards import OPEN_SECONDS, Health, Shard, refusals
 from tidegate.stores.redis.link.subscription import Listener
 from tidegate.stores.redis.script import Command
@@ -45,7 +45,7 @@ class ClusterShards:
 
     async def open(self) -> None:
         with refusals(self._place):
-            await opened_and_closed(self._place, self._place.hosts[0])
+            await closed((await opened(self._place, self._place.hosts[0], scripts=False)).connection)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._look_until_found()
@@ -191,16 +191,8 @@ class _Connecting:
 def refused() -> Future[Any]:
     """The answer to a command for a cluster that has not been reached yet."""
     answer: Future[Any] = asyncio.get_running_loop().create_future()
-    answer.set_exception(StoreUnavailable("the store cannot be used at the moment"))
-    answer.exception()
+    refuse(answer)
     return answer
-
-
-async def opened_and_closed(place: Place, address: Address) -> Opened:
-    """What a server says of itself. Raises as `opened` does."""
-    found = await opened(place, address, scripts=False)
-    await closed(found.connection)
-    return found
 
 
 async def slots_of(place: Place, address: Address) -> tuple[list[Address], tuple[int, int]]:

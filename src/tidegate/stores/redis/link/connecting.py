@@ -99,6 +99,9 @@ async def answer(connection: Connection, *command: str) -> Any:
 
 async def send(connection: Connection, packed: bytes) -> None:
     """Sends packed commands. Raises `RedisError` or `OSError`."""
+    if not connection.is_connected:
+        # redis-py would connect anew, behind the back of whoever keeps the connection.
+        raise ConnectionError("the connection is closed")
     try:
         await connection.send_packed_command(packed, check_health=False)
     except RuntimeError as error:

@@ -1,8 +1,9 @@
 """A lane: commands that reach one Redis in their order, through broken connections.
 
-One batch is under way at a time, and what is asked meanwhile is the next one: so under load a batch carries the appends
-of many streams, without a delay that anybody has set. What a broken connection left without an answer is sent again:
-hence every command must be harmless when it is repeated.
+Two batches are under way at a time, so that Redis has the next one while the answers to the last one are read; what is
+asked meanwhile is the one after it: so under load a batch carries the appends of many streams, without a delay that
+anybody has set. What a broken connection left without an answer is sent again: hence every command must be harmless
+when it is repeated.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import islice
 from math import inf
 from typing import Any, Protocol, cast
 
@@ -37,6 +39,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeout,
 )
 
+from tidegate.core.unheeded import unheeded
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link.connecting import Opened, closed, send
 from tidegate.stores.redis.link.refusals import Refusals
@@ -50,6 +53,9 @@ BATCH = 512
 
 BATCH_BYTES = 1 << 20
 """Bytes of a batch, but at least one command: the rest waits where it can still be refused."""
+
+UNDER_WAY = 2
+"""Batches that were sent and have no answer yet: more of them would be smaller, and cost more."""
 
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4)
 """Seconds between attempts to connect; the last value repeats. A node tries so often that a failover costs readers no
@@ -125,13 +131,15 @@ class Lane:
         connected: Callable[[], None] = lambda: None,
     ) -> None:
         self.run = ""
-        self.version = (0, 0)
-        self.sent = 0
         self._connect = connect
         self._watch = watch
         self._on_connected = connected
         self._leaves = False
         self._waiting: deque[Call] = deque()
+        # How many of those that wait were sent, and when each batch of them was sent, with its size.
+        self._sent = 0
+        self._under_way: deque[tuple[int, float]] = deque()
+        self._sending: asyncio.Handle | None = None
         self._wanted = asyncio.Event()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -140,11 +148,6 @@ class Lane:
         self._refusals = Refusals()
         self._closed = False
         self._emptied = asyncio.Event()
-
-    @property
-    def waiting(self) -> int:
-        """How many commands have no answer yet."""
-        return len(self._waiting)
 
     def ask(self, command: Command, *, within: float, slot: int = 0) -> Future[Any]:
         """The answer to the command. After `within` seconds without an answer: `StoreUnavailable`.
@@ -156,12 +159,12 @@ class Lane:
             within = min(within, LAST_SECONDS)
         call = Call(command, loop.create_future(), loop.time() + within, slot)
         if self._closed:
-            _fail(call)
+            refuse(call.answer)
             return call.answer
         self.add(call)
         if self._failures and within < FOR_EVER:
             # The next attempt to connect may take longer than this call can wait.
-            loop.call_at(call.due, _fail, call)
+            loop.call_at(call.due, refuse, call.answer)
         return call.answer
 
     def tell(self, command: Command, *, slot: int = 0) -> None:
@@ -174,6 +177,9 @@ class Lane:
         self._wanted.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
+        elif self._sending is None and 0 < len(self._under_way) < UNDER_WAY:
+            # At the end of the turn, which may ask for more.
+            self._sending = asyncio.get_running_loop().call_soon(self._send_more)
 
     def give_up(self) -> list[Call]:
         """Stops, and returns the commands that wait, in their order."""
@@ -201,7 +207,7 @@ class Lane:
             with suppress(asyncio.CancelledError):
                 await task
         for call in self.give_up():
-            _fail(call)
+            refuse(call.answer)
         await self._drop()
 
     async def _run(self) -> None:
@@ -222,52 +228,68 @@ class Lane:
     async def _exchange(self) -> None:
         """Sends the next batch, and hands out its answers. Raises one of `UNUSABLE`."""
         connection = await self._connected()
-        batch = self._next_batch()
-        if not batch:
-            return
-        self.sent += len(batch)
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await send(connection, b"".join([call.packed for call in batch]))
-            for call in batch:
-                await self._settle(connection, call)
-        self._failures, self._down_since = 0, inf
-        self._watch.up(self)
+        if batch := self._next_batch():
+            await send(connection, batch)
+        while self._under_way:
+            count, since = self._under_way[0]
+            async with asyncio.timeout_at(since + ANSWER_SECONDS):
+                for _ in range(count):
+                    await self._settle(connection)
+            self._under_way.popleft()
+            self._failures, self._down_since = 0, inf
+            self._watch.up(self)
+            if self._sending is None:
+                self._send_more()
 
-    def _next_batch(self) -> list[Call]:
-        batch: list[Call] = []
+    def _send_more(self) -> None:
+        """Sends the next batch, if one may be under way beside the others."""
+        self._sending = None
+        if self._connection is not None and len(self._under_way) < UNDER_WAY and (batch := self._next_batch()):
+            sending = asyncio.get_running_loop().create_task(send(self._connection, batch))
+            # Whoever reads the answers notices that the connection is broken.
+            sending.add_done_callback(unheeded)
+
+    def _next_batch(self) -> bytes:
+        """The packed commands that are to be sent next, which are under way from now on."""
+        batch: list[bytes] = []
         size = 0
-        for call in self._waiting:
+        for call in islice(self._waiting, self._sent, None):
             size += len(call.packed)
             if batch and (len(batch) >= BATCH or size > BATCH_BYTES):
                 break
-            batch.append(call)
-        return batch
+            batch.append(call.packed)
+        if batch:
+            self._sent += len(batch)
+            self._under_way.append((len(batch), asyncio.get_running_loop().time()))
+        return b"".join(batch)
 
-    async def _settle(self, connection: Connection, call: Call) -> None:
+    async def _settle(self, connection: Connection) -> None:
         """Reads the answer to the first command that waits. Raises one of `UNUSABLE`."""
         try:
             found = cast("Any", await connection.read_response(disconnect_on_error=False))
         except (MovedError, AskError):
-            self._waiting.popleft()
-            self._watch.moved(self, call)
-            return
+            self._watch.moved(self, self._answered())
         except UNUSABLE:
             raise
         except ResponseError as error:
             if _REFUSES.search(str(error)):
                 raise
             self._refusals.tell(error, asyncio.get_running_loop().time())
-            self._waiting.popleft()
-            self._refused(call)
-            return
-        self._waiting.popleft()
-        if not call.answer.done():
-            call.answer.set_result(found)
+            self._refused(self._answered())
+        else:
+            call = self._answered()
+            if not call.answer.done():
+                call.answer.set_result(found)
+
+    def _answered(self) -> Call:
+        """Takes the first command that waits: it has its answer."""
+        self._sent -= 1
+        return self._waiting.popleft()
 
     def _refused(self, call: Call) -> None:
         """Fails a call, or repeats it later where Redis has to get to know it, however long that takes."""
         if call.due < FOR_EVER:
-            _fail(call)
+            refuse(call.answer)
         elif not self._closed:
             asyncio.get_running_loop().call_later(BACKOFF_SECONDS[-1], self._repeat, call)
 
@@ -284,7 +306,7 @@ class Lane:
             await self._drop()
         if self._connection is None:
             opened = await self._connect()
-            self._connection, self.run, self.version = opened.connection, opened.run, opened.version
+            self._connection, self.run = opened.connection, opened.run
             self._leaves = False
             self._on_connected()
             # Whoever was told to come back may have done so, and must not find done what it was refused.
@@ -311,28 +333,25 @@ class Lane:
             if call.due > now and not call.answer.done():
                 left.append(call)
             else:
-                _fail(call)
+                refuse(call.answer)
         self._waiting = left
 
     async def _drop(self) -> None:
+        self._sent = 0
+        self._under_way.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
             await closed(connection)
 
 
-def ignored(done: Future[Any]) -> None:
-    """Ends the wait for an answer that nobody needs, even where it is an error."""
-    if not done.cancelled():
-        # asyncio would log an exception that nobody has looked at.
-        done.exception()
+def refuse(answer: Future[Any], problem: str = "the store cannot be used at the moment") -> None:
+    """Fails an answer, which nobody may be waiting for any more, with `StoreUnavailable`.
 
-
-def _fail(call: Call) -> None:
-    if not call.answer.done():
-        # Callers are not told where Redis is; the log says that, and why it cannot be used.
-        call.answer.set_exception(StoreUnavailable("the store cannot be used at the moment"))
-        # Nobody may be waiting for it any more, and asyncio would log an exception that nobody has looked at.
-        call.answer.exception()
+    Callers are not told where Redis is; the log says that, and why it cannot be used.
+    """
+    if not answer.done():
+        answer.set_exception(StoreUnavailable(problem))
+        unheeded(answer)
 
 
 def _reason(error: BaseException) -> str:

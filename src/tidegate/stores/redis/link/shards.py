@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import msgspec
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from tidegate.errors import ConfigError, StoreUnavailable
+from tidegate.errors import ConfigError
 from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
-from tidegate.stores.redis.link.lane import Call, Lane, Watch
+from tidegate.stores.redis.link.lane import Call, Lane, Watch, refuse
 from tidegate.stores.redis.link.subscription import Listener, Subscription
 from tidegate.stores.redis.script import Command
 from tidegate.stores.redis.url import Place
@@ -213,8 +213,7 @@ class OneShard:
         self.health.down(lane, reason)
 
     def moved(self, lane: Lane, call: Call) -> None:
-        if not call.answer.done():
-            call.answer.set_exception(StoreUnavailable("this Redis is part of a cluster: use redis+cluster://"))
+        refuse(call.answer, "this Redis is part of a cluster: use redis+cluster://")
 
 
 def shards(place: Place) -> Shards:

@@ -9,7 +9,6 @@ from functools import partial
 from tidegate.stores.cluster import Command
 from tidegate.stores.records import Unwatch
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.link.lane import ignored
 from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.nodes.messages import Told, encode
 
@@ -36,7 +35,7 @@ class Commands:
         self._number += 1
         message = encode(Told(self._node, self._number, command))
         publish = (self._shards.publish, self._keys.news, message)
-        self._shards.ask(self._keys.living, publish, within=TELL_SECONDS).add_done_callback(ignored)
+        self._shards.ask(self._keys.living, publish, within=TELL_SECONDS)
 
     def listen(self, on_command: Callable[[Command], None]) -> Unwatch:
         """See `Cluster.listen`."""

@@ -9,7 +9,6 @@ from contextlib import suppress
 from tidegate.stores.answering import Answering
 from tidegate.stores.cluster import ANSWER_SECONDS
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.link.lane import ignored
 from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.nodes.messages import Answered, Asked, decode, encode
 
@@ -75,4 +74,4 @@ class Questions:
 
     def _publish(self, channel: str, message: bytes) -> None:
         publish = (self._shards.publish, channel, message)
-        self._shards.ask(channel, publish, within=ANSWER_SECONDS).add_done_callback(ignored)
+        self._shards.ask(channel, publish, within=ANSWER_SECONDS)
