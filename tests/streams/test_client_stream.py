@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import Future
+from collections.abc import Sequence
 
 import pytest
 from engine_kit import ANNA, BERT, Engine
 from pause_kit import pause
 
-from tidegate.core.events import Cancelled, Completed, Delta, Failed, Usage
-from tidegate.errors import Fenced, OffsetMismatch, StreamEnded, StreamNotFound, TooLong
+from tidegate.core.events import Appendable, Cancelled, Completed, Delta, Failed, Usage
+from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable, StreamEnded, StreamNotFound, TooLong
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence
 
@@ -214,3 +216,27 @@ async def test_who_gives_up_on_opening_again_leaves_a_stream_that_still_ends() -
     store.commit.set()
     await engine.service.cancel(stream, ANNA, None)
     assert isinstance((await engine.events(stream))[-1], Cancelled)
+
+
+class InDoubt(MemoryStore):
+    """Refuses the next append once `away` is set, as a store does of which nobody knows whether it has it."""
+
+    away = False
+
+    def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int | Future[int]:
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("away")
+        return super().append(events, fence=fence, expected=expected)
+
+
+async def test_nothing_takes_the_place_of_what_the_store_may_have_had() -> None:
+    """Readers at another node may have seen it, before a replica was promoted that lacks it."""
+    store = InDoubt(max_generation_bytes=1000)
+    engine = Engine(store=store)
+    stream, token = await opened(engine)
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        await engine.service.append(stream, ANNA, token, 1, [Delta("seen")])
+    await engine.service.cancel(stream, ANNA, None)
+    assert [type(event) for event in await engine.events(stream)][1:] == [Delta, Cancelled]

@@ -262,14 +262,41 @@ async def test_a_store_that_cannot_write_stops_the_provider_and_gets_the_end_lat
     filled = Filled(Log(refusals=[StoreUnavailable("full")] * 4))
 
     async def play(request: GenerationRequest, sink: Sink) -> None:
-        sink.emit([Delta("lost")])
+        sink.emit([Delta("late")])
         await hang(request, sink)
 
     provider = await filled.play(play)
-    (end,) = filled.log.events
+    text, end = filled.log.events
+    assert text == Delta("late")
     assert isinstance(end, Failed)
     assert end.error.code == "store_unavailable"
     assert (provider.cancelled, len(filled.observer.of(Failure))) == (1, 1)
+
+
+async def test_nothing_takes_the_place_of_what_the_store_may_have_had() -> None:
+    """Readers at another node may have seen it, before a replica was promoted that lacks it."""
+    filled = Filled(Log(slow=True))
+    playing = asyncio.create_task(filled.play(emitting([Delta("seen")])))
+    await eventually(lambda: filled.log.under_way)
+    filled.log.under_way.pop()[0].set_exception(StoreUnavailable("away"))
+    await eventually(lambda: filled.log.under_way)
+    filled.log.commit()
+    await playing
+    assert [type(event) for event in filled.log.events] == [Delta, Failed]
+
+
+async def test_what_the_store_has_had_all_along_is_not_repeated() -> None:
+    """The answer to an append was lost, not the append."""
+    filled = Filled(Log(slow=True))
+    playing = asyncio.create_task(filled.play(emitting([Delta("seen")])))
+    await eventually(lambda: filled.log.under_way)
+    answer, events = filled.log.under_way.pop()
+    filled.log.batches.append(events)
+    answer.set_exception(StoreUnavailable("away"))
+    await eventually(lambda: filled.log.under_way)
+    filled.log.commit()
+    await playing
+    assert [type(event) for event in filled.log.events] == [Delta, Failed]
 
 
 async def test_a_store_that_fails_in_ways_nobody_expects_gets_the_end_later() -> None:

@@ -194,7 +194,7 @@ async def test_a_store_that_cannot_write_yet_is_asked_again(store: Surviving) ->
 
 
 async def test_a_generation_whose_store_cannot_write_ends_when_it_can(store: Surviving) -> None:
-    """The provider is stopped at once, nothing that was shown is taken back, and the end follows."""
+    """The provider is stopped at once, nothing that was shown is taken back, and the end follows what it had said."""
     play = Play()
     provider = Scripted(play)
     engine = process(store, provider)
@@ -202,7 +202,7 @@ async def test_a_generation_whose_store_cannot_write_ends_when_it_can(store: Sur
     store.failures = 3
     play.go_on.set()
     events = await engine.events(stream)
-    assert [type(event) for event in events[1:]] == [Delta, Delta, Failed]
+    assert [type(event) for event in events[1:]] == [Delta, Delta, Delta, Failed]
     assert events[-1].error.code == "store_unavailable"  # type: ignore[union-attr]
     assert provider.running == 0
 

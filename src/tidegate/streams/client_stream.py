@@ -24,6 +24,7 @@ from tidegate.errors import (
     Fenced,
     Interrupted,
     OffsetMismatch,
+    StoreUnavailable,
     StreamEnded,
     TidegateError,
     TooLong,
@@ -78,6 +79,7 @@ class ClientStream:
         self._seconds = seconds
         self._over = over
         self._pieces = 0
+        self._unsure: Sequence[Event] = ()
         self._turn = asyncio.Lock()
         self._ending: asyncio.Task[None] | None = None
         self._deadline = self._loop.time() + seconds
@@ -146,9 +148,14 @@ class ClientStream:
         self._over(self)
 
     async def _stored(self, events: Sequence[Event], expected: int) -> int:
+        self._unsure = ()
         try:
             answer = self._store.append(events, fence=self._fence, expected=expected)
             return await answer if isinstance(answer, Future) else answer
+        except StoreUnavailable:
+            if expected == self._tail and events and not isinstance(events[-1], TERMINAL_TYPES):
+                self._unsure = events
+            raise
         except TooLong as error:
             self.fail(error)
             raise
@@ -176,7 +183,9 @@ class ClientStream:
             if self.ended.done():
                 return
             try:
-                await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
+                await write_end(
+                    self._store, self._fence, self._tail, end, unsure=self._unsure, retry=self._timing.retry
+                )
             except TidegateError as error:
                 # The stream was forgotten, or the append under way has ended it: there is nothing left to end here.
                 self.is_fenced = isinstance(error, Fenced)

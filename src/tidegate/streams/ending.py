@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain, repeat
 from typing import TypeVar
 
-from tidegate.core.events import ErrorInfo, Failed, Terminal, Usage
+from tidegate.core.events import Appendable, ErrorInfo, Failed, Terminal, Usage
 from tidegate.core.unheeded import unheeded
 from tidegate.errors import OffsetMismatch, StoreUnavailable, TidegateError
 from tidegate.stores.base import Log
@@ -27,16 +27,24 @@ def failed(error: TidegateError, usage: Usage) -> Failed:
 
 
 async def write_end(
-    log: Log, fence: Fence, tail: int, end: Terminal, *, retry: Sequence[float] = RETRY_SECONDS
+    log: Log,
+    fence: Fence,
+    tail: int,
+    end: Terminal,
+    *,
+    unsure: Sequence[Appendable] = (),
+    retry: Sequence[float] = RETRY_SECONDS,
 ) -> None:
     """Appends the end after the offset `tail`, and retries while the store cannot write: nobody else would write it.
 
-    Raises every other refusal of the store, e.g. `Fenced`, `StreamEnded` or `StreamNotFound`.
+    `unsure` are events of which nobody knows whether the store has them after the tail: readers at another node may
+    have seen them, before the store lost them, so nothing else may take their place. Raises every other refusal of the
+    store, e.g. `Fenced`, `StreamEnded` or `StreamNotFound`.
     """
     try:
-        await append_end(log, fence, tail, end)
+        await append_end(log, fence, tail, end, unsure=unsure)
     except StoreUnavailable:
-        await again(lambda: append_end(log, fence, tail, end), retry=retry)
+        await again(lambda: append_end(log, fence, tail, end, unsure=unsure), retry=retry)
 
 
 async def again(work: Callable[[], Awaitable[T]], *, retry: Sequence[float] = RETRY_SECONDS) -> T:
@@ -50,17 +58,17 @@ async def again(work: Callable[[], Awaitable[T]], *, retry: Sequence[float] = RE
             continue
 
 
-async def append_end(log: Log, fence: Fence, tail: int, end: Terminal) -> None:
+async def append_end(log: Log, fence: Fence, tail: int, end: Terminal, *, unsure: Sequence[Appendable] = ()) -> None:
     """Appends the end without retries. Raises what `write_end` does, and `StoreUnavailable`."""
     while True:
         try:
-            answer = log.append([end], fence=fence, expected=tail)
+            answer = log.append([*unsure, end], fence=fence, expected=tail)
             if isinstance(answer, Future):
                 # A commit under way must complete even if its caller is cancelled.
                 answer.add_done_callback(unheeded)
                 await asyncio.shield(answer)
         except OffsetMismatch as error:
             # The holder of this fence has moved the tail itself, by an append whose answer nobody awaited.
-            tail = error.tail
+            tail, unsure = error.tail, ()
         else:
             return

@@ -12,7 +12,6 @@ from tidegate.core.events import (
     Completed,
     Content,
     Delta,
-    Failed,
     GenerationRequest,
     Terminal,
     Usage,
@@ -270,7 +269,7 @@ class Producer:
         try:
             answer = self._store.append(batch, fence=self._fence, expected=self._tail)
         except Exception as error:
-            self._refused(error)
+            self._refused(error, batch)
             return
         if isinstance(answer, Future):
             self._in_flight = answer
@@ -284,7 +283,7 @@ class Producer:
         self._in_flight = None
         error = done.exception()
         if error is not None:
-            self._refused(error)
+            self._refused(error, batch)
         else:
             self._appended(batch, done.result())
         self._flush()
@@ -294,8 +293,8 @@ class Producer:
         if isinstance(end := batch[-1], TERMINAL_TYPES):
             self._finish(end)
 
-    def _refused(self, error: BaseException) -> None:
-        """Ends the stream with what it has, since the store has refused an append.
+    def _refused(self, error: BaseException, batch: Sequence[Appendable]) -> None:
+        """Ends the stream with what it has, since the store has refused to append the batch.
 
         A store that cannot write is asked again until it takes the end: nobody else would write it, and readers wait
         for it. Events that cannot be encoded are the provider's fault, and the end is written without them. Any other
@@ -311,18 +310,23 @@ class Producer:
             self._lost(error)
             return
         forget(error)
-        self.failure = self.failure or error
         self._ending = True
         self._pending = []
-        self._writing_end = self._loop.create_task(self._write_end(failed(self.failure, self.usage_so_far())))
+        unsure = batch if isinstance(error, StoreUnavailable) else ()
+        if unsure and isinstance(end := unsure[-1], TERMINAL_TYPES):
+            unsure = unsure[:-1]
+        else:
+            self.failure = self.failure or error
+            end = failed(self.failure, self.usage_so_far())
+        self._writing_end = self._loop.create_task(self._write_end(end, unsure))
         self._stop_provider()
 
-    async def _write_end(self, end: Failed) -> None:
+    async def _write_end(self, end: Terminal, unsure: Sequence[Appendable]) -> None:
         while not self.ended.done():
             try:
-                await write_end(self._store, self._fence, self._tail, end, retry=self._timing.retry)
+                await write_end(self._store, self._fence, self._tail, end, unsure=unsure, retry=self._timing.retry)
             except TidegateError as error:
-                self._refused(error)
+                self._refused(error, [end])
                 return
             except Exception as error:
                 # No other node would fare better, and it would ask its provider first.
