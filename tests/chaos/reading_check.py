@@ -141,6 +141,7 @@ class _Reader:
             self._lost = event
         else:
             yield self._violation("taken back", f"a snapshot at {event.id}, which the log does not have")
+        self._told_at = event.at
         self._position = event.offset
 
     def _violation(self, rule: str, what: str) -> Violation:

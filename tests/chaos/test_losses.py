@@ -45,6 +45,14 @@ def test_what_a_replica_never_had_may_be_lost_under_a_gap() -> None:
     assert rules(sent(*LOG[:2], LOST, lost_end)) == set()
 
 
+def test_a_gap_may_follow_a_snapshot_of_what_a_node_has_given_back_since() -> None:
+    """A replica may lack what the snapshot showed, until the node that has it has appended it again."""
+    shown = Event("snapshot", {"text": "x y"}, "b-3", at=1.2)
+    gap = Event("gap", {"from": "b-3", "to": "a-0"}, "a-0", at=1.4)
+    assert rules(sent(shown, gap, *LOG)) == set()
+    assert rules(sent(msgspec.structs.replace(shown, at=0.5), gap, *LOG)) == {"gap"}
+
+
 @pytest.mark.parametrize("at", [0.9, 4.0])
 def test_what_a_replica_had_is_not_lost(at: float) -> None:
     """What was acknowledged before a failover, or long after, is in the log."""
