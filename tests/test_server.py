@@ -17,6 +17,7 @@ from tidegate.config import ServerSettings, Settings
 from tidegate.errors import TidegateError
 from tidegate.listening import bind
 from tidegate.server import listen, started
+from tidegate.testing.echo import Echo
 from tidegate.testing.process import TIDEGATE, Process, running
 
 REPLAY = """
@@ -37,11 +38,14 @@ rate = 20
 STAND_IN = """
 import asyncio, sys
 from tidegate.config import ServerSettings, Settings
+from tidegate.observe.logging import LoggingObserver
 from tidegate.server import serve
 
 start, drain, close = map(float, sys.argv[1:])
 
 class App:
+    observer = LoggingObserver()
+
     async def __call__(self, scope, receive, send):
         print("asked", flush=True)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
@@ -59,6 +63,8 @@ class App:
         print("closing", flush=True)
         await asyncio.sleep(close)
         print("closed", flush=True)
+
+    async def flush(self): ...
 
 sys.exit(asyncio.run(serve(App(), Settings(server=ServerSettings(port=0)))))
 """
@@ -270,7 +276,7 @@ HANGING = """
 import asyncio, atexit, os, re, sys, threading, time
 from tidegate import server, stopping
 from tidegate.config import ServerSettings, Settings
-from tidegate.observe.logging import configure
+from tidegate.observe.logging import LoggingObserver, configure
 
 tasks, (_, full) = [], os.pipe()
 stopping.LAST_SECONDS, stopping.AT_ONCE_SECONDS = 0.7, 0.3
@@ -294,9 +300,11 @@ def regex_for_ever():
     re.match("(a|a)*b", "a" * 60)
 
 class App:
+    observer = LoggingObserver()
     HANG
     async def drain(self): ...
     async def close(self): ...
+    async def flush(self): ...
 
 sys.exit(asyncio.run(server.serve(App(), Settings(server=ServerSettings(port=0, drain_seconds=0)))))
 """
@@ -371,8 +379,6 @@ def test_the_descriptor_limit_is_raised_and_a_low_one_is_said(replay: Path) -> N
 async def test_a_second_server_that_bound_the_port_at_the_same_moment_fails_clearly() -> None:
     """Between binding and listening another may have won; that is the same one-line error."""
 
-    async def app(scope: object, receive: object, send: object) -> None: ...
-
     sockets = bind("127.0.0.1", 0)
     port = sockets[0].getsockname()[1]
     with socket.socket() as other:
@@ -380,7 +386,7 @@ async def test_a_second_server_that_bound_the_port_at_the_same_moment_fails_clea
         other.bind(("127.0.0.1", port))
         other.listen()
         settings = Settings(server=ServerSettings(port=port))
-        server = await started(app, settings)
+        server = await started(Echo(), settings)
         with pytest.raises(TidegateError, match="in use"):
             await listen(server, settings, 0, sockets)
     for each in sockets:

@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
+from importlib.metadata import version
 from secrets import randbits
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,6 +43,11 @@ from tidegate.gate.trace import TraceMiddleware
 from tidegate.observe.base import Observer
 from tidegate.observe.gauges import Reading
 from tidegate.observe.logging import LoggingObserver
+from tidegate.observe.metrics.appends import Appends
+from tidegate.observe.metrics.deliveries import Deliveries
+from tidegate.observe.metrics.meter import Meter
+from tidegate.observe.metrics.observer import MetricsObserver
+from tidegate.observe.metrics.series import Series
 from tidegate.observe.refusals import Refusals
 from tidegate.observe.tee import Tee
 from tidegate.providers import PROVIDERS
@@ -62,6 +68,9 @@ from tidegate.streams.models import Model
 from tidegate.streams.observed_store import ObservedStore
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.service import Service
+
+if TYPE_CHECKING:
+    from tidegate.observe.otel.telemetry import Telemetry
 
 SWEEP_SECONDS = 60.0
 """The time between two sweeps for what has outlived its retention; a sweep of 10,000 streams takes milliseconds."""
@@ -98,15 +107,21 @@ class Tidegate:
         store: Store | None = None,
     ) -> None:
         own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
-        observer = Tee((observer or LoggingObserver(),))
+        self.meter = meter = Meter()
+        self.scrape: Callable[[], Awaitable[Sequence[Series]]] = self._alone
+        """Reads what `/metrics` shows. One of several workers sets it, since a scrape answers for all of them."""
+        name = f"node_{randbits(64):016x}"
+        self._telemetry = telemetry = _telemetry(settings.observability.otlp_endpoint, name, self.series)
+        observers = [observer or LoggingObserver(), MetricsObserver(meter)]
+        self.observer = observer = Tee(observers if telemetry is None else [*observers, telemetry.observer])
+        appends = Appends()
         now = SteadyClock(time, _elapsed)
         store = store or _store(settings, now)
-        if observer.observes_stores:
-            store = ObservedStore(store, observer.observe_store)
-        cluster = store.join(f"node_{randbits(64):016x}", settings.store.lease_seconds)
+        store = ObservedStore(store, meter, appends, observer.observe_store if observer.observes_stores else None)
+        cluster = store.join(name, settings.store.lease_seconds)
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
-        self.service = _service(settings, store, cluster, [*settings.models, *own], limits.tokens, observer, now)
+        self.service = _service(settings, store, cluster, [*settings.models, *own], limits.tokens, observer, now, meter)
         self.registry = Registry(send_away=self.service.readers.send_away, now=time, random_bits=randbits)
         self.connections = Connections(settings.limits.connections_per_principal, Refusals(observer))
         self._settings = settings
@@ -121,8 +136,10 @@ class Tidegate:
             limits,
             self._tokens,
             observer,
+            (lambda: self.scrape()) if settings.observability.metrics else None,
+            {transport: Deliveries(meter, appends, transport) for transport in ("sse", "websocket")},
         )
-        self._app = _gated(self._opened, settings, self.connections, origins, observer)
+        self._app = _gated(self._opened, settings, self.connections, origins, observer, sampled=telemetry is not None)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,6 +172,18 @@ class Tidegate:
         """The present values of the gauges; see `Gauges`."""
         return readings(self.service, self.registry)
 
+    def series(self) -> Sequence[Series]:
+        """All that this process has measured."""
+        return self.meter.series(self.readings())
+
+    async def _alone(self) -> Sequence[Series]:
+        return self.series()
+
+    async def flush(self) -> None:
+        """Sends what is pending of telemetry, for a few seconds at the most; called after `close`."""
+        if self._telemetry is not None:
+            await self._telemetry.close()
+
     async def close(self) -> None:
         """Stops everything at once."""
         if self._sweeper is not None:
@@ -173,6 +202,7 @@ class Tidegate:
         finally:
             await self.drain()
             await self.close()
+            await self.flush()
 
     # A plain function, since a coroutine would stay in memory for as long as the answer takes.
     def _opened(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -184,12 +214,24 @@ class Tidegate:
 
     def _start_sweeping(self) -> None:
         if self._sweeper is None:
+            if self._telemetry is not None:
+                self._telemetry.start()
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             await self.service.expire(self._settings.store.retention_seconds)
+
+
+def _telemetry(endpoint: str, node: str, series: Callable[[], Sequence[Series]]) -> Telemetry | None:
+    """What sends to the OTLP endpoint, None if none is configured."""
+    if not endpoint:
+        return None
+    # Imported only where it is configured: it takes a third of a second.
+    from tidegate.observe.otel.telemetry import Telemetry
+
+    return Telemetry(endpoint, node=node, version=version("tidegate"), series=series)
 
 
 def _tokens(auth: AuthSettings) -> Tokens | None:
@@ -232,12 +274,14 @@ def _service(
     tokens: Buckets | None,
     observer: Observer,
     now: Callable[[], float],
+    meter: Meter,
 ) -> Service:
+    meter.serve([model.name for model in models])
     opened: dict[str, Model] = {}
     for model in models:
         if model.name in opened:
             raise ConfigError(f"models: the name {model.name!r} is given twice")
-        opened[model.name] = _model(model, observer)
+        opened[model.name] = _model(model, observer, meter)
     quotas = Quotas(
         cluster,
         generations=settings.limits.concurrent_generations,
@@ -254,6 +298,7 @@ def _service(
         quotas=quotas,
         max_message_bytes=settings.limits.max_message_bytes,
         now=now,
+        meter=meter,
     )
 
 
@@ -293,17 +338,18 @@ def _options(settings: Settings, now: Callable[[], float]) -> Options:
     )
 
 
-def _model(model: ModelSettings, observer: Observer) -> Model:
+def _model(model: ModelSettings, observer: Observer, meter: Meter) -> Model:
     return Model(
         model.name,
-        _provider(model, observer),
+        _provider(model, observer, meter),
         max_concurrency=model.concurrency,
         max_queue=model.max_queue,
         can_continue=model.can_continue,
+        kind=str(model.__struct_config__.tag),
     )
 
 
-def _provider(model: ModelSettings, observer: Observer) -> Provider:
+def _provider(model: ModelSettings, observer: Observer, meter: Meter) -> Provider:
     name = str(model.__struct_config__.tag)
     if name not in PROVIDERS:
         raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
@@ -313,7 +359,9 @@ def _provider(model: ModelSettings, observer: Observer) -> Provider:
     candidates = [
         Candidate(make(each), host_and_port(each.base_url), weight=weight) for each, weight in model.by_upstream()
     ]
-    return Attempts(model.name, candidates, observer=observer)
+    for candidate in candidates:
+        meter.ask(model.name, candidate.upstream)
+    return Attempts(model.name, candidates, observer=observer, kind=name)
 
 
 def _load(target: str) -> Any:
@@ -331,6 +379,8 @@ def _routed(
     limits: Limits,
     tokens: Tokens | None,
     observer: Observer,
+    scrape: Callable[[], Awaitable[Sequence[Series]]] | None,
+    deliveries: Mapping[str, Deliveries],
 ) -> ASGIApp:
     delivery, auth = settings.delivery, settings.auth
     authenticator = Authenticator(ApiKeys(auth.keys), tokens, service.shares, origins, failures=limits.failures)
@@ -348,6 +398,9 @@ def _routed(
         socket_dialects=SocketDialects(),
         requests=limits.requests,
         observer=observer,
+        scrape=scrape,
+        sse=deliveries["sse"],
+        websocket=deliveries["websocket"],
         max_body_bytes=settings.limits.max_body_bytes,
         request_timeout_seconds=settings.limits.request_timeout_seconds,
         batch=BatchPolicy(delivery.batch_max_tokens, int(delivery.batch_max_delay_ms)),
@@ -370,13 +423,21 @@ def _describe() -> bytes:
     return document(ROUTES)
 
 
-def _gated(app: ASGIApp, settings: Settings, connections: Connections, origins: Origins, observer: Observer) -> ASGIApp:
+def _gated(
+    app: ASGIApp,
+    settings: Settings,
+    connections: Connections,
+    origins: Origins,
+    observer: Observer,
+    *,
+    sampled: bool,
+) -> ASGIApp:
     """The application behind the middlewares that every request passes; access is checked once the route is known."""
     server = settings.server
     gate: list[Middleware] = [
         ResponseHeadersMiddleware,
         RequestIdMiddleware,
-        TraceMiddleware,
+        partial(TraceMiddleware, sampled=sampled),
         partial(AccessMiddleware, observer=observer, connections=connections),
         partial(FailureMiddleware, observer=observer),
         SecurityHeadersMiddleware,

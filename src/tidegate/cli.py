@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from tidegate.core.api_key import key_in
-from tidegate.core.principal import Scope
+from tidegate.core.principal import OF_OPERATORS, Scope
 from tidegate.core.visible import visible_line
 from tidegate.descriptors import open_standard_streams
 from tidegate.errors import ConfigError, InUse, TidegateError
@@ -44,7 +44,7 @@ _SCOPES = click.option(
     "scopes",
     multiple=True,
     type=click.Choice(get_args(Scope)),
-    default=tuple(scope for scope in get_args(Scope) if scope != "admin"),
+    default=tuple(scope for scope in get_args(Scope) if scope not in OF_OPERATORS),
     show_default=True,
     help="What the holder may do; may be given again.",
 )

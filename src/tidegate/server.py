@@ -12,14 +12,14 @@ from typing import Any, Protocol, cast
 
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from tidegate.config import DeliverySettings, Settings
 from tidegate.descriptors import most_connections, raise_descriptor_limit
 from tidegate.gate.address import account_unless
 from tidegate.listening import bind, cannot_listen, close_all, give_up_on_the_lost, print_ready
 from tidegate.observe.base import Observer
-from tidegate.observe.logging import LoggingObserver, configure
+from tidegate.observe.logging import configure
 from tidegate.observe.refusals import Refusals
 from tidegate.serving.budget import Budget
 from tidegate.serving.http_protocol import http_protocol
@@ -44,6 +44,9 @@ log = logging.getLogger("tidegate.server")
 class Application(Protocol):
     """An application that can be served, e.g. `tidegate.app.Tidegate`."""
 
+    @property
+    def observer(self) -> Observer: ...
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     async def start(self) -> None:
@@ -56,6 +59,10 @@ class Application(Protocol):
 
     async def close(self) -> None:
         """Stops everything at once."""
+        ...
+
+    async def flush(self) -> None:
+        """Sends what is pending of telemetry, for a few seconds at the most."""
         ...
 
 
@@ -137,9 +144,9 @@ async def listen(
     return listeners
 
 
-async def started(app: ASGIApp, settings: Settings, *, socket_path: str | None = None) -> uvicorn.Server:
+async def started(app: Application, settings: Settings, *, socket_path: str | None = None) -> uvicorn.Server:
     """The server, which takes no connections yet."""
-    budget = budget_of(settings, LoggingObserver())
+    budget = budget_of(settings, app.observer)
     config = uvicorn.Config(
         app,
         http=http_protocol(
@@ -217,3 +224,4 @@ async def _close(app: Application) -> None:
             await app.close()
     except TimeoutError:
         log.warning("what was running did not stop in %d s", LEAVE_SECONDS)
+    await app.flush()

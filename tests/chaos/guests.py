@@ -60,8 +60,8 @@ async def _revoke(world: World, stream: str) -> None:
 
 
 async def _delete(world: World, stream: str) -> None:
-    """Where the first answer was lost, the stream is gone the next time. Then no node has it, unless Redis may lose that,
-    too; one that cannot reach Redis says so."""
+    """Where the first answer was lost, the stream is gone the next time. Then no node has it, unless Redis may lose
+    that, too; one that cannot reach Redis says so."""
     world.fired("delete")
     await _certainly(world, stream, "DELETE", f"/v1/streams/{stream}", (204, 404))
     for number, node in enumerate(world.nodes):

@@ -26,6 +26,8 @@ from tidegate.errors import (
     TooLong,
     TooManyShares,
 )
+from tidegate.observe.metrics.appends import Appends
+from tidegate.observe.metrics.meter import Meter
 from tidegate.stores.base import Store
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import MAX_SHARES, Claim, Claimed, Fence, Share, StreamRecord
@@ -54,7 +56,7 @@ def clock() -> Clock:
 
 
 def observed(clock: Clock, folder: Path) -> Store:
-    return ObservedStore(memory(clock, folder), lambda call: None)
+    return ObservedStore(memory(clock, folder), Meter(), Appends(), lambda call: None)
 
 
 def redis(clock: Clock, url: str) -> Store:

@@ -12,4 +12,4 @@ def test_has() -> None:
 
 def test_anonymous() -> None:
     """Where no authentication is configured everything is allowed."""
-    assert ANONYMOUS.scopes == SCOPES == {"generate", "read", "cancel", "publish", "subscribe", "admin"}
+    assert ANONYMOUS.scopes == SCOPES == {"generate", "read", "cancel", "publish", "subscribe", "metrics", "admin"}

@@ -15,12 +15,20 @@ from tidegate.delivery.broadcast import Broadcast, Broadcasts
 from tidegate.delivery.direct_delivery import Delivery
 from tidegate.dialects.base import Dialect
 from tidegate.dialects.native_events import EVENTS
+from tidegate.observe.metrics.appends import Appends
+from tidegate.observe.metrics.deliveries import Deliveries
+from tidegate.observe.metrics.meter import Meter
 from tidegate.serving.wire import Wire
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, Found, StreamRecord
 from tidegate.streams.reader import Reader
 
 EACH = BatchPolicy()
+
+
+def unread() -> Deliveries:
+    """Measures for nobody."""
+    return Deliveries(Meter(), Appends(), "sse")
 
 
 class Transport:
@@ -80,6 +88,9 @@ class Room:
         self.store = MemoryStore(max_generation_bytes=1 << 20)
         self.broadcasts = Broadcasts(heartbeat_seconds)
         self.heartbeat_seconds = heartbeat_seconds
+        self.meter = Meter()
+        self.appends = Appends()
+        self.deliveries = Deliveries(self.meter, self.appends, "sse")
         self.tail = 1
         self.left: list[Reader] = []
 
@@ -97,7 +108,7 @@ class Room:
 
     @property
     def broadcast(self) -> Broadcast:
-        return self.broadcasts.of("gen_1", self.dialect, compressed=False)
+        return self.broadcasts.of("gen_1", self.dialect, self.deliveries, compressed=False)
 
     def reader(self, batch: BatchPolicy = EACH, *, after: Cursor | None = None) -> Reader:
         return Reader(self.store, "gen_1", after=after, live_from=1, batch=batch, on_close=self.left.append)
@@ -121,6 +132,7 @@ class Room:
             self.broadcast,
             limit=100,
             heartbeat_seconds=self.heartbeat_seconds,
+            meter=self.deliveries,
         )
         delivery.begin(b"hello")
         return delivery, transport

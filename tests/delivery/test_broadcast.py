@@ -171,13 +171,15 @@ async def test_the_last_to_leave_closes_it() -> None:
 async def test_what_is_compressed_for_all_is_right_for_each() -> None:
     """Readers that came at different times, were full and came back read the same events and a right checksum."""
     room = await Room().open()
-    together = room.broadcasts.of("gen_1", EVENTS, compressed=True)
+    together = room.broadcasts.of("gen_1", EVENTS, room.deliveries, compressed=True)
     bodies: list[tuple[Delivery, Transport, Gzip]] = []
 
     def attach() -> None:
         transport, gzip = Transport(), Gzip()
         wire = Wire(transport)  # type: ignore[arg-type]
-        delivery = Delivery(wire, room.reader(), EVENTS, None, gzip, together, limit=100, heartbeat_seconds=15)
+        delivery = Delivery(
+            wire, room.reader(), EVENTS, None, gzip, together, limit=100, heartbeat_seconds=15, meter=room.deliveries
+        )
         delivery.begin(b"hello")
         bodies.append((delivery, transport, gzip))
 
@@ -253,11 +255,13 @@ async def test_frames_are_broadcast_as_they_are() -> None:
     """To sockets an event's bytes go unframed, once encoded, and nothing goes in silence."""
     room = await Room().open()
     frames = Frames()
-    broadcast = room.broadcasts.of("socket", frames, compressed=False)
+    broadcast = room.broadcasts.of("socket", frames, room.deliveries, compressed=False)
     transports = [Transport() for _ in range(2)]
     for transport in transports:
         lane = SocketWire(transport, transport).lane()  # type: ignore[arg-type]
-        Delivery(lane, room.reader(), frames, None, None, broadcast, limit=100, heartbeat_seconds=15).begin(b"")
+        Delivery(
+            lane, room.reader(), frames, None, None, broadcast, limit=100, heartbeat_seconds=15, meter=room.deliveries
+        ).begin(b"")
     room.append(Delta("x"))
     assert [transport.written for transport in transports] == [[b"<1>", b"<1>"]] * 2
     assert transports[0].written[-1] is transports[1].written[-1]

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from room_kit import unread
 
 from tidegate.core.events import Delta
 from tidegate.core.log import Entry
@@ -45,6 +46,8 @@ class Transport:
 class ReaderPort:
     """A reader with one delta at a time."""
 
+    stream = "gen_1"
+
     def __init__(self) -> None:
         self.left = False
         self.at_end = self.more = self.behind = self.mergeable = False
@@ -71,7 +74,7 @@ class ReaderPort:
 
 
 def delivery(transport: Transport, reader: ReaderPort) -> Delivery:
-    return Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=15)  # type: ignore[arg-type]
+    return Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=15, meter=unread())  # type: ignore[arg-type]
 
 
 async def test_a_client_that_left_before_the_first_byte_is_over_at_once() -> None:
@@ -104,7 +107,9 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
     beat = Delivery._beat
     monkeypatch.setattr(Delivery, "_beat", lambda self: (beats.append(self), beat(self)))
     transport, reader = Transport(), ReaderPort()
-    slow = Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow = Delivery(
+        Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02, meter=unread()
+    )  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -116,7 +121,9 @@ async def test_a_stalled_client_costs_a_look_per_heartbeat(monkeypatch: pytest.M
 async def test_a_client_that_never_reads_again_is_let_go() -> None:
     """After some heartbeats that it could not take, a connection is broken; one that drains in between is not."""
     transport, reader = Transport(), ReaderPort()
-    slow = Delivery(Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02)  # type: ignore[arg-type]
+    slow = Delivery(
+        Wire(transport), reader, EVENTS, None, None, None, limit=100, heartbeat_seconds=0.02, meter=unread()
+    )  # type: ignore[arg-type]
     slow.begin(b"hello")
     slow._wire.changed(full=True)
     await asyncio.wait_for(transport.aborted.wait(), 5)
@@ -176,7 +183,9 @@ class Frames:
 
 
 def laned(lane: Lane, reader: ReaderPort, *, heartbeat_seconds: float = 15) -> Delivery:
-    return Delivery(lane, reader, Frames(), None, None, None, limit=100, heartbeat_seconds=heartbeat_seconds)  # type: ignore[arg-type]
+    return Delivery(
+        lane, reader, Frames(), None, None, None, limit=100, heartbeat_seconds=heartbeat_seconds, meter=unread()
+    )  # type: ignore[arg-type]
 
 
 async def test_a_lane_carries_its_bodies_as_they_are() -> None:

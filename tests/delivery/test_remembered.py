@@ -198,7 +198,9 @@ class Asgi:
 
 
 def delivered(room: Room, state: Memory) -> Delivered:
-    return Delivered(dialect=room.dialect, state=state, headers=(), heartbeat_seconds=15, buffer_bytes=100)
+    return Delivered(
+        dialect=room.dialect, state=state, headers=(), heartbeat_seconds=15, buffer_bytes=100, meter=room.deliveries
+    )
 
 
 @pytest.mark.parametrize("number", [-1, 0, 1, 2])
@@ -236,10 +238,12 @@ async def test_a_socket_begins_at_any_number(way: str, number: int) -> None:
     stand = await stand_at(dialect, dialect.position(str(number), param="after"), room.pages(), "anna")
     following, over = attachment(room, number, stand.after)
     if way == "asgi":
-        following.send(Socket(server.receive, server.send, binary=False), dialect, stand.state)
+        following.send(Socket(server.receive, server.send, binary=False), dialect, stand.state, room.deliveries)
     else:
         wire = SocketWire(transport, transport)  # type: ignore[arg-type]
-        following.deliver(wire, dialect, stand.state, room.broadcast, buffer_bytes=100, heartbeat_seconds=15)
+        following.deliver(
+            wire, dialect, stand.state, room.broadcast, buffer_bytes=100, heartbeat_seconds=15, meter=room.deliveries
+        )
     await asyncio.sleep(0)
     room.append(Delta("b"))
     room.append(END)
@@ -264,7 +268,9 @@ async def test_sockets_share_a_broadcast_and_their_slow_ones_catch_up() -> None:
     wires = [SocketWire(transport, transport) for transport in transports]  # type: ignore[arg-type]
     for wire in wires:
         following, _ = attachment(room, -1, None)
-        following.deliver(wire, dialect, dialect.begin(), together, buffer_bytes=100, heartbeat_seconds=15)
+        following.deliver(
+            wire, dialect, dialect.begin(), together, buffer_bytes=100, heartbeat_seconds=15, meter=room.deliveries
+        )
     room.append(Delta("a"))
     wires[0].changed(full=True)
     for letter in "bcd":

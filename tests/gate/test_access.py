@@ -21,10 +21,10 @@ async def no_content(scope: Any, receive: Any, send: Any) -> None:
 
 async def test_request_done(exchange: Any, recorder: Any) -> None:
     """Every request is observed once, when its answer is over, without its query."""
-    times = iter([10.0, 12.5])
+    times = iter([10.0, 12.0, 12.5])
     app = AccessMiddleware(no_content, observer=recorder, clock=lambda: next(times))
     await exchange(app, method="POST", path="/v1/streams", query=b"access_token=secret")
-    assert recorder.seen == [RequestDone(None, "POST", "/v1/streams", 204, 2.5)]
+    assert recorder.seen == [RequestDone(None, "POST", "/v1/streams", 204, 2.5, head_s=2.0)]
     assert "secret" not in repr(recorder.seen)
 
 
@@ -34,7 +34,7 @@ async def test_what_is_found_further_in(exchange: Any, recorder: Any) -> None:
     async def streams(scope: Any, receive: Any, send: Any) -> None:
         scope["tidegate.principal"] = Principal("key:ci", frozenset())
         scope["tidegate.stream_id"] = "gen_1"
-        scope["tidegate.route"] = SimpleNamespace(scope="read")
+        scope["tidegate.route"] = SimpleNamespace(scope="read", path="/v1/streams/{stream_id}", local=False)
         await no_content(scope, receive, send)
 
     async def from_somewhere(scope: Any, receive: Any, send: Any) -> None:
@@ -51,7 +51,7 @@ async def test_quiet(exchange: Any, recorder: Any, needed: str | None, quiet: bo
     """A route that is open to all is quiet: what asks for it all the time would drown the rest."""
 
     async def probe(scope: Any, receive: Any, send: Any) -> None:
-        scope["tidegate.route"] = SimpleNamespace(scope=needed)
+        scope["tidegate.route"] = SimpleNamespace(scope=needed, path="/healthz", local=False)
         await no_content(scope, receive, send)
 
     await exchange(AccessMiddleware(probe, observer=recorder))

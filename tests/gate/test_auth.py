@@ -55,6 +55,7 @@ class RoutePolicy(msgspec.Struct, frozen=True):
     shared: bool = False
     limited: bool = True
     or_scopes: tuple[Scope, ...] = ()
+    local: bool = False
 
 
 def authenticator(*, keys: bool = True, tokens: bool = False, **more: Any) -> Authenticator:

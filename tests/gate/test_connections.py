@@ -31,7 +31,7 @@ class Watching:
 
 
 def scope_of(principal: Principal, *, events: bool = False, needs: str | None = "read") -> dict[str, Any]:
-    route = SimpleNamespace(scope=needs, events=events, shared=False, limited=True)
+    route = SimpleNamespace(scope=needs, events=events, shared=False, limited=True, local=False)
     return {
         "type": "http",
         "client": ("192.0.2.7", 1),

@@ -14,6 +14,9 @@ from tidegate.delivery.attachment import Key
 from tidegate.delivery.broadcast import Broadcasts
 from tidegate.dialects.native_socket import CODECS
 from tidegate.dialects.native_socket_events import SocketDialects
+from tidegate.observe.metrics.appends import Appends
+from tidegate.observe.metrics.deliveries import Deliveries
+from tidegate.observe.metrics.meter import Meter
 from tidegate.routes.socket_follows import Follows
 from tidegate.routes.socket_rights import FOUND
 from tidegate.serving.registry import Registry
@@ -56,6 +59,7 @@ class Desk:
             service=SimpleNamespace(draining=False),
             socket_dialects=SocketDialects(),
             broadcasts=Broadcasts(15),
+            websocket=Deliveries(Meter(), Appends(), "websocket"),
             buffer_bytes=100,
             heartbeat_seconds=15,
         )

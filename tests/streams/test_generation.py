@@ -12,6 +12,7 @@ from tidegate.core.bucket import Buckets
 from tidegate.core.events import Cancelled, Completed, Delta, GenerationRequest, Started, Usage
 from tidegate.errors import Fenced, Interrupted
 from tidegate.observe.base import GenerationEnded, GenerationStarted
+from tidegate.observe.metrics.meter import Meter
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, StreamRecord
@@ -67,6 +68,7 @@ class Begun:
             observer=self.observer,
             clock=lambda: float(next(seconds)),
             timing=DEFAULT_TIMING,
+            meter=Meter(),
         )
 
 
@@ -86,7 +88,19 @@ async def test_an_observer_is_told_of_beginning_and_end() -> None:
     await generation.run()
     assert begun.observer.seen == [
         GenerationStarted(generation.stream, "m", ANNA.name, 1.0),
-        GenerationEnded(generation.stream, "m", ANNA.name, "completed", None, 3.0, 2.0, 3, 4),
+        GenerationEnded(
+            generation.stream,
+            "m",
+            ANNA.name,
+            "completed",
+            None,
+            3.0,
+            2.0,
+            3,
+            4,
+            queued_s=1.0,
+            finish_reason="stop",
+        ),
     ]
 
 

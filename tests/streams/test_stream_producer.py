@@ -23,6 +23,8 @@ from tidegate.core.events import (
 )
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable, UpstreamRefused
 from tidegate.observe.base import Failure
+from tidegate.observe.metrics.meter import Meter
+from tidegate.observe.metrics.pace import Pace
 from tidegate.providers.base import Sink
 from tidegate.stores.records import Fence
 from tidegate.streams.producer import HIGH_WATER, Producer
@@ -82,6 +84,7 @@ class Filled:
             observer=self.observer,
             clock=self._clock,
             timing=Timing(retry=(0.0,), stop=0.02),
+            pace=Pace(Meter(), "m", 0.0),
         )
 
     def _clock(self) -> float:

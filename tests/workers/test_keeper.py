@@ -8,6 +8,7 @@ from eventually_kit import eventually
 
 from tidegate.core import restarts
 from tidegate.errors import ConfigError, TidegateError
+from tidegate.observe.metrics.series import Series
 from tidegate.workers.crew import Crew
 from tidegate.workers.process import WorkerProcess
 
@@ -23,6 +24,7 @@ class Worker:
         self.code: int | None = None
         self.told: list[list[int]] = []
         self.stopped = 0
+        self.measured: list[Series] = []
         self._dead = asyncio.Event()
 
     @property
@@ -35,6 +37,9 @@ class Worker:
     def die(self, code: int) -> None:
         self.code = code
         self._dead.set()
+
+    async def measure(self) -> list[Series]:
+        return self.measured
 
     def listen(self, numbers: list[int]) -> None:
         self.told.append(list(numbers))
@@ -75,6 +80,27 @@ async def test_what_has_died_is_started_again(workers: Workers, caplog: pytest.L
     await eventually(lambda: len(workers.launched[0]) == 2)
     await eventually(lambda: workers.launched[1][0].told == [[1, 0], [1]])
     assert "worker 0, pid 1, died with exit code -11" in caplog.text
+    await workers.crew.close()
+
+
+async def test_a_death_takes_nothing_from_the_counts(workers: Workers) -> None:
+    """They are those of all workers, of the dead ones too, before they are replaced and afterwards; gauges are not."""
+
+    async def scraped() -> dict[str, float]:
+        return {each.metric: each.value for each in await workers.crew.scrape()}
+
+    await workers.crew.start()
+    first, second = workers.launched[0][0], workers.launched[1][0]
+    first.measured = [Series("tidegate_gaps_total", (), 2), Series("tidegate_topics", (), 5)]
+    second.measured = [Series("tidegate_gaps_total", (), 3), Series("tidegate_topics", (), 7)]
+    assert await scraped() == {"tidegate_gaps_total": 5, "tidegate_topics": 12}
+    workers.failure = ConfigError("away")
+    first.die(-9)
+    assert await scraped() == {"tidegate_gaps_total": 5, "tidegate_topics": 7}
+    workers.failure = None
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    workers.launched[0][1].measured = [Series("tidegate_gaps_total", (), 1), Series("tidegate_topics", (), 1)]
+    assert await scraped() == {"tidegate_gaps_total": 6, "tidegate_topics": 8}
     await workers.crew.close()
 
 

@@ -15,6 +15,7 @@ from eventually_kit import eventually
 from tidegate.config import Settings, StoreSettings
 from tidegate.errors import TidegateError
 from tidegate.listening import bind, close_all
+from tidegate.observe.metrics.series import Series
 from tidegate.providers.settings import ReplayModel
 from tidegate.workers.messages import Message, Ready, Setup, decoded, encoded
 from tidegate.workers.process import WorkerProcess
@@ -56,12 +57,16 @@ def test_a_worker_whose_parent_is_gone_ends(ready: bool) -> None:
         assert process.wait(10) != 0
 
 
+async def nothing() -> list[Series]:
+    return []
+
+
 @pytest.mark.anyio
 async def test_a_worker_that_dies_before_it_is_ready_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says what it died of: whatever else it had to say is in its log."""
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(TidegateError, match="ended with exit code 1 before it was ready"):
-        await WorkerProcess.launch(Setup(0, SETTINGS, []))
+        await WorkerProcess.launch(Setup(0, SETTINGS, []), nothing)
 
 
 def test_a_worker_that_has_hung_up_is_told_nothing() -> None:

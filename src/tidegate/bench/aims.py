@@ -50,6 +50,10 @@ AIMS: Mapping[str, tuple[Aim, ...]] = {
         Aim("tidegate", "us/token", 0.65, readers=5000, of=GORILLA),
         Aim("tidegate", "KB/reader", 0.60, readers=5000, of=GORILLA),
     ),
+    "telemetry": tuple(
+        Aim(f"{each}, on", "us/token", 1.05, readers=300, of=f"{each}, off")
+        for each in ("fan-out", f"relay {NATIVE.removeprefix('tidegate ')}", f"relay {CHAT.removeprefix('tidegate ')}")
+    ),
     "kept": (Aim("tidegate, memory", "resident MB", 200, readers=2000),),
     "start": (
         Aim("tidegate serve, SQLite", "ready s", 0.25, readers=0),

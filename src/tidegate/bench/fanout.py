@@ -38,9 +38,9 @@ def connections(bench: Bench) -> Table:
 
 
 @contextmanager
-def one_stream(pace: Pace, more: str = "") -> Generator[Server]:
+def one_stream(pace: Pace, more: str = "", *, observability: str = product.QUIET) -> Generator[Server]:
     """Serves one live stream, with the request of its readers. `more` is added to the configuration."""
-    with product.serving(product.TICKS, more) as server:
+    with product.serving(product.TICKS, more, observability=observability) as server:
         yield replace(server, request=product.follow(product.begin(server, pace)))
 
 

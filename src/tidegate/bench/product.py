@@ -55,12 +55,18 @@ base_url = "{url}/v1"
 
 @contextmanager
 def serving(
-    models: str, more: str = "", *, store: str = MEMORY, limits: str = NO_LIMITS, command: Sequence[str] = COMMAND
+    models: str,
+    more: str = "",
+    *,
+    store: str = MEMORY,
+    limits: str = NO_LIMITS,
+    observability: str = QUIET,
+    command: Sequence[str] = COMMAND,
 ) -> Generator[Server]:
     """Runs `tidegate serve` with these models. `store` is the content of `[store]`."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "tidegate.toml"
-        config.write_text(f"[store]\n{store}\n{QUIET}{limits}{models}{more}")
+        config.write_text(f"[store]\n{store}\n{observability}{limits}{models}{more}")
         with listening([*command, "--config", str(config)], server_cpu(), cwd=Path(folder)) as server:
             yield server
 

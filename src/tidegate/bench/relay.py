@@ -88,10 +88,14 @@ def native(more: Mapping[str, Any]) -> bytes:
 
 
 @contextmanager
-def one_each(bench: Bench, request: bytes, store: str = product.MEMORY) -> Generator[Server]:
+def one_each(
+    bench: Bench, request: bytes, store: str = product.MEMORY, *, observability: str = product.QUIET
+) -> Generator[Server]:
     """Runs a server in front of an upstream; each reader that sends the request gets an answer of its own."""
-    with _upstream(bench) as upstream, product.serving(product.BEHIND.format(url=upstream.url), store=store) as server:
-        yield replace(server, request=request)
+    with _upstream(bench) as upstream:
+        models = product.BEHIND.format(url=upstream.url)
+        with product.serving(models, store=store, observability=observability) as server:
+            yield replace(server, request=request)
 
 
 def _steady(bench: Bench, server: Server) -> dict[str, float]:

@@ -23,6 +23,7 @@ from tidegate.bench.sockets import sockets
 from tidegate.bench.start import start
 from tidegate.bench.stores import stores
 from tidegate.bench.storm import resume_storm, slow_readers
+from tidegate.bench.telemetry import telemetry
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Scenario:
 SCENARIOS: Mapping[str, Scenario] = {
     "fanout": Scenario(fanout, Options(readers=1000, rate=20, seconds=10, rounds=5), "us/token"),
     "relay": Scenario(relay, Options(readers=300, rate=20, seconds=10, rounds=5), "us/token"),
+    "telemetry": Scenario(telemetry, Options(readers=300, rate=20, seconds=5, rounds=5), "us/token"),
     "saturation": Scenario(relay, Options(readers=100, rate=0, seconds=5, rounds=5), "tokens/s/core"),
     "batching": Scenario(batching, Options(readers=200, rate=50, seconds=10, rounds=5), "us/token"),
     "compression": Scenario(compression, Options(readers=300, rate=20, seconds=10, rounds=5), "bytes/token"),

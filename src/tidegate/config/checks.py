@@ -47,6 +47,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _store(settings)
     yield from _models(settings)
     yield from _auth(settings)
+    if (endpoint := settings.observability.otlp_endpoint) and (not is_http(endpoint) or "?" in endpoint):
+        yield "observability.otlp_endpoint", "expected an absolute http or https URL, e.g. http://collector:4318"
 
 
 def unreadable(values: object, key: str = "") -> Iterator[Problem]:

@@ -6,6 +6,7 @@ All functions named `refuse_…` raise `ConfigError` with a key, for `Origins.lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 
 import msgspec
 
@@ -18,9 +19,6 @@ from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
 from tidegate.stores import traits_of
 
-NOT_YET = (("observability", "otlp_endpoint"),)
-"""Settings that this version does not support, and must not ignore silently: telemetry would go nowhere."""
-
 MODEL_NOT_YET = ("api_key_file", "api")
 UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 
@@ -28,8 +26,7 @@ UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 def refuse_unavailable(settings: Settings) -> None:
     """Refuses settings that this version parses but does not support, where ignoring them would be unsafe."""
     _refuse_unshared(settings)
-    for section, name in NOT_YET:
-        _refuse_set(getattr(settings, section), (section, name))
+    _refuse_telemetry(settings.observability.otlp_endpoint)
     for model in settings.models:
         _refuse_unavailable_model(model)
 
@@ -74,6 +71,12 @@ def _refuse_unshared(settings: Settings) -> None:
     if workers > 1 and (traits is None or not traits.shared):
         problem = "several processes need a store that they can share: name one by --store redis://HOST:PORT/0"
         raise wrong(("server", "workers"), workers, f"{problem}, or leave it at 1")
+
+
+def _refuse_telemetry(endpoint: str) -> None:
+    if endpoint and find_spec("opentelemetry") is None:
+        key = ("observability", "otlp_endpoint")
+        raise wrong(key, endpoint, "it needs the packages of pip install 'tidegate[otel]'")
 
 
 def _refuse_unavailable_model(model: ModelSettings) -> None:

@@ -42,6 +42,18 @@ def merge(entries: Iterable[Entry]) -> list[Entry]:
     return merged
 
 
+def joined(entries: Sequence[Entry]) -> int:
+    """How many of these entries `merge` joins to another one."""
+    found = 0
+    last: type | None = None
+    for entry in entries:
+        event = entry.event
+        kind = type(event) if isinstance(event, Delta | Reasoning) and event.extra is UNSET else None
+        found += kind is not None and kind is last
+        last = kind
+    return found
+
+
 class Batcher:
     """Holds text back until a batch is full, its delay is over, or something other than text follows.
 

@@ -6,12 +6,15 @@ from typing import Literal, get_args
 
 import msgspec
 
-Scope = Literal["generate", "read", "cancel", "publish", "subscribe", "admin"]
+Scope = Literal["generate", "read", "cancel", "publish", "subscribe", "metrics", "admin"]
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
-OF_ADMIN: frozenset[Scope] = frozenset({"read", "cancel"})
-"""The scopes that `admin` includes: an admin of everybody's streams has to see and to stop them."""
+OF_ADMIN: frozenset[Scope] = frozenset({"read", "cancel", "metrics"})
+"""The scopes that `admin` includes: an admin of everybody's streams has to see and to stop them, and to measure."""
 
+
+OF_OPERATORS: frozenset[Scope] = frozenset({"metrics", "admin"})
+"""The scopes that show more than what is one's own: nobody gets them without being asked for."""
 
 LONGEST_SECONDS = 366 * 86400.0
 """The longest time for a timer; credentials may be valid for longer."""

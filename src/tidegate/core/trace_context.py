@@ -38,9 +38,9 @@ class TraceContext(msgspec.Struct, frozen=True):
     parent_id: str = ""
 
     @classmethod
-    def start(cls, entropy: bytes) -> TraceContext:
-        """A new trace, not sampled. `entropy`: 24 random bytes."""
-        return cls(entropy[:16].hex(), entropy[16:].hex(), 0)
+    def start(cls, entropy: bytes, *, sampled: bool = False) -> TraceContext:
+        """A new trace. `entropy`: 24 random bytes."""
+        return cls(entropy[:16].hex(), entropy[16:].hex(), SAMPLED if sampled else 0)
 
     def child(self, entropy: bytes) -> TraceContext:
         """Another span of the same trace. `entropy`: 8 random bytes."""

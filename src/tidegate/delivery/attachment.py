@@ -12,6 +12,7 @@ from tidegate.delivery.direct_delivery import Delivery
 from tidegate.delivery.reader_port import ReaderPort
 from tidegate.delivery.socket import Socket, SocketClosed
 from tidegate.dialects.base import Dialect, SocketDialect
+from tidegate.observe.metrics.deliveries import Deliveries
 from tidegate.serving.ws_wire import SocketWire
 
 SILENCE_SECONDS = 60.0
@@ -46,18 +47,27 @@ class Attachment:
         *,
         buffer_bytes: int,
         heartbeat_seconds: float,
+        meter: Deliveries,
     ) -> None:
         """Begins to deliver straight to the connection."""
         lane = wire.lane()
         self._delivery = Delivery(
-            lane, self.reader, dialect, state, None, broadcast, limit=buffer_bytes, heartbeat_seconds=heartbeat_seconds
+            lane,
+            self.reader,
+            dialect,
+            state,
+            None,
+            broadcast,
+            limit=buffer_bytes,
+            heartbeat_seconds=heartbeat_seconds,
+            meter=meter,
         )
         self._delivery.over.add_done_callback(self._end)
         self._delivery.begin(b"")
 
-    def send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
+    def send(self, socket: Socket, dialect: SocketDialect[Any], state: Any, meter: Deliveries) -> None:
         """Begins to deliver through ASGI."""
-        self._sending = asyncio.get_running_loop().create_task(self._send(socket, dialect, state))
+        self._sending = asyncio.get_running_loop().create_task(self._send(socket, dialect, state, meter))
         self._sending.add_done_callback(self._end)
 
     def close(self) -> None:
@@ -67,13 +77,16 @@ class Attachment:
         if self._sending is not None:
             self._sending.cancel()
 
-    async def _send(self, socket: Socket, dialect: SocketDialect[Any], state: Any) -> None:
+    async def _send(self, socket: Socket, dialect: SocketDialect[Any], state: Any, meter: Deliveries) -> None:
         reader = self.reader
         while not reader.at_end and not reader.left:
             found = await reader.next(SILENCE_SECONDS)
             if isinstance(found, Notice):
+                meter.told(found)
                 await socket.send(dialect.message(state, found))
             else:
+                if found and reader.mergeable:
+                    meter.merged(found)
                 for message in dialect.messages(state, found or (), merge=reader.mergeable):
                     await socket.send(message)
             if isinstance(found, Reconnect):

@@ -16,6 +16,7 @@ from tidegate.core.notices import Notice
 from tidegate.delivery.compression import Deflate, Gzip
 from tidegate.delivery.reader_port import ReaderPort
 from tidegate.dialects.base import Dialect
+from tidegate.observe.metrics.deliveries import Deliveries
 
 
 class Member(Protocol):
@@ -67,12 +68,14 @@ class Broadcast:
         "_last_write",
         "_lead",
         "_members",
+        "_meter",
         "_order",
         "_state",
     )
 
-    def __init__(self, dialect: Dialect[Any], heartbeat_seconds: float, *, compressed: bool) -> None:
+    def __init__(self, dialect: Dialect[Any], heartbeat_seconds: float, meter: Deliveries, *, compressed: bool) -> None:
         self._dialect = dialect
+        self._meter = meter
         self._state: Any = None
         self._compressed = compressed
         self._deflate: Deflate | None = None
@@ -165,8 +168,11 @@ class Broadcast:
             if found is None:
                 return
             if isinstance(found, Notice):
+                self._meter.told(found, len(self._members))
                 body = self._dialect.notice(self._state, found)
             else:
+                if lead.mergeable:
+                    self._meter.merged(found, len(self._members))
                 body = self._dialect.encode(self._state, found, merge=lead.mergeable)
         except Exception as error:
             for member in tuple(self._members):
@@ -174,6 +180,7 @@ class Broadcast:
             return
         if body:
             self._write(body, now)
+            self._meter.wrote(lead.stream, len(self._members))
         if lead.at_end or lead.more:
             for member in tuple(self._members):
                 member.go_alone()
@@ -185,7 +192,11 @@ class Broadcast:
         members, writes = self._order
         if not members:
             return
-        framed = members[0].frame(body if self._deflate is None else self._deflate.block(body))
+        if self._deflate is not None:
+            size = len(body)
+            body = self._deflate.block(body)
+            self._meter.saved.add((size - len(body)) * len(members))
+        framed = members[0].frame(body)
         done = 0
         while done < len(writes):
             try:
@@ -212,10 +223,10 @@ class Broadcasts:
         self._heartbeat_seconds = heartbeat_seconds
         self._held: WeakValueDictionary[Hashable, Broadcast] = WeakValueDictionary()
 
-    def of(self, stream: str, dialect: Dialect[Any], *, compressed: bool) -> Broadcast:
+    def of(self, stream: str, dialect: Dialect[Any], meter: Deliveries, *, compressed: bool) -> Broadcast:
         """The broadcast that all readers of a stream with the same dialect and coding share."""
         key = (stream, dialect, compressed)
         found = self._held.get(key)
         if found is None:
-            found = self._held[key] = Broadcast(dialect, self._heartbeat_seconds, compressed=compressed)
+            found = self._held[key] = Broadcast(dialect, self._heartbeat_seconds, meter, compressed=compressed)
         return found

@@ -10,6 +10,7 @@ from tidegate.delivery.broadcast import Broadcast
 from tidegate.delivery.compression import Gzip
 from tidegate.delivery.reader_port import ReaderPort
 from tidegate.dialects.base import Dialect
+from tidegate.observe.metrics.deliveries import Deliveries
 from tidegate.serving.wire import Outlet
 
 STALLED_BEATS = 4
@@ -37,6 +38,7 @@ class Delivery:
         *,
         limit: int,
         heartbeat_seconds: float,
+        meter: Deliveries,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -47,6 +49,8 @@ class Delivery:
         self._broadcast = broadcast
         self.first = False
         self._joined = False
+        self._live = False
+        self.meter = meter
         self._dialect = dialect
         self.state = state
         self.gzip = gzip
@@ -111,12 +115,16 @@ class Delivery:
         if self._later is not None:
             self._put_off()
         if found is None:
+            self._live = True
             self._wait_for(reader.deadline())
             self._join()
         elif isinstance(found, Notice):
+            self.meter.told(found)
             self._write(self._dialect.notice(self.state, found), now)
             self._go_on(over=isinstance(found, Reconnect))
         else:
+            if reader.mergeable:
+                self.meter.merged(found)
             body = self._dialect.encode(self.state, found, merge=reader.mergeable)
             if body and self.gzip is None:
                 # As `_write`, without the call: each token comes here.
@@ -125,6 +133,9 @@ class Delivery:
             else:
                 # A reader that joins a broadcast uses its compressor; a history needs none of its own.
                 self._write(body, now, live=not reader.more and (self.first or self._broadcast is None))
+            if self._live:
+                self.meter.wrote(reader.stream)
+            self._live = not reader.more
             if reader.at_end or reader.more:
                 self._go_on(over=reader.at_end)
             elif self._broadcast is not None and not self.first:
@@ -152,6 +163,7 @@ class Delivery:
         if self._wire.gone or self.reader.left or self.reader.at_end:
             self.over.set_result(None)
         else:
+            self._live = False
             self.reader.fall_behind()
 
     def _wait_for(self, due: float) -> None:
@@ -174,7 +186,9 @@ class Delivery:
             # An empty chunk would be the end of the response, and a WebSocket has heartbeats of its own.
             return
         if self.gzip is not None:
+            size = len(body)
             body = self.gzip.write(body, live=live)
+            self.meter.saved.add(size - len(body))
         self._wire.write(self.frame(body))
 
     def _join(self) -> None:

@@ -10,12 +10,13 @@ from tidegate.core.notices import Notice
 
 
 class ReaderPort(Protocol):
-    """One attachment to one stream.
+    """One attachment to the stream of that id.
 
     `left` is true once the reader is closed, `at_end` after the terminal event, `more` while the log may hold more than
     was taken, `mergeable` where the events taken last may be merged.
     """
 
+    stream: str
     left: bool
     at_end: bool
     more: bool

@@ -20,6 +20,7 @@ from tidegate.delivery.direct_delivery import Delivery
 from tidegate.delivery.pieces import send_pieces
 from tidegate.delivery.reader_port import ReaderPort
 from tidegate.dialects.base import Dialect
+from tidegate.observe.metrics.deliveries import Deliveries
 from tidegate.serving.wire import Outlet, Wire
 
 
@@ -35,6 +36,7 @@ class Delivered(msgspec.Struct, kw_only=True):
     headers: Sequence[tuple[bytes, bytes]]
     heartbeat_seconds: float
     buffer_bytes: int
+    meter: Deliveries
     gzip: Gzip | None = None
     broadcast: Broadcast | None = None
     first: bytes = b""
@@ -113,6 +115,7 @@ async def _write(
         how.broadcast,
         limit=how.buffer_bytes,
         heartbeat_seconds=how.heartbeat_seconds,
+        meter=how.meter,
     )
     # The delivery holds the state from here on, and drops it while in a broadcast.
     how.state = None
@@ -161,7 +164,10 @@ async def _send(receive: Receive, send: Send, reader: ReaderPort, how: Delivered
     dialect, state = how.dialect, how.state
 
     async def send_body(body: bytes, *, live: bool = False) -> None:
-        body = body if how.gzip is None or not body else how.gzip.write(body, live=live)
+        if how.gzip is not None and body:
+            size = len(body)
+            body = how.gzip.write(body, live=live)
+            how.meter.saved.add(size - len(body))
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
     departure = asyncio.ensure_future(close_when_gone(receive, reader))
@@ -172,8 +178,11 @@ async def _send(receive: Receive, send: Send, reader: ReaderPort, how: Delivered
         while not over and not reader.left:
             found = await reader.next(how.heartbeat_seconds)
             if isinstance(found, Notice):
+                how.meter.told(found)
                 await send_body(dialect.notice(state, found))
             elif found:
+                if reader.mergeable:
+                    how.meter.merged(found)
                 await send_body(dialect.encode(state, found, merge=reader.mergeable), live=not reader.more)
             elif not reader.left:
                 await send_body(dialect.heartbeat)

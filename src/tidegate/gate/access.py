@@ -14,13 +14,14 @@ from tidegate.core.connection import REFUSED
 from tidegate.core.detached import detached_of
 from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
+from tidegate.core.trace_context import current_trace
 from tidegate.gate.connections import Connections
 from tidegate.gate.response_headers import Watched
 from tidegate.observe.base import Observer, RequestDone
 
-STATUS = "tidegate.status"
-BEGAN = "tidegate.began"
-"""Where in an ASGI scope this middleware keeps the answer's status, and when the request began."""
+ANSWERED = "tidegate.answered"
+"""Where in an ASGI scope this middleware keeps when the request began, its answer's status, head and kind, and its
+span: what is detached may end in another context."""
 
 _SHARED_VIEW = re.compile(r"/s/.+", re.DOTALL)
 
@@ -68,11 +69,12 @@ class AccessMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        watched, began = Watched(send), self.clock()
+        watched, began = Watched(send, self.clock), self.clock()
         try:
             await self.app(scope, receive, watched)
         finally:
-            scope[STATUS], scope[BEGAN] = watched.status, began
+            streamed = watched.events or scope["type"] == "websocket"
+            scope[ANSWERED] = began, watched.status, watched.head, streamed, current_trace.get()
             if (detached := detached_of(scope)) is None:
                 self._over(scope)
             else:
@@ -81,25 +83,30 @@ class AccessMiddleware:
     def _over(self, scope: MutableMapping[str, Any], error: Exception | None = None) -> Exception | None:
         if self.connections is not None:
             self.connections.leave(scope)
-        self.observer.observe(_done(scope, self.clock() - scope[BEGAN]))
+        self.observer.observe(_done(scope, self.clock()))
         return error
 
 
-def _done(scope: MutableMapping[str, Any], duration_s: float) -> RequestDone:
+def _done(scope: MutableMapping[str, Any], now: float) -> RequestDone:
     principal: Principal | None = scope.get("tidegate.principal")
     client = scope.get("client")
     # A `Route`, a type that this room cannot import.
     route: Any = scope.get("tidegate.route")
     stream: str | None = scope.get("tidegate.stream_id")
+    began, status, head, streamed, span = scope[ANSWERED]
     return RequestDone(
         request_id=scope.get("tidegate.request_id"),
         method=scope.get("method", "GET"),
         path=public_path(scope["path"]),
-        status=scope[STATUS],
+        status=status,
         code=scope.get(REFUSED),
-        duration_s=duration_s,
+        duration_s=now - began,
         principal=None if principal is None else principal.name,
         address=None if client is None else client[0],
         stream=None if stream is None else masked_path(stream),
-        quiet=route is not None and route.scope is None,
+        quiet=not streamed and route is not None and (route.scope is None or route.local),
+        route=None if route is None else route.path,
+        head_s=None if status is None else head - began,
+        streamed=streamed,
+        span=span,
     )

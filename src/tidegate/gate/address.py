@@ -16,6 +16,9 @@ LONGEST = 64
 
 ANY = "*"
 
+FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip"})
+"""Headers by which a proxy says that it passes on somebody else's request, besides `x-forwarded-…`."""
+
 UNKNOWN = "address:unknown"
 """The account of all callers without a valid address: one for all, or a client could make up one per request."""
 
@@ -24,6 +27,17 @@ def address_of(scope: MutableMapping[str, Any]) -> str:
     """The client's address, as trusted proxies report it; empty where there is none, as on a Unix socket."""
     client = scope.get("client")
     return client[0] if client and len(client[0]) <= LONGEST else ""
+
+
+def is_local(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the client is on this machine: its address is loopback's, and no proxy has passed its request on."""
+    try:
+        local = ip_address(address_of(scope)).is_loopback
+    except ValueError:
+        return False
+    return local and not any(
+        name in FORWARDING or name.startswith(b"x-forwarded-") for name, _ in scope.get("headers", ())
+    )
 
 
 def account_of(scope: MutableMapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tidegate.core.bucket import Buckets
 from tidegate.core.principal import ANONYMOUS, NOBODY, Principal
 from tidegate.errors import Forbidden, RateLimited, StreamNotFound, Unauthenticated, Unavailable
-from tidegate.gate.address import account_of
+from tidegate.gate.address import account_of, is_local
 from tidegate.gate.api_keys import ApiKeys
 from tidegate.gate.credentials import by_subprotocol, presented
 from tidegate.gate.jwt.tokens import Tokens, is_jwt
@@ -20,6 +20,9 @@ from tidegate.gate.limits import take_request
 from tidegate.gate.origin import Origins, sent_origin
 from tidegate.gate.reconnect import answer_reconnect
 from tidegate.gate.route_policy import PRINCIPAL, ROUTE, RoutePolicy
+
+LOCAL = "local"
+"""The name of a principal that calls from this machine, without credentials."""
 
 
 class ShareTokens(Protocol):
@@ -139,6 +142,9 @@ class AuthMiddleware:
         route: RoutePolicy = scope[ROUTE]
         if route.scope is None:
             scope[PRINCIPAL] = NOBODY
+            return self.app(scope, receive, send)
+        if route.local and is_local(scope):
+            scope[PRINCIPAL] = Principal(LOCAL, frozenset({route.scope}), account_of(scope))
             return self.app(scope, receive, send)
         try:
             found = self.authenticator.authenticate(scope, allow_query=route.events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +19,8 @@ The list holds fields, and functions for fields that are known only when the res
 
 STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 """The messages that carry the head of an answer."""
+
+EVENTS = (b"content-type", b"text/event-stream")
 
 _VARY = b"vary"
 
@@ -45,12 +48,19 @@ class ResponseHeadersMiddleware:
 
 
 class Watched:
-    """Wraps `send` and keeps the answer's `status`, None before it begins. Smaller than a closure, for WebSockets."""
+    """Wraps `send` and keeps the answer's `status`, None before it begins, the time of its `head` by `clock`, and
+    whether `events` follow.
 
-    __slots__ = ("_send", "status")
+    Smaller than a closure, for WebSockets.
+    """
 
-    def __init__(self, send: Send) -> None:
+    __slots__ = ("_clock", "_send", "events", "head", "status")
+
+    def __init__(self, send: Send, clock: Callable[[], float] = monotonic) -> None:
         self._send = send
+        self._clock = clock
+        self.head = 0.0
+        self.events = False
         self.status: int | None = None
 
     @property
@@ -62,6 +72,8 @@ class Watched:
         if message["type"] in STARTS:
             # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
             self.status = message.get("status", 101)
+            self.head = self._clock()
+            self.events = EVENTS in message.get("headers", ())
         return self._send(message)
 
 

@@ -18,6 +18,7 @@ class RoutePolicy(Protocol):
 
     `scope` None: open to all, and never limited; any of `or_scopes` grants access, too. `events`: a GET that answers
     with events. `shared`: a share token of the stream in its path grants access, too. `limited`: calls are counted.
+    `local`: whoever calls from this machine needs no credentials.
     """
 
     @property
@@ -34,3 +35,6 @@ class RoutePolicy(Protocol):
 
     @property
     def limited(self) -> bool: ...
+
+    @property
+    def local(self) -> bool: ...

@@ -11,10 +11,16 @@ from tidegate.core.trace_context import TraceContext, current_trace, sent_trace
 
 
 class TraceMiddleware:
-    """Sets `scope["tidegate.trace"]` and `current_trace`: a span below the client's, or the first of a new trace."""
+    """Sets `scope["tidegate.trace"]` and `current_trace`: a span below the client's, or the first of a new trace.
 
-    def __init__(self, app: ASGIApp, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+    `sampled`: whether new traces are recorded. For others that is the client's choice.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, sampled: bool = False, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self.app = app
+        self.sampled = sampled
         self.random_bytes = random_bytes
 
     # A plain function: a coroutine of its own would be kept for as long as the answer is. It is called, and awaited,
@@ -27,4 +33,6 @@ class TraceMiddleware:
 
     def _trace(self, scope: Scope) -> TraceContext:
         sent = sent_trace(scope["headers"])
-        return TraceContext.start(self.random_bytes(24)) if sent is None else sent.child(self.random_bytes(8))
+        if sent is None:
+            return TraceContext.start(self.random_bytes(24), sampled=self.sampled)
+        return sent.child(self.random_bytes(8))

@@ -25,7 +25,9 @@ class GenerationStarted(msgspec.Struct, frozen=True):
 class GenerationEnded(msgspec.Struct, frozen=True):
     """The stream has its terminal event. `code` is that of the error, or says who cancelled; None when completed.
 
-    `duration_s` counts from the stream's creation, and so does `first_token_s`: None where no token ever came.
+    `duration_s` counts from the stream's creation, and so do `first_token_s`, None where no token ever came, and
+    `queued_s`, None where its turn never came. `provider` is the kind of the model's provider, `finish_reason` how a
+    completed one ended, and `span` the generation's own: None where no request started it here.
     """
 
     stream: str
@@ -37,21 +39,30 @@ class GenerationEnded(msgspec.Struct, frozen=True):
     first_token_s: float | None
     prompt_tokens: int
     completion_tokens: int
+    provider: str = ""
+    queued_s: float | None = None
+    finish_reason: str | None = None
+    span: TraceContext | None = None
+
+
+Outcome = Literal["answered", "failed", "cancelled"]
 
 
 class UpstreamAttempt(msgspec.Struct, frozen=True):
     """One attempt at an upstream is over: it has answered, failed with `code`, or was cancelled.
 
     `upstream` is its host and port; `duration_s` counts up to the end of the answer. `span` is the attempt's own,
-    which the upstream was sent as its parent; None where no request started the generation.
+    which the upstream was sent as its parent; None where no request started the generation. `provider` is the kind of
+    the model's provider.
     """
 
     model: str
     upstream: str
-    outcome: Literal["answered", "failed", "cancelled"]
+    outcome: Outcome
     code: str | None
     duration_s: float
     span: TraceContext | None
+    provider: str = ""
 
 
 class StoreCall(msgspec.Struct, frozen=True):
@@ -67,12 +78,16 @@ class StoreCall(msgspec.Struct, frozen=True):
 
 
 class ReaderAttached(msgspec.Struct, frozen=True):
-    """A reader was attached. `reader` is unique to the attachment; `transport` is `sse`, `json` or `websocket`."""
+    """A reader was attached. `reader` is unique to the attachment; `transport` is `sse`, `json` or `websocket`.
+
+    `resumed`: it came with a cursor.
+    """
 
     stream: str
     reader: str
     transport: str
     principal: str
+    resumed: bool = False
 
 
 class ReaderLeft(msgspec.Struct, frozen=True):
@@ -94,7 +109,8 @@ class RequestDone(msgspec.Struct, frozen=True):
 
     `address` is the client's, `stream` the stream that the request was about, `code` that of the error in the answer,
     which has status 200 where an `EventSource` is told to wait. `quiet`: anyone may call this route, and probes and
-    browsers do so all the time.
+    browsers do so all the time. `route` is the path as the table of routes has it, None where there is none; `head_s`
+    the time up to the head of the answer, and `streamed` says that events followed it. `span` is the request's own.
     """
 
     request_id: str | None
@@ -107,6 +123,17 @@ class RequestDone(msgspec.Struct, frozen=True):
     stream: str | None = None
     code: str | None = None
     quiet: bool = False
+    route: str | None = None
+    head_s: float | None = None
+    streamed: bool = False
+    span: TraceContext | None = None
+
+
+class CallRefused(msgspec.Struct, frozen=True):
+    """A call that is no `RequestDone` was answered with the error `code`: a WebSocket's, or one without a head that can
+    be read."""
+
+    code: str
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -137,6 +164,7 @@ Occurrence = (
     | ReaderAttached
     | ReaderLeft
     | RequestDone
+    | CallRefused
     | LimitReached
     | Failure
 )

@@ -16,6 +16,7 @@ from tidegate.core.trace_context import current_trace
 from tidegate.core.visible import visible
 from tidegate.errors import StoreUnavailable
 from tidegate.observe.base import (
+    CallRefused,
     Failure,
     GenerationEnded,
     GenerationStarted,
@@ -35,6 +36,9 @@ _MAX_TEXT = 200
 
 WORKER = "worker"
 
+_UNLOGGED = {"quiet", "route", "head_s", "streamed", "span", "provider", "queued_s", "finish_reason"}
+"""What is only for measuring, or said in another way."""
+
 _NAMES = {
     GenerationStarted: "generation started",
     GenerationEnded: "generation ended",
@@ -49,14 +53,15 @@ class LoggingObserver(Observer):
     """Writes to the logger `tidegate`: occurrences that end something as info, those that begin something as debug.
 
     A request with a 5xx status is a warning, and so is a failed generation; failures are errors, with their traceback.
-    Attempts at upstreams are not logged here: providers log failed ones with more detail.
+    Attempts at upstreams are not logged here: providers log failed ones with more detail. Nor are refused calls of a
+    WebSocket: their client has the error, and may make a hundred a second.
     """
 
     def __init__(self) -> None:
         self._log = logging.getLogger("tidegate")
 
     def observe(self, occurrence: Occurrence) -> None:
-        if isinstance(occurrence, UpstreamAttempt):
+        if isinstance(occurrence, UpstreamAttempt | CallRefused):
             return
         level = level_of(occurrence)
         if not self._log.isEnabledFor(level):
@@ -68,7 +73,9 @@ class LoggingObserver(Observer):
                 # Every live stream has the same, at the same moment.
                 message, exception = f"{message}: {exception.message}", None
         else:
-            fields = {name: value for name, value in msgspec.structs.asdict(occurrence).items() if name != "quiet"}
+            fields = {
+                name: value for name, value in msgspec.structs.asdict(occurrence).items() if name not in _UNLOGGED
+            }
             if fields.get("stream"):
                 # Clients choose the names of topics.
                 fields["stream"] = masked(fields["stream"])

@@ -19,7 +19,7 @@ class Refusals:
     """`clock` is in seconds. Refusals between two reports are counted, and reported with the next one."""
 
     def __init__(self, observer: Observer, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._observer = observer
+        self.observer = observer
         self._clock = clock
         self._told: dict[tuple[str, str], float] = {}
         self._untold: dict[tuple[str, str], int] = {}
@@ -37,4 +37,4 @@ class Refusals:
             oldest = next(iter(self._told))
             del self._told[oldest]
             self._untold.pop(oldest, None)
-        self._observer.observe(LimitReached(limit, account, address, count))
+        self.observer.observe(LimitReached(limit, account, address, count))

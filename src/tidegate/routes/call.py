@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from time import monotonic
 from typing import Any, TypeVar
@@ -33,6 +33,8 @@ from tidegate.gate.connections import Connections
 from tidegate.gate.limits import Charge, charge
 from tidegate.gate.reconnect import answer_reconnect
 from tidegate.observe.base import Observer
+from tidegate.observe.metrics.deliveries import Deliveries
+from tidegate.observe.metrics.series import Series
 from tidegate.routes.nodes import Nodes
 from tidegate.serving.fair_turns import in_turns
 from tidegate.serving.http_framing import is_small
@@ -61,7 +63,8 @@ parsing so much takes less than a millisecond."""
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What handlers need besides the call itself.
 
-    `compression`: whether events are compressed for clients that ask for it; `describe` makes the OpenAPI document.
+    `compression`: whether events are compressed for clients that ask for it; `describe` makes the OpenAPI document;
+    `scrape` reads all that is measured, where that may be read; `sse` and `websocket` measure what is delivered.
     """
 
     service: Service
@@ -77,6 +80,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     socket_dialects: SocketDialects
     requests: Buckets | None
     observer: Observer
+    scrape: Callable[[], Awaitable[Sequence[Series]]] | None
+    sse: Deliveries
+    websocket: Deliveries
     max_body_bytes: int
     request_timeout_seconds: float
     batch: BatchPolicy
@@ -199,13 +205,14 @@ class Call:
             if accepts_gzip(self.header(b"accept-encoding")):
                 gzip = Gzip()
         if together and (self.wire is None or self.wire.chunked):
-            broadcast = self.context.broadcasts.of(stream, dialect, compressed=gzip is not None)
+            broadcast = self.context.broadcasts.of(stream, dialect, self.context.sse, compressed=gzip is not None)
         return Delivered(
             dialect=dialect,
             state=state,
             headers=raw_headers(headers),
             heartbeat_seconds=self.context.heartbeat_seconds,
             buffer_bytes=self.context.buffer_bytes,
+            meter=self.context.sse,
             gzip=gzip,
             broadcast=broadcast,
             first=first,

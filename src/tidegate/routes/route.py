@@ -44,7 +44,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `scope` None: anyone may call it; any of `or_scopes` grants access, too. `failures`: its own statuses, besides those
     of every route. `bodies`: the types of its body, which is one of them. `events`: answers may be streams of events,
     so that GET also takes `?access_token=`. `shared`: a share token of the stream grants access, too. `limited`: calls
-    are counted. `failed`: the type of a failure's body, if it has more than the error.
+    are counted. `local`: whoever calls from this machine needs no credentials. `failed`: the type of a failure's body,
+    if it has more than the error.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -63,3 +64,4 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     events: bool = False
     shared: bool = False
     limited: bool = True
+    local: bool = False

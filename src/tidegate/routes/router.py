@@ -64,7 +64,10 @@ def router(routes: Iterable[Route], context: Context, guard: Callable[[ASGIApp],
             return _nothing(scope, receive, send)
         path = path_below(scope)
         if scope["type"] == "websocket":
-            return (socket if path == SOCKET else _nothing)(scope, receive, send)
+            if path != SOCKET:
+                return _nothing(scope, receive, send)
+            scope[ROUTE] = by_path[SOCKET][0]
+            return socket(scope, receive, send)
         if (resource := fixed.get(path)) is not None:
             return resource(scope, receive, send)
         for pattern, resource in patterns:

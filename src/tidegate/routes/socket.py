@@ -34,7 +34,7 @@ from tidegate.errors import (
 from tidegate.gate.address import account_of, address_of
 from tidegate.gate.limits import take_request
 from tidegate.gate.route_policy import PRINCIPAL
-from tidegate.observe.base import Failure
+from tidegate.observe.base import CallRefused, Failure
 from tidegate.routes.call import Call, Context
 from tidegate.routes.socket_calls import NEEDS, Calls
 from tidegate.serving.fair_turns import in_turns
@@ -248,6 +248,7 @@ class Session:
         forget(error)
         # The text may repeat a name from the call.
         known.message = masked(known.message)
+        self.context.observer.observe(CallRefused(known.code))
         await self.send(dialect.refusal(id, known, self.scope.get("tidegate.request_id")))
         if isinstance(known, RateLimited):
             self._refused += 1

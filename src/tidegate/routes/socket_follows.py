@@ -115,17 +115,19 @@ class Follows:
         context, wire = self._desk.context, self._desk.wire
         dialect = self.dialect(attachment.key)
         if wire is None:
-            attachment.send(self._desk.socket, dialect, dialect.begin())
+            attachment.send(self._desk.socket, dialect, dialect.begin(), context.websocket)
             return
         # Readers with batches of their own cannot share a broadcast.
         together = batch.max_tokens == 1
+        of = context.broadcasts.of
         attachment.deliver(
             wire,
             dialect,
             dialect.begin(),
-            context.broadcasts.of(attachment.key[1], dialect, compressed=False) if together else None,
+            of(attachment.key[1], dialect, context.websocket, compressed=False) if together else None,
             buffer_bytes=context.buffer_bytes,
             heartbeat_seconds=context.heartbeat_seconds,
+            meter=context.websocket,
         )
 
     def _ended(self, attachment: Attachment, error: BaseException | None) -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 from tidegate.core.fold import Snapshot, Status
 from tidegate.core.topic import NAME
 from tidegate.dialects import native, native_producer, native_share, native_topic, openai_chat, openai_chat_whole
-from tidegate.routes import admin, chat, models, pages, probes, session, shares, socket, streams, topics
+from tidegate.routes import admin, chat, metrics, models, pages, probes, session, shares, socket, streams, topics
 from tidegate.routes.openapi import FailedStream
 from tidegate.routes.route import EVENTS, HTML, JSON, Answer, Parameter, Route
 from tidegate.serving.registry import Transport
@@ -73,6 +73,8 @@ ADMIN_LIMIT = Parameter(
 ALL_EVENTS = (LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, AFTER, SNAPSHOT, EVENTS_AS)
 FOUND_AGAIN = ("location", "tidegate-stream")
 STARTING = (401, 402, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+
+METRICS = ("text/plain", "application/openmetrics-text")
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -358,6 +360,18 @@ ROUTES: tuple[Route, ...] = (
         parameters=(ADMIN_LIMIT, BEFORE, STATUS),
         answers=(Answer(status=200, about="A page.", content={JSON: admin.OwnedStreamList}),),
         failures=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        name="readMetrics",
+        about="All that is measured, for Prometheus. Whoever calls from this machine needs no credentials.",
+        handler=metrics.metrics,
+        scope="metrics",
+        local=True,
+        limited=False,
+        answers=(Answer(status=200, about="The metrics.", content=dict.fromkeys(METRICS)),),
+        failures=(404, 503),
     ),
     Route(
         method="GET",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from typing import Literal
 
 import msgspec
 
 from tidegate.errors import Overloaded, TidegateError, TooManyConnections
+from tidegate.observe.base import CallRefused
 from tidegate.observe.refusals import Refusals
 from tidegate.serving.beats import Beats
 from tidegate.serving.parse_turns import ParseTurns
@@ -50,6 +52,12 @@ class Budget(msgspec.Struct, kw_only=True):
     def is_beyond(self, there_are: int) -> bool:
         """Whether there are so many connections that a new one is cut off without an answer."""
         return there_are > self.connections + MOST_TURNED_AWAY
+
+    def refuses(self, error: TidegateError) -> Literal[True]:
+        """Notes that a call which the application has not seen is refused with this error."""
+        if self.refusals is not None:
+            self.refusals.observer.observe(CallRefused(error.code))
+        return True
 
     def _tell(self, limit: str, account: str | None, address: str) -> None:
         if self.refusals is not None:

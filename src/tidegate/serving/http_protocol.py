@@ -436,7 +436,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: TidegateError) -> None:
         self._stop_timer()
-        self._refused = True
+        self._refused = self.budget.refuses(error)
         if not self._may_answer():
             self._backlog.clear()
             self.transport.close()

@@ -25,7 +25,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Attempts:
-    """The `Provider` of a model that has several: it asks one of them, and reports each attempt to the observer.
+    """The `Provider` of a model that has several of a kind: it asks one of them, and reports each attempt.
 
     `clock` is in seconds, `random` draws from [0, 1), `random_bytes` makes the ids of the attempts' spans.
     """
@@ -36,6 +36,7 @@ class Attempts:
         candidates: Sequence[Candidate],
         *,
         observer: Observer,
+        kind: str = "",
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = random.random,
         random_bytes: Callable[[int], bytes] = os.urandom,
@@ -43,6 +44,7 @@ class Attempts:
         self._model = model
         self._candidates = candidates
         self._observer = observer
+        self._kind = kind
         self._clock = clock
         self._random = random
         self._random_bytes = random_bytes
@@ -82,7 +84,9 @@ class Attempts:
         finally:
             current_trace.set(trace)
             seconds = self._clock() - since
-            self._observer.observe(UpstreamAttempt(self._model, candidate.upstream, outcome, code, seconds, span))
+            self._observer.observe(
+                UpstreamAttempt(self._model, candidate.upstream, outcome, code, seconds, span, self._kind)
+            )
 
 
 def drawn(candidates: Sequence[Candidate], random: Callable[[], float]) -> Sequence[Candidate]:

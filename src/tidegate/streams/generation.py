@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -10,8 +11,11 @@ from typing import Literal
 import msgspec
 
 from tidegate.core.events import Cancelled, CancelledBy, Completed, Event, Failed, GenerationRequest, Terminal
+from tidegate.core.trace_context import current_trace
 from tidegate.errors import Fenced, InternalError, TidegateError
 from tidegate.observe.base import Failure, GenerationEnded, GenerationStarted, Observer
+from tidegate.observe.metrics.meter import Meter
+from tidegate.observe.metrics.pace import Pace
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Fence
@@ -54,10 +58,25 @@ class Generation:
         observer: Observer,
         clock: Callable[[], float],
         timing: Timing,
+        meter: Meter,
+        random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.stream = fence.stream
         self.owner = order.owner
-        self.producer = Producer(store, fence, tail, order.request, observer=observer, clock=clock, timing=timing)
+        self._created = clock()
+        self._queued_s: float | None = None
+        trace = current_trace.get()
+        self._span = None if trace is None else trace.child(random_bytes(8))
+        self.producer = Producer(
+            store,
+            fence,
+            tail,
+            order.request,
+            observer=observer,
+            clock=clock,
+            timing=timing,
+            pace=Pace(meter, model.name, self._created if order.request.carried is None else None),
+        )
         self.ticket = ticket
         self.on_disconnect = OnDisconnect(cluster, fence.stream, order.grace, self._abandoned)
         self._model = model
@@ -68,7 +87,6 @@ class Generation:
         self._order = order
         self._observer = observer
         self._clock = clock
-        self._created = clock()
 
     @property
     def position(self) -> int | None:
@@ -101,6 +119,7 @@ class Generation:
         Only a server that cannot wait for the end cancels this; the caller's slot is given back in that case, too.
         """
         usage = None
+        current_trace.set(self._span)
         try:
             await self._take_turn()
             end = await asyncio.shield(self.producer.ended)
@@ -150,7 +169,7 @@ class Generation:
             self.on_disconnect.close()
 
     async def _begin(self) -> None:
-        waited = self._clock() - self._created
+        self._queued_s = waited = self._clock() - self._created
         self._observer.observe(GenerationStarted(self.stream, self._order.request.model, self.owner, waited))
         if not self._running:
             self._running = True
@@ -170,6 +189,10 @@ class Generation:
                 first_token_s=None if first is None else first - self._created,
                 prompt_tokens=end.usage.prompt_tokens,
                 completion_tokens=end.usage.completion_tokens,
+                provider=self._model.kind,
+                queued_s=self._queued_s,
+                finish_reason=end.finish_reason if isinstance(end, Completed) else None,
+                span=self._span,
             )
         )
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from tidegate.core.events import GenerationRequest
 from tidegate.core.principal import Principal
 from tidegate.observe.base import Observer
+from tidegate.observe.metrics.meter import Meter
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
@@ -39,6 +40,7 @@ class Generations:
         clock: Callable[[], float],
         random_bits: Callable[[int], int],
         timing: Timing,
+        meter: Meter,
     ) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self._store = store
@@ -50,6 +52,7 @@ class Generations:
         self._clock = clock
         self._random_bits = random_bits
         self._timing = timing
+        self._meter = meter
 
     async def start(
         self, model: Model, request: GenerationRequest, owner: Principal, grace: float | None, claim: Claim | None
@@ -93,6 +96,7 @@ class Generations:
             observer=self._observer,
             clock=self._clock,
             timing=self._timing,
+            meter=self._meter,
         )
         self._live.add(generation)
         task = asyncio.get_running_loop().create_task(self._run(generation))

@@ -19,12 +19,20 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Model:
-    """One entry of `[[models]]` at run time: a `Provider` that starts and asks the configured one."""
+    """One entry of `[[models]]` at run time: a `Provider` that starts and asks the configured one, of this `kind`."""
 
     def __init__(
-        self, name: str, provider: Provider, *, max_concurrency: int, max_queue: int, can_continue: bool = False
+        self,
+        name: str,
+        provider: Provider,
+        *,
+        max_concurrency: int,
+        max_queue: int,
+        can_continue: bool = False,
+        kind: str = "",
     ) -> None:
         self.name = name
+        self.kind = kind
         self.can_continue = can_continue
         self.admission = Admission(name, max_concurrency=max_concurrency, max_queue=max_queue)
         self._provider = provider

@@ -11,6 +11,7 @@ from contextvars import Context
 from tidegate.core.events import CancelledBy
 from tidegate.errors import CancelTimeout, StoreUnavailable
 from tidegate.observe.base import Observer
+from tidegate.observe.metrics.meter import Meter
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cancel, Cluster, Command, Moved, Orphan, Revoked
 from tidegate.stores.records import Look, StreamRecord
@@ -50,6 +51,7 @@ class Node:
         clock: Callable[[], float],
         random_bits: Callable[[int], int],
         timing: Timing,
+        meter: Meter,
     ) -> None:
         self.live = LiveStreams(cluster)
         self.generations = Generations(
@@ -62,6 +64,7 @@ class Node:
             clock=clock,
             random_bits=random_bits,
             timing=timing,
+            meter=meter,
         )
         self.client_streams = ClientStreams(
             store, cluster, self.live, quotas, seconds=lease_seconds, now=now, random_bits=random_bits, timing=timing

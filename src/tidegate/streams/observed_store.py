@@ -1,10 +1,10 @@
-"""A store that reports how long each of its calls takes."""
+"""A store whose calls are measured: appends by the meter, and all calls by an observer that wants to know."""
 
 from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
+from functools import partial
 from typing import Any, TypeVar
 
 from tidegate.core.cursor import Cursor
@@ -12,46 +12,56 @@ from tidegate.core.events import Appendable, Event, Published
 from tidegate.core.fold import Status
 from tidegate.errors import InternalError, TidegateError
 from tidegate.observe.base import StoreCall
+from tidegate.observe.metrics.appends import Appends
+from tidegate.observe.metrics.meter import Meter
 from tidegate.stores.base import Store
-from tidegate.stores.cluster import Cluster
-from tidegate.stores.records import Claim, Claimed, Fence, Found, Look, Share, StreamRecord, TopicRecord, Unwatch
+from tidegate.stores.records import Claim, Claimed, Fence, Look, Share, StreamRecord, TopicRecord
 
 T = TypeVar("T")
-Position = TypeVar("Position", int, Cursor)
 
 
 class ObservedStore:
-    """Wraps `store` and passes each call, once it is over, to `tell`. `clock` is in seconds.
+    """Wraps `store`; `appends` is told of each append and publication. Where there is a `tell`, it gets each call once
+    it is over.
 
-    Positions, reads and watches are not reported: there is one for each reader and turn of the loop, and most of them
+    Positions, reads and watches are not measured: there is one for each reader and turn of the loop, and most of them
     are answered from memory.
     """
 
     def __init__(
-        self, store: Store, tell: Callable[[StoreCall], None], *, clock: Callable[[], float] = monotonic
+        self, store: Store, meter: Meter, appends: Appends, tell: Callable[[StoreCall], None] | None = None
     ) -> None:
         self._store = store
+        self._appends = appends
+        self._durations = meter.histogram("tidegate_store_append_seconds", store.name)
         self._tell = tell
-        self._clock = clock
+        self._clock = appends.clock
         self.name = store.name
         self.outlives_process = store.outlives_process
+        # As the store's own: one call less for each.
+        self.tail = store.tail
+        self.position = store.position
+        self.read = store.read
+        self.watch = store.watch
+        self.join = store.join
 
     # The log
 
     def append(self, events: Sequence[Appendable], *, fence: Fence, expected: int) -> int | Future[int]:
-        return self._answered("append", lambda: self._store.append(events, fence=fence, expected=expected))
-
-    async def tail(self, stream: str) -> Cursor:
-        return await self._store.tail(stream)
-
-    async def position(self, stream: str, offset: int) -> Cursor:
-        return await self._store.position(stream, offset)
-
-    def read(self, stream: str, after: Cursor | None, *, limit: int, max_bytes: int) -> Found | Future[Found]:
-        return self._store.read(stream, after, limit=limit, max_bytes=max_bytes)
-
-    def watch(self, stream: str, wake: Callable[[], None]) -> Unwatch:
-        return self._store.watch(stream, wake)
+        since = self._clock()
+        self._appends.begin(fence.stream, since)
+        try:
+            answer = self._store.append(events, fence=fence, expected=expected)
+        except Exception as error:
+            self._over("append", since, error)
+            raise
+        if isinstance(answer, Future):
+            answer.add_done_callback(partial(self._appended, since))
+        else:
+            self._durations.observe(self._clock() - since)
+            if self._tell is not None:
+                self._over("append", since, None)
+        return answer
 
     # The catalogue
 
@@ -93,7 +103,18 @@ class ObservedStore:
         return await self._awaited("open_topic", self._store.open_topic(topic))
 
     def publish(self, topic: str, event: Published, *, claim: Claim | None = None) -> Cursor | Future[Cursor]:
-        return self._answered("publish", lambda: self._store.publish(topic, event, claim=claim))
+        since = self._clock()
+        self._appends.begin(topic, since)
+        try:
+            answer = self._store.publish(topic, event, claim=claim)
+        except Exception as error:
+            self._over("publish", since, error)
+            raise
+        if isinstance(answer, Future):
+            answer.add_done_callback(lambda done: self._over("publish", since, _failure(done)))
+        else:
+            self._over("publish", since, None)
+        return answer
 
     async def topic(self, topic: str) -> TopicRecord:
         return await self._awaited("topic", self._store.topic(topic))
@@ -107,27 +128,17 @@ class ObservedStore:
     async def open(self) -> Sequence[StreamRecord]:
         return await self._awaited("open", self._store.open())
 
-    def join(self, node: str, lease_seconds: float) -> Cluster:
-        return self._store.join(node, lease_seconds)
-
     async def expire(self, before: float) -> int:
         return await self._awaited("expire", self._store.expire(before))
 
     async def close(self) -> None:
         await self._awaited("close", self._store.close())
 
-    def _answered(self, operation: str, call: Callable[[], Position | Future[Position]]) -> Position | Future[Position]:
-        since = self._clock()
-        try:
-            answer = call()
-        except Exception as error:
-            self._over(operation, since, error)
-            raise
-        if isinstance(answer, Future):
-            answer.add_done_callback(lambda done: self._over(operation, since, _failure(done)))
-        else:
-            self._over(operation, since, None)
-        return answer
+    def _appended(self, since: float, done: Future[int]) -> None:
+        error = _failure(done)
+        if error is None and not done.cancelled():
+            self._durations.observe(self._clock() - since)
+        self._over("append", since, error)
 
     async def _awaited(self, operation: str, work: Awaitable[T]) -> T:
         since = self._clock()
@@ -140,6 +151,8 @@ class ObservedStore:
         return answer
 
     def _over(self, operation: str, since: float, error: BaseException | None) -> None:
+        if self._tell is None:
+            return
         code = None if error is None else error.code if isinstance(error, TidegateError) else InternalError.code
         self._tell(StoreCall(self.name, operation, code, self._clock() - since))
 

@@ -29,6 +29,7 @@ from tidegate.errors import (
     UpstreamUnreachable,
 )
 from tidegate.observe.base import Failure, Observer
+from tidegate.observe.metrics.pace import Pace
 from tidegate.providers.base import Provider
 from tidegate.stores.base import Store
 from tidegate.stores.records import Fence
@@ -64,6 +65,7 @@ class Producer:
         "_inbox",
         "_loop",
         "_observer",
+        "_pace",
         "_pending",
         "_providing",
         "_read",
@@ -92,6 +94,7 @@ class Producer:
         observer: Observer,
         clock: Callable[[], float],
         timing: Timing,
+        pace: Pace,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.answered: Future[TidegateError | None] = loop.create_future()
@@ -111,6 +114,7 @@ class Producer:
         self._observer = observer
         self._clock = clock
         self._timing = timing
+        self._pace = pace
         self._pending: list[Appendable] = []
         self._in_flight: Future[int] | None = None
         self._writing_end: asyncio.Task[None] | None = None
@@ -215,6 +219,7 @@ class Producer:
             return
         completed: Completed | None = None
         self._answer(None)
+        before = self.pieces
         for event in events:
             if isinstance(event, Completed):
                 completed = completed or event
@@ -222,8 +227,8 @@ class Producer:
                 self._pending.append(event)
                 # A delta without text has only carried the `extra` beside it.
                 self.pieces += not isinstance(event, Delta) or event.text != ""
-        if self.first_piece_at is None and self.pieces > self._carried:
-            self.first_piece_at = self._clock()
+        if self.pieces > before:
+            self._count(self.pieces - before)
         if completed is not None:
             self._ending = True
             self._pending.append(completed)
@@ -234,13 +239,19 @@ class Producer:
             return
         if self.first_piece_at is None:
             self._answer(None)
-            self.first_piece_at = self._clock()
         self.pieces += len(deltas)
+        self._count(len(deltas))
         if self._in_flight is None and not self._pending:
             self._append(deltas)
         else:
             self._pending += deltas
             self._watch_the_water()
+
+    def _count(self, pieces: int) -> None:
+        now = self._clock()
+        if self.first_piece_at is None:
+            self.first_piece_at = now
+        self._pace.came(pieces, now)
 
     def counted(self, usage: Usage) -> None:
         self._counted = usage

@@ -141,7 +141,7 @@ class Readers:
         self._limit(reader, stay, max_seconds)
         if stay.owner_reader is not None:
             stay.owner_reader.arrive()
-        self._observer.observe(ReaderAttached(stream, stay.name, stay.transport, stay.viewer.name))
+        self._observer.observe(ReaderAttached(stream, stay.name, stay.transport, stay.viewer.name, after is not None))
         return reader
 
     def send_away(self, reader: Reader, reason: str) -> None:

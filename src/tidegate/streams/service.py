@@ -17,6 +17,7 @@ from tidegate.core.principal import Principal
 from tidegate.core.recall import recall
 from tidegate.errors import Draining, ModelNotFound, StoreUnavailable, StreamNotFound, TidegateError
 from tidegate.observe.base import Observer
+from tidegate.observe.metrics.meter import Meter
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Revoked
 from tidegate.stores.records import Claim, Look, StreamRecord
@@ -59,6 +60,7 @@ class Service:
         clock: Callable[[], float] = monotonic,
         random_bits: Callable[[int], int] = randbits,
         timing: Timing = DEFAULT_TIMING,
+        meter: Meter | None = None,
     ) -> None:
         self.models = models
         self.lease_seconds = lease_seconds
@@ -82,6 +84,7 @@ class Service:
             clock=clock,
             random_bits=random_bits,
             timing=timing,
+            meter=meter or Meter(),
         )
         self._summaries = Summaries(store, self.node.live)
 

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from tidegate.config import LimitSettings, ServerSettings, Settings
 from tidegate.errors import TidegateError
-from tidegate.observe.logging import configure
+from tidegate.observe.base import Observer
+from tidegate.observe.logging import LoggingObserver, configure
 from tidegate.server import serve
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -22,6 +23,8 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 class Echo:
     """Sends every message back as it came, text or binary, at any path."""
+
+    observer: Observer = LoggingObserver()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -37,6 +40,9 @@ class Echo:
         pass
 
     async def close(self) -> None:
+        pass
+
+    async def flush(self) -> None:
         pass
 
 

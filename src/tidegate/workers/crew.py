@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from tidegate.observe.metrics.series import Series
+from tidegate.observe.metrics.totals import total
 from tidegate.workers.assignment import assigned
 from tidegate.workers.keeper import Keeper
 from tidegate.workers.process import WorkerProcess
+
+NOTE_SECONDS = 5.0
+"""How often the parent notes what workers have measured: some 20 KB each."""
 
 
 class Crew:
     """`count` workers, which `launch` starts by number."""
 
     def __init__(self, count: int, launch: Callable[[int], Awaitable[WorkerProcess]]) -> None:
+        self._measuring: asyncio.Task[None] | None = None
         self._keepers = [Keeper(number, launch, self._assign) for number in range(count)]
 
     async def start(self) -> None:
@@ -26,6 +32,11 @@ class Crew:
             for task in starting:
                 task.cancel()
             await asyncio.wait(starting)
+        self._measuring = asyncio.create_task(self._measure())
+
+    async def scrape(self) -> Sequence[Series]:
+        """What all workers have measured, those that have died among them."""
+        return total(await asyncio.gather(*(keeper.measure() for keeper in self._keepers)))
 
     def stop(self) -> None:
         """Makes all workers drain; the second time they stop at once."""
@@ -38,7 +49,15 @@ class Crew:
 
     async def close(self) -> None:
         """Ends all workers at once."""
+        if self._measuring is not None:
+            self._measuring.cancel()
         await asyncio.gather(*(keeper.close() for keeper in self._keepers))
+
+    async def _measure(self) -> None:
+        """Notes what each worker has measured, so that a death takes no more than its last seconds from the counts."""
+        while True:
+            await asyncio.sleep(NOTE_SECONDS)
+            await self.scrape()
 
     def _assign(self) -> None:
         """Has the living take the connections of the dead: what the kernel has given to a dead worker must not wait."""

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.core.restarts import Restarts
+from tidegate.observe.metrics.series import Series
+from tidegate.observe.metrics.totals import lasting, total
 from tidegate.workers.process import WorkerProcess
 
 logger = logging.getLogger("tidegate.workers")
@@ -20,6 +22,7 @@ class Keeper:
     ) -> None:
         self.number = number
         self.process: WorkerProcess | None = None
+        self._past: Sequence[Series] = ()
         self._launch = launch
         self._changed = changed
         self._keeping: asyncio.Task[None] | None = None
@@ -34,6 +37,15 @@ class Keeper:
         """Returns when the worker takes connections. Raises `TidegateError` where it cannot start."""
         self.process = await self._launch(self.number)
         self._keeping = asyncio.create_task(self._keep(self.process))
+
+    async def measure(self) -> Sequence[Series]:
+        """What the worker has measured, and those that had its number before."""
+        if (process := self.process) is None:
+            return self._past
+        if process.death is not None:
+            return total([self._past, lasting(process.measured)])
+        past = self._past
+        return total([past, await process.measure()])
 
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker, if it lives, which listeners to take connections from."""
@@ -75,7 +87,9 @@ class Keeper:
             logger.error(
                 "worker %d, pid %d, died with %s after %.0f s", self.number, process.pid, process.death, process.age
             )
-            process = self.process = await self._again(restarts, process.age)
+            again = await self._again(restarts, process.age)
+            self._past = total([self._past, lasting(process.measured)])
+            process = self.process = again
             logger.info("worker %d is there again, with pid %d", self.number, process.pid)
             self._changed()
 

@@ -9,6 +9,7 @@ import msgspec
 
 from tidegate.config import Settings
 from tidegate.errors import ConfigError, InUse, TidegateError
+from tidegate.observe.metrics.series import Series
 from tidegate.providers.llama.lane_words import LanePlace
 
 
@@ -48,7 +49,30 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         return TidegateError(self.message)
 
 
-Message = Setup | Listen | Ready | Failed
+class Measure(msgspec.Struct, frozen=True, tag=True):
+    """Asks a worker what it has measured."""
+
+
+class Measured(msgspec.Struct, frozen=True, tag=True):
+    """What the worker has measured."""
+
+    series: list[Series]
+
+
+class Scrape(msgspec.Struct, frozen=True, tag=True):
+    """Asks the parent what all workers have measured: one of them is being scraped, and answers for all."""
+
+
+class Scraped(msgspec.Struct, frozen=True, tag=True):
+    """What all workers have measured, those that have died among them."""
+
+    series: list[Series]
+
+
+Message = Setup | Listen | Ready | Failed | Measure | Measured | Scrape | Scraped
+
+LONGEST_LINE = 1 << 24
+"""Bytes of one message: a worker's series take some 20 KB, and grow with its models and upstreams."""
 
 
 def failed(error: TidegateError) -> Failed:
@@ -66,4 +90,4 @@ def encoded(message: Message) -> bytes:
 def decoded(line: bytes) -> Message:
     """The message of a line."""
     message: Any = json.loads(line)
-    return msgspec.convert(message, Message)  # type: ignore[arg-type]
+    return msgspec.convert(message, Message, str_keys=True)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import uvloop
@@ -14,6 +14,7 @@ from tidegate.config import Settings
 from tidegate.descriptors import raise_descriptor_limit
 from tidegate.listening import bind_each, close_all, print_ready
 from tidegate.observe.logging import configure
+from tidegate.observe.metrics.series import Series
 from tidegate.stopping import Stopping, before
 from tidegate.workers.crew import Crew
 from tidegate.workers.embedded import EmbeddedModels
@@ -47,7 +48,8 @@ async def supervise(settings: Settings) -> int:
     signals = Stopping(settings.server.drain_seconds + LAST_WORDS_SECONDS)
     listeners = bind_each(settings.server.host, settings.server.port, settings.server.workers)
     models = EmbeddedModels(settings.models)
-    crew = Crew(settings.server.workers, partial(_launch, portion_of(settings), listeners, models))
+    crew = Crew(settings.server.workers, lambda worker: launch(worker, crew.scrape))
+    launch = partial(_launch, portion_of(settings), listeners, models)
     try:
         if not await before(signals.first, _start(models, crew)):
             return 0
@@ -78,7 +80,11 @@ async def _stop(crew: Crew, at_once: asyncio.Event) -> int:
 
 
 async def _launch(
-    settings: Settings, listeners: Sequence[Sequence[socket.socket]], models: EmbeddedModels, worker: int
+    settings: Settings,
+    listeners: Sequence[Sequence[socket.socket]],
+    models: EmbeddedModels,
+    worker: int,
+    scrape: Callable[[], Awaitable[Sequence[Series]]],
 ) -> WorkerProcess:
     descriptors = [[each.fileno() for each in group] for group in listeners]
-    return await WorkerProcess.launch(Setup(worker, settings, descriptors, models.place))
+    return await WorkerProcess.launch(Setup(worker, settings, descriptors, models.place), scrape)

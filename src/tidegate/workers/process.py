@@ -6,22 +6,42 @@ import asyncio
 import socket
 import sys
 import time
+from asyncio import Future
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from tidegate.errors import TidegateError
 from tidegate.lifeline import death_of
-from tidegate.workers.messages import Failed, Listen, Setup, decoded, encoded
+from tidegate.observe.metrics.series import Series
+from tidegate.workers.messages import (
+    LONGEST_LINE,
+    Failed,
+    Listen,
+    Measure,
+    Measured,
+    Message,
+    Scrape,
+    Scraped,
+    Setup,
+    decoded,
+    encoded,
+)
 
 GRACE_SECONDS = 1.0
 """How long a worker that is not wanted any more may take to leave in order."""
 
+MEASURE_SECONDS = 1.0
+"""How long a scrape waits for a worker; one that hangs counts with what it said last."""
+
 
 class WorkerProcess:
-    """A worker that takes connections. `death` says how it ended; None while it lives."""
+    """A worker that takes connections. `death` says how it ended; None while it lives. `measured`: as it said last."""
 
     def __init__(self, process: Process, channel: asyncio.StreamWriter) -> None:
+        self.measured: Sequence[Series] = ()
+        self._measuring: Future[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._process = process
         self._channel = channel
         self._launched = time.monotonic()
@@ -29,8 +49,11 @@ class WorkerProcess:
         self.pid = process.pid
 
     @classmethod
-    async def launch(cls, setup: Setup) -> WorkerProcess:
-        """Starts a worker, and returns when it takes connections. Raises the error that it could not start with."""
+    async def launch(cls, setup: Setup, scrape: Callable[[], Awaitable[Sequence[Series]]]) -> WorkerProcess:
+        """Starts a worker, and returns when it takes connections. Raises the error that it could not start with.
+
+        It is told what `scrape` answers when it asks what all workers have measured.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             # Ctrl-C goes to the whole process group. It is the parent that stops the workers, so they have their own.
@@ -40,7 +63,7 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(), *(each for group in setup.listeners for each in group)),
                 start_new_session=True,
             )
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_LINE)
         worker = cls(process, writer)
         try:
             writer.write(encoded(setup))
@@ -48,6 +71,7 @@ class WorkerProcess:
         except BaseException:
             await worker.end()
             raise
+        worker._hearing = asyncio.create_task(worker._hear(reader, scrape))
         return worker
 
     @property
@@ -67,12 +91,23 @@ class WorkerProcess:
     async def died(self) -> None:
         """Waits for the worker's end."""
         await asyncio.wait([self._exit])
+        if self._hearing is not None:
+            # What it said last is still to be read, up to the end of the line.
+            await asyncio.wait([self._hearing], timeout=MEASURE_SECONDS)
+            self._hearing.cancel()
         self._channel.close()
 
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker which listeners to take connections from. Harmless when it is about to end."""
-        if not self._channel.is_closing():
-            self._channel.write(encoded(Listen(list(numbers))))
+        self._tell(Listen(list(numbers)))
+
+    async def measure(self) -> Sequence[Series]:
+        """What the worker has measured; what it said last where it does not answer in time."""
+        if self._measuring is None:
+            self._measuring = asyncio.get_running_loop().create_future()
+            self._tell(Measure())
+        await asyncio.wait([self._measuring], timeout=MEASURE_SECONDS)
+        return self.measured
 
     def stop(self) -> None:
         """Makes the worker drain; the second time it stops at once. Harmless when it is dead."""
@@ -86,6 +121,29 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             self._process.kill()
         await self.died()
+
+    def _tell(self, message: Message) -> None:
+        if not self._channel.is_closing():
+            self._channel.write(encoded(message))
+
+    async def _hear(self, reader: asyncio.StreamReader, scrape: Callable[[], Awaitable[Sequence[Series]]]) -> None:
+        async with asyncio.TaskGroup() as answering:
+            with suppress(ConnectionError):
+                while line := await reader.readline():
+                    message = decoded(line)
+                    if isinstance(message, Measured):
+                        self._take(message)
+                    elif isinstance(message, Scrape):
+                        answering.create_task(self._answer(scrape))
+
+    def _take(self, message: Measured) -> None:
+        self.measured = message.series
+        measuring, self._measuring = self._measuring, None
+        if measuring is not None:
+            measuring.set_result(None)
+
+    async def _answer(self, scrape: Callable[[], Awaitable[Sequence[Series]]]) -> None:
+        self._tell(Scraped(list(await scrape())))
 
     async def _started(self, reader: asyncio.StreamReader) -> None:
         line = b""

@@ -10,21 +10,43 @@ import logging
 import os
 import socket
 import sys
+from asyncio import Future
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidegate.config import Settings
-from tidegate.errors import TidegateError
+from tidegate.errors import TidegateError, Unavailable
 from tidegate.lifeline import die_with_parent
 from tidegate.observe.logging import configure
-from tidegate.server import Application, run_with, serve_at
+from tidegate.observe.metrics.series import Series
+from tidegate.server import run_with, serve_at
 from tidegate.serving.listeners import Listeners
 from tidegate.stopping import Stopping
 from tidegate.workers.embedded import lent
-from tidegate.workers.messages import Listen, Ready, Setup, decoded, encoded, failed
+from tidegate.workers.messages import (
+    LONGEST_LINE,
+    Listen,
+    Measure,
+    Measured,
+    Ready,
+    Scrape,
+    Scraped,
+    Setup,
+    decoded,
+    encoded,
+    failed,
+)
+
+if TYPE_CHECKING:
+    from tidegate.app import Tidegate
 
 FAILED = 1
+
+SCRAPE_SECONDS = 3.0
+"""How long a scrape waits for the parent, which waits for a worker that hangs for a second."""
 
 log = logging.getLogger("tidegate.workers")
 
@@ -83,24 +105,32 @@ async def _serve(
     worker: int,
     groups: list[list[socket.socket]],
     channel: socket.socket,
-    app: Application,
+    app: Tidegate,
     settings: Settings,
     *,
     socket_path: str,
 ) -> int:
     signals = Stopping(settings.server.drain_seconds)
     own = [each.dup() for each in groups[worker]]
-    orders = Orders(groups, *await asyncio.open_unix_connection(sock=channel.dup()))
+    orders = Orders(groups, app.series, *await asyncio.open_unix_connection(sock=channel.dup(), limit=LONGEST_LINE))
+    app.scrape = orders.scrape
     return await serve_at(own, app, settings, signals, orders.obey, number=worker, socket_path=socket_path)
 
 
 class Orders:
-    """The parent's, which says whose connections to take besides one's own. Without a parent the process ends."""
+    """The parent's, which says whose connections to take besides one's own, and asks what was measured. Without a
+    parent the process ends."""
 
     def __init__(
-        self, groups: list[list[socket.socket]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        groups: list[list[socket.socket]],
+        measure: Callable[[], Sequence[Series]],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._groups = groups
+        self._measure = measure
+        self._scraping: Future[Sequence[Series]] | None = None
         self._reader = reader
         self._writer = writer
         self._listeners: Listeners | None = None
@@ -111,12 +141,28 @@ class Orders:
         self._listeners = listeners
         self._writer.write(encoded(Ready()))
 
+    async def scrape(self) -> Sequence[Series]:
+        """What all workers have measured. Raises `Unavailable` where the parent does not say it."""
+        if self._scraping is None:
+            self._scraping = asyncio.get_running_loop().create_future()
+            self._writer.write(encoded(Scrape()))
+        scraping = self._scraping
+        await asyncio.wait([scraping], timeout=SCRAPE_SECONDS)
+        if not scraping.done():
+            raise Unavailable("what the other workers have measured cannot be had at the moment")
+        return scraping.result()
+
     async def _obey(self) -> None:
         with suppress(ConnectionError):
             while line := await self._reader.readline():
                 message = decoded(line)
                 if isinstance(message, Listen) and self._listeners is not None:
                     await self._listen(self._listeners, set(message.numbers))
+                elif isinstance(message, Measure):
+                    self._writer.write(encoded(Measured(list(self._measure()))))
+                elif isinstance(message, Scraped) and self._scraping is not None:
+                    scraping, self._scraping = self._scraping, None
+                    scraping.set_result(message.series)
         # The parent may have died before the kernel was told what to do then.
         os._exit(FAILED)
 

@@ -1,0 +1,35 @@
+"""Adds up the series of several processes, of which some may have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tidegate.observe.metrics.series import Series
+from tidegate.observe.metrics.table import BY_NAME
+
+
+def total(parts: Iterable[Sequence[Series]]) -> Sequence[Series]:
+    """One series for each metric and set of labels; the exemplar of a bucket is the latest one."""
+    found: dict[tuple[str, tuple[str, ...]], Series] = {}
+    for part in parts:
+        for series in part:
+            key = series.metric, series.labels
+            found[key] = _sum(found[key], series) if key in found else series
+    return list(found.values())
+
+
+def lasting(series: Iterable[Series]) -> Sequence[Series]:
+    """What a process that has ended still counts for: all but its gauges."""
+    return [each for each in series if BY_NAME[each.metric].kind != "gauge"]
+
+
+def _sum(one: Series, other: Series) -> Series:
+    counts = None
+    if one.counts is not None and other.counts is not None:
+        counts = tuple(map(int.__add__, one.counts, other.counts))
+    exemplars = one.exemplars | {
+        bucket: each
+        for bucket, each in other.exemplars.items()
+        if bucket not in one.exemplars or one.exemplars[bucket].at < each.at
+    }
+    return Series(one.metric, one.labels, one.value + other.value, counts, exemplars)
