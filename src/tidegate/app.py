@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import version
 from secrets import randbits
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -229,6 +228,8 @@ def _telemetry(endpoint: str, node: str, series: Callable[[], Sequence[Series]])
     if not endpoint:
         return None
     # Imported only where it is configured: it takes a third of a second.
+    from importlib.metadata import version
+
     from tidegate.observe.otel.telemetry import Telemetry
 
     return Telemetry(endpoint, node=node, version=version("tidegate"), series=series)

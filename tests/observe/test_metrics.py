@@ -8,6 +8,7 @@ import pytest
 from tidegate.core.trace_context import TraceContext, current_trace
 from tidegate.errors import InternalError, UpstreamTimeout
 from tidegate.observe.base import (
+    GAVE_WAY,
     CallRefused,
     Failure,
     GenerationEnded,
@@ -24,13 +25,13 @@ from tidegate.observe.metrics.meter import Meter
 from tidegate.observe.metrics.observer import MetricsObserver
 from tidegate.observe.metrics.pace import Pace
 from tidegate.observe.metrics.series import Exemplar, Histogram, Series
-from tidegate.observe.metrics.table import BOUNDS, BUFFERED, LIMITS, METRICS, TRANSPORTS
+from tidegate.observe.metrics.table import BOUNDS, LIMITS, METRICS, TRANSPORTS
 from tidegate.observe.metrics.totals import lasting, total
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 
-LABELS = {"transport": TRANSPORTS, "limit": (*LIMITS.values(), BUFFERED)}
+LABELS = {"transport": TRANSPORTS, "limit": tuple(LIMITS.values())}
 """The labels whose values are known before anything has happened, and these values."""
 
 
@@ -274,11 +275,9 @@ def test_an_error_that_no_limit_is_the_cause_of_is_no_rejection() -> None:
 
 
 def test_who_is_cut_off_with_a_full_buffer_is_counted() -> None:
-    """All since the last report; other limits are counted by the answers that were sent."""
-    reached = [LimitReached(BUFFERED, "key:ci", None, 5), LimitReached(BUFFERED, "key:ci")]
-    assert counted_of(*reached, LimitReached("requests_per_minute", "key:ci", None, 7)) == {
-        f"rejections_total {BUFFERED}": 6
-    }
+    """Each at once; the line in the log, which comes once in a while, is for people."""
+    cut = [CallRefused(GAVE_WAY), CallRefused(GAVE_WAY), LimitReached("max_buffered_bytes", "key:ci", None, 5)]
+    assert counted_of(*cut) == {"rejections_total max_buffered_bytes": 2}
 
 
 def test_a_generation_counts_with_its_tokens_and_its_time() -> None:

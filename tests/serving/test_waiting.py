@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tidegate.observe.base import LimitReached, Occurrence
+from tidegate.observe.base import GAVE_WAY, CallRefused, LimitReached, Occurrence
 from tidegate.observe.refusals import Refusals
 from tidegate.serving.waiting import Waiting
 
@@ -65,7 +65,7 @@ async def test_it_is_told() -> None:
     told = Told()
     waiting = Waiting(100, Refusals(told))
     await made_room(waiting, ("key:a", 101))
-    assert told.occurrences == [LimitReached("max_buffered_bytes", "key:a", "192.0.2.7")]
+    assert told.occurrences == [LimitReached("max_buffered_bytes", "key:a", "192.0.2.7"), CallRefused(GAVE_WAY)]
     assert waiting.total == 0
 
 

@@ -7,11 +7,12 @@ objects that are touched for it, not in the code that runs. Here that is one bou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
+from tidegate.core.log import Entry
 from tidegate.core.notices import Notice
 from tidegate.delivery.compression import Deflate, Gzip
 from tidegate.delivery.reader_port import ReaderPort
@@ -167,23 +168,26 @@ class Broadcast:
             found = lead.take(now)
             if found is None:
                 return
-            if isinstance(found, Notice):
-                self._meter.told(found, len(self._members))
-                body = self._dialect.notice(self._state, found)
-            else:
-                if lead.mergeable:
-                    self._meter.merged(found, len(self._members))
-                body = self._dialect.encode(self._state, found, merge=lead.mergeable)
+            body = self._encoded(found, merge=lead.mergeable)
         except Exception as error:
             for member in tuple(self._members):
                 member.fail(error)
             return
         if body:
             self._write(body, now)
-            self._meter.wrote(lead.stream, len(self._members))
+            if not isinstance(found, Notice):
+                self._meter.wrote(lead.stream, len(self._members))
         if lead.at_end or lead.more:
             for member in tuple(self._members):
                 member.go_alone()
+
+    def _encoded(self, found: Sequence[Entry] | Notice, *, merge: bool) -> bytes:
+        if isinstance(found, Notice):
+            self._meter.told(found, len(self._members))
+            return self._dialect.notice(self._state, found)
+        if merge:
+            self._meter.merged(found, len(self._members))
+        return self._dialect.encode(self._state, found, merge=merge)
 
     def _write(self, body: bytes, now: float) -> None:
         self._last_write = now
@@ -193,9 +197,8 @@ class Broadcast:
         if not members:
             return
         if self._deflate is not None:
-            size = len(body)
-            body = self._deflate.block(body)
-            self._meter.saved.add((size - len(body)) * len(members))
+            plain, body = body, self._deflate.block(body)
+            self._meter.compressed(plain, body, len(members))
         framed = members[0].frame(body)
         done = 0
         while done < len(writes):

@@ -186,9 +186,8 @@ class Delivery:
             # An empty chunk would be the end of the response, and a WebSocket has heartbeats of its own.
             return
         if self.gzip is not None:
-            size = len(body)
-            body = self.gzip.write(body, live=live)
-            self.meter.saved.add(size - len(body))
+            plain, body = body, self.gzip.write(body, live=live)
+            self.meter.compressed(plain, body)
         self._wire.write(self.frame(body))
 
     def _join(self) -> None:

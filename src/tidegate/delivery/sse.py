@@ -165,9 +165,8 @@ async def _send(receive: Receive, send: Send, reader: ReaderPort, how: Delivered
 
     async def send_body(body: bytes, *, live: bool = False) -> None:
         if how.gzip is not None and body:
-            size = len(body)
-            body = how.gzip.write(body, live=live)
-            how.meter.saved.add(size - len(body))
+            plain, body = body, how.gzip.write(body, live=live)
+            how.meter.compressed(plain, body)
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
     departure = asyncio.ensure_future(close_when_gone(receive, reader))

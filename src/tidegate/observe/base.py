@@ -129,9 +129,12 @@ class RequestDone(msgspec.Struct, frozen=True):
     span: TraceContext | None = None
 
 
+GAVE_WAY = "gave_way"
+
+
 class CallRefused(msgspec.Struct, frozen=True):
     """A call that is no `RequestDone` was answered with the error `code`: a WebSocket's, or one without a head that can
-    be read."""
+    be read. `GAVE_WAY`: a connection was closed, since what waited in it was too much."""
 
     code: str
 

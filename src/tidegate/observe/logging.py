@@ -34,10 +34,18 @@ LogFormat = Literal["auto", "text", "json"]
 # Paths and names come from clients, and could make a line unreadably long.
 _MAX_TEXT = 200
 
-WORKER = "worker"
 
-_UNLOGGED = {"quiet", "route", "head_s", "streamed", "span", "provider", "queued_s", "finish_reason"}
-"""What is only for measuring, or said in another way."""
+class Process:
+    """What all lines of this process have: the number of the worker, where it is one of several processes."""
+
+    worker: int | None = None
+
+
+_UNLOGGED: dict[type[Occurrence], set[str]] = {
+    RequestDone: {"quiet", "route", "head_s", "streamed", "span"},
+    GenerationEnded: {"provider", "queued_s", "finish_reason", "span"},
+}
+"""What is only for measuring, or said in another line."""
 
 _NAMES = {
     GenerationStarted: "generation started",
@@ -73,9 +81,8 @@ class LoggingObserver(Observer):
                 # Every live stream has the same, at the same moment.
                 message, exception = f"{message}: {exception.message}", None
         else:
-            fields = {
-                name: value for name, value in msgspec.structs.asdict(occurrence).items() if name not in _UNLOGGED
-            }
+            facts, unlogged = msgspec.structs.asdict(occurrence), _UNLOGGED.get(type(occurrence), set())
+            fields = {name: value for name, value in facts.items() if name not in unlogged}
             if fields.get("stream"):
                 # Clients choose the names of topics.
                 fields["stream"] = masked(fields["stream"])
@@ -143,8 +150,8 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: _trimmed(value) for name, value in getattr(record, "fields", {}).items() if value is not None
     }
-    if (worker := getattr(record, WORKER, None)) is not None:
-        fields[WORKER] = worker
+    if Process.worker is not None:
+        fields["worker"] = Process.worker
     request_id = fields.pop("request_id", None) or current_request_id.get()
     if request_id is not None:
         fields["request_id"] = request_id
@@ -165,22 +172,9 @@ def configure(level: str, log_format: LogFormat, *, stream: TextIO | None = None
     text = log_format == "text" or (log_format == "auto" and target.isatty())
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
-    if worker is not None:
-        handler.addFilter(_OfWorker(worker))
+    Process.worker = worker
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("tidegate").setLevel(level.upper())
-
-
-class _OfWorker(logging.Filter):
-    """Lets all records pass, with the worker's number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        setattr(record, WORKER, self._number)
-        return True
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -127,7 +127,13 @@ class Calls:
             return
         begin = after or await self._service.beginning(stream, viewer)
         reader = await self._service.follow(
-            stream, viewer, after=after, batch=batch, transport="websocket", max_seconds=self._max_seconds
+            stream,
+            viewer,
+            after=after,
+            batch=batch,
+            transport="websocket",
+            max_seconds=self._max_seconds,
+            resumed=wanted.after is not None and not wanted.snapshot,
         )
         with self._follows.opened(key, reader, FOUND, batch):
             await self._ok(wanted.id, {"stream": stream, "cursor": str(begin)})

@@ -210,6 +210,7 @@ async def _feed(
         transport="sse",
         max_seconds=call.context.max_connection_seconds,
         seat=seat,
+        resumed=begin is not None and begin != SNAPSHOT,
     )
     return Feed(attaching, how)
 

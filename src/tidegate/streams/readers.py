@@ -131,6 +131,7 @@ class Readers:
         live_from: int,
         batch: BatchPolicy,
         max_seconds: float,
+        resumed: bool = False,
     ) -> Reader:
         """Attaches a reader after the cursor; see `Service.follow`."""
         stay.number, stay.since = self._random_bits(64), self._clock()
@@ -141,7 +142,7 @@ class Readers:
         self._limit(reader, stay, max_seconds)
         if stay.owner_reader is not None:
             stay.owner_reader.arrive()
-        self._observer.observe(ReaderAttached(stream, stay.name, stay.transport, stay.viewer.name, after is not None))
+        self._observer.observe(ReaderAttached(stream, stay.name, stay.transport, stay.viewer.name, resumed))
         return reader
 
     def send_away(self, reader: Reader, reason: str) -> None:

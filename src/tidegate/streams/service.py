@@ -162,18 +162,26 @@ class Service:
         max_seconds: float = 0,
         returns: bool = True,
         seat: Slot | None = None,
+        resumed: bool = False,
     ) -> Reader:
         """Attaches a reader after the cursor (None: at the beginning), which takes the `seat`; the caller closes it.
 
         A reader is told to reconnect once it has been attached for `max_seconds` (0: no limit), so that a load balancer
-        can move it, and once its credentials expire; `returns` says whether its client can come back. Raises
-        `TooManyReaders` if no `seat` is given, and `Unauthenticated` where its share token was revoked meanwhile.
+        can move it, and once its credentials expire; `returns` says whether its client can come back, `resumed` whether
+        it has done so. Raises `TooManyReaders` if no `seat` is given, and `Unauthenticated` where its share token was
+        revoked meanwhile.
         """
         found = await self.look(stream, viewer)
         with seat or self.seat(viewer) as place:
             stay = Stay(viewer, transport, place, self._owner_reader(found.record, viewer), returns=returns)
             reader = self.readers.attach(
-                stream, stay, after=after, live_from=found.tail.offset, batch=batch, max_seconds=max_seconds
+                stream,
+                stay,
+                after=after,
+                live_from=found.tail.offset,
+                batch=batch,
+                max_seconds=max_seconds,
+                resumed=resumed,
             )
         if viewer.stream is not None:
             await self._check_guest(reader, viewer)

@@ -94,6 +94,7 @@ class Topics:
                 live_from=record.tail.offset,
                 batch=BatchPolicy(),
                 max_seconds=max_seconds,
+                resumed=isinstance(after, Cursor),
             )
         return reader, Subscribed(begin, _state(record))
 

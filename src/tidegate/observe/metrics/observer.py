@@ -8,7 +8,6 @@ from tidegate.errors import TidegateError, UpstreamRefused
 from tidegate.observe.base import (
     CallRefused,
     GenerationEnded,
-    LimitReached,
     Observer,
     Occurrence,
     ReaderAttached,
@@ -16,7 +15,7 @@ from tidegate.observe.base import (
     UpstreamAttempt,
 )
 from tidegate.observe.metrics.meter import Meter
-from tidegate.observe.metrics.table import BUFFERED, LIMITS
+from tidegate.observe.metrics.table import LIMITS
 
 NO_ROUTE = "none"
 """The `route` of requests to paths at which there is nothing; their paths may be anything."""
@@ -44,8 +43,6 @@ class MetricsObserver(Observer):
                 self._meter.counter("tidegate_resumes_total", transport).add(1)
             case CallRefused(code):
                 self._reject(code)
-            case LimitReached(limit=limit, refused=refused) if limit == BUFFERED:
-                self._meter.counter("tidegate_rejections_total", limit).add(refused)
             case _:
                 pass
 

@@ -39,11 +39,9 @@ LIMITS = {
     "body_too_large": "max_body_bytes",
     "headers_too_large": "max_header_bytes",
     "request_timeout": "request_timeout_seconds",
+    "gave_way": "max_buffered_bytes",
 }
-"""The setting whose limit each of these error codes comes from."""
-
-BUFFERED = "max_buffered_bytes"
-"""The limit whose callers are disconnected rather than answered."""
+"""The setting whose limit each of these error codes comes from; `gave_way` is no error, but a disconnection."""
 
 METRICS = (
     Metric(
@@ -85,7 +83,7 @@ METRICS = (
         "counter",
         "Callers that were refused or disconnected, by the setting that limits them.",
         ("limit",),
-        tuple((limit,) for limit in (*LIMITS.values(), BUFFERED)),
+        tuple((limit,) for limit in LIMITS.values()),
     ),
     Metric("tidegate_saved_bytes_total", "counter", "Bytes of events that gzip has saved.", (), ((),)),
     Metric("tidegate_streams_live", "gauge", "Streams that this process fills.", (), ((),)),

@@ -117,7 +117,7 @@ def of_attempt(attempt: UpstreamAttempt) -> Attributes:
         "gen_ai.operation.name": OPERATION,
         "gen_ai.provider.name": attempt.provider,
         "gen_ai.request.model": attempt.model,
-        "server.address": host,
+        "server.address": host.strip("[]"),
         "server.port": int(port) if port.isdigit() else None,
         "error.type": attempt.code,
         "tidegate.outcome": attempt.outcome,
