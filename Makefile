@@ -1,6 +1,7 @@
 # make serve     the server with the embedded model    ARGS="--port 9000"
 # make test      every test                            ARGS="tests/core -k sse"
 # make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or STORE=redis ARGS="--count 500"
+# make telemetry one server, a real Collector, Jaeger and Prometheus, which Go builds at first    ARGS="-k trace"
 # make lint | types | imports | format | constraints | clean
 #
 # Each does its own set-up on the way, once, into .venv. PYTHON=... names the interpreter to use.
@@ -8,6 +9,9 @@
 PYTHON :=
 ARGS :=
 STORE :=
+
+# Where what Go has built is kept.
+TELEMETRY_BIN ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/telemetry-bin
 
 # Twice as many as there are processors: half of the time a test waits.
 AT_ONCE := -n 4 --dist worksteal
@@ -25,7 +29,7 @@ DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"
 # Another project's modules and interpreter are not ours.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: serve test chaos test-setup lint types imports format constraints clean
+.PHONY: serve test chaos telemetry test-setup lint types imports format constraints clean
 
 serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)
@@ -35,6 +39,10 @@ test: test-setup
 
 chaos: .venv/.dev
 	@PYTHONPATH=tests exec .venv/bin/python -m chaos $(if $(STORE),--store $(STORE)) $(ARGS)
+
+telemetry: .venv/.dev
+	@deploy/telemetry/build "$(TELEMETRY_BIN)"
+	@TELEMETRY_BIN="$(TELEMETRY_BIN)" exec .venv/bin/python -m pytest tests/telemetry_stack -p no:cacheprovider $(ARGS)
 
 test-setup: .venv/.test
 	@command -v chromium >/dev/null || .ci/apt-install chromium
