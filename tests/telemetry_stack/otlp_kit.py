@@ -12,6 +12,7 @@ from telemetry_kit import COUNTERS, GAUGES, HISTOGRAMS
 
 NODE = "node_0123456789abcdef"
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+STREAM = "gen_4bf92f3577b34da6a3ce929d0e0e4736"
 BOUNDS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 
 VALUES: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +36,8 @@ async def send(endpoint: str, count: int) -> None:
     Raises `AssertionError`.
     """
     metrics = [*_sums(count), *_histograms(count), *_gauges(count)]
-    ids = {"traceId": TRACE, "spanId": SPAN}
+    ids: dict[str, Any] = {"traceId": TRACE, "spanId": SPAN}
+    ids["attributes"] = _attributes({"tidegate.stream": STREAM, "stream": STREAM})
     span = {**ids, "name": "GET /", "kind": 2, "startTimeUnixNano": str(_began), "endTimeUnixNano": str(_began + 1)}
     record = {**ids, "body": {"stringValue": "request done"}, "severityNumber": 9, "timeUnixNano": str(_began)}
     async with httpx.AsyncClient() as client:

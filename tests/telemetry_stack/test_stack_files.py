@@ -81,8 +81,10 @@ async def test_a_log_record_has_its_trace(fed: Stack) -> None:
 
 
 async def test_a_trace_is_found(fed: Stack) -> None:
-    """By its id, in Jaeger."""
+    """In Jaeger, by its id and by the stream it is about."""
     await eventually(lambda: fed.trace(otlp_kit.TRACE), within=ARRIVES_SECONDS)
+    assert await fed.traces({"tidegate.stream": otlp_kit.STREAM}) == {otlp_kit.TRACE}
+    assert await fed.traces({"tidegate.stream": "gen_another"}) == set()
 
 
 async def test_a_measurement_leads_to_its_trace(fed: Stack) -> None:

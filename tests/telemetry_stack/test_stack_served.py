@@ -18,7 +18,7 @@ import httpx
 import pytest
 from eventually_kit import eventually
 from port_kit import free_port
-from redis_kit import RedisServer
+from redis_kit import DURABLE, RedisServer
 from stack_kit import ARRIVES_SECONDS, Span, Stack
 from telemetry_kit import Query, alert_queries, filled, operands, panel_queries
 
@@ -71,6 +71,17 @@ tokens = 12000
 rate = 2000.0
 """
 
+SHORT = """
+[server]
+drain_seconds = 1
+
+[[models]]
+name = "slow"
+provider = "replay"
+tokens = 1000
+rate = 5.0
+"""
+
 MAY_BE_EMPTY = {"TelemetryLost"}
 """The Collector counts what it has lost when it has lost it: after five minutes."""
 
@@ -79,9 +90,10 @@ DEAF_READERS = 8
 
 @dataclass
 class Served:
-    """A server, `url`, whose upstream `far` is another one; both keep telling the stack what they do."""
+    """A server, `url`, whose upstream `far` is another one; both tell the stack what they do, as `environ` has it."""
 
     stack: Stack
+    environ: Mapping[str, str]
     url: str
     far: str
     redis: RedisServer
@@ -108,7 +120,7 @@ class Served:
 @pytest.fixture(scope="module")
 async def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    redis = RedisServer(folder / "redis")
+    redis = RedisServer(folder / "redis", DURABLE)
     environ = {
         "TIDEGATE_OBSERVABILITY__OTLP_ENDPOINT": stack.otlp,
         "TIDEGATE_OBSERVABILITY__LOG_LEVEL": "debug",
@@ -120,7 +132,7 @@ async def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         far = processes.enter_context(_server(folder / "far", FAR, environ))
         config = FRONT.format(store=redis.url, far=far.url, dead=free_port(), word="x" * 1000)
         front = processes.enter_context(_server(folder / "front", config, environ))
-        yield Served(stack, front.url, far.url, redis)
+        yield Served(stack, environ, front.url, far.url, redis)
 
 
 @contextmanager
@@ -245,6 +257,17 @@ async def _deaf_readers(url: str, path: str, count: int) -> AsyncIterator[None]:
             await loop.sock_connect(sock, (host, int(port)))
             await loop.sock_sendall(sock, f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
         yield
+
+
+async def test_an_interrupted_answer_is_told(served: Served, tmp_path: Path) -> None:
+    """GenerationsInterrupted fires for an answer that outlasts its node's drain: the node's last word arrives."""
+    with _server(tmp_path / "short", SHORT, served.environ) as node:
+        async with httpx.AsyncClient() as client:
+            body = {"model": "slow", "prompt": "q", "background": True}
+            assert (await client.post(f"{node.url}/v1/streams", json=body)).status_code == 202
+        node.signal()
+        node.wait()
+    await eventually(lambda: served.stack.fires("GenerationsInterrupted"), within=ARRIVES_SECONDS)
 
 
 async def test_a_store_that_is_away_is_told(served: Served) -> None:
