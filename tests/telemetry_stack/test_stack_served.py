@@ -198,8 +198,11 @@ async def test_the_logs_of_a_chat_have_its_trace(served: Served) -> None:
     await eventually(ended, within=ARRIVES_SECONDS)
     (record,) = ended()
     assert record["trace_id"] == trace
-    spans = await served.stack.trace(trace)
-    assert record["span_id"] in {span.id for span in spans}
+
+    async def found() -> bool:
+        return record["span_id"] in {span.id for span in await served.stack.trace(trace)}
+
+    await eventually(found, within=ARRIVES_SECONDS)
     assert {"/otlp/v1/logs"} == {path for path, _ in served.stack.loki}
 
 
