@@ -108,6 +108,14 @@ class Served:
         assert answer.text.rstrip().endswith("data: [DONE]")
         return answer.headers["tidegate-stream"]
 
+    async def fire(self, *alerts: str) -> None:
+        """Waits until all of these fire."""
+        for alert in alerts:
+            await eventually(lambda alert=alert: self.stack.fires(alert), within=ARRIVES_SECONDS)
+
+    async def silent(self, *alerts: str) -> bool:
+        return not any([await self.stack.fires(alert) for alert in alerts])
+
     async def start(self, model: str, **more: object) -> httpx.Response:
         async with httpx.AsyncClient(timeout=60) as client:
             return await client.post(f"{self.url}/v1/streams", json={"model": model, "prompt": "q", **more})
@@ -222,28 +230,31 @@ async def test_a_slow_first_token_leads_to_its_trace(served: Served) -> None:
 
 async def test_a_full_queue_is_told(served: Served) -> None:
     """QueueFull fires when a caller is refused, GenerationsQueued while one waits."""
+    alerts = ("QueueFull", "GenerationsQueued")
+    assert await served.silent(*alerts)
     answers = [await served.start("busy", background=True) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 503]
-    for alert in ("QueueFull", "GenerationsQueued"):
-        await eventually(lambda alert=alert: served.stack.fires(alert), within=ARRIVES_SECONDS)
+    await served.fire(*alerts)
     for answer in answers[:2]:
         await served.cancel(answer.json()["id"])
 
 
 async def test_a_dead_upstream_is_told(served: Served) -> None:
     """UpstreamFailing, NoUpstreamAnswers and GenerationsFailing fire for it, and RequestsFailing for who asked."""
+    alerts = ("UpstreamFailing", "NoUpstreamAnswers", "GenerationsFailing", "RequestsFailing")
+    assert await served.silent(*alerts)
     for _ in range(8):
         assert (await served.start("dead")).status_code >= 500
-    for alert in ("UpstreamFailing", "NoUpstreamAnswers", "GenerationsFailing", "RequestsFailing"):
-        await eventually(lambda alert=alert: served.stack.fires(alert), within=ARRIVES_SECONDS)
+    await served.fire(*alerts)
 
 
 async def test_readers_that_fall_behind_are_told(served: Served) -> None:
     """ReadersBehind fires while clients take nothing of what is written."""
+    assert await served.silent("ReadersBehind")
     answer = await served.start("flood", background=True)
     path = answer.headers["location"]
     async with _deaf_readers(served.url, f"{path.removeprefix(served.url)}/events", DEAF_READERS):
-        await eventually(lambda: served.stack.fires("ReadersBehind"), within=ARRIVES_SECONDS)
+        await served.fire("ReadersBehind")
 
 
 @asynccontextmanager
@@ -264,19 +275,20 @@ async def _deaf_readers(url: str, path: str, count: int) -> AsyncIterator[None]:
 
 async def test_an_interrupted_answer_is_told(served: Served, tmp_path: Path) -> None:
     """GenerationsInterrupted fires for an answer that outlasts its node's drain: the node's last word arrives."""
+    assert await served.silent("GenerationsInterrupted")
     with _server(tmp_path / "short", SHORT, served.environ) as node:
         async with httpx.AsyncClient() as client:
             body = {"model": "slow", "prompt": "q", "background": True}
             assert (await client.post(f"{node.url}/v1/streams", json=body)).status_code == 202
         node.signal()
         node.wait()
-    await eventually(lambda: served.stack.fires("GenerationsInterrupted"), within=ARRIVES_SECONDS)
+    await served.fire("GenerationsInterrupted")
 
 
 async def test_a_store_that_is_away_is_told(served: Served) -> None:
     """StoreUnavailable fires while it is away, and after it has come back for the answers that have ended by that."""
-    running = await served.start("busy", background=True)
-    assert running.status_code == 202
+    assert await served.silent("StoreUnavailable")
+    assert (await served.start("busy", background=True)).status_code == 202
     served.redis.kill()
 
     async def asked() -> bool:
