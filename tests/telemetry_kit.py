@@ -10,37 +10,21 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tidegate.observe.metrics import table
+
 ROOT = Path(__file__).parents[1]
 FILES = ROOT / "deploy" / "telemetry"
 DASHBOARDS = sorted((FILES / "grafana" / "dashboards").glob("*.json"))
 
-HISTOGRAMS: Mapping[str, frozenset[str]] = {
-    "tidegate_time_to_first_token_seconds": frozenset({"model"}),
-    "tidegate_inter_token_seconds": frozenset({"model"}),
-    "tidegate_append_to_socket_seconds": frozenset({"transport"}),
-    "tidegate_generation_seconds": frozenset({"model"}),
-    "tidegate_request_seconds": frozenset({"route", "status"}),
-    "tidegate_store_append_seconds": frozenset({"store"}),
-}
-COUNTERS: Mapping[str, frozenset[str]] = {
-    "tidegate_generations_total": frozenset({"model", "status", "code"}),
-    "tidegate_tokens_total": frozenset({"model", "kind"}),
-    "tidegate_resumes_total": frozenset({"transport"}),
-    "tidegate_gaps_total": frozenset(),
-    "tidegate_merged_events_total": frozenset(),
-    "tidegate_upstream_attempts_total": frozenset({"model", "upstream", "outcome"}),
-    "tidegate_rejections_total": frozenset({"limit"}),
-    "tidegate_saved_bytes_total": frozenset(),
-}
-GAUGES: Mapping[str, frozenset[str]] = {
-    "tidegate_streams_live": frozenset(),
-    "tidegate_generations_queued": frozenset({"model"}),
-    "tidegate_readers": frozenset({"transport"}),
-    "tidegate_connections": frozenset({"transport", "state"}),
-    "tidegate_readers_behind": frozenset(),
-    "tidegate_topics": frozenset(),
-}
-METRICS: Mapping[str, frozenset[str]] = {**HISTOGRAMS, **COUNTERS, **GAUGES}
+
+def _of(*kinds: str) -> dict[str, frozenset[str]]:
+    return {metric.name: frozenset(metric.labels) for metric in table.METRICS if metric.kind in kinds}
+
+
+HISTOGRAMS: Mapping[str, frozenset[str]] = _of("histogram")
+COUNTERS: Mapping[str, frozenset[str]] = _of("counter")
+GAUGES: Mapping[str, frozenset[str]] = _of("gauge")
+METRICS: Mapping[str, frozenset[str]] = _of("histogram", "counter", "gauge")
 
 OF_ALL = frozenset({"instance", "job"})
 

@@ -148,8 +148,6 @@ def _server(folder: Path, config: str, environ: Mapping[str, str]) -> Iterator[P
     folder.mkdir()
     (folder / "tidegate.toml").write_text(config)
     with running("--config", "tidegate.toml", environ=environ, cwd=folder) as process:
-        if not process.ready and "otlp_endpoint" in process.stderr():
-            pytest.skip("this version sends no telemetry")
         assert process.ready, process.stderr()
         yield process
 
