@@ -9,6 +9,7 @@ from routes_kit import client_of, code_of, error_of, events_of
 
 from tidegate import Tidegate
 from tidegate.core.events import GenerationRequest
+from tidegate.errors import StreamNotFound
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +40,24 @@ async def test_an_answer_is_whole_unless_it_is_to_be_streamed() -> None:
         assert (whole.status_code, whole.json()["status"], whole.json()["text"]) == (200, "completed", "ebb and flow")
         assert whole.headers["location"] == f"/v1/streams/{whole.headers['tidegate-stream']}"
         assert (await client.get(whole.headers["location"])).json() == whole.json()
+
+
+@pytest.mark.parametrize("more", [{"background": True}, {"stream": True}, {"producer": "client"}])
+async def test_what_a_failover_loses_at_once_can_be_started_again(
+    more: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client does not repeat a call that it was told 404 for."""
+
+    async def lost(*_: object, **__: object) -> None:
+        raise StreamNotFound("there is no such stream")
+
+    app = tide()
+    monkeypatch.setattr(app.service, "whole", lost)
+    monkeypatch.setattr(app.service, "follow", lost)
+    async with client_of(app) as client:
+        answer = await client.post("/v1/streams", json=more if "producer" in more else {**ASKED, **more})
+    assert code_of(answer) == (503, "store_unavailable")
+    assert "retry-after" in answer.headers
 
 
 async def test_a_streamed_answer_is_its_events() -> None:

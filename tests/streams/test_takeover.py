@@ -10,6 +10,7 @@ from eventually_kit import eventually
 
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest, ToolCall, Usage
 from tidegate.errors import Fenced, StoreUnavailable
+from tidegate.observe.base import GenerationEnded
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence, StreamRecord
@@ -88,6 +89,8 @@ async def test_what_was_live_ends_as_interrupted(store: Surviving) -> None:
     assert entries[-1].event.error.code == "interrupted"  # type: ignore[union-attr]
     assert [entry.offset for entry in entries] == [1, 2, 3, 4]
     assert entries[-1].epoch != entries[0].epoch
+    (told,) = second.observer.of(GenerationEnded)
+    assert (told.stream, told.status, told.code, told.completion_tokens) == (stream, "failed", "interrupted", 2)
 
 
 async def test_a_snapshot_is_at_a_position_that_the_log_has(store: Surviving) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from contextlib import aclosing, contextmanager
 from functools import partial
 from time import monotonic
 from typing import Literal, get_args
@@ -22,7 +22,7 @@ from tidegate.dialects.fields import fields_of
 from tidegate.dialects.identity import identity
 from tidegate.dialects.native_events import EVENTS, MESSAGES, SNAPSHOT_END, NativeEvents, interval
 from tidegate.dialects.native_producer import Lease
-from tidegate.errors import TidegateError
+from tidegate.errors import StoreUnavailable, StreamNotFound, TidegateError
 from tidegate.routes.answering import Feed, answer_events, answer_whole, stream_headers
 from tidegate.routes.call import (
     LAST_EVENT_ID,
@@ -35,6 +35,7 @@ from tidegate.routes.call import (
 )
 from tidegate.streams.live import Handle
 from tidegate.streams.quotas import Slot
+from tidegate.streams.reader import Reader
 
 SNAPSHOT = "snapshot"
 Begin = Cursor | Literal["snapshot"] | None
@@ -85,16 +86,40 @@ async def create(call: Call) -> None:
     begin = _begin(call, query)
     if wanted.background:
         handle = await _start(call, wanted)
-        whole = await call.service.whole(handle.stream, call.principal)
+        with just_started():
+            whole = await call.service.whole(handle.stream, call.principal)
         await call.answer_pieces(whole.pieces(), status=202, headers=stream_headers(call, handle.stream))
         return
     with call.service.seat(call.principal) as seat:
         handle = await _start(call, wanted)
         if wanted.stream:
             batch = wanted.batch_policy(call.context.batch)
-            await answer_events(call, _feed(call, handle.stream, begin, _dialect(query), batch, seat))
+            await answer_events(call, _first(_feed(call, handle.stream, begin, _dialect(query), batch, seat)))
         else:
             await answer_whole(call, handle, seat, partial(_answer_whole, call, handle.stream))
+
+
+@contextmanager
+def just_started() -> Generator[None]:
+    """Raises `StoreUnavailable` where a stream is gone at once: a failover has lost it, and a repeated call helps."""
+    try:
+        yield
+    except StreamNotFound:
+        raise StoreUnavailable("the store has lost what was started a moment ago: start it again") from None
+
+
+async def _first(preparing: Awaitable[Feed | None]) -> Feed | None:
+    """The feed of a stream that was started a moment ago."""
+    with just_started():
+        feed = await preparing
+    if feed is not None:
+        feed.attaching = _attached(feed.attaching)
+    return feed
+
+
+async def _attached(attaching: Awaitable[Reader]) -> Reader:
+    with just_started():
+        return await attaching
 
 
 def _wanted(body: bytes) -> Steps[native_producer.OpenStream | native.CreateStream]:
@@ -131,7 +156,8 @@ async def append(call: Call) -> None:
 async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
     claim = await claim_of(call, "streams", identity(wanted))
     stream, token = await call.service.open_client_stream(wanted.metadata, owner=call.principal, claim=claim)
-    whole = await call.service.whole(stream, call.principal)
+    with just_started():
+        whole = await call.service.whole(stream, call.principal)
     lease = Lease.of(token, call.service.lease_seconds)
     head = {
         **msgspec.structs.asdict(whole.summary),

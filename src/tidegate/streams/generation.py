@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.core.events import Cancelled, CancelledBy, Completed, Event, Failed, GenerationRequest, Terminal
 from tidegate.core.trace_context import current_trace
-from tidegate.errors import Fenced, InternalError, TidegateError
+from tidegate.errors import Fenced, InternalError, StreamNotFound, TidegateError
 from tidegate.observe.base import Failure, GenerationEnded, GenerationStarted, Observer
 from tidegate.observe.metrics.meter import Meter
 from tidegate.observe.metrics.pace import Pace
@@ -124,7 +124,8 @@ class Generation:
             await self._take_turn()
             end = await asyncio.shield(self.producer.ended)
             usage = end.usage
-            if not self.producer.is_let_go:
+            if not self.producer.is_let_go or isinstance(self.producer.failure, StreamNotFound):
+                # What the store has lost nobody else ends.
                 self._note_end(end)
         finally:
             if not self.ended.done():

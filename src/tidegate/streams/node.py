@@ -83,6 +83,8 @@ class Node:
             quotas,
             adopt=self.client_streams.adopt,
             launch=self.generations.launch,
+            observer=observer,
+            now=now,
             timing=timing,
         )
         self._membership = Membership(

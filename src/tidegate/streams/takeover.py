@@ -12,6 +12,7 @@ import msgspec
 
 from tidegate.core.events import Carried, Failed, Usage
 from tidegate.errors import Interrupted, QueueFull, StoreUnavailable, StreamEnded, StreamNotFound
+from tidegate.observe.base import GenerationEnded, Observer
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Orphan
 from tidegate.stores.records import Fence, StreamRecord
@@ -41,7 +42,9 @@ class Launch(Protocol):
 
 
 class Takeover:
-    """Continues orphans at this node: `adopt` waits for a client's producer, `launch` asks a model."""
+    """Continues orphans at this node: `adopt` waits for a client's producer, `launch` asks a model. `now` is in Unix
+    seconds.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class Takeover:
         *,
         adopt: Callable[[Fence, int, bytes, Slot], object],
         launch: Launch,
+        observer: Observer,
+        now: Callable[[], float],
         timing: Timing,
     ) -> None:
         self._store = store
@@ -62,6 +67,8 @@ class Takeover:
         self._quotas = quotas
         self._adopt = adopt
         self._launch = launch
+        self._observer = observer
+        self._now = now
         self._timing = timing
         self._under_way: set[str] = set()
         self._waiting: set[str] = set()
@@ -140,14 +147,31 @@ class Takeover:
         ticket = _entered(model, record.owner) if order is not None else None
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
-            await append_end(self._store, fence, tail, _interrupted(tail))
+            end = _interrupted(tail)
+            await append_end(self._store, fence, tail, end)
             self._cluster.let_go(record.id)
+            self._note_end(record, end)
             return
         logger.info("stream %s is carried on from offset %d", record.id, tail)
         # The record keeps the owner's name, not the account. Where the account was an address, the generation now
         # counts for the account `anonymous`, and not for its caller when that comes back.
         generation = self._launch(fence, order, ticket, model, self._quotas.resume(record.owner), tail=tail)
         generation.on_disconnect.expect(at_least=RETURN_SECONDS if orphan.handed_over else 0.0)
+
+    def _note_end(self, record: StreamRecord, end: Failed) -> None:
+        self._observer.observe(
+            GenerationEnded(
+                stream=record.id,
+                model=record.model,
+                principal=record.owner,
+                status="failed",
+                code=end.error.code,
+                duration_s=max(0.0, self._now() - record.created_at),
+                first_token_s=None,
+                prompt_tokens=end.usage.prompt_tokens,
+                completion_tokens=end.usage.completion_tokens,
+            )
+        )
 
 
 def _entered(model: Model | None, account: str) -> Ticket | None:
