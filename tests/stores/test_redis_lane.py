@@ -12,6 +12,7 @@ from redis_kit import RedisServer
 from redis_store_kit import redis_store
 
 from tidegate.errors import StoreUnavailable
+from tidegate.stores.redis.link import lane as lane_module
 from tidegate.stores.redis.link.lane import UNDER_WAY
 from tidegate.stores.redis.link.shards import OneShard
 from tidegate.stores.redis.url import parse
@@ -96,5 +97,45 @@ async def test_each_caller_has_its_own_answer_though_two_batches_are_under_way(r
         for number in range(50):
             asking.create_task(ask(number))
     assert most == UNDER_WAY
+    await store.close()
+    await line.close()
+
+
+@pytest.mark.anyio
+async def test_a_lane_leaves_its_server_however_much_it_is_asked(redis_url: str) -> None:
+    """A master that was replaced answers reads for ever, with what it had: no load may keep readers there."""
+    store = redis_store(redis_url)
+    await store.open()
+    lane = store.shards._shard.writes  # type: ignore[attr-defined]
+    over = asyncio.Event()
+
+    async def ask() -> None:
+        while not over.is_set():
+            await store.shards.ask("", ("PING",), within=10.0)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as asking:
+        for _ in range(3000):
+            asking.create_task(ask())
+        await eventually(lambda: len(lane._under_way) == UNDER_WAY)
+        before = lane._connection
+        lane.leave()
+        await eventually(lambda: lane._connection not in (before, None))
+        over.set()
+    await store.close()
+
+
+@pytest.mark.anyio
+async def test_a_server_that_reads_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    """Also where what is sent does not fit into the buffers of the kernel: whoever waits is told in time."""
+    monkeypatch.setattr(lane_module, "ANSWER_SECONDS", 0.2)
+    line = Line(lambda: parse(redis_url).hosts[0][1])
+    await line.open()
+    store = redis_store(f"redis://127.0.0.1:{line.port}/0")
+    await store.open()
+    assert line.stall()
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreUnavailable):
+            await store.shards.ask("", ("ECHO", b"x" * 30_000_000), within=0.5)
+    line.mend()
     await store.close()
     await line.close()

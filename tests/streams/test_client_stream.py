@@ -240,3 +240,28 @@ async def test_nothing_takes_the_place_of_what_the_store_may_have_had() -> None:
         await engine.service.append(stream, ANNA, token, 1, [Delta("seen")])
     await engine.service.cancel(stream, ANNA, None)
     assert [type(event) for event in await engine.events(stream)][1:] == [Delta, Cancelled]
+
+
+async def test_an_end_that_the_store_may_have_had_stays_the_end() -> None:
+    """Whoever cancels afterwards cannot take back what somebody may have been shown."""
+    store = InDoubt(max_generation_bytes=1000)
+    engine = Engine(store=store)
+    stream, token = await opened(engine)
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        await engine.service.append(stream, ANNA, token, 1, [Delta("seen"), END])
+    await engine.service.cancel(stream, ANNA, None)
+    assert (await engine.events(stream))[1:] == [Delta("seen"), END]
+
+
+async def test_what_never_fitted_does_not_hold_the_end_back() -> None:
+    """Events that were sent while the store was away, and are too long, are not what the stream ends with."""
+    store = InDoubt(max_generation_bytes=1000)
+    engine = Engine(store=store)
+    stream, token = await opened(engine)
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        await engine.service.append(stream, ANNA, token, 1, [Delta("x" * 2000)])
+    status, _ = await engine.service.cancel(stream, ANNA, None)
+    assert status == "cancelled"
+    assert [type(event) for event in await engine.events(stream)][1:] == [Cancelled]

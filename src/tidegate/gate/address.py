@@ -16,8 +16,22 @@ LONGEST = 64
 
 ANY = "*"
 
-FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip"})
+FORWARDING = frozenset(
+    (
+        b"cf-connecting-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-envoy-external-address",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
+    )
+)
 """Headers by which a proxy says that it passes on somebody else's request, besides `x-forwarded-…`."""
+
+ORIGIN = b"origin"
+"""A page of another site that somebody has open on this machine is not this machine: its requests have an origin."""
 
 UNKNOWN = "address:unknown"
 """The account of all callers without a valid address: one for all, or a client could make up one per request."""
@@ -30,13 +44,14 @@ def address_of(scope: MutableMapping[str, Any]) -> str:
 
 
 def is_local(scope: MutableMapping[str, Any]) -> bool:
-    """Whether the client is on this machine: its address is loopback's, and no proxy has passed its request on."""
+    """Whether the client is on this machine: its address is loopback's, no proxy has passed its request on, and no page
+    makes it for another site."""
     try:
         local = ip_address(address_of(scope)).is_loopback
     except ValueError:
         return False
     return local and not any(
-        name in FORWARDING or name.startswith(b"x-forwarded-") for name, _ in scope.get("headers", ())
+        name == ORIGIN or name in FORWARDING or name.startswith(b"x-forwarded-") for name, _ in scope.get("headers", ())
     )
 
 

@@ -130,11 +130,12 @@ class RequestDone(msgspec.Struct, frozen=True):
 
 
 GAVE_WAY = "gave_way"
+TURNED_AWAY = "turned_away"
 
 
 class CallRefused(msgspec.Struct, frozen=True):
     """A call that is no `RequestDone` was answered with the error `code`: a WebSocket's, or one without a head that can
-    be read. `GAVE_WAY`: a connection was closed, since what waited in it was too much."""
+    be read. `GAVE_WAY`: a connection was closed, since what waited in it was too much. `TURNED_AWAY`: one too many."""
 
     code: str
 

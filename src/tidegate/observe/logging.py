@@ -28,6 +28,7 @@ from tidegate.observe.base import (
     RequestDone,
     UpstreamAttempt,
 )
+from tidegate.observe.quiet import OnceInAWhile
 
 LogFormat = Literal["auto", "text", "json"]
 
@@ -172,6 +173,7 @@ def configure(level: str, log_format: LogFormat, *, stream: TextIO | None = None
     text = log_format == "text" or (log_format == "auto" and target.isatty())
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    handler.addFilter(OnceInAWhile())
     Process.worker = worker
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("tidegate").setLevel(level.upper())

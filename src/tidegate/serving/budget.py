@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from tidegate.errors import Overloaded, TidegateError, TooManyConnections
-from tidegate.observe.base import CallRefused
+from tidegate.observe.base import TURNED_AWAY, CallRefused
 from tidegate.observe.refusals import Refusals
 from tidegate.serving.beats import Beats
 from tidegate.serving.parse_turns import ParseTurns
@@ -41,6 +41,8 @@ class Budget(msgspec.Struct, kw_only=True):
         """The error that answers a new connection, the last of `there_are`; None where it is served."""
         if there_are > self.connections:
             self._tell("connections", account, address)
+            if self.refusals is not None:
+                self.refusals.observer.observe(CallRefused(TURNED_AWAY))
             return Overloaded("This server has as many connections as it can have: see retry-after.")
         if account is not None and self.peers.is_full(account):
             self._tell("connections_per_principal", account, address)

@@ -153,7 +153,7 @@ class ClientStream:
             answer = self._store.append(events, fence=self._fence, expected=expected)
             return await answer if isinstance(answer, Future) else answer
         except StoreUnavailable:
-            if expected == self._tail and events and not isinstance(events[-1], TERMINAL_TYPES):
+            if expected == self._tail:
                 self._unsure = events
             raise
         except TooLong as error:
@@ -182,10 +182,11 @@ class ClientStream:
         async with self._turn:
             if self.ended.done():
                 return
+            unsure = self._unsure
+            if unsure and isinstance(last := unsure[-1], TERMINAL_TYPES):
+                end, unsure = last, unsure[:-1]
             try:
-                await write_end(
-                    self._store, self._fence, self._tail, end, unsure=self._unsure, retry=self._timing.retry
-                )
+                await write_end(self._store, self._fence, self._tail, end, unsure=unsure, retry=self._timing.retry)
             except TidegateError as error:
                 # The stream was forgotten, or the append under way has ended it: there is nothing left to end here.
                 self.is_fenced = isinstance(error, Fenced)

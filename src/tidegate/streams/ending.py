@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tidegate.core.events import Appendable, ErrorInfo, Failed, Terminal, Usage
 from tidegate.core.unheeded import unheeded
-from tidegate.errors import OffsetMismatch, StoreUnavailable, TidegateError
+from tidegate.errors import OffsetMismatch, StorageFull, StoreUnavailable, TidegateError, TooLong
 from tidegate.stores.base import Log
 from tidegate.stores.records import Fence
 
@@ -67,6 +67,11 @@ async def append_end(log: Log, fence: Fence, tail: int, end: Terminal, *, unsure
                 # A commit under way must complete even if its caller is cancelled.
                 answer.add_done_callback(unheeded)
                 await asyncio.shield(answer)
+        except (TooLong, StorageFull):
+            if not unsure:
+                raise
+            # The store never had them, or they would count already.
+            unsure = ()
         except OffsetMismatch as error:
             # The holder of this fence has moved the tail itself, by an append whose answer nobody awaited.
             tail, unsure = error.tail, ()

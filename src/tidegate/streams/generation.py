@@ -30,13 +30,15 @@ from tidegate.streams.timing import Timing
 class Order(msgspec.Struct, frozen=True):
     """What to generate, for which owner, and the `grace` once all owner readers have left (`OnDisconnect`).
 
-    `running` says that the stream's record already has it as running: its turn had come when the record was made.
+    `age` is how many seconds ago the stream was created, where another process has done so. `running` says that the
+    stream's record already has it as running: its turn had come when the record was made.
     """
 
     request: GenerationRequest
     owner: str
     grace: float | None
     running: bool = False
+    age: float = 0.0
 
 
 class Generation:
@@ -63,7 +65,7 @@ class Generation:
     ) -> None:
         self.stream = fence.stream
         self.owner = order.owner
-        self._created = clock()
+        self._created = clock() - order.age
         self._queued_s: float | None = None
         trace = current_trace.get()
         self._span = None if trace is None else trace.child(random_bytes(8))

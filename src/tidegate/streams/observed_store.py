@@ -53,12 +53,15 @@ class ObservedStore:
         try:
             answer = self._store.append(events, fence=fence, expected=expected)
         except Exception as error:
+            self._appends.answer(fence.stream, self._clock())
             self._over("append", since, error)
             raise
         if isinstance(answer, Future):
-            answer.add_done_callback(partial(self._appended, since))
+            answer.add_done_callback(partial(self._appended, fence.stream, since))
         else:
-            self._durations.observe(self._clock() - since)
+            now = self._clock()
+            self._appends.answer(fence.stream, now)
+            self._durations.observe(now - since)
             if self._tell is not None:
                 self._over("append", since, None)
         return answer
@@ -108,11 +111,13 @@ class ObservedStore:
         try:
             answer = self._store.publish(topic, event, claim=claim)
         except Exception as error:
+            self._appends.answer(topic, self._clock())
             self._over("publish", since, error)
             raise
         if isinstance(answer, Future):
-            answer.add_done_callback(lambda done: self._over("publish", since, _failure(done)))
+            answer.add_done_callback(partial(self._published, topic, since))
         else:
+            self._appends.answer(topic, self._clock())
             self._over("publish", since, None)
         return answer
 
@@ -134,7 +139,12 @@ class ObservedStore:
     async def close(self) -> None:
         await self._awaited("close", self._store.close())
 
-    def _appended(self, since: float, done: Future[int]) -> None:
+    def _published(self, topic: str, since: float, done: Future[Cursor]) -> None:
+        self._appends.answer(topic, self._clock())
+        self._over("publish", since, _failure(done))
+
+    def _appended(self, stream: str, since: float, done: Future[int]) -> None:
+        self._appends.answer(stream, self._clock())
         error = _failure(done)
         if error is None and not done.cancelled():
             self._durations.observe(self._clock() - since)

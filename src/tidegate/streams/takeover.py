@@ -155,6 +155,7 @@ class Takeover:
         logger.info("stream %s is carried on from offset %d", record.id, tail)
         # The record keeps the owner's name, not the account. Where the account was an address, the generation now
         # counts for the account `anonymous`, and not for its caller when that comes back.
+        order = msgspec.structs.replace(order, age=max(0.0, self._now() - record.created_at))
         generation = self._launch(fence, order, ticket, model, self._quotas.resume(record.owner), tail=tail)
         generation.on_disconnect.expect(at_least=RETURN_SECONDS if orphan.handed_over else 0.0)
 

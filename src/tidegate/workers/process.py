@@ -92,8 +92,6 @@ class WorkerProcess:
         """Waits for the worker's end."""
         await asyncio.wait([self._exit])
         if self._hearing is not None:
-            # What it said last is still to be read, up to the end of the line.
-            await asyncio.wait([self._hearing], timeout=MEASURE_SECONDS)
             self._hearing.cancel()
         self._channel.close()
 
@@ -143,6 +141,7 @@ class WorkerProcess:
             measuring.set_result(None)
 
     async def _answer(self, scrape: Callable[[], Awaitable[Sequence[Series]]]) -> None:
+        # The worker may have died meanwhile.
         self._tell(Scraped(list(await scrape())))
 
     async def _started(self, reader: asyncio.StreamReader) -> None:

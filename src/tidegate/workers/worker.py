@@ -149,6 +149,8 @@ class Orders:
         scraping = self._scraping
         await asyncio.wait([scraping], timeout=SCRAPE_SECONDS)
         if not scraping.done():
+            # The next one asks again.
+            self._scraping = None
             raise Unavailable("what the other workers have measured cannot be had at the moment")
         return scraping.result()
 

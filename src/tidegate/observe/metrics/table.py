@@ -34,14 +34,14 @@ LIMITS = {
     "too_many_readers": "readers_per_principal",
     "too_many_connections": "connections_per_principal",
     "storage_full": "max_stored_bytes_per_principal",
-    "overloaded": "connections",
+    "turned_away": "connections",
     "queue_full": "max_queue",
     "body_too_large": "max_body_bytes",
     "headers_too_large": "max_header_bytes",
     "request_timeout": "request_timeout_seconds",
     "gave_way": "max_buffered_bytes",
 }
-"""The setting whose limit each of these error codes comes from; `gave_way` is no error, but a disconnection."""
+"""The setting whose limit each of these codes comes from. Both that are no errors are answered with `overloaded`."""
 
 METRICS = (
     Metric(

@@ -40,13 +40,20 @@ class OtlpHandler(logging.Handler):
             self.handleError(record)
 
 
+def _sendable(text: str) -> str:
+    """The text without lone surrogates, one of which would make a whole batch unfit for the protocol."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _record(record: logging.LogRecord) -> LogRecord:
     fields = fields_of(record)
     fields.pop("trace_id", None)
-    attributes = {name: value if isinstance(value, str | int | float) else str(value) for name, value in fields.items()}
+    attributes = {
+        name: value if isinstance(value, int | float) else _sendable(str(value)) for name, value in fields.items()
+    }
     attributes["logger"] = record.name
     if record.exc_info:
-        attributes["exception"] = masked(_TRACEBACKS.formatException(record.exc_info))
+        attributes["exception"] = _sendable(masked(_TRACEBACKS.formatException(record.exc_info)))
     trace = current_trace.get()
     moment = int(record.created * 1e9)
     return LogRecord(
@@ -55,6 +62,6 @@ def _record(record: logging.LogRecord) -> LogRecord:
         context=None if trace is None else set_span_in_context(NonRecordingSpan(context_of(trace))),
         severity_text=record.levelname.lower(),
         severity_number=SEVERITIES.get(record.levelno, SeverityNumber.UNSPECIFIED),
-        body=record.getMessage(),
+        body=_sendable(record.getMessage()),
         attributes=attributes,
     )

@@ -26,7 +26,6 @@ from tidegate.observe.base import Observer
 from tidegate.observe.metrics.series import Series
 from tidegate.observe.otel.logs import LOGGERS, OtlpHandler
 from tidegate.observe.otel.metrics import exported
-from tidegate.observe.otel.quiet import OnceInAWhile
 from tidegate.observe.otel.spans import SpansObserver
 
 METRICS_SECONDS = 10.0
@@ -37,6 +36,9 @@ BATCH_SECONDS = 1.0
 
 MOST_WAITING = 4096
 """Spans, and log records, that wait: with some 2 KB each, 8 MB of either."""
+
+BATCH = 512
+"""Spans, or log records, in a request: 1 MB at the most."""
 
 SEND_SECONDS = 5.0
 """How long one batch may take. What cannot be sent in that time is dropped, and the next batch is tried."""
@@ -66,10 +68,10 @@ class Telemetry:
         """Begins to send. Harmless when repeated."""
         if self._spans is not None:
             return
-        _be_quiet()
         self._spans = BatchSpanProcessor(
             OTLPSpanExporter(f"{self._endpoint}/v1/traces", timeout=SEND_SECONDS),
             max_queue_size=MOST_WAITING,
+            max_export_batch_size=BATCH,
             schedule_delay_millis=BATCH_SECONDS * 1000,
         )
         self._logs = LoggerProvider(self._resource, shutdown_on_exit=False)
@@ -77,6 +79,7 @@ class Telemetry:
             BatchLogRecordProcessor(
                 OTLPLogExporter(f"{self._endpoint}/v1/logs", timeout=SEND_SECONDS),
                 max_queue_size=MOST_WAITING,
+                max_export_batch_size=BATCH,
                 schedule_delay_millis=BATCH_SECONDS * 1000,
             )
         )
@@ -129,10 +132,3 @@ async def _in_thread(work: Callable[[], object]) -> None:
 
     threading.Thread(target=run, name="telemetry", daemon=True).start()
     await over.wait()
-
-
-def _be_quiet() -> None:
-    """A filter of a logger does not see the records of those below it: so it is the handlers that have it."""
-    for handler in logging.getLogger().handlers:
-        if not any(isinstance(each, OnceInAWhile) for each in handler.filters):
-            handler.addFilter(OnceInAWhile())

@@ -229,13 +229,17 @@ class Lane:
         """Sends the next batch, and hands out its answers. Raises one of `UNUSABLE`."""
         connection = await self._connected()
         if batch := self._next_batch():
-            await send(connection, batch)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await send(connection, batch)
+        answered = 0.0
         while self._under_way:
             count, since = self._under_way[0]
-            async with asyncio.timeout_at(since + ANSWER_SECONDS):
+            # The time that Redis took for the batch before is not this one's.
+            async with asyncio.timeout_at(max(since, answered) + ANSWER_SECONDS):
                 for _ in range(count):
                     await self._settle(connection)
             self._under_way.popleft()
+            answered = asyncio.get_running_loop().time()
             self._failures, self._down_since = 0, inf
             self._watch.up(self)
             if self._sending is None:
@@ -244,6 +248,9 @@ class Lane:
     def _send_more(self) -> None:
         """Sends the next batch, if one may be under way beside the others."""
         self._sending = None
+        if self._leaves:
+            # What is under way is still answered; the rest goes to where the new connection leads.
+            return
         if self._connection is not None and len(self._under_way) < UNDER_WAY and (batch := self._next_batch()):
             sending = asyncio.get_running_loop().create_task(send(self._connection, batch))
             # Whoever reads the answers notices that the connection is broken.
