@@ -128,6 +128,7 @@ async def serve_at(
         return await _until_stopped(app, server, signals)
     finally:
         await _close(app)
+        await before(signals.second, app.flush())
         signals.over()
         close_all(sockets)
 
@@ -224,4 +225,3 @@ async def _close(app: Application) -> None:
             await app.close()
     except TimeoutError:
         log.warning("what was running did not stop in %d s", LEAVE_SECONDS)
-    await app.flush()

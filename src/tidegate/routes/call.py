@@ -281,12 +281,16 @@ class Call:
                     await send_pieces(self.receive, self.send, _after(body, pieces), self.wire)
                 await self.send({"type": "http.response.body", "body": b""})
 
+    def refused(self, error: TidegateError) -> None:
+        """Notes the error with which this call is answered, for the log and what is measured."""
+        self._scope[REFUSED] = error.code
+
     async def answer_error(self, error: TidegateError, *, headers: dict[str, str]) -> None:
         """Answers with an error, and its headers besides these. Raises the error if an answer has begun already."""
         if self._begun:
             raise error
         forget(error)
-        self._scope[REFUSED] = error.code
+        self.refused(error)
         await self.answer(
             msgspec.json.encode(error.body(self.request_id)),
             JSON,

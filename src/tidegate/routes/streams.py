@@ -208,6 +208,7 @@ async def _answer_whole(call: Call, stream: str, failure: TidegateError | None) 
     if failure is None:
         await call.answer_pieces(whole.pieces(), headers=headers, seated=True)
         return
+    call.refused(failure)
     head = {**msgspec.structs.asdict(whole.summary), **failure.body(call.request_id)}
     fields = {**headers, **error_headers(failure, call.request_id)}
     await call.answer_pieces(whole.pieces(head), status=failure.status, headers=fields, seated=True)
