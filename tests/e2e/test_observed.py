@@ -48,8 +48,8 @@ async def upstream() -> AsyncIterator[FakeUpstream]:
         yield upstream
 
 
-async def test_an_attempt_at_an_upstream_is_a_span_of_its_request(upstream: FakeUpstream) -> None:
-    """What the upstream gets as its parent, the observer is told of, with the request's span above it.
+async def test_an_attempt_at_an_upstream_is_a_span_of_its_generation(upstream: FakeUpstream) -> None:
+    """What the upstream gets as its parent, the observer is told of, with the spans of generation and request above it.
 
     An observer that raises changes nothing: the answer is whole.
     """
@@ -65,9 +65,11 @@ async def test_an_attempt_at_an_upstream_is_a_span_of_its_request(upstream: Fake
     assert (attempt.model, attempt.outcome, attempt.code) == ("m", "answered", None)
     assert f"http://{attempt.upstream}/v1" == upstream.url
     assert attempt.span is not None
-    assert (attempt.span.trace_id, attempt.span.parent_id) == (TRACE, kept.request_span)
+    (ended,) = (each for each in kept.seen if isinstance(each, GenerationEnded))
+    assert ended.span is not None
+    assert (attempt.span.trace_id, attempt.span.parent_id) == (TRACE, ended.span.span_id)
+    assert ended.span.parent_id == kept.request_span
     assert upstream.requests[0].headers["traceparent"] == attempt.span.header()
-    assert any(isinstance(each, GenerationEnded) for each in kept.seen)
     operations = [call.operation for call in kept.stored if call.operation in ("create", "mark_running", "append")]
     assert operations[0] == "create"
     assert set(operations) == {"create", "append"}

@@ -27,6 +27,7 @@ SECRET_ENV = "TIDEGATE_TEST_SECRET"
 ALL = get_args(Scope)
 
 # another: all scopes, but somebody else's. right: the owner's, with the route's scope alone; wrong: with all but that.
+# /metrics is for whoever calls from this machine, as all do here; tests/routes/test_routes_metrics.py has the others.
 # others-share: a share token of another stream. query, cookie: the right one, in these places.
 TABLE = """
 route                            none bad expired another right wrong admin share others-share revoked query cookie
@@ -51,6 +52,7 @@ POST /v1/topics/{name}/messages  401  401 401     200     200   403   403   404 
 GET /v1/topics/{name}/events     401  401 401     200     200   403   403   404   404          401     200   200
 GET /v1/topics/{name}/presence   401  401 401     200     200   403   403   404   404          401     401   200
 GET /v1/ws                       426  426 426     426     426   426   426   426   426          426     426   426
+GET /metrics                     200  200 200     200     200   200   200   200   200          200     200   200
 GET /healthz                     200  200 200     200     200   200   200   200   200          200     200   200
 GET /readyz                      200  200 200     200     200   200   200   200   200          200     200   200
 GET /openapi.json                200  200 200     200     200   200   200   200   200          200     200   200
