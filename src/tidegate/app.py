@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -71,6 +72,8 @@ from tidegate.streams.service import Service
 if TYPE_CHECKING:
     from tidegate.observe.otel.telemetry import Telemetry
 
+logger = logging.getLogger("tidegate.server")
+
 SWEEP_SECONDS = 60.0
 """The time between two sweeps for what has outlived its retention; a sweep of 10,000 streams takes milliseconds."""
 
@@ -109,7 +112,7 @@ class Tidegate:
         self.meter = meter = Meter()
         self.scrape: Callable[[], Awaitable[Sequence[Series]]] = self._alone
         """Reads what `/metrics` shows. One of several workers sets it, since a scrape answers for all of them."""
-        name = f"node_{randbits(64):016x}"
+        self._name = name = f"node_{randbits(64):016x}"
         self._telemetry = telemetry = _telemetry(settings.observability.otlp_endpoint, name, self.series)
         observers = [observer or LoggingObserver(), MetricsObserver(meter)]
         self.observer = observer = Tee(observers if telemetry is None else [*observers, telemetry.observer])
@@ -156,7 +159,7 @@ class Tidegate:
         self._start_sweeping()
         if self._tokens is not None:
             self._tokens.start()
-        await self.service.open()
+        await self._open()
         await self.service.start_models()
 
     async def drain(self) -> None:
@@ -208,8 +211,14 @@ class Tidegate:
         return (self._routes if self.service.is_open else self._open_first)(scope, receive, send)
 
     async def _open_first(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.service.open()
+        await self._open()
         await self._routes(scope, receive, send)
+
+    async def _open(self) -> None:
+        if not self.service.is_open:
+            await self.service.open()
+            # Calls for operators, telemetry, and what other nodes say of this one have its name.
+            logger.info("this is %s", self._name)
 
     def _start_sweeping(self) -> None:
         if self._sweeper is None:

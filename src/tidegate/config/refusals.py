@@ -19,6 +19,9 @@ from tidegate.providers import PROVIDERS
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
 from tidegate.stores import traits_of
 
+TELEMETRY = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+"""What sends to a Collector. Others bring a part of it, e.g. FastAPI the interfaces alone."""
+
 MODEL_NOT_YET = ("api_key_file", "api")
 UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
 
@@ -74,9 +77,16 @@ def _refuse_unshared(settings: Settings) -> None:
 
 
 def _refuse_telemetry(endpoint: str) -> None:
-    if endpoint and find_spec("opentelemetry") is None:
+    if endpoint and not all(map(_is_installed, TELEMETRY)):
         key = ("observability", "otlp_endpoint")
-        raise wrong(key, endpoint, "it needs the packages of pip install 'tidegate[otel]'")
+        raise wrong(key, endpoint, "it needs the packages of the extra otel: pip install 'tidegate[otel]'")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _refuse_unavailable_model(model: ModelSettings) -> None:

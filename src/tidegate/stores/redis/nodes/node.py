@@ -117,8 +117,6 @@ class RedisNode:
     def _join(self) -> None:
         if not self._has_joined:
             self._has_joined = True
-            # Calls for operators, and what others say of this node, have its name.
-            logger.info("this is %s, a node on Redis", self.node)
             self._counts.join()
             self._shards.listen(self._keys.news, self)
             self._shards.listen(self._keys.mail(self.node), self._questions)
