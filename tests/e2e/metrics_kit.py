@@ -233,20 +233,21 @@ class Load:
         await eventually(is_cancelled)
         await self._read_again("slow", id)
 
-    async def resumed(self) -> None:
+    async def _left_early(self) -> tuple[str, str]:
+        """A stream whose reader left in the middle, and the last cursor that it had."""
         asked = {"model": "says", "prompt": "x", "stream": True}
         async with self.ask("/v1/streams", "POST", asked) as answer:
             last = await _deltas(answer, 3)
-            id = answer.headers["tidegate-stream"]
+            return answer.headers["tidegate-stream"], last
+
+    async def resumed(self) -> None:
+        id, last = await self._left_early()
         async with self.ask("/v1/streams/{id}/events", headers={"last-event-id": last}, id=id) as rest:
             self.resumes[("sse",)] += 1
             await self._to_the_end("says", rest)
 
     async def resumed_by_socket(self) -> None:
-        asked = {"model": "says", "prompt": "x", "stream": True}
-        async with self.ask("/v1/streams", "POST", asked) as answer:
-            last = await _deltas(answer, 3)
-            id = answer.headers["tidegate-stream"]
+        id, last = await self._left_early()
         async with self._socket() as client:
             await client.call("attach", stream=id, after=last)
             self.resumes[("websocket",)] += 1

@@ -9,7 +9,7 @@ import pytest
 from engine_kit import ANNA, BERT, Engine
 from pause_kit import pause
 
-from tidegate.core.events import Appendable, Cancelled, Completed, Delta, Failed, Usage
+from tidegate.core.events import Appendable, Cancelled, Completed, Delta, Event, Failed, Usage
 from tidegate.errors import Fenced, OffsetMismatch, StoreUnavailable, StreamEnded, StreamNotFound, TooLong
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Claim, Fence
@@ -230,38 +230,34 @@ class InDoubt(MemoryStore):
         return super().append(events, fence=fence, expected=expected)
 
 
-async def test_nothing_takes_the_place_of_what_the_store_may_have_had() -> None:
-    """Readers at another node may have seen it, before a replica was promoted that lacks it."""
+async def in_doubt(events: Sequence[Event]) -> tuple[Engine, str]:
+    """An engine, and a stream of which nobody knows whether it has these events."""
     store = InDoubt(max_generation_bytes=1000)
     engine = Engine(store=store)
     stream, token = await opened(engine)
     store.away = True
     with pytest.raises(StoreUnavailable):
-        await engine.service.append(stream, ANNA, token, 1, [Delta("seen")])
+        await engine.service.append(stream, ANNA, token, 1, events)
+    return engine, stream
+
+
+async def test_nothing_takes_the_place_of_what_the_store_may_have_had() -> None:
+    """Readers at another node may have seen it, before a replica was promoted that lacks it."""
+    engine, stream = await in_doubt([Delta("seen")])
     await engine.service.cancel(stream, ANNA, None)
     assert [type(event) for event in await engine.events(stream)][1:] == [Delta, Cancelled]
 
 
 async def test_an_end_that_the_store_may_have_had_stays_the_end() -> None:
     """Whoever cancels afterwards cannot take back what somebody may have been shown."""
-    store = InDoubt(max_generation_bytes=1000)
-    engine = Engine(store=store)
-    stream, token = await opened(engine)
-    store.away = True
-    with pytest.raises(StoreUnavailable):
-        await engine.service.append(stream, ANNA, token, 1, [Delta("seen"), END])
+    engine, stream = await in_doubt([Delta("seen"), END])
     await engine.service.cancel(stream, ANNA, None)
     assert (await engine.events(stream))[1:] == [Delta("seen"), END]
 
 
 async def test_what_never_fitted_does_not_hold_the_end_back() -> None:
     """Events that were sent while the store was away, and are too long, are not what the stream ends with."""
-    store = InDoubt(max_generation_bytes=1000)
-    engine = Engine(store=store)
-    stream, token = await opened(engine)
-    store.away = True
-    with pytest.raises(StoreUnavailable):
-        await engine.service.append(stream, ANNA, token, 1, [Delta("x" * 2000)])
+    engine, stream = await in_doubt([Delta("x" * 2000)])
     status, _ = await engine.service.cancel(stream, ANNA, None)
     assert status == "cancelled"
     assert [type(event) for event in await engine.events(stream)][1:] == [Cancelled]

@@ -16,8 +16,10 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 # In milliseconds that is 31,000 years; a longer number is a mistake, and int() is slow on very long ones.
 MAX_RETRY_DIGITS = 15
 
+EVENT_STREAM = (b"content-type", b"text/event-stream")
+
 RESPONSE_HEADERS = [
-    (b"content-type", b"text/event-stream"),
+    EVENT_STREAM,
     # `no-transform` and `x-accel-buffering` keep proxies from compressing, and so buffering, on their own.
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),

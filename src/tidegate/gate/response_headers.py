@@ -7,6 +7,8 @@ from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.core.sse import EVENT_STREAM
+
 Field = tuple[bytes, bytes]
 Headers = Iterable[Field]
 Late = Callable[[], Headers]
@@ -19,8 +21,6 @@ The list holds fields, and functions for fields that are known only when the res
 
 STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 """The messages that carry the head of an answer."""
-
-EVENTS = (b"content-type", b"text/event-stream")
 
 _VARY = b"vary"
 
@@ -73,7 +73,7 @@ class Watched:
             # A WebSocket's acceptance is 101 (RFC 6455, 4.2.2).
             self.status = message.get("status", 101)
             self.head = self._clock()
-            self.events = EVENTS in message.get("headers", ())
+            self.events = EVENT_STREAM in message.get("headers", ())
         return self._send(message)
 
 

@@ -57,7 +57,7 @@ class ObservedStore:
             self._over("append", since, error)
             raise
         if isinstance(answer, Future):
-            answer.add_done_callback(partial(self._appended, fence.stream, since))
+            answer.add_done_callback(partial(self._answered, "append", fence.stream, since))
         else:
             now = self._clock()
             self._appends.answer(fence.stream, now)
@@ -115,7 +115,7 @@ class ObservedStore:
             self._over("publish", since, error)
             raise
         if isinstance(answer, Future):
-            answer.add_done_callback(partial(self._published, topic, since))
+            answer.add_done_callback(partial(self._answered, "publish", topic, since))
         else:
             self._appends.answer(topic, self._clock())
             self._over("publish", since, None)
@@ -139,16 +139,12 @@ class ObservedStore:
     async def close(self) -> None:
         await self._awaited("close", self._store.close())
 
-    def _published(self, topic: str, since: float, done: Future[Cursor]) -> None:
-        self._appends.answer(topic, self._clock())
-        self._over("publish", since, _failure(done))
-
-    def _appended(self, stream: str, since: float, done: Future[int]) -> None:
-        self._appends.answer(stream, self._clock())
-        error = _failure(done)
-        if error is None and not done.cancelled():
-            self._durations.observe(self._clock() - since)
-        self._over("append", since, error)
+    def _answered(self, operation: str, stream: str, since: float, done: Future[Any]) -> None:
+        now, error = self._clock(), _failure(done)
+        self._appends.answer(stream, now)
+        if operation == "append" and error is None and not done.cancelled():
+            self._durations.observe(now - since)
+        self._over(operation, since, error)
 
     async def _awaited(self, operation: str, work: Awaitable[T]) -> T:
         since = self._clock()

@@ -44,8 +44,7 @@ class Keeper:
             return self._past
         if process.death is not None:
             return total([self._past, lasting(process.measured)])
-        past = self._past
-        return total([past, await process.measure()])
+        return total([self._past, await process.measure()])
 
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker, if it lives, which listeners to take connections from."""

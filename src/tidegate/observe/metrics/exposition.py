@@ -14,7 +14,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.samples import Exemplar
 
 from tidegate.observe.metrics.series import Series
-from tidegate.observe.metrics.table import BOUNDS, METRICS, Metric
+from tidegate.observe.metrics.table import BOUNDS, Metric
+from tidegate.observe.metrics.totals import by_metric
 
 BUCKETS = (*map(str, BOUNDS), "+Inf")
 
@@ -34,11 +35,8 @@ class _Collector:
         self._series = series
 
     def collect(self) -> Iterator[Family]:
-        by_name: dict[str, list[Series]] = {metric.name: [] for metric in METRICS}
-        for each in self._series:
-            by_name[each.metric].append(each)
-        for metric in METRICS:
-            yield _family(metric, sorted(by_name[metric.name], key=lambda each: each.labels))
+        for metric, found in by_metric(self._series):
+            yield _family(metric, sorted(found, key=lambda each: each.labels))
 
 
 def _family(metric: Metric, series: Sequence[Series]) -> Family:

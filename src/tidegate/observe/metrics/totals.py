@@ -1,11 +1,11 @@
-"""Adds up the series of several processes, of which some may have ended."""
+"""Sorts series by metric, and adds up those of several processes, of which some may have ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from tidegate.observe.metrics.series import Series
-from tidegate.observe.metrics.table import BY_NAME
+from tidegate.observe.metrics.table import BY_NAME, METRICS, Metric
 
 
 def total(parts: Iterable[Sequence[Series]]) -> Sequence[Series]:
@@ -16,6 +16,14 @@ def total(parts: Iterable[Sequence[Series]]) -> Sequence[Series]:
             key = series.metric, series.labels
             found[key] = _sum(found[key], series) if key in found else series
     return list(found.values())
+
+
+def by_metric(series: Iterable[Series]) -> Sequence[tuple[Metric, Sequence[Series]]]:
+    """All metrics in the table's order, each with its series, if it has any."""
+    found: dict[str, list[Series]] = {metric.name: [] for metric in METRICS}
+    for each in series:
+        found[each.metric].append(each)
+    return [(metric, found[metric.name]) for metric in METRICS]
 
 
 def lasting(series: Iterable[Series]) -> Sequence[Series]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from tidegate.core.trace_context import TraceContext
+
+SCOPE = InstrumentationScope("tidegate")
+"""What has made all spans and metrics."""
 
 
 def context_of(span: TraceContext, span_id: str = "") -> SpanContext:

@@ -19,21 +19,18 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.metrics.export import Metric as Exported
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tidegate.observe.metrics.series import Series
-from tidegate.observe.metrics.table import BOUNDS, METRICS, Metric
+from tidegate.observe.metrics.table import BOUNDS, Metric
+from tidegate.observe.metrics.totals import by_metric
+from tidegate.observe.otel.context import SCOPE
 
-SCOPE = InstrumentationScope("tidegate")
 UNITS = {"histogram": "s", "counter": "1", "gauge": "1"}
 
 
 def exported(series: Sequence[Series], resource: Resource, since: int, now: int) -> MetricsData:
     """What was counted from `since` to `now`, both in Unix nanoseconds."""
-    by_name: dict[str, list[Series]] = {metric.name: [] for metric in METRICS}
-    for each in series:
-        by_name[each.metric].append(each)
-    metrics = [_metric(metric, by_name[metric.name], since, now) for metric in METRICS if by_name[metric.name]]
+    metrics = [_metric(metric, found, since, now) for metric, found in by_metric(series) if found]
     return MetricsData([ResourceMetrics(resource, [ScopeMetrics(SCOPE, metrics, "")], "")])
 
 

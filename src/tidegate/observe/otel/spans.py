@@ -11,17 +11,14 @@ from collections.abc import Callable, Mapping
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from tidegate.core.trace_context import SAMPLED, TraceContext
 from tidegate.observe.base import GenerationEnded, Observer, Occurrence, RequestDone, UpstreamAttempt
-from tidegate.observe.otel.context import context_of
+from tidegate.observe.otel.context import SCOPE, context_of
 
 Attributes = Mapping[str, str | int | float | tuple[str, ...] | None]
-
-SCOPE = InstrumentationScope("tidegate")
 
 OPERATION = "chat"
 """The `gen_ai.operation.name` of all generations: a prompt is a chat of one message."""
