@@ -22,6 +22,7 @@ from tidegate.stores.redis.nodes.buckets import TAKE
 from tidegate.stores.redis.nodes.holdings import CLAIM_ORPHANS
 from tidegate.stores.redis.nodes.messages import Lost, encode
 from tidegate.stores.redis.nodes.node import RedisNode
+from tidegate.stores.redis.script import Command
 from tidegate.stores.redis.url import parse
 
 pytestmark = pytest.mark.anyio
@@ -226,17 +227,35 @@ async def test_a_claim_that_is_given_up_is_undone(nodes: Nodes) -> None:
     assert not near.holds("gen_1")
 
 
+def claim_of(node: str, number: int, stream: str) -> Command:
+    keys = (KEYS.held, KEYS.held_by(node), KEYS.orphans, KEYS.living)
+    return CLAIM_ORPHANS(keys, "PUBLISH", KEYS.news, node, number, round(LEASE * 1000), 1_000_000, stream)
+
+
+async def test_what_is_claimed_for_a_node_that_has_left_is_an_orphan_once_more(nodes: Nodes) -> None:
+    """A connection that breaks while the node leaves repeats the claim, and no answer reaches the node any more."""
+    near, far = await nodes.pair()
+    near.hold("gen_1")
+    await near.hand_over("gen_1")
+    await eventually(lambda: far.orphaned == 1)
+    await near.leave()
+    claim = claim_of("near", 7, "gen_1")
+    assert await nodes.shards[far].ask(KEYS.held, claim, within=1) == [b"gen_1"]
+    for _ in range(int(LEASE) + 2):
+        nodes.clock.now += 1
+        await far.renew()
+    assert await offered(far, 1) == ["gen_1"]
+
+
 async def test_what_a_broken_connection_repeats_is_harmless(nodes: Nodes) -> None:
     """A claim is the node's own, and an amount is taken once."""
     near = await nodes.join("near")
     near.hold("gen_1")
     await near.hand_over("gen_1")
     ask = nodes.shards[near].ask
-    keys = (KEYS.held, KEYS.held_by("third"), KEYS.orphans)
-    claim = CLAIM_ORPHANS(keys, "PUBLISH", KEYS.news, "7:third", "gen_1")
+    claim = claim_of("third", 7, "gen_1")
     assert [await ask(KEYS.held, claim, within=1) for _ in range(2)] == [[b"gen_1"], [b"gen_1"]]
-    other = CLAIM_ORPHANS(keys, "PUBLISH", KEYS.news, "8:far", "gen_1")
-    assert await ask(KEYS.held, other, within=1) == []
+    assert await ask(KEYS.held, claim_of("far", 8, "gen_1"), within=1) == []
     bucket = KEYS.bucket("requests", "anna")
     take = TAKE((bucket,), "near", 1, 1.0, 10.0, 3.0, 1000)
     assert [float(await ask(bucket, take, within=1)) for _ in range(2)] == [7.0, 7.0]

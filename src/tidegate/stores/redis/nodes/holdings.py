@@ -103,8 +103,10 @@ class Holdings:
         """Holds those of the orphans that no other node has claimed before; `orphans` says which were handed over."""
         number = self._next_number()
         self._claiming.update(orphans)
-        keys = (self._keys.held, self._keys.held_by(self._node), self._keys.orphans)
-        command = CLAIM_ORPHANS(keys, *self._news(), f"{number}:{self._node}", *orphans)
+        lease = self._lease
+        command = CLAIM_ORPHANS(
+            self._own_keys(), *self._news(), self._node, number, lease.milliseconds, lease.now, *orphans
+        )
         answer = self._shards.ask(self._keys.held, command, within=FOR_EVER)
         answer.add_done_callback(partial(self._claimed, orphans, number))
         try:
@@ -171,6 +173,9 @@ class Holdings:
             *(keys.held_by(""), stream, self._node, self._numbers[stream], lease.milliseconds, lease.now),
         )
 
+    def _own_keys(self) -> tuple[str, str, str, str]:
+        return self._keys.held, self._keys.held_by(self._node), self._keys.orphans, self._keys.living
+
     def _news(self) -> tuple[str, str]:
         return self._shards.publish, self._keys.news
 
@@ -203,9 +208,9 @@ class Holdings:
 
     async def _check(self, some: Sequence[tuple[str, int]]) -> None:
         still = {stream: number for stream, number in some if self._numbers.get(stream) == number}
-        keys = (self._keys.held, self._keys.held_by(self._node), self._keys.orphans)
-        arguments = [argument for pair in still.items() for argument in pair]
-        for stream in await self._shards.ask(keys[0], CHECK_HELD(keys, self._node, *arguments), within=FOR_EVER):
+        pairs = [argument for pair in still.items() for argument in pair]
+        command = CHECK_HELD(self._own_keys(), self._node, self._lease.milliseconds, self._lease.now, *pairs)
+        for stream in await self._shards.ask(self._keys.held, command, within=FOR_EVER):
             name = stream.decode()
             if self._numbers.get(name) == still[name]:
                 self._lose(name)
