@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tidegate.observe.base import LimitReached, Observer
+from tidegate.observe.base import CallRefused, LimitReached, Observer
 
 QUIET_SECONDS = 10.0
 """From one report to the next for the same account and limit: rare enough for a log of days, and often enough for an
@@ -19,10 +19,14 @@ class Refusals:
     """`clock` is in seconds. Refusals between two reports are counted, and reported with the next one."""
 
     def __init__(self, observer: Observer, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.observer = observer
+        self._observer = observer
         self._clock = clock
         self._told: dict[tuple[str, str], float] = {}
         self._untold: dict[tuple[str, str], int] = {}
+
+    def count(self, code: str) -> None:
+        """Counts a call that was refused with this error code, and has no other report."""
+        self._observer.observe(CallRefused(code))
 
     def tell(self, limit: str, account: str, address: str | None = None) -> None:
         """Counts one more refusal by the setting `limit`, and reports it if one is due."""
@@ -37,4 +41,4 @@ class Refusals:
             oldest = next(iter(self._told))
             del self._told[oldest]
             self._untold.pop(oldest, None)
-        self.observer.observe(LimitReached(limit, account, address, count))
+        self._observer.observe(LimitReached(limit, account, address, count))

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from tidegate.errors import Overloaded, TidegateError, TooManyConnections
-from tidegate.observe.base import TURNED_AWAY, CallRefused
+from tidegate.observe.base import TURNED_AWAY
 from tidegate.observe.refusals import Refusals
 from tidegate.serving.beats import Beats
 from tidegate.serving.parse_turns import ParseTurns
@@ -42,7 +42,7 @@ class Budget(msgspec.Struct, kw_only=True):
         if there_are > self.connections:
             self._tell("connections", account, address)
             if self.refusals is not None:
-                self.refusals.observer.observe(CallRefused(TURNED_AWAY))
+                self.refusals.count(TURNED_AWAY)
             return Overloaded("This server has as many connections as it can have: see retry-after.")
         if account is not None and self.peers.is_full(account):
             self._tell("connections_per_principal", account, address)
@@ -58,7 +58,7 @@ class Budget(msgspec.Struct, kw_only=True):
     def refuses(self, error: TidegateError) -> Literal[True]:
         """Notes that a call which the application has not seen is refused with this error."""
         if self.refusals is not None:
-            self.refusals.observer.observe(CallRefused(error.code))
+            self.refusals.count(error.code)
         return True
 
     def _tell(self, limit: str, account: str | None, address: str) -> None:

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heapreplace
 from operator import itemgetter
 from typing import Protocol
 
-from tidegate.observe.base import GAVE_WAY, CallRefused
+from tidegate.observe.base import GAVE_WAY
 from tidegate.observe.refusals import Refusals
 
 LIMIT = "max_buffered_bytes"
@@ -82,7 +82,7 @@ class Waiting:
         if size:
             if self._refusals is not None:
                 self._refusals.tell(LIMIT, account, holder.address)
-                self._refusals.observer.observe(CallRefused(GAVE_WAY))
+                self._refusals.count(GAVE_WAY)
             holder.give_way()
             self.hold(holder, 0)
         return size
