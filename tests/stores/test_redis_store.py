@@ -135,6 +135,16 @@ def server(tmp_path: Path) -> Any:
     server.kill()
 
 
+@pytest.fixture
+def replica(server: RedisServer, tmp_path: Path) -> Any:
+    """A replica of `server`, which a test may promote."""
+    replica = RedisServer(tmp_path / "replica", DURABLE)
+    replica.start()
+    replica.replica_of(server)
+    yield replica
+    replica.kill()
+
+
 async def test_a_restart_of_redis_loses_and_doubles_nothing(server: RedisServer) -> None:
     """What is on its way is appended once, when Redis is back; readers on other nodes have it once, too."""
     async with nodes(server.url, 2) as (near, far):
@@ -150,84 +160,66 @@ async def test_a_restart_of_redis_loses_and_doubles_nothing(server: RedisServer)
         assert await events(far) == wanted
 
 
-async def test_what_a_promoted_replica_lacks_is_appended_again(server: RedisServer, tmp_path: Path) -> None:
+async def test_what_a_promoted_replica_lacks_is_appended_again(server: RedisServer, replica: RedisServer) -> None:
     """The node that fills a stream has its newest events: nobody loses any, or sees one twice."""
-    replica = RedisServer(tmp_path / "replica", DURABLE)
-    replica.start()
-    try:
-        replica.replica_of(server)
-        async with nodes(server.url, 2) as (near, far):
-            fence = await begun(near)
-            far.watch("gen_1", lambda: None)
-            await said(near, fence, 1, "a", "b")
-            await eventually(lambda: replica_has(replica, "gen_1", 3))
-            replica.promote()
-            await said(near, fence, 3, "c", "d")
-            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 5)
-            position = (await found(far)).after  # type: ignore[union-attr]
-            for store in (near, far):
-                lead_to(store, replica.url)
-            server.kill()
-            await said(near, fence, 5, "e")
-            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 6)
-            assert await events(far, after=position) == [Delta("e")]
-            far.served.clear()
-            assert await events(far) == [Started("gen_1", "m", 1.0), *map(Delta, "abcde")]
-    finally:
-        replica.kill()
+    async with nodes(server.url, 2) as (near, far):
+        fence = await begun(near)
+        far.watch("gen_1", lambda: None)
+        await said(near, fence, 1, "a", "b")
+        await eventually(lambda: replica_has(replica, "gen_1", 3))
+        replica.promote()
+        await said(near, fence, 3, "c", "d")
+        await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 5)
+        position = (await found(far)).after  # type: ignore[union-attr]
+        for store in (near, far):
+            lead_to(store, replica.url)
+        server.kill()
+        await said(near, fence, 5, "e")
+        await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 6)
+        assert await events(far, after=position) == [Delta("e")]
+        far.served.clear()
+        assert await events(far) == [Started("gen_1", "m", 1.0), *map(Delta, "abcde")]
 
 
-async def test_an_end_that_a_promoted_replica_lacks_is_written_again(server: RedisServer, tmp_path: Path) -> None:
+async def test_an_end_that_a_promoted_replica_lacks_is_written_again(server: RedisServer, replica: RedisServer) -> None:
     """Nobody fills the stream any more, so nobody else would end it: the node that has ended it does, with what was
     lost before."""
-    replica = RedisServer(tmp_path / "replica", DURABLE)
-    replica.start()
-    try:
-        replica.replica_of(server)
-        async with nodes(server.url, 1) as (store,):
-            fence = await begun(store)
-            await said(store, fence, 1, "a")
-            await eventually(lambda: replica_has(replica, "gen_1", 2))
-            replica.promote()
-            await said(store, fence, 2, "b", "c")
-            await store.append([END], fence=fence, expected=4)
-            lead_to(store, replica.url)
-            server.kill()
-            # As a node does that renews its lease.
-            await store.shards.ask("", ("PING",), within=5.0)
-            await eventually(lambda: replica_has(replica, "gen_1", 5))
-            assert await events(store) == [Started("gen_1", "m", 1.0), *map(Delta, "abc"), END]
-    finally:
-        replica.kill()
+    async with nodes(server.url, 1) as (store,):
+        fence = await begun(store)
+        await said(store, fence, 1, "a")
+        await eventually(lambda: replica_has(replica, "gen_1", 2))
+        replica.promote()
+        await said(store, fence, 2, "b", "c")
+        await store.append([END], fence=fence, expected=4)
+        lead_to(store, replica.url)
+        server.kill()
+        # As a node does that renews its lease.
+        await store.shards.ask("", ("PING",), within=5.0)
+        await eventually(lambda: replica_has(replica, "gen_1", 5))
+        assert await events(store) == [Started("gen_1", "m", 1.0), *map(Delta, "abc"), END]
 
 
-async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, tmp_path: Path) -> None:
+async def test_what_nobody_has_any_more_is_a_gap(server: RedisServer, replica: RedisServer) -> None:
     """A position that a promoted replica never had is not mistaken for another event."""
-    replica = RedisServer(tmp_path / "replica", DURABLE)
-    replica.start()
-    try:
-        replica.replica_of(server)
-        async with nodes(server.url, 2) as (near, far):
-            fence = await begun(near)
-            await said(near, fence, 1, "a", "b")
-            await eventually(lambda: replica_has(replica, "gen_1", 3))
-            replica.promote()
-            far.watch("gen_1", lambda: None)
-            await said(near, fence, 3, "lost", "lost")
-            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 5)
-            seen = (await found(far)).after  # type: ignore[union-attr]
-            await near.close()
-            lead_to(far, replica.url)
-            server.kill()
-            new = await far.acquire("gen_1")
-            await said(far, new, 3, "other")
-            gap = await found(far, after=seen)
-            assert isinstance(gap, Gap)
-            assert (await events(far))[-1] == Delta("other")
-            page = await found(far, after=gap.to)
-            assert isinstance(page, Page)
-    finally:
-        replica.kill()
+    async with nodes(server.url, 2) as (near, far):
+        fence = await begun(near)
+        await said(near, fence, 1, "a", "b")
+        await eventually(lambda: replica_has(replica, "gen_1", 3))
+        replica.promote()
+        far.watch("gen_1", lambda: None)
+        await said(near, fence, 3, "lost", "lost")
+        await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 5)
+        seen = (await found(far)).after  # type: ignore[union-attr]
+        await near.close()
+        lead_to(far, replica.url)
+        server.kill()
+        new = await far.acquire("gen_1")
+        await said(far, new, 3, "other")
+        gap = await found(far, after=seen)
+        assert isinstance(gap, Gap)
+        assert (await events(far))[-1] == Delta("other")
+        page = await found(far, after=gap.to)
+        assert isinstance(page, Page)
 
 
 async def test_news_of_another_epoch_is_read_before_it_is_believed(pair: list[RedisStore]) -> None:
@@ -562,66 +554,54 @@ async def test_a_claim_is_void_only_once_its_maker_has_given_up(
             await first
 
 
-async def test_a_master_that_was_replaced_is_not_read_any_more(server: RedisServer, tmp_path: Path) -> None:
+async def test_a_master_that_was_replaced_is_not_read_any_more(server: RedisServer, replica: RedisServer) -> None:
     """It may go on answering, as a replica with what it has: where a node writes, it reads and listens, too."""
-    other = RedisServer(tmp_path / "other", DURABLE)
-    other.start()
-    try:
-        other.replica_of(server)
-        async with nodes(server.url, 2) as (near, far):
-            fence = await begun(near)
-            await near.look("gen_1")
-            await far.look("gen_1")
-            far.watch("gen_1", lambda: None)
-            await eventually(lambda: replica_has(other, "gen_1", 1))
-            other.promote()
-            for store in (near, far):
-                lead_to(store, other.url)
-            with server.client() as client:
-                client.replicaof("127.0.0.1", 1)
-                client.execute_command("CONFIG SET replica-serve-stale-data yes")
-            assert await said(near, fence, 1, "a") == 2
-            await far.share(Share(b"digest", "gen_1", 1e10))
-            for store in (near, far):
-                assert (await store.look("gen_1")).tail.offset == 2
-            await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 2)
-    finally:
-        other.kill()
+    async with nodes(server.url, 2) as (near, far):
+        fence = await begun(near)
+        await near.look("gen_1")
+        await far.look("gen_1")
+        far.watch("gen_1", lambda: None)
+        await eventually(lambda: replica_has(replica, "gen_1", 1))
+        replica.promote()
+        for store in (near, far):
+            lead_to(store, replica.url)
+        with server.client() as client:
+            client.replicaof("127.0.0.1", 1)
+            client.execute_command("CONFIG SET replica-serve-stale-data yes")
+        assert await said(near, fence, 1, "a") == 2
+        await far.share(Share(b"digest", "gen_1", 1e10))
+        for store in (near, far):
+            assert (await store.look("gen_1")).tail.offset == 2
+        await eventually(lambda: (held := far.served.get("gen_1")) and held.window and held.window.tail == 2)
 
 
-async def test_a_redis_that_is_back_is_asked_for_what_is_filled(server: RedisServer, tmp_path: Path) -> None:
+async def test_a_redis_that_is_back_is_asked_for_what_is_filled(server: RedisServer, replica: RedisServer) -> None:
     """A stream of which a promoted replica lacks something is whole again, though nothing more is said in it; one that
     it does not know at all is nobody's to fill, and its readers are told so."""
-    replica = RedisServer(tmp_path / "replica", DURABLE)
-    replica.start()
-    try:
-        replica.replica_of(server)
-        async with nodes(server.url, 1) as (store,):
-            node = store.join("near", 5.0)
-            node.hold("gen_1")
-            fence = await begun(store)
-            await eventually(lambda: replica_has(replica, "gen_1", 1))
-            replica.promote()
-            await said(store, fence, 1, "a", "b")
-            node.hold("gen_2")
-            await begun(store, "gen_2")
-            news = asyncio.Event()
-            store.watch("gen_2", news.set)
-            lead_to(store, replica.url)
-            server.kill()
-            await store.shards.ask("", ("PING",), within=5.0)
-            await eventually(lambda: replica_has(replica, "gen_1", 3))
+    async with nodes(server.url, 1) as (store,):
+        node = store.join("near", 5.0)
+        node.hold("gen_1")
+        fence = await begun(store)
+        await eventually(lambda: replica_has(replica, "gen_1", 1))
+        replica.promote()
+        await said(store, fence, 1, "a", "b")
+        node.hold("gen_2")
+        await begun(store, "gen_2")
+        news = asyncio.Event()
+        store.watch("gen_2", news.set)
+        lead_to(store, replica.url)
+        server.kill()
+        await store.shards.ask("", ("PING",), within=5.0)
+        await eventually(lambda: replica_has(replica, "gen_1", 3))
 
-            async def is_lost() -> bool:
-                return "gen_2" in await node.renew()
+        async def is_lost() -> bool:
+            return "gen_2" in await node.renew()
 
-            await eventually(is_lost)
-            await asyncio.wait_for(news.wait(), 5)
-            with pytest.raises(StreamNotFound):
-                await events(store, "gen_2")
-            await node.leave()
-    finally:
-        replica.kill()
+        await eventually(is_lost)
+        await asyncio.wait_for(news.wait(), 5)
+        with pytest.raises(StreamNotFound):
+            await events(store, "gen_2")
+        await node.leave()
 
 
 async def test_a_replica_knows_of_no_loss(server: RedisServer) -> None:
@@ -640,26 +620,20 @@ async def test_a_replica_knows_of_no_loss(server: RedisServer) -> None:
         assert await asyncio.wait_for(waiting, 5) == 2
 
 
-async def test_a_stream_whose_takeover_and_end_are_lost_is_an_orphan(server: RedisServer, tmp_path: Path) -> None:
+async def test_a_stream_whose_takeover_and_end_are_lost_is_an_orphan(server: RedisServer, replica: RedisServer) -> None:
     """The node that has ended it cannot end it again, since Redis does not know its right any more: another one can."""
-    replica = RedisServer(tmp_path / "replica", DURABLE)
-    replica.start()
-    try:
-        replica.replica_of(server)
-        async with nodes(server.url, 2) as (near, far):
-            await begun(near)
-            await eventually(lambda: replica_has(replica, "gen_1", 1))
-            replica.promote()
-            node = far.join("far", 5.0)
-            node.hold("gen_1")
-            fence = await far.acquire("gen_1")
-            await far.append([END], fence=fence, expected=1)
-            node.let_go("gen_1")
-            lead_to(far, replica.url)
-            server.kill()
-            await far.shards.ask("", ("PING",), within=5.0)
-            with replica.client() as client:
-                await eventually(lambda: client.hexists("tidegate:{nodes}:orphans", "gen_1"))
-            await node.leave()
-    finally:
-        replica.kill()
+    async with nodes(server.url, 2) as (near, far):
+        await begun(near)
+        await eventually(lambda: replica_has(replica, "gen_1", 1))
+        replica.promote()
+        node = far.join("far", 5.0)
+        node.hold("gen_1")
+        fence = await far.acquire("gen_1")
+        await far.append([END], fence=fence, expected=1)
+        node.let_go("gen_1")
+        lead_to(far, replica.url)
+        server.kill()
+        await far.shards.ask("", ("PING",), within=5.0)
+        with replica.client() as client:
+            await eventually(lambda: client.hexists("tidegate:{nodes}:orphans", "gen_1"))
+        await node.leave()
