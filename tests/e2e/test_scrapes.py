@@ -52,11 +52,11 @@ async def settled(urls: list[str], load: Load, behind: Upstreams) -> Scrape:
 
 def check_the_rest(shown: Scrape, load: Load) -> None:
     """What cannot be known exactly beforehand, but not to be more, or less, than something that can."""
-    # Tokens that come together with the first one have no time between them.
+    # Tokens that come together have no time between them, and on a busy machine many do.
+    between = shown.by("tidegate_inter_token_seconds_count", "model")
     for key, first in load.firsts.items():
-        between = shown.by("tidegate_inter_token_seconds_count", "model").get(key, 0)
-        most = load.tokens[(*key, "completion")] - first
-        assert 0.5 * most <= between <= most, key
+        assert between.get(key, 0) <= load.tokens[(*key, "completion")] - first, key
+    assert sum(between.values()) > 0
     outcomes = shown.by("tidegate_upstream_attempts_total", "model", "outcome")
     assert {outcome for model, outcome in outcomes if model == "good"} == {"answered"}
     assert {outcome for model, outcome in outcomes if model != "good"} == {"failed"}
