@@ -1,6 +1,6 @@
 """A file that the version before has written: `format-3.db.gz` is what commit a6b08c2 had left when it was killed.
 
-It had answered one stream of the model, shared it, opened one for a program that has appended once, published to a topic,
+It had answered one stream of the model, shared it, opened one for a program that has appended once, published thrice,
 and was in the middle of an answer.
 """
 

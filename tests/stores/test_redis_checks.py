@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from redis_kit import RedisServer
+from redis_store_kit import redis_store
 
 from tidegate.errors import ConfigError
 from tidegate.stores.redis.checks import check, check_version, warnings
@@ -44,3 +48,39 @@ async def test_it_is_looked_up_in_a_real_one(redis_url: str, caplog: pytest.LogC
         await check(its)
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis keeps no append-only file"]
     await its.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.anyio
+async def test_nodes_of_one_layout_work_side_by_side(server: RedisServer) -> None:
+    """The first one notes it, for as long as nodes renew their leases; keys of another prefix are another store's."""
+    first, second, apart = (redis_store(server.url, prefix=prefix) for prefix in ("a", "a", "b"))
+    for store in (first, second, apart):
+        await store.open()
+    with server.client() as client:
+        assert [client.get(store.keys.layout) for store in (first, apart)] == ["1", "1"]
+        client.pexpire(first.keys.layout, 60_000)
+        await first.join("node", 5.0).renew()
+        assert client.pttl(first.keys.layout) > 60_000
+    for store in (first, second, apart):
+        await store.close()
+
+
+@pytest.mark.anyio
+async def test_keys_of_another_layout_are_left_alone(server: RedisServer) -> None:
+    """A version that would misread them does not begin, and says what to do."""
+    store = redis_store(server.url)
+    with server.client() as client:
+        client.set(store.keys.layout, "2")
+        with pytest.raises(ConfigError, match=r"their layout is 2, this one has 1\): use that version") as told:
+            await store.open()
+        assert told.value.key == ("store", "prefix")
+        assert client.keys("*") == [store.keys.layout]
+    await store.close()

@@ -12,9 +12,10 @@ from redis_kit import RedisCluster, RedisServer, Sentinels
 from redis_store_kit import begun, events, redis_store, said
 
 from tidegate.core.events import Completed, Delta, Started, Usage
-from tidegate.errors import ConfigError
+from tidegate.errors import ConfigError, StoreUnavailable
 from tidegate.stores.records import Claim, Claimed, Share, StreamRecord
 from tidegate.stores.redis.link.cluster import ClusterShards
+from tidegate.stores.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
 
@@ -166,13 +167,18 @@ async def test_a_password_is_read_from_its_file(tmp_path: Path) -> None:
         server.kill()
 
 
-async def test_a_member_of_a_cluster_is_no_lone_server(cluster: RedisCluster) -> None:
-    """The operator is told how to name a cluster."""
-    store = redis_store(cluster.masters[0].url)
+async def used(store: RedisStore) -> None:
     await store.open()
-    answers = await asyncio.gather(*(begun(store, f"gen_{n}") for n in range(9)), return_exceptions=True)
-    assert "this Redis is part of a cluster: use redis+cluster://" in {str(answer) for answer in answers}
-    await store.close()
+    await asyncio.gather(*(begun(store, f"gen_{n}") for n in range(9)))
+
+
+async def test_a_member_of_a_cluster_is_no_lone_server(cluster: RedisCluster) -> None:
+    """The operator is told how to name a cluster: at the start, or where one has the key of the layout, in use."""
+    for master in cluster.masters:
+        store = redis_store(master.url)
+        with pytest.raises(StoreUnavailable, match=r"this Redis is part of a cluster: use redis\+cluster://"):
+            await used(store)
+        await store.close()
 
 
 async def test_a_node_that_only_listens_notices_that_a_master_has_gone(cluster: RedisCluster) -> None:

@@ -1,4 +1,4 @@
-"""What Redis needs so that our promises hold, as INFO tells it: managed services close CONFIG."""
+"""What Redis needs so that our promises hold, as INFO tells it: managed services close CONFIG; whose keys it holds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from tidegate.errors import ConfigError
+from tidegate.stores.redis.keys import LAYOUT, Keys
 from tidegate.stores.redis.link.connecting import facts_of
-from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.link.shards import OPEN_SECONDS, Shards
 
 OLDEST = (6, 2)
 """The first version that has all commands that are used."""
@@ -43,3 +44,15 @@ def warnings(facts: Mapping[str, str]) -> Iterator[str]:
             "Redis keeps no append-only file: a restart loses what came after its last snapshot, or everything; set "
             "its appendonly to yes"
         )
+
+
+async def check_layout(shards: Shards, keys: Keys, *, keep_ms: int) -> None:
+    """Notes the layout of the keys where nobody has. Raises `ConfigError` where other nodes have another one."""
+    await shards.ask(keys.layout, ("SET", keys.layout, LAYOUT, "NX", "PX", keep_ms), within=OPEN_SECONDS)
+    found = await shards.ask(keys.layout, ("GET", keys.layout), within=OPEN_SECONDS)
+    if found != b"%d" % LAYOUT:
+        problem = (
+            f"the keys are those of another version of tidegate (their layout is {found.decode()}, this one has "
+            f"{LAYOUT}): use that version, or give this one another prefix"
+        )
+        raise ConfigError(f"store.prefix: {problem}", key=("store", "prefix"), problem=problem)

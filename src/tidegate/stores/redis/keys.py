@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+LAYOUT = 1
+"""The version of what the keys hold. A version of tidegate that only adds to it keeps the number, and works beside the
+one before. One whose keys that would misread takes the next number, and neither works on the other's."""
+
 
 class Keys:
     """The keys of one store, all of which begin with its prefix."""
@@ -21,6 +25,8 @@ class Keys:
         """A hash: the streams that nobody fills; `1` where they were handed over."""
         self.news = self._of("nodes", "news")
         """The channel of all nodes."""
+        self.layout = self._of("nodes", "layout")
+        """A number: the version of this page, as the nodes have it that work on these keys."""
         self.all = self._of("streams", "all")
         """A sorted set: all streams by the time, in microseconds, of their creation."""
         self.ended = self._of("streams", "ended")

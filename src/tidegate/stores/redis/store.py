@@ -32,7 +32,7 @@ from tidegate.stores.records import (
     base_of,
 )
 from tidegate.stores.redis.accounts import Accounts
-from tidegate.stores.redis.checks import check
+from tidegate.stores.redis.checks import check, check_layout
 from tidegate.stores.redis.keys import Keys
 from tidegate.stores.redis.link.shards import Shards, shards
 from tidegate.stores.redis.nodes.node import RedisNode
@@ -159,6 +159,7 @@ class RedisStore:
             reason = self.shards.health.reason
             raise StoreUnavailable(f"Redis at {self._place.named} cannot be reached: {reason}") from None
         await check(self.shards)
+        await check_layout(self.shards, self.keys, keep_ms=self._settings.longest_ms)
         return ()
 
     async def close(self) -> None:

@@ -58,7 +58,10 @@ class Lease:
         """Renews the lease. Raises `StoreUnavailable` where that takes longer than the lease."""
         keys = self._keys
         command = RENEW(
-            (keys.living, keys.counts(self._node), keys.retiring, keys.held, keys.held_by(self._node), keys.orphans),
+            (
+                *(keys.living, keys.counts(self._node), keys.retiring, keys.held),
+                *(keys.held_by(self._node), keys.orphans, keys.layout),
+            ),
             *(self._shards.publish, keys.news),
             *(self._node, self.milliseconds, self.counts_milliseconds),
             *(self._renewed_at, self._streak, self.now, KEPT_MILLISECONDS),
