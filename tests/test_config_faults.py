@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from cli_kit import Run
+
+from tidegate.stores.sqlite.file import DatabaseFile
 
 FAST = '[[models]]\nname = "fast"\nprovider = "replay"\n'
 OPENAI = '[[models]]\nname = "o"\nprovider = "openai"\n'
@@ -136,7 +139,11 @@ def test_what_the_environment_sets_is_named_with_its_variable(serve: Serve, key:
     [
         (("--model", "/nope.gguf"), "models.0.path = '/nope.gguf' (--model)", "No such file"),
         (("--host", "192.0.2.1", "--insecure-no-auth"), "server.host = '192.0.2.1' (--host)", "not an address of this"),
-        (("--store", "sqlite:////no/x.db"), "store.url = 'sqlite:////no/x.db' (--store)", "make it, or name another"),
+        (
+            ("--store", "sqlite:////no/x.db"),
+            "store.url = 'sqlite:////no/x.db' (--store)",
+            "there is no directory /no for the store: make it (mkdir -p /no), or name another",
+        ),
         (("--store", "sqlite:///a%00b"), "store.url = 'sqlite:///a%00b' (--store)", "expected sqlite:///relative.db"),
         (
             ("--store", "redis+sentinel://a:1,b:2"),
@@ -166,6 +173,17 @@ def test_a_port_in_use_is_named_with_where_it_stands(serve: Serve, taken: int) -
     code, err = serve(f"{FAST}[server]\nport = {taken}")
     assert code == 1
     assert err.startswith(f"tidegate: server.port = {taken} (tidegate.toml): port {taken} on 127.0.0.1 is in use: ")
+
+
+def test_a_store_in_use_is_named_with_how_to_have_another(serve: Serve, tmp_path: Path) -> None:
+    """Exit code 1, as for a port: a second server needs `--store`, and is told so."""
+    file = DatabaseFile(tmp_path / "logs.db", synchronous="normal", create_parents=False)
+    file.open()
+    code, err = serve("", "--port", "0", "--store", "sqlite:///logs.db", "--config", "tidegate.toml")
+    file.close()
+    assert code == 1
+    assert f"logs.db is in use by process {os.getpid()}: stop that, or name another file" in err
+    assert "by --store sqlite:////PATH" in err
 
 
 def test_a_mistyped_model_is_told_before_the_port_and_the_store_are(serve: Serve, taken: int) -> None:

@@ -96,7 +96,8 @@ def test_an_answer_that_lists_nothing_is_quoted(body: bytes, said: str) -> None:
     [
         (401, {}, b'{"error": {"message": "no key"}}', "asks for a key: put it into UPSTREAM_API_KEY (no key)"),
         (403, {}, b"<h1>no", "asks for a key: put it into UPSTREAM_API_KEY ('<h1>no')"),
-        (404, {}, b'{"detail": "Not Found"}', "answered 404: Not Found"),
+        (404, {}, b'{"detail": "Not Found"}', "answered 404: Not Found (--upstream is the URL before /models, "),
+        (404, {}, b"", "which mostly ends in /v1)"),
         (404, {}, b"\xff", "answered 404: '\ufffd'"),
         (500, {}, b'{"error": "broken"}', "answered 500: broken"),
         (503, {"retry_after": "99999999999"}, b"", "answered 503: ''"),

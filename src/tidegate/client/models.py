@@ -87,7 +87,8 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, *, has_key: b
         return f"{said} UPSTREAM_API_KEY ({error_message(body) or quoted(body)})"
     if 300 <= status < 400 and (location := headers.get("location")):
         return f"it redirects to {shown_url(location)}: give that place, without /models, as --upstream"
-    return error_message(body) or quoted(body)
+    said = error_message(body) or quoted(body)
+    return f"{said} (--upstream is the URL before /models, which mostly ends in /v1)" if status == 404 else said
 
 
 def _names(value: object) -> Iterator[str]:

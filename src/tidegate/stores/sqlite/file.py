@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 from sqlite3 import Connection
 from typing import Literal
 
@@ -132,7 +133,8 @@ class DatabaseFile:
 
     def _unwritable(self, error: OSError) -> ConfigError:
         if isinstance(error, FileNotFoundError):
-            missing = f"there is no directory {self.path.parent} for the store (No such file or directory): make it"
+            folder = self.path.parent
+            missing = f"there is no directory {folder} for the store: make it (mkdir -p {quote(str(folder))})"
             return ConfigError(f"{missing}, or {_ANOTHER}", key=_KEY)
         if isinstance(error, IsADirectoryError):
             return ConfigError(f"{self.path} is a directory: name a file in it", key=_KEY)
