@@ -26,7 +26,7 @@ OPENAI_NPM := 7.57.0
 PINS := PIP_CONSTRAINT="$(CURDIR)/constraints.txt $$PIP_CONSTRAINT" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt"
 PIP := -m pip --quiet --disable-pip-version-check
 # Who watches sees what is fetched, and how far it is.
-SHOWN_PIP := -m pip $$([ -t 1 ] || echo --quiet) --disable-pip-version-check
+SHOWN_PIP := -m pip $$([ -t 2 ] || echo --quiet) --disable-pip-version-check
 DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
 
 # Another project's modules and interpreter are not ours.
