@@ -15,7 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).parent / "zensical.toml"
-STYLE = Path(__file__).parent / "style.css"
+OWN = (Path(__file__).parent / "style.css", ROOT / "src" / "tidegate" / "web" / "icon.svg")
+"""What the site has beside the pages."""
 
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
@@ -64,7 +65,8 @@ def assemble(source: Path) -> None:
             copy.write_text(as_page(path), "utf-8")
         else:
             shutil.copyfile(path, copy)
-    shutil.copyfile(STYLE, source / "pages" / STYLE.name)
+    for path in OWN:
+        shutil.copyfile(path, source / "pages" / path.name)
     shutil.copyfile(CONFIG, source / CONFIG.name)
 
 
