@@ -52,7 +52,7 @@ def fetched(site: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_every_page_is_on_the_site(site: Path) -> None:
-    """All of docs, and what stands beside it. The build fails for a page that nothing links to or the navigation lacks."""
+    """All of docs, and what stands beside it; what nothing links to, or the navigation lacks, fails the build."""
     pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
     built = [path.relative_to(ROOT).with_suffix(".html").as_posix() for path in pages if path.name != "README.md"]
     assert len(built) > 50

@@ -299,7 +299,7 @@ async def test_a_directory_that_cannot_be_written_is_said_to_be(read_only: Path)
 async def test_a_missing_directory_is_made_only_where_that_was_asked_for(tmp_path: Path) -> None:
     """A mistyped path is an error; the default place is made, and is nobody else's to look into."""
     path = tmp_path / "a" / "b" / "store.db"
-    with pytest.raises(ConfigError, match="there is no directory .*: make it"):
+    with pytest.raises(ConfigError, match=r"there is no directory .*: make it"):
         await a_store(path).open()
     store = SqliteStore(path, max_generation_bytes=1000, create_parents=True)
     await store.open()
