@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from api_kit import call, fetch
@@ -78,40 +78,74 @@ def restore(path: Path, copy: Path) -> None:
     copy.rename(path)
 
 
+async def share_status(server: Restartable, stream: str, token: str) -> int:
+    headers = {"authorization": f"Bearer {token}"}
+    return (await fetch(f"{server.url}/v1/streams/{stream}", headers=headers))[0]
+
+
+async def publish(server: Restartable, text: str) -> str:
+    """The message's cursor."""
+    return (await fetch(f"{server.url}/v1/topics/room/messages", "POST", {"data": text}))[2]["cursor"]
+
+
+class Seen(NamedTuple):
+    """Streams as they were last: ended before the copy, live at that moment, begun after it; and what else was seen."""
+
+    before: Snapshot
+    at_copy: Snapshot
+    live: Snapshot
+    after: Snapshot
+    token: str
+    published: str
+
+
 @pytest.fixture
-async def restored(tmp_path: Path) -> AsyncIterator[tuple[Restartable, dict[str, Snapshot]]]:
-    """A server that was put back to a copy, and the streams as they were last: ended before the copy, live at that
-    moment, and begun after it."""
+async def restored(tmp_path: Path) -> AsyncIterator[tuple[Restartable, Seen]]:
+    """A server that was put back to a copy, and what clients had seen when it was killed."""
     path = tmp_path / "logs.db"
     with Restartable(tmp_path, CONFIG) as server:
         before, live = await started(server, "short"), await started(server, "long")
+        sharing = f"{server.url}/v1/streams/{before['id']}/share"
+        token = (await fetch(sharing, "POST", {}))[2]["token"]
+        await publish(server, "before")
         at_copy = await grown(server, live["id"], 20)
         copy = back_up(path)
+        await fetch(sharing, "DELETE")
+        assert await share_status(server, before["id"], token) == 401
+        published = await publish(server, "after")
         live = await grown(server, live["id"], offset(at_copy) + 40)
         after = await started(server, "short")
         assert "cannot be written" not in server.process.stderr()
         server.kill()
         restore(path, copy)
         server.start()
-        yield server, {"before": before, "at copy": at_copy, "live": live, "after": after}
+        yield server, Seen(before, at_copy, live, after, token, published)
 
 
-async def test_a_server_is_put_back_to_a_copy_that_was_made_while_it_wrote(
-    restored: tuple[Restartable, dict[str, Snapshot]],
-) -> None:
+async def test_a_server_is_put_back_to_a_copy_that_was_made_while_it_wrote(restored: tuple[Restartable, Seen]) -> None:
     """What had ended is whole, what was live then ends interrupted with its text, what came later is not there; and who
     had seen more is told so."""
     server, was = restored
-    assert (await look(server, was["before"]["id"]))["text"] == was["before"]["text"]
-    assert (await fetch(f"{server.url}/v1/streams/{was['after']['id']}"))[0] == 404
+    assert (await look(server, was.before["id"]))["text"] == was.before["text"]
+    assert (await fetch(f"{server.url}/v1/streams/{was.after['id']}"))[0] == 404
 
-    live = await look(server, was["live"]["id"])
+    live = await look(server, was.live["id"])
     assert (live["status"], live["error"]["code"]) == ("failed", "interrupted")
-    assert live["text"].startswith(was["at copy"]["text"])
-    assert was["live"]["text"].startswith(live["text"])
+    assert live["text"].startswith(was.at_copy["text"])
+    assert was.live["text"].startswith(live["text"])
 
-    resumed = await follow(server, live["id"], was["at copy"]["cursor"])
+    resumed = await follow(server, live["id"], was.at_copy["cursor"])
     assert {kind for kind, _ in resumed[:-1]} <= {"delta"}
     assert resumed[-1][0] == "failed"
-    seen_more = await follow(server, live["id"], was["live"]["cursor"])
+    seen_more = await follow(server, live["id"], was.live["cursor"])
     assert [kind for kind, _ in seen_more if kind != "delta"] == ["gap", "started", "failed"]
+
+
+async def test_a_copy_knows_nothing_of_what_came_later(restored: tuple[Restartable, Seen]) -> None:
+    """A share that was revoked is good again, and who had seen a later message of a topic is told of the gap."""
+    server, was = restored
+    assert await share_status(server, was.before["id"], was.token) == 200
+    async with call(f"{server.url}/v1/topics/room/events?after={was.published}") as answer:
+        events = answer.events()
+        kinds = [(await anext(events)).event for _ in range(3)]
+    assert kinds == ["subscribed", "gap", "message"]
