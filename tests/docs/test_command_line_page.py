@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import click
 import pytest
-from page_kit import cells, named, rows, text_of
+from page_kit import DOCS, cells, named, rows, text_of
 
 from tidegate import cli
 
 COMMANDS = cli.commands.commands
+KEY = re.compile(r'^[A-Z_]+ = "([A-Z]+_API_KEY)"$', re.MULTILINE)
 HEADING = re.compile(r"^## `tidegate (\w+)`$", re.MULTILINE)
 
 
@@ -66,6 +67,8 @@ def test_every_exit_code_is_on_the_page() -> None:
 
 
 def test_the_keys_of_clients_are_on_the_page() -> None:
-    """By the names of their environment variables."""
+    """By the names of their environment variables; the others are those of the settings and of the system."""
     variables = {named(variable)[0] for variable, *_ in rows("command-line.md", "variable", "read by", "holds")}
-    assert {cli.UPSTREAM_KEY, cli.CLIENT_KEY, "XDG_STATE_HOME", "TIDEGATE_SECTION__KEY"} == variables
+    sources = (path.read_text("utf-8") for path in (DOCS.parent / "src" / "tidegate").rglob("*.py"))
+    keys = {name for source in sources for name in KEY.findall(source)}
+    assert variables == {*keys, "XDG_STATE_HOME", "TIDEGATE_SECTION__KEY"}
