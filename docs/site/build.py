@@ -77,16 +77,24 @@ def listed(entries: list[str | dict[str, object]]) -> Iterator[str]:
             yield from [page] if isinstance(page, str) else listed(page)  # pyright: ignore[reportArgumentType]
 
 
+def check_navigation(pages: set[str]) -> None:
+    """Raises `Unlinked` where the navigation has other pages than those that can be reached."""
+    shown = set(listed(tomllib.loads(CONFIG.read_text("utf-8"))["project"]["nav"]))
+    if lacking := pages - shown:
+        raise Unlinked(
+            f"the navigation lacks {', '.join(sorted(lacking))}: give each a line in docs/site/{CONFIG.name}"
+        )
+    if unlinked := shown - pages:
+        raise Unlinked(f"no page links to {', '.join(sorted(unlinked))}, which docs/site/{CONFIG.name} names")
+
+
 def build(out: Path) -> int:
     """Builds the site into `out`, and fails on whatever Zensical warns of."""
     source = out.parent / f"{out.name}-source"
     for folder in (source, out):
         shutil.rmtree(folder, ignore_errors=True)
     assemble(source)
-    pages = {path.relative_to(source / "pages").as_posix() for path in (source / "pages").rglob("*.md")}
-    shown = set(listed(tomllib.loads(CONFIG.read_text("utf-8"))["project"]["nav"]))
-    if pages != shown:
-        raise Unlinked(f"only in the navigation of {CONFIG.name}: {shown - pages}; missing there: {pages - shown}")
+    check_navigation({path.relative_to(source / "pages").as_posix() for path in (source / "pages").rglob("*.md")})
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(source / CONFIG.name)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode == 0:

@@ -72,7 +72,7 @@ def test_a_page_is_read_without_asking_another_host(site: Path) -> None:
     [
         ("[gone](gone.md)", "links to gone.md, which is not there"),
         ("[here](README.md#nowhere)", "README.md"),
-        ("[page](more.md)", "missing there: {'more.md'}"),
+        ("[page](more.md)", "the navigation lacks more.md"),
     ],
 )
 def test_what_is_wrong_fails_the_build(tmp_path: Path, page: str, said: str) -> None:
