@@ -34,8 +34,7 @@ class ServeSource:
         upstream: str | None = None,
         insecure: bool = False,
     ) -> None:
-        # A file that was there at the start and is gone is a fault, not the defaults.
-        self._file = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+        self._file = file
         self._environ = environ
         self._overrides = overrides
         self._model = model
@@ -49,6 +48,8 @@ class ServeSource:
 
         Raises `ConfigError`, which names the key, the value and its source, or what an upstream has failed with.
         """
+        # A file that was there and is gone is a fault, not the defaults.
+        self._file = self._file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         self._settings, self._origins = read(self._file, self._environ, self._overrides)
         try:
             refuse_unavailable(self._settings)
