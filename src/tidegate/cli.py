@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -104,6 +105,8 @@ def serve(file: Path | None, model: str | None, upstream: str | None, insecure_n
     """
     from tidegate import config
 
+    # Whoever changes the configuration in this moment may say so before it can be heard.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     # An installed command imports from its own folder, but `python` models are in the working directory.
     sys.path.insert(0, str(Path.cwd()))
     source = config.ServeSource(

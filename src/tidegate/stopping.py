@@ -66,6 +66,8 @@ class Stopping:
             signal.signal(each, _nothing)
         # The loop may have set a descriptor of its own, for other signals.
         self._before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        # The command has put it off until here, while it read the configuration.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         threading.Thread(target=self._watch, name="tidegate-stopping", daemon=True).start()
 
     def over(self) -> None:

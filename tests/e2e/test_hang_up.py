@@ -178,6 +178,16 @@ async def test_nothing_is_lost_while_everything_is_read_again_and_again(tmp_path
             assert (await fetch(f"{server.url}/v1/models", headers=headers))[0] == status
 
 
+async def test_one_that_comes_before_the_server_is_ready_is_heard_then(tmp_path: Path) -> None:
+    """The file may have changed after it was read."""
+    agents = "import os, signal\nos.kill(os.getpid(), signal.SIGHUP)\nasync def answer(request): yield 'x'\n"
+    (tmp_path / "hasty_agents.py").write_text(agents)
+    config = '[[models]]\nname = "p"\nprovider = "python"\ntarget = "hasty_agents:answer"\n'
+    async with serving(tmp_path, config) as server:
+        await eventually(lambda: said(server), within=60)
+        assert said(server) == [f"{READ}no model and no key has changed"]
+
+
 async def test_signals_at_the_wrong_moment_are_harmless(tmp_path: Path) -> None:
     """Two at once, and one while the server is about to stop."""
     async with serving(tmp_path, REPLAY) as server:

@@ -134,8 +134,11 @@ async def test_a_removed_model_ends_what_it_has_begun_and_what_waits_for_it() ->
     with pytest.raises(ModelNotFound, match="there are n"):
         await engine.start()
     old = engine.factory.made[0]
+    await eventually(lambda: old.running)
+    assert not old.closed
     old.may_end.set()
     assert [await engine.text_of(stream) for stream in streams] == ["old"] * 3
+    assert old.starts == 1
     await eventually(lambda: old.closed)
     await engine.close()
 
