@@ -25,6 +25,7 @@ from tidegate.config import (
     ignored,
     key_changes,
     merged,
+    store_options,
 )
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
@@ -68,7 +69,6 @@ from tidegate.serving.registry import Registry
 from tidegate.stores import STORES, traits_of
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
-from tidegate.stores.traits import Options
 from tidegate.streams.observed_store import ObservedStore
 from tidegate.streams.provider_factory import ProviderFactory
 from tidegate.streams.quotas import Quotas
@@ -380,25 +380,7 @@ def _store(settings: Settings, now: Callable[[], float]) -> Store:
         problem = traits.problem(url)
     if traits is None or problem is not None:
         raise ConfigError(f"store.url: {problem}")
-    return traits.open(url, _options(settings, now))
-
-
-def _options(settings: Settings, now: Callable[[], float]) -> Options:
-    store, limits = settings.store, settings.limits
-    each = limits.max_stored_bytes_per_principal
-    return Options(
-        max_generation_bytes=limits.max_generation_bytes,
-        topic_history=store.topic_history,
-        max_stored_bytes=store.max_bytes,
-        max_stored_bytes_each=each if each != LimitSettings().max_stored_bytes_per_principal else 0,
-        synchronous=store.synchronous,
-        now=now,
-        retention_seconds=store.retention_seconds,
-        patience_seconds=store.patience_seconds,
-        prefix=store.prefix,
-        password_file=store.password_file,
-        ca_file=store.ca_file,
-    )
+    return traits.open(url, store_options(settings, now))
 
 
 def _routed(

@@ -20,6 +20,7 @@ from tidegate.config.settings import (
 )
 from tidegate.config.show import masked, toml
 from tidegate.config.sources import FLAGS, load, read
+from tidegate.config.store_options import store_options
 from tidegate.config.store_url import with_state_store
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "refuse_exposed",
     "refuse_unavailable",
     "refuse_unusable",
+    "store_options",
     "toml",
     "upstream_url",
     "with_state_store",
