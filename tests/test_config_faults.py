@@ -74,6 +74,18 @@ def assert_named(outcome: tuple[int, str], key: str, source: str, problem: str) 
             "the key in BROKEN cannot stand in a header",
         ),
         (
+            f'{OPENAI}upstreams = [{{base_url = "http://x"}}, {{base_url = "http://y", api_key_file = "/nope"}}]',
+            "models.0.upstreams.1.api_key_file = '/nope'",
+            "No such file or directory",
+        ),
+        (f'{ONE}api_key_file = "/"', "models.0.api_key_file = '/'", "it is no file"),
+        (f'{ONE}api_key_file = "/dev/null"', "models.0.api_key_file = '/dev/null'", "it is no file"),
+        (
+            f'{ONE}api_key_file = "./tidegate.toml"',
+            "models.0.api_key_file = './tidegate.toml'",
+            "cannot stand in a head",
+        ),
+        (
             f'{OPENAI}upstreams = [{{base_url = "http://x"}}, {{base_url = "http://y", api_key_env = "NOT_SET"}}]',
             "models.0.upstreams.1.api_key_env = 'NOT_SET'",
             "no such variable",
@@ -231,7 +243,6 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_error(serve: Serve) 
             "models.0.base_url = 'http://é/v1' (tidegate.toml): expected an absolute",
         ),
         (f'{ONE}api = "responses"', "models.0.api = 'responses' (tidegate.toml): this version does not have this yet"),
-        (f'{ONE}api_key_file = "/k"', "models.0.api_key_file = '/k' (tidegate.toml): this version does not have this"),
         (
             f'{OPENAI}upstreams = [{{base_url = "http://x", upstream_model = "y"}}]',
             "models.0.upstreams.0.upstream_model = 'y' (tidegate.toml): this version does not have this yet",

@@ -349,17 +349,6 @@ def is_pending(server: Process, which: signal.Signals) -> bool:
     return any(int(mask, 16) >> (which - 1) & 1 for mask in masks)
 
 
-def test_a_hang_up_is_no_end(replay: Path) -> None:
-    """SIGHUP changes nothing, and the log says so; the server answers on."""
-    with running("--config", str(replay)) as server:
-        server.signal(signal.SIGHUP)
-        assert httpx.get(server.url + "/readyz").status_code == 200
-        while "SIGHUP" not in server.stderr():
-            assert httpx.get(server.url + "/healthz").status_code == 200
-        server.signal()
-        assert server.wait() == 0
-
-
 def test_the_descriptor_limit_is_raised_and_a_low_one_is_said(replay: Path) -> None:
     """A soft limit is raised to the hard one; where that is under 20,000 the log says so."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from importlib import import_module
 from secrets import randbits
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -17,14 +16,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.config import AuthSettings, LimitSettings, ServerSettings, Settings
+from tidegate.config import (
+    AuthSettings,
+    Changes,
+    LimitSettings,
+    ServerSettings,
+    Settings,
+    ignored,
+    key_changes,
+    merged,
+    store_options,
+)
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.bucket import Buckets
 from tidegate.core.steady import SteadyClock
-from tidegate.core.url import host_and_port
 from tidegate.delivery.broadcast import Broadcasts
 from tidegate.dialects.native_socket_events import SocketDialects
-from tidegate.errors import ConfigError
+from tidegate.errors import ConfigError, Draining
 from tidegate.gate.access import AccessMiddleware
 from tidegate.gate.api_keys import ApiKeys
 from tidegate.gate.auth import Authenticator, AuthMiddleware
@@ -50,23 +58,21 @@ from tidegate.observe.metrics.observer import MetricsObserver
 from tidegate.observe.metrics.series import Series
 from tidegate.observe.refusals import Refusals
 from tidegate.observe.tee import Tee
-from tidegate.providers import PROVIDERS
-from tidegate.providers.base import Provider
-from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel
+from tidegate.providers.settings import ModelSettings, PythonModel
 from tidegate.routes.call import Context
 from tidegate.routes.nodes import Nodes
 from tidegate.routes.readings import readings
 from tidegate.routes.router import router
 from tidegate.routes.table import ROUTES
+from tidegate.routes.withdrawal import Withdrawal
 from tidegate.serving.registry import Registry
 from tidegate.stores import STORES, traits_of
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster
-from tidegate.stores.traits import Options
-from tidegate.streams.attempts import Attempts, Candidate
-from tidegate.streams.models import Model
 from tidegate.streams.observed_store import ObservedStore
+from tidegate.streams.provider_factory import ProviderFactory
 from tidegate.streams.quotas import Quotas
+from tidegate.streams.served_models import PreparedModels, ServedModels
 from tidegate.streams.service import Service
 
 if TYPE_CHECKING:
@@ -108,7 +114,7 @@ class Tidegate:
         observer: Observer | None = None,
         store: Store | None = None,
     ) -> None:
-        own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
+        self._own = [PythonModel(name=name, target=target) for name, target in (models or {}).items()]
         self.meter = meter = Meter()
         self.scrape: Callable[[], Awaitable[Sequence[Series]]] = self._alone
         """Reads what `/metrics` shows. One of several workers sets it, since a scrape answers for all of them."""
@@ -123,20 +129,27 @@ class Tidegate:
         cluster = store.join(name, settings.store.lease_seconds)
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
-        self.service = _service(settings, store, cluster, [*settings.models, *own], limits.tokens, observer, now, meter)
+        self._models = ServedModels(ProviderFactory(observer, meter), self._all_models(settings))
+        meter.serve(tuple(self._models))
+        self.service = _service(settings, store, cluster, self._models, limits.tokens, observer, now, meter)
         self.registry = Registry(send_away=self.service.readers.send_away, now=time, random_bits=randbits)
         self.connections = Connections(settings.limits.connections_per_principal, Refusals(observer))
         self._settings = settings
         self._tokens = _tokens(settings.auth)
+        self._authenticator = Authenticator(
+            ApiKeys(settings.auth.keys), self._tokens, self.service.shares, origins, failures=limits.failures
+        )
+        self._withdrawal = Withdrawal(self.service, self.registry, self._authenticator.now)
+        self._reloading = asyncio.Lock()
         self._routes = _routed(
             settings,
             self.service,
             self.registry,
+            self._withdrawal,
             Nodes(cluster, self.registry, self.service),
             self.connections,
-            origins,
             limits,
-            self._tokens,
+            self._authenticator,
             observer,
             (lambda: self.scrape()) if settings.observability.metrics else None,
             {transport: Deliveries(meter, appends, transport) for transport in ("sse", "websocket")},
@@ -161,6 +174,39 @@ class Tidegate:
             self._tokens.start()
         await self._open()
         await self.service.start_models()
+
+    async def reload(self, settings: Settings) -> Changes:
+        """Takes over the models and `auth.keys` of other settings while it runs: all of them or, if it raises, none.
+
+        What runs goes on with what it has begun with. Raises `ConfigError` where a new model cannot start or nobody
+        would have to say who it is any more, and `Draining`.
+        """
+        async with self._reloading:
+            return self.take(await self.prepare(settings))
+
+    async def prepare(self, settings: Settings) -> Prepared:
+        """The first half of `reload`: makes and starts what is new, beside what is served. Raises as that does.
+
+        What it returns is for `take`, or else has to be dropped.
+        """
+        running = self._settings
+        later = merged(running, settings)
+        models = await self._models.prepare(self._all_models(later))
+        if self.service.draining:
+            await models.drop()
+            raise Draining("this server is about to stop, and takes over no settings")
+        return Prepared(later, models, ignored(running, settings))
+
+    def take(self, prepared: Prepared) -> Changes:
+        """The second half of `reload`: in one step, so that no call is between the earlier settings and these."""
+        changes = Changes(
+            self._models.take(prepared.models), key_changes(self._settings, prepared.settings), prepared.ignored
+        )
+        self._settings = prepared.settings
+        self.meter.serve(tuple(self._models))
+        self._authenticator.change(ApiKeys(prepared.settings.auth.keys))
+        self._withdrawal.look_at_all()
+        return changes
 
     async def drain(self) -> None:
         """Refuses new streams, gives live ones `server.drain_seconds` to finish, then sends readers away.
@@ -193,7 +239,9 @@ class Tidegate:
             self._sweeper = None
         if self._tokens is not None:
             self._tokens.close()
+        self._withdrawal.close()
         await self.service.close()
+        await self._models.close()
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
@@ -205,6 +253,9 @@ class Tidegate:
             await self.drain()
             await self.close()
             await self.flush()
+
+    def _all_models(self, settings: Settings) -> Sequence[ModelSettings]:
+        return [*settings.models, *self._own]
 
     # A plain function, since a coroutine would stay in memory for as long as the answer takes.
     def _opened(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -256,6 +307,14 @@ def _tokens(auth: AuthSettings) -> Tokens | None:
     )
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """Settings that `Tidegate.take` can take over at once, and what it will not."""
+
+    settings: Settings
+    models: PreparedModels
+    ignored: tuple[str, ...]
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What each account may use in a minute; None where there is no limit.
 
@@ -280,18 +339,12 @@ def _service(
     settings: Settings,
     store: Store,
     cluster: Cluster,
-    models: Sequence[ModelSettings],
+    models: ServedModels,
     tokens: Buckets | None,
     observer: Observer,
     now: Callable[[], float],
     meter: Meter,
 ) -> Service:
-    meter.serve([model.name for model in models])
-    opened: dict[str, Model] = {}
-    for model in models:
-        if model.name in opened:
-            raise ConfigError(f"models: the name {model.name!r} is given twice")
-        opened[model.name] = _model(model, observer, meter)
     quotas = Quotas(
         cluster,
         generations=settings.limits.concurrent_generations,
@@ -302,7 +355,7 @@ def _service(
     return Service(
         store,
         cluster,
-        opened,
+        models,
         observer=observer,
         lease_seconds=settings.store.lease_seconds,
         quotas=quotas,
@@ -327,77 +380,28 @@ def _store(settings: Settings, now: Callable[[], float]) -> Store:
         problem = traits.problem(url)
     if traits is None or problem is not None:
         raise ConfigError(f"store.url: {problem}")
-    return traits.open(url, _options(settings, now))
-
-
-def _options(settings: Settings, now: Callable[[], float]) -> Options:
-    store, limits = settings.store, settings.limits
-    each = limits.max_stored_bytes_per_principal
-    return Options(
-        max_generation_bytes=limits.max_generation_bytes,
-        topic_history=store.topic_history,
-        max_stored_bytes=store.max_bytes,
-        max_stored_bytes_each=each if each != LimitSettings().max_stored_bytes_per_principal else 0,
-        synchronous=store.synchronous,
-        now=now,
-        retention_seconds=store.retention_seconds,
-        patience_seconds=store.patience_seconds,
-        prefix=store.prefix,
-        password_file=store.password_file,
-        ca_file=store.ca_file,
-    )
-
-
-def _model(model: ModelSettings, observer: Observer, meter: Meter) -> Model:
-    return Model(
-        model.name,
-        _provider(model, observer, meter),
-        max_concurrency=model.concurrency,
-        max_queue=model.max_queue,
-        can_continue=model.can_continue,
-        kind=str(model.__struct_config__.tag),
-    )
-
-
-def _provider(model: ModelSettings, observer: Observer, meter: Meter) -> Provider:
-    name = str(model.__struct_config__.tag)
-    if name not in PROVIDERS:
-        raise ConfigError(f"model {model.name!r}: this version has no provider {name!r} yet")
-    make = _load(PROVIDERS[name])
-    if not isinstance(model, OpenAIModel):
-        return make(model)
-    candidates = [
-        Candidate(make(each), host_and_port(each.base_url), weight=weight) for each, weight in model.by_upstream()
-    ]
-    for candidate in candidates:
-        meter.ask(model.name, candidate.upstream)
-    return Attempts(model.name, candidates, observer=observer, kind=name)
-
-
-def _load(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
+    return traits.open(url, store_options(settings, now))
 
 
 def _routed(
     settings: Settings,
     service: Service,
     registry: Registry,
+    withdrawal: Withdrawal,
     nodes: Nodes,
     connections: Connections,
-    origins: Origins,
     limits: Limits,
-    tokens: Tokens | None,
+    authenticator: Authenticator,
     observer: Observer,
     scrape: Callable[[], Awaitable[Sequence[Series]]] | None,
     deliveries: Mapping[str, Deliveries],
 ) -> ASGIApp:
-    delivery, auth = settings.delivery, settings.auth
-    authenticator = Authenticator(ApiKeys(auth.keys), tokens, service.shares, origins, failures=limits.failures)
+    delivery = settings.delivery
     context = Context(
         service=service,
         authenticator=authenticator,
         registry=registry,
+        withdrawal=withdrawal,
         nodes=nodes,
         connections=connections,
         heartbeat_seconds=delivery.heartbeat_seconds,

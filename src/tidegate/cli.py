@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -20,14 +21,11 @@ from tidegate.descriptors import open_standard_streams
 from tidegate.errors import ConfigError, InUse, TidegateError
 
 if TYPE_CHECKING:
-    from tidegate.config import Settings
+    from tidegate.config import ServeSource, Settings
 
 FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130
-
-UPSTREAM_KEY = "UPSTREAM_API_KEY"
-"""The environment variable with the key for `--upstream`, as in the documentation's example."""
 
 CLIENT_KEY = "TIDEGATE_API_KEY"
 """The environment variable with the key of `tidegate tail`."""
@@ -107,37 +105,29 @@ def serve(file: Path | None, model: str | None, upstream: str | None, insecure_n
     """
     from tidegate import config
 
-    settings, origins = config.read(file, os.environ, _overrides(flags))
-    try:
-        config.refuse_unavailable(settings)
-        config.refuse_exposed(settings, insecure=insecure_no_auth)
-        if upstream is not None:
-            origins.models_flag, origins.only_flag = "--upstream", True
-            settings = _behind(settings, upstream, model)
-        elif model is not None:
-            origins.models_flag = "--model"
-            settings = config.only(settings, model)
-        settings = config.with_state_store(settings, os.environ)
-        return _serve(settings)
-    except ConfigError as error:
-        raise origins.located(error, settings) from error
-
-
-def _serve(settings: Settings) -> int:
-    from tidegate import config
-
+    # Whoever changes the configuration in this moment may say so before it can be heard.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     # An installed command imports from its own folder, but `python` models are in the working directory.
     sys.path.insert(0, str(Path.cwd()))
-    config.refuse_unusable(settings, os.environ)
+    source = config.ServeSource(
+        file, os.environ, _overrides(flags), model=model, upstream=upstream, insecure=insecure_no_auth
+    )
+    settings = source.read()
+    try:
+        return _serve(settings, source)
+    except ConfigError as error:
+        raise source.located(error) from error
 
+
+def _serve(settings: Settings, source: ServeSource) -> int:
     if settings.server.workers > 1:
         from tidegate.workers import parent
 
-        return parent.run(settings)
+        return parent.run(settings, source)
 
     from tidegate import server
 
-    return server.run(settings)
+    return server.run(settings, source)
 
 
 @commands.command("config")
@@ -258,16 +248,6 @@ def bench(
     if chart is not None:
         chart.write_text(table.chart(SCENARIOS[scenario].chart))
     return 0
-
-
-def _behind(settings: Settings, upstream: str, model: str | None) -> Settings:
-    from tidegate import config
-    from tidegate.client.models import list_models
-
-    url = config.upstream_url(upstream)
-    api_key = key_in(UPSTREAM_KEY, os.environ)
-    names = list_models(url, api_key)
-    return config.behind(settings, url, names, wanted=model, api_key_env=UPSTREAM_KEY if api_key else "")
 
 
 def _overrides(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,14 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
 import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from tidegate.config import DeliverySettings, Settings
+from tidegate.config import Changes, DeliverySettings, Reloads, ServeSource, Settings
 from tidegate.descriptors import most_connections, raise_descriptor_limit
 from tidegate.gate.address import account_unless
 from tidegate.listening import bind, cannot_listen, close_all, give_up_on_the_lost, print_ready
@@ -53,6 +54,10 @@ class Application(Protocol):
         """Gets ready for requests. Raises `ConfigError`."""
         ...
 
+    async def reload(self, settings: Settings) -> Changes:
+        """Takes over models and keys of the settings while it runs. Raises `TidegateError`; then nothing is changed."""
+        ...
+
     async def drain(self) -> None:
         """Refuses new generations, and returns when none is left."""
         ...
@@ -66,11 +71,14 @@ class Application(Protocol):
         ...
 
 
-def run(settings: Settings) -> int:
-    """Serves until a signal stops it, and returns the exit code. Raises `TidegateError` where it cannot start."""
+def run(settings: Settings, source: ServeSource | None = None) -> int:
+    """Serves until a signal stops it, and returns the exit code. Raises `TidegateError` where it cannot start.
+
+    At SIGHUP the `source` of the settings is read again; without one nothing is.
+    """
     configure(settings.observability.log_level, settings.observability.log_format)
     raise_descriptor_limit()
-    return run_with(settings, serve)
+    return run_with(settings, partial(serve, source=source))
 
 
 def run_with(settings: Settings, serve: Callable[..., Coroutine[Any, Any, int]]) -> int:
@@ -86,8 +94,10 @@ def run_with(settings: Settings, serve: Callable[..., Coroutine[Any, Any, int]])
         return runner.run(serve(app, settings, socket_path=SOCKET))
 
 
-async def serve(app: Application, settings: Settings, *, socket_path: str | None = None) -> int:
-    """Serves `app` on the settings' address, which is printed when connections are accepted; see `serve_at`.
+async def serve(
+    app: Application, settings: Settings, *, source: ServeSource | None = None, socket_path: str | None = None
+) -> int:
+    """Serves `app` on the settings' address, which is printed when connections are accepted; see `serve_at` and `run`.
 
     The address is bound first, so that a second server fails before it loads a model.
     """
@@ -97,7 +107,8 @@ async def serve(app: Application, settings: Settings, *, socket_path: str | None
     def ready(_: Listeners) -> None:
         print_ready(settings, sockets)
 
-    return await serve_at(sockets, app, settings, signals, ready, socket_path=socket_path)
+    reloads = None if source is None else Reloads(source, signals.hung_up, app.reload)
+    return await serve_at(sockets, app, settings, signals, ready, reloads=reloads, socket_path=socket_path)
 
 
 async def serve_at(
@@ -107,6 +118,7 @@ async def serve_at(
     signals: Stopping,
     ready: Callable[[Listeners], None],
     *,
+    reloads: Reloads | None = None,
     number: int = 0,
     socket_path: str | None = None,
 ) -> int:
@@ -115,7 +127,7 @@ async def serve_at(
     SIGTERM and SIGINT drain; the second of them stops at once. Connections are accepted only when the application has
     started; then `ready` is called with the listeners, among which the sockets have this `number`. WebSockets are
     accepted at `socket_path`; None: at any path. The process ends `drain_seconds` and 5 s after the first signal at the
-    latest, whatever hangs. SIGHUP changes nothing.
+    latest, whatever hangs. The `reloads` run until the first signal.
     """
     try:
         if not await before(signals.first, app.start()):
@@ -125,7 +137,7 @@ async def serve_at(
         listeners = await listen(server, settings, number, sockets)
         ready(listeners)
         close_all(sockets)
-        return await _until_stopped(app, server, signals)
+        return await _until_stopped(app, server, signals, reloads)
     finally:
         await _close(app)
         await before(signals.second, app.flush())
@@ -202,9 +214,9 @@ def _rates(delivery: DeliverySettings) -> HeartRates:
     )
 
 
-async def _until_stopped(app: Application, server: uvicorn.Server, signals: Stopping) -> int:
+async def _until_stopped(app: Application, server: uvicorn.Server, signals: Stopping, reloads: Reloads | None) -> int:
     ticking = asyncio.create_task(server.main_loop())
-    await signals.first.wait()
+    await (signals.first.wait() if reloads is None else before(signals.first, reloads.run()))
     log.info("draining: new generations are refused; a second signal stops at once")
     try:
         return 0 if await before(signals.second, _leave(app, server, ticking)) else 1

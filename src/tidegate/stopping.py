@@ -1,4 +1,4 @@
-"""Signals that stop the server, and a deadline after which the process is ended: a stop never takes longer.
+"""Signals that reach the server, and a deadline after which the process is ended: a stop never takes longer.
 
 A loop that is blocked by somebody's code, a thread that is joined at exit and waits for a dead disk, a resolver that
 does not answer, a terminal that nobody reads: none of them can delay the end beyond the deadline. So a separate thread
@@ -46,7 +46,7 @@ log = logging.getLogger("tidegate.server")
 
 
 class Stopping:
-    """Counts SIGTERM and SIGINT; after the second they have their usual effect again. SIGHUP is only logged.
+    """Counts SIGTERM and SIGINT; after the second they have their usual effect again. SIGHUP sets `hung_up`.
 
     The process ends at the latest `drain_seconds` and `LAST_SECONDS` after the first signal, and `AT_ONCE_SECONDS`
     after the second; if it did not end by itself, with exit code 1. It is made once, on the main thread's loop.
@@ -55,6 +55,7 @@ class Stopping:
     def __init__(self, drain_seconds: float) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.hung_up = asyncio.Event()
         self._drain_seconds = drain_seconds
         self._count = 0
         self._deadline = inf
@@ -65,6 +66,8 @@ class Stopping:
             signal.signal(each, _nothing)
         # The loop may have set a descriptor of its own, for other signals.
         self._before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        # The command has put it off until here, while it read the configuration.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         threading.Thread(target=self._watch, name="tidegate-stopping", daemon=True).start()
 
     def over(self) -> None:
@@ -91,7 +94,7 @@ class Stopping:
                 self._count += 1
                 self._stop(*((self._drain_seconds + LAST_SECONDS, self.first) if self._count == 1 else self._at_once()))
             elif number == signal.SIGHUP:
-                self._loop.call_soon_threadsafe(log.warning, "SIGHUP: this version reads nothing again, and goes on")
+                self._loop.call_soon_threadsafe(self.hung_up.set)
         if self._before >= 0:
             with suppress(OSError):
                 os.write(self._before, bytes((number,)))

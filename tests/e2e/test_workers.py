@@ -11,7 +11,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import count
 from pathlib import Path
@@ -52,8 +52,12 @@ def serving(redis_url: str, folder: Path, *flags: str, config: str = MODELS, wor
 
 def children(pid: int) -> dict[int, str]:
     """The living children of a process, with their command lines (proc(5))."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(child): Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in found}
+    found: dict[int, str] = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        # It may end in this moment.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+    return found
 
 
 def workers_of(server: Process) -> list[int]:
@@ -257,3 +261,43 @@ def test_they_have_one_embedded_model(redis_url: str, tmp_path: Path) -> None:
             os.kill(workers_of(server)[busy], signal.SIGKILL)
             status, told = ask(server, "/v1/streams", {"model": "m", "prompt": "Say hello.", "max_tokens": 4})
             assert (status, json.loads(told)["usage"]["completion_tokens"]) == (200, 4)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed")
+def test_all_of_them_read_their_settings_again_or_none(redis_url: str, tmp_path: Path) -> None:
+    """One line says what has changed. What runs goes on, and so does the embedded model; who replaces a dead one begins
+    with the settings of now."""
+    embedded = '[[models]]\nname = "m"\nprovider = "llama"\nparallel = 1\ncontext = 256\n'
+    config = tmp_path / "workers.toml"
+
+    def models() -> set[str]:
+        return {each["id"] for each in listed(server, "/v1/models")}
+
+    def again(text: str) -> str:
+        config.write_text(text)
+        before = said()
+        server.signal(signal.SIGHUP)
+        wait(lambda: len(said()) > len(before), within=60)
+        (line,) = said()[len(before) :]
+        return line
+
+    def said() -> list[str]:
+        found = [json.loads(line) for line in server.stderr().splitlines() if line.startswith("{")]
+        return [line["message"] for line in found if line["logger"] == "tidegate.config"]
+
+    with serving(redis_url, tmp_path, config=MODELS + embedded) as server, ThreadPoolExecutor(6) as threads:
+        streams = [start(server, "brief") for _ in range(6)]
+        reading = [threads.submit(ask, server, f"/v1/streams/{stream}/events") for stream in streams]
+        processes = children(server.pid)
+        assert again(embedded + MODELS.replace("brief", "other")).endswith("models added: other; models removed: brief")
+        assert [models() for _ in range(20)] == [{"m", "other", "endless"}] * 20
+        assert "nothing was changed: models.0.rate = -1 (" in again(MODELS.replace("rate = 20", "rate = -1"))
+        assert [models() for _ in range(20)] == [{"m", "other", "endless"}] * 20
+        for each in reading:
+            assert each.result()[1].count(b"event: completed") == 1
+        assert children(server.pid) == processes
+        assert again(MODELS).endswith("models added: brief; models removed: m, other")
+        wait(lambda: not any("llama.child" in command for command in children(server.pid).values()), within=60)
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+        wait(lambda: "worker 0 is there again" in server.stderr(), within=60)
+        assert [models() for _ in range(20)] == [{"brief", "endless"}] * 20

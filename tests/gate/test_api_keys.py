@@ -17,7 +17,8 @@ KEYS = [
 
 def test_holder() -> None:
     """A key is known by its hash alone, and brings its name and scopes; its limits are counted on its name."""
-    assert ApiKeys(KEYS).holder("tg_ci") == Principal("key:ci", frozenset({"generate", "read"}), "key:ci")
+    expected = Principal("key:ci", frozenset({"generate", "read"}), "key:ci", key=key_sha256("tg_ci")[:16])
+    assert ApiKeys(KEYS).holder("tg_ci") == expected
 
 
 def test_every_key() -> None:
@@ -28,6 +29,20 @@ def test_every_key() -> None:
     assert ops.name == "key:ops"
     assert none is not None
     assert none.scopes == frozenset()
+
+
+def test_who_holds_a_key_may_do_what_it_says_now() -> None:
+    """Nothing where it is gone, or is somebody else's; nothing either where another has taken its place."""
+    earlier, later = ApiKeys(KEYS), ApiKeys([msgspec.structs.replace(KEYS[0], scopes=("read",)), *KEYS[2:]])
+    ci, ops, none = (earlier.holder(f"tg_{name}") for name in ("ci", "ops", "none"))
+    assert ci is not None
+    assert ops is not None
+    assert none is not None
+    assert later.now(ci) == later.holder("tg_ci") != ci
+    assert later.now(ops) is None
+    assert later.now(none) == none
+    assert ApiKeys([msgspec.structs.replace(KEYS[0], name="other")]).now(ci) is None
+    assert ApiKeys([ApiKey(name="ci", sha256=key_sha256("tg_next"), scopes=("read",))]).now(ci) is None
 
 
 @pytest.mark.parametrize("presented", ["", "tg_c", "tg_cI", "tg_ci ", "\xff", "\ud800", KEYS[0].sha256])

@@ -41,3 +41,12 @@ async def test_a_token_may_name_its_topics() -> None:
     narrow = Principal("jwt::a", frozenset({"subscribe"}), topics_read=("news",))
     assert await covers(service, narrow, ("topic", "news"), TOPIC)
     assert not await covers(service, narrow, ROOM, TOPIC)
+
+
+async def test_an_admin_reads_what_is_anybodys() -> None:
+    """Its scope includes that one, of streams it found."""
+    service = Tidegate().service
+    await service.open()
+    stream, _ = await service.open_client_stream({}, owner=Principal("key:a", frozenset({"read"})))
+    assert await covers(service, Principal("key:root", frozenset({"admin"})), ("stream", stream), FOUND)
+    await service.close()

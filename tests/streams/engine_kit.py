@@ -20,6 +20,7 @@ from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.reader import Reader
 from tidegate.streams.service import Service
+from tidegate.streams.started_provider import StartedProvider
 from tidegate.streams.timing import DEFAULT_TIMING, Timing
 
 ANNA = Principal("key:anna", frozenset({"generate", "read", "cancel"}))
@@ -99,7 +100,7 @@ class Engine:
 
     def add(self, provider: Provider, name: str = "m", *, can_continue: bool = False, **limits: int) -> None:
         limits = {"max_concurrency": 0, "max_queue": 100, **limits}
-        self.models[name] = Model(name, provider, can_continue=can_continue, **limits)
+        self.models[name] = Model(name, StartedProvider(provider), can_continue=can_continue, **limits)
 
     async def start(self, *, owner: Principal = ANNA, grace: float | None = None, **changes: object) -> str:
         handle = await self.service.start(request(**changes), owner=owner, grace=grace)

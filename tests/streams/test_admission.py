@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tidegate.errors import QueueFull
@@ -62,3 +64,43 @@ def test_those_who_hold_alike_stay() -> None:
     none_waits.enter("ann")
     with pytest.raises(QueueFull):
         none_waits.enter("ben")
+
+
+def test_more_places_are_taken_at_once() -> None:
+    """By those whose turn it is; with no limit by all."""
+    model = admission(10)
+    _, first, second, third = entered(model, "ann", "ann", "ben", "cleo")
+    model.resize(max_concurrency=2, max_queue=10)
+    assert [ticket.turn.is_set() for ticket in (first, second, third)] == [True, False, False]
+    model.resize(max_concurrency=0, max_queue=10)
+    assert model.waiting == 0
+
+
+def test_fewer_places_take_nobodys() -> None:
+    """What runs or waits stays, and the next comes once there are fewer than may run."""
+    model = Admission("m", max_concurrency=2, max_queue=10)
+    one, two, waiting, other = entered(model, "ann", "ben", "cleo", "dan")
+    model.resize(max_concurrency=1, max_queue=1)
+    one.release()
+    assert not waiting.turn.is_set()
+    two.release()
+    assert waiting.turn.is_set()
+    assert not other.turn.is_set()
+    with pytest.raises(QueueFull):
+        model.enter("eve")
+
+
+@pytest.mark.anyio
+async def test_it_is_empty_when_all_have_left() -> None:
+    """Those that wait count, too, and so does one that lost its place."""
+    model = admission(1)
+    running, waiting = entered(model, "ann", "ann")
+    ben = model.enter("ben")
+    emptied = asyncio.create_task(model.emptied())
+    for ticket in (running, waiting):
+        ticket.release()
+        await asyncio.sleep(0)
+        assert not emptied.done()
+    ben.release()
+    await emptied
+    await model.emptied()

@@ -19,6 +19,7 @@ from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.generation import Generation, Order
 from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
+from tidegate.streams.started_provider import StartedProvider
 from tidegate.streams.timing import DEFAULT_TIMING
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,8 @@ class Begun:
         can_continue: bool = False,
     ) -> None:
         self.provider = Scripted(play)
-        self.model = Model("m", self.provider, max_concurrency=max_concurrency, max_queue=9, can_continue=can_continue)
+        provider = StartedProvider(self.provider)
+        self.model = Model("m", provider, max_concurrency=max_concurrency, max_queue=9, can_continue=can_continue)
         self.store = MemoryStore(max_generation_bytes=1 << 20)
         self.cluster = self.store.join("node_a", 5)
         self.observer = Recorder()

@@ -10,6 +10,7 @@ from tidegate.core.request_id import current_request_id
 from tidegate.errors import ConfigError, ProviderError
 from tidegate.providers.base import Sink
 from tidegate.streams.models import MOST_NAMES, Model, offer
+from tidegate.streams.started_provider import StartedProvider
 from tidegate.testing.sink import RecordingSink
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,7 @@ class Starting(Scripted):
 
 
 def model_of(provider: Scripted) -> Model:
-    return Model("m", provider, max_concurrency=0, max_queue=0)
+    return Model("m", StartedProvider(provider), max_concurrency=0, max_queue=0)
 
 
 async def test_a_provider_is_started_once_for_all_who_wait() -> None:

@@ -89,11 +89,11 @@ async def test_a_refresh_onto_the_other_node_cancels_nothing(nodes: Nodes) -> No
     second = await nodes.far.follow(stream)
     first.close()
     await deserted(nodes, grace=0.05)
-    assert near.running == 1
+    await eventually(lambda: near.running == 1)
     second.close()
     third = await nodes.near.follow(stream)
     await deserted(nodes, grace=0.05)
-    assert near.running == 1
+    await eventually(lambda: near.running == 1)
     third.close()
     await eventually(lambda: near.running == 0)
     assert isinstance((await nodes.far.events(stream))[-1], Cancelled)

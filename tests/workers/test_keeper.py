@@ -6,10 +6,12 @@ import logging
 import pytest
 from eventually_kit import eventually
 
+from tidegate.config import Changes, Settings
 from tidegate.core import restarts
 from tidegate.errors import ConfigError, TidegateError
 from tidegate.observe.metrics.series import Series
 from tidegate.workers.crew import Crew
+from tidegate.workers.messages import Prepare
 from tidegate.workers.process import WorkerProcess
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +27,9 @@ class Worker:
         self.told: list[list[int]] = []
         self.stopped = 0
         self.measured: list[Series] = []
+        self.settings = Settings()
+        self.orders: list[str] = []
+        self.fault: TidegateError | None = None
         self._dead = asyncio.Event()
 
     @property
@@ -40,6 +45,20 @@ class Worker:
 
     async def measure(self) -> list[Series]:
         return self.measured
+
+    async def prepare(self, order: Prepare) -> bool:
+        self.orders.append("prepare")
+        if self.fault is not None:
+            raise self.fault
+        return self.code is None
+
+    async def take(self, settings: Settings) -> Changes | None:
+        self.orders.append("take")
+        self.settings = settings
+        return None if self.code is not None else Changes(ignored=("server.port",))
+
+    def drop(self) -> None:
+        self.orders.append("drop")
 
     def listen(self, numbers: list[int]) -> None:
         self.told.append(list(numbers))
@@ -153,3 +172,32 @@ async def test_one_that_is_about_to_come_back_is_not_waited_for(
     workers.crew.stop()
     workers.launched[1][0].die(0)
     assert await workers.crew.ended() == 0
+
+
+async def test_all_take_other_settings_over_or_none(workers: Workers) -> None:
+    """Where one cannot get ready, all of them forget what they have got ready for."""
+    await workers.crew.start()
+    first, second = workers.launched[0][0], workers.launched[1][0]
+    second.fault = ConfigError("the file is gone", key=("models", "m", "api_key_file"))
+    with pytest.raises(ConfigError, match="the file is gone"):
+        await workers.crew.prepare(Prepare(1, Settings()))
+    assert (first.orders, second.orders) == (["prepare", "drop"], ["prepare", "drop"])
+    second.fault, later = None, Settings()
+    ready = await workers.crew.prepare(Prepare(2, later))
+    assert await workers.crew.take(ready, later) == Changes(ignored=("server.port",))
+    assert (first.orders[2:], second.orders[2:]) == (["prepare", "take"], ["prepare", "take"])
+    assert list(workers.crew.outdated(later)) == []
+    await workers.crew.close()
+
+
+async def test_a_dead_worker_holds_up_no_change(workers: Workers) -> None:
+    """It is not asked; who comes in its place meanwhile is known by its earlier settings."""
+    await workers.crew.start()
+    workers.launched[0][0].die(-9)
+    later = Settings()
+    ready = await workers.crew.prepare(Prepare(1, later))
+    assert ready == workers.launched[1]
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    await workers.crew.take(ready, later)
+    assert list(workers.crew.outdated(later)) == workers.launched[0][1:]
+    await workers.crew.close()

@@ -2,11 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.config import AuthSettings, LimitSettings, Settings
+from tidegate.config import AuthSettings, Changes, LimitSettings, Settings
+from tidegate.core.difference import Difference
 from tidegate.errors import ConfigError, InUse, StoreUnavailable, TidegateError
 from tidegate.gate.api_keys import ApiKey
+from tidegate.providers.llama.lane_words import LanePlace
 from tidegate.providers.settings import LlamaModel, OpenAIModel, PythonModel, Upstream
-from tidegate.workers.messages import Failed, Listen, Ready, Setup, decoded, encoded, failed
+from tidegate.workers.messages import (
+    Drop,
+    Failed,
+    Listen,
+    Message,
+    Prepare,
+    Prepared,
+    Ready,
+    Setup,
+    Take,
+    Taken,
+    decoded,
+    encoded,
+    failed,
+)
 
 SETTINGS = Settings(
     models=(
@@ -19,8 +35,21 @@ SETTINGS = Settings(
 )
 
 
-@pytest.mark.parametrize("message", [Setup(1, SETTINGS, [[3], [4, 5]]), Listen([0, 2]), Ready(), Failed("x", "y")])
-def test_a_message_arrives_as_it_was_sent(message: Setup | Listen | Ready | Failed) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        Setup(1, SETTINGS, [[3], [4, 5]], {"l": LanePlace(9, "key")}),
+        Listen([0, 2]),
+        Ready(),
+        Failed("x", "y"),
+        Prepare(3, SETTINGS, {"l": LanePlace(9, "key")}),
+        Prepared(3, Failed("x", "y", ("models", "l"), "z")),
+        Take(),
+        Taken(Changes(models=Difference(added=("l",)), ignored=("server.port",))),
+        Drop(),
+    ],
+)
+def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
     """On one line, with every setting, also a path whose bytes are no text."""
     line = encoded(message)
     assert line.count(b"\n") == 1

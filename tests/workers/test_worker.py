@@ -76,7 +76,7 @@ def test_a_worker_that_has_hung_up_is_told_nothing() -> None:
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec("sleep", "5")
         _, channel = await asyncio.open_unix_connection(sock=ours)
-        worker = WorkerProcess(process, channel)
+        worker = WorkerProcess(process, channel, SETTINGS)
         theirs.close()
         worker.listen([0])
         await eventually(lambda: "closed=True" in repr(channel.transport))

@@ -5,25 +5,24 @@ All functions named `refuse_…` raise `ConfigError` with a key, for `Origins.lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 import msgspec
 
 from tidegate.config.origins import Key, wrong
-from tidegate.config.settings import Settings
-from tidegate.core.api_key import key_in
-from tidegate.errors import ConfigError
+from tidegate.config.settings import AuthSettings, Settings
 from tidegate.gate.jwt.tokens import secret_of
 from tidegate.providers import PROVIDERS
+from tidegate.providers.keys import keys_of
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel, PythonModel, ReplayModel, Upstream
 from tidegate.stores import traits_of
 
 TELEMETRY = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 """What sends to a Collector. Others bring a part of it, e.g. FastAPI the interfaces alone."""
 
-MODEL_NOT_YET = ("api_key_file", "api")
-UPSTREAM_NOW = ("base_url", "api_key_env", "weight")
+MODEL_NOT_YET = ("api",)
+UPSTREAM_NOW = ("base_url", "api_key_env", "api_key_file", "weight")
 
 
 def refuse_unavailable(settings: Settings) -> None:
@@ -36,14 +35,19 @@ def refuse_unavailable(settings: Settings) -> None:
 
 def refuse_exposed(settings: Settings, *, insecure: bool) -> None:
     """Refuses to be reachable from other machines without authentication, unless `insecure` says that this is meant."""
-    host, auth = settings.server.host, settings.auth
-    if not (insecure or auth.keys or auth.jwt_secret_env or auth.jwks_url or is_loopback(host)):
+    host = settings.server.host
+    if not (insecure or asks_who(settings.auth) or is_loopback(host)):
         raise wrong(
             ("server", "host"),
             host,
             "it can be reached from other machines, and there is no authentication: add [[auth.keys]] (tidegate key "
             "NAME makes one), auth.jwt_secret_env or auth.jwks_url, or give --insecure-no-auth",
         )
+
+
+def asks_who(auth: AuthSettings) -> bool:
+    """Whether callers have to say who they are."""
+    return bool(auth.keys or auth.jwt_secret_env or auth.jwks_url)
 
 
 def refuse_unusable(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -132,24 +136,4 @@ def _refuse_unusable_model(model: ModelSettings, environ: Mapping[str, str]) -> 
         from tidegate.providers.python import target
 
         target(model)
-    elif isinstance(model, OpenAIModel):
-        for key, variable in _variables(model):
-            _refuse_no_key(key, variable, environ)
-
-
-def _variables(model: OpenAIModel) -> Iterator[tuple[Key, str]]:
-    key = ("models", model.name)
-    yield (*key, "api_key_env"), model.api_key_env
-    for index, upstream in enumerate(model.upstreams):
-        yield (*key, "upstreams", str(index), "api_key_env"), upstream.api_key_env
-
-
-def _refuse_no_key(key: Key, variable: str, environ: Mapping[str, str]) -> None:
-    if not variable:
-        return
-    try:
-        found = key_in(variable, environ)
-    except ConfigError as error:
-        raise wrong(key, variable, error.message) from None
-    if not found:
-        raise wrong(key, variable, "the environment has no such variable, or an empty one")
+    keys_of(model, environ)

@@ -26,6 +26,7 @@ class Principal(msgspec.Struct, frozen=True):
     Limits are counted by `account`: the principal's name or, for a caller without one, its address. `stream` is the
     only stream that the holder of a share token may see. `expires_at` is in Unix seconds: no connection outlives it.
     `topics_read` and `topics_write` restrict it to topics with these names, `*` as a suffix; None means all topics.
+    `key` tells the API key that was presented from others that the same principal has had: a part of its hash.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Principal(msgspec.Struct, frozen=True):
     expires_at: float | None = None
     topics_read: tuple[str, ...] | None = None
     topics_write: tuple[str, ...] | None = None
+    key: str = ""
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes or (scope in OF_ADMIN and "admin" in self.scopes)

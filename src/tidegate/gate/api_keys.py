@@ -11,6 +11,9 @@ from msgspec import Meta
 
 from tidegate.core.principal import Principal, Scope
 
+KEY_DIGITS = 16
+"""How much of its hash tells a key from others: no two of 64 random bits are equal."""
+
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of `[[auth.keys]]`. `sha256` is that of the key, in hexadecimal; keys are 256 random bits.
@@ -33,6 +36,7 @@ class ApiKeys:
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
         self._holders = {bytes.fromhex(key.sha256): _principal(key) for key in keys}
+        self._by_key = {holder.key: holder for holder in self._holders.values()}
 
     def __bool__(self) -> bool:
         return bool(self._holders)
@@ -42,7 +46,12 @@ class ApiKeys:
         # The time of a look-up may leak something of the stored hashes, which does not help to guess 256 random bits.
         return self._holders.get(hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest())
 
+    def now(self, holder: Principal) -> Principal | None:
+        """What the holder of a key may do now, which these or earlier keys had; None if the key is no longer valid."""
+        found = self._by_key.get(holder.key)
+        return found if found is not None and found.name == holder.name else None
+
 
 def _principal(key: ApiKey) -> Principal:
     name = f"key:{key.name}"
-    return Principal(name, frozenset(key.scopes), name)
+    return Principal(name, frozenset(key.scopes), name, key=key.sha256[:KEY_DIGITS].lower())

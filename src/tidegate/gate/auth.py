@@ -61,7 +61,20 @@ class Authenticator:
         self._origins = origins
         self._failures = failures
         self._clock = clock
-        self._open = not keys and tokens is None
+
+    @property
+    def _open(self) -> bool:
+        return not self._keys and self._tokens is None
+
+    def change(self, keys: ApiKeys) -> None:
+        """Takes these keys from here on, and no others."""
+        self._keys = keys
+
+    def now(self, principal: Principal) -> Principal | None:
+        """What a caller of before may do by the keys of now; None where its credentials are not valid any more."""
+        if principal.key:
+            return self._keys.now(principal)
+        return None if principal.name == ANONYMOUS.name and not self._open else principal
 
     def authenticate(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> Principal | Awaitable[Principal]:
         """The caller; an awaitable where the credentials have to be looked up.

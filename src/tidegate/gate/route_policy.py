@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from tidegate.core.principal import Scope
@@ -38,3 +39,13 @@ class RoutePolicy(Protocol):
 
     @property
     def local(self) -> bool: ...
+
+
+def scopes_of(route: RoutePolicy) -> tuple[Scope, ...]:
+    """The scopes of which a caller of the route has to have one. Equal ones are one object: each connection has it."""
+    return _scopes(route.scope, route.or_scopes)
+
+
+@lru_cache
+def _scopes(scope: Scope | None, others: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    return others if scope is None else (scope, *others)

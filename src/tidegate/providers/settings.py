@@ -121,10 +121,15 @@ class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
             raise ConfigError(f"model {self.name!r}: needs either base_url or upstreams")
         if self.base_url:
             return ((self, 1),)
-        replace = msgspec.structs.replace
-        return tuple(
-            (replace(self, base_url=each.base_url, api_key_env=each.api_key_env, upstreams=()), each.weight)
-            for each in self.upstreams
+        return tuple((self._at(each), each.weight) for each in self.upstreams)
+
+    def _at(self, upstream: Upstream) -> OpenAIModel:
+        return msgspec.structs.replace(
+            self,
+            base_url=upstream.base_url,
+            api_key_env=upstream.api_key_env,
+            api_key_file=upstream.api_key_file,
+            upstreams=(),
         )
 
 
@@ -159,6 +164,11 @@ class PythonModel(ModelBase, frozen=True, kw_only=True, tag="python"):
 
 
 ModelSettings = LlamaModel | OpenAIModel | AnthropicModel | ReplayModel | PythonModel
+
+
+def of_provider(model: ModelSettings) -> ModelSettings:
+    """The settings that its provider is made of; what differs besides concerns its queue and its takeover alone."""
+    return msgspec.structs.replace(model, max_concurrency=0, max_queue=0, can_continue=False)
 
 
 def unusable(model: ModelBase, key: str, value: object, problem: str) -> ConfigError:

@@ -32,10 +32,12 @@ from tidegate.gate.auth import Authenticator
 from tidegate.gate.connections import Connections
 from tidegate.gate.limits import Charge, charge
 from tidegate.gate.reconnect import answer_reconnect
+from tidegate.gate.route_policy import ROUTE, scopes_of
 from tidegate.observe.base import Observer
 from tidegate.observe.metrics.deliveries import Deliveries
 from tidegate.observe.metrics.series import Series
 from tidegate.routes.nodes import Nodes
+from tidegate.routes.withdrawal import Withdrawal
 from tidegate.serving.fair_turns import in_turns
 from tidegate.serving.http_framing import is_small
 from tidegate.serving.long_body import alone_if_long
@@ -70,6 +72,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     service: Service
     authenticator: Authenticator
     registry: Registry
+    withdrawal: Withdrawal
     nodes: Nodes
     connections: Connections
     heartbeat_seconds: float
@@ -224,10 +227,13 @@ class Call:
         connection = self.context.registry.open(
             transport=transport,
             address=address_of(self._scope),
-            principal=self.principal.name,
+            principal=self.principal,
+            enough=scopes_of(self._scope[ROUTE]),
             wire=self.wire,
         )
         connection.attach(reader.stream, reader)
+        # The caller's key may have been withdrawn since it was looked at, while the body arrived.
+        self.context.withdrawal.look_at(connection)
         return connection
 
     def detach(self) -> Detached | None:

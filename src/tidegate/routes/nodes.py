@@ -130,7 +130,7 @@ class Nodes:
 
     def _matching(self, which: WhichConnections) -> Iterator[Connection]:
         for connection in self._registry:
-            if which.transport in (None, connection.transport) and which.principal in (None, connection.principal):
+            if which.transport in (None, connection.transport) and which.principal in (None, _caller(connection)):
                 yield connection
 
     def _shown(self, connection: Connection) -> OpenConnection:
@@ -138,7 +138,7 @@ class Nodes:
         return OpenConnection(
             id=connection.id,
             node=self._cluster.node,
-            principal=connection.principal,
+            principal=_caller(connection),
             address=connection.address,
             transport=connection.transport,
             state=connection.state,
@@ -159,6 +159,10 @@ class Nodes:
         if connection is not None:
             connection.drain("draining")
         return connection is not None
+
+
+def _caller(connection: Connection) -> str | None:
+    return None if connection.principal is None else connection.principal.name
 
 
 def _carried(reader: Attached) -> CarriedStream:

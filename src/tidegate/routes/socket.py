@@ -93,7 +93,11 @@ class SocketResource:
         socket = Socket(receive, send, binary=codec.binary)
         session = Session(self._context, scope, socket, codec)
         session.connection = self._context.registry.open(
-            transport="websocket", address=address_of(scope), wire=session.wire, close=session.dismiss
+            transport="websocket",
+            address=address_of(scope),
+            wire=session.wire,
+            close=session.dismiss,
+            renew=session.renew,
         )
         detached = None
         try:
@@ -215,6 +219,14 @@ class Session:
         """Asks the client to reconnect, by closing the socket."""
         self.close_soon(GOING_AWAY, reason)
 
+    def renew(self, principal: Principal | None) -> None:
+        """Goes on with what the caller may do from here on; where that is nothing any more, closes the socket."""
+        if principal is None:
+            self.close_soon(UNAUTHENTICATED, TOKEN_EXPIRED)
+        else:
+            self.admit(principal)
+            self.spawn(self._calls.narrow(principal))
+
     def close_soon(self, code: int, reason: str) -> None:
         """Closes the socket. Its streams count as still followed for a while, until the client has reconnected."""
         for reader in self.connection.readers:
@@ -233,7 +245,7 @@ class Session:
             self.wire.ear.hear(None)
         self.principal = principal
         self.scope[PRINCIPAL] = principal
-        self.connection.principal = principal.name
+        self.connection.principal = principal
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -72,6 +72,12 @@ class Calls:
     def close(self) -> None:
         """Ends all that the session follows."""
         self._follows.close()
+
+    async def narrow(self, principal: Principal) -> None:
+        """Ends what the principal may not follow any more, and tells the client."""
+        lost = await self._follows.narrow(principal)
+        with suppress(SocketClosed):
+            await self._tell(lost)
 
     async def _create(self, wanted: dialect.Create | dialect.Open) -> None:
         if not wanted.attach:
@@ -211,6 +217,9 @@ class Calls:
         self._desk.admit(principal)
         lost = await self._follows.narrow(principal)
         await self._ok(wanted.id, {"principal": principal.name})
+        await self._tell(lost)
+
+    async def _tell(self, lost: Sequence[Key]) -> None:
         for key in lost:
             await self._follows.tell(key, TOKEN_EXPIRED)
 

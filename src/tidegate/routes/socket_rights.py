@@ -1,6 +1,8 @@
-"""Checks whether renewed credentials of a WebSocket, which may be narrower, still cover what it follows."""
+"""Checks whether renewed credentials, which may be narrower, still cover what a connection follows."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from tidegate.core.principal import Principal, Scope
 from tidegate.delivery.attachment import Key
@@ -16,12 +18,12 @@ FOUND: frozenset[Scope] = frozenset(("read",))
 TOPIC: frozenset[Scope] = frozenset(("subscribe",))
 
 
-async def covers(service: Service, principal: Principal, key: Key, enough: frozenset[Scope]) -> bool:
+async def covers(service: Service, principal: Principal, key: Key, enough: Collection[Scope]) -> bool:
     """Whether the principal may continue to follow a stream or topic: it needs one of the scopes in `enough`.
 
     False, too, where that cannot be found out: the client attaches again, and gets the error then.
     """
-    if not enough & principal.scopes:
+    if not any(map(principal.has, enough)):
         return False
     kind, name = key
     try:

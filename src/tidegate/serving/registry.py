@@ -7,12 +7,13 @@ positions and traffic are looked up only when an operator asks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from tidegate.core.connection_state import TRANSITIONS, State, moved
 from tidegate.core.cursor import Cursor
+from tidegate.core.principal import Principal, Scope
 from tidegate.serving.traffic import Traffic
 
 Transport = Literal["sse", "json", "websocket"]
@@ -45,7 +46,9 @@ class Metered(Protocol):
 class Connection:
     """One open connection. As a context manager it leaves the registry at its end, and closes its readers.
 
-    `opened_at` is in Unix seconds. `principal` is None until the caller is known.
+    `opened_at` is in Unix seconds. `principal` is None until the caller is known. A call is covered for as long as its
+    caller has one of the scopes in `enough`; a socket has `renew` called when what its caller may do has changed, with
+    None where that is nothing any more.
     """
 
     __slots__ = (
@@ -56,8 +59,10 @@ class Connection:
         "_state",
         "_wire",
         "address",
+        "enough",
         "opened_at",
         "principal",
+        "renew",
         "transport",
     )
 
@@ -68,9 +73,11 @@ class Connection:
         *,
         transport: Transport,
         address: str,
-        principal: str | None,
+        principal: Principal | None,
+        enough: Sequence[Scope],
         wire: Metered | None,
         close: Callable[[str], None] | None,
+        renew: Callable[[Principal | None], None] | None,
         opened_at: float,
     ) -> None:
         self._registry = registry
@@ -83,6 +90,8 @@ class Connection:
         self.transport: Transport = transport
         self.address = address
         self.principal = principal
+        self.enough = enough
+        self.renew = renew
         self.opened_at = opened_at
 
     @property
@@ -190,9 +199,11 @@ class Registry:
         *,
         transport: Transport,
         address: str,
-        principal: str | None = None,
+        principal: Principal | None = None,
+        enough: Sequence[Scope] = (),
         wire: Metered | None = None,
         close: Callable[[str], None] | None = None,
+        renew: Callable[[Principal | None], None] | None = None,
     ) -> Connection:
         """Registers a connection, for use in a `with`; otherwise the caller has to call its `leave`.
 
@@ -206,8 +217,10 @@ class Registry:
             transport=transport,
             address=address,
             principal=principal,
+            enough=enough,
             wire=wire,
             close=close,
+            renew=renew,
             opened_at=round(self._now(), 3),
         )
         self._open[number] = connection

@@ -49,6 +49,8 @@ class Admission:
         self._rounds = Rounds()
         self._held: Counter[str] = Counter()
         self._issued = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @property
     def waiting(self) -> int:
@@ -58,7 +60,7 @@ class Admission:
     def enter(self, account: str) -> Ticket:
         """Takes a place for the account; the ticket's `turn` is set already if one is free. Raises `QueueFull`."""
         ticket = Ticket(self, account, self._issued)
-        if not self._max_concurrency or len(self._running) < self._max_concurrency:
+        if self._has_room:
             self._admit(ticket)
         else:
             if len(self._waiting) >= self._max_queue:
@@ -67,7 +69,17 @@ class Admission:
             self._rounds.join(account, ticket.number)
         self._issued += 1
         self._held[account] += 1
+        self._empty.clear()
         return ticket
+
+    def resize(self, *, max_concurrency: int, max_queue: int) -> None:
+        """Changes the limits. Generations that run or wait keep their places, even if they are too many now."""
+        self._max_concurrency, self._max_queue = max_concurrency, max_queue
+        self._admit_next()
+
+    async def emptied(self) -> None:
+        """Waits until no generation runs or waits."""
+        await self._empty.wait()
 
     def position(self, ticket: Ticket) -> int | None:
         return self._rounds.position(ticket.account, ticket.number) if ticket.number in self._waiting else None
@@ -76,10 +88,17 @@ class Admission:
         if ticket in self._running:
             self._running.remove(ticket)
             self._let_go(ticket)
-            if self._waiting:
-                self._admit(self._waiting.pop(self._rounds.next()))
+            self._admit_next()
         elif ticket.number in self._waiting:
             self._leave(ticket)
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._max_concurrency or len(self._running) < self._max_concurrency
+
+    def _admit_next(self) -> None:
+        while self._waiting and self._has_room:
+            self._admit(self._waiting.pop(self._rounds.next()))
 
     def _admit(self, ticket: Ticket) -> None:
         self._running.add(ticket)
@@ -104,6 +123,8 @@ class Admission:
         self._held[ticket.account] -= 1
         if not self._held[ticket.account]:
             del self._held[ticket.account]
+        if not self._held:
+            self._empty.set()
 
     def _full(self) -> QueueFull:
         running, waiting = len(self._running), len(self._waiting)

@@ -1,16 +1,16 @@
-"""The models that this process serves: each has a queue and a provider, which is started when first needed."""
+"""The models that this process serves: each has a queue and a provider, which may be replaced while it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextvars import Context
 
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import ConfigError, ProviderError
-from tidegate.providers.base import Provider, Sink
+from tidegate.providers.base import Sink
 from tidegate.streams.admission import Admission
+from tidegate.streams.started_provider import StartedProvider
 
 MOST_NAMES = 10
 """Names listed in the error for an unknown model: enough to see a typo, and no catalogue."""
@@ -19,12 +19,12 @@ logger = logging.getLogger("tidegate.streams")
 
 
 class Model:
-    """One entry of `[[models]]` at run time: a `Provider` that starts and asks the configured one, of this `kind`."""
+    """One entry of `[[models]]` at run time: a queue before the configured provider, of this `kind`."""
 
     def __init__(
         self,
         name: str,
-        provider: Provider,
+        provider: StartedProvider,
         *,
         max_concurrency: int,
         max_queue: int,
@@ -36,38 +36,45 @@ class Model:
         self.can_continue = can_continue
         self.admission = Admission(name, max_concurrency=max_concurrency, max_queue=max_queue)
         self._provider = provider
-        self._started: asyncio.Task[None] | None = None
+        self._outgoing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Starts the provider, once. Raises `ConfigError` where it cannot start; the next call tries again."""
-        if self._started is None or has_failed(self._started):
-            # What the provider starts, e.g. a process, does not belong to the trace of the first request.
-            self._started = asyncio.get_running_loop().create_task(self._provider.start(), context=Context())
-        # All callers share the start, so the cancellation of one must not stop it.
-        await asyncio.shield(self._started)
+        await self._provider.start()
 
     async def generate(self, request: GenerationRequest, sink: Sink) -> None:
+        """Has the provider of this moment answer, to the end."""
         try:
-            await self.start()
+            await self._provider.generate(request, sink)
         except ConfigError as error:
             # The message is for the operator only: it may name files and variables of this machine.
             logger.error("model %r cannot be started: %s", self.name, error)
             raise ProviderError(f"the model {self.name!r} cannot be started") from error
-        await self._provider.generate(request, sink)
+
+    def change(self, provider: StartedProvider, kind: str) -> None:
+        """Has another provider answer from here on, what is queued included. The one before is closed when it is idle:
+        what it has begun it answers to the end."""
+        outgoing, self._provider, self.kind = self._provider, provider, kind
+        task = asyncio.get_running_loop().create_task(self._see_off(outgoing))
+        self._outgoing.add(task)
+        task.add_done_callback(self._outgoing.discard)
+
+    async def retire(self) -> None:
+        """Closes the model once nothing runs or waits for it any more; it is given no more."""
+        await self.admission.emptied()
+        await self.close()
 
     async def close(self) -> None:
-        """Closes the provider; a later `start` starts it again."""
-        if self._started is not None:
-            await asyncio.wait((self._started,))
-            failed = has_failed(self._started)
-            self._started = None
-            if not failed:
-                await self._provider.close()
+        """Closes the provider; a later `start` starts it again. What it answers has been cancelled before."""
+        await asyncio.gather(*self._outgoing)
+        await self._provider.close()
 
-
-def has_failed(task: asyncio.Task[None]) -> bool:
-    """Whether the task was cancelled or has raised."""
-    return task.done() and (task.cancelled() or task.exception() is not None)
+    async def _see_off(self, provider: StartedProvider) -> None:
+        await provider.idle()
+        try:
+            await provider.close()
+        except Exception:
+            logger.exception("the provider that model %r had before could not be closed", self.name)
 
 
 def offer(names: Sequence[str]) -> str:

@@ -22,9 +22,10 @@ from tidegate.streams.generations import Generations
 from tidegate.streams.history import ended
 from tidegate.streams.live import LiveStreams
 from tidegate.streams.membership import Membership
-from tidegate.streams.models import Model, has_failed
+from tidegate.streams.models import Model
 from tidegate.streams.quotas import Quotas
 from tidegate.streams.readers import Readers
+from tidegate.streams.started_provider import has_failed
 from tidegate.streams.takeover import Takeover
 from tidegate.streams.timing import Timing
 

@@ -95,12 +95,13 @@ class Service:
 
         Raises `ModelNotFound`, `QueueFull`, `Draining`, `RateLimited` or `IdempotencyMismatch`; then none was started.
         """
-        model = self.model(request.model)
+        self.model(request.model)
         if claim is not None and (earlier := await self._store.claimed(claim)) is not None:
             return Handle(earlier.stream, self.node.live.get(earlier.stream))
         if self.draining:
             raise Draining("this server is about to stop and takes no new generations")
-        return await self.node.generations.start(model, request, owner, grace, claim)
+        # The models may have changed while the store was asked.
+        return await self.node.generations.start(self.model(request.model), request, owner, grace, claim)
 
     def model(self, name: str) -> Model:
         """The model of that name. Raises `ModelNotFound`, which lists the models."""

@@ -141,9 +141,8 @@ class Takeover:
             self._adopt(fence, tail, record.lease, self._quotas.place(record.owner, resumed=True))
             logger.info("stream %s waits for its producer since offset %d", record.id, tail)
             return
-        model = self._models.get(record.model)
         is_read = orphan.handed_over or self._cluster.total("owner readers", record.id) > 0
-        order = await order_of(self._store, record, model, self._reading, is_read=is_read)
+        model, order = await self._ordered(record, is_read=is_read)
         ticket = _entered(model, record.owner) if order is not None else None
         if model is None or order is None or ticket is None:
             logger.warning("stream %s was interrupted at offset %d: its process is gone", record.id, tail)
@@ -158,6 +157,15 @@ class Takeover:
         order = msgspec.structs.replace(order, age=max(0.0, self._now() - record.created_at))
         generation = self._launch(fence, order, ticket, model, self._quotas.resume(record.owner), tail=tail)
         generation.on_disconnect.expect(at_least=RETURN_SECONDS if orphan.handed_over else 0.0)
+
+    async def _ordered(self, record: StreamRecord, *, is_read: bool) -> tuple[Model | None, Order | None]:
+        """What is left to generate, and the model that is to do it."""
+        while True:
+            model = self._models.get(record.model)
+            order = await order_of(self._store, record, model, self._reading, is_read=is_read)
+            # The models may have changed while the log was read.
+            if order is None or self._models.get(record.model) is model:
+                return model, order
 
     def _note_end(self, record: StreamRecord, end: Failed) -> None:
         self._observer.observe(

@@ -12,7 +12,7 @@ import click
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from tidegate.config import LimitSettings, ServerSettings, Settings
+from tidegate.config import Changes, LimitSettings, ServerSettings, Settings
 from tidegate.errors import TidegateError
 from tidegate.observe.base import Observer
 from tidegate.observe.logging import LoggingObserver, configure
@@ -35,6 +35,9 @@ class Echo:
 
     async def start(self) -> None:
         pass
+
+    async def reload(self, settings: Settings) -> Changes:
+        return Changes()
 
     async def drain(self) -> None:
         pass

@@ -155,12 +155,13 @@ class FakeUpstream:
     """Plays scripts on 127.0.0.1 and a free port, with `tls` over https.
 
     A connection takes one request after the other; the next request ends the script of the one before it.
-    `requests` are those received, in order; `connections` counts the accepted connections.
+    `requests` are those received, in order; `connections` counts the accepted connections; `models` are those that it
+    lists.
     """
 
     def __init__(self, *scripts: Script, models: Sequence[str] = ("fake",), tls: ssl.SSLContext | None = None) -> None:
         self._scripts = scripts
-        self._models = models
+        self.models = models
         self._tls = tls
         self._closed: list[asyncio.Future[float]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -239,7 +240,7 @@ class FakeUpstream:
 
     async def _answer(self, request: Request, gone: asyncio.Future[float]) -> Script:
         if request.method == "GET" and request.path.endswith("/models"):
-            data = [{"id": name, "object": "model", "created": 0, "owned_by": "fake"} for name in self._models]
+            data = [{"id": name, "object": "model", "created": 0, "owned_by": "fake"} for name in self.models]
             return [Reply(200, {"object": "list", "data": data})]
         script = self._script()
         self.requests.append(request)

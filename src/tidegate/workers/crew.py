@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from tidegate.config import Changes, Settings
 from tidegate.observe.metrics.series import Series
 from tidegate.observe.metrics.totals import total
 from tidegate.workers.assignment import assigned
 from tidegate.workers.keeper import Keeper
+from tidegate.workers.messages import Prepare
 from tidegate.workers.process import WorkerProcess
 
 NOTE_SECONDS = 5.0
@@ -33,6 +35,33 @@ class Crew:
                 task.cancel()
             await asyncio.wait(starting)
         self._measuring = asyncio.create_task(self._measure())
+
+    async def prepare(self, order: Prepare) -> Sequence[WorkerProcess]:
+        """Has all workers get ready for other settings, and returns those that are, for `take`.
+
+        Raises what one of them fails with; then all of them forget it.
+        """
+        asked = self._living
+        try:
+            ready = await asyncio.gather(*(process.prepare(order) for process in asked))
+        except BaseException:
+            for process in asked:
+                process.drop()
+            raise
+        return [process for process, is_ready in zip(asked, ready, strict=True) if is_ready]
+
+    async def take(self, ready: Sequence[WorkerProcess], settings: Settings) -> Changes:
+        """Has these take over what they are ready for: they are told at once. Returns what has changed."""
+        taking = [process.take(settings) for process in ready]
+        return next((each for each in await asyncio.gather(*taking) if each is not None), Changes())
+
+    def outdated(self, settings: Settings) -> Sequence[WorkerProcess]:
+        """The workers that live and have other settings."""
+        return [process for process in self._living if process.settings is not settings]
+
+    @property
+    def _living(self) -> Sequence[WorkerProcess]:
+        return [keeper.process for keeper in self._keepers if keeper.process is not None and keeper.alive]
 
     async def scrape(self) -> Sequence[Series]:
         """What all workers have measured, those that have died among them."""

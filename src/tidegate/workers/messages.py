@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tidegate.config import Settings
+from tidegate.config import Changes, Settings
 from tidegate.errors import ConfigError, InUse, TidegateError
 from tidegate.observe.metrics.series import Series
 from tidegate.providers.llama.lane_words import LanePlace
@@ -15,12 +15,12 @@ from tidegate.providers.llama.lane_words import LanePlace
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
     """The first line to a worker: its number, its settings, the inherited descriptors of everybody's listeners, and
-    where the parent lends the lanes of its embedded models, if it has any."""
+    where the parent lends the lanes of each of its embedded models."""
 
     worker: int
     settings: Settings
     listeners: list[list[int]]
-    lanes: LanePlace | None = None
+    lanes: dict[str, LanePlace] = {}
 
 
 class Listen(msgspec.Struct, frozen=True, tag=True):
@@ -69,7 +69,39 @@ class Scraped(msgspec.Struct, frozen=True, tag=True):
     series: list[Series]
 
 
-Message = Setup | Listen | Ready | Failed | Measure | Measured | Scrape | Scraped
+class Prepare(msgspec.Struct, frozen=True, tag=True):
+    """Has a worker get ready for later settings, in the place of any that it has got ready for before. Its reply has
+    the same `number`."""
+
+    number: int
+    settings: Settings
+    lanes: dict[str, LanePlace] = {}
+
+
+class Prepared(msgspec.Struct, frozen=True, tag=True):
+    """The worker is ready to take them, or cannot, and has changed nothing."""
+
+    number: int
+    failed: Failed | None = None
+
+
+class Take(msgspec.Struct, frozen=True, tag=True):
+    """Has the worker take over what it has got ready for."""
+
+
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """The worker has done so."""
+
+    changes: Changes
+
+
+class Drop(msgspec.Struct, frozen=True, tag=True):
+    """Has the worker forget what it has got ready for, since another one could not."""
+
+
+Message = (
+    Setup | Listen | Ready | Failed | Measure | Measured | Scrape | Scraped | Prepare | Prepared | Take | Taken | Drop
+)
 
 LONGEST_LINE = 1 << 24
 """Bytes of one message: a worker's series take some 20 KB, and grow with its models and upstreams."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 import time
@@ -11,22 +12,30 @@ from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from tidegate.config import Changes, Settings
 from tidegate.errors import TidegateError
 from tidegate.lifeline import death_of
 from tidegate.observe.metrics.series import Series
 from tidegate.workers.messages import (
     LONGEST_LINE,
+    Drop,
     Failed,
     Listen,
     Measure,
     Measured,
     Message,
+    Prepare,
+    Prepared,
     Scrape,
     Scraped,
     Setup,
+    Take,
+    Taken,
     decoded,
     encoded,
 )
+
+logger = logging.getLogger("tidegate.workers")
 
 GRACE_SECONDS = 1.0
 """How long a worker that is not wanted any more may take to leave in order."""
@@ -34,12 +43,21 @@ GRACE_SECONDS = 1.0
 MEASURE_SECONDS = 1.0
 """How long a scrape waits for a worker; one that hangs counts with what it said last."""
 
+REPLY_SECONDS = 30.0
+"""How long a worker may take to get ready for other settings: it may have to import a model of the user's."""
+
 
 class WorkerProcess:
-    """A worker that takes connections. `death` says how it ended; None while it lives. `measured`: as it said last."""
+    """A worker that takes connections. `death` says how it ended; None while it lives. `measured`: as it said last.
 
-    def __init__(self, process: Process, channel: asyncio.StreamWriter) -> None:
+    `settings` are those that it has started with, or has taken over last.
+    """
+
+    def __init__(self, process: Process, channel: asyncio.StreamWriter, settings: Settings) -> None:
         self.measured: Sequence[Series] = ()
+        self.settings = settings
+        self._replying: Future[Prepared | Taken | None] | None = None
+        self._number = 0
         self._measuring: Future[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._process = process
@@ -64,7 +82,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_LINE)
-        worker = cls(process, writer)
+        worker = cls(process, writer, setup.settings)
         try:
             writer.write(encoded(setup))
             await worker._started(reader)
@@ -91,6 +109,7 @@ class WorkerProcess:
     async def died(self) -> None:
         """Waits for the worker's end."""
         await asyncio.wait([self._exit])
+        self._hear_reply(None)
         if self._hearing is not None:
             self._hearing.cancel()
         self._channel.close()
@@ -98,6 +117,33 @@ class WorkerProcess:
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker which listeners to take connections from. Harmless when it is about to end."""
         self._tell(Listen(list(numbers)))
+
+    async def prepare(self, order: Prepare) -> bool:
+        """Has the worker get ready for later settings; False where it has died. Raises `TidegateError` where it cannot
+        do so, or not in time."""
+        self._number = order.number
+        reply = await self._reply(self._ask(order))
+        if isinstance(reply, Prepared) and reply.failed is not None:
+            raise reply.failed.error
+        return reply is not None
+
+    def take(self, settings: Settings) -> Awaitable[Changes | None]:
+        """Has the worker take over what it is ready for. The result is what has changed; None where it does not say."""
+        self.settings = settings
+        return self._taken(self._ask(Take()))
+
+    async def _taken(self, replying: Future[Prepared | Taken | None]) -> Changes | None:
+        try:
+            reply = await self._reply(replying)
+        except TidegateError as error:
+            # It does so as soon as it hears of it.
+            logger.error("the settings have changed, but %s", error.message)
+            return None
+        return reply.changes if isinstance(reply, Taken) else None
+
+    def drop(self) -> None:
+        """Has the worker forget what it is ready for."""
+        self._tell(Drop())
 
     async def measure(self) -> Sequence[Series]:
         """What the worker has measured; what it said last where it does not answer in time."""
@@ -120,6 +166,27 @@ class WorkerProcess:
             self._process.kill()
         await self.died()
 
+    def _ask(self, message: Prepare | Take) -> Future[Prepared | Taken | None]:
+        """The worker's reply; None where it has died."""
+        self._replying = replying = asyncio.get_running_loop().create_future()
+        if self.death is None:
+            self._tell(message)
+        else:
+            replying.set_result(None)
+        return replying
+
+    async def _reply(self, replying: Future[Prepared | Taken | None]) -> Prepared | Taken | None:
+        """Waits for the reply. Raises `TidegateError` where it does not come."""
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await replying
+        except TimeoutError:
+            raise TidegateError(f"a worker, pid {self.pid}, does not answer") from None
+
+    def _hear_reply(self, reply: Prepared | Taken | None) -> None:
+        if self._replying is not None and not self._replying.done():
+            self._replying.set_result(reply)
+
     def _tell(self, message: Message) -> None:
         if not self._channel.is_closing():
             self._channel.write(encoded(message))
@@ -131,6 +198,10 @@ class WorkerProcess:
                     message = decoded(line)
                     if isinstance(message, Measured):
                         self._take(message)
+                    elif isinstance(message, Taken) or (
+                        isinstance(message, Prepared) and self._number == message.number
+                    ):
+                        self._hear_reply(message)
                     elif isinstance(message, Scrape):
                         answering.create_task(self._answer(scrape))
 

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,16 +25,21 @@ from tidegate.observe.metrics.series import Series
 from tidegate.server import run_with, serve_at
 from tidegate.serving.listeners import Listeners
 from tidegate.stopping import Stopping
+from tidegate.workers.changeover import Changeover
 from tidegate.workers.embedded import lent
 from tidegate.workers.messages import (
     LONGEST_LINE,
+    Drop,
     Listen,
     Measure,
     Measured,
+    Message,
+    Prepare,
     Ready,
     Scrape,
     Scraped,
     Setup,
+    Take,
     decoded,
     encoded,
     failed,
@@ -112,24 +117,25 @@ async def _serve(
 ) -> int:
     signals = Stopping(settings.server.drain_seconds)
     own = [each.dup() for each in groups[worker]]
-    orders = Orders(groups, app.series, *await asyncio.open_unix_connection(sock=channel.dup(), limit=LONGEST_LINE))
+    orders = Orders(groups, app, *await asyncio.open_unix_connection(sock=channel.dup(), limit=LONGEST_LINE))
     app.scrape = orders.scrape
     return await serve_at(own, app, settings, signals, orders.obey, number=worker, socket_path=socket_path)
 
 
 class Orders:
-    """The parent's, which says whose connections to take besides one's own, and asks what was measured. Without a
-    parent the process ends."""
+    """The parent's, which says whose connections to take besides one's own, asks what was measured, and changes the
+    settings. Without a parent the process ends."""
 
     def __init__(
         self,
         groups: list[list[socket.socket]],
-        measure: Callable[[], Sequence[Series]],
+        app: Tidegate,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._groups = groups
-        self._measure = measure
+        self._app = app
+        self._changeover = Changeover(app, self._tell)
         self._scraping: Future[Sequence[Series]] | None = None
         self._reader = reader
         self._writer = writer
@@ -139,13 +145,13 @@ class Orders:
     def obey(self, listeners: Listeners) -> None:
         """Tells the parent that connections are taken, and obeys it from then on."""
         self._listeners = listeners
-        self._writer.write(encoded(Ready()))
+        self._tell(Ready())
 
     async def scrape(self) -> Sequence[Series]:
         """What all workers have measured. Raises `Unavailable` where the parent does not say it."""
         if self._scraping is None:
             self._scraping = asyncio.get_running_loop().create_future()
-            self._writer.write(encoded(Scrape()))
+            self._tell(Scrape())
         scraping = self._scraping
         await asyncio.wait([scraping], timeout=SCRAPE_SECONDS)
         if not scraping.done():
@@ -157,16 +163,30 @@ class Orders:
     async def _obey(self) -> None:
         with suppress(ConnectionError):
             while line := await self._reader.readline():
-                message = decoded(line)
-                if isinstance(message, Listen) and self._listeners is not None:
-                    await self._listen(self._listeners, set(message.numbers))
-                elif isinstance(message, Measure):
-                    self._writer.write(encoded(Measured(list(self._measure()))))
-                elif isinstance(message, Scraped) and self._scraping is not None:
-                    scraping, self._scraping = self._scraping, None
-                    scraping.set_result(message.series)
+                await self._do(decoded(line))
         # The parent may have died before the kernel was told what to do then.
         os._exit(FAILED)
+
+    async def _do(self, message: Message) -> None:
+        match message:
+            case Listen(numbers) if self._listeners is not None:
+                await self._listen(self._listeners, set(numbers))
+            case Measure():
+                self._tell(Measured(list(self._app.series())))
+            case Scraped(series) if self._scraping is not None:
+                scraping, self._scraping = self._scraping, None
+                scraping.set_result(series)
+            case Prepare():
+                self._changeover.prepare(message)
+            case Take():
+                self._changeover.take()
+            case Drop():
+                self._changeover.drop()
+            case _:
+                pass
+
+    def _tell(self, message: Message) -> None:
+        self._writer.write(encoded(message))
 
     async def _listen(self, listeners: Listeners, wanted: set[int]) -> None:
         for number in listeners.numbers - wanted:

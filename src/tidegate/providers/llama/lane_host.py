@@ -7,6 +7,7 @@ import logging
 import secrets
 from asyncio import FIRST_COMPLETED, StreamReader, StreamWriter
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -15,6 +16,7 @@ from tidegate.providers.llama.lane_words import (
     Again,
     Answering,
     Asking,
+    Attend,
     Died,
     Enter,
     Granted,
@@ -45,12 +47,19 @@ class LaneHost:
         self._key = secrets.token_urlsafe(32)
         self._server: asyncio.Server | None = None
         self._visits: set[asyncio.Task[None]] = set()
+        self._attending = 0
+        self._deserted = asyncio.Event()
+        self._deserted.set()
 
     async def start(self) -> LanePlace:
         """Returns when all models take requests. Raises `ConfigError`."""
         await asyncio.gather(*(lanes.start() for lanes in self.lanes.values()))
         self._server = await asyncio.start_server(self._visit, "127.0.0.1", 0)
         return LanePlace(self._server.sockets[0].getsockname()[1], self._key)
+
+    async def deserted(self) -> None:
+        """Waits until no process attends that could want a turn."""
+        await self._deserted.wait()
 
     async def close(self) -> None:
         """Ends the models."""
@@ -68,23 +77,38 @@ class LaneHost:
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            entered = await _entered(reader)
-            if entered is not None and secrets.compare_digest(entered.key.encode(), self._key.encode()):
-                await _Visit(reader, writer).use(self.lanes[entered.model], entered.lane)
+            word = await _first(reader)
+            if word is None or not secrets.compare_digest(word.key.encode(), self._key.encode()):
+                return
+            if isinstance(word, Attend):
+                await self._attended(reader)
+            else:
+                await _Visit(reader, writer).use(self.lanes[word.model], word.lane)
         except Exception:
             logger.exception("a turn of another process failed")
         finally:
             writer.close()
 
+    async def _attended(self, reader: StreamReader) -> None:
+        self._attending += 1
+        self._deserted.clear()
+        try:
+            with suppress(OSError):
+                await reader.read()
+        finally:
+            self._attending -= 1
+            if not self._attending:
+                self._deserted.set()
 
-async def _entered(reader: StreamReader) -> Enter | None:
+
+async def _first(reader: StreamReader) -> Attend | Enter | None:
     """The first word; None where it is not understood, or does not come."""
     try:
         async with asyncio.timeout(ENTER_SECONDS):
             word: Asking = _WORD.decode(await reader.readline())
     except (OSError, ValueError, TimeoutError):
         return None
-    return word if isinstance(word, Enter) else None
+    return word if isinstance(word, Attend | Enter) else None
 
 
 class _Visit:

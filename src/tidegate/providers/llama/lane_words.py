@@ -1,7 +1,7 @@
 """What is said between a process that has a model's lanes (`LaneHost`) and one that uses them (`SharedLanes`).
 
-A connection on loopback is one generation, a line of JSON one word. Whoever closes it without `Leave` has given up, or
-has died: there is nothing else to be cleaned up after a process that was killed.
+A connection on loopback is one generation, but for the one that attends; a line of JSON is one word. Whoever closes it
+without `Leave` has given up, or has died: there is nothing else to be cleaned up after a process that was killed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,13 @@ from typing import Literal
 import msgspec
 
 Lane = Literal["plain", "shaped"]
+
+
+class Attend(msgspec.Struct, frozen=True, tag=True):
+    """The first word of a connection that takes no turn: for as long as it is open, others may come that take one.
+    `key` shows that they may."""
+
+    key: str
 
 
 class Enter(msgspec.Struct, frozen=True, tag=True):
@@ -53,7 +60,7 @@ class NotRunning(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Asking = Enter | Answering | Again | Leave
+Asking = Attend | Enter | Answering | Again | Leave
 Telling = Granted | Died | NotRunning
 
 

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from tidegate.errors import ProviderCrashed, ProviderError
+from tidegate.errors import ConfigError, ProviderCrashed, ProviderError
 from tidegate.providers.llama.lane_words import (
     Again,
     Answering,
     Asking,
+    Attend,
     Died,
     Enter,
     Granted,
@@ -40,9 +41,18 @@ class SharedLanes:
     def __init__(self, model: SharedLlamaModel) -> None:
         self._model = model
         self._upstreams: dict[Lane, tuple[str, OpenAIProvider]] = {}
+        self._attendance: StreamWriter | None = None
 
     async def start(self) -> None:
-        """Nothing is to be loaded: the host has done that before it was known."""
+        """Has the host keep the model until `close`. Nothing is to be loaded: it has done that before it was known.
+
+        Raises `ConfigError` where it has given the model up meanwhile, since the settings are others now.
+        """
+        try:
+            _, self._attendance = await self._connect()
+        except ProviderCrashed as error:
+            raise ConfigError(f"model {self._model.name!r}: {error.message}") from error
+        self._attendance.write(line(Attend(self._model.key)))
 
     async def plain(self, ask: Callable[[Llama, Answers], Awaitable[bool]]) -> None:
         async with self._turn("plain") as turn:
@@ -64,21 +74,26 @@ class SharedLanes:
         return True
 
     async def close(self) -> None:
+        if self._attendance is not None:
+            self._attendance.close()
         for _, upstream in self._upstreams.values():
             await upstream.close()
 
     @asynccontextmanager
     async def _turn(self, lane: Lane) -> AsyncGenerator[_Turn]:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._model.port)
-        except OSError as error:
-            raise ProviderCrashed(f"The model's process is not reached: {error.strerror or error}.") from error
+        reader, writer = await self._connect()
         turn = _Turn(reader, writer, lambda granted: self._upstream(lane, granted))
         turn.say(Enter(self._model.key, self._model.name, lane))
         try:
             yield turn
         finally:
             turn.close()
+
+    async def _connect(self) -> tuple[StreamReader, StreamWriter]:
+        try:
+            return await asyncio.open_connection("127.0.0.1", self._model.port)
+        except OSError as error:
+            raise ProviderCrashed(f"The model's process is not reached: {error.strerror or error}.") from error
 
     async def _upstream(self, lane: Lane, granted: Granted) -> OpenAIProvider:
         """The provider for this process; that of the one before it is not needed any more."""

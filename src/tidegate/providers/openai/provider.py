@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import quote, unquote
 
-from tidegate.core.api_key import key_in
 from tidegate.core.events import GenerationRequest
 from tidegate.core.lenient_json import as_object
 from tidegate.errors import (
@@ -24,6 +23,7 @@ from tidegate.http_client.connection import ClientConnection
 from tidegate.http_client.endpoint import Endpoint
 from tidegate.http_client.pool import ConnectionPool
 from tidegate.providers.base import Sink
+from tidegate.providers.keys import keys_of
 from tidegate.providers.openai.answer import UpstreamAnswer
 from tidegate.providers.openai.chunks import ChunkReader
 from tidegate.providers.openai.continuation import carried_on, nothing_left, whole_usage
@@ -61,8 +61,8 @@ class Target:
 class OpenAIProvider:
     """Relays chat completions of one model from one upstream, its `base_url`.
 
-    `api_key` stands in for the variable named in the settings. `body` is merged into every request and wins over what
-    the request brings. `random_bytes` makes ids for tool calls that come without one.
+    `api_key` stands in for the variable or file that the settings name. `body` is merged into every request and wins
+    over what the request brings. `random_bytes` makes ids for tool calls that come without one.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class OpenAIProvider:
 
     async def start(self) -> None:
         """Raises `ConfigError` where the upstream or its key is missing or unusable."""
-        key = self._key()
+        key = keys_of(self._model, os.environ)[0] if self._api_key is None else self._api_key
         try:
             endpoint = Endpoint.parse(self._model.base_url)
             head = request_head(endpoint, "/chat/completions", key)
@@ -182,18 +182,6 @@ class OpenAIProvider:
             value = error.value.decode("utf-8", "replace")
             fields |= {"field": error.field, "value": redacted(value, target.secrets)}
         logger.warning("upstream failed", extra={"fields": fields})
-
-    def _key(self) -> str:
-        variable = self._model.api_key_env
-        if self._api_key is not None or not variable:
-            return self._api_key or ""
-        try:
-            key = key_in(variable, os.environ)
-        except ConfigError as error:
-            self._wrong(error.message)
-        if not key:
-            self._wrong(f"has api_key_env = {variable!r}, which is not set in the environment")
-        return key
 
     def _wrong(self, what: str) -> NoReturn:
         raise ConfigError(f"model {self._model.name!r}: {what}")

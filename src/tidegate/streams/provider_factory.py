@@ -1,0 +1,50 @@
+"""Makes the providers of the settings' models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from tidegate.core.url import host_and_port
+from tidegate.errors import ConfigError
+from tidegate.observe.base import Observer
+from tidegate.observe.metrics.meter import Meter
+from tidegate.providers import PROVIDERS
+from tidegate.providers.base import Provider
+from tidegate.providers.settings import ModelSettings, OpenAIModel
+from tidegate.streams.attempts import Attempts, Candidate
+
+
+class ProviderFactory:
+    """Makes providers, whose attempts at upstreams `observer` is told of and `meter` counts."""
+
+    def __init__(self, observer: Observer, meter: Meter) -> None:
+        self._observer = observer
+        self._meter = meter
+
+    def make(self, model: ModelSettings, keys: Sequence[str]) -> Provider:
+        """The provider of one model, with the keys of its upstreams. Raises `ConfigError` where there is none."""
+        kind = kind_of(model)
+        if kind not in PROVIDERS:
+            raise ConfigError(f"model {model.name!r}: this version has no provider {kind!r} yet")
+        make = _load(PROVIDERS[kind])
+        if not isinstance(model, OpenAIModel):
+            return make(model)
+        candidates = [
+            Candidate(make(each, api_key=key), host_and_port(each.base_url), weight=weight)
+            for (each, weight), key in zip(model.by_upstream(), keys, strict=True)
+        ]
+        for candidate in candidates:
+            self._meter.ask(model.name, candidate.upstream)
+        return Attempts(model.name, candidates, observer=self._observer, kind=kind)
+
+
+def kind_of(model: ModelSettings) -> str:
+    """The name of the model's provider in the table."""
+    return str(model.__struct_config__.tag)
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,228 @@
+"""What becomes of open connections when the models and keys of the server change under them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from api_kit import Answer, call, fetch
+from eventually_kit import eventually
+from socket_kit import SocketClient, socket
+
+from tidegate.app import EMBEDDED, Tidegate
+from tidegate.config import AuthSettings, Settings
+from tidegate.core.difference import Difference
+from tidegate.core.events import GenerationRequest
+from tidegate.core.principal import Scope
+from tidegate.core.sse import ServerSentEvent
+from tidegate.errors import ConfigError, Draining
+from tidegate.gate.api_keys import ApiKey, key_sha256
+from tidegate.providers.settings import ReplayModel
+from tidegate.testing.server import serving
+
+pytestmark = pytest.mark.anyio
+
+ALL: tuple[Scope, ...] = ("generate", "read", "cancel", "publish", "subscribe")
+BODY = {"model": "m", "prompt": "x", "stream": True, "on_disconnect": "cancel"}
+REPLAY = ReplayModel(name="replay", rate=0, tokens=3)
+
+
+def key(name: str, secret: str, scopes: tuple[Scope, ...] = ALL) -> ApiKey:
+    return ApiKey(name=name, sha256=key_sha256(secret), scopes=scopes)
+
+
+def settings(*keys: ApiKey, models: tuple[ReplayModel, ...] = (REPLAY,)) -> Settings:
+    return msgspec.structs.replace(EMBEDDED, models=models, auth=AuthSettings(keys=keys))
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+class Server:
+    """An application whose model `m` says "a", and the rest once it may."""
+
+    def __init__(self, *keys: ApiKey) -> None:
+        self.may_end = asyncio.Event()
+        self.app = Tidegate(settings(*keys), models={"m": self.answer})
+        self.url = ""
+
+    async def answer(self, request: GenerationRequest) -> AsyncIterator[str]:
+        yield "a"
+        await self.may_end.wait()
+        yield "b"
+
+    async def status(self, stream: str, secret: str) -> str:
+        return (await fetch(f"{self.url}/v1/streams/{stream}", headers=bearer(secret)))[2]["status"]
+
+
+@asynccontextmanager
+async def served(*keys: ApiKey) -> AsyncIterator[Server]:
+    server = Server(*keys)
+    async with serving(server.app) as server.url:
+        yield server
+    await server.app.close()
+
+
+async def until(answer: Answer, *types: str) -> list[ServerSentEvent]:
+    """The events up to the first of these types, and all that come after it."""
+    found = [event async for event in answer.events()]
+    assert found[-1].event in types, found
+    return found
+
+
+async def first(events: AsyncIterator[ServerSentEvent], kind: str) -> ServerSentEvent:
+    async with asyncio.timeout(20):
+        return await anext(event async for event in events if event.event == kind)
+
+
+async def said(answer: Answer) -> AsyncIterator[ServerSentEvent]:
+    async for event in answer.events():
+        yield event
+
+
+async def test_a_key_that_is_replaced_ends_its_readers_and_not_their_answers() -> None:
+    """They are told to come back, and with the next key of the same name they read on where they were."""
+    async with served(key("ci", "one"), key("ops", "other")) as server:
+        async with (
+            call(server.url + "/v1/streams", "POST", BODY, bearer("one")) as mine,
+            call(server.url + "/v1/streams", "POST", BODY, bearer("other")) as others,
+        ):
+            stream, beside = mine.headers["tidegate-stream"], others.headers["tidegate-stream"]
+            events, more = said(mine), said(others)
+            await first(events, "delta")
+            await first(more, "delta")
+            changes = await server.app.reload(settings(key("ci", "two"), key("ops", "other")))
+            assert (changes.keys, changes.models) == (Difference(changed=("ci",)), Difference())
+            assert '"token_expired"' in (await first(events, "reconnect")).data
+            assert [each async for each in events] == []
+            assert (await fetch(f"{server.url}/v1/streams/{stream}/events", headers=bearer("one")))[0] == 401
+            assert await server.status(stream, "two") == "running"
+            server.may_end.set()
+            await first(more, "completed")
+        async with call(f"{server.url}/v1/streams/{stream}/events", headers=bearer("two")) as again:
+            assert (await until(again, "completed"))[-1].event == "completed"
+        assert await server.status(beside, "other") == "completed"
+
+
+async def test_a_socket_of_a_removed_key_is_closed() -> None:
+    """With 4401, as one whose token has expired; those of other keys stay open."""
+    async with (
+        served(key("ci", "one"), key("ops", "other")) as server,
+        socket(server.url, headers=bearer("one")) as mine,
+        socket(server.url, headers=bearer("other")) as others,
+    ):
+        stream = (await mine.call("create", model="m", prompt="x", on_disconnect="cancel"))["stream"]
+        await others.call("subscribe", topic="room")
+        changes = await server.app.reload(settings(key("ops", "other", (*ALL, "admin"))))
+        assert changes.keys == Difference(changed=("ops",), removed=("ci",))
+        assert await mine.closed() == 4401
+        await others.call("ping")
+        # What the key that stays may do now holds for what is open, too.
+        assert (await others.call("attach", stream=stream))["stream"] == stream
+        assert await server.status(stream, "other") == "running"
+
+
+async def test_what_a_narrowed_key_does_not_cover_ends() -> None:
+    """On sockets and event streams alike: the rest goes on, and what it may do now holds at once."""
+    async with (
+        served(key("ci", "one")) as server,
+        socket(server.url, headers=bearer("one")) as client,
+        call(server.url + "/v1/streams", "POST", BODY, bearer("one")) as begun,
+        call(server.url + "/v1/topics/room/events", headers=bearer("one")) as room,
+    ):
+        stream, events, messages = begun.headers["tidegate-stream"], said(begun), said(room)
+        await first(messages, "subscribed")
+        async with call(f"{server.url}/v1/streams/{stream}/events", headers=bearer("one")) as found:
+            await client.call("subscribe", topic="room")
+            created = (await client.call("create", model="m", prompt="x"))["stream"]
+            watched = said(found)
+            await first(watched, "delta")
+            await server.app.reload(settings(key("ci", "one", ("generate",))))
+            assert '"token_expired"' in (await first(watched, "reconnect")).data
+        assert '"token_expired"' in (await first(messages, "reconnect")).data
+        assert (await _told(client, "topic"))["topic"] == "room"
+        server.may_end.set()
+        await first(events, "completed")
+        assert (await client.until("completed"))[-1]["stream"] == created
+        with pytest.raises(Exception, match="lack the scope 'subscribe'"):
+            await client.call("subscribe", topic="room")
+
+
+async def _told(client: SocketClient, kind: str) -> Mapping[str, Any]:
+    while True:
+        found = await client.event(20)
+        if found["type"] == "reconnect" and kind in found:
+            return found
+
+
+async def test_an_open_server_can_begin_to_ask_who_is_there_and_not_the_other_way_round() -> None:
+    """Who is connected without a key has to come back with one; a file that has lost its keys opens nothing."""
+    async with served() as server:
+        async with call(server.url + "/v1/streams", "POST", BODY) as answer, socket(server.url) as client:
+            events = said(answer)
+            await first(events, "delta")
+            await server.app.reload(settings(key("ci", "one")))
+            await first(events, "reconnect")
+            assert await client.closed() == 4401
+        assert (await fetch(server.url + "/v1/models"))[0] == 401
+        with pytest.raises(ConfigError, match=r"auth\.keys.*the last key is gone.*restarted"):
+            await server.app.reload(settings())
+        assert (await fetch(server.url + "/v1/models"))[0] == 401
+        assert (await fetch(server.url + "/v1/models", headers=bearer("one")))[0] == 200
+
+
+async def test_a_request_that_was_on_its_way_when_its_key_was_removed_is_not_read_on() -> None:
+    """It was let in before its body came; the answer that it starts is not shown to it."""
+    async with served(key("ci", "one"), key("ops", "two")) as server:
+        reader, writer = await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
+        body = msgspec.json.encode(BODY)
+        head = "POST /v1/streams HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        writer.write(f"{head}authorization: Bearer one\r\ncontent-length: {len(body)}\r\n\r\n".encode())
+        await eventually(lambda: len(server.app.connections))
+        await server.app.reload(settings(key("ops", "two")))
+        writer.write(body)
+        async with asyncio.timeout(20):
+            received = await reader.readuntil(b"token_expired")
+        assert b"event: reconnect" in received
+        writer.close()
+
+
+async def test_models_come_and_go_for_those_who_ask() -> None:
+    """Those of the application stay; what is measured has the new names from the start."""
+    async with served(key("ci", "one")) as server:
+        later = ReplayModel(name="later", rate=0, tokens=2)
+        changes = await server.app.reload(settings(key("ci", "one"), models=(later,)))
+        assert str(changes) == "models added: later; models removed: replay"
+        _, _, listed = await fetch(server.url + "/v1/models", headers=bearer("one"))
+        assert [each["id"] for each in listed["data"]] == ["later", "m"]
+        counted = {(each.metric, each.labels) for each in server.app.series()}
+        assert ("tidegate_generation_seconds", ("later",)) in counted
+        body = {"model": "later", "prompt": "x", "stream": False}
+        assert (await fetch(server.url + "/v1/streams", "POST", body, bearer("one")))[2]["status"] == "completed"
+        assert str(await server.app.reload(settings(key("ci", "one"), models=(later,)))) == (
+            "no model and no key has changed"
+        )
+
+
+async def test_what_takes_a_restart_is_named_and_left_alone() -> None:
+    """The rest of the same settings is taken over."""
+    async with served(key("ci", "one")) as server:
+        later = settings(key("ci", "one"), key("ops", "two"))
+        server_settings = msgspec.structs.replace(later.server, port=9, drain_seconds=1)
+        changes = await server.app.reload(msgspec.structs.replace(later, server=server_settings))
+        assert changes.ignored == ("server.port", "server.drain_seconds")
+        assert changes.keys == Difference(added=("ops",))
+
+
+async def test_nothing_is_taken_over_by_a_server_that_is_about_to_stop() -> None:
+    """It would be closed at once."""
+    async with served(key("ci", "one")) as server:
+        await fetch(server.url + "/v1/models", headers=bearer("one"))
+        await server.app.drain()
+        with pytest.raises(Draining):
+            await server.app.reload(settings(key("ops", "two")))
