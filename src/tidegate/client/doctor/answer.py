@@ -1,0 +1,43 @@
+"""A whole answer of the deployment, and who has given it: tidegate, or something in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tidegate.client.words import as_table, error_fields, parsed, quoted
+from tidegate.core.url import shown_url
+
+
+class Answer(NamedTuple):
+    """Status, headers by their names in lower case, and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_tidegates(self) -> bool:
+        """Whether this is an error in tidegate's own words: each has the id of its request."""
+        return "request_id" in as_table(as_table(parsed(self.body)).get("error"))
+
+    @property
+    def code(self) -> str:
+        """The code of tidegate's error; empty for anything else."""
+        return error_fields(self.body).get("code", "") if self.is_tidegates else ""
+
+    @property
+    def is_failure_of_a_proxy(self) -> bool:
+        """Whether a proxy says that it has not reached the server."""
+        return self.status >= 500 and not self.is_tidegates
+
+    @property
+    def said(self) -> str:
+        """The answer in words, to go after a subject."""
+        location = self.headers.get("location")
+        if 300 <= self.status < 400 and location:
+            return f"redirects to {shown_url(location)}"
+        if self.is_tidegates:
+            return f"answers {self.status}: {error_fields(self.body).get('message') or self.code}"
+        by = self.headers.get("server", "")
+        return f"answers {self.status}{f' ({by})' if by else ''}: {quoted(self.body)}"
