@@ -52,12 +52,10 @@ async def proxy(url: str, passing: Passing) -> AsyncIterator[str]:
 async def to_and_fro(head: bytes, client: Side, server: Side) -> None:
     """Passes everything on as it comes."""
     server.writer.write(head)
-    there = asyncio.create_task(_copy(client.reader, server.writer))
-    try:
+    async with asyncio.TaskGroup() as group:
+        there = group.create_task(_copy(client.reader, server.writer))
         await _copy(server.reader, client.writer)
-    finally:
         there.cancel()
-        await asyncio.wait([there])
 
 
 async def compress_without_flush(head: bytes, client: Side, server: Side) -> None:
@@ -78,19 +76,30 @@ async def compress_without_flush(head: bytes, client: Side, server: Side) -> Non
 
 
 def silent_after(seconds: float) -> Passing:
-    """Passes nothing on any more after so long, without closing: as a firewall that has forgotten the connection."""
+    """Passes nothing of a stream with a single reader on after so long, and does not close: as a firewall that has
+    forgotten the connection."""
+    shared: set[bytes] = set()
 
     async def passing(head: bytes, client: Side, server: Side) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await to_and_fro(head, client, server)
-                return
-        await client.reader.read()
+        target = head.split()[1]
+        if b"accept-encoding: gzip" in head:
+            shared.add(target)
+        server.writer.write(head)
+        async with asyncio.TaskGroup() as group:
+            there = group.create_task(_copy(client.reader, server.writer))
+            back = group.create_task(_copy(server.reader, client.writer))
+            await asyncio.wait([back], timeout=seconds)
+            if target.endswith(b"/events") and target not in shared and not back.done():
+                back.cancel()
+                await there
+            await asyncio.wait([back])
+            there.cancel()
 
     return passing
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()

@@ -43,10 +43,10 @@ class _Seat:
         elif hearing.over and not hearing.sent_away:
             raise BrokenOff("breaks an event stream off that has not ended")
 
-    async def end(self, last: str) -> Read:
-        """How it fared, once the stream has ended."""
+    async def end(self, last: str, seconds: float) -> Read:
+        """How it fared, once the stream has ended, whose end it waits for so long."""
         hearing = self.reader.hearing
-        await hearing.until(lambda: self.reader.has_ended, self._patience)
+        await hearing.until(lambda: self.reader.has_ended, seconds)
         return Read(
             delays_s=self._delays,
             late=self._late,
@@ -56,8 +56,11 @@ class _Seat:
         )
 
 
-async def measure(caller: Caller, own: OwnStreams, patience: float) -> Delivery:
-    """Fills a stream with three texts, each once the one before has come. Raises as `OwnStream` does."""
+async def measure(caller: Caller, own: OwnStreams, *, patience: float, end: float) -> Delivery:
+    """Fills a stream with three texts, each once the one before has come, or once it is clear that it does not come.
+
+    Each has `patience` seconds, the end of the stream `end`. Raises as `OwnStream` does.
+    """
     stream = await own.open()
     path = f"{stream.path}/events"
     async with AsyncExitStack() as stack:
@@ -66,8 +69,8 @@ async def measure(caller: Caller, own: OwnStreams, patience: float) -> Delivery:
         ]
         seats = [_Seat(reader, patience) for reader in readers]
         first = await _told(stream, seats)
-        plain, gzip = await asyncio.gather(*(seat.end(TEXTS[-1]) for seat in seats))
-    return Delivery(plain=plain, gzip=gzip, resumed=await _resumed(caller, path, first, patience))
+        plain, gzip = await asyncio.gather(*(seat.end(TEXTS[-1], end) for seat in seats))
+    return Delivery(plain=plain, gzip=gzip, resumed=await _resumed(caller, path, first, end))
 
 
 async def _told(stream: OwnStream, seats: list[_Seat]) -> str:
@@ -83,10 +86,10 @@ async def _told(stream: OwnStream, seats: list[_Seat]) -> str:
     return cursors[0]
 
 
-async def _resumed(caller: Caller, path: str, cursor: str, patience: float) -> list[str]:
+async def _resumed(caller: Caller, path: str, cursor: str, seconds: float) -> list[str]:
     """The types of the events that a reader gets which comes back to the ended stream with this cursor."""
     async with caller.events(path, {"last-event-id": cursor}) as reader:
-        await reader.hearing.until(lambda: reader.has_ended or reader.refused is not None, patience)
+        await reader.hearing.until(lambda: reader.has_ended or reader.refused is not None, seconds)
         if reader.refused is not None:
             raise Unanswered(reader.refused)
         return reader.kinds

@@ -81,7 +81,7 @@ class _Examination:
         watching = watch(caller, own, seconds=self._time_to_watch(event), patience=event, answer=answer)
         posting = long_body.send_long(caller, greeted.arrived.max_body_bytes, self._patience.body)
         looks = [
-            self._look("delivery", "event streams", delivery.measure(caller, own, event)),
+            self._look("delivery", "event streams", delivery.measure(caller, own, patience=event, end=answer)),
             self._look("watched", "silence", watching),
             self._look("handshakes", "WebSockets", handshakes.shake_hands(caller, answer)),
             self._look("long_body", "long bodies", posting),

@@ -26,7 +26,8 @@ def _said(seen: Seen) -> Iterator[tuple[Code, str]]:
 
 
 def _unreachable(seen: Seen) -> str:
-    if not seen.failed:
+    if not seen.failed or _idle_cut(seen):
+        # A connection that is cut early may be one that a measurement was made on.
         return ""
     failed = "; ".join(f"{what}: the deployment {said}" for what, said in seen.failed.items())
     return f"Some calls were not answered, though others were. {failed}."

@@ -96,9 +96,16 @@ class OwnStreams:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
         self._ids: list[str] = []
+        self._openings: list[asyncio.Task[OwnStream]] = []
 
     async def open(self) -> OwnStream:
         """A new stream. A proxy that repeats this call still opens only one. Raises as `OwnStream` does."""
+        # Whoever interrupts this would leave a stream whose id nobody has read.
+        opening = asyncio.create_task(self._open())
+        self._openings.append(opening)
+        return await asyncio.shield(opening)
+
+    async def _open(self) -> OwnStream:
         key = {"idempotency-key": f"doctor-{secrets.token_hex(16)}"}
         answer = await self._caller.post("/v1/streams", {"producer": "client", "metadata": METADATA}, key)
         opened = _decoded(expected(answer, 201), _Opened)
@@ -109,7 +116,10 @@ class OwnStreams:
         """Deletes all streams. Raises `Unmeasured` where that takes longer, and `Unanswered` where it is refused."""
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*(self._delete(id) for id in tuple(self._ids)))
+                await asyncio.gather(*self._openings, return_exceptions=True)
+                # One after the other: of calls side by side, a balancer may send each always to the same node.
+                for id in tuple(self._ids):
+                    await self._delete(id)
         except TimeoutError:
             raise Unmeasured(f"{len(self._ids)} streams are left, which end by themselves") from None
 
