@@ -27,7 +27,7 @@ class _Seat:
     async def begin(self) -> None:
         """Waits for the stream's first event, which was in the log before. Raises `Unanswered`."""
         reader = self.reader
-        await reader.hearing.until(lambda: bool(reader.kinds) or reader.refused is not None, self._patience)
+        await reader.hearing.until(lambda: bool(reader.kinds), self._patience)
         if reader.refused is not None:
             raise Unanswered(reader.refused)
         self._late = not reader.kinds
@@ -89,7 +89,7 @@ async def _told(stream: OwnStream, seats: list[_Seat]) -> str:
 async def _resumed(caller: Caller, path: str, cursor: str, seconds: float) -> list[str]:
     """The types of the events that a reader gets which comes back to the ended stream with this cursor."""
     async with caller.events(path, {"last-event-id": cursor}) as reader:
-        await reader.hearing.until(lambda: reader.has_ended or reader.refused is not None, seconds)
+        await reader.hearing.until(lambda: reader.has_ended, seconds)
         if reader.refused is not None:
             raise Unanswered(reader.refused)
         return reader.kinds

@@ -37,7 +37,7 @@ class EventReader:
 
     @property
     def refused(self) -> Answer | None:
-        """The answer, if it is no event stream."""
+        """The answer, as much of it as has come, if it is no event stream."""
         if self.head is None or self._is_events():
             return None
         return Answer(self.head.status, self.head.headers, self._body)
