@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 from bad_nginx_kit import nginx
 from bad_proxy_kit import compress_without_flush, proxy, silent_after
 from doctor_kit import PATIENCE, SETTINGS, codes, examined, server, with_server
+from eventually_kit import eventually
 from msgspec.structs import replace
 
+from tidegate import Tidegate
 from tidegate.client.doctor.findings import findings
 from tidegate.config import AuthSettings, LimitSettings
 from tidegate.gate.api_keys import ApiKey, key_sha256
 from tidegate.http_client.connect import tls
 from tidegate.stores.memory import MemoryStore
+from tidegate.testing.server import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -213,3 +217,34 @@ async def test_a_host_that_is_not_listed_is_found() -> None:
     async with server(with_server(allowed_hosts=("app.example.com",))) as url:
         assert codes(await examined(url)) == set()
         assert codes(await examined(url.replace("127.0.0.1", "0.0.0.0"))) == {"host_refused"}
+
+
+async def test_a_key_that_sockets_lose_is_found(tmp_path: Path) -> None:
+    """The handshake passes, and its header authorization does not."""
+    outside = SOCKETS_APART.replace("; }", '; proxy_set_header Authorization ""; }')
+    async with server(KEPT) as url, nginx(tmp_path, url, outside=outside) as front:
+        seen = await examined(front, key=KEY)
+    assert codes(seen) == {"headers_lost"}
+    assert "with WebSockets" in findings(seen)[0].message
+
+
+async def test_limits_are_no_faults() -> None:
+    """What they keep from being measured is said to be not measured."""
+    async with server(replace(SETTINGS, limits=LimitSettings(requests_per_minute=60, burst=6))) as url:
+        seen = await examined(url, patience=replace(PATIENCE, event=2.0))
+        assert findings(seen) == []
+        assert any("requests a minute" in why for why in seen.unmeasured.values())
+
+
+async def test_a_server_that_stops_is_not_at_fault() -> None:
+    """It says so to readers and sockets before it closes them."""
+    app = Tidegate(SETTINGS)
+    async with serving(app) as url:
+        watching = asyncio.create_task(examined(url, patience=replace(PATIENCE, watch=20.0)))
+        carrying = lambda: [each for each in app.registry if list(each.readers)]  # noqa: E731
+        await eventually(lambda: sorted(each.transport for each in carrying()) == ["sse", "websocket"], within=20)
+        for connection in carrying():
+            connection.drain("draining")
+        seen = await watching
+    await app.close()
+    assert (codes(seen), seen.watched) == (set(), [])

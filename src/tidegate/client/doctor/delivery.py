@@ -9,7 +9,7 @@ from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.event_reader import GZIP, EventReader
 from tidegate.client.doctor.own_stream import OwnStream, OwnStreams
 from tidegate.client.doctor.seen import Delivery, Read
-from tidegate.client.doctor.trouble import Unanswered
+from tidegate.client.doctor.trouble import Unanswered, Unmeasured
 from tidegate.http_client.errors import BrokenOff
 
 TEXTS = ("one ", "two ", "three ")
@@ -30,6 +30,7 @@ class _Seat:
         await reader.hearing.until(lambda: bool(reader.kinds), self._patience)
         if reader.refused is not None:
             raise Unanswered(reader.refused)
+        self._check()
         self._late = not reader.kinds
 
     async def hear(self, text: str, since: float) -> None:
@@ -38,9 +39,16 @@ class _Seat:
             return
         hearing = self.reader.hearing
         self._late = not await hearing.until(lambda: text in hearing.text, self._patience)
-        if not self._late:
+        if self._late:
+            self._check()
+        else:
             self._delays.append(max(0.0, hearing.last_at - since))
-        elif hearing.over and not hearing.sent_away:
+
+    def _check(self) -> None:
+        """Raises `Unmeasured` where the server has sent the reader away, and `BrokenOff` where something else has."""
+        if self.reader.hearing.sent_away:
+            raise Unmeasured("the server sent a reader away, for a limit or since it stops")
+        if self.reader.hearing.over:
             raise BrokenOff("breaks an event stream off that has not ended")
 
     async def end(self, last: str, seconds: float) -> Read:
