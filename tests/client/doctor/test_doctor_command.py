@@ -68,8 +68,7 @@ def test_a_finding_has_words_and_a_fix(tidegate: Run) -> None:
     headline, _, finding, fix, *_ = words.out.splitlines()
     assert headline == "http://127.0.0.1:9: 1 finding"
     assert (
-        finding
-        == "unreachable: http://127.0.0.1:9 does not answer: the connection was refused; is the server running?."
+        finding == "unreachable: http://127.0.0.1:9 does not answer: the connection was refused; is the server running?"
     )
     assert fix.startswith("    tidegate: is it running")
     (told,) = json.loads(data.out)["findings"]

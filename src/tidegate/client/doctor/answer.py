@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tidegate.client.words import as_table, error_fields, parsed, quoted
 from tidegate.core.url import shown_url
+from tidegate.errors import Unavailable
 
 
 class Answer(NamedTuple):
@@ -27,9 +28,9 @@ class Answer(NamedTuple):
         return error_fields(self.body).get("code", "") if self.is_tidegates else ""
 
     @property
-    def is_failure_of_a_proxy(self) -> bool:
-        """Whether a proxy says that it has not reached the server."""
-        return self.status >= 500 and not self.is_tidegates
+    def is_of_a_proxy(self) -> bool:
+        """Whether something else than tidegate has answered. Our own proxies say `unavailable` in tidegate's shape."""
+        return not self.is_tidegates or self.code == Unavailable.code
 
     @property
     def said(self) -> str:

@@ -128,5 +128,5 @@ class _Examination:
         if answer.code == "stream_not_found":
             self.seen.blocked["no_resume"] = NOT_SHARED
             return
-        where = self.seen.unmeasured if answer.is_tidegates else self.seen.failed
+        where = self.seen.failed if answer.is_of_a_proxy else self.seen.unmeasured
         where[what] = answer.said

@@ -34,7 +34,7 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
     },
     "buffered": {
         "nginx": "`proxy_buffering off;`, and no `proxy_ignore_headers X-Accel-Buffering;`",
-        "Caddy": "`flush_interval -1` in `reverse_proxy`, and no `response_buffers`.",
+        "Caddy": "passes event streams on at once by itself: no `response_buffers`, and no `flush_interval` above 0.",
         "Traefik": "no `buffering` middleware on this router.",
         "Cloudflare": "turn Response Buffering off, and let no Worker read the whole body before it answers.",
         "AWS ALB": "does not buffer: look at CloudFront or a WAF in front of it, Lambda or a sidecar behind it.",

@@ -36,7 +36,7 @@ async def greet(caller: Caller, clock: Callable[[], float]) -> Greeting:
     try:
         answer = await caller.post(PROBE, {}, sent)
     except HttpError as error:
-        raise Blocked("unreachable", f"{shown_url(caller.url)} {why(error)}.") from error
+        raise Blocked("unreachable", _sentence(f"{shown_url(caller.url)} {why(error)}")) from error
     ended = clock()
     arrived = await _arrived(answer, caller)
     middle, unsure = (began + ended) / 2, (ended - began) / 2
@@ -66,7 +66,7 @@ async def _arrived(answer: Answer, caller: Caller) -> Arrived:
             return msgspec.json.decode(answer.body, type=Arrived)
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise _no_tidegate(answer, caller) from None
-    if answer.is_tidegates:
+    if not answer.is_of_a_proxy:
         raise await _refused(answer, caller)
     if 300 <= answer.status < 400:
         raise ConfigError(
@@ -75,14 +75,14 @@ async def _arrived(answer: Answer, caller: Caller) -> Arrived:
         )
     if answer.status in NO_TIDEGATE:
         raise _no_tidegate(answer, caller)
-    raise Blocked("unreachable", f"Something in front of tidegate {answer.said}.")
+    raise Blocked("unreachable", _sentence(f"Something in front of tidegate {answer.said}"))
 
 
 async def _refused(answer: Answer, caller: Caller) -> Exception:
     """What it means that tidegate itself has refused the probe."""
     where, said = shown_url(caller.url), answer.said
     if answer.code == "host_not_allowed":
-        return Blocked("host_refused", f"tidegate {said}")
+        return Blocked("host_refused", _sentence(f"tidegate {said}"))
     if answer.status in WRONG_KEY and caller.credentials:
         if await _is_as_without_key(answer, caller):
             return Blocked(
@@ -95,7 +95,7 @@ async def _refused(answer: Answer, caller: Caller) -> Exception:
         return ConfigError(
             f"{where} {said}: the tidegate there is older than this command, or the path of the URL wrong"
         )
-    return Blocked("unreachable", f"tidegate {said}")
+    return Blocked("unreachable", _sentence(f"tidegate {said}"))
 
 
 async def _is_as_without_key(answer: Answer, caller: Caller) -> bool:
@@ -103,6 +103,10 @@ async def _is_as_without_key(answer: Answer, caller: Caller) -> bool:
         return (await caller.post(PROBE, {}, with_key=False)).said == answer.said
     except HttpError:
         return False
+
+
+def _sentence(words: str) -> str:
+    return words if words.endswith((".", "?")) else f"{words}."
 
 
 def _no_tidegate(answer: Answer, caller: Caller) -> ConfigError:

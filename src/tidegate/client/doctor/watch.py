@@ -62,6 +62,7 @@ def _heard(hearing: Hearing, patience: float) -> Coroutine[Any, Any, bool]:
 def _watched(what: str, hearing: Hearing) -> Watched:
     heard = STILL in hearing.text
     if heard or hearing.over_at is None:
-        return Watched(what=what, watched_s=hearing.last_at - hearing.began_at, dead=not heard)
+        now = asyncio.get_running_loop().time()
+        return Watched(what=what, watched_s=now - hearing.began_at, dead=not heard)
     lasted = hearing.over_at - hearing.began_at
     return Watched(what=what, watched_s=lasted, cut_after_s=lasted, silent_s=hearing.over_at - hearing.last_at)
