@@ -1,101 +1,66 @@
-"""Proxies with faults that nginx cannot be made to have. Each connection carries one call, as the doctor's do."""
+"""A proxy with a fault that nginx cannot be made to have. Each connection carries one call, as the doctor's do."""
 
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
-class Side(NamedTuple):
-    """One side of a connection that is passed on."""
+class Forgetful:
+    """After `seconds` it passes nothing more of a stream that has a single reader, and does not close: like a firewall
+    that has forgotten the connection."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    def __init__(self, url: str, seconds: float) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname, parts.port)
+        self._seconds = seconds
+        self._shared: set[bytes] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
-
-Passing = Callable[[bytes, Side, Side], Awaitable[None]]
-"""Passes one call on: the head of its request, the client, and the server."""
-
-
-@asynccontextmanager
-async def proxy(url: str, passing: Passing) -> AsyncIterator[str]:
-    """The URL of a proxy in front of the server at this URL."""
-    parts = urlsplit(url)
-    serving: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        serving.add(task)
-        back, front = await asyncio.open_connection(parts.hostname, parts.port)
+        self._serving.add(task)
+        back, front = await asyncio.open_connection(*self._server)
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 head = await reader.readuntil(b"\r\n\r\n")
-                await passing(head, Side(reader, writer), Side(back, front))
+                front.write(head)
+                async with asyncio.TaskGroup() as group:
+                    there = group.create_task(_copy(reader, front))
+                    await self._answer(head, group.create_task(_copy(back, writer)), there)
         finally:
             writer.transport.abort()
             front.transport.abort()
-            serving.discard(task)
+            self._serving.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        for task in tuple(serving):
+    async def stop(self) -> None:
+        for task in tuple(self._serving):
             task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
-
-async def to_and_fro(head: bytes, client: Side, server: Side) -> None:
-    """Passes everything on as it comes."""
-    server.writer.write(head)
-    async with asyncio.TaskGroup() as group:
-        there = group.create_task(_copy(client.reader, server.writer))
-        await _copy(server.reader, client.writer)
-        there.cancel()
-
-
-async def compress_without_flush(head: bytes, client: Side, server: Side) -> None:
-    """Compresses event streams for whoever takes gzip, and sends what the compressor gives out by itself."""
-    if b"accept-encoding: gzip" not in head or b"/events" not in head:
-        await to_and_fro(head, client, server)
-        return
-    server.writer.write(head.replace(b"accept-encoding: gzip\r\n", b""))
-    answer = await server.reader.readuntil(b"\r\n\r\n")
-    answer = answer.replace(b"transfer-encoding: chunked", b"content-encoding: gzip").removesuffix(b"\r\n")
-    client.writer.write(answer + b"connection: close\r\n\r\n")
-    compressor = zlib.compressobj(wbits=31)
-    while size := int(await server.reader.readline(), 16):
-        client.writer.write(compressor.compress((await server.reader.readexactly(size + 2))[:-2]))
-        await client.writer.drain()
-    client.writer.write(compressor.flush())
-    await client.writer.drain()
-
-
-def silent_after(seconds: float) -> Passing:
-    """Passes nothing of a stream with a single reader on after so long, and does not close: as a firewall that has
-    forgotten the connection."""
-    shared: set[bytes] = set()
-
-    async def passing(head: bytes, client: Side, server: Side) -> None:
+    async def _answer(self, head: bytes, passing: asyncio.Task[None], asking: asyncio.Task[None]) -> None:
         target = head.split()[1]
         if b"accept-encoding: gzip" in head:
-            shared.add(target)
-        server.writer.write(head)
-        async with asyncio.TaskGroup() as group:
-            there = group.create_task(_copy(client.reader, server.writer))
-            back = group.create_task(_copy(server.reader, client.writer))
-            await asyncio.wait([back], timeout=seconds)
-            if target.endswith(b"/events") and target not in shared and not back.done():
-                back.cancel()
-                await there
-            await asyncio.wait([back])
-            there.cancel()
+            self._shared.add(target)
+        await asyncio.wait([passing], timeout=self._seconds)
+        if target.endswith(b"/events") and target not in self._shared and not passing.done():
+            passing.cancel()
+            await asking
+        await asyncio.wait([passing])
+        asking.cancel()
 
-    return passing
+
+@asynccontextmanager
+async def forgetful(url: str, seconds: float) -> AsyncIterator[str]:
+    """The URL of one in front of the server at this URL."""
+    proxy = Forgetful(url, seconds)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await proxy.stop()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -21,9 +21,10 @@ MAX_ANSWER_BYTES = 1024 * 1024
 """An answer that is longer is none of tidegate's."""
 
 LONGEST_PAUSE_SECONDS = 5.0
-"""The longest that a limited caller waits, once, before it calls again."""
+"""The longest that a caller waits, once, who is told to call again."""
 
-TOO_MANY = 429
+LATER = (429, 503)
+"""Statuses after which a server, or a proxy that waits for one, may say when to call again."""
 
 
 class Caller:
@@ -56,7 +57,7 @@ class Caller:
             answer = await self._once(head + content, self._seconds)
         except ConnectionClosed:
             answer = await self._once(head + content, self._seconds)
-        if answer.status == TOO_MANY and (pause := _pause(answer)) is not None:
+        if answer.status in LATER and (pause := _pause(answer)) is not None:
             await asyncio.sleep(pause)
             answer = await self._once(head + content, self._seconds)
         return answer
@@ -131,6 +132,6 @@ def why(error: HttpError) -> str:
 
 
 def _pause(answer: Answer) -> float | None:
-    """How long a limited caller should wait, if that is worth it."""
+    """How long the caller is told to wait."""
     told = answer.headers.get("retry-after", "")
     return min(float(told), LONGEST_PAUSE_SECONDS) if told.isascii() and told.isdigit() and len(told) < 4 else None

@@ -27,7 +27,7 @@ async def count_arrivals(caller: Caller, *, again: float, seconds: float) -> int
     name = secrets.token_hex(16)
     with suppress(HttpError):
         answer = await caller.post_once(PROBE, msgspec.json.encode({"drop": name}), seconds=seconds)
-        if answer.is_tidegates:
+        if not answer.is_of_a_proxy:
             raise Unmeasured(answer.said)
     try:
         async with asyncio.timeout(again):
