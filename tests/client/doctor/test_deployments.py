@@ -107,7 +107,7 @@ async def test_buffering_is_found(tmp_path: Path) -> None:
 
 
 async def test_compression_that_holds_back_is_found(tmp_path: Path) -> None:
-    """By a reader that takes gzip, beside one that does not. nginx does not flush what it both buffers and compresses."""
+    """By a reader that takes gzip, beside one that does not: what nginx buffers and compresses it does not flush."""
     changed = {
         "proxy_set_header Accept-Encoding": '""',
         "proxy_buffering": "on",
