@@ -92,6 +92,7 @@ async def test_a_directive_is_found(tmp_path: Path, changed: Mapping[str, str], 
     async with server(KEPT) as url, nginx(tmp_path, url, changed=changed, outside=outside) as front:
         seen = await examined(front, key=KEY)
     assert codes(seen) == found
+    assert not any("<" in finding.message for finding in findings(seen))
 
 
 async def test_buffering_is_found(tmp_path: Path) -> None:

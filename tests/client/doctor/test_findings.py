@@ -76,7 +76,7 @@ def test_every_code_has_a_rule_and_a_fix() -> None:
         (
             {"handshakes": replace(SHAKEN, origin_refused=("POST", "WebSocket"))},
             "origin_refused",
-            "POST and WebSocket with this origin is refused. tidegate sees the request at https://app.example.com.",
+            "Refused with this origin: POST, WebSocket. tidegate sees the request at https://app.example.com.",
         ),
         (
             {"delivery": replace(DELIVERY, plain=LATE, gzip=LATE)},

@@ -41,4 +41,10 @@ class Answer(NamedTuple):
         if self.is_tidegates:
             return f"answers {self.status}: {error_fields(self.body).get('message') or self.code}"
         by = self.headers.get("server", "")
-        return f"answers {self.status}{f' ({by})' if by else ''}: {quoted(self.body)}"
+        said = f"answers {self.status}{f' ({by})' if by else ''}"
+        # The pages that proxies answer with say no more than the status.
+        return said if self._is_page or not self.body else f"{said}: {quoted(self.body)}"
+
+    @property
+    def _is_page(self) -> bool:
+        return self.headers.get("content-type", "").lower().startswith("text/html")

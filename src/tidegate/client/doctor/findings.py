@@ -43,8 +43,8 @@ def _origin_refused(seen: Seen) -> str:
         return ""
     arrived = seen.greeting.arrived if seen.greeting is not None else None
     sees = f" tidegate sees the request at {arrived.scheme}://{arrived.host}." if arrived is not None else ""
-    refused = " and ".join(shaken.origin_refused)
-    return f"Pages at {shaken.origin} are taken for another site's: {refused} with this origin is refused.{sees}"
+    refused = ", ".join(shaken.origin_refused)
+    return f"Pages at {shaken.origin} are taken for another site's. Refused with this origin: {refused}.{sees}"
 
 
 def _buffered(seen: Seen) -> str:

@@ -47,7 +47,7 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
         "AWS ALB": "does not compress: in CloudFront, turn `Compress objects automatically` off for this path.",
     },
     "idle_cut": {
-        "tidegate": "or `heartbeat_seconds` and `ws_ping_seconds` (`[delivery]`) of half of what was measured.",
+        "tidegate": "where nothing else helps, `delivery.heartbeat_seconds` and `ws_ping_seconds` of half that time.",
         "nginx": "`proxy_read_timeout 1h; proxy_send_timeout 1h;`",
         "Caddy": "no `stream_timeout`, no `read_timeout` and `write_timeout` of a transport or of `servers`.",
         "Traefik": "`respondingTimeouts.readTimeout: 0` and `writeTimeout: 0` at the entry point.",

@@ -44,7 +44,7 @@ async def _socket_refused(caller: Caller, seconds: float) -> str:
     except Unanswered as refusal:
         if refusal.answer.is_tidegates and refusal.answer.code != "upgrade_required":
             raise Unmeasured(str(refusal)) from None
-        return str(refusal)
+        return "arrives without its header Upgrade" if refusal.answer.is_tidegates else str(refusal)
     except HttpError as error:
         return why(error)
 

@@ -33,7 +33,7 @@ class Report:
         for finding in self.findings:
             lines += ["", f"{finding.code}: {finding.message}"]
             lines += [f"    {line}" for line in finding.fix.splitlines()]
-        lines += ["", "Measured:"]
+        lines += ["", "Measured:"] if self.measured else []
         lines += [f"    {name:{NAMES_WIDTH}}{_shown(value)}" for name, value in self.measured.items()]
         return "\n".join(visible_line(line) for line in lines)
 

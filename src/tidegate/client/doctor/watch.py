@@ -51,7 +51,11 @@ async def _attached(caller: Caller, stream: OwnStream, stack: AsyncExitStack, se
 async def _say_something(stream: OwnStream, hearings: dict[str, Hearing], patience: float) -> None:
     if all(hearing.over for hearing in hearings.values()):
         return
-    await stream.say(STILL)
+    try:
+        await stream.say(STILL)
+    except (Unanswered, HttpError):
+        if not any(hearing.over for hearing in hearings.values()):
+            raise
     await asyncio.gather(*(_heard(hearing, patience) for hearing in hearings.values()))
 
 
