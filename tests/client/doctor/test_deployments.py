@@ -134,7 +134,7 @@ async def test_a_cut_after_three_seconds_is_found(tmp_path: Path) -> None:
 async def test_a_cut_between_the_pings_of_a_socket_is_found(tmp_path: Path) -> None:
     """Although heartbeats save the event stream: as 20 s are more than 15 and less than 30."""
     async with server() as url, nginx(tmp_path, url, changed={"proxy_read_timeout": "2s"}) as front:
-        seen = await examined(front, patience=replace(PATIENCE, watch=4.0))
+        seen = await examined(front, patience=replace(PATIENCE, watch=3.0))
     assert codes(seen) == {"idle_cut"}
     assert {each.what: each.cut_after_s is not None for each in seen.watched} == {
         "event stream": False,

@@ -49,7 +49,7 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
     "idle_cut": {
         "tidegate": "where nothing else helps, `delivery.heartbeat_seconds` and `ws_ping_seconds` of half that time.",
         "nginx": "`proxy_read_timeout 1h; proxy_send_timeout 1h;`",
-        "Caddy": "no `stream_timeout`, no `read_timeout` and `write_timeout` of a transport or of `servers`.",
+        "Caddy": "no `stream_timeout`, no `read_timeout` in `transport http`, no `timeouts { write … }` in `servers`.",
         "Traefik": "`respondingTimeouts.readTimeout: 0` and `writeTimeout: 0` at the entry point.",
         "Cloudflare": "cuts after 100 s of silence, which heartbeats prevent: look at what is behind it.",
         "AWS ALB": "`idle_timeout.timeout_seconds` of 120 or more.",
