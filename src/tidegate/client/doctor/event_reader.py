@@ -17,7 +17,7 @@ GZIP = "gzip"
 
 
 class EventReader:
-    """A `Receiver` of events; an answer that has none is kept as `refused`. It reads `most` bytes."""
+    """A `Receiver` of events; an answer that has none is kept as `refused`. It reads `most` bytes, decompressed."""
 
     def __init__(self, clock: Callable[[], float], *, most: int) -> None:
         self.hearing = Hearing(clock)
@@ -47,15 +47,15 @@ class EventReader:
         self.hearing.came()
 
     def receive(self, data: bytes) -> None:
-        self._size += len(data)
+        plain = self._inflate.decompress(data, self._most) if self.encoding == GZIP else data
+        self._size += len(plain)
         if self._size > self._most:
             raise TooLarge(f"answers with more than {self._most} bytes")
         if self._is_events():
-            plain = self._inflate.decompress(data, self._most) if self.encoding == GZIP else data
             for event in self._decoder.feed(plain):
                 self._take(event)
         else:
-            self._body += data
+            self._body += plain
         self.hearing.came()
 
     def closed(self, error: Exception | None) -> None:

@@ -36,6 +36,7 @@ class Socket(asyncio.Protocol):
         self.answers: dict[int, dict[str, Any]] = {}
         self._credentials = caller.credentials
         self._transport: asyncio.Transport | None = None
+        self._size = 0
         self._protocol = ClientProtocol(
             parse_uri("ws" + caller.url.removeprefix("http") + PATH),
             origin=None if origin is None else Origin(origin),
@@ -71,6 +72,10 @@ class Socket(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_ANSWER_BYTES:
+            self.close()
+            return
         self._protocol.receive_data(data)
         self._take()
         self._flush()
