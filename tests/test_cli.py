@@ -61,6 +61,7 @@ def test_help_lists_the_commands_there_are(tidegate: Run) -> None:
     assert re.findall(r"^  ([a-z]+)  ", outcome.out, re.MULTILINE) == [
         "bench",
         "config",
+        "doctor",
         "key",
         "serve",
         "tail",

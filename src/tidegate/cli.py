@@ -28,7 +28,7 @@ MISUSED = 2
 INTERRUPTED = 130
 
 CLIENT_KEY = "TIDEGATE_API_KEY"
-"""The environment variable with the key of `tidegate tail`."""
+"""The environment variable with the key of the clients: `tidegate tail` and `tidegate doctor`."""
 
 _TTL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -200,6 +200,24 @@ def tail(stream: str, url: str, after: str | None) -> int:
 
     try:
         return follow(url, stream, after=after, api_key=key_in(CLIENT_KEY, os.environ))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+@commands.command()
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="Print an object: url, findings, measured.")
+def doctor(url: str, as_json: bool) -> int:
+    """Examine a deployment: is it really streaming? Takes a minute at the most.
+
+    Fills streams of its own through whatever stands in front of the server, and needs no model. TIDEGATE_API_KEY holds
+    the key, if one is needed; its scopes are generate, read and cancel. No redirect is followed. Exit code: 0 where
+    nothing is found, 1 where something is, 2 for a wrong URL or key.
+    """
+    from tidegate.client.doctor.command import run
+
+    try:
+        return run(url, key_in(CLIENT_KEY, os.environ), as_json=as_json)
     except KeyboardInterrupt:
         return INTERRUPTED
 

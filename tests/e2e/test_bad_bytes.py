@@ -45,6 +45,7 @@ BODIES = {
     "POST /v1/streams/{id}/share": b'{"ttl_seconds": %b}',
     "POST /v1/topics/{name}/messages": b'{"data": %b}',
     "POST /v1/session": b'{"token": %b}',
+    "POST /v1/probe": b'{"dropped": %b}',
     "POST /v1/chat/completions": b'{"model": "replay", "messages": [{"role": "user", "content": "x"}], "x": %b}',
 }
 # As a whole body.

@@ -127,6 +127,8 @@ BODIES = {
     "published lists": ("/v1/topics/t/messages", b'{"data":[%b[]]}' % filled(b"[],"), 400),
     "a reason": ("/v1/streams/x/cancel", b'{"reason":"%b"}' % filled(rb"\n"), 413),
     "a share": ("/v1/streams/x/share", b'{"ttl_seconds":%b}' % filled(b"1"), 413),
+    "a long probe": ("/v1/probe", b"{}%b" % filled(b" ")[:-2], 200),
+    "a probe of members": ("/v1/probe", b'{%b"drop":"x"}' % filled(b'"a":1,')[:-20], 400),
     "a token": ("/v1/session", b'{"token":"%b"}' % filled(rb"\n"), 413),
 }
 

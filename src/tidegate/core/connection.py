@@ -15,8 +15,8 @@ class ClientDisconnected(Exception):
 
 
 class ResponseAborted(Exception):
-    """The answer failed after its head was sent. The connection must be aborted, or the client takes the answer for
-    complete.
+    """The answer failed after its head was sent, or must not begin. The connection must be aborted, or the client takes
+    the answer for complete.
 
     The failure has been observed already; servers need not log it again.
     """

@@ -135,12 +135,31 @@ class Call:
         return account_of(self._scope)
 
     @property
+    def address(self) -> str:
+        """The caller's address, as trusted proxies report it."""
+        return address_of(self._scope)
+
+    @property
+    def http_version(self) -> str:
+        """The version in which the request arrived here, e.g. `1.1`."""
+        return self._scope["http_version"]
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as trusted proxies report it."""
+        return self._scope["scheme"]
+
+    @property
     def is_head(self) -> bool:
         return self._scope["method"] == "HEAD"
 
     def header(self, name: bytes) -> str | None:
         """The value of a request header, its name in lower case."""
         return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), None)
+
+    def header_names(self) -> list[str]:
+        """The names of all request headers, each once."""
+        return list(dict.fromkeys(name.decode("latin-1") for name, _ in self._scope["headers"]))
 
     def position(self, query: Mapping[str, str]) -> tuple[str, str] | None:
         """The caller's position, and the name of the parameter that gives it; None where there is none.
@@ -226,7 +245,7 @@ class Call:
         """Registers this call, as a context manager around its answer that closes the reader at its end."""
         connection = self.context.registry.open(
             transport=transport,
-            address=address_of(self._scope),
+            address=self.address,
             principal=self.principal,
             enough=scopes_of(self._scope[ROUTE]),
             wire=self.wire,

@@ -1,4 +1,4 @@
-"""What the operators' calls ask of every node: each knows only its own connections, readers and live streams."""
+"""What some calls ask of every node: each knows only its own connections, readers, live streams and drops."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from time import monotonic
 from typing import Any, TypeVar
 
 import msgspec
 
 from tidegate.core.connection_state import State
+from tidegate.routes.drops import Drops
 from tidegate.serving.registry import Attached, Connection, Registry, Transport
 from tidegate.stores.cluster import Cluster
 from tidegate.streams.service import Service
@@ -70,6 +72,13 @@ class CloseConnection(msgspec.Struct, frozen=True, tag=True):
     id: str
 
 
+class WhichDrops(msgspec.Struct, frozen=True, tag=True):
+    """Asks how many of a principal's requests of this name were left unanswered there. The answer is the number."""
+
+    principal: str
+    name: str
+
+
 class StreamsHere(msgspec.Struct, frozen=True):
     """What one node knows of some streams: those that it fills, and the numbers of their readers there."""
 
@@ -77,7 +86,7 @@ class StreamsHere(msgspec.Struct, frozen=True):
     readers: dict[str, int]
 
 
-Question = WhichConnections | WhichStreams | CloseConnection
+Question = WhichConnections | WhichStreams | CloseConnection | WhichDrops
 
 _QUESTION = msgspec.json.Decoder(Question)
 
@@ -89,6 +98,7 @@ class Nodes:
         self._cluster = cluster
         self._registry = registry
         self._service = service
+        self._drops = Drops()
         cluster.answer(self._answer)
 
     async def connections(self, question: WhichConnections) -> Mapping[str, list[OpenConnection]]:
@@ -100,6 +110,14 @@ class Nodes:
     async def close(self, question: CloseConnection) -> bool:
         """Sends the client of the connection away; False where no node has it."""
         return self._close(question) or any((await self._ask(question, bool)).values())
+
+    def drop(self, principal: str, name: str) -> None:
+        """Counts a request of this name that is left unanswered."""
+        self._drops.add(principal, name, monotonic())
+
+    async def dropped(self, principal: str, name: str) -> int:
+        """How many requests of this name all nodes have left unanswered."""
+        return sum((await self._ask(WhichDrops(principal, name), int)).values())
 
     def unanswered(self, answers: Mapping[str, Any]) -> int:
         """How many nodes are missing in the answers."""
@@ -124,6 +142,8 @@ class Nodes:
                 return msgspec.json.encode(self._streams(ids))
             case CloseConnection():
                 return msgspec.json.encode(self._close(asked))
+            case WhichDrops(principal, name):
+                return msgspec.json.encode(self._drops.count(principal, name, monotonic()))
 
     def _connections(self, which: WhichConnections) -> Sequence[OpenConnection]:
         return [self._shown(connection) for connection in islice(self._matching(which), which.limit)]

@@ -6,8 +6,29 @@ from typing import get_args
 
 from tidegate.core.fold import Snapshot, Status
 from tidegate.core.topic import NAME
-from tidegate.dialects import native, native_producer, native_share, native_topic, openai_chat, openai_chat_whole
-from tidegate.routes import admin, chat, metrics, models, pages, probes, session, shares, socket, streams, topics
+from tidegate.dialects import (
+    native,
+    native_probe,
+    native_producer,
+    native_share,
+    native_topic,
+    openai_chat,
+    openai_chat_whole,
+)
+from tidegate.routes import (
+    admin,
+    chat,
+    metrics,
+    models,
+    pages,
+    probe,
+    probes,
+    session,
+    shares,
+    socket,
+    streams,
+    topics,
+)
 from tidegate.routes.openapi import FailedStream
 from tidegate.routes.route import EVENTS, HTML, JSON, Answer, Parameter, Route
 from tidegate.serving.registry import Transport
@@ -372,6 +393,18 @@ ROUTES: tuple[Route, ...] = (
         limited=False,
         answers=(Answer(status=200, about="The metrics.", content=dict.fromkeys(METRICS)),),
         failures=(404, 503),
+    ),
+    Route(
+        method="POST",
+        path="/v1/probe",
+        name="probe",
+        about="What of this request has arrived: proxies in between may change it.",
+        handler=probe.probe,
+        scope="generate",
+        bodies=(native_probe.Probe,),
+        body_optional=True,
+        answers=(Answer(status=200, about="What has arrived.", content={JSON: native_probe.Arrived}),),
+        failures=(413, 415),
     ),
     Route(
         method="GET",

@@ -1,0 +1,132 @@
+"""Makes all measurements, side by side, within a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+
+from tidegate.client.doctor import alpn, delivery, drop, greeting, handshakes, long_body
+from tidegate.client.doctor.caller import Caller, why
+from tidegate.client.doctor.own_stream import OwnStreams
+from tidegate.client.doctor.patience import Patience
+from tidegate.client.doctor.seen import Greeting, Seen
+from tidegate.client.doctor.trouble import Blocked, Unanswered, Unmeasured
+from tidegate.client.doctor.watch import watch
+from tidegate.errors import ConfigError, UpstreamMalformed
+from tidegate.http_client.errors import HttpError
+
+T = TypeVar("T")
+
+SLACK_SECONDS = 2.0
+"""What the steps around the watch take on a slow network."""
+
+ROUND_TRIPS = 4
+"""An event that is in the log takes half a round trip; a connection that has lost a packet takes three more."""
+
+NOT_SHARED = (
+    "A stream that had just been started was not known to whoever got the next request: the nodes behind this URL do "
+    "not share one store."
+)
+
+
+async def examine(url: str, api_key: str, patience: Patience, clock: Callable[[], float]) -> Seen:
+    """What is seen of the deployment at this URL. `clock` is in Unix seconds. The doctor's own streams are deleted.
+
+    Raises `ConfigError` where the URL or the key is not right.
+    """
+    caller = Caller(url, api_key, seconds=patience.answer)
+    own = OwnStreams(caller)
+    examination = _Examination(caller, own, patience)
+    try:
+        await examination.make(clock)
+    finally:
+        with suppress(Unmeasured, Unanswered):
+            await own.delete(patience.farewell)
+    return examination.seen
+
+
+class _Examination:
+    def __init__(self, caller: Caller, own: OwnStreams, patience: Patience) -> None:
+        self.seen = Seen(https=caller.endpoint.scheme == "https")
+        self._caller = caller
+        self._own = own
+        self._patience = patience
+        self._began = asyncio.get_running_loop().time()
+
+    async def make(self, clock: Callable[[], float]) -> None:
+        """Makes the measurements, as long as there is time."""
+        try:
+            async with asyncio.timeout(self._patience.whole):
+                await self._make(clock)
+        except TimeoutError:
+            self.seen.unmeasured["the rest"] = f"{self._patience.whole:g} s were over"
+
+    async def _make(self, clock: Callable[[], float]) -> None:
+        await self._look("greeting", "tidegate", greeting.greet(self._caller, clock))
+        if self.seen.greeting is None:
+            return
+        await self._side_by_side(self.seen.greeting)
+        # A proxy may take its servers for dead after this, so it is the last, and nothing is left to be cleared up.
+        await self._made("clearing up", self._own.delete(self._patience.farewell))
+        again, answer = self._patience.again, self._patience.answer
+        await self._look("arrivals", "repeated POSTs", drop.count_arrivals(self._caller, again=again, seconds=answer))
+
+    async def _side_by_side(self, greeted: Greeting) -> None:
+        caller, own, answer = self._caller, self._own, self._patience.answer
+        event = self._patience.event + ROUND_TRIPS * greeted.round_trip_s
+        watching = watch(caller, own, seconds=self._time_to_watch(event), patience=event, answer=answer)
+        posting = long_body.send_long(caller, greeted.arrived.max_body_bytes, self._patience.body)
+        looks = [
+            self._look("delivery", "event streams", delivery.measure(caller, own, patience=event, end=answer)),
+            self._look("watched", "silence", watching),
+            self._look("handshakes", "WebSockets", handshakes.shake_hands(caller, answer)),
+            self._look("long_body", "long bodies", posting),
+        ]
+        if self.seen.https:
+            looks.append(self._look("alpn", "HTTP/2", alpn.chosen(caller.endpoint, answer)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for look in looks:
+                    group.create_task(look)
+        except* ConfigError as misused:
+            raise misused.exceptions[0] from None
+
+    def _time_to_watch(self, event: float) -> float:
+        spent = asyncio.get_running_loop().time() - self._began
+        return min(self._patience.watch, self._patience.whole - spent - event - self._patience.again - SLACK_SECONDS)
+
+    async def _look(self, field: str, what: str, making: Coroutine[Any, Any, Any]) -> None:
+        """Keeps a measurement in this field of what is seen."""
+        made = await self._made(what, making)
+        if made is not None:
+            setattr(self.seen, field, made)
+
+    async def _made(self, what: str, making: Coroutine[Any, Any, T]) -> T | None:
+        """A measurement; None where it could not be made, and why is kept. Raises `ConfigError`."""
+        try:
+            return await making
+        except Blocked as blocked:
+            self.seen.blocked[blocked.code] = blocked.message
+        except Unmeasured as reason:
+            self.seen.unmeasured[what] = str(reason)
+        except Unanswered as refused:
+            self._refused(what, refused)
+        except HttpError as error:
+            self.seen.failed[what] = why(error)
+        except (msgspec.DecodeError, UpstreamMalformed) as error:
+            self.seen.failed[what] = f"answers what tidegate does not: {error}"
+        return None
+
+    def _refused(self, what: str, refused: Unanswered) -> None:
+        answer = refused.answer
+        if answer.code == "missing_scope":
+            raise ConfigError(f"the key in TIDEGATE_API_KEY is not enough for {what}: the server {answer.said}")
+        if answer.code == "stream_not_found":
+            self.seen.blocked["no_resume"] = NOT_SHARED
+            return
+        where = self.seen.failed if answer.is_of_a_proxy else self.seen.unmeasured
+        where[what] = answer.said
