@@ -41,11 +41,13 @@ async def test_an_abstract_socket_is_as_good() -> None:
 
 async def test_a_reload_says_when_it_began_on_the_machines_clock(manager: Manager) -> None:
     """By the time `Type=notify-reload` tells this reload from an earlier one."""
-    before = time.monotonic_ns() // 1000
-    ServiceManager(manager.address).reloading()
-    message = manager.told()
+    ours, before = ServiceManager(manager.address), time.monotonic_ns() // 1000
+    ours.ready("accepting connections")
+    with ours.reloading():
+        _, message = manager.left()
     assert message["RELOADING"] == "1"
     assert before <= int(message["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+    assert manager.left() == [{"READY": "1", "STATUS": "accepting connections"}]
 
 
 async def test_a_drain_asks_for_the_time_it_may_take(manager: Manager) -> None:
@@ -84,8 +86,8 @@ async def test_without_a_socket_of_a_kind_that_is_known_nobody_is_told(
     """A server in a terminal tells nobody, and says nothing of it."""
     manager = service_manager({"NOTIFY_SOCKET": address})
     manager.ready("x")
-    manager.reloading()
-    manager.stopping(1)
+    with manager.reloading():
+        manager.stopping(1)
     assert not caplog.records
 
 

@@ -10,8 +10,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
 
 SEND_SECONDS = 1.0
 """How long a message may wait for a manager that is busy: READY=1 is not said again, and a lost one fails the start."""
@@ -27,16 +27,23 @@ class ServiceManager:
 
     def __init__(self, address: str = "", watchdog_seconds: float = 0.0) -> None:
         self.watchdog_seconds = watchdog_seconds
+        self._status = ""
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def ready(self, status: str) -> None:
-        """Tells that connections are accepted, or that the files have been read again."""
+        """Tells that connections are accepted."""
+        self._status = status
         self._tell("READY=1", f"STATUS={status}")
 
-    def reloading(self) -> None:
-        """Tells that the files are read again, which `ready` ends, whether or not anything has changed."""
+    @contextmanager
+    def reloading(self) -> Generator[None]:
+        """Tells that the files are read again, and when that is over, whether or not anything has changed."""
         now = time.monotonic_ns() // 1000
         self._tell("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reading the configuration again")
+        try:
+            yield
+        finally:
+            self.ready(self._status)
 
     def stopping(self, drain_seconds: float) -> None:
         """Tells that the process drains, and asks for the time: a shorter TimeoutStopSec= must not cut answers off."""
