@@ -77,6 +77,11 @@ def test_a_unit_starts_a_command_that_there_is(unit: Path) -> None:
     assert rest == []
 
 
+def test_a_reload_needs_nothing_that_a_small_system_lacks(unit: Path) -> None:
+    """A bare Debian has a shell, and no program `kill`."""
+    assert value(unit, "ExecReload") == "/bin/sh -c 'kill -HUP \"$MAINPID\"'"
+
+
 def test_a_stop_is_given_the_time_that_it_takes(unit: Path) -> None:
     """The default drain and what follows it; a longer one asks for more by itself."""
     assert int(value(unit, "TimeoutStopSec")) >= ServerSettings().drain_seconds + END_SECONDS
