@@ -13,6 +13,7 @@ import pytest
 from tidegate.cli import MISUSED, commands
 from tidegate.config.settings import ServerSettings, StoreSettings
 from tidegate.notify import END_SECONDS
+from tidegate.providers.llama.process import LOAD_SECONDS
 from tidegate.workers.crew import FEWEST_ROUNDS, NOTE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -87,6 +88,11 @@ def test_a_stop_is_given_the_time_that_it_takes(unit: Path) -> None:
     assert int(value(unit, "TimeoutStopSec")) >= ServerSettings().drain_seconds + END_SECONDS
     # Workers are stopped by their parent.
     assert value(unit, "KillMode") == "mixed"
+
+
+def test_a_start_is_given_the_time_that_it_takes(unit: Path) -> None:
+    """It is tidegate that says that a model takes too long, and which."""
+    assert int(value(unit, "TimeoutStartSec")) > LOAD_SECONDS
 
 
 def test_a_faulty_configuration_is_not_tried_again(unit: Path) -> None:
