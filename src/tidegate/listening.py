@@ -83,14 +83,14 @@ def address_of(settings: ServerSettings, sockets: list[socket.socket]) -> str:
 
 def print_ready(settings: Settings, sockets: list[socket.socket]) -> None:
     """Prints the one line on stdout, which says that connections are accepted."""
-    about = [f"listening on {_listening(sockets)}"] if settings.server.public_url else []
+    about = [f"listening on {addresses(sockets)}"] if settings.server.public_url else []
     if (store := traits_of(settings.store.url)) is not None:
         about.append(f"logs in {store.place(settings.store.url)}")
     sys.stdout.write(f"tidegate: chat at {address_of(settings.server, sockets)} ({', '.join(about)})\n")
     sys.stdout.flush()
 
 
-def _listening(sockets: list[socket.socket]) -> str:
+def addresses(sockets: list[socket.socket]) -> str:
     """The URLs of all addresses, with the port that the system has chosen if none was given."""
     return " and ".join(f"http://{_netloc(*each.getsockname()[:2])}" for each in sockets)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 from tidegate.config import Changes, DeliverySettings, Reloads, ServeSource, Settings
 from tidegate.descriptors import most_connections, raise_descriptor_limit
 from tidegate.gate.address import account_unless
-from tidegate.listening import bind, cannot_listen, close_all, give_up_on_the_lost, print_ready
+from tidegate.listening import addresses, bind, cannot_listen, close_all, give_up_on_the_lost, print_ready
+from tidegate.notify import service_manager
 from tidegate.observe.base import Observer
 from tidegate.observe.logging import configure
 from tidegate.observe.refusals import Refusals
@@ -101,14 +103,17 @@ async def serve(
 
     The address is bound first, so that a second server fails before it loads a model.
     """
+    manager = service_manager(os.environ)
     signals = Stopping(settings.server.drain_seconds)
     sockets = bind(settings.server.host, settings.server.port)
 
     def ready(_: Listeners) -> None:
         print_ready(settings, sockets)
+        manager.ready(f"accepting connections on {addresses(sockets)}")
 
-    reloads = None if source is None else Reloads(source, signals.hung_up, app.reload)
-    return await serve_at(sockets, app, settings, signals, ready, reloads=reloads, socket_path=socket_path)
+    reloads = None if source is None else Reloads(source, signals.hung_up, app.reload, manager.reloading)
+    async with manager.attended(signals.first, settings.server.drain_seconds):
+        return await serve_at(sockets, app, settings, signals, ready, reloads=reloads, socket_path=socket_path)
 
 
 async def serve_at(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 
 import pytest
 from eventually_kit import eventually
@@ -10,7 +11,8 @@ from tidegate.config import Changes, Settings
 from tidegate.core import restarts
 from tidegate.errors import ConfigError, TidegateError
 from tidegate.observe.metrics.series import Series
-from tidegate.workers.crew import Crew
+from tidegate.workers import crew
+from tidegate.workers.crew import Crew, patience_of
 from tidegate.workers.messages import Prepare
 from tidegate.workers.process import WorkerProcess
 
@@ -30,6 +32,8 @@ class Worker:
         self.settings = Settings()
         self.orders: list[str] = []
         self.fault: TidegateError | None = None
+        self.answers = True
+        self.signals: list[signal.Signals] = []
         self._dead = asyncio.Event()
 
     @property
@@ -66,6 +70,12 @@ class Worker:
     def stop(self) -> None:
         self.stopped += 1
 
+    def signal(self, which: signal.Signals) -> None:
+        """It hangs so that only the second ends it, as one that is stopped."""
+        self.signals.append(which)
+        if which == signal.SIGKILL:
+            self.die(-which)
+
     async def end(self) -> None:
         if self.code is None:
             self.die(-9)
@@ -74,10 +84,10 @@ class Worker:
 class Workers:
     """A crew of two, whose workers are launched while `failure` is None."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = 0) -> None:
         self.launched: list[list[Worker]] = [[], []]
         self.failure: TidegateError | None = None
-        self.crew = Crew(2, self.launch)
+        self.crew = Crew(2, self.launch, patience)
 
     async def launch(self, number: int) -> WorkerProcess:
         if self.failure is not None:
@@ -201,3 +211,44 @@ async def test_a_dead_worker_holds_up_no_change(workers: Workers) -> None:
     await workers.crew.take(ready, later)
     assert list(workers.crew.outdated(later)) == workers.launched[0][1:]
     await workers.crew.close()
+
+
+async def test_one_that_hangs_is_replaced_where_systemd_watches(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked to say where first, then killed; the other one is left alone."""
+    monkeypatch.setattr(restarts, "DELAYS", (0.0, 0.001))
+    monkeypatch.setattr(crew, "NOTE_SECONDS", 0.001)
+    workers = Workers(patience=3)
+    await workers.crew.start()
+    hanging = workers.launched[0][0]
+    hanging.answers = False
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    assert hanging.signals == [signal.SIGABRT, signal.SIGKILL]
+    assert workers.launched[1][0].signals == []
+    assert "worker 0, pid 1, hangs, and is ended" in caplog.messages
+    await workers.crew.close()
+
+
+async def test_one_that_misses_less_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy worker may be late once; without a watchdog it may be so for ever, e.g. in a debugger."""
+    monkeypatch.setattr(crew, "NOTE_SECONDS", 0.001)
+    workers = Workers()
+    await workers.crew.start()
+    worker, rounds = workers.launched[0][0], 0
+
+    async def measure() -> list[Series]:
+        nonlocal rounds
+        rounds += 1
+        return []
+
+    monkeypatch.setattr(worker, "measure", measure)
+    worker.answers = False
+    await eventually(lambda: rounds > 10)
+    assert worker.signals == []
+    await workers.crew.close()
+
+
+def test_patience_is_as_long_as_the_watchdogs() -> None:
+    """And never so short that one late answer counts."""
+    assert [patience_of(seconds) for seconds in (0, 1, 15, 30, 31)] == [0, 3, 3, 6, 7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from tidegate.config.changes import Changes
 from tidegate.config.serve_source import ServeSource
@@ -17,21 +18,27 @@ logger = logging.getLogger("tidegate.config")
 
 class Reloads:
     """Has `take` take over what `source` reads, each time that `asked` is set. `take` raises `TidegateError` where it
-    cannot, and has changed nothing then."""
+    cannot, and has changed nothing then. Each time it happens within what `told` makes, which says so to others."""
 
     def __init__(
-        self, source: ServeSource, asked: asyncio.Event, take: Callable[[Settings], Awaitable[Changes]]
+        self,
+        source: ServeSource,
+        asked: asyncio.Event,
+        take: Callable[[Settings], Awaitable[Changes]],
+        told: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._source = source
         self._asked = asked
         self._take = take
+        self._told = told
 
     async def run(self) -> None:
         """Reloads for as long as it is not cancelled, one at a time: asked again meanwhile, it reads once more."""
         while True:
             await self._asked.wait()
             self._asked.clear()
-            await self.reload()
+            with self._told():
+                await self.reload()
 
     async def reload(self) -> None:
         """Reads everything again, and says in the log what has changed, or why nothing has. It begins and ends here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.config import Changes, Settings
@@ -17,10 +18,21 @@ NOTE_SECONDS = 5.0
 """How often the parent notes what workers have measured: some 20 KB each."""
 
 
-class Crew:
-    """`count` workers, which `launch` starts by number."""
+FEWEST_ROUNDS = 3
+"""So many notes in a row a worker misses before it passes for one that hangs: a busy one may miss one."""
 
-    def __init__(self, count: int, launch: Callable[[int], Awaitable[WorkerProcess]]) -> None:
+
+def patience_of(seconds: float) -> int:
+    """How many notes in a row a worker may miss that is to be replaced when it hangs for so long; 0 for no limit."""
+    return max(FEWEST_ROUNDS, math.ceil(seconds / NOTE_SECONDS)) if seconds else 0
+
+
+class Crew:
+    """`count` workers, which `launch` starts by number. One that misses `patience` notes in a row hangs, and is
+    replaced; 0: hanging is no reason."""
+
+    def __init__(self, count: int, launch: Callable[[int], Awaitable[WorkerProcess]], patience: int = 0) -> None:
+        self._patience = patience
         self._measuring: asyncio.Task[None] | None = None
         self._keepers = [Keeper(number, launch, self._assign) for number in range(count)]
 
@@ -87,6 +99,8 @@ class Crew:
         while True:
             await asyncio.sleep(NOTE_SECONDS)
             await self.scrape()
+            for keeper in self._keepers if self._patience else ():
+                keeper.check(self._patience)
 
     def _assign(self) -> None:
         """Has the living take the connections of the dead: what the kernel has given to a dead worker must not wait."""

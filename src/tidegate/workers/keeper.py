@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.core.restarts import Restarts
@@ -23,6 +24,7 @@ class Keeper:
         self.number = number
         self.process: WorkerProcess | None = None
         self._past: Sequence[Series] = ()
+        self._silent = 0
         self._launch = launch
         self._changed = changed
         self._keeping: asyncio.Task[None] | None = None
@@ -45,6 +47,19 @@ class Keeper:
         if process.death is not None:
             return total([self._past, lasting(process.measured)])
         return total([self._past, await process.measure()])
+
+    def check(self, patience: int) -> None:
+        """Notes whether the worker answers; ends one that has not answered so many times: its loop hangs.
+
+        It is sent SIGABRT, upon which Python can say where it hangs, and then SIGKILL.
+        """
+        process = self.process
+        if process is None or not self.alive or self._draining is not None:
+            return
+        self._silent = 0 if process.answers else self._silent + 1
+        if self._silent >= patience:
+            logger.error("worker %d, pid %d, hangs, and is ended", self.number, process.pid)
+            process.signal(signal.SIGABRT if self._silent == patience else signal.SIGKILL)
 
     def listen(self, numbers: Sequence[int]) -> None:
         """Tells the worker, if it lives, which listeners to take connections from."""

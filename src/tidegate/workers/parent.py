@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 
 import uvloop
 
 from tidegate.config import Reloads, ServeSource, Settings
 from tidegate.descriptors import raise_descriptor_limit
-from tidegate.listening import bind_each, close_all, print_ready
+from tidegate.listening import addresses, bind_each, close_all, print_ready
+from tidegate.notify import service_manager
 from tidegate.observe.logging import configure
 from tidegate.stopping import Stopping, before
-from tidegate.workers.crew import Crew
+from tidegate.workers.crew import Crew, patience_of
 from tidegate.workers.supervisor import Supervisor
 
 LAST_WORDS_SECONDS = 0.25
@@ -35,23 +37,27 @@ def run(settings: Settings, source: ServeSource) -> int:
 async def supervise(settings: Settings, source: ServeSource) -> int:
     """Runs `server.workers` workers; returns 0 after all have drained, else 1.
 
-    SIGTERM and SIGINT drain all of them; the second stops them at once. Workers that die before are replaced. They end
-    with this process, however it ends.
+    SIGTERM and SIGINT drain all of them; the second stops them at once. Workers that die before are replaced, and so,
+    where systemd watches over this process, are those that hang. They end with this process, however it ends.
     """
+    manager = service_manager(os.environ)
     signals = Stopping(settings.server.drain_seconds + LAST_WORDS_SECONDS)
     listeners = bind_each(settings.server.host, settings.server.port, settings.server.workers)
-    supervisor = Supervisor(settings, listeners)
-    try:
-        if not await before(signals.first, supervisor.start()):
-            return 0
-        print_ready(settings, listeners[0])
-        await before(signals.first, Reloads(source, signals.hung_up, supervisor.reload).run())
-        return await _stop(supervisor.crew, signals.second)
-    finally:
-        await supervisor.close()
-        signals.over()
-        for group in listeners:
-            close_all(group)
+    supervisor = Supervisor(settings, listeners, patience_of(manager.watchdog_seconds))
+    reloads = Reloads(source, signals.hung_up, supervisor.reload, manager.reloading)
+    async with manager.attended(signals.first, settings.server.drain_seconds):
+        try:
+            if not await before(signals.first, supervisor.start()):
+                return 0
+            print_ready(settings, listeners[0])
+            manager.ready(f"accepting connections on {addresses(listeners[0])}, {settings.server.workers} workers")
+            await before(signals.first, reloads.run())
+            return await _stop(supervisor.crew, signals.second)
+        finally:
+            await supervisor.close()
+            signals.over()
+            for group in listeners:
+                close_all(group)
 
 
 async def _stop(crew: Crew, at_once: asyncio.Event) -> int:

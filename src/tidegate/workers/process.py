@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
 import time
@@ -106,6 +107,11 @@ class WorkerProcess:
     def death(self) -> str | None:
         return None if self.code is None else death_of(self.code)
 
+    @property
+    def answers(self) -> bool:
+        """Whether the worker has answered what it was asked last."""
+        return self._measuring is None
+
     async def died(self) -> None:
         """Waits for the worker's end."""
         await asyncio.wait([self._exit])
@@ -155,8 +161,12 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Makes the worker drain; the second time it stops at once. Harmless when it is dead."""
+        self.signal(signal.SIGTERM)
+
+    def signal(self, which: signal.Signals) -> None:
+        """Sends a signal. Harmless when the worker is dead."""
         with suppress(ProcessLookupError):
-            self._process.terminate()
+            self._process.send_signal(which)
 
     async def end(self) -> None:
         """Ends and reaps the worker. Harmless when it is dead."""

@@ -17,10 +17,10 @@ from tidegate.workers.process import WorkerProcess
 
 
 class Supervisor:
-    """`settings.server.workers` workers, which accept from `listeners`."""
+    """`settings.server.workers` workers, which accept from `listeners`; `patience` is as in `Crew`."""
 
-    def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
-        self.crew = Crew(settings.server.workers, self._launch)
+    def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]], patience: int = 0) -> None:
+        self.crew = Crew(settings.server.workers, self._launch, patience)
         self._models = EmbeddedModels()
         self._settings = settings
         self._descriptors = [[each.fileno() for each in group] for group in listeners]
