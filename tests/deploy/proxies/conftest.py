@@ -1,0 +1,33 @@
+"""Fixtures of the tests that have a real proxy before two real servers: one stack for each of nginx and Caddy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from front_kit import FRONTS, Front
+from pair_kit import Pair, pair
+from port_kit import free_port
+
+
+class Stack(NamedTuple):
+    """A proxy that is shipped, and the nodes behind it. Their public URL has the proxy's prefix."""
+
+    front: Front
+    nodes: Pair
+
+    @property
+    def public_url(self) -> str:
+        return f"{self.front.url}/llm"
+
+
+@pytest.fixture(scope="session", params=list(FRONTS))
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp(request.param)
+    port = free_port()
+    with (
+        pair(folder, f"http://127.0.0.1:{port}/llm") as nodes,
+        FRONTS[request.param](folder, nodes.addresses, port) as front,
+    ):
+        yield Stack(front, nodes)
