@@ -20,7 +20,7 @@ from tidegate.testing.process import TIDEGATE, Process, running
 KEY = "the-key-of-these-tests"
 HEARTBEAT_SECONDS = 1
 LEASE_SECONDS = 2
-BURST = 300
+BURST = 150
 
 CONFIG = """
 [server]
@@ -32,7 +32,7 @@ lease_seconds = {lease}
 [delivery]
 heartbeat_seconds = {heartbeat}
 [limits]
-requests_per_minute = 1200
+requests_per_minute = 600
 burst = {burst}
 [[auth.keys]]
 name = "me"
