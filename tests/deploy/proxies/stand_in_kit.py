@@ -11,7 +11,8 @@ from typing import NamedTuple
 from front_kit import FRONTS, Front
 from port_kit import free_port
 
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+# With the longest cookie that tidegate sets.
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nset-cookie: %b\r\n\r\n" % (4096 * b"c")
 NOT_READY = ANSWER.replace(b"200 OK", b"503 Service Unavailable")
 
 

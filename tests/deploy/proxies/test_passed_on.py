@@ -51,7 +51,7 @@ HEADERS = {
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     "origin": "https://app.example.com",
     "x-api-key": "k",
-    "cookie": "tidegate_token=k",
+    "cookie": "tidegate_token=" + 32_000 * "k",
 }
 
 

