@@ -82,5 +82,6 @@ def test_heads_have_the_time_and_room_that_tidegate_gives_them() -> None:
     """So that it is tidegate that refuses them."""
     limits = LimitSettings()
     assert numbers(NGINX, "large_client_header_buffers") == [limits.max_header_bytes]
+    assert f"max_header_size {limits.max_header_bytes // 1024}KiB" in CADDY
     assert numbers(NGINX, "client_header_timeout") == numbers(CADDY, "read_header") == [limits.request_timeout_seconds]
     assert numbers(NGINX, "client_body_timeout") == [limits.request_timeout_seconds]
