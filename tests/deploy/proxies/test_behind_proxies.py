@@ -40,13 +40,13 @@ class Reader:
                 async with client.stream("GET", f"{filled.path}/events", headers=headers) as response:
                     self.statuses.append(response.status_code)
                     assert response.status_code == 200
-                    async for event in told(response):
+                    async for event in events_of(response):
                         cursor = event.id or cursor
                         self.ended = event.event == "completed"
                         self.words += [json.loads(event.data)["text"]] if event.event == "delta" else []
 
 
-async def told(response: httpx.Response) -> AsyncIterator[ServerSentEvent]:
+async def events_of(response: httpx.Response) -> AsyncIterator[ServerSentEvent]:
     decoder = Decoder()
     async for chunk in response.aiter_bytes():
         for event in decoder.feed(chunk):
@@ -58,11 +58,18 @@ async def test_a_node_that_is_killed_costs_its_readers_a_reconnect(stack: Stack)
     words = [f"w{number} " for number in range(12)]
     async with HTTP.client(stack.front) as plain, HTTP2.client(stack.front) as other:
         filled = await Filled.open(other)
-        readers = [Reader() for _ in range(6)]
-        following = [
-            asyncio.create_task(reader.follow(client, filled))
-            for reader, client in zip(readers, [plain, other] * 3, strict=True)
-        ]
+        readers: list[Reader] = []
+        following: list[asyncio.Task[None]] = []
+
+        async def are_at_both_nodes() -> bool:
+            for client in (plain, other):
+                readers.append(Reader())
+                following.append(asyncio.create_task(readers[-1].follow(client, filled)))
+            await eventually(lambda: all(reader.statuses for reader in readers), within=PATIENCE)
+            told = (await plain.get(f"{stack.nodes.far.url}/v1/admin/connections")).json()["data"]
+            return len({each["node"] for each in told if filled.id in json.dumps(each)}) == 2
+
+        await eventually(are_at_both_nodes, within=PATIENCE)
         for word in words[:6]:
             await filled.append(word)
         await eventually(lambda: all(reader.words == words[:6] for reader in readers), within=PATIENCE)
@@ -75,7 +82,7 @@ async def test_a_node_that_is_killed_costs_its_readers_a_reconnect(stack: Stack)
                 await asyncio.gather(*following)
         finally:
             stack.nodes.near.start()
-    assert [reader.words for reader in readers] == [words] * 6
+    assert [reader.words for reader in readers] == [words] * len(readers)
     assert {len(reader.statuses) for reader in readers} == {1, 2}
 
 
