@@ -110,6 +110,33 @@ async def refused(trying: Coroutine[None, None, int]) -> bool:
     return await trying == 429
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"authorization": "Bearer wrong"}, 401, "invalid_credentials"),
+        ({"authorization": "Bearer"}, 401, "invalid_credentials"),
+        ({"host": "elsewhere.example.com"}, 400, "host_not_allowed"),
+        ({"origin": "https://elsewhere.example.com"}, 403, "origin_not_allowed"),
+        ({"content-length": "0"}, 400, "invalid_json"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+async def test_a_refusal_is_tidegates_own(stack: Stack, headers: dict[str, str], status: int, code: str) -> None:
+    """The proxy has no words of its own for what a node refuses."""
+    async with HTTP.client(stack.front) as client:
+        answer = await client.post("/v1/streams", headers={**JSON, **headers})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_too_large_a_head_is_refused_as_one(stack: Stack) -> None:
+    """By Caddy itself; nginx lets tidegate say so."""
+    async with HTTP.client(stack.front) as client:
+        answer = await client.post("/v1/streams", headers={"x-one": 40_000 * "x", "x-two": 40_000 * "x"})
+    assert answer.status_code == 431
+    assert stack.front.name != "nginx" or answer.json()["error"]["code"] == "headers_too_large"
+
+
 @pytest.mark.parametrize("way", [HTTP, HTTP2], ids=str)
 async def test_a_body_may_be_as_large_as_tidegate_allows(stack: Stack, way: Way) -> None:
     """All of it arrives."""
