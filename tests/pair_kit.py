@@ -19,7 +19,7 @@ from tidegate.testing.process import TIDEGATE, Process, running
 
 KEY = "the-key-of-these-tests"
 HEARTBEAT_SECONDS = 1
-LEASE_SECONDS = 2
+LEASE_SECONDS = 60
 BURST = 150
 
 CONFIG = """
