@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
-from front_kit import FRONTS, Front
-from pair_kit import Pair, pair
+from front_kit import FRONTS
+from pair_kit import pair
 from port_kit import free_port
-
-
-class Stack(NamedTuple):
-    """A proxy that is shipped, and the nodes behind it. Their public URL has the proxy's prefix."""
-
-    front: Front
-    nodes: Pair
-
-    @property
-    def public_url(self) -> str:
-        return f"{self.front.url}/llm"
+from way_kit import Stack
 
 
 @pytest.fixture(scope="session", params=list(FRONTS))

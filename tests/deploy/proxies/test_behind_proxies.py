@@ -9,10 +9,9 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from conftest import Stack
 from eventually_kit import eventually
 from pair_kit import BURST
-from way_kit import HTTP, HTTP2, OWNER, PATIENCE, Filled, Way
+from way_kit import HTTP, HTTP2, OWNER, PATIENCE, Filled, Stack, Way
 
 from tidegate.config.settings import LimitSettings
 from tidegate.core.sse import Decoder, ServerSentEvent

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Stack
 from eventually_kit import eventually
 from pair_kit import Told
-from way_kit import HTTP, HTTP2, PATIENCE, Filled, Way, events
+from way_kit import HTTP, HTTP2, PATIENCE, Filled, Stack, Way, events
 
 pytestmark = pytest.mark.anyio
 

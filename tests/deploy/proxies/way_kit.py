@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx
 from front_kit import Front
-from pair_kit import KEY
+from pair_kit import KEY, Pair
 from websockets.asyncio.client import ClientConnection, connect
 
 from tidegate.core.sse import Decoder, ServerSentEvent
@@ -19,6 +19,17 @@ PATIENCE = 30.0
 """Seconds that anything may take, on a machine that has much else to do."""
 
 OWNER = {"authorization": f"Bearer {KEY}"}
+
+
+class Stack(NamedTuple):
+    """A proxy that is shipped, and the nodes behind it. Their public URL has the proxy's prefix."""
+
+    front: Front
+    nodes: Pair
+
+    @property
+    def public_url(self) -> str:
+        return f"{self.front.url}/llm"
 
 
 class Way(NamedTuple):
