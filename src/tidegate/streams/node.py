@@ -192,5 +192,7 @@ class Node:
                 self._readers.send_guests_away(stream)
 
     def _lose(self, stream: str) -> None:
-        if self.live.pass_on(stream) is not None:
-            logger.warning("stream %s is filled by another node now", stream)
+        if (live := self.live.pass_on(stream)) is not None:
+            # A caller that fills its stream through a balancer comes to another node with each append.
+            level = logging.DEBUG if live.outlives_process else logging.WARNING
+            logger.log(level, "stream %s is filled by another node now", stream)
