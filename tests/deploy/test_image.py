@@ -1,0 +1,155 @@
+"""The steps of the Dockerfile in a bare Debian, and what they make as a container (`make container`).
+
+It needs root, a tree of Debian and some minutes; `DEBIAN_TREE` names the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dockerfile_kit import line_of
+from eventually_kit import eventually
+from image_kit import Builder, Image
+
+DEBIAN = os.environ.get("DEBIAN_TREE", "")
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(not DEBIAN, reason="no DEBIAN_TREE; make container makes one"),
+]
+
+MB = 1_000_000
+LARGEST_BYTES = {"server": 130 * MB, "with-model": 500 * MB}
+"""What the image may add to Debian's own, unpacked."""
+
+SECONDS = 60.0
+
+KEY = "tg_" + "k" * 43
+CONFIG = """
+[[models]]
+name = "replay"
+provider = "replay"
+tokens = 60
+rate = 20.0
+
+[[auth.keys]]
+name = "ci"
+sha256 = "%s"
+scopes = ["generate", "read", "cancel"]
+"""
+
+ASK = """
+import http.client, json, sys
+c = http.client.HTTPConnection("127.0.0.1", 8000, timeout=60)
+path, body = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+headers = {"authorization": "Bearer %s", "content-type": "application/json"}
+c.request("POST" if body else "GET", path, body, headers)
+answer = c.getresponse()
+print(answer.status, answer.read().decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def builder() -> Iterator[Builder]:
+    # Not in pytest's own folder, which it keeps for a while.
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-image-"))
+    builder = Builder(Path(DEBIAN), folder)
+    try:
+        yield builder
+    finally:
+        builder.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "etc"
+    path.mkdir()
+    (path / "tidegate.toml").write_text(CONFIG % hashlib.sha256(KEY.encode()).hexdigest())
+    return path
+
+
+def image_of(builder: Builder, target: str) -> Image:
+    return Image(builder.build(target), line_of(builder.stages, target))
+
+
+@pytest.mark.parametrize("target", ["server", "with-model"])
+def test_the_image_is_small(builder: Builder, target: str) -> None:
+    """What it adds to Debian's own stays below its bound, and it has neither pip nor a compiler nor a cache."""
+    image = image_of(builder, target)
+    added = {stage.name: builder.bytes_of(stage.name) for stage in image.line}
+    print({name: f"{size / MB:.1f} MB" for name, size in added.items()}, f"{sum(added.values()) / MB:.1f} MB in all")
+    assert sum(added.values()) < LARGEST_BYTES[target]
+    found = [path for name in ("pip", "gcc", "curl") for path in image.tree.glob(f"*/**/bin/{name}")]
+    assert found == []
+    assert not any((image.tree / "var/lib/apt/lists").iterdir())
+
+
+def test_the_image_refuses_to_be_open(builder: Builder, tmp_path: Path) -> None:
+    """It listens on all addresses, so without credentials configured it says what is missing, and ends with code 2."""
+    with image_of(builder, "server").running(tmp_path) as container:
+        said, _ = container.process.communicate(timeout=SECONDS)
+    assert container.process.returncode == 2
+    assert "no authentication: add [[auth.keys]]" in said
+
+
+async def test_a_container_drains(builder: Builder, tmp_path: Path, config: Path) -> None:
+    """As a user without rights, over a tree that cannot be written: it is healthy, and SIGTERM lets an answer finish."""
+    image = image_of(builder, "server")
+    with image.running(tmp_path, mounted={"/etc/tidegate": config}) as container:
+        await eventually(lambda: container.is_healthy, within=SECONDS)
+        assert container.user == (10001, 10001)
+        assert container.run("touch", "/opt/tidegate/here").returncode != 0
+        assert container.run("touch", "/var/lib/tidegate/here").returncode == 0
+
+        def ask(path: str, body: object = None) -> tuple[int, str]:
+            words = ["python", "-c", ASK % KEY, path, *([json.dumps(body)] if body else [])]
+            answer = container.run(*words)
+            assert answer.returncode == 0, answer.stderr
+            status, _, text = answer.stdout.partition(" ")
+            return int(status), text
+
+        status, text = ask("/v1/streams", {"model": "replay", "prompt": "tides", "background": True})
+        assert status == 202
+        stream = json.loads(text)["id"]
+        os.kill(container.pid, signal.SIGTERM)
+        await eventually(lambda: ask("/readyz")[0] == 503, within=SECONDS)
+        assert container.is_healthy
+        assert json.loads(ask(f"/v1/streams/{stream}")[1])["status"] == "running"
+        said, _ = container.process.communicate(timeout=SECONDS)
+    assert container.process.returncode == 0
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    (end,) = [each for each in lines if each["message"] == "generation ended" and each["stream"] == stream]
+    assert end["status"] == "completed"
+    assert (tmp_path / "state" / "tidegate.db").stat().st_uid == 10001
+
+
+async def test_a_container_that_cannot_answer_is_not_healthy(builder: Builder, tmp_path: Path, config: Path) -> None:
+    """A stopped process answers nothing: the check fails by itself, and needs no proxy's word."""
+    image = image_of(builder, "server")
+    with image.running(tmp_path, mounted={"/etc/tidegate": config}) as container:
+        await eventually(lambda: container.is_healthy, within=SECONDS)
+        os.kill(container.pid, signal.SIGSTOP)
+        assert not container.is_healthy
+
+
+async def test_the_model_answers(builder: Builder, tmp_path: Path, config: Path) -> None:
+    """The image with the model has all that llama.cpp needs: it answers, without anything fetched."""
+    file = config / "tidegate.toml"
+    _, _, auth = file.read_text().partition("[[auth.keys]]")
+    file.write_text(f'[[models]]\nname = "smollm2"\nprovider = "llama"\n\n[[auth.keys]]{auth}')
+    image = image_of(builder, "with-model")
+    with image.running(tmp_path, mounted={"/etc/tidegate": config}) as container:
+        await eventually(lambda: container.is_healthy, within=SECONDS)
+        body = {"model": "smollm2", "messages": [{"role": "user", "content": "Name three rivers."}], "max_tokens": 12}
+        answer = container.run("python", "-c", ASK % KEY, "/v1/chat/completions", json.dumps(body))
+        assert answer.stdout.startswith("200 "), answer
+        assert json.loads(answer.stdout[4:])["choices"][0]["message"]["content"].strip()
