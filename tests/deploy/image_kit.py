@@ -21,8 +21,8 @@ SHELL_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 PASSED_ON = ("PIP_INDEX_URL", "PIP_CERT", "http_proxy", "https_proxy", "no_proxy")
 """What the machine's network needs. Docker passes on proxies, too."""
 
-FROM_THE_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
-"""Laid over the tree's own while a step runs: what the machine's network needs. Docker does the same with the first two."""
+FROM_THE_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
+"""Laid over the tree's own while a step runs, for the machine's network. Docker does the same with the first two."""
 
 
 @dataclass
@@ -101,9 +101,7 @@ class Builder:
 def _laid_over(tree: Path) -> str:
     """The lines of a shell that mount what Docker gives to every container, and this machine's way to the network."""
     lines = [f"mount -t proc proc {tree}/proc", f"mount --rbind /dev {tree}/dev"]
-    for path in filter(os.path.exists, FROM_THE_MACHINE):
-        lines.append(f"[ ! -e {tree}{path} ] && [ {path} != /etc/pip.conf ] || "
-                     f"{{ touch {tree}{path}; mount --bind {path} {tree}{path}; }}")
+    lines += [f"[ ! -e {tree}{path} ] || mount --bind {path} {tree}{path}" for path in FROM_THE_MACHINE]
     return "\n".join(lines)
 
 
@@ -190,9 +188,7 @@ class Image:
         return ["setpriv", f"--reuid={user}", f"--regid={group}", *dropped, "env", "-C", workdir]
 
     @contextmanager
-    def running(
-        self, folder: Path, *arguments: str, mounted: Mapping[str, Path] | None = None
-    ) -> Iterator[Container]:
+    def running(self, folder: Path, *arguments: str, mounted: Mapping[str, Path] | None = None) -> Iterator[Container]:
         """Runs its command over a tree that cannot be written, with a state directory and /tmp in `folder`."""
         volume = last(list(self.line), "VOLUME").text
         state, root = folder / "state", folder / "root"

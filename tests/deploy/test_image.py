@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,8 @@ def test_the_image_is_small(builder: Builder, target: str) -> None:
     """What it adds to Debian's own stays below its bound, and it has neither pip nor a compiler nor a cache."""
     image = image_of(builder, target)
     added = {stage.name: builder.bytes_of(stage.name) for stage in image.line}
-    print({name: f"{size / MB:.1f} MB" for name, size in added.items()}, f"{sum(added.values()) / MB:.1f} MB in all")
+    shown = ", ".join(f"{name} {size / MB:.1f} MB" for name, size in added.items())
+    sys.stdout.write(f"{target}: {sum(added.values()) / MB:.1f} MB ({shown})\n")
     assert sum(added.values()) < LARGEST_BYTES[target]
     found = [path for name in ("pip", "gcc", "curl") for path in image.tree.glob(f"*/**/bin/{name}")]
     assert found == []
@@ -102,7 +104,7 @@ def test_the_image_refuses_to_be_open(builder: Builder, tmp_path: Path) -> None:
 
 
 async def test_a_container_drains(builder: Builder, tmp_path: Path, config: Path) -> None:
-    """As a user without rights, over a tree that cannot be written: it is healthy, and SIGTERM lets an answer finish."""
+    """As a user without rights, over files that it cannot write: it is healthy, and SIGTERM lets an answer finish."""
     image = image_of(builder, "server")
     with image.running(tmp_path, mounted={"/etc/tidegate": config}) as container:
         await eventually(lambda: container.is_healthy, within=SECONDS)

@@ -77,13 +77,14 @@ seccompProfile:
 {{/* What cannot work is refused here, before it is in the cluster. */}}
 {{- define "tidegate.refuse" -}}
 {{- $server := .Values.config.server }}
+{{- $auth := default dict .Values.config.auth }}
 {{- if not .Values.redis.url }}
 {{- fail "redis.url is needed: the nodes share their streams there, e.g. --set redis.url=redis://redis:6379/0" }}
 {{- end }}
 {{- if not .Values.config.models }}
 {{- fail "config.models is empty: name at least one model, as [[models]] in docs/configuration.md" }}
 {{- end }}
-{{- if not (or .Values.config.auth.keys .Values.config.auth.jwt_secret_env .Values.config.auth.jwks_url) }}
+{{- if not (or $auth.keys $auth.jwt_secret_env $auth.jwks_url) }}
 {{- fail "config.auth is empty: tidegate does not start where others can reach it and everyone may do everything. Give auth.keys (tidegate key NAME makes one), auth.jwt_secret_env or auth.jwks_url" }}
 {{- end }}
 {{- if and (or .Values.ingress.enabled .Values.httpRoute.enabled) (eq (join "," $server.trusted_proxies) "127.0.0.1") }}
