@@ -105,11 +105,12 @@ def _laid_over(tree: Path) -> str:
     return "\n".join(lines)
 
 
-def _enter(tree: Path, root: Path, binds: Mapping[str, Path]) -> str:
+def _enter(tree: Path, root: Path, binds: Mapping[str, Path], address: str) -> str:
     """The lines of a shell that make `root` the root, the `tree` that cannot be written, and run what follows there."""
     return "\n".join(
         [
             "ip link set lo up",
+            *([f"ip address add {address}/32 dev lo"] if address else []),
             f"mount --bind {tree} {root}",
             f"mount -o remount,bind,ro {root}",
             *(f"mount --bind {path} {root}{place}" for place, path in binds.items()),
@@ -129,16 +130,24 @@ class Container:
     """A program of an image that runs, alone with its loopback."""
 
     process: subprocess.Popen[str]
-    tree: Path
     image: Image
+    environ: Mapping[str, str]
 
     @property
     def pid(self) -> int:
         """The program's number on the machine; to itself it is 1. Raises `ProcessLookupError` where it is none."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        if not children:
+        if not (children := self._children()):
             raise ProcessLookupError("it has not begun, or has ended")
-        return int(children[0])
+        return children[0]
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._children())
+
+    def _children(self) -> list[int]:
+        return [
+            int(each) for each in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
 
     @property
     def user(self) -> tuple[int, int]:
@@ -150,7 +159,18 @@ class Container:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command inside it, as `docker exec` does."""
         enter = ["nsenter", f"--target={self.pid}", "--all", *self.image.as_user]
-        return subprocess.run([*enter, *command], capture_output=True, text=True, check=False, env=self.image.environ)
+        return subprocess.run([*enter, *command], capture_output=True, text=True, check=False, env=self.environ)
+
+    @contextmanager
+    def beside(self, *command: str) -> Iterator[None]:
+        """Runs a program of the machine in the container's network, as another container of a pod would be."""
+        with subprocess.Popen(
+            ["nsenter", f"--target={self.pid}", "--net", *command], stdout=subprocess.DEVNULL
+        ) as process:
+            try:
+                yield
+            finally:
+                process.kill()
 
     @property
     def is_healthy(self) -> bool:
@@ -188,27 +208,44 @@ class Image:
         return ["setpriv", f"--reuid={user}", f"--regid={group}", *dropped, "env", "-C", workdir]
 
     @contextmanager
-    def running(self, folder: Path, *arguments: str, mounted: Mapping[str, Path] | None = None) -> Iterator[Container]:
-        """Runs its command over a tree that cannot be written, with a state directory and /tmp in `folder`."""
-        volume = last(list(self.line), "VOLUME").text
-        state, root = folder / "state", folder / "root"
-        owner = self.tree / volume.lstrip("/")
-        state.mkdir(mode=0o700, exist_ok=True)
-        # A volume that is made anew has the owner of the directory that it lies over.
-        os.chown(state, owner.stat().st_uid, owner.stat().st_gid)
+    def running(
+        self,
+        folder: Path,
+        *arguments: str,
+        mounted: Mapping[str, Path] | None = None,
+        environ: Mapping[str, str] | None = None,
+        address: str = "",
+    ) -> Iterator[Container]:
+        """Runs its command over a tree that cannot be written, with a state directory and /tmp in `folder`.
+
+        `arguments` stand in place of its own, `environ` is laid over its own, and `mounted` over its folders. It has an
+        `address` beside that of loopback.
+        """
+        root = folder / "root"
         root.mkdir(exist_ok=True)
-        script = _enter(self.tree, root, {volume: state, **(mounted or {})})
+        places = {**self._volume(folder), **(mounted or {})}
+        for place in places:
+            (self.tree / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        whole = {**self.environ, **(environ or {})}
         command = self.command if not arguments else [self.command[0], *arguments]
         spaces = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
         process = subprocess.Popen(
-            [*spaces, "sh", "-euc", script, "sh", *self.as_user, *command],
-            env=self.environ,
+            [*spaces, "sh", "-euc", _enter(self.tree, root, places, address), "sh", *self.as_user, *command],
+            env=whole,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         with process:
             try:
-                yield Container(process, root, self)
+                yield Container(process, self, whole)
             finally:
                 process.kill()
+
+    def _volume(self, folder: Path) -> dict[str, Path]:
+        """Where its volume is, and what stands for it: made anew, it has the owner of what it lies over."""
+        volume, state = last(list(self.line), "VOLUME").text, folder / "state"
+        owner = (self.tree / volume.lstrip("/")).stat()
+        state.mkdir(mode=0o700, exist_ok=True)
+        os.chown(state, owner.st_uid, owner.st_gid)
+        return {volume: state}
