@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import runpy
-import shutil
 import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -31,9 +30,9 @@ def load(path: Path) -> Any:
 
 
 def tool(name: str) -> str | None:
-    """A program that `make kubernetes` has built, or that is on the PATH."""
+    """A program that `make kubernetes` has built. What is on the PATH may be of any version."""
     built = BIN / name
-    return str(built) if os.access(built, os.X_OK) else shutil.which(name)
+    return str(built) if os.access(built, os.X_OK) else None
 
 
 def merged(below: Any, above: Any) -> Any:

@@ -169,6 +169,21 @@ async def test_a_container_that_cannot_answer_is_not_healthy(builder: Builder, t
         assert not container.is_healthy
 
 
+async def test_a_second_signal_ends_a_container_at_once(builder: Builder, tmp_path: Path, config: Path) -> None:
+    """Although it is process 1, which no signal ends that it does not catch."""
+    image = image_of(builder, "server")
+    with image.running(tmp_path, mounted={"/etc/tidegate": config}) as container:
+        await eventually(lambda: container.is_healthy, within=SECONDS)
+        stream = begin(container)
+        os.kill(container.pid, signal.SIGTERM)
+        await eventually(lambda: ask(container, "/readyz")[0] == 503, within=SECONDS)
+        os.kill(container.pid, signal.SIGTERM)
+        said, _ = container.process.communicate(timeout=SECONDS)
+        assert container.process.returncode == 1
+        assert stream in said
+        assert "completed" not in said
+
+
 async def test_the_model_answers(builder: Builder, tmp_path: Path, config: Path) -> None:
     """The image with the model has all that llama.cpp needs: it answers, without anything fetched."""
     file = config / "tidegate.toml"
