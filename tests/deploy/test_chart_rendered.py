@@ -140,7 +140,9 @@ def test_a_pod_has_the_time_to_drain(name: str, tmp_path: Path) -> None:
     pod = found["Deployment"]["spec"]["template"]["spec"]
     sleep = container(found["Deployment"])["lifecycle"]["preStop"]["sleep"]["seconds"]
     drain = settings_of(found, tmp_path).server.drain_seconds
-    assert pod["terminationGracePeriodSeconds"] > sleep + drain + ENDS_SECONDS
+    margin = chart_kit.values(name)["termination"]["marginSeconds"]
+    assert margin > 0
+    assert pod["terminationGracePeriodSeconds"] == sleep + drain + ENDS_SECONDS + margin
 
 
 def test_an_update_never_has_fewer_nodes() -> None:

@@ -49,7 +49,7 @@ seccompProfile:
 
 {{/* Seconds from a pod's deletion to its end: the sleep, the drain, the 5 s of tidegate's own deadline, a margin. */}}
 {{- define "tidegate.graceSeconds" -}}
-{{- $drain := ceil (default 30 .Values.config.server.drain_seconds) | int }}
+{{- $drain := ceil .Values.config.server.drain_seconds | int }}
 {{- add .Values.termination.preStopSeconds $drain 5 .Values.termination.marginSeconds }}
 {{- end }}
 
