@@ -101,7 +101,8 @@ class Builder:
 def _laid_over(tree: Path) -> str:
     """The lines of a shell that mount what Docker gives to every container, and this machine's way to the network."""
     lines = [f"mount -t proc proc {tree}/proc", f"mount --rbind /dev {tree}/dev"]
-    lines += [f"[ ! -e {tree}{path} ] || mount --bind {path} {tree}{path}" for path in FROM_THE_MACHINE]
+    there = [path for path in FROM_THE_MACHINE if os.path.exists(path)]
+    lines += [f"[ ! -e {tree}{path} ] || mount --bind {path} {tree}{path}" for path in there]
     return "\n".join(lines)
 
 
