@@ -145,6 +145,13 @@ def test_a_pod_has_the_time_to_drain(name: str, tmp_path: Path) -> None:
     assert pod["terminationGracePeriodSeconds"] == sleep + drain + ENDS_SECONDS + margin
 
 
+@pytest.mark.parametrize(("drain", "period"), [(0, 60), (60, 75), (86400, 1800)])
+def test_nodes_are_taken_away_one_after_the_other(drain: int, period: int) -> None:
+    """The next one when the last one has drained, or as late as the autoscaler can be told."""
+    found = rendered("all", f"config.server.drain_seconds={drain}")["HorizontalPodAutoscaler"]
+    assert found["spec"]["behavior"]["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": period}]
+
+
 def test_an_update_never_has_fewer_nodes() -> None:
     """One more first, which has to be ready for a while; a disruption takes one at a time."""
     spec = rendered("least")["Deployment"]["spec"]
