@@ -72,6 +72,15 @@ def test_what_helm_renders_is_kubernetes(name: str) -> None:
         assert resource["metadata"]["name"].startswith("stream" if name == "none" else "release-tidegate")
 
 
+@pytest.mark.parametrize("name", ["on", "1"])
+def test_a_release_may_have_any_name(name: str) -> None:
+    """One that YAML would take for a truth or a number as well: in a label it is a text."""
+    done = chart_kit.helm("template", name, ".", "--values", "ci/all.yaml", "--set-string", f"nameOverride={name}")
+    assert done.returncode == 0, done.stderr
+    for resource in chart_kit.resources(done.stdout):
+        hold(resource)
+
+
 def test_a_key_too_many_is_found() -> None:
     """The check itself can fail: of Kubernetes' own kinds, and of others'."""
     found = rendered("all")
