@@ -120,7 +120,6 @@ def test_the_nodes_are_where_nginx_looks() -> None:
     assert "127.0.0.1:8080:8080" in SERVICES["place"]["ports"]
 
 
-@pytest.mark.skipif(not NGINX.exists(), reason="no deploy/nginx")
 def test_nginx_looks_where_the_nodes_are() -> None:
     """Its upstreams and its own port are those of compose.yaml."""
     text = NGINX.read_text()
