@@ -46,6 +46,12 @@ async def test_refused(exchange: Any, host: str) -> None:
         await exchange(gate(), [(b"host", host.encode())])
 
 
+async def test_an_address_is_listed_with_or_without_brackets(exchange: Any) -> None:
+    """Who lists an IPv6 address as systems write it (Kubernetes tells a pod its own so) means what Host has in
+    brackets."""
+    assert (await exchange(gate(("2001:DB8::7",)), [(b"host", b"[2001:db8::7]:8000")])).status == 200
+
+
 @pytest.mark.parametrize(
     "host",
     [

@@ -24,7 +24,8 @@ _LOOPBACK = re.compile(r"(?:.+\.)?localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 class HostMiddleware:
     """Raises `HostNotAllowed` for any Host but loopback names, that of `public_url`, and `allowed_hosts`.
 
-    Ports do not matter. `*.example.com` stands for all names below example.com, `*` for any Host there is.
+    Ports do not matter. `*.example.com` stands for all names below example.com, `*` for any Host there is. An address
+    of IPv6 may be listed without brackets.
     """
 
     def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str], public_url: str) -> None:
@@ -32,7 +33,7 @@ class HostMiddleware:
         entries = [entry.lower() for entry in allowed_hosts]
         self.any = "*" in entries
         self.suffixes = tuple(entry[1:] for entry in entries if entry.startswith("*."))
-        self.names = {host_of(entry) for entry in entries if not entry.startswith("*")}
+        self.names = {host_of(_bracketed(entry)) for entry in entries if not entry.startswith("*")}
         if public_url:
             self.names.add(host_of(urlsplit(public_url).netloc))
 
@@ -62,6 +63,10 @@ def host_of(value: str) -> str | None:
     match = _HOST.fullmatch(value.strip().lower())
     host = match[1] if match else ""
     return host if 0 < len(host) <= _MAX_HOST and (host[0] != "[" or _is_ipv6(host[1:-1])) else None
+
+
+def _bracketed(entry: str) -> str:
+    return f"[{entry}]" if _is_ipv6(entry) else entry
 
 
 def _is_ipv6(text: str) -> bool:
