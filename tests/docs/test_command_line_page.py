@@ -72,3 +72,10 @@ def test_the_keys_of_clients_are_on_the_page() -> None:
     sources = (path.read_text("utf-8") for path in (DOCS.parent / "src" / "tidegate").rglob("*.py"))
     keys = {name for source in sources for name in KEY.findall(source)}
     assert variables == {*keys, "XDG_STATE_HOME", "TIDEGATE_SECTION__KEY"}
+
+
+@pytest.mark.parametrize("page", ["../README.md", *sorted(path.name for path in DOCS.glob("*.md"))])
+def test_every_command_that_a_page_shows_exists(page: str) -> None:
+    """`tidegate COMMAND` in code is one of the program's."""
+    shown = set(re.findall(r"(?:^\$ (?:[A-Z_]+=\S+ )*|`|bin/)tidegate ([a-z]+)", text_of(page), re.MULTILINE))
+    assert shown <= {*COMMANDS}
