@@ -2,6 +2,8 @@
 # make test      every test                            ARGS="tests/core -k sse"
 # make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or STORE=redis ARGS="--count 500"
 # make telemetry one server, a real Collector, Jaeger and Prometheus, which Go builds at first    ARGS="-k trace"
+# make kubernetes  the chart in a real Helm and kustomize, which Go builds at first                       ARGS="-k overlay"
+# make container the Dockerfile's steps in a bare Debian, as root
 # make docs      the documentation as a site, in build/site
 # make lint | types | imports | format | constraints | clean
 #
@@ -13,6 +15,11 @@ STORE :=
 
 # Where what Go has built is kept.
 TELEMETRY_BIN ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/telemetry-bin
+
+KUBERNETES_BIN ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/kubernetes-bin
+
+# A bare Debian, in which the Dockerfile's steps are run.
+DEBIAN_TREE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate/bookworm
 
 # Twice as many as there are processors: half of the time a test waits.
 AT_ONCE := -n 4 --dist worksteal
@@ -32,7 +39,7 @@ DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"
 # Another project's modules and interpreter are not ours.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: serve test chaos telemetry docs test-setup lint types imports format constraints clean
+.PHONY: serve test chaos telemetry kubernetes container docs test-setup lint types imports format constraints clean
 
 serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)
@@ -46,6 +53,17 @@ chaos: .venv/.dev
 telemetry: .venv/.dev
 	@deploy/telemetry/build "$(TELEMETRY_BIN)"
 	@TELEMETRY_BIN="$(TELEMETRY_BIN)" exec .venv/bin/python -m pytest tests/telemetry_stack -p no:cacheprovider $(ARGS)
+
+kubernetes: .venv/.dev
+	@deploy/build "$(KUBERNETES_BIN)"
+	@KUBERNETES_BIN="$(KUBERNETES_BIN)" exec .venv/bin/python -m pytest tests/deploy/test_chart_files.py \
+		tests/deploy/test_chart_rendered.py tests/deploy/test_container_files.py -p no:cacheprovider $(ARGS)
+
+container: .venv/.dev
+	@command -v debootstrap >/dev/null || .ci/apt-install debootstrap
+	@tests/deploy/bare-debian "$(DEBIAN_TREE)"
+	@DEBIAN_TREE="$(DEBIAN_TREE)" KUBERNETES_BIN="$(KUBERNETES_BIN)" exec .venv/bin/python -m pytest \
+		tests/deploy/test_image.py -s -o faulthandler_timeout=0 -p no:cacheprovider $(ARGS)
 
 docs: .venv/.dev
 	@.venv/bin/python docs/site/build.py build/site && echo "Built build/site: begin at index.html"
