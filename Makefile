@@ -2,7 +2,7 @@
 # make test      every test                            ARGS="tests/core -k sse"
 # make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or STORE=redis ARGS="--count 500"
 # make telemetry one server, a real Collector, Jaeger and Prometheus, which Go builds at first    ARGS="-k trace"
-# make kubernetes  the chart in a real Helm and kustomize, which Go builds at first                       ARGS="-k overlay"
+# make kubernetes the chart in a real Helm and kustomize, which Go builds at first    ARGS="-k overlay"
 # make container the Dockerfile's steps in a bare Debian, as root
 # make docs      the documentation as a site, in build/site
 # make lint | types | imports | format | constraints | clean
