@@ -1,0 +1,52 @@
+"""One rolling update under load, from the first pod to the last reader."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from random import Random
+
+from eventually_kit import eventually
+
+from .plan import Plan, config
+from .pods import Deployment
+from .report import Outcome
+from .service import Service
+from .streams import Streams
+from .upstream import Upstream
+
+BEGIN_SECONDS = 120.0
+"""Until all streams are live: many readers attach at once, on two cores that other tests use, too."""
+
+LIVE_SHARE = 0.95
+"""So many of the readers have something of a live stream when the update begins: those of the others are about to."""
+
+
+async def update(plan: Plan, redis: str, folder: Path) -> Outcome:
+    """Starts pods and streams, replaces all pods, and reads every stream to its end."""
+    loop, service = asyncio.get_running_loop(), Service(Random(0))
+    async with Upstream(plan) as upstream:
+        deployment = Deployment(plan, service, folder, config(plan, redis, upstream.url))
+        try:
+            await deployment.start()
+            streams = Streams(plan, service)
+            async with asyncio.TaskGroup() as clients:
+                clients.create_task(streams.run())
+                await eventually(lambda: streams.live >= LIVE_SHARE * plan.streams * plan.readers, within=BEGIN_SECONDS)
+                since = loop.time()
+                await deployment.update()
+                seconds = loop.time() - since
+                streams.is_over = True
+        finally:
+            await deployment.stop()
+    old = [(pod.name, pod.drained, pod.code) for pod in deployment.pods if pod.code is not None]
+    failed = [f"{name} ended with exit code {code}" for name, _, code in old if code]
+    return Outcome(
+        problems=[*streams.problems, *failed],
+        waits=[reading.longest for reading in streams.readings],
+        streams=streams.ended,
+        refused=streams.refused,
+        reconnects=sum(reading.connections - 1 for reading in streams.readings),
+        seconds=seconds,
+        pods=old,
+    )
