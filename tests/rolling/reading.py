@@ -14,6 +14,7 @@ class Wait(msgspec.Struct, frozen=True):
     """How long a reader waited for an event beyond the model's own pause, and what happened meanwhile: each with the
     seconds that had passed since the event before."""
 
+    reader: str
     seconds: float
     trail: tuple[tuple[str, float], ...] = ()
 
@@ -26,7 +27,7 @@ class Reading:
         self.text = ""
         self.end = ""
         self.problems: list[str] = []
-        self.longest = Wait(0.0)
+        self.longest = Wait(name, 0.0)
         self.connections = 0
         self._pause = pause
         self._offset = 0
@@ -69,5 +70,5 @@ class Reading:
         since, self._at = self._at, now
         if since is not None and now - since - self._pause > self.longest.seconds:
             trail = tuple((what, at - since) for what, at in self._trail)
-            self.longest = Wait(now - since - self._pause, trail)
+            self.longest = Wait(self.name, now - since - self._pause, trail)
         self._trail.clear()

@@ -40,5 +40,5 @@ def lines(outcome: Outcome) -> Iterator[str]:
     figures = ", ".join(f"{name} {wait.seconds:.2f} s" for name, wait in [*shares, ("max", waits[-1])])
     yield f"the longest wait of each reader beyond the model's pauses: {figures}"
     for wait in waits[: -SHOWN - 1 : -1]:
-        yield f"  {wait.seconds:.2f} s: " + "; ".join(f"{what} at {at:.2f}" for what, at in wait.trail)
+        yield f"  {wait.seconds:.2f} s, {wait.reader}: " + "; ".join(f"{what} at {at:.2f}" for what, at in wait.trail)
     yield f"{len(outcome.problems)} problems"

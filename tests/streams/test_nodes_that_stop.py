@@ -11,7 +11,8 @@ from eventually_kit import eventually
 from nodes_kit import END, LEASE, Nodes, begun, hang
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.events import Cancelled, Completed, Event, Failed, GenerationRequest
+from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest
+from tidegate.core.notices import Reconnect
 from tidegate.errors import Interrupted, StoreUnavailable
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
@@ -138,6 +139,54 @@ async def test_who_cannot_come_back_may_read_to_the_end(nodes: Nodes) -> None:
     reader.close()
     await draining
     assert isinstance((await nodes.far.events(handle.stream))[-1], Cancelled)
+
+
+async def go_on_for_long(request: GenerationRequest, sink: Sink) -> None:
+    sink.emit([Delta("Well, " if request.carried is None else "then.")])
+    await asyncio.Event().wait()
+
+
+async def until(reader: Reader, text: str) -> None:
+    """Reads until there is this piece."""
+    found: object = None
+    while not (isinstance(found, Sequence) and found[-1].event == Delta(text)):
+        found = await reader.next(20)
+        assert found is not None
+        assert not isinstance(found, Reconnect)
+
+
+async def test_readers_are_served_until_they_are_asked_to_go(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked one after the other, and who waits for its turn has at once what another node goes on with."""
+    monkeypatch.setattr("tidegate.streams.drain.ASKED_PER_SECOND", 1e-6)
+    monkeypatch.setattr("tidegate.streams.drain.ASKING_SECONDS", 1e6)
+    nodes.add(go_on_for_long, can_continue=True)
+    stream = await begun(nodes)
+    first, second = [await nodes.near.follow(stream) for _ in range(2)]
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: first.told)
+    first.close()
+    await until(second, "then.")
+    assert not second.told
+    second.close()
+    draining.cancel()
+
+
+async def test_who_comes_to_a_node_that_stops_gets_what_there_is_before_it_has_to_go(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer may send it there for a while, and it must not be sent back and forth without getting anything."""
+    monkeypatch.setattr("tidegate.streams.readers.BRIEFLY_SECONDS", 0.01)
+    nodes.add(hang)
+    stream = await begun(nodes)
+    draining = asyncio.create_task(nodes.near.service.drain(30))
+    await eventually(lambda: nodes.near.service.readers.moving_on)
+    late = await nodes.near.follow(stream)
+    await until(late, "Well, ")
+    notice = await late.next(20)
+    assert isinstance(notice, Reconnect)
+    assert notice.after_ms <= 500
+    late.close()
+    draining.cancel()
 
 
 async def test_a_generation_that_has_just_been_launched_gives_its_place_back(single: Engine) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 from tidegate.core.notices import DRAINING
@@ -25,6 +26,16 @@ ADOPTED_SECONDS = 0.02
 
 RETIRED_SECONDS = 1.0
 """How long nodes that stop together wait for each other to say so: one that has just died never says it."""
+
+ASKED_PER_SECOND = 200
+"""How many readers are asked in a second to go on at another node, where a drain has the time for that: there each costs
+a millisecond and more, and this node serves it until then."""
+
+ASKING_SHARE = 1 / 3
+"""So much of the time for draining is the most that may pass until the last of many readers is asked."""
+
+ASKING_SECONDS = 0.02
+"""The time between two groups of readers that are asked."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -57,12 +68,12 @@ class Drain:
         self._cluster.retire()
         await self._retired(siblings)
         if self._cluster.successors:
-            # Another node can serve the readers as well.
             self._membership.adopt_no_more()
             await self._hand_over()
-            self._send_away([reader for reader in self._readers.attached if self._readers.can_return(reader)])
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                if self._cluster.successors and seconds:
+                    await self._move_readers(seconds * ASKING_SHARE)
                 await self._finished(seconds)
         await self.interrupt()
         readers = self._readers
@@ -78,6 +89,19 @@ class Drain:
                 # Nobody is told when the number of successors has changed.
                 while self._cluster.others - self._cluster.successors < min(siblings, self._cluster.others):  # noqa: ASYNC110
                     await asyncio.sleep(ADOPTED_SECONDS)
+
+    async def _move_readers(self, seconds: float) -> None:
+        """Asks the readers, whom another node can serve as well, to go there: a group after the other, for `seconds` at
+        the most. What comes meanwhile they still get here."""
+        readers = self._readers
+        readers.moving_on = True
+        waiting = [reader for reader in readers.attached if readers.can_return(reader)]
+        size = ceil(max(ASKED_PER_SECOND, len(waiting) / seconds) * ASKING_SECONDS)
+        while waiting:
+            self._send_away(waiting[:size])
+            waiting = [reader for reader in waiting[size:] if not reader.left]
+            if waiting:
+                await asyncio.sleep(ASKING_SECONDS)
 
     async def _finished(self, seconds: float) -> None:
         if ends := self._ends():

@@ -106,7 +106,7 @@ class Node:
 
         Raises `ConfigError`, or `InUse` where another process has the store.
         """
-        self.draining = False
+        self.draining = self._readers.moving_on = False
         if self._opening is None or has_failed(self._opening):
             # Takeovers do not belong to the trace of the first request.
             self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
