@@ -12,7 +12,8 @@ SHOWN = 12
 
 
 class Outcome(msgspec.Struct):
-    """`waits` has the longest one of each reader; `pods` says how long each old one drained, and its exit code."""
+    """`waits` has the longest one of each reader; `pods` says how long each old one drained, and its exit code. `late` is
+    how many seconds the clients' own process had to wait for this machine at the most."""
 
     problems: Sequence[str]
     waits: Sequence[Wait]
@@ -21,6 +22,7 @@ class Outcome(msgspec.Struct):
     reconnects: int
     seconds: float
     pods: Sequence[tuple[str, float, int | None]]
+    late: float
 
     @property
     def longest(self) -> float:
@@ -35,6 +37,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
     for name, drained, code in outcome.pods:
         yield f"  {name} left {drained:.1f} s after SIGTERM with exit code {code}"
     yield f"{outcome.reconnects} reconnects, {outcome.refused} calls that had to be repeated"
+    yield f"this machine let the clients themselves wait for up to {outcome.late:.2f} s"
     waits = sorted(outcome.waits, key=lambda wait: wait.seconds)
     shares = [(name, waits[int(share * (len(waits) - 1))]) for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))]
     figures = ", ".join(f"{name} {wait.seconds:.2f} s" for name, wait in [*shares, ("max", waits[-1])])

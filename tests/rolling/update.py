@@ -21,10 +21,26 @@ BEGIN_SECONDS = 120.0
 LIVE_SHARE = 0.95
 """So many of the readers have something of a live stream when the update begins: those of the others are about to."""
 
+TICK_SECONDS = 0.05
+
+
+class Lateness:
+    """How late this process was at the most: what servers wait for on a machine that is busy, it waits for, too."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+
+    async def watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TICK_SECONDS
+            await asyncio.sleep(TICK_SECONDS)
+            self.most = max(self.most, loop.time() - due)
+
 
 async def update(plan: Plan, redis: str, folder: Path) -> Outcome:
     """Starts pods and streams, replaces all pods, and reads every stream to its end."""
-    loop, service = asyncio.get_running_loop(), Service(Random(0))
+    loop, service, lateness = asyncio.get_running_loop(), Service(Random(0)), Lateness()
     async with Upstream(plan) as upstream:
         deployment = Deployment(plan, service, folder, config(plan, redis, upstream.url))
         try:
@@ -33,9 +49,10 @@ async def update(plan: Plan, redis: str, folder: Path) -> Outcome:
             async with asyncio.TaskGroup() as clients:
                 clients.create_task(streams.run())
                 await eventually(lambda: streams.live >= LIVE_SHARE * plan.streams * plan.readers, within=BEGIN_SECONDS)
-                since = loop.time()
+                since, watching = loop.time(), clients.create_task(lateness.watch())
                 await deployment.update()
                 seconds = loop.time() - since
+                watching.cancel()
                 streams.is_over = True
         finally:
             await deployment.stop()
@@ -49,4 +66,5 @@ async def update(plan: Plan, redis: str, folder: Path) -> Outcome:
         reconnects=sum(reading.connections - 1 for reading in streams.readings),
         seconds=seconds,
         pods=old,
+        late=lateness.most,
     )

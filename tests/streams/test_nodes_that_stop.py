@@ -171,6 +171,38 @@ async def test_readers_are_served_until_they_are_asked_to_go(nodes: Nodes, monke
     draining.cancel()
 
 
+class Lasting(MemoryStore):
+    """As a store on disk, or in Redis."""
+
+    outlives_process = True
+
+
+async def test_a_producer_takes_its_stream_along() -> None:
+    """A node that stops keeps what a client fills, until the client comes to another node or this one ends: over the
+    connection that it has, the client's next append comes here."""
+    store = Lasting(max_generation_bytes=1 << 20)
+    near, far = (Engine(store=store, lease_seconds=LEASE) for _ in range(2))
+    for engine in (near, far):
+        engine.add(Scripted(hang))
+        await engine.service.open()
+    stream, token = await near.service.open_client_stream({}, owner=ANNA)
+    assert token is not None
+    await near.start()
+    draining = asyncio.create_task(near.service.drain(30))
+    await eventually(lambda: near.service.readers.moving_on)
+    assert near.cluster.holds(stream)
+    await near.service.append(stream, ANNA, token, 1, [Delta("a")])
+    await far.service.append(stream, ANNA, token, 2, [Delta("b")])
+    await eventually(lambda: not near.cluster.holds(stream))
+    await near.service.append(stream, ANNA, token, 3, [Delta("c")])
+    draining.cancel()
+    await near.service.close()
+    await eventually(lambda: far.cluster.holds(stream))
+    await far.service.append(stream, ANNA, token, 4, [END])
+    assert (await far.service.snapshot(stream, ANNA)).text == "abc"
+    await far.service.close()
+
+
 async def test_who_comes_to_a_node_that_stops_gets_what_there_is_before_it_has_to_go(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ class Drain:
         await self._retired(siblings)
         if self._cluster.successors:
             self._membership.adopt_no_more()
-            await self._hand_over()
+            await self._hand_over(at_once=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if self._cluster.successors and seconds:
@@ -125,7 +125,6 @@ class Drain:
         self._cluster.retire()
         self._membership.adopt_no_more()
         if self._cluster.successors:
-            # Producers may have come to this node since the first hand-over.
             await self._hand_over()
         unable = self._readers.unable_to_return()
         for live in self._live:
@@ -134,10 +133,16 @@ class Drain:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
-    async def _hand_over(self) -> None:
-        """Hands every stream that can move to another node, whatever the store."""
+    async def _hand_over(self, *, at_once: bool = False) -> None:
+        """Hands every stream that can move to another node, whatever the store.
+
+        `at_once` leaves out those whose producers take them along: until such a one comes to another node, which its
+        next connection does, this node is where it asks, and would only have to take the stream back.
+        """
         unable = self._readers.unable_to_return()
         for live in self._live:
+            if at_once and live.outlives_process:
+                continue
             if self._live.get(live.stream) is live and self._moves(live, unable):
                 self._live.pass_on(live.stream)
                 await self._cluster.hand_over(live.stream)
