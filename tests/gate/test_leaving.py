@@ -14,7 +14,9 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200})
 
 
-@pytest.mark.parametrize(("leaving", "version", "expected"), [(True, "1.1", True), (False, "1.1", False), (True, "2", False)])
+@pytest.mark.parametrize(
+    ("leaving", "version", "expected"), [(True, "1.1", True), (False, "1.1", False), (True, "2", False)]
+)
 async def test_a_server_that_leaves_keeps_no_connection(
     exchange: Any, leaving: bool, version: str, expected: bool
 ) -> None:

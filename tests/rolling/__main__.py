@@ -47,7 +47,9 @@ def _options(arguments: Sequence[str] | None) -> dict[str, object]:
     parser.add_argument("--pre-stop", type=float, help="seconds between a pod's removal from the service and SIGTERM")
     parser.add_argument("--lag", type=float, help="seconds that the removal takes to reach everybody")
     parser.add_argument("--keep", type=Path, help="an empty folder for the logs of the servers")
-    return {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None or name == "keep"}
+    return {
+        name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None or name == "keep"
+    }
 
 
 if __name__ == "__main__":

@@ -32,12 +32,12 @@ class Pod:
         self._folder = folder / name
         self._folder.mkdir(parents=True)
         (self._folder / "tidegate.toml").write_text(config)
-        self._process: Process
+        self._process: Process | None = None
 
     async def start(self, probe: float) -> None:
         """Starts the server, and asks every `probe` seconds until it says that it is ready."""
         with self._log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            process = self._process = await asyncio.create_subprocess_exec(
                 *("setpriv", "--pdeathsig", "KILL", *SERVE, str(self.port)),
                 stdout=DEVNULL,
                 stderr=log,
@@ -46,29 +46,27 @@ class Pod:
             )
         async with asyncio.timeout(START_SECONDS):
             while not await self._is_ready():
-                assert self._process.returncode is None, self._log.read_text()
+                assert process.returncode is None, self._log.read_text()
                 await asyncio.sleep(probe)
 
     async def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL once the grace is over."""
         loop = asyncio.get_running_loop()
-        since = loop.time()
-        self._process.send_signal(signal.SIGTERM)
+        since, process = loop.time(), self._process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace):
-                self.code = await self._process.wait()
+                self.code = await process.wait()
         except TimeoutError:
-            self.kill()
-            self.code = await self._process.wait()
+            self.code = await self.kill()
         self.drained = loop.time() - since
 
-    def kill(self) -> None:
-        if self._process.returncode is None:
+    async def kill(self) -> int:
+        """SIGKILL, unless it has ended already; answers the exit code."""
+        if self._process is not None and self._process.returncode is None:
             self._process.kill()
-
-    def warnings(self) -> list[str]:
-        """What the server has warned of."""
-        return [line for line in self._log.read_text().splitlines() if '"level":"info"' not in line]
+        return 0 if self._process is None else await self._process.wait()
 
     @property
     def _log(self) -> Path:
@@ -86,7 +84,7 @@ class Pod:
 
 class Deployment:
     """Pods behind a service. They are replaced with `maxSurge` 1 and `maxUnavailable` 0: a new pod is started; once it
-    is ready, it is an endpoint and an old one stops, and nobody waits for the old one before the next pod is started."""
+    is ready, it is an endpoint and an old one stops, and the next pod is started without waiting for the old one."""
 
     def __init__(self, plan: Plan, service: Service, folder: Path, config: str) -> None:
         self.pods: list[Pod] = []
@@ -108,8 +106,7 @@ class Deployment:
 
     async def stop(self) -> None:
         """Ends what is left."""
-        for pod in self.pods:
-            pod.kill()
+        await asyncio.gather(*(pod.kill() for pod in self.pods))
 
     async def _add(self, name: str) -> None:
         pod = Pod(name, self._folder, self._config)

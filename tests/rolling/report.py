@@ -12,8 +12,10 @@ SHOWN = 12
 
 
 class Outcome(msgspec.Struct):
-    """`waits` has the longest one of each reader; `pods` says how long each old one drained, and its exit code. `late` is
-    how many seconds the clients' own process had to wait for this machine at the most."""
+    """`waits` has the longest one of each reader; `pods` says how long each old one drained, and its exit code.
+
+    `late` is how many seconds the clients' own process had to wait for this machine at the most.
+    """
 
     problems: Sequence[str]
     waits: Sequence[Wait]
@@ -39,7 +41,9 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield f"{outcome.reconnects} reconnects, {outcome.refused} calls that had to be repeated"
     yield f"this machine let the clients themselves wait for up to {outcome.late:.2f} s"
     waits = sorted(outcome.waits, key=lambda wait: wait.seconds)
-    shares = [(name, waits[int(share * (len(waits) - 1))]) for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))]
+    shares = [
+        (name, waits[int(share * (len(waits) - 1))]) for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+    ]
     figures = ", ".join(f"{name} {wait.seconds:.2f} s" for name, wait in [*shares, ("max", waits[-1])])
     yield f"the longest wait of each reader beyond the model's pauses: {figures}"
     for wait in waits[: -SHOWN - 1 : -1]:

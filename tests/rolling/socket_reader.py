@@ -96,7 +96,14 @@ class Connection(asyncio.Protocol):
     def _frame(self, frame: Frame) -> None:
         if frame.opcode is not Opcode.TEXT:
             return
-        message, place = _message(frame.data), self._place
+        place = self._place
+        try:
+            message = _message(frame.data)
+        except msgspec.DecodeError as error:
+            place.reading.problems.append(f"cannot read {frame!r}: {error}")
+            place.reading.end = "unreadable"
+            self.leave()
+            return
         if message.error is not None:
             place.reading.problems.append(f"was refused: {bytes(message.error).decode()}")
             place.reading.end = "refused"

@@ -68,9 +68,7 @@ class Streams:
 
     async def _filled(self) -> None:
         line = Line(self._service.pick)
-        opened = await self._call(
-            line, "/v1/streams", {"producer": "client"}, key=f"open-{next(self._numbers)}"
-        )
+        opened = await self._call(line, "/v1/streams", {"producer": "client"}, key=f"open-{next(self._numbers)}")
         async with asyncio.TaskGroup() as both:
             both.create_task(self._fill(line, opened))
             await self._followed(opened["id"], "client", self._plan.text(self._plan.short))

@@ -1,4 +1,4 @@
-"""Asks the clients of a server that is about to stop to make other connections, by which they come to another server."""
+"""Asks the clients of a server that is about to stop to make other connections, which lead them to other servers."""
 
 from __future__ import annotations
 

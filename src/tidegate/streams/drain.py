@@ -28,8 +28,8 @@ RETIRED_SECONDS = 1.0
 """How long nodes that stop together wait for each other to say so: one that has just died never says it."""
 
 ASKED_PER_SECOND = 200
-"""How many readers are asked in a second to go on at another node, where a drain has the time for that: there each costs
-a millisecond and more, and this node serves it until then."""
+"""How many readers are asked in a second to go on at another node, where a drain has the time for that: each costs a
+millisecond and more there, and is served here until then."""
 
 ASKING_SHARE = 1 / 3
 """So much of the time for draining is the most that may pass until the last of many readers is asked."""
