@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from engine_kit import ANNA, Engine, Scripted, request
 from eventually_kit import eventually
-from nodes_kit import END, LEASE, Nodes, begun, hang
+from nodes_kit import END, LEASE, Nodes, begun, hang, stopped
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest
@@ -168,6 +168,26 @@ async def test_readers_are_served_until_they_are_asked_to_go(nodes: Nodes, monke
     await until(second, "then.")
     assert not second.told
     second.close()
+    draining.cancel()
+
+
+async def test_streams_are_filled_until_another_node_has_hands_for_them(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that stops hands over a few at a time: a stream that nobody takes yet would stand still meanwhile."""
+    monkeypatch.setattr("tidegate.streams.drain.HANDED_AT_ONCE", 1)
+    monkeypatch.setattr("tidegate.streams.drain.TAKEN_SECONDS", 1e6)
+    near, far = nodes.add(go_on_for_long, can_continue=True)
+    for _ in range(3):
+        await begun(nodes)
+    membership = nodes.far.service.node._membership
+    await stopped(membership._adopting)
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: near.cancelled == 1)
+    assert (near.running, nodes.far.cluster.orphaned) == (2, 1)
+    membership._adopting = asyncio.create_task(membership._adopt_orphans())
+    await eventually(lambda: far.running == 3)
+    assert near.running == 0
     draining.cancel()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from math import ceil
 from typing import Any
@@ -26,6 +26,14 @@ ADOPTED_SECONDS = 0.02
 
 RETIRED_SECONDS = 1.0
 """How long nodes that stop together wait for each other to say so: one that has just died never says it."""
+
+HANDED_AT_ONCE = 8
+"""How many streams are handed over together: as many as another node takes over at the same time. The rest are filled
+here meanwhile, so that none stands still until the others have been taken over."""
+
+TAKEN_SECONDS = 1.0
+"""How long the next ones wait for that; after it they are twice as many. Nodes of earlier versions do not say that they
+have taken a stream over, and the time for draining is limited."""
 
 ASKED_PER_SECOND = 200
 """How many readers are asked in a second to go on at another node, where a drain has the time for that: each costs a
@@ -59,6 +67,8 @@ class Drain:
         self._live = live
         self._tasks = tasks
         self._timing = timing
+        self._offered: set[str] = set()
+        self._taken = asyncio.Event()
 
     async def run(self, seconds: float, siblings: int = 0) -> None:
         """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away.
@@ -67,12 +77,11 @@ class Drain:
         """
         self._cluster.retire()
         await self._retired(siblings)
-        if self._cluster.successors:
-            self._membership.adopt_no_more()
-            await self._hand_over(at_once=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if self._cluster.successors and seconds:
+                    self._membership.adopt_no_more()
+                    await self._hand_over_by_and_by()
                     await self._move_readers(seconds * ASKING_SHARE)
                 await self._finished(seconds)
         await self.interrupt()
@@ -125,7 +134,7 @@ class Drain:
         self._cluster.retire()
         self._membership.adopt_no_more()
         if self._cluster.successors:
-            await self._hand_over()
+            await self._hand_over(self._movable())
         unable = self._readers.unable_to_return()
         for live in self._live:
             if not (live.outlives_process or (self._cluster.successors and self._moves(live, unable))):
@@ -133,19 +142,39 @@ class Drain:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
-    async def _hand_over(self, *, at_once: bool = False) -> None:
-        """Hands every stream that can move to another node, whatever the store.
+    def moved(self, stream: str) -> None:
+        """Notes that another node fills the stream now."""
+        self._offered.discard(stream)
+        if not self._offered:
+            self._taken.set()
 
-        `at_once` leaves out those whose producers take them along: until such a one comes to another node, which its
-        next connection does, this node is where it asks, and would only have to take the stream back.
+    async def _hand_over_by_and_by(self) -> None:
+        """Hands over what can move, a few streams at a time, and the next ones once another node fills those.
+
+        A client stream's producer takes it along: until it comes to another node, which its next connection does, it
+        asks here, and this node would only have to take the stream back.
         """
-        unable = self._readers.unable_to_return()
-        for live in self._live:
-            if at_once and live.outlives_process:
-                continue
-            if self._live.get(live.stream) is live and self._moves(live, unable):
+        size = HANDED_AT_ONCE
+        while some := [live for live in self._movable() if not live.outlives_process][:size]:
+            self._offered = {live.stream for live in some}
+            self._taken.clear()
+            await self._hand_over(some)
+            try:
+                async with asyncio.timeout(TAKEN_SECONDS):
+                    await self._taken.wait()
+            except TimeoutError:
+                size *= 2
+
+    async def _hand_over(self, some: Sequence[LiveStream]) -> None:
+        """Hands streams to other nodes, whatever the store."""
+        for live in some:
+            if self._live.get(live.stream) is live:
                 self._live.pass_on(live.stream)
                 await self._cluster.hand_over(live.stream)
+
+    def _movable(self) -> Sequence[LiveStream]:
+        unable = self._readers.unable_to_return()
+        return [live for live in self._live if self._moves(live, unable)]
 
     def _moves(self, live: LiveStream, unable: Counter[str]) -> bool:
         """Whether another node can continue the stream, and somebody can come back to it there. `unable`: how many

@@ -185,6 +185,7 @@ class Node:
                 if (live := self.live.get(stream)) is not None:
                     live.cancel(by, reason)
             case Moved(stream):
+                self._drain.moved(stream)
                 # The stream may have come back to this node since.
                 if not self._cluster.holds(stream):
                     self._lose(stream)
