@@ -35,7 +35,7 @@ TAKEN_SECONDS = 1.0
 """How long the next ones wait for that; after it they are twice as many. Nodes of earlier versions do not say that they
 have taken a stream over, and the time for draining is limited."""
 
-ASKED_PER_SECOND = 200
+ASKED_PER_SECOND = 100
 """How many readers are asked in a second to go on at another node, where a drain has the time for that: each costs a
 millisecond and more there, and is served here until then."""
 
