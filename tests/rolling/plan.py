@@ -11,7 +11,7 @@ class Plan(msgspec.Struct, frozen=True):
     `rate` is that of all models, in tokens per second. An answer that can go on elsewhere has `tokens`, one that cannot
     has `short` ones, so that it ends within the drain. `pre_stop` is the time between a pod's removal from the service
     and its SIGTERM, `lag` the time that the removal takes: both begin together. `probe` is the time between two
-    readiness probes, `grace` what a pod that stops is given.
+    readiness probes, `grace` what a pod that stops is given, `lease` the server's `lease_seconds`.
     """
 
     streams: int = 200
@@ -24,6 +24,7 @@ class Plan(msgspec.Struct, frozen=True):
     lag: float = 2.0
     probe: float = 1.0
     grace: float = 45.0
+    lease: float = 5.0
 
     @property
     def pause(self) -> float:
@@ -41,6 +42,7 @@ drain_seconds = 30
 [store]
 url = "{url}"
 prefix = "rolling"
+lease_seconds = {plan.lease}
 [limits]
 requests_per_minute = 0
 readers_per_principal = 0

@@ -13,7 +13,9 @@ from .update import update
 
 pytestmark = pytest.mark.anyio
 
-SMALL = Plan(streams=20, readers=5, replicas=2, rate=10, tokens=60, short=30, pre_stop=0.5, lag=0.25, probe=0.1)
+SMALL = Plan(
+    streams=20, readers=5, replicas=2, rate=10, tokens=60, short=30, pre_stop=0.5, lag=0.25, probe=0.1, lease=20
+)
 
 PAUSE = 0.25
 
