@@ -9,11 +9,10 @@ import sys
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
 
+from endpoints import Service
 from port_kit import free_port
-
-from .calls import BROKEN, Line
-from .plan import Plan
-from .service import Service
+from update_calls import BROKEN, Line
+from update_plan import Plan
 
 SERVE = (sys.executable, "-c", "from tidegate.cli import main; main()", "serve", "--config", "tidegate.toml", "--port")
 

@@ -7,15 +7,14 @@ from random import random
 from typing import cast
 
 import msgspec
+from endpoints import Service
+from reading import Reading
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from tidegate.core.backoff import Backoff
-
-from .reading import Reading
-from .service import Service
 
 GOING_AWAY = 1001
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from random import random
 from typing import cast
 
-from tidegate.client.session import Session
+from endpoints import Service
+from reading import Reading
 
-from .reading import Reading
-from .service import Service
+from tidegate.client.session import Session
 
 
 class Chunked:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from .plan import Plan
-from .reading import Reading, Wait
-from .report import Outcome, lines
-from .update import update
+from reading import Reading, Wait
+from rollout import update
+from update_plan import Plan
+from update_report import Outcome, lines
 
 pytestmark = pytest.mark.anyio
 

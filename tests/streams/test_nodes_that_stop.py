@@ -191,6 +191,19 @@ async def test_streams_are_filled_until_another_node_has_hands_for_them(
     draining.cancel()
 
 
+async def test_a_node_does_not_wait_for_words_that_never_come(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes of an earlier version take streams over without saying so: all are handed over before the drain is over."""
+    monkeypatch.setattr("tidegate.streams.drain.HANDED_AT_ONCE", 1)
+    monkeypatch.setattr("tidegate.streams.drain.TAKEN_SECONDS", 0.01)
+    near, _ = nodes.add(go_on_for_long, can_continue=True)
+    for _ in range(3):
+        await begun(nodes)
+    await stopped(nodes.far.service.node._membership._adopting)
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: near.cancelled == 3)
+    draining.cancel()
+
+
 class Lasting(MemoryStore):
     """As a store on disk, or in Redis."""
 

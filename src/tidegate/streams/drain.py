@@ -32,8 +32,8 @@ HANDED_AT_ONCE = 8
 here meanwhile, so that none stands still until the others have been taken over."""
 
 TAKEN_SECONDS = 1.0
-"""How long the next ones wait for that; after it they are twice as many. Nodes of earlier versions do not say that they
-have taken a stream over, and the time for draining is limited."""
+"""How long the next ones wait for that. Where no node has said yet that it has taken a stream over, as those of earlier
+versions never do, they are twice as many then, since the time for draining is limited."""
 
 ASKED_PER_SECOND = 100
 """How many readers are asked in a second to go on at another node, where a drain has the time for that: each costs a
@@ -69,6 +69,7 @@ class Drain:
         self._timing = timing
         self._offered: set[str] = set()
         self._taken = asyncio.Event()
+        self._has_heard = False
 
     async def run(self, seconds: float, siblings: int = 0) -> None:
         """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away.
@@ -144,6 +145,7 @@ class Drain:
 
     def moved(self, stream: str) -> None:
         """Notes that another node fills the stream now."""
+        self._has_heard = True
         self._offered.discard(stream)
         if not self._offered:
             self._taken.set()
@@ -163,7 +165,7 @@ class Drain:
                 async with asyncio.timeout(TAKEN_SECONDS):
                     await self._taken.wait()
             except TimeoutError:
-                size *= 2
+                size = size if self._has_heard else 2 * size
 
     async def _hand_over(self, some: Sequence[LiveStream]) -> None:
         """Hands streams to other nodes, whatever the store."""

@@ -6,14 +6,13 @@ import asyncio
 from pathlib import Path
 from random import Random
 
+from continuing_upstream import Upstream
+from endpoints import Service
 from eventually_kit import eventually
-
-from .plan import Plan, config
-from .pods import Deployment
-from .report import Outcome
-from .service import Service
-from .streams import Streams
-from .upstream import Upstream
+from live_streams import Streams
+from pods import Deployment
+from update_plan import Plan, config
+from update_report import Outcome
 
 BEGIN_SECONDS = 120.0
 """Until all streams are live: many readers attach at once, on two cores that other tests use, too."""

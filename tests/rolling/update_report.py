@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-
-from .reading import Wait
+from reading import Wait
 
 SHOWN = 12
 

@@ -8,13 +8,14 @@ from itertools import count
 from random import random
 from typing import Any
 
-from tidegate.core.backoff import Backoff
+import socket_reader
+import sse_reader
+from endpoints import Service
+from reading import Reading
+from update_calls import BROKEN, Line
+from update_plan import Plan
 
-from . import socket_reader, sse_reader
-from .calls import BROKEN, Line
-from .plan import Plan
-from .reading import Reading
-from .service import Service
+from tidegate.core.backoff import Backoff
 
 KINDS = ("goes-on", "upstream", "goes-on", "stays", "client")
 """The models of neighbouring streams, round and round; the client fills its stream itself."""

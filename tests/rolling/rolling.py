@@ -1,4 +1,4 @@
-"""`make rolling`: a rolling update of the full size, and what its readers had to wait for."""
+"""`make rolling`: a rolling update as Kubernetes does it, of real servers over a real Redis, under live streams."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pathlib import Path
 
 import uvloop
 from redis_kit import RedisServer
+from rollout import update
+from update_plan import Plan
+from update_report import lines
 
 from tidegate.descriptors import raise_descriptor_limit
-
-from .plan import Plan
-from .report import lines
-from .update import update
 
 MOST_SECONDS = 3.0
 """No reader may wait longer for its next event, beyond the model's own pauses."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tidegate.testing.upstream import DONE, End, FakeUpstream, Head, Request, Script, Send, Tokens, chunk, usage
+from update_plan import Plan
 
-from .plan import Plan
+from tidegate.testing.upstream import DONE, End, FakeUpstream, Head, Request, Script, Send, Tokens, chunk, usage
 
 
 class Upstream(FakeUpstream):
