@@ -19,7 +19,7 @@ from tidegate.core.backoff import Backoff
 GOING_AWAY = 1001
 
 SPREAD_SECONDS = 1.0
-"""After `GOING_AWAY` a client comes back within so long: `SPREAD_MS` in `tidegate.js`."""
+"""After `GOING_AWAY` a client comes back within so long, or sooner where it was told: `SPREAD_MS` of the page."""
 
 
 class Message(msgspec.Struct):
@@ -47,6 +47,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, place: Place) -> None:
         loop = asyncio.get_running_loop()
         self.over: asyncio.Future[int] = loop.create_future()
+        self.away = SPREAD_SECONDS
+        """How soon the server wants its client back where it leaves."""
         self._time = loop.time
         self._place = place
         uri = parse_uri("ws://localhost/v1/ws")
@@ -107,6 +109,7 @@ class Connection(asyncio.Protocol):
             place.reading.problems.append(f"was refused: {bytes(message.error).decode()}")
             place.reading.end = "refused"
         elif message.type == "reconnect":
+            self.away = min(msgspec.json.decode(message.data)["after_ms"] / 1000, SPREAD_SECONDS)
             place.reading.note(f"told {bytes(message.data).decode()}", self._time())
         elif message.type:
             place.cursor = message.cursor
@@ -131,4 +134,4 @@ async def follow(service: Service, stream: str, reading: Reading) -> None:
         except OSError:
             reading.note(f"refused by {port}", loop.time())
         if not reading.end:
-            await asyncio.sleep(random() * SPREAD_SECONDS if code == GOING_AWAY else backoff.failed())
+            await asyncio.sleep(random() * connection.away if code == GOING_AWAY else backoff.failed())
