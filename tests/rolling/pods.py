@@ -101,6 +101,7 @@ class Deployment:
         async with asyncio.TaskGroup() as stopping:
             for number, pod in enumerate(tuple(self.pods)):
                 await self._add(f"v2-{number}")
+                await asyncio.sleep(self._plan.min_ready)
                 stopping.create_task(self._stop(pod))
 
     async def stop(self) -> None:

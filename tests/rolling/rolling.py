@@ -44,6 +44,9 @@ def _options(arguments: Sequence[str] | None) -> dict[str, object]:
     parser.add_argument("--replicas", type=int, help="pods")
     parser.add_argument("--rate", type=float, help="tokens per second of each stream")
     parser.add_argument("--pre-stop", type=float, help="seconds between a pod's removal from the service and SIGTERM")
+    parser.add_argument(
+        "--min-ready", type=float, help="seconds between a new pod's readiness and an old one's removal"
+    )
     parser.add_argument("--lag", type=float, help="seconds that the removal takes to reach everybody")
     parser.add_argument("--keep", type=Path, help="an empty folder for the logs of the servers")
     return {

@@ -11,7 +11,8 @@ class Plan(msgspec.Struct, frozen=True):
     `rate` is that of all models, in tokens per second. An answer that can go on elsewhere has `tokens`, one that cannot
     has `short` ones, so that it ends within the drain. `pre_stop` is the time between a pod's removal from the service
     and its SIGTERM, `lag` the time that the removal takes: both begin together. `probe` is the time between two
-    readiness probes, `grace` what a pod that stops is given, `lease` the server's `lease_seconds`.
+    readiness probes, `min_ready` how long a new pod has to be ready before an old one stops, `grace` what a pod that
+    stops is given, `lease` the server's `lease_seconds`.
     """
 
     streams: int = 200
@@ -23,6 +24,7 @@ class Plan(msgspec.Struct, frozen=True):
     pre_stop: float = 5.0
     lag: float = 2.0
     probe: float = 1.0
+    min_ready: float = 0.0
     grace: float = 45.0
     lease: float = 5.0
 
