@@ -33,6 +33,7 @@ MAY_SLEEP = {
     "pause_kit.py": "stops the process, as the machine may",
     "providers/test_openai.py": "measures how late the loop is",
     "redis_kit.py": "waits for servers, without a loop",
+    "rolling/": "pods that are probed, models that speak at a pace, and clients that come back when they are told to",
     "serving/test_http_protocol.py": "a client that drips",
 }
 """Files that let time pass, and what for."""

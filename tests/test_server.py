@@ -131,7 +131,9 @@ def test_sigterm_lets_answers_finish_and_takes_no_new_ones(replay: Path) -> None
             lines = answer.iter_lines()
             assert any(line == "event: delta" for line in lines)
             server.signal()
-            assert _until_refused(server.url).json()["error"]["code"] == "draining"
+            refused = _until_refused(server.url)
+            assert refused.json()["error"]["code"] == "draining"
+            assert refused.headers["connection"] == "close", "the next request may reach another server"
             rest = list(lines)
         assert rest.count("event: delta") == 19
         assert rest.count("event: completed") == 1

@@ -42,6 +42,7 @@ from tidegate.gate.failures import FailureMiddleware
 from tidegate.gate.host import HostMiddleware
 from tidegate.gate.jwt.jwks import IssuerKeys
 from tidegate.gate.jwt.tokens import Tokens, secret_of
+from tidegate.gate.leaving import LeavingMiddleware
 from tidegate.gate.limits import MINUTE, LimitMiddleware
 from tidegate.gate.origin import OriginMiddleware, Origins
 from tidegate.gate.request_id import RequestIdMiddleware
@@ -154,7 +155,9 @@ class Tidegate:
             (lambda: self.scrape()) if settings.observability.metrics else None,
             {transport: Deliveries(meter, appends, transport) for transport in ("sse", "websocket")},
         )
-        self._app = _gated(self._opened, settings, self.connections, origins, observer, sampled=telemetry is not None)
+        self._app = _gated(
+            self._opened, settings, self.service, self.connections, origins, observer, sampled=telemetry is not None
+        )
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -440,6 +443,7 @@ def _describe() -> bytes:
 def _gated(
     app: ASGIApp,
     settings: Settings,
+    service: Service,
     connections: Connections,
     origins: Origins,
     observer: Observer,
@@ -450,6 +454,7 @@ def _gated(
     server = settings.server
     gate: list[Middleware] = [
         ResponseHeadersMiddleware,
+        partial(LeavingMiddleware, is_leaving=lambda: service.draining),
         RequestIdMiddleware,
         partial(TraceMiddleware, sampled=sampled),
         partial(AccessMiddleware, observer=observer, connections=connections),

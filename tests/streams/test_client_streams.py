@@ -75,6 +75,35 @@ async def test_a_server_that_stops_opens_nothing(engine: Engine) -> None:
         await opened(engine)
 
 
+class Held(MemoryStore):
+    """A store that does not let `held` be acquired before the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(max_generation_bytes=1 << 20)
+        self.held = ""
+        self.go_on = asyncio.Event()
+
+    async def acquire(self, stream: str, *, lease: bytes = b"") -> Fence:
+        if stream == self.held:
+            await self.go_on.wait()
+        return await super().acquire(stream, lease=lease)
+
+
+async def test_producers_that_move_do_not_wait_for_each_other() -> None:
+    """When a node stops, all of its producers come to the others within moments."""
+    store = Held()
+    near, far = Engine(store=store), Engine(store=store)
+    streams = [await opened(near) for _ in range(2)]
+    store.held = streams[0][0]
+    waiting = asyncio.create_task(far.service.append(streams[0][0], ANNA, streams[0][1], 1, [END]))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await far.service.append(streams[1][0], ANNA, streams[1][1], 1, [END])
+    assert not waiting.done()
+    store.go_on.set()
+    await waiting
+
+
 async def test_a_producer_that_moves_is_taken_over_once() -> None:
     """However many of its appends arrive together at the other node."""
     store = Counting()

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import pytest
 from engine_kit import ANNA, Engine, Scripted, request
 from eventually_kit import eventually
-from nodes_kit import END, LEASE, Nodes, begun, hang
+from nodes_kit import END, LEASE, Nodes, begun, hang, stopped
 
 from tidegate.core.batching import BatchPolicy
-from tidegate.core.events import Cancelled, Completed, Event, Failed, GenerationRequest
+from tidegate.core.events import Cancelled, Completed, Delta, Event, Failed, GenerationRequest
+from tidegate.core.notices import Reconnect
 from tidegate.errors import Interrupted, StoreUnavailable
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
@@ -138,6 +139,119 @@ async def test_who_cannot_come_back_may_read_to_the_end(nodes: Nodes) -> None:
     reader.close()
     await draining
     assert isinstance((await nodes.far.events(handle.stream))[-1], Cancelled)
+
+
+async def go_on_for_long(request: GenerationRequest, sink: Sink) -> None:
+    sink.emit([Delta("Well, " if request.carried is None else "then.")])
+    await asyncio.Event().wait()
+
+
+async def until(reader: Reader, text: str) -> None:
+    """Reads until there is this piece."""
+    found: object = None
+    while not (isinstance(found, Sequence) and found[-1].event == Delta(text)):
+        found = await reader.next(20)
+        assert found is not None
+        assert not isinstance(found, Reconnect)
+
+
+async def test_readers_are_served_until_they_are_asked_to_go(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked one after the other, and who waits for its turn has at once what another node goes on with."""
+    monkeypatch.setattr("tidegate.streams.drain.ASKED_PER_SECOND", 1e-6)
+    monkeypatch.setattr("tidegate.streams.drain.ASKING_SECONDS", 1e6)
+    nodes.add(go_on_for_long, can_continue=True)
+    stream = await begun(nodes)
+    first, second = [await nodes.near.follow(stream) for _ in range(2)]
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: first.told)
+    first.close()
+    await until(second, "then.")
+    assert not second.told
+    second.close()
+    draining.cancel()
+
+
+async def test_streams_are_filled_until_another_node_has_hands_for_them(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that stops hands over a few at a time: a stream that nobody takes yet would stand still meanwhile."""
+    monkeypatch.setattr("tidegate.streams.drain.HANDED_AT_ONCE", 1)
+    monkeypatch.setattr("tidegate.streams.drain.TAKEN_SECONDS", 1e6)
+    near, far = nodes.add(go_on_for_long, can_continue=True)
+    for _ in range(3):
+        await begun(nodes)
+    membership = nodes.far.service.node._membership
+    await stopped(membership._adopting)
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: near.cancelled == 1)
+    assert (near.running, nodes.far.cluster.orphaned) == (2, 1)
+    membership._adopting = asyncio.create_task(membership._adopt_orphans())
+    await eventually(lambda: far.running == 3)
+    assert near.running == 0
+    draining.cancel()
+
+
+async def test_a_node_does_not_wait_for_words_that_never_come(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes of an earlier version take streams over without saying so: all are handed over before the drain is over."""
+    monkeypatch.setattr("tidegate.streams.drain.HANDED_AT_ONCE", 1)
+    monkeypatch.setattr("tidegate.streams.drain.TAKEN_SECONDS", 0.01)
+    near, _ = nodes.add(go_on_for_long, can_continue=True)
+    for _ in range(3):
+        await begun(nodes)
+    await stopped(nodes.far.service.node._membership._adopting)
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: near.cancelled == 3)
+    draining.cancel()
+
+
+class Lasting(MemoryStore):
+    """As a store on disk, or in Redis."""
+
+    outlives_process = True
+
+
+async def test_a_producer_takes_its_stream_along() -> None:
+    """A node that stops keeps what a client fills, until the client comes to another node or this one ends: over the
+    connection that it has, the client's next append comes here."""
+    store = Lasting(max_generation_bytes=1 << 20)
+    near, far = (Engine(store=store, lease_seconds=LEASE) for _ in range(2))
+    for engine in (near, far):
+        engine.add(Scripted(hang))
+        await engine.service.open()
+    stream, token = await near.service.open_client_stream({}, owner=ANNA)
+    assert token is not None
+    await near.start()
+    draining = asyncio.create_task(near.service.drain(30))
+    await eventually(lambda: near.service.readers.moving_on)
+    assert near.cluster.holds(stream)
+    await near.service.append(stream, ANNA, token, 1, [Delta("a")])
+    await far.service.append(stream, ANNA, token, 2, [Delta("b")])
+    await eventually(lambda: not near.cluster.holds(stream))
+    await near.service.append(stream, ANNA, token, 3, [Delta("c")])
+    draining.cancel()
+    await near.service.close()
+    await eventually(lambda: far.cluster.holds(stream))
+    await far.service.append(stream, ANNA, token, 4, [END])
+    assert (await far.service.snapshot(stream, ANNA)).text == "abc"
+    await far.service.close()
+
+
+async def test_who_comes_to_a_node_that_stops_gets_what_there_is_before_it_has_to_go(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer may send it there for a while, and it must not be sent back and forth without getting anything."""
+    monkeypatch.setattr("tidegate.streams.readers.BRIEFLY_SECONDS", 0.01)
+    nodes.add(hang)
+    stream = await begun(nodes)
+    draining = asyncio.create_task(nodes.near.service.drain(30))
+    await eventually(lambda: nodes.near.service.readers.moving_on)
+    late = await nodes.near.follow(stream)
+    await until(late, "Well, ")
+    notice = await late.next(20)
+    assert isinstance(notice, Reconnect)
+    assert notice.after_ms <= 500
+    late.close()
+    draining.cancel()
 
 
 async def test_a_generation_that_has_just_been_launched_gives_its_place_back(single: Engine) -> None:

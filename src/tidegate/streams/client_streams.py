@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -56,7 +57,8 @@ class ClientStreams:
         self._now = now
         self._random_bits = random_bits
         self._timing = timing
-        self._moving = asyncio.Lock()
+        # Producers come by the dozen when their node stops, and none waits for another's stream.
+        self._moving = WeakValueDictionary[str, asyncio.Lock]()
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def open(self, metadata: dict[str, str], owner: Principal, claim: Claim | None) -> tuple[str, str | None]:
@@ -128,7 +130,7 @@ class ClientStreams:
 
     async def _moved(self, record: StreamRecord, lease: bytes, *, anew: bool = False) -> LiveStream:
         """Takes over a stream whose producer has come from another node, with its lease or, if `anew`, a new one."""
-        async with self._moving:
+        async with self._moving.setdefault(record.id, asyncio.Lock()):
             live = self._live.get(record.id)
             if live is not None:
                 # It has come here while the caller waited, perhaps with the lease that is to be replaced.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 from tidegate.core.notices import DRAINING
@@ -25,6 +26,24 @@ ADOPTED_SECONDS = 0.02
 
 RETIRED_SECONDS = 1.0
 """How long nodes that stop together wait for each other to say so: one that has just died never says it."""
+
+HANDED_AT_ONCE = 8
+"""How many streams are handed over together: as many as another node takes over at the same time. The rest are filled
+here meanwhile, so that none stands still until the others have been taken over."""
+
+TAKEN_SECONDS = 1.0
+"""How long the next ones wait for that. Where no node has said yet that it has taken a stream over, as those of earlier
+versions never do, they are twice as many then, since the time for draining is limited."""
+
+ASKED_PER_SECOND = 100
+"""How many readers are asked in a second to go on at another node, where a drain has the time for that: each costs a
+millisecond and more there, and is served here until then."""
+
+ASKING_SHARE = 1 / 3
+"""So much of the time for draining is the most that may pass until the last of many readers is asked."""
+
+ASKING_SECONDS = 0.02
+"""The time between two groups of readers that are asked."""
 
 logger = logging.getLogger("tidegate.streams")
 
@@ -48,6 +67,9 @@ class Drain:
         self._live = live
         self._tasks = tasks
         self._timing = timing
+        self._offered: set[str] = set()
+        self._taken = asyncio.Event()
+        self._has_heard = False
 
     async def run(self, seconds: float, siblings: int = 0) -> None:
         """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away.
@@ -56,13 +78,12 @@ class Drain:
         """
         self._cluster.retire()
         await self._retired(siblings)
-        if self._cluster.successors:
-            # Another node can serve the readers as well.
-            self._membership.adopt_no_more()
-            await self._hand_over()
-            self._send_away([reader for reader in self._readers.attached if self._readers.can_return(reader)])
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                if self._cluster.successors and seconds:
+                    self._membership.adopt_no_more()
+                    await self._hand_over_by_and_by()
+                    await self._move_readers(seconds * ASKING_SHARE)
                 await self._finished(seconds)
         await self.interrupt()
         readers = self._readers
@@ -78,6 +99,19 @@ class Drain:
                 # Nobody is told when the number of successors has changed.
                 while self._cluster.others - self._cluster.successors < min(siblings, self._cluster.others):  # noqa: ASYNC110
                     await asyncio.sleep(ADOPTED_SECONDS)
+
+    async def _move_readers(self, seconds: float) -> None:
+        """Asks the readers, whom another node can serve as well, to go there: a group after the other, for `seconds` at
+        the most. What comes meanwhile they still get here."""
+        readers = self._readers
+        readers.moving_on = True
+        waiting = [reader for reader in readers.attached if readers.can_return(reader)]
+        size = ceil(max(ASKED_PER_SECOND, len(waiting) / seconds) * ASKING_SECONDS)
+        while waiting:
+            self._send_away(waiting[:size])
+            waiting = [reader for reader in waiting[size:] if not reader.left]
+            if waiting:
+                await asyncio.sleep(ASKING_SECONDS)
 
     async def _finished(self, seconds: float) -> None:
         if ends := self._ends():
@@ -101,8 +135,7 @@ class Drain:
         self._cluster.retire()
         self._membership.adopt_no_more()
         if self._cluster.successors:
-            # Producers may have come to this node since the first hand-over.
-            await self._hand_over()
+            await self._hand_over(self._movable())
         unable = self._readers.unable_to_return()
         for live in self._live:
             if not (live.outlives_process or (self._cluster.successors and self._moves(live, unable))):
@@ -110,13 +143,40 @@ class Drain:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timing.parting)
 
-    async def _hand_over(self) -> None:
-        """Hands every stream that can move to another node, whatever the store."""
-        unable = self._readers.unable_to_return()
-        for live in self._live:
-            if self._live.get(live.stream) is live and self._moves(live, unable):
+    def moved(self, stream: str) -> None:
+        """Notes that another node fills the stream now."""
+        self._has_heard = True
+        self._offered.discard(stream)
+        if not self._offered:
+            self._taken.set()
+
+    async def _hand_over_by_and_by(self) -> None:
+        """Hands over what can move, a few streams at a time, and the next ones once another node fills those.
+
+        A client stream's producer takes it along: until it comes to another node, which its next connection does, it
+        asks here, and this node would only have to take the stream back.
+        """
+        size = HANDED_AT_ONCE
+        while some := [live for live in self._movable() if not live.outlives_process][:size]:
+            self._offered = {live.stream for live in some}
+            self._taken.clear()
+            await self._hand_over(some)
+            try:
+                async with asyncio.timeout(TAKEN_SECONDS):
+                    await self._taken.wait()
+            except TimeoutError:
+                size = size if self._has_heard else 2 * size
+
+    async def _hand_over(self, some: Sequence[LiveStream]) -> None:
+        """Hands streams to other nodes, whatever the store."""
+        for live in some:
+            if self._live.get(live.stream) is live:
                 self._live.pass_on(live.stream)
                 await self._cluster.hand_over(live.stream)
+
+    def _movable(self) -> Sequence[LiveStream]:
+        unable = self._readers.unable_to_return()
+        return [live for live in self._live if self._moves(live, unable)]
 
     def _moves(self, live: LiveStream, unable: Counter[str]) -> bool:
         """Whether another node can continue the stream, and somebody can come back to it there. `unable`: how many

@@ -106,7 +106,7 @@ class Node:
 
         Raises `ConfigError`, or `InUse` where another process has the store.
         """
-        self.draining = False
+        self.draining = self._readers.moving_on = False
         if self._opening is None or has_failed(self._opening):
             # Takeovers do not belong to the trace of the first request.
             self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
@@ -185,6 +185,7 @@ class Node:
                 if (live := self.live.get(stream)) is not None:
                     live.cancel(by, reason)
             case Moved(stream):
+                self._drain.moved(stream)
                 # The stream may have come back to this node since.
                 if not self._cluster.holds(stream):
                     self._lose(stream)

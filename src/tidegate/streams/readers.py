@@ -26,6 +26,13 @@ RECONNECT_MS = (500, 3000)
 """The range from which `after_ms` is drawn for readers that are sent away, so that they do not all come back at once.
 """
 
+SOON_MS = (100, 500)
+"""The same range where another node serves the stream, and the readers are not asked all at once."""
+
+BRIEFLY_SECONDS = 1.0
+"""How long a reader may stay that comes to a node that stops, where others serve it as well. Whoever sent it here may
+not know yet that the node stops, and sends it here again: it gets what there is each time."""
+
 RETURN_SECONDS = 10.0
 """The least time that a reader that was sent away has to come back: `RECONNECT_MS`, and the time to get a new token.
 """
@@ -87,6 +94,8 @@ class Readers:
         self._now = now
         self._clock = clock
         self._random_bits = random_bits
+        self.moving_on = False
+        """Whether this node stops, and its readers go on at other nodes: one that still comes may stay briefly."""
         self._stays: dict[Reader, Stay] = {}
         self._partings: list[_Parting] = []
         # One bound method for all readers, rather than one for each.
@@ -153,7 +162,7 @@ class Readers:
         """
         if not self.excuse(reader, reason):
             return
-        low, high = RECONNECT_MS
+        low, high = SOON_MS if self.moving_on else RECONNECT_MS
         reader.ask_to_reconnect(Reconnect(low + self._random_bits(32) % (high - low), reason))
 
     def excuse(self, reader: Reader, reason: str) -> bool:
@@ -202,7 +211,9 @@ class Readers:
 
     def _limit(self, reader: Reader, stay: Stay, max_seconds: float) -> None:
         valid = stay.viewer.valid_for(self._now())
-        if 0 < max_seconds < (LONGEST_SECONDS if valid is None else valid):
+        if self.moving_on and stay.returns:
+            seconds, reason = BRIEFLY_SECONDS, DRAINING
+        elif 0 < max_seconds < (LONGEST_SECONDS if valid is None else valid):
             seconds, reason = max_seconds, AGE
         elif valid is not None:
             seconds, reason = valid, TOKEN_EXPIRED

@@ -14,7 +14,7 @@ from tidegate.core.events import Carried, Failed, Usage
 from tidegate.errors import Interrupted, QueueFull, StoreUnavailable, StreamEnded, StreamNotFound
 from tidegate.observe.base import GenerationEnded, Observer
 from tidegate.stores.base import Store
-from tidegate.stores.cluster import Cluster, Orphan
+from tidegate.stores.cluster import Cluster, Moved, Orphan
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.streams.admission import Ticket
 from tidegate.streams.ending import again, append_end, failed
@@ -130,6 +130,8 @@ class Takeover:
         except (StreamEnded, StreamNotFound):
             logger.debug("stream %s has ended meanwhile", orphan.record.id)
             self._cluster.let_go(orphan.record.id)
+        if orphan.handed_over:
+            self._cluster.tell(Moved(orphan.record.id))
 
     async def _recover(self, orphan: Orphan) -> None:
         self._cluster.hold(orphan.record.id)

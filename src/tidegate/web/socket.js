@@ -38,7 +38,8 @@ const SILENCE_MS = 20_000;
 const ANSWER_MS = 5000;
 const CONNECT_MS = 15_000;
 
-/** A server that leaves sends all of its clients away at once: they come back spread over this. */
+/** A server that leaves may send all of its clients away at once: they come back spread over this, or sooner where the
+ * server has said so. */
 const SPREAD_MS = 1000;
 const GOING_AWAY = 1001;
 
@@ -60,6 +61,8 @@ export class Socket {
     /** @type {Map<string, Following>} */
     this._followed = new Map();
     this._lastId = 0;
+    /** How soon the server wants this client back where it leaves. */
+    this._awayMs = SPREAD_MS;
     /** @type {WebSocket | null} */
     this._connection = null;
     this._over = new AbortController();
@@ -150,6 +153,7 @@ export class Socket {
     const following = this._followed.get(stream ? `stream ${stream}` : `topic ${topic}`);
     if (!following) return;
     if (type === 'reconnect') {
+      this._awayMs = Math.min(data.after_ms ?? 0, SPREAD_MS);
       this._followLater(following, data.after_ms ?? 0);
     } else if (type === 'gap' && stream) {
       this._followAnew(following);
@@ -218,6 +222,7 @@ export class Socket {
   }
 
   _opened() {
+    this._awayMs = SPREAD_MS;
     this._onState?.('streaming', {});
     const unanswered = [...this._calls];
     for (const following of this._followed.values()) this._follow(following);
@@ -255,7 +260,7 @@ export class Socket {
       this._giveUp(error);
       return;
     }
-    if (code === GOING_AWAY) this._schedule.askedMs = Math.random() * SPREAD_MS;
+    if (code === GOING_AWAY) this._schedule.askedMs = Math.random() * this._awayMs;
     const delay = this._schedule.broke();
     this._wait(delay, () => this.open());
     const state = this._schedule.offline ? 'offline' : 'reconnecting';
