@@ -1,6 +1,7 @@
 # make serve     the server with the embedded model    ARGS="--port 9000"
 # make test      every test                            ARGS="tests/core -k sse"
 # make chaos     a thousand seeded runs under faults   ARGS="17 --jobs 1" or STORE=redis ARGS="--count 500"
+# make rolling   three nodes replaced under 200 live streams and 1,000 readers
 # make telemetry one server, a real Collector, Jaeger and Prometheus, which Go builds at first    ARGS="-k trace"
 # make kubernetes the chart in a real Helm and kustomize, which Go builds at first    ARGS="-k overlay"
 # make container the Dockerfile's steps in a bare Debian, as root
@@ -39,7 +40,7 @@ DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"
 # Another project's modules and interpreter are not ours.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: serve test chaos telemetry kubernetes container docs test-setup lint types imports format constraints clean
+.PHONY: serve test chaos rolling telemetry kubernetes container docs test-setup lint types imports format constraints clean
 
 serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)
@@ -49,6 +50,9 @@ test: test-setup
 
 chaos: .venv/.dev
 	@PYTHONPATH=tests exec .venv/bin/python -m chaos $(if $(STORE),--store $(STORE)) $(ARGS)
+
+rolling: .venv/.dev
+	@PYTHONPATH=tests:tests/rolling exec .venv/bin/python -m rolling $(ARGS)
 
 telemetry: .venv/.dev
 	@deploy/telemetry/build "$(TELEMETRY_BIN)"
