@@ -92,8 +92,10 @@ class _Examination:
             async with asyncio.TaskGroup() as group:
                 for look in looks:
                     group.create_task(look)
-        except* ConfigError as misused:
-            raise misused.exceptions[0] from None
+        except ExceptionGroup as failed:
+            # Not `except*`, which puts what is raised in it into a group of its own.
+            misused = failed.subgroup(ConfigError)
+            raise (misused.exceptions[0] if misused is not None else failed) from None
 
     def _time_to_watch(self, event: float) -> float:
         spent = asyncio.get_running_loop().time() - self._began
