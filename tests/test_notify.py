@@ -63,6 +63,30 @@ async def test_a_drain_asks_for_the_time_it_may_take(manager: Manager) -> None:
     assert "300 s" in told[0]["STATUS"]
 
 
+async def test_after_a_stop_has_begun_nobody_is_told_of_readiness(manager: Manager) -> None:
+    """A reload that ends meanwhile would have the status say that connections are accepted."""
+    ours = ServiceManager(manager.address)
+    with ours.reloading():
+        manager.told_of("RELOADING")
+        ours.stopping(1)
+        manager.told_of("STOPPING")
+    assert manager.left() == []
+
+
+async def test_a_manager_that_reads_nothing_holds_no_loop_up(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A beat that finds no room is left out: the next one is on its way."""
+    monkeypatch.setattr("tidegate.notify.SEND_SECONDS", 60.0)
+    ours = ServiceManager(manager.address, watchdog_seconds=1e-6)
+    beating = asyncio.create_task(ours._beat())
+    turns = 0
+    async with asyncio.timeout(50):
+        while turns < 5000:
+            await asyncio.sleep(0)
+            turns += 1
+    beating.cancel()
+    assert 0 < len(manager.left()) < 5000
+
+
 async def test_the_watchdog_hears_of_a_loop_that_turns(manager: Manager) -> None:
     """And of none that hangs, or is left."""
     async with ServiceManager(manager.address, SOON).attended(asyncio.Event(), 30):

@@ -28,12 +28,14 @@ class ServiceManager:
     def __init__(self, address: str = "", watchdog_seconds: float = 0.0) -> None:
         self.watchdog_seconds = watchdog_seconds
         self._status = ""
+        self._stopping = False
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def ready(self, status: str) -> None:
-        """Tells that connections are accepted."""
+        """Tells that connections are accepted, unless the process stops already."""
         self._status = status
-        self._tell("READY=1", f"STATUS={status}")
+        if not self._stopping:
+            self._tell("READY=1", f"STATUS={status}")
 
     @contextmanager
     def reloading(self) -> Generator[None]:
@@ -47,6 +49,7 @@ class ServiceManager:
 
     def stopping(self, drain_seconds: float) -> None:
         """Tells that the process drains, and asks for the time: a shorter TimeoutStopSec= must not cut answers off."""
+        self._stopping = True
         self._tell(
             "STOPPING=1",
             f"STATUS=draining: answers that are being made may take {drain_seconds:g} s more",
@@ -65,20 +68,23 @@ class ServiceManager:
 
     async def _beat(self) -> None:
         while self.watchdog_seconds:
-            self._tell("WATCHDOG=1")
+            # It waits for nobody: the next one comes in time, and this loop serves.
+            self._tell("WATCHDOG=1", within=0.0)
             await asyncio.sleep(self.watchdog_seconds / 2)
 
     async def _stop(self, stopping: asyncio.Event, drain_seconds: float) -> None:
         await stopping.wait()
         self.stopping(drain_seconds)
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str, within: float = SEND_SECONDS) -> None:
         if not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(SEND_SECONDS)
+                sock.settimeout(within)
                 sock.sendto("\n".join(lines).encode(), self._address)
+        except BlockingIOError:
+            log.debug("the service manager is busy, and is not told %s", lines[0])
         except OSError as error:
             log.warning("the service manager cannot be told %s: %s", lines[0], error.strerror or error)
 
