@@ -17,7 +17,7 @@ from tidegate.errors import Interrupted, StoreUnavailable
 from tidegate.providers.base import Sink
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence
-from tidegate.streams.live import Handle
+from tidegate.streams.live import Handle, LiveStream
 from tidegate.streams.reader import Reader
 from tidegate.streams.timing import Timing
 
@@ -202,6 +202,46 @@ async def test_a_node_does_not_wait_for_words_that_never_come(nodes: Nodes, monk
     draining = asyncio.create_task(nodes.near.service.drain(1e9))
     await eventually(lambda: near.cancelled == 3)
     draining.cancel()
+
+
+class Counted:
+    """Hands streams over as the node's drain does, and counts how often."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.calls = 0
+        self._hand_over = engine.service.node._drain._hand_over
+
+    async def __call__(self, some: Sequence[LiveStream]) -> None:
+        self.calls += 1
+        await self._hand_over(some)
+
+
+@pytest.mark.parametrize(("share", "most"), [(1.0, 6), (0.0, 2)])
+async def test_a_drain_is_not_held_up_by_who_takes_nothing_over(
+    share: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More and more are handed over together, and all once a share of the time has passed. That a node says it has
+    taken another stream over, e.g. one that its client brings, promises nothing of these."""
+    monkeypatch.setattr("tidegate.streams.drain.HANDED_AT_ONCE", 1)
+    monkeypatch.setattr("tidegate.streams.drain.TAKEN_SECONDS", 0.01)
+    monkeypatch.setattr("tidegate.streams.drain.HANDING_SHARE", share)
+    nodes = Nodes()
+    nodes.near, nodes.far = (Engine(store=nodes.store, lease_seconds=LEASE) for _ in range(2))
+    near, _ = nodes.add(go_on_for_long, can_continue=True)
+    for engine in (nodes.near, nodes.far):
+        await engine.service.open()
+    for _ in range(40):
+        await begun(nodes)
+    await stopped(nodes.far.service.node._membership._adopting)
+    drain = nodes.near.service.node._drain
+    drain.moved("gen_other")
+    monkeypatch.setattr(drain, "_hand_over", counted := Counted(nodes.near))
+    draining = asyncio.create_task(nodes.near.service.drain(1e9))
+    await eventually(lambda: near.cancelled == 40)
+    assert counted.calls <= most
+    draining.cancel()
+    for engine in (nodes.near, nodes.far):
+        await engine.service.close()
 
 
 class Lasting(MemoryStore):

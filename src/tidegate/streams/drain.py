@@ -32,15 +32,19 @@ HANDED_AT_ONCE = 8
 here meanwhile, so that none stands still until the others have been taken over."""
 
 TAKEN_SECONDS = 1.0
-"""How long the next ones wait for that. Where no node has said yet that it has taken a stream over, as those of earlier
-versions never do, they are twice as many then, since the time for draining is limited."""
+"""How long the next ones wait for that. Where none of them has been taken over by then, or no node says so, as those of
+earlier versions never do, they are twice as many, since the time for draining is limited."""
+
+HANDING_SHARE = 1 / 3
+"""So much of the time for draining may pass until all are handed over: another third is for the readers."""
 
 ASKED_PER_SECOND = 100
 """How many readers are asked in a second to go on at another node, where a drain has the time for that: each costs a
 millisecond and more there, and is served here until then."""
 
 ASKING_SHARE = 1 / 3
-"""So much of the time for draining is the most that may pass until the last of many readers is asked."""
+"""So much of the time for draining is the most that may pass from the hand-over until the last of many readers is
+asked."""
 
 ASKING_SECONDS = 0.02
 """The time between two groups of readers that are asked."""
@@ -69,7 +73,6 @@ class Drain:
         self._timing = timing
         self._offered: set[str] = set()
         self._taken = asyncio.Event()
-        self._has_heard = False
 
     async def run(self, seconds: float, siblings: int = 0) -> None:
         """Gives the live streams `seconds` to finish, ends the rest, and sends the readers away.
@@ -82,7 +85,7 @@ class Drain:
             async with asyncio.timeout(seconds):
                 if self._cluster.successors and seconds:
                     self._membership.adopt_no_more()
-                    await self._hand_over_by_and_by()
+                    await self._hand_over_by_and_by(seconds * HANDING_SHARE)
                     await self._move_readers(seconds * ASKING_SHARE)
                 await self._finished(seconds)
         await self.interrupt()
@@ -145,18 +148,19 @@ class Drain:
 
     def moved(self, stream: str) -> None:
         """Notes that another node fills the stream now."""
-        self._has_heard = True
         self._offered.discard(stream)
         if not self._offered:
             self._taken.set()
 
-    async def _hand_over_by_and_by(self) -> None:
-        """Hands over what can move, a few streams at a time, and the next ones once another node fills those.
+    async def _hand_over_by_and_by(self, seconds: float) -> None:
+        """Hands over what can move, a few streams at a time, and the next ones once another node fills those; after so
+        many `seconds` all that are left.
 
         A client stream's producer takes it along: until it comes to another node, which its next connection does, it
         asks here, and this node would only have to take the stream back.
         """
-        size = HANDED_AT_ONCE
+        loop = asyncio.get_running_loop()
+        size, over = HANDED_AT_ONCE, loop.time() + seconds
         while some := [live for live in self._movable() if not live.outlives_process][:size]:
             self._offered = {live.stream for live in some}
             self._taken.clear()
@@ -165,7 +169,9 @@ class Drain:
                 async with asyncio.timeout(TAKEN_SECONDS):
                     await self._taken.wait()
             except TimeoutError:
-                size = size if self._has_heard else 2 * size
+                size = 2 * size if len(self._offered) == len(some) else size
+            if loop.time() >= over:
+                size = max(size, len(self._live))
 
     async def _hand_over(self, some: Sequence[LiveStream]) -> None:
         """Hands streams to other nodes, whatever the store."""
