@@ -60,9 +60,11 @@ class Streams:
             await (self._filled() if kind == "client" else self._generated(kind))
 
     async def _generated(self, model: str) -> None:
-        line = Line(self._service.pick)
-        body = {"model": model, "prompt": "x", "background": True, "on_disconnect": "keep"}
-        started = await self._call(line, "/v1/streams", body, key=f"start-{next(self._numbers)}")
+        line, number = Line(self._service.pick), next(self._numbers)
+        # Readers whom a server sends away have not left: that cancels nothing.
+        leaving = "cancel" if number % 2 else "keep"
+        body = {"model": model, "prompt": "x", "background": True, "on_disconnect": leaving}
+        started = await self._call(line, "/v1/streams", body, key=f"start-{number}")
         line.close()
         tokens = self._plan.short if model == "stays" else self._plan.tokens
         await self._followed(started["id"], model, self._plan.text(tokens))
