@@ -60,6 +60,21 @@ async def test_what_a_failover_loses_at_once_can_be_started_again(
     assert "retry-after" in answer.headers
 
 
+async def test_a_key_whose_stream_a_failover_has_lost_can_be_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replica may have the key and not the stream: the producer is to repeat its call."""
+
+    async def lost(*_: object, **__: object) -> None:
+        raise StreamNotFound("there is no such stream")
+
+    app = tide()
+    async with client_of(app) as client:
+        own = {"json": {"producer": "client"}, "headers": {"idempotency-key": "k"}}
+        assert (await client.post("/v1/streams", **own)).status_code == 201
+        monkeypatch.setattr(app.service.node.client_streams, "_renewed", lost)
+        answer = await client.post("/v1/streams", **own)
+    assert code_of(answer) == (503, "store_unavailable")
+
+
 async def test_a_streamed_answer_is_its_events() -> None:
     """To its end, with the positions from which it can be taken up again."""
     async with client_of(tide()) as client:

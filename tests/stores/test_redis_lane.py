@@ -13,7 +13,8 @@ from redis_store_kit import redis_store
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link import lane as lane_module
-from tidegate.stores.redis.link.lane import UNDER_WAY
+from tidegate.stores.redis.link.connecting import Opened
+from tidegate.stores.redis.link.lane import UNDER_WAY, Lane
 from tidegate.stores.redis.link.shards import OneShard
 from tidegate.stores.redis.url import parse
 
@@ -139,3 +140,30 @@ async def test_a_server_that_reads_nothing_is_found_out(monkeypatch: pytest.Monk
     line.mend()
     await store.close()
     await line.close()
+
+
+@pytest.mark.anyio
+async def test_a_lane_that_is_closed_waits_for_no_server_that_does_not_answer() -> None:
+    """A process that stops has a few seconds for all that it does, and what opens a connection closes it by itself."""
+    opening, is_over = asyncio.Event(), asyncio.Event()
+
+    async def connect() -> Opened:
+        opening.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await is_over.wait()
+        raise OSError("it is not there")
+
+    lane = Lane(connect, OneShard(parse("redis://127.0.0.1:1/0"), connect))  # type: ignore[arg-type]
+    asked = lane.ask(("PING",), within=60)
+    await opening.wait()
+    lane._failures = 1
+    task = lane._task
+    closing = asyncio.create_task(lane.close())
+    assert (await asyncio.wait((closing,), timeout=20))[0]
+    with pytest.raises(StoreUnavailable):
+        await asked
+    is_over.set()
+    assert task is not None
+    await asyncio.wait((task,))

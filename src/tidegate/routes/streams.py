@@ -155,8 +155,8 @@ async def append(call: Call) -> None:
 
 async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
     claim = await claim_of(call, "streams", identity(wanted))
-    stream, token = await call.service.open_client_stream(wanted.metadata, owner=call.principal, claim=claim)
     with just_started():
+        stream, token = await call.service.open_client_stream(wanted.metadata, owner=call.principal, claim=claim)
         whole = await call.service.whole(stream, call.principal)
     lease = Lease.of(token, call.service.lease_seconds)
     head = {

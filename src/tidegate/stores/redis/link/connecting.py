@@ -19,6 +19,10 @@ from tidegate.stores.redis.url import Place
 CONNECT_SECONDS = 2.0
 """How long a connection may take to open, its login included: a tenth of what clients of ours wait for."""
 
+CUT_SECONDS = 0.3
+"""How long whoever stops waits for a connection that is being opened: it is closed once it is open, at the latest when
+the process ends, which has some seconds for all that it does."""
+
 logger = logging.getLogger("tidegate.stores")
 
 Address = tuple[str, int]
@@ -115,6 +119,12 @@ async def closed(connection: Connection) -> None:
         await connection.disconnect(nowait=True)
     except (RedisError, OSError):
         logger.debug("a connection to Redis broke when it was closed", exc_info=True)
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    """Cancels what uses a connection, and waits for its end, but not for a server that does not answer."""
+    task.cancel()
+    await asyncio.wait((task,), timeout=CUT_SECONDS)
 
 
 def facts_of(info: bytes) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ from redis.exceptions import (
 
 from tidegate.core.unheeded import unheeded
 from tidegate.errors import StoreUnavailable
-from tidegate.stores.redis.link.connecting import Opened, closed, send
+from tidegate.stores.redis.link.connecting import Opened, closed, send, stopped
 from tidegate.stores.redis.link.refusals import Refusals
 from tidegate.stores.redis.script import Command
 
@@ -203,9 +203,7 @@ class Lane:
                 await asyncio.wait_for(self._emptied.wait(), ANSWER_SECONDS)
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await stopped(task)
         for call in self.give_up():
             refuse(call.answer)
         await self._drop()

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
-from tidegate.stores.redis.link.connecting import Opened, closed
+from tidegate.stores.redis.link.connecting import Opened, closed, stopped
 from tidegate.stores.redis.link.lane import ANSWER_SECONDS, BACKOFF_SECONDS
 
 PING_SECONDS = 1.0
@@ -95,9 +94,7 @@ class Subscription:
         task, self._task = self._task, None
         self._listeners.clear()
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await stopped(task)
 
     async def _run(self) -> None:
         while True:
