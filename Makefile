@@ -40,7 +40,10 @@ DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"
 # Another project's modules and interpreter are not ours.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: serve test chaos rolling telemetry kubernetes container docs test-setup lint types imports format constraints clean
+.PHONY: help serve test chaos rolling telemetry kubernetes container docs test-setup lint types imports format constraints clean
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
 
 serve: .venv/.serve
 	@exec .venv/bin/tidegate serve $(ARGS)

@@ -119,7 +119,7 @@ class Drain:
     async def _finished(self, seconds: float) -> None:
         if ends := self._ends():
             live = sum(not live.outlives_process for live in self._live)
-            logger.info("draining: %d generations may finish for %g s", live, seconds)
+            logger.info("draining: live streams: %d, which may go on for %g s", live, seconds)
             await asyncio.wait(ends)
         # Others that stop at the same time may have handed streams over to this node.
         while self._cluster.others and not self._cluster.successors:
