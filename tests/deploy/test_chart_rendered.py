@@ -19,8 +19,10 @@ from chart_kit import DEPLOY, VALUE_SETS, Resource, configuration, container, re
 
 from tidegate import config
 from tidegate.config.settings import Settings
+from tidegate.core.principal import OF_OPERATORS
 from tidegate.errors import HostNotAllowed
 from tidegate.gate.host import HostMiddleware
+from tidegate.routes.table import ROUTES
 
 pytestmark = [
     pytest.mark.anyio,
@@ -313,6 +315,22 @@ def test_what_is_copied_is_taken(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     settings = settings_of({each["kind"]: each for each in chart_kit.resources(done.stdout)}, tmp_path)
     assert any("metrics" in key.scopes for key in settings.auth.keys)
+
+
+@pytest.mark.parametrize("prefix", ["", "/llm"])
+def test_a_route_leads_nobody_to_what_is_for_operators(prefix: str) -> None:
+    """Of the rules that fit a path the one with the longest counts; it has a backend for all that is for others."""
+    rules = rendered("all", f"httpRoute.path={prefix or '/'}")["HTTPRoute"]["spec"]["rules"]
+    for route in ROUTES:
+        assert bool(backends(rules, prefix + route.path)) == (route.scope not in OF_OPERATORS), route.path
+    assert backends(rules, f"{prefix}/metricsque")
+
+
+def backends(rules: list[Resource], path: str) -> list[Resource]:
+    """Where a Gateway sends a path, by rules that match whole parts of it."""
+    prefixes = {match["path"]["value"]: rule.get("backendRefs", []) for rule in rules for match in rule["matches"]}
+    fitting = [prefix for prefix in prefixes if f"{path}/".startswith(f"{prefix.rstrip('/')}/")]
+    return prefixes[max(fitting, key=len)]
 
 
 def test_the_defaults_alone_say_what_is_missing() -> None:
