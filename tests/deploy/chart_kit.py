@@ -50,6 +50,31 @@ def values(name: str) -> dict[str, Any]:
     return merged(load(CHART / "values.yaml"), load(CHART / "ci" / f"{name}.yaml"))
 
 
+SHIPPED = ("argocd/application.yaml", "kustomize/base/values.yaml")
+"""What an operator copies, with values for the chart, and fills in."""
+
+_FILL_IN = "FILL-IN"
+
+
+def shipped(name: str) -> str:
+    """The text of a file that is copied."""
+    return (DEPLOY / name).read_text()
+
+
+def filled_in(text: str) -> str:
+    """The same with the hash of a key, as `tidegate key` prints it."""
+    assert text.count(_FILL_IN) == 1
+    return text.replace(_FILL_IN, "1" * 64)
+
+
+def given(text: str) -> dict[str, Any]:
+    """The chart's values with those of a file that is copied."""
+    found = yaml.safe_load(text)
+    if found.get("kind") == "Application":
+        found = found["spec"]["source"]["helm"]["valuesObject"]
+    return merged(load(CHART / "values.yaml"), found)
+
+
 def values_schema() -> Draft7Validator:
     return Draft7Validator(load(CHART / "values.schema.json"))
 

@@ -6,6 +6,7 @@ It needs the programs that `make kubernetes` builds, and is skipped where they a
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 import chart_kit
 import kubernetes_validate
 import pytest
-from chart_kit import CHART, DEPLOY, VALUE_SETS, Resource, configuration, container, rendered, tool
+import yaml
+from chart_kit import DEPLOY, VALUE_SETS, Resource, configuration, container, rendered, tool
 
 from tidegate import config
 from tidegate.config.settings import Settings
+from tidegate.core.principal import OF_OPERATORS
 from tidegate.errors import HostNotAllowed
 from tidegate.gate.host import HostMiddleware
+from tidegate.routes.table import ROUTES
 
 pytestmark = [
     pytest.mark.anyio,
@@ -26,6 +30,10 @@ pytestmark = [
 ]
 
 OF_OTHERS = {"ServiceMonitor", "HTTPRoute", "Application"}
+SCRAPED = ("serviceMonitor.enabled=true", "serviceMonitor.existingSecret=prometheus")
+JWKS = "config.auth.jwks_url=https://id.example.com/jwks"
+UNMEASURED = "config.observability.metrics=false"
+
 ENDS_SECONDS = 5
 """So long after `drain_seconds` tidegate has ended, whatever hangs."""
 
@@ -279,6 +287,9 @@ def test_nobody_else_talks_to_a_pod() -> None:
         (("ingress.enabled=true", "config.server.trusted_proxies={10.0.0.0/8}"), "ingress.hosts is empty"),
         (("httpRoute.enabled=true", "config.server.trusted_proxies={10.0.0.0/8}"), "httpRoute.parentRefs is empty"),
         (("serviceMonitor.enabled=true",), "serviceMonitor.existingSecret is needed"),
+        (SCRAPED, "config.auth.keys has no key with the scope metrics"),
+        ((*SCRAPED, JWKS), "config.auth.keys has no key with the scope metrics"),
+        ((*SCRAPED, "config.auth.keys[0].scopes={metrics}", UNMEASURED), "config.observability.metrics is false"),
     ],
     ids=lambda each: each if isinstance(each, str) else None,
 )
@@ -288,6 +299,38 @@ def test_what_cannot_work_is_refused_in_words(settings: tuple[str, ...], said: s
     done = chart_kit.helm("template", "release", ".", "--values", "ci/least.yaml", *words)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_whoever_may_do_everything_may_scrape() -> None:
+    """`admin` includes `metrics`, so the chart takes such a key for Prometheus' own."""
+    assert "ServiceMonitor" in rendered("least", *SCRAPED, "config.auth.keys[0].scopes={admin}")
+
+
+@pytest.mark.parametrize("name", chart_kit.SHIPPED)
+def test_what_is_copied_is_taken(name: str, tmp_path: Path) -> None:
+    """Once it is filled in, Helm renders it, and tidegate starts with it."""
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(chart_kit.given(chart_kit.filled_in(chart_kit.shipped(name)))))
+    done = chart_kit.helm("template", "release", ".", "--values", str(file))
+    assert done.returncode == 0, done.stderr
+    settings = settings_of({each["kind"]: each for each in chart_kit.resources(done.stdout)}, tmp_path)
+    assert any("metrics" in key.scopes for key in settings.auth.keys)
+
+
+@pytest.mark.parametrize("prefix", ["", "/llm"])
+def test_a_route_leads_nobody_to_what_is_for_operators(prefix: str) -> None:
+    """Of the rules that fit a path the one with the longest counts; it has a backend for all that is for others."""
+    rules = rendered("all", f"httpRoute.path={prefix or '/'}")["HTTPRoute"]["spec"]["rules"]
+    for route in ROUTES:
+        assert bool(backends(rules, prefix + route.path)) == (route.scope not in OF_OPERATORS), route.path
+    assert backends(rules, f"{prefix}/metricsque")
+
+
+def backends(rules: list[Resource], path: str) -> list[Resource]:
+    """Where a Gateway sends a path, by rules that match whole parts of it."""
+    prefixes = {match["path"]["value"]: rule.get("backendRefs", []) for rule in rules for match in rule["matches"]}
+    fitting = [prefix for prefix in prefixes if f"{path}/".startswith(f"{prefix.rstrip('/')}/")]
+    return prefixes[max(fitting, key=len)]
 
 
 def test_the_defaults_alone_say_what_is_missing() -> None:
@@ -302,17 +345,21 @@ def test_the_application_is_one() -> None:
 
 
 @pytest.mark.skipif(tool("kustomize") is None, reason="no kustomize; make kubernetes builds it")
-def test_the_overlay_builds() -> None:
+def test_the_overlay_builds(tmp_path: Path) -> None:
     """The real kustomize renders the chart by the real Helm, and changes what the overlay says."""
     helm, kustomize = tool("helm"), tool("kustomize")
     assert helm
     assert kustomize
+    for folder in ("helm", "kustomize"):
+        shutil.copytree(DEPLOY / folder, tmp_path / folder)
+    copied = tmp_path / "kustomize" / "base" / "values.yaml"
+    copied.write_text(chart_kit.filled_in(copied.read_text()))
     done = subprocess.run(
         [kustomize, "build", "--enable-helm", f"--helm-command={helm}", "overlays/production"],
         capture_output=True,
         text=True,
         check=False,
-        cwd=DEPLOY / "kustomize",
+        cwd=tmp_path / "kustomize",
         env=os.environ,
     )
     assert done.returncode == 0, done.stderr
@@ -324,4 +371,3 @@ def test_the_overlay_builds() -> None:
     assert container(found["Deployment"])["image"] == "registry.example.com/tidegate:0.1.0"
     spread = found["Deployment"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
     assert [each["whenUnsatisfiable"] for each in spread] == ["DoNotSchedule", "ScheduleAnyway"]
-    assert not (CHART / "charts").exists()

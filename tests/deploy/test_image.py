@@ -12,7 +12,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,9 @@ config:
   models: [{name: replay, provider: replay, tokens: 60, rate: 20.0}]
   auth:
     keys: [{name: ci, sha256: %s, scopes: [generate, read, cancel, metrics]}]
+# There is no Service here: its port has to be the pod's own.
+service: {port: 8000}
+test: {existingSecret: doctor}
 """
 
 ASK = """
@@ -202,21 +206,46 @@ async def test_the_model_answers(builder: Builder, tmp_path: Path, config: Path)
 async def test_a_pod_of_the_chart_serves_and_drains(builder: Builder, tmp_path: Path) -> None:
     """With the arguments, the variables and the files that Helm renders, on a Redis with a password: Kubernetes' probes
     and Prometheus are answered at the pod's own address."""
-    pod, files = pod_of_the_chart(tmp_path)
-    image = image_of(builder, "server")
+    found, files = release(tmp_path)
+    pod = container_of(found["Deployment"])
+    async with running_pod(builder, tmp_path, pod, files) as container:
+        assert ask(container, "/metrics", host=POD_IP)[0] == 200
+        stream = begin(container)
+        os.kill(container.pid, signal.SIGTERM)
+        await eventually(lambda: probed(container, pod["readinessProbe"]["httpGet"]["path"]) == 503, within=SECONDS)
+        assert probed(container, pod["livenessProbe"]["httpGet"]["path"]) == 200
+        assert end_of(container, stream) == "completed"
+
+
+@pytest.mark.skipif(tool("helm") is None, reason="no helm; make kubernetes builds it")
+async def test_helm_test_examines_the_pod(builder: Builder, tmp_path: Path) -> None:
+    """The doctor, with the arguments that Helm renders, in the same image: it calls by the Service's name, with a key
+    that may do what a client does, and finds nothing."""
+    found, files = release(tmp_path)
+    (test,) = found["Pod"]["spec"]["containers"]
+    assert [each["name"] for each in test["env"]] == ["TIDEGATE_API_KEY"]
+    (image_of(builder, "server").tree / "etc" / "hosts").write_text(
+        f"{POD_IP} {found['Service']['metadata']['name']}\n"
+    )
+    async with running_pod(builder, tmp_path, container_of(found["Deployment"]), files) as container:
+        done = container.run("env", f"TIDEGATE_API_KEY={KEY}", container.image.command[0], *test["args"])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@asynccontextmanager
+async def running_pod(
+    builder: Builder, folder: Path, pod: Resource, files: Mapping[str, Path]
+) -> AsyncGenerator[Container]:
+    """A pod with a Redis beside it, once its probes have been answered."""
     environ = {each["name"]: each["value"].replace("$(POD_IP)", POD_IP) for each in pod["env"] if "value" in each}
-    with image.running(tmp_path, *pod["args"], mounted=files, environ=environ, address=POD_IP) as container:
+    image = image_of(builder, "server")
+    with image.running(folder, *pod["args"], mounted=files, environ=environ, address=POD_IP) as container:
         await eventually(lambda: container.has_begun, within=SECONDS)
-        with container.beside(SERVER, "--requirepass", PASSWORD, "--save", "", "--dir", str(tmp_path)):
+        with container.beside(SERVER, "--requirepass", PASSWORD, "--save", "", "--dir", str(folder)):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 path = pod[probe]["httpGet"]["path"]
                 await eventually(lambda path=path: probed(container, path) == 200, within=SECONDS)
-            assert ask(container, "/metrics", host=POD_IP)[0] == 200
-            stream = begin(container)
-            os.kill(container.pid, signal.SIGTERM)
-            await eventually(lambda: probed(container, pod["readinessProbe"]["httpGet"]["path"]) == 503, within=SECONDS)
-            assert probed(container, pod["livenessProbe"]["httpGet"]["path"]) == 200
-            assert end_of(container, stream) == "completed"
+            yield container
 
 
 def probed(container: Container, path: str) -> int:
@@ -227,8 +256,8 @@ def probed(container: Container, path: str) -> int:
         return 0
 
 
-def pod_of_the_chart(folder: Path) -> tuple[Resource, dict[str, Path]]:
-    """The container that Helm renders, and the folders that Kubernetes would mount into it, readable for its group."""
+def release(folder: Path) -> tuple[dict[str, Resource], dict[str, Path]]:
+    """What Helm renders, by kind, and the folders that Kubernetes would mount into its pod, readable for its group."""
     values = folder / "values.yaml"
     values.write_text(VALUES % SHA256)
     done = helm("template", "release", ".", "--values", str(values))
@@ -242,6 +271,6 @@ def pod_of_the_chart(folder: Path) -> tuple[Resource, dict[str, Path]]:
     password.write_text(PASSWORD)
     password.chmod(0o440)
     os.chown(password, 0, found["Deployment"]["spec"]["template"]["spec"]["securityContext"]["fsGroup"])
-    pod = container_of(found["Deployment"])
-    assert {each["mountPath"] for each in pod["volumeMounts"]} == {*files, "/tmp"}
-    return pod, files
+    mounts = container_of(found["Deployment"])["volumeMounts"]
+    assert {each["mountPath"] for each in mounts} == {*files, "/tmp"}
+    return found, files

@@ -99,4 +99,14 @@ seccompProfile:
 {{- if and .Values.serviceMonitor.enabled (not .Values.serviceMonitor.existingSecret) }}
 {{- fail "serviceMonitor.existingSecret is needed: /metrics wants a key with the scope metrics" }}
 {{- end }}
+{{- if .Values.serviceMonitor.enabled }}
+{{- $scopes := list }}
+{{- range $auth.keys }}{{ $scopes = concat $scopes (default list .scopes) }}{{ end }}
+{{- if not (or (has "metrics" $scopes) (has "admin" $scopes)) }}
+{{- fail "config.auth.keys has no key with the scope metrics, so Prometheus (serviceMonitor) would be refused: tidegate key prometheus --scope metrics makes one. A token would not do, since it expires" }}
+{{- end }}
+{{- if eq (toString .Values.config.observability.metrics) "false" }}
+{{- fail "config.observability.metrics is false, so there is no /metrics for serviceMonitor: one of them has to change" }}
+{{- end }}
+{{- end }}
 {{- end }}
