@@ -112,7 +112,7 @@ class Nodes:
         return self._close(question) or any((await self._ask(question, bool)).values())
 
     def drop(self, principal: str, name: str) -> None:
-        """Counts a request of this name that is left unanswered."""
+        """Counts a request of this name that is left unanswered. Raises `RateLimited`."""
         self._drops.add(principal, name, monotonic())
 
     async def dropped(self, principal: str, name: str) -> int:

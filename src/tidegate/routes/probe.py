@@ -26,7 +26,7 @@ def _sized(body: bytes) -> Steps[tuple[Probe, int]]:
 
 
 def _drop(call: Call, name: str) -> None:
-    """Raises `ResponseAborted`, and `InvalidValue` under a server that answers in any case."""
+    """Raises `ResponseAborted`; `RateLimited`; and `InvalidValue` under a server that answers in any case."""
     if call.wire is None:
         raise InvalidValue("this server cannot leave a request unanswered", param="drop")
     call.context.nodes.drop(call.principal.name, name)

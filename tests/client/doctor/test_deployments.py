@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,14 @@ from eventually_kit import eventually
 from msgspec.structs import replace
 
 from tidegate import Tidegate
+from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.findings import findings
+from tidegate.client.doctor.greeting import PROBE
 from tidegate.config import AuthSettings, LimitSettings
 from tidegate.gate.api_keys import ApiKey, key_sha256
 from tidegate.http_client.connect import tls
+from tidegate.http_client.errors import HttpError
+from tidegate.routes.drops import AT_ONCE
 from tidegate.stores.memory import MemoryStore
 from tidegate.testing.server import serving
 
@@ -243,6 +248,17 @@ async def test_limits_are_no_faults() -> None:
         seen = await examined(url, patience=replace(PATIENCE, event=2.0))
         assert findings(seen) == []
         assert any("requests a minute" in why for why in seen.unmeasured.values())
+
+
+async def test_too_many_doctors_at_once_leave_posts_unmeasured() -> None:
+    """The server answers in place of leaving one more request unanswered, which is no repetition and no fault."""
+    async with server() as url:
+        for _ in range(AT_ONCE):
+            with suppress(HttpError):
+                await Caller(url, "", seconds=PATIENCE.answer).post_once(PROBE, b'{"drop": "x"}', seconds=20)
+        seen = await examined(url)
+    assert (findings(seen), seen.arrivals) == ([], None)
+    assert "unanswered at once" in seen.unmeasured["repeated POSTs"]
 
 
 async def test_a_server_that_stops_is_not_at_fault() -> None:

@@ -26,7 +26,7 @@ class Arrived(NamedTuple):
 
 class StandIn:
     """Answers what it is asked, or, where it `drops`, reads it whole and closes the connection. `/readyz` is answered
-    by whether it is `ready`; `arrived` has everything else."""
+    by whether it is `ready`, `/healthz` well; `arrived` has everything else."""
 
     def __init__(self) -> None:
         self.arrived: list[Arrived] = []
@@ -45,8 +45,8 @@ class StandIn:
     async def _answer(self, reader: asyncio.StreamReader) -> bytes | None:
         request = _parsed((await reader.readuntil(b"\r\n\r\n")).decode())
         await reader.readexactly(int(request.headers.get("content-length", "0")))
-        if request.target == "/readyz":
-            return ANSWER if self.ready else NOT_READY
+        if request.target in ("/readyz", "/healthz"):
+            return NOT_READY if request.target == "/readyz" and not self.ready else ANSWER
         self.arrived.append(request)
         return None if self.drops else ANSWER
 

@@ -65,17 +65,18 @@ def test_caddy_takes_its_file(tmp_path: Path) -> None:
 
 def test_connections_to_nodes_are_given_up_before_the_nodes_do() -> None:
     """A POST on a connection that the node is just closing could not be repeated."""
-    (nginx,) = numbers(NGINX, "keepalive_timeout")
-    (caddy,) = numbers(CADDY, "keepalive")
-    assert max(nginx, caddy) < KEEP_ALIVE_SECONDS
+    found = [*numbers(NGINX, "keepalive_timeout"), *numbers(CADDY, "keepalive")]
+    assert len(found) >= 3
+    assert max(found) < KEEP_ALIVE_SECONDS
 
 
 def test_silence_is_shorter_than_what_nginx_waits_for() -> None:
     """Several heartbeats and pings may be late, and whole answers have none."""
-    whole, streams, readiness = numbers(NGINX, "proxy_read_timeout")
+    short, anyway, whole, streams, readiness = numbers(NGINX, "proxy_read_timeout")
     delivery = DeliverySettings()
     assert streams >= 4 * max(delivery.heartbeat_seconds, delivery.ws_ping_seconds)
-    assert whole >= 3600 > streams > readiness
+    assert whole >= 3600 > streams > short > readiness
+    assert anyway == streams
 
 
 def test_heads_have_the_time_and_room_that_tidegate_gives_them() -> None:
