@@ -4,68 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 from api_kit import Answer, call, fetch
-from eventually_kit import eventually
+from reload_kit import ALL, BODY, bearer, key, served, settings
 from socket_kit import SocketClient, socket
 
-from tidegate.app import EMBEDDED, Tidegate
-from tidegate.config import AuthSettings, Settings
 from tidegate.core.difference import Difference
-from tidegate.core.events import GenerationRequest
-from tidegate.core.principal import Scope
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import ConfigError, Draining
-from tidegate.gate.api_keys import ApiKey, key_sha256
 from tidegate.providers.settings import ReplayModel
-from tidegate.testing.server import serving
 
 pytestmark = pytest.mark.anyio
-
-ALL: tuple[Scope, ...] = ("generate", "read", "cancel", "publish", "subscribe")
-BODY = {"model": "m", "prompt": "x", "stream": True, "on_disconnect": "cancel"}
-REPLAY = ReplayModel(name="replay", rate=0, tokens=3)
-
-
-def key(name: str, secret: str, scopes: tuple[Scope, ...] = ALL) -> ApiKey:
-    return ApiKey(name=name, sha256=key_sha256(secret), scopes=scopes)
-
-
-def settings(*keys: ApiKey, models: tuple[ReplayModel, ...] = (REPLAY,)) -> Settings:
-    return msgspec.structs.replace(EMBEDDED, models=models, auth=AuthSettings(keys=keys))
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret}"}
-
-
-class Server:
-    """An application whose model `m` says "a", and the rest once it may."""
-
-    def __init__(self, *keys: ApiKey) -> None:
-        self.may_end = asyncio.Event()
-        self.app = Tidegate(settings(*keys), models={"m": self.answer})
-        self.url = ""
-
-    async def answer(self, request: GenerationRequest) -> AsyncIterator[str]:
-        yield "a"
-        await self.may_end.wait()
-        yield "b"
-
-    async def status(self, stream: str, secret: str) -> str:
-        return (await fetch(f"{self.url}/v1/streams/{stream}", headers=bearer(secret)))[2]["status"]
-
-
-@asynccontextmanager
-async def served(*keys: ApiKey) -> AsyncIterator[Server]:
-    server = Server(*keys)
-    async with serving(server.app) as server.url:
-        yield server
-    await server.app.close()
 
 
 async def until(answer: Answer, *types: str) -> list[ServerSentEvent]:
@@ -174,22 +126,6 @@ async def test_an_open_server_can_begin_to_ask_who_is_there_and_not_the_other_wa
             await server.app.reload(settings())
         assert (await fetch(server.url + "/v1/models"))[0] == 401
         assert (await fetch(server.url + "/v1/models", headers=bearer("one")))[0] == 200
-
-
-async def test_a_request_that_was_on_its_way_when_its_key_was_removed_is_not_read_on() -> None:
-    """It was let in before its body came; the answer that it starts is not shown to it."""
-    async with served(key("ci", "one"), key("ops", "two")) as server:
-        reader, writer = await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
-        body = msgspec.json.encode(BODY)
-        head = "POST /v1/streams HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        writer.write(f"{head}authorization: Bearer one\r\ncontent-length: {len(body)}\r\n\r\n".encode())
-        await eventually(lambda: len(server.app.connections))
-        await server.app.reload(settings(key("ops", "two")))
-        writer.write(body)
-        async with asyncio.timeout(20):
-            received = await reader.readuntil(b"token_expired")
-        assert b"event: reconnect" in received
-        writer.close()
 
 
 async def test_models_come_and_go_for_those_who_ask() -> None:
