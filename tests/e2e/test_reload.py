@@ -162,3 +162,32 @@ async def test_nothing_is_taken_over_by_a_server_that_is_about_to_stop() -> None
         await server.app.drain()
         with pytest.raises(Draining):
             await server.app.reload(settings(key("ops", "two")))
+
+
+async def test_what_a_removed_key_has_shared_is_taken_back_by_the_next_of_its_name() -> None:
+    """Or by an admin: the link itself is another credential, and outlives the key that made it."""
+    later = key("ops", "two", ("admin",))
+    for owner, secret in ((key("ci", "next"), "next"), (later, "two")):
+        async with served(key("ci", "one"), later) as server:
+            body = {"model": "replay", "prompt": "x", "stream": False}
+            stream = (await fetch(server.url + "/v1/streams", "POST", body, bearer("one")))[2]["id"]
+            path = f"{server.url}/v1/streams/{stream}"
+            token = (await fetch(path + "/share", "POST", {}, bearer("one")))[2]["token"]
+            await server.app.reload(settings(*{owner.name: owner, later.name: later}.values()))
+            assert (await fetch(path, headers=bearer("one")))[0] == 401
+            assert (await fetch(path, headers=bearer(token)))[0] == 200
+            assert (await fetch(path + "/share", "DELETE", None, bearer(secret)))[0] == 204
+            assert (await fetch(path, headers=bearer(token)))[0] == 401
+
+
+async def test_streams_that_were_nobodys_are_an_admins_alone_once_there_are_keys() -> None:
+    """Whoever began one comes back as somebody else, for whom it is not there."""
+    async with served() as server:
+        stream = (await fetch(server.url + "/v1/streams", "POST", {**BODY, "stream": False, "background": True}))[2][
+            "id"
+        ]
+        await server.app.reload(settings(key("ci", "one"), key("ops", "two", ("admin",))))
+        path = f"{server.url}/v1/streams/{stream}"
+        assert (await fetch(path, headers=bearer("one")))[0] == 404
+        assert (await fetch(path, headers=bearer("two")))[0] == 200
+        assert (await fetch(path, "DELETE", None, bearer("two")))[0] == 204
