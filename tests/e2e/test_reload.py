@@ -4,68 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 from api_kit import Answer, call, fetch
-from eventually_kit import eventually
+from reload_kit import ALL, BODY, bearer, key, served, settings
 from socket_kit import SocketClient, socket
 
-from tidegate.app import EMBEDDED, Tidegate
-from tidegate.config import AuthSettings, Settings
 from tidegate.core.difference import Difference
-from tidegate.core.events import GenerationRequest
-from tidegate.core.principal import Scope
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import ConfigError, Draining
-from tidegate.gate.api_keys import ApiKey, key_sha256
 from tidegate.providers.settings import ReplayModel
-from tidegate.testing.server import serving
 
 pytestmark = pytest.mark.anyio
-
-ALL: tuple[Scope, ...] = ("generate", "read", "cancel", "publish", "subscribe")
-BODY = {"model": "m", "prompt": "x", "stream": True, "on_disconnect": "cancel"}
-REPLAY = ReplayModel(name="replay", rate=0, tokens=3)
-
-
-def key(name: str, secret: str, scopes: tuple[Scope, ...] = ALL) -> ApiKey:
-    return ApiKey(name=name, sha256=key_sha256(secret), scopes=scopes)
-
-
-def settings(*keys: ApiKey, models: tuple[ReplayModel, ...] = (REPLAY,)) -> Settings:
-    return msgspec.structs.replace(EMBEDDED, models=models, auth=AuthSettings(keys=keys))
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret}"}
-
-
-class Server:
-    """An application whose model `m` says "a", and the rest once it may."""
-
-    def __init__(self, *keys: ApiKey) -> None:
-        self.may_end = asyncio.Event()
-        self.app = Tidegate(settings(*keys), models={"m": self.answer})
-        self.url = ""
-
-    async def answer(self, request: GenerationRequest) -> AsyncIterator[str]:
-        yield "a"
-        await self.may_end.wait()
-        yield "b"
-
-    async def status(self, stream: str, secret: str) -> str:
-        return (await fetch(f"{self.url}/v1/streams/{stream}", headers=bearer(secret)))[2]["status"]
-
-
-@asynccontextmanager
-async def served(*keys: ApiKey) -> AsyncIterator[Server]:
-    server = Server(*keys)
-    async with serving(server.app) as server.url:
-        yield server
-    await server.app.close()
 
 
 async def until(answer: Answer, *types: str) -> list[ServerSentEvent]:
@@ -176,22 +128,6 @@ async def test_an_open_server_can_begin_to_ask_who_is_there_and_not_the_other_wa
         assert (await fetch(server.url + "/v1/models", headers=bearer("one")))[0] == 200
 
 
-async def test_a_request_that_was_on_its_way_when_its_key_was_removed_is_not_read_on() -> None:
-    """It was let in before its body came; the answer that it starts is not shown to it."""
-    async with served(key("ci", "one"), key("ops", "two")) as server:
-        reader, writer = await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
-        body = msgspec.json.encode(BODY)
-        head = "POST /v1/streams HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        writer.write(f"{head}authorization: Bearer one\r\ncontent-length: {len(body)}\r\n\r\n".encode())
-        await eventually(lambda: len(server.app.connections))
-        await server.app.reload(settings(key("ops", "two")))
-        writer.write(body)
-        async with asyncio.timeout(20):
-            received = await reader.readuntil(b"token_expired")
-        assert b"event: reconnect" in received
-        writer.close()
-
-
 async def test_models_come_and_go_for_those_who_ask() -> None:
     """Those of the application stay; what is measured has the new names from the start."""
     async with served(key("ci", "one")) as server:
@@ -226,3 +162,32 @@ async def test_nothing_is_taken_over_by_a_server_that_is_about_to_stop() -> None
         await server.app.drain()
         with pytest.raises(Draining):
             await server.app.reload(settings(key("ops", "two")))
+
+
+async def test_what_a_removed_key_has_shared_is_taken_back_by_the_next_of_its_name() -> None:
+    """Or by an admin: the link itself is another credential, and outlives the key that made it."""
+    later = key("ops", "two", ("admin",))
+    for owner, secret in ((key("ci", "next"), "next"), (later, "two")):
+        async with served(key("ci", "one"), later) as server:
+            body = {"model": "replay", "prompt": "x", "stream": False}
+            stream = (await fetch(server.url + "/v1/streams", "POST", body, bearer("one")))[2]["id"]
+            path = f"{server.url}/v1/streams/{stream}"
+            token = (await fetch(path + "/share", "POST", {}, bearer("one")))[2]["token"]
+            await server.app.reload(settings(*{owner.name: owner, later.name: later}.values()))
+            assert (await fetch(path, headers=bearer("one")))[0] == 401
+            assert (await fetch(path, headers=bearer(token)))[0] == 200
+            assert (await fetch(path + "/share", "DELETE", None, bearer(secret)))[0] == 204
+            assert (await fetch(path, headers=bearer(token)))[0] == 401
+
+
+async def test_streams_that_were_nobodys_are_an_admins_alone_once_there_are_keys() -> None:
+    """Whoever began one comes back as somebody else, for whom it is not there."""
+    async with served() as server:
+        stream = (await fetch(server.url + "/v1/streams", "POST", {**BODY, "stream": False, "background": True}))[2][
+            "id"
+        ]
+        await server.app.reload(settings(key("ci", "one"), key("ops", "two", ("admin",))))
+        path = f"{server.url}/v1/streams/{stream}"
+        assert (await fetch(path, headers=bearer("one")))[0] == 404
+        assert (await fetch(path, headers=bearer("two")))[0] == 200
+        assert (await fetch(path, "DELETE", None, bearer("two")))[0] == 204

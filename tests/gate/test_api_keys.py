@@ -43,6 +43,9 @@ def test_who_holds_a_key_may_do_what_it_says_now() -> None:
     assert later.now(none) == none
     assert ApiKeys([msgspec.structs.replace(KEYS[0], name="other")]).now(ci) is None
     assert ApiKeys([ApiKey(name="ci", sha256=key_sha256("tg_next"), scopes=("read",))]).now(ci) is None
+    # The hash of another entry may be made to begin like this one's.
+    alike = ApiKey(name="other", sha256=key_sha256("tg_ci")[:16] + "0" * 48, scopes=("read",))
+    assert ApiKeys([*KEYS, alike]).now(ci) == ci
 
 
 @pytest.mark.parametrize("presented", ["", "tg_c", "tg_cI", "tg_ci ", "\xff", "\ud800", KEYS[0].sha256])

@@ -10,6 +10,7 @@ import pytest
 
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.events import Delta, Started
+from tidegate.core.principal import Principal
 from tidegate.delivery.attachment import Key
 from tidegate.delivery.broadcast import Broadcasts
 from tidegate.dialects.native_socket import CODECS
@@ -28,6 +29,7 @@ from tidegate.streams.reader import Reader
 pytestmark = pytest.mark.anyio
 
 KEY: Key = ("stream", "gen_1")
+ANNA = Principal("anna", frozenset({"read"}), "anna")
 
 
 class Transport:
@@ -52,6 +54,7 @@ class Desk:
     def __init__(self) -> None:
         registry = Registry(send_away=lambda reader, reason: None, now=lambda: 0.0, random_bits=lambda bits: 1)
         self.transport = Transport()
+        self.caller = ANNA
         self.codec = CODECS["tidegate.v1"]
         self.wire = SocketWire(self.transport, self.transport)  # type: ignore[arg-type]
         self.connection = registry.open(transport="websocket", address="127.0.0.1")
@@ -85,13 +88,13 @@ class Followed:
         return self
 
     def opened(self) -> Any:
-        return self.follows.opened(KEY, self.reader, FOUND, BatchPolicy())
+        return self.follows.opened(KEY, self.reader, FOUND, BatchPolicy(), asked=ANNA)
 
 
 async def test_nothing_is_delivered_before_the_call_is_answered() -> None:
     """Within the block the call is answered, and only then comes what has been there all the time."""
     followed = await Followed().open()
-    with followed.opened():
+    async with followed.opened():
         assert followed.desk.transport.written == []
         assert KEY not in followed.follows
     assert b'"well"' in b"".join(followed.desk.transport.written)
@@ -103,9 +106,10 @@ async def test_nothing_is_delivered_before_the_call_is_answered() -> None:
 async def test_an_answer_that_fails_closes_the_reader() -> None:
     """Whatever it was: the session may go on, and has nothing left of what was asked for."""
     followed = await Followed().open()
-    with suppress(ValueError), followed.opened():
-        assert followed.desk.connection.readers == (followed.reader,)
-        raise ValueError("no answer")
+    with suppress(ValueError):
+        async with followed.opened():
+            assert followed.desk.connection.readers == (followed.reader,)
+            raise ValueError("no answer")
     assert (followed.left, followed.desk.connection.readers) == ([followed.reader], ())
     assert KEY not in followed.follows
     assert followed.desk.transport.written == []

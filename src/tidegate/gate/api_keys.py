@@ -36,7 +36,7 @@ class ApiKeys:
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
         self._holders = {bytes.fromhex(key.sha256): _principal(key) for key in keys}
-        self._by_key = {holder.key: holder for holder in self._holders.values()}
+        self._of_now = {(holder.name, holder.key): holder for holder in self._holders.values()}
 
     def __bool__(self) -> bool:
         return bool(self._holders)
@@ -48,8 +48,7 @@ class ApiKeys:
 
     def now(self, holder: Principal) -> Principal | None:
         """What the holder of a key may do now, which these or earlier keys had; None if the key is no longer valid."""
-        found = self._by_key.get(holder.key)
-        return found if found is not None and found.name == holder.name else None
+        return self._of_now.get((holder.name, holder.key))
 
 
 def _principal(key: ApiKey) -> Principal:

@@ -76,6 +76,19 @@ class Authenticator:
             return self._keys.now(principal)
         return None if principal.name == ANONYMOUS.name and not self._open else principal
 
+    def again(self, scope: MutableMapping[str, Any]) -> Principal:
+        """Looks again at the caller of a call whose body has come since it was let in: keys may have changed.
+
+        Raises `Unauthenticated`, `Forbidden` or `StreamNotFound`, as if it came now.
+        """
+        before: Principal = scope[PRINCIPAL]
+        found = self.now(before)
+        if found is None:
+            raise Unauthenticated("These credentials are not valid any more.")
+        if found != before:
+            admit(found, scope)
+        return found
+
     def authenticate(self, scope: MutableMapping[str, Any], *, allow_query: bool) -> Principal | Awaitable[Principal]:
         """The caller; an awaitable where the credentials have to be looked up.
 
@@ -164,7 +177,7 @@ class AuthMiddleware:
         except (Unauthenticated, Unavailable) as error:
             return self._refuse(error, scope, send)
         if isinstance(found, Principal):
-            self._admit(found, scope)
+            admit(found, scope)
             return self.app(scope, receive, send)
         return self._call(found, scope, receive, send)
 
@@ -173,7 +186,7 @@ class AuthMiddleware:
             principal = await found
         except (Unauthenticated, Unavailable) as error:
             return await self._refuse(error, scope, send)
-        self._admit(principal, scope)
+        admit(principal, scope)
         return await self.app(scope, receive, send)
 
     def _refuse(self, error: Unauthenticated | Unavailable, scope: Scope, send: Send) -> Awaitable[None]:
@@ -187,9 +200,11 @@ class AuthMiddleware:
                 raise
             return answer_reconnect(scope, send, later.retry_after or 0, later.code)
 
-    def _admit(self, principal: Principal, scope: Scope) -> None:
-        require(principal, scope[ROUTE], scope.get("path_params", {}).get("id"))
-        scope[PRINCIPAL] = principal
+
+def admit(principal: Principal, scope: MutableMapping[str, Any]) -> None:
+    """Sets `PRINCIPAL`, if the principal may call the `ROUTE`; raises as `require`."""
+    require(principal, scope[ROUTE], scope.get("path_params", {}).get("id"))
+    scope[PRINCIPAL] = principal
 
 
 def require(principal: Principal, route: RoutePolicy, stream: str | None) -> None:

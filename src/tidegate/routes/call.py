@@ -186,16 +186,23 @@ class Call:
         return found
 
     async def small_body(self) -> bytes:
-        """The request's body where it has a single field: at most `SMALL_BODY` bytes."""
+        """The request's body where it has a single field: at most `SMALL_BODY` bytes; raises as `read`."""
         packed = await self._receive_body(min(SMALL_BODY, self.context.max_body_bytes))
-        return await self.in_turns(packed.unpacked())
+        body = await self.in_turns(packed.unpacked())
+        self.principal = self.context.authenticator.again(self._scope)
+        return body
 
     async def read(self, parse: Callable[[bytes], Steps[T]]) -> T:
-        """Reads and parses the request's body, within its limits; a long body is decompressed only in its turn."""
+        """Reads and parses the request's body, within its limits; a long body is decompressed only in its turn.
+
+        Raises as `Authenticator.again` does, which is asked last: nothing is done for a key that has gone meanwhile.
+        """
         packed = await self._receive_body(self.context.max_body_bytes)
         keep = None if self.wire is None else self.wire.keep
         async with alone_if_long(len(packed.sent), self.account, most=packed.most, keep=keep):
-            return await self.in_turns(parse(await self.in_turns(packed.unpacked())))
+            found = await self.in_turns(parse(await self.in_turns(packed.unpacked())))
+        self.principal = self.context.authenticator.again(self._scope)
+        return found
 
     def in_turns(self, steps: Steps[T]) -> Awaitable[T]:
         """Does work for this caller, a little in each turn of the loop; returns its result."""

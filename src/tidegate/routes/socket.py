@@ -222,6 +222,8 @@ class Session:
     def renew(self, principal: Principal | None) -> None:
         """Goes on with what the caller may do from here on; where that is nothing any more, closes the socket."""
         if principal is None:
+            # Calls that were heard already, and wait for those before them, are nobody's from here on.
+            self.principal = None
             self.close_soon(UNAUTHENTICATED, TOKEN_EXPIRED)
         else:
             self.admit(principal)
@@ -250,7 +252,7 @@ class Session:
             self._expiry.cancel()
             self._expiry = None
         if (left := principal.valid_for(time())) is not None:
-            self._expiry = asyncio.get_running_loop().call_later(left, self.close_soon, UNAUTHENTICATED, TOKEN_EXPIRED)
+            self._expiry = asyncio.get_running_loop().call_later(left, self.renew, None)
 
     async def refuse(self, id: dialect.CallId | None, error: Exception) -> None:
         known = error if isinstance(error, TidegateError) else None
@@ -322,7 +324,7 @@ class Session:
                 raise CallFailed(request.id, is_auth=isinstance(request, dialect.Auth)) from error
         except MalformedMessage as error:
             await self._refuse_message(error)
-        except (RateLimited, Overloaded) as error:
+        except (RateLimited, Overloaded, Unauthenticated) as error:
             await self.refuse(None, error)
         except ClientDisconnected:
             raise SocketClosed from None

@@ -7,8 +7,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.notices import TOKEN_EXPIRED
 from tidegate.core.principal import Principal, Scope
@@ -21,7 +19,7 @@ from tidegate.dialects.native_producer import Lease
 from tidegate.errors import AnotherPrincipal
 from tidegate.gate.limits import take_request
 from tidegate.routes.call import claim
-from tidegate.routes.socket_desk import Desk
+from tidegate.routes.socket_desk import Desk, viewer
 from tidegate.routes.socket_follows import Follows
 from tidegate.routes.socket_rights import FOUND, STARTED, TOPIC
 
@@ -86,7 +84,8 @@ class Calls:
         batch = self._desk.context.batch
         if isinstance(wanted, dialect.Create):
             batch = wanted.batch_policy(batch)
-        with self._service.seat(self._viewer) as seat:
+        asked = self._viewer
+        with self._service.seat(asked) as seat:
             made = await self._made(wanted)
             key: Key = ("stream", made["stream"])
             if key in self._follows:
@@ -95,65 +94,67 @@ class Calls:
                 return
             reader = await self._service.follow(
                 made["stream"],
-                self._viewer,
+                asked,
                 after=None,
                 batch=batch,
                 transport="websocket",
                 seat=seat,
                 max_seconds=self._max_seconds,
             )
-            with self._follows.opened(key, reader, STARTED, batch):
+            async with self._follows.opened(key, reader, STARTED, batch, asked=asked):
                 await self._ok(wanted.id, made)
 
     async def _made(self, wanted: dialect.Create | dialect.Open) -> dict[str, Any]:
         """Creates the stream. Returns its id and first cursor; for a client stream the lease and last offset, too."""
-        viewer, service, made = self._viewer, self._service, None
+        service, made = self._service, None
         if wanted.key is not None:
-            made = await claim(viewer, "streams", wanted.key, identity(wanted.plain()), param="key")
+            made = await claim(self._viewer, "streams", wanted.key, identity(wanted.plain()), param="key")
+        owner = self._viewer
         if isinstance(wanted, dialect.Create):
-            stream = (await service.start(wanted.request(), owner=viewer, grace=wanted.grace(), claim=made)).stream
-            return {"stream": stream, "cursor": str(await service.beginning(stream, viewer))}
-        stream, token = await service.open_client_stream(wanted.metadata, owner=viewer, claim=made)
+            stream = (await service.start(wanted.request(), owner=owner, grace=wanted.grace(), claim=made)).stream
+            return {"stream": stream, "cursor": str(await service.beginning(stream, owner))}
+        stream, token = await service.open_client_stream(wanted.metadata, owner=owner, claim=made)
         lease = Lease.of(token, service.lease_seconds)
         offset = (await service.tail(stream)).offset
-        cursor = await service.beginning(stream, viewer)
+        cursor = await service.beginning(stream, owner)
         return {"stream": stream, "cursor": str(cursor), "lease": lease, "offset": offset}
 
     async def _attach(self, wanted: dialect.Attach) -> None:
-        viewer, stream, batch = self._viewer, wanted.stream, self._desk.context.batch
+        asked, stream, batch = self._viewer, wanted.stream, self._desk.context.batch
         key: Key = ("stream", stream)
         self._follows.check_free(key)
         events, first = self._follows.dialect(key), None
         after = events.position(wanted.after, param="after") if wanted.after is not None else None
         if wanted.snapshot:
-            so_far, after = await self._service.snapshot_and_rest(stream, viewer, most=SNAPSHOT_BYTES)
+            so_far, after = await self._service.snapshot_and_rest(stream, asked, most=SNAPSHOT_BYTES)
             first = events.snapshot(so_far, after)
-        elif after is not None and await self._service.at_end(stream, viewer, after):
+        elif after is not None and await self._service.at_end(stream, asked, after):
             await self._ok(wanted.id, {"stream": stream, "cursor": wanted.after, "ended": True})
             return
-        begin = after or await self._service.beginning(stream, viewer)
+        begin = after or await self._service.beginning(stream, asked)
         reader = await self._service.follow(
             stream,
-            viewer,
+            asked,
             after=after,
             batch=batch,
             transport="websocket",
             max_seconds=self._max_seconds,
             resumed=wanted.after is not None and not wanted.snapshot,
         )
-        with self._follows.opened(key, reader, FOUND, batch):
+        async with self._follows.opened(key, reader, FOUND, batch, asked=asked):
             await self._ok(wanted.id, {"stream": stream, "cursor": str(begin)})
             if first is not None:
                 await self._desk.socket.send(first)
 
     async def _subscribe(self, wanted: dialect.Subscribe) -> None:
+        asked = self._viewer
         key: Key = ("topic", wanted.topic)
         self._follows.check_free(key)
         after = native_topic.parse_place(wanted.after)
         reader, begin = await self._service.topics.subscribe(
-            wanted.topic, self._viewer, after=after, transport="websocket", max_seconds=self._max_seconds
+            wanted.topic, asked, after=after, transport="websocket", max_seconds=self._max_seconds
         )
-        with self._follows.opened(key, reader, TOPIC, BatchPolicy()):
+        async with self._follows.opened(key, reader, TOPIC, BatchPolicy(), asked=asked):
             state = self._desk.codec.embedded(begin.state)
             await self._ok(wanted.id, {"topic": wanted.topic, "cursor": str(begin.at), "state": state})
 
@@ -232,5 +233,4 @@ class Calls:
 
     @property
     def _viewer(self) -> Principal:
-        """The caller for readers, without expiry: the connection handles expired credentials."""
-        return msgspec.structs.replace(self._desk.caller, expires_at=None)
+        return viewer(self._desk)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Coroutine, MutableMapping
 from typing import Any, Protocol
 
+import msgspec
+
 from tidegate.core.principal import Principal
 from tidegate.delivery.socket import Socket
 from tidegate.dialects import native_socket as dialect
@@ -45,3 +47,8 @@ class Desk(Protocol):
     def failed(self, error: BaseException) -> None:
         """Observes an error that should not happen."""
         ...
+
+
+def viewer(desk: Desk) -> Principal:
+    """The caller for readers, without expiry: the connection handles expired credentials. Raises `Unauthenticated`."""
+    return msgspec.structs.replace(desk.caller, expires_at=None)

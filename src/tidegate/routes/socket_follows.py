@@ -5,8 +5,8 @@ A socket first answers the call, then delivers, many streams and topics at a tim
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from tidegate.core.batching import BatchPolicy
@@ -16,7 +16,7 @@ from tidegate.delivery.attachment import Attachment, Key
 from tidegate.delivery.socket import SocketClosed
 from tidegate.dialects.native_socket_events import SocketEvents
 from tidegate.errors import AlreadyAttached, TidegateError
-from tidegate.routes.socket_desk import Desk
+from tidegate.routes.socket_desk import Desk, viewer
 from tidegate.routes.socket_rights import covers
 from tidegate.streams.reader import Reader
 
@@ -53,11 +53,14 @@ class Follows:
         """The dialect in which this session gets the events of a stream or topic."""
         return self._desk.context.socket_dialects.of(*key, self._desk.codec)
 
-    @contextmanager
-    def opened(self, key: Key, reader: Reader, enough: frozenset[Scope], batch: BatchPolicy) -> Generator[None]:
+    @asynccontextmanager
+    async def opened(
+        self, key: Key, reader: Reader, enough: frozenset[Scope], batch: BatchPolicy, *, asked: Principal
+    ) -> AsyncGenerator[None]:
         """Registers the reader, and delivers from the end of the block on, within which the call is to be answered.
 
-        Any failure in the block closes the reader.
+        Any failure in the block closes the reader. `asked` is who has asked for it: where the caller may do something
+        else by then, and that does not cover it any more, the client is told so, and nothing is delivered.
         """
         self._desk.connection.attach(key, reader)
         try:
@@ -68,7 +71,12 @@ class Follows:
             raise
         attachment = Attachment(key, reader, self._ended)
         self._followed[key] = Followed(attachment, enough)
-        self._deliver(attachment, batch)
+        # A change from here on finds what is followed; it has not seen what was not there yet.
+        if viewer(self._desk) != asked and not await self._may_follow(self._desk.caller, key):
+            self._withdraw(key)
+            await self.tell(key, TOKEN_EXPIRED)
+        if key in self._followed:
+            self._deliver(attachment, batch)
 
     def let_go(self, key: Key) -> None:
         """Stops following a stream or topic."""
