@@ -87,12 +87,14 @@ class Workers:
     def __init__(self, patience: int = 0) -> None:
         self.launched: list[list[Worker]] = [[], []]
         self.failure: TidegateError | None = None
+        self.answers = True
         self.crew = Crew(2, self.launch, patience)
 
     async def launch(self, number: int) -> WorkerProcess:
         if self.failure is not None:
             raise self.failure
         self.launched[number].append(Worker())
+        self.launched[number][-1].answers = self.answers
         return self.launched[number][-1]  # type: ignore[return-value]
 
 
@@ -227,6 +229,19 @@ async def test_one_that_hangs_is_replaced_where_systemd_watches(
     assert hanging.signals == [signal.SIGABRT, signal.SIGKILL]
     assert workers.launched[1][0].signals == []
     assert "worker 0, pid 1, hangs, and is ended" in caplog.messages
+    await workers.crew.close()
+
+
+async def test_the_next_one_is_not_blamed_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in the place of one that hung may miss as many notes, and then is asked first, too."""
+    monkeypatch.setattr(restarts, "DELAYS", (0.0, 0.001))
+    monkeypatch.setattr(crew, "NOTE_SECONDS", 0.001)
+    workers = Workers(patience=3)
+    await workers.crew.start()
+    workers.answers = False
+    workers.launched[0][0].answers = False
+    await eventually(lambda: len(workers.launched[0]) > 2)
+    assert [each.signals for each in workers.launched[0][:2]] == [[signal.SIGABRT, signal.SIGKILL]] * 2
     await workers.crew.close()
 
 
