@@ -36,7 +36,7 @@ async def test_it_takes_over_in_two_steps() -> None:
     worker.prepare(7, ReplayModel(name="r"))
     await eventually(lambda: worker.told == [Prepared(7)])
     assert worker.serves == []
-    worker.changeover.take()
+    worker.changeover.take(7)
     assert worker.serves == ["r"]
     assert isinstance(taken := worker.told[-1], Taken)
     assert taken.changes.models.added == ("r",)
@@ -53,7 +53,7 @@ async def test_what_it_cannot_take_it_says() -> None:
     assert reply.failed.key == ("models", "p", "target")
     worker.prepare(2, ReplayModel(name="r"))
     await eventually(lambda: worker.told[1:] == [Prepared(2)])
-    worker.changeover.take()
+    worker.changeover.take(2)
     assert worker.serves == ["r"]
     await worker.app.close()
 
@@ -69,6 +69,6 @@ async def test_only_the_last_order_counts() -> None:
     await eventually(lambda: Prepared(3) in worker.told)
     await asyncio.sleep(0)
     assert Prepared(2) not in worker.told
-    worker.changeover.take()
+    worker.changeover.take(3)
     assert worker.serves == ["c"]
     await worker.app.close()

@@ -44,8 +44,8 @@ SETTINGS = Settings(
         Failed("x", "y"),
         Prepare(3, SETTINGS, {"l": LanePlace(9, "key")}),
         Prepared(3, Failed("x", "y", ("models", "l"), "z")),
-        Take(),
-        Taken(Changes(models=Difference(added=("l",)), ignored=("server.port",))),
+        Take(3),
+        Taken(3, Changes(models=Difference(added=("l",)), ignored=("server.port",))),
         Drop(),
     ],
 )

@@ -86,12 +86,15 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
 
 
 class Take(msgspec.Struct, frozen=True, tag=True):
-    """Has the worker take over what it has got ready for."""
+    """Has the worker take over what it has got ready for: the order with this number. Its reply has the same."""
+
+    number: int
 
 
 class Taken(msgspec.Struct, frozen=True, tag=True):
     """The worker has done so."""
 
+    number: int
     changes: Changes
 
 

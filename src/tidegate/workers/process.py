@@ -59,6 +59,7 @@ class WorkerProcess:
         self.settings = settings
         self._replying: Future[Prepared | Taken | None] | None = None
         self._number = 0
+        self._expected: type[Prepared | Taken] = Prepared
         self._measuring: Future[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._process = process
@@ -127,7 +128,6 @@ class WorkerProcess:
     async def prepare(self, order: Prepare) -> bool:
         """Has the worker get ready for later settings; False where it has died. Raises `TidegateError` where it cannot
         do so, or not in time."""
-        self._number = order.number
         reply = await self._reply(self._ask(order))
         if isinstance(reply, Prepared) and reply.failed is not None:
             raise reply.failed.error
@@ -136,7 +136,7 @@ class WorkerProcess:
     def take(self, settings: Settings) -> Awaitable[Changes | None]:
         """Has the worker take over what it is ready for. The result is what has changed; None where it does not say."""
         self.settings = settings
-        return self._taken(self._ask(Take()))
+        return self._taken(self._ask(Take(self._number)))
 
     async def _taken(self, replying: Future[Prepared | Taken | None]) -> Changes | None:
         try:
@@ -177,7 +177,9 @@ class WorkerProcess:
         await self.died()
 
     def _ask(self, message: Prepare | Take) -> Future[Prepared | Taken | None]:
-        """The worker's reply; None where it has died."""
+        """The worker's reply; None where it has died. One that comes late is no reply to what is asked next."""
+        self._expected = Prepared if isinstance(message, Prepare) else Taken
+        self._number = message.number
         self._replying = replying = asyncio.get_running_loop().create_future()
         if self.death is None:
             self._tell(message)
@@ -208,9 +210,7 @@ class WorkerProcess:
                     message = decoded(line)
                     if isinstance(message, Measured):
                         self._take(message)
-                    elif isinstance(message, Taken) or (
-                        isinstance(message, Prepared) and self._number == message.number
-                    ):
+                    elif isinstance(message, self._expected) and message.number == self._number:
                         self._hear_reply(message)
                     elif isinstance(message, Scrape):
                         answering.create_task(self._answer(scrape))

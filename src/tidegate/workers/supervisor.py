@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 import msgspec
 
@@ -24,6 +25,7 @@ class Supervisor:
         self._models = EmbeddedModels()
         self._settings = settings
         self._descriptors = [[each.fileno() for each in group] for group in listeners]
+        self._numbers = count(1)
         self._order = Prepare(0, portion_of(settings))
 
     async def start(self) -> None:
@@ -61,7 +63,8 @@ class Supervisor:
         return self._ordered(settings, hosted)
 
     def _ordered(self, settings: Settings, hosted: Mapping[str, Hosted]) -> Prepare:
-        return Prepare(self._order.number + 1, portion_of(settings), places_of(hosted))
+        # Never the number of one before, not even of one that was dropped: a late reply to that is no reply to this.
+        return Prepare(next(self._numbers), portion_of(settings), places_of(hosted))
 
     async def _launch(self, worker: int) -> WorkerProcess:
         setup = Setup(worker, self._order.settings, self._descriptors, self._order.lanes)

@@ -161,9 +161,13 @@ class Orders:
         return scraping.result()
 
     async def _obey(self) -> None:
-        with suppress(ConnectionError):
-            while line := await self._reader.readline():
-                await self._do(decoded(line))
+        try:
+            with suppress(ConnectionError):
+                while line := await self._reader.readline():
+                    await self._do(decoded(line))
+        except Exception:
+            # One that hears its parent no more must not serve on: it would keep the settings that it has.
+            log.exception("cannot do what the parent says, and ends")
         # The parent may have died before the kernel was told what to do then.
         os._exit(FAILED)
 
@@ -178,8 +182,8 @@ class Orders:
                 scraping.set_result(series)
             case Prepare():
                 self._changeover.prepare(message)
-            case Take():
-                self._changeover.take()
+            case Take(number):
+                self._changeover.take(number)
             case Drop():
                 self._changeover.drop()
             case _:
