@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from eventually_kit import eventually
+from worker_kit import Worker
 
 from tidegate.config import Changes, Settings
 from tidegate.core import restarts
@@ -17,68 +18,6 @@ from tidegate.workers.messages import Prepare
 from tidegate.workers.process import WorkerProcess
 
 pytestmark = pytest.mark.anyio
-
-
-class Worker:
-    """As much of a worker process as its keeper uses."""
-
-    def __init__(self) -> None:
-        self.pid = 1
-        self.age = 1.0
-        self.code: int | None = None
-        self.told: list[list[int]] = []
-        self.stopped = 0
-        self.measured: list[Series] = []
-        self.settings = Settings()
-        self.orders: list[str] = []
-        self.fault: TidegateError | None = None
-        self.answers = True
-        self.signals: list[signal.Signals] = []
-        self._dead = asyncio.Event()
-
-    @property
-    def death(self) -> str | None:
-        return None if self.code is None else f"exit code {self.code}"
-
-    async def died(self) -> None:
-        await self._dead.wait()
-
-    def die(self, code: int) -> None:
-        self.code = code
-        self._dead.set()
-
-    async def measure(self) -> list[Series]:
-        return self.measured
-
-    async def prepare(self, order: Prepare) -> bool:
-        self.orders.append("prepare")
-        if self.fault is not None:
-            raise self.fault
-        return self.code is None
-
-    async def take(self, settings: Settings) -> Changes | None:
-        self.orders.append("take")
-        self.settings = settings
-        return None if self.code is not None else Changes(ignored=("server.port",))
-
-    def drop(self) -> None:
-        self.orders.append("drop")
-
-    def listen(self, numbers: list[int]) -> None:
-        self.told.append(list(numbers))
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-    def signal(self, which: signal.Signals) -> None:
-        """It hangs so that only the second ends it, as one that is stopped."""
-        self.signals.append(which)
-        if which == signal.SIGKILL:
-            self.die(-which)
-
-    async def end(self) -> None:
-        if self.code is None:
-            self.die(-9)
 
 
 class Workers:

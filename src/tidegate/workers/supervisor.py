@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -15,6 +17,8 @@ from tidegate.workers.embedded import EmbeddedModels, Hosted, places_of
 from tidegate.workers.messages import Prepare, Setup
 from tidegate.workers.portion import portion_of
 from tidegate.workers.process import WorkerProcess
+
+logger = logging.getLogger("tidegate.workers")
 
 
 class Supervisor:
@@ -47,9 +51,7 @@ class Supervisor:
         self._models.take(hosted)
         self._settings, self._order = later, order
         changes = await self.crew.take(ready, order.settings)
-        for process in self.crew.outdated(order.settings):
-            # It came in the place of one that died while the others got ready. The next one begins with these settings.
-            await process.end()
+        await asyncio.gather(*(self._follow(process) for process in self.crew.outdated(order.settings)))
         return msgspec.structs.replace(changes, ignored=left_out)
 
     async def close(self) -> None:
@@ -76,10 +78,19 @@ class Supervisor:
             raise
         return process
 
+    async def _follow(self, process: WorkerProcess) -> None:
+        """Has a worker change over that came in the place of one that died while the others got ready."""
+        try:
+            await self._bring_up_to_date(process)
+        except TidegateError as error:
+            # The next one begins with these settings.
+            logger.error("a worker, pid %d, cannot follow the others, and is ended: %s", process.pid, error.message)
+            await process.end()
+
     async def _bring_up_to_date(self, process: WorkerProcess) -> None:
         """Has a worker take over the settings of now, if they have changed since it was started."""
         while process.settings is not (order := self._order).settings:
             if await process.prepare(order):
                 await process.take(order.settings)
             else:
-                raise TidegateError("the worker has died")
+                raise TidegateError("it has died or does not answer")
