@@ -141,6 +141,30 @@ async def test_all_take_other_settings_over_or_none(workers: Workers) -> None:
     await workers.crew.close()
 
 
+async def test_one_that_hangs_holds_up_no_change(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
+    """It is ended like one that died: a key that leaked and was withdrawn must not go on working."""
+    await workers.crew.start()
+    hanging, other = workers.launched[0][0], workers.launched[1][0]
+    hanging.hangs = True
+    assert await workers.crew.prepare(Prepare(1, Settings())) == [other]
+    assert (hanging.orders, other.orders) == (["prepare", "abort"], ["prepare"])
+    assert "a worker, pid 1, hangs, and is ended: the others change over" in caplog.messages
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    await workers.crew.close()
+
+
+async def test_where_all_hang_nothing_changes(workers: Workers) -> None:
+    """They may hang at a module of a new model, and only for a while: what they have begun is not lost for that."""
+    await workers.crew.start()
+    both = [workers.launched[number][0] for number in (0, 1)]
+    for each in both:
+        each.hangs = True
+    with pytest.raises(TidegateError, match="no worker answers"):
+        await workers.crew.prepare(Prepare(1, Settings()))
+    assert [each.orders for each in both] == [["prepare", "drop"]] * 2
+    await workers.crew.close()
+
+
 async def test_a_dead_worker_holds_up_no_change(workers: Workers) -> None:
     """It is not asked; who comes in its place meanwhile is known by its earlier settings."""
     await workers.crew.start()

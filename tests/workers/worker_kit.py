@@ -25,6 +25,7 @@ class Worker:
         self.orders: list[str] = []
         self.fault: TidegateError | None = None
         self.answers = True
+        self.hangs = False
         self.signals: list[signal.Signals] = []
         self.may_prepare = asyncio.Event()
         self.may_prepare.set()
@@ -49,7 +50,7 @@ class Worker:
         await self.may_prepare.wait()
         if self.fault is not None:
             raise self.fault
-        return self.code is None
+        return self.code is None and not self.hangs
 
     async def take(self, settings: Settings) -> Changes | None:
         self.orders.append("take")
@@ -71,7 +72,7 @@ class Worker:
         if which == signal.SIGKILL:
             self.die(-which)
 
-    async def end(self) -> None:
-        self.orders.append("end")
+    async def end(self, *, hangs: bool = False) -> None:
+        self.orders.append("abort" if hangs else "end")
         if self.code is None:
             self.die(-9)
