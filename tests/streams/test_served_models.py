@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 from engine_kit import ANNA, Engine, Scripted, request
@@ -12,12 +16,22 @@ from tidegate.core.difference import Difference
 from tidegate.core.events import Completed, Delta, GenerationRequest
 from tidegate.errors import ConfigError, ModelNotFound
 from tidegate.providers.base import Provider, Sink
-from tidegate.providers.settings import ModelSettings, OpenAIModel, ReplayModel
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel, ReplayModel
 from tidegate.stores.records import Claim
 from tidegate.streams.provider_factory import ProviderFactory
 from tidegate.streams.served_models import ServedModels
 
 pytestmark = pytest.mark.anyio
+
+
+SLOW_AGENTS = """
+from turns import importing, turned
+importing.set()
+assert turned.wait(20), "the loop stands still"
+def answer(request):
+    yield "x"
+"""
+"""A module whose import ends when the loop has had a turn."""
 
 
 class Provided(Scripted):
@@ -167,6 +181,49 @@ async def test_one_that_cannot_start_changes_nothing() -> None:
     assert await engine.text_of(await engine.start()) == "old"
     with pytest.raises(ConfigError, match="given twice"):
         await engine.reload(replay("m"), replay("m"))
+    await engine.close()
+
+
+async def test_the_loop_turns_while_a_slow_module_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library of models may take seconds, in which no answer may stand still, nor the node's lease run out."""
+    (tmp_path / "slow_agents.py").write_text(SLOW_AGENTS)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    turns = SimpleNamespace(importing=threading.Event(), turned=threading.Event())
+    monkeypatch.setitem(sys.modules, "turns", cast("ModuleType", turns))
+    engine = await opened(replay("m"))
+    preparing = asyncio.create_task(engine.reload(replay("m"), PythonModel(name="slow", target="slow_agents:answer")))
+    await eventually(lambda: turns.importing.is_set() or preparing.done(), within=60)
+    turns.turned.set()
+    assert await preparing == Difference(added=("slow",))
+    await engine.close()
+
+
+async def test_keys_are_read_when_a_model_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application is often put together at its import, and its environment read later; each start tries again."""
+    monkeypatch.delenv("LATE_KEY", raising=False)
+    model = OpenAIModel(name="m", base_url="http://127.0.0.1:9/v1", api_key_env="LATE_KEY")
+    engine = Reloaded(model)
+    await engine.service.open()
+    with pytest.raises(ConfigError, match="LATE_KEY"):
+        await engine.service.start_models()
+    monkeypatch.setenv("LATE_KEY", "first")
+    await engine.service.start_models()
+    assert await engine.reload(model) == Difference()
+    monkeypatch.setenv("LATE_KEY", "second")
+    assert await engine.reload(model) == Difference(changed=("m",))
+    assert [each.keys for each in engine.factory.made] == [("first",), ("second",)]
+    await engine.close()
+
+
+async def test_a_reload_before_the_first_start_has_the_keys_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was never started is not started any more."""
+    monkeypatch.setenv("LATE_KEY", "first")
+    model = OpenAIModel(name="m", base_url="http://127.0.0.1:9/v1", api_key_env="LATE_KEY")
+    engine = Reloaded(model)
+    await engine.service.open()
+    await engine.reload(model)
+    await engine.service.start_models()
+    assert [(each.keys, each.starts) for each in engine.factory.made] == [(("first",), 1)]
     await engine.close()
 
 

@@ -7,7 +7,8 @@ import pytest
 from eventually_kit import eventually
 
 from tidegate.app import EMBEDDED, Tidegate
-from tidegate.providers.settings import PythonModel, ReplayModel
+from tidegate.core.difference import Difference
+from tidegate.providers.settings import OpenAIModel, PythonModel, ReplayModel
 from tidegate.workers.changeover import Changeover
 from tidegate.workers.messages import Message, Prepare, Prepared, Taken
 
@@ -36,7 +37,7 @@ async def test_it_takes_over_in_two_steps() -> None:
     worker.prepare(7, ReplayModel(name="r"))
     await eventually(lambda: worker.told == [Prepared(7)])
     assert worker.serves == []
-    worker.changeover.take()
+    worker.changeover.take(7)
     assert worker.serves == ["r"]
     assert isinstance(taken := worker.told[-1], Taken)
     assert taken.changes.models.added == ("r",)
@@ -53,8 +54,22 @@ async def test_what_it_cannot_take_it_says() -> None:
     assert reply.failed.key == ("models", "p", "target")
     worker.prepare(2, ReplayModel(name="r"))
     await eventually(lambda: worker.told[1:] == [Prepared(2)])
-    worker.changeover.take()
+    worker.changeover.take(2)
     assert worker.serves == ["r"]
+    await worker.app.close()
+
+
+async def test_the_keys_are_those_of_the_order() -> None:
+    """Whatever has become of the file meanwhile; another key makes another model."""
+    worker = Worker()
+    model = OpenAIModel(name="o", base_url="http://127.0.0.1:9/v1", api_key_file="/nowhere")
+    settings = msgspec.structs.replace(EMBEDDED, models=(model,))
+    for number, key in enumerate(("sk-1", "sk-1", "sk-2")):
+        worker.changeover.prepare(Prepare(number, settings, keys={"o": (key,)}))
+        await eventually(lambda expected=number: worker.told[-1:] == [Prepared(expected)], within=60)
+        worker.changeover.take(number)
+    changes = [each.changes.models for each in worker.told if isinstance(each, Taken)]
+    assert changes == [Difference(added=("o",)), Difference(), Difference(changed=("o",))]
     await worker.app.close()
 
 
@@ -69,6 +84,6 @@ async def test_only_the_last_order_counts() -> None:
     await eventually(lambda: Prepared(3) in worker.told)
     await asyncio.sleep(0)
     assert Prepared(2) not in worker.told
-    worker.changeover.take()
+    worker.changeover.take(3)
     assert worker.serves == ["c"]
     await worker.app.close()

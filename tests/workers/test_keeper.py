@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from eventually_kit import eventually
+from worker_kit import Worker
 
 from tidegate.config import Changes, Settings
 from tidegate.core import restarts
@@ -19,80 +20,20 @@ from tidegate.workers.process import WorkerProcess
 pytestmark = pytest.mark.anyio
 
 
-class Worker:
-    """As much of a worker process as its keeper uses."""
-
-    def __init__(self) -> None:
-        self.pid = 1
-        self.age = 1.0
-        self.code: int | None = None
-        self.told: list[list[int]] = []
-        self.stopped = 0
-        self.measured: list[Series] = []
-        self.settings = Settings()
-        self.orders: list[str] = []
-        self.fault: TidegateError | None = None
-        self.answers = True
-        self.signals: list[signal.Signals] = []
-        self._dead = asyncio.Event()
-
-    @property
-    def death(self) -> str | None:
-        return None if self.code is None else f"exit code {self.code}"
-
-    async def died(self) -> None:
-        await self._dead.wait()
-
-    def die(self, code: int) -> None:
-        self.code = code
-        self._dead.set()
-
-    async def measure(self) -> list[Series]:
-        return self.measured
-
-    async def prepare(self, order: Prepare) -> bool:
-        self.orders.append("prepare")
-        if self.fault is not None:
-            raise self.fault
-        return self.code is None
-
-    async def take(self, settings: Settings) -> Changes | None:
-        self.orders.append("take")
-        self.settings = settings
-        return None if self.code is not None else Changes(ignored=("server.port",))
-
-    def drop(self) -> None:
-        self.orders.append("drop")
-
-    def listen(self, numbers: list[int]) -> None:
-        self.told.append(list(numbers))
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-    def signal(self, which: signal.Signals) -> None:
-        """It hangs so that only the second ends it, as one that is stopped."""
-        self.signals.append(which)
-        if which == signal.SIGKILL:
-            self.die(-which)
-
-    async def end(self) -> None:
-        if self.code is None:
-            self.die(-9)
-
-
 class Workers:
     """A crew of two, whose workers are launched while `failure` is None."""
 
     def __init__(self, patience: int = 0) -> None:
         self.launched: list[list[Worker]] = [[], []]
         self.failure: TidegateError | None = None
+        self.answers = True
         self.crew = Crew(2, self.launch, patience)
 
     async def launch(self, number: int) -> WorkerProcess:
         if self.failure is not None:
             raise self.failure
         self.launched[number].append(Worker())
+        self.launched[number][-1].answers = self.answers
         return self.launched[number][-1]  # type: ignore[return-value]
 
 
@@ -200,6 +141,30 @@ async def test_all_take_other_settings_over_or_none(workers: Workers) -> None:
     await workers.crew.close()
 
 
+async def test_one_that_hangs_holds_up_no_change(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
+    """It is ended like one that died: a key that leaked and was withdrawn must not go on working."""
+    await workers.crew.start()
+    hanging, other = workers.launched[0][0], workers.launched[1][0]
+    hanging.hangs = True
+    assert await workers.crew.prepare(Prepare(1, Settings())) == [other]
+    assert (hanging.orders, other.orders) == (["prepare", "abort"], ["prepare"])
+    assert "a worker, pid 1, hangs, and is ended: the others change over" in caplog.messages
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    await workers.crew.close()
+
+
+async def test_where_all_hang_nothing_changes(workers: Workers) -> None:
+    """They may hang at a module of a new model, and only for a while: what they have begun is not lost for that."""
+    await workers.crew.start()
+    both = [workers.launched[number][0] for number in (0, 1)]
+    for each in both:
+        each.hangs = True
+    with pytest.raises(TidegateError, match="no worker answers"):
+        await workers.crew.prepare(Prepare(1, Settings()))
+    assert [each.orders for each in both] == [["prepare", "drop"]] * 2
+    await workers.crew.close()
+
+
 async def test_a_dead_worker_holds_up_no_change(workers: Workers) -> None:
     """It is not asked; who comes in its place meanwhile is known by its earlier settings."""
     await workers.crew.start()
@@ -227,6 +192,19 @@ async def test_one_that_hangs_is_replaced_where_systemd_watches(
     assert hanging.signals == [signal.SIGABRT, signal.SIGKILL]
     assert workers.launched[1][0].signals == []
     assert "worker 0, pid 1, hangs, and is ended" in caplog.messages
+    await workers.crew.close()
+
+
+async def test_the_next_one_is_not_blamed_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in the place of one that hung may miss as many notes, and then is asked first, too."""
+    monkeypatch.setattr(restarts, "DELAYS", (0.0, 0.001))
+    monkeypatch.setattr(crew, "NOTE_SECONDS", 0.001)
+    workers = Workers(patience=3)
+    await workers.crew.start()
+    workers.answers = False
+    workers.launched[0][0].answers = False
+    await eventually(lambda: len(workers.launched[0]) > 2)
+    assert [each.signals for each in workers.launched[0][:2]] == [[signal.SIGABRT, signal.SIGKILL]] * 2
     await workers.crew.close()
 
 

@@ -17,7 +17,7 @@ from tidegate.errors import TidegateError
 from tidegate.listening import bind, close_all
 from tidegate.observe.metrics.series import Series
 from tidegate.providers.settings import ReplayModel
-from tidegate.workers.messages import Message, Ready, Setup, decoded, encoded
+from tidegate.workers.messages import Message, Ready, Setup, Take, decoded, encoded
 from tidegate.workers.process import WorkerProcess
 
 SETTINGS = Settings(models=(ReplayModel(name="r"),), store=StoreSettings(url="memory://"))
@@ -55,6 +55,14 @@ def test_a_worker_whose_parent_is_gone_ends(ready: bool) -> None:
             assert told(channel) == Ready()
         channel.close()
         assert process.wait(10) != 0
+
+
+def test_a_worker_that_cannot_do_what_it_is_told_ends() -> None:
+    """It would hear its parent no more, and a key that is withdrawn would go on working at it."""
+    with worker() as (process, channel):
+        assert told(channel) == Ready()
+        channel.sendall(encoded(Take(1)))
+        assert process.wait(20) != 0
 
 
 async def nothing() -> list[Series]:

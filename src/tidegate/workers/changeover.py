@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidegate.errors import TidegateError
-from tidegate.workers.embedded import lent
+from tidegate.workers.lent import lent
 from tidegate.workers.messages import Message, Prepare, Prepared, Taken, failed
 
 if TYPE_CHECKING:
@@ -24,20 +24,23 @@ class Changeover:
     def __init__(self, app: Tidegate, tell: Callable[[Message], None]) -> None:
         self._app = app
         self._tell = tell
+        self._number = 0
         self._preparing: asyncio.Task[Ready] | None = None
         self._dropping: set[asyncio.Task[None]] = set()
 
     def prepare(self, order: Prepare) -> None:
         """Begins to get ready, and tells the parent when that is done or has failed."""
         self.drop()
-        self._preparing = asyncio.create_task(self._app.prepare(lent(order.settings, order.lanes)))
+        self._number = order.number
+        self._preparing = asyncio.create_task(self._app.prepare(lent(order.settings, order.lanes, order.keys)))
         self._preparing.add_done_callback(lambda task: self._told(order.number, task))
 
-    def take(self) -> None:
-        """Takes over what is ready. The parent only says so when all workers are."""
+    def take(self, number: int) -> None:
+        """Takes over what is ready: the order with this number. The parent only says so when all workers are."""
         assert self._preparing is not None
+        assert self._number == number
         ready, self._preparing = self._preparing.result(), None
-        self._tell(Taken(self._app.take(ready)))
+        self._tell(Taken(number, self._app.take(ready)))
 
     def drop(self) -> None:
         """Forgets what is ready, or is getting ready."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.config import Changes, Settings
+from tidegate.errors import TidegateError
 from tidegate.observe.metrics.series import Series
 from tidegate.observe.metrics.totals import total
 from tidegate.workers.assignment import assigned
 from tidegate.workers.keeper import Keeper
 from tidegate.workers.messages import Prepare
 from tidegate.workers.process import WorkerProcess
+
+logger = logging.getLogger("tidegate.workers")
 
 NOTE_SECONDS = 5.0
 """How often the parent notes what workers have measured: some 20 KB each."""
@@ -49,18 +53,30 @@ class Crew:
         self._measuring = asyncio.create_task(self._measure())
 
     async def prepare(self, order: Prepare) -> Sequence[WorkerProcess]:
-        """Has all workers get ready for other settings, and returns those that are, for `take`.
+        """Has all workers get ready for other settings, and returns those that are, for `take`. One that hangs is
+        ended, since it would keep a key that is withdrawn.
 
-        Raises what one of them fails with; then all of them forget it.
+        Raises what one of them fails with, or where none answers; then all of them forget it.
         """
         asked = self._living
         try:
-            ready = await asyncio.gather(*(process.prepare(order) for process in asked))
+            answers = await asyncio.gather(*(process.prepare(order) for process in asked))
+            ready = [process for process, is_ready in zip(asked, answers, strict=True) if is_ready]
+            await self._end_hanging([each for each in asked if each not in ready and each.death is None], ready)
         except BaseException:
             for process in asked:
                 process.drop()
             raise
-        return [process for process, is_ready in zip(asked, ready, strict=True) if is_ready]
+        return ready
+
+    @staticmethod
+    async def _end_hanging(hanging: Sequence[WorkerProcess], ready: Sequence[WorkerProcess]) -> None:
+        if hanging and not ready:
+            # More likely it is these settings that they hang at. Ended, they would lose all that runs.
+            raise TidegateError("no worker answers")
+        for process in hanging:
+            logger.error("a worker, pid %d, hangs, and is ended: the others change over", process.pid)
+        await asyncio.gather(*(process.end(hangs=True) for process in hanging))
 
     async def take(self, ready: Sequence[WorkerProcess], settings: Settings) -> Changes:
         """Has these take over what they are ready for: they are told at once. Returns what has changed."""

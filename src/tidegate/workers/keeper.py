@@ -104,6 +104,7 @@ class Keeper:
             again = await self._again(restarts, process.age)
             self._past = total([self._past, lasting(process.measured)])
             process = self.process = again
+            self._silent = 0
             logger.info("worker %d is there again, with pid %d", self.number, process.pid)
             self._changed()
 

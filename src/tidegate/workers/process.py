@@ -59,7 +59,9 @@ class WorkerProcess:
         self.settings = settings
         self._replying: Future[Prepared | Taken | None] | None = None
         self._number = 0
+        self._expected: type[Prepared | Taken] = Prepared
         self._measuring: Future[None] | None = None
+        self._silent = False
         self._hearing: asyncio.Task[None] | None = None
         self._process = process
         self._channel = channel
@@ -125,10 +127,17 @@ class WorkerProcess:
         self._tell(Listen(list(numbers)))
 
     async def prepare(self, order: Prepare) -> bool:
-        """Has the worker get ready for later settings; False where it has died. Raises `TidegateError` where it cannot
-        do so, or not in time."""
-        self._number = order.number
-        reply = await self._reply(self._ask(order))
+        """Has the worker get ready for later settings; False where it has died, or hangs: it has said nothing at all
+        since. Raises `TidegateError` where it cannot do so, or not in time."""
+        replying = self._ask(order)
+        self._silent = True
+        self._ask_measure()
+        try:
+            reply = await self._reply(replying)
+        except TidegateError:
+            if self._silent:
+                return False
+            raise
         if isinstance(reply, Prepared) and reply.failed is not None:
             raise reply.failed.error
         return reply is not None
@@ -136,7 +145,7 @@ class WorkerProcess:
     def take(self, settings: Settings) -> Awaitable[Changes | None]:
         """Has the worker take over what it is ready for. The result is what has changed; None where it does not say."""
         self.settings = settings
-        return self._taken(self._ask(Take()))
+        return self._taken(self._ask(Take(self._number)))
 
     async def _taken(self, replying: Future[Prepared | Taken | None]) -> Changes | None:
         try:
@@ -153,10 +162,7 @@ class WorkerProcess:
 
     async def measure(self) -> Sequence[Series]:
         """What the worker has measured; what it said last where it does not answer in time."""
-        if self._measuring is None:
-            self._measuring = asyncio.get_running_loop().create_future()
-            self._tell(Measure())
-        await asyncio.wait([self._measuring], timeout=MEASURE_SECONDS)
+        await asyncio.wait([self._ask_measure()], timeout=MEASURE_SECONDS)
         return self.measured
 
     def stop(self) -> None:
@@ -168,16 +174,24 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             self._process.send_signal(which)
 
-    async def end(self) -> None:
-        """Ends and reaps the worker. Harmless when it is dead."""
-        self.stop()
+    async def end(self, *, hangs: bool = False) -> None:
+        """Ends and reaps the worker. Harmless when it is dead. Where it `hangs` it may say first where it does."""
+        self.signal(signal.SIGABRT if hangs else signal.SIGTERM)
         await asyncio.wait([self._exit], timeout=GRACE_SECONDS)
         with suppress(ProcessLookupError):
             self._process.kill()
         await self.died()
 
+    def _ask_measure(self) -> Future[None]:
+        if self._measuring is None:
+            self._measuring = asyncio.get_running_loop().create_future()
+            self._tell(Measure())
+        return self._measuring
+
     def _ask(self, message: Prepare | Take) -> Future[Prepared | Taken | None]:
-        """The worker's reply; None where it has died."""
+        """The worker's reply; None where it has died. One that comes late is no reply to what is asked next."""
+        self._expected = Prepared if isinstance(message, Prepare) else Taken
+        self._number = message.number
         self._replying = replying = asyncio.get_running_loop().create_future()
         if self.death is None:
             self._tell(message)
@@ -206,11 +220,10 @@ class WorkerProcess:
             with suppress(ConnectionError):
                 while line := await reader.readline():
                     message = decoded(line)
+                    self._silent = False
                     if isinstance(message, Measured):
                         self._take(message)
-                    elif isinstance(message, Taken) or (
-                        isinstance(message, Prepared) and self._number == message.number
-                    ):
+                    elif isinstance(message, self._expected) and message.number == self._number:
                         self._hear_reply(message)
                     elif isinstance(message, Scrape):
                         answering.create_task(self._answer(scrape))

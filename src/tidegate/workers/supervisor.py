@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import count
 
 import msgspec
 
 from tidegate.config import Changes, Settings, ignored, merged
 from tidegate.errors import TidegateError
+from tidegate.providers.keys import keys_by_model
+from tidegate.streams.aside import aside
 from tidegate.workers.crew import Crew
 from tidegate.workers.embedded import EmbeddedModels, Hosted, places_of
 from tidegate.workers.messages import Prepare, Setup
 from tidegate.workers.portion import portion_of
 from tidegate.workers.process import WorkerProcess
+
+logger = logging.getLogger("tidegate.workers")
 
 
 class Supervisor:
@@ -24,6 +33,7 @@ class Supervisor:
         self._models = EmbeddedModels()
         self._settings = settings
         self._descriptors = [[each.fileno() for each in group] for group in listeners]
+        self._numbers = count(1)
         self._order = Prepare(0, portion_of(settings))
 
     async def start(self) -> None:
@@ -34,8 +44,9 @@ class Supervisor:
     async def reload(self, settings: Settings) -> Changes:
         """Has all workers take over the models and keys of other settings or, if it raises `TidegateError`, none."""
         later = merged(self._settings, settings)
+        keys = await _read_keys(later)
         hosted = await self._models.prepare(later.models)
-        order = self._ordered(later, hosted)
+        order = self._ordered(later, hosted, keys)
         try:
             ready = await self.crew.prepare(order)
         except BaseException:
@@ -45,9 +56,7 @@ class Supervisor:
         self._models.take(hosted)
         self._settings, self._order = later, order
         changes = await self.crew.take(ready, order.settings)
-        for process in self.crew.outdated(order.settings):
-            # It came in the place of one that died while the others got ready. The next one begins with these settings.
-            await process.end()
+        await asyncio.gather(*(self._follow(process) for process in self.crew.outdated(order.settings)))
         return msgspec.structs.replace(changes, ignored=left_out)
 
     async def close(self) -> None:
@@ -56,15 +65,17 @@ class Supervisor:
         await self._models.close()
 
     async def _next(self, settings: Settings) -> Prepare:
+        keys = await _read_keys(settings)
         hosted = await self._models.prepare(settings.models)
         self._models.take(hosted)
-        return self._ordered(settings, hosted)
+        return self._ordered(settings, hosted, keys)
 
-    def _ordered(self, settings: Settings, hosted: Mapping[str, Hosted]) -> Prepare:
-        return Prepare(self._order.number + 1, portion_of(settings), places_of(hosted))
+    def _ordered(self, settings: Settings, hosted: Mapping[str, Hosted], keys: dict[str, tuple[str, ...]]) -> Prepare:
+        # Never the number of one before, not even of one that was dropped: a late reply to that is no reply to this.
+        return Prepare(next(self._numbers), portion_of(settings), places_of(hosted), keys)
 
     async def _launch(self, worker: int) -> WorkerProcess:
-        setup = Setup(worker, self._order.settings, self._descriptors, self._order.lanes)
+        setup = Setup(worker, self._order.settings, self._descriptors, self._order.lanes, self._order.keys)
         process = await WorkerProcess.launch(setup, self.crew.scrape)
         try:
             await self._bring_up_to_date(process)
@@ -73,10 +84,24 @@ class Supervisor:
             raise
         return process
 
+    async def _follow(self, process: WorkerProcess) -> None:
+        """Has a worker change over that came in the place of one that died while the others got ready."""
+        try:
+            await self._bring_up_to_date(process)
+        except TidegateError as error:
+            # The next one begins with these settings.
+            logger.error("a worker, pid %d, cannot follow the others, and is ended: %s", process.pid, error.message)
+            await process.end()
+
     async def _bring_up_to_date(self, process: WorkerProcess) -> None:
         """Has a worker take over the settings of now, if they have changed since it was started."""
         while process.settings is not (order := self._order).settings:
             if await process.prepare(order):
                 await process.take(order.settings)
             else:
-                raise TidegateError("the worker has died")
+                raise TidegateError("it has died or does not answer")
+
+
+async def _read_keys(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The keys of all models. Workers read none: a file may be another one by the time that they do."""
+    return await aside(partial(keys_by_model, settings.models, os.environ))

@@ -26,7 +26,7 @@ from tidegate.server import run_with, serve_at
 from tidegate.serving.listeners import Listeners
 from tidegate.stopping import Stopping
 from tidegate.workers.changeover import Changeover
-from tidegate.workers.embedded import lent
+from tidegate.workers.lent import lent
 from tidegate.workers.messages import (
     LONGEST_LINE,
     Drop,
@@ -95,7 +95,7 @@ def _run(setup: Setup, channel: socket.socket) -> int:
     observability = setup.settings.observability
     configure(observability.log_level, observability.log_format, worker=setup.worker)
     groups = [[_listener(each) for each in group] for group in setup.listeners]
-    return run_with(lent(setup.settings, setup.lanes), partial(_serve, setup.worker, groups, channel))
+    return run_with(lent(setup.settings, setup.lanes, setup.keys), partial(_serve, setup.worker, groups, channel))
 
 
 def _listener(descriptor: int) -> socket.socket:
@@ -161,9 +161,13 @@ class Orders:
         return scraping.result()
 
     async def _obey(self) -> None:
-        with suppress(ConnectionError):
-            while line := await self._reader.readline():
-                await self._do(decoded(line))
+        try:
+            with suppress(ConnectionError):
+                while line := await self._reader.readline():
+                    await self._do(decoded(line))
+        except Exception:
+            # One that hears its parent no more must not serve on: it would keep the settings that it has.
+            log.exception("cannot do what the parent says, and ends")
         # The parent may have died before the kernel was told what to do then.
         os._exit(FAILED)
 
@@ -178,8 +182,8 @@ class Orders:
                 scraping.set_result(series)
             case Prepare():
                 self._changeover.prepare(message)
-            case Take():
-                self._changeover.take()
+            case Take(number):
+                self._changeover.take(number)
             case Drop():
                 self._changeover.drop()
             case _:
