@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,24 @@ from tidegate.core.difference import Difference
 from tidegate.core.events import Completed, Delta, GenerationRequest
 from tidegate.errors import ConfigError, ModelNotFound
 from tidegate.providers.base import Provider, Sink
-from tidegate.providers.settings import ModelSettings, OpenAIModel, ReplayModel
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel, ReplayModel
 from tidegate.stores.records import Claim
 from tidegate.streams.provider_factory import ProviderFactory
 from tidegate.streams.served_models import ServedModels
 
 pytestmark = pytest.mark.anyio
+
+
+SLOW_AGENTS = """
+import builtins, time
+give_up = time.monotonic() + 20
+while not builtins.loop_turns.is_set():
+    assert time.monotonic() < give_up, "the loop stands still"
+    time.sleep(0.001)
+def answer(request):
+    yield "x"
+"""
+"""A module whose import ends when the loop has had a turn."""
 
 
 class Provided(Scripted):
@@ -167,6 +180,21 @@ async def test_one_that_cannot_start_changes_nothing() -> None:
     assert await engine.text_of(await engine.start()) == "old"
     with pytest.raises(ConfigError, match="given twice"):
         await engine.reload(replay("m"), replay("m"))
+    await engine.close()
+
+
+async def test_the_loop_turns_while_a_slow_module_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library of models may take seconds, in which no answer may stand still, nor the node's lease run out."""
+    (tmp_path / "slow_agents.py").write_text(SLOW_AGENTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loop_turns = asyncio.Event()
+    monkeypatch.setattr("builtins.loop_turns", loop_turns, raising=False)
+    engine = await opened(replay("m"))
+    preparing = asyncio.create_task(engine.reload(replay("m"), PythonModel(name="slow", target="slow_agents:answer")))
+    await eventually(lambda: "slow_agents" in sys.modules, within=60)
+    assert not preparing.done()
+    loop_turns.set()
+    assert await preparing == Difference(added=("slow",))
     await engine.close()
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tidegate.core.difference import Difference, difference
 from tidegate.errors import ConfigError
 from tidegate.providers.keys import keys_of
-from tidegate.providers.settings import ModelSettings, of_provider
+from tidegate.providers.settings import ModelSettings, PythonModel, of_provider
 from tidegate.streams.aside import aside
 from tidegate.streams.models import Model
 from tidegate.streams.provider_factory import ProviderFactory, kind_of
@@ -68,6 +68,7 @@ class ServedModels(Mapping[str, Model]):
         """
         # Files of keys may be on a slow disk.
         wanted = await aside(partial(_wanted, settings))
+        await aside(partial(_import_targets, [each.settings for each in wanted.values()]))
         made = {name: self._made(each) for name, each in wanted.items() if not self._keeps_provider(name, each)}
         prepared = PreparedModels(wanted, made)
         try:
@@ -135,3 +136,14 @@ def _wanted(settings: Sequence[ModelSettings]) -> dict[str, Wanted]:
             raise ConfigError(f"models: the name {each.name!r} is given twice")
         wanted[each.name] = Wanted(each, keys_of(each, os.environ))
     return wanted
+
+
+def _import_targets(settings: Sequence[ModelSettings]) -> None:
+    """Imports the functions of the user's own models: a module may take seconds, in which the loop must not stand still.
+    Their providers find them imported when they start, on the loop."""
+    for each in settings:
+        if isinstance(each, PythonModel):
+            # Imported only where there is such a model.
+            from tidegate.providers.python import target
+
+            target(each)
