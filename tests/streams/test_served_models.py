@@ -198,6 +198,35 @@ async def test_the_loop_turns_while_a_slow_module_is_imported(tmp_path: Path, mo
     await engine.close()
 
 
+async def test_keys_are_read_when_a_model_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application is often put together at its import, and its environment read later; each start tries again."""
+    monkeypatch.delenv("LATE_KEY", raising=False)
+    model = OpenAIModel(name="m", base_url="http://127.0.0.1:9/v1", api_key_env="LATE_KEY")
+    engine = Reloaded(model)
+    await engine.service.open()
+    with pytest.raises(ConfigError, match="LATE_KEY"):
+        await engine.service.start_models()
+    monkeypatch.setenv("LATE_KEY", "first")
+    await engine.service.start_models()
+    assert await engine.reload(model) == Difference()
+    monkeypatch.setenv("LATE_KEY", "second")
+    assert await engine.reload(model) == Difference(changed=("m",))
+    assert [each.keys for each in engine.factory.made] == [("first",), ("second",)]
+    await engine.close()
+
+
+async def test_a_reload_before_the_first_start_has_the_keys_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was never started is not started any more."""
+    monkeypatch.setenv("LATE_KEY", "first")
+    model = OpenAIModel(name="m", base_url="http://127.0.0.1:9/v1", api_key_env="LATE_KEY")
+    engine = Reloaded(model)
+    await engine.service.open()
+    await engine.reload(model)
+    await engine.service.start_models()
+    assert [(each.keys, each.starts) for each in engine.factory.made] == [(("first",), 1)]
+    await engine.close()
+
+
 async def test_another_key_in_the_same_file_is_another_model(tmp_path: Path) -> None:
     """The settings are the same, and the file is not; a file that has gone changes nothing."""
     file = tmp_path / "key"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -23,12 +23,16 @@ class ProviderFactory:
         self._observer = observer
         self._meter = meter
 
-    def make(self, model: ModelSettings, keys: Sequence[str]) -> Provider:
-        """The provider of one model, with the keys of its upstreams. Raises `ConfigError` where there is none."""
+    def find(self, model: ModelSettings) -> Callable[..., Provider]:
+        """What makes providers of the model's kind, imported. Raises `ConfigError` where there is none."""
         kind = kind_of(model)
         if kind not in PROVIDERS:
             raise ConfigError(f"model {model.name!r}: this version has no provider {kind!r} yet")
-        make = _load(PROVIDERS[kind])
+        return _load(PROVIDERS[kind])
+
+    def make(self, model: ModelSettings, keys: Sequence[str]) -> Provider:
+        """The provider of one model, with the keys of its upstreams. Raises `ConfigError` where there is none."""
+        make = self.find(model)
         if not isinstance(model, OpenAIModel):
             return make(model)
         candidates = [
@@ -37,7 +41,7 @@ class ProviderFactory:
         ]
         for candidate in candidates:
             self._meter.ask(model.name, candidate.upstream)
-        return Attempts(model.name, candidates, observer=self._observer, kind=kind)
+        return Attempts(model.name, candidates, observer=self._observer, kind=kind_of(model))
 
 
 def kind_of(model: ModelSettings) -> str:

@@ -12,21 +12,23 @@ import msgspec
 from tidegate.core.difference import Difference, difference
 from tidegate.errors import ConfigError
 from tidegate.providers.keys import keys_of
-from tidegate.providers.settings import ModelSettings, PythonModel, of_provider
+from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel, of_provider
 from tidegate.streams.aside import aside
+from tidegate.streams.keyed_provider import KeyedProvider
 from tidegate.streams.models import Model
 from tidegate.streams.provider_factory import ProviderFactory, kind_of
 from tidegate.streams.started_provider import StartedProvider
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """One entry of `[[models]]`, and the keys of its upstreams. Two that are equal are the same model."""
+    """One entry of `[[models]]`, and the keys of its upstreams, None until they are read. Two that are equal are the
+    same model."""
 
     settings: ModelSettings
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] | None
 
     @property
-    def provider(self) -> tuple[ModelSettings, tuple[str, ...]]:
+    def provider(self) -> tuple[ModelSettings, tuple[str, ...] | None]:
         """What its provider is made of."""
         return of_provider(self.settings), self.keys
 
@@ -44,11 +46,12 @@ class PreparedModels:
 
 
 class ServedModels(Mapping[str, Model]):
-    """The models by name. Raises `ConfigError` where one of them cannot be made."""
+    """The models by name. Raises `ConfigError` where one of them cannot be made; keys are read when they start."""
 
     def __init__(self, factory: ProviderFactory, settings: Sequence[ModelSettings]) -> None:
         self._factory = factory
-        self._wanted = _wanted(settings)
+        self._keyed: dict[str, KeyedProvider] = {}
+        self._wanted = {name: self._first(each) for name, each in _by_name(settings).items()}
         self._models = {name: self._model(each, self._made(each)) for name, each in self._wanted.items()}
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -67,9 +70,14 @@ class ServedModels(Mapping[str, Model]):
         Raises `ConfigError` where one of them cannot be made or started; then none is left running.
         """
         # Files of keys may be on a slow disk.
-        wanted = await aside(partial(_wanted, settings))
-        await aside(partial(_import_targets, [each.settings for each in wanted.values()]))
-        made = {name: self._made(each) for name, each in wanted.items() if not self._keeps_provider(name, each)}
+        wanted = await aside(partial(_read, settings))
+        await aside(partial(_import_targets, settings))
+        served = self._served()
+        made = {
+            name: self._made(each)
+            for name, each in wanted.items()
+            if name not in served or served[name].provider != each.provider
+        }
         prepared = PreparedModels(wanted, made)
         try:
             for failure in await asyncio.gather(*(each.start() for each in made.values()), return_exceptions=True):
@@ -83,19 +91,22 @@ class ServedModels(Mapping[str, Model]):
     def take(self, prepared: PreparedModels) -> Difference:
         """Serves the prepared models from here on. Those that are not among them take no more, and are closed when
         nothing runs or waits for them."""
-        changes = difference(self._wanted, prepared.wanted)
+        changes = difference(self._served(), prepared.wanted)
         for name in changes.removed:
             self._retire(self._models[name])
         self._models = {name: self._next(name, wanted, prepared) for name, wanted in prepared.wanted.items()}
-        self._wanted = dict(prepared.wanted)
+        self._wanted, self._keyed = dict(prepared.wanted), {}
         return changes
 
     async def close(self) -> None:
         """Waits for the end of models that are served no more: what they answered has been cancelled before."""
         await asyncio.gather(*self._retiring)
 
-    def _keeps_provider(self, name: str, wanted: Wanted) -> bool:
-        return name in self._wanted and self._wanted[name].provider == wanted.provider
+    def _served(self) -> Mapping[str, Wanted]:
+        """What is served, with the keys that were read when it was started."""
+        return self._wanted | {
+            name: Wanted(self._wanted[name].settings, each.keys) for name, each in self._keyed.items()
+        }
 
     def _next(self, name: str, wanted: Wanted, prepared: PreparedModels) -> Model:
         provider = prepared.providers.get(name)
@@ -109,7 +120,17 @@ class ServedModels(Mapping[str, Model]):
         model.admission.resize(max_concurrency=settings.concurrency, max_queue=settings.max_queue)
         return model
 
+    def _first(self, settings: ModelSettings) -> Wanted:
+        """One of the models that are served from the start."""
+        if not isinstance(settings, OpenAIModel):
+            return Wanted(settings, ())
+        self._factory.find(settings)
+        self._keyed[settings.name] = KeyedProvider(settings, self._factory.make)
+        return Wanted(settings, None)
+
     def _made(self, wanted: Wanted) -> StartedProvider:
+        if wanted.keys is None:
+            return StartedProvider(self._keyed[wanted.settings.name])
         return StartedProvider(self._factory.make(wanted.settings, wanted.keys))
 
     def _model(self, wanted: Wanted, provider: StartedProvider) -> Model:
@@ -129,17 +150,21 @@ class ServedModels(Mapping[str, Model]):
         task.add_done_callback(self._retiring.discard)
 
 
-def _wanted(settings: Sequence[ModelSettings]) -> dict[str, Wanted]:
-    wanted: dict[str, Wanted] = {}
+def _by_name(settings: Sequence[ModelSettings]) -> dict[str, ModelSettings]:
+    found: dict[str, ModelSettings] = {}
     for each in settings:
-        if each.name in wanted:
+        if each.name in found:
             raise ConfigError(f"models: the name {each.name!r} is given twice")
-        wanted[each.name] = Wanted(each, keys_of(each, os.environ))
-    return wanted
+        found[each.name] = each
+    return found
+
+
+def _read(settings: Sequence[ModelSettings]) -> dict[str, Wanted]:
+    return {name: Wanted(each, keys_of(each, os.environ)) for name, each in _by_name(settings).items()}
 
 
 def _import_targets(settings: Sequence[ModelSettings]) -> None:
-    """Imports the functions of the user's own models: a module may take seconds, in which the loop must not stand still.
+    """Imports the functions of the user's own models: one may take seconds, in which the loop must not stand still.
     Their providers find them imported when they start, on the loop."""
     for each in settings:
         if isinstance(each, PythonModel):
