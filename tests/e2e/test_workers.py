@@ -301,3 +301,19 @@ def test_all_of_them_read_their_settings_again_or_none(redis_url: str, tmp_path:
         os.kill(workers_of(server)[0], signal.SIGKILL)
         wait(lambda: "worker 0 is there again" in server.stderr(), within=60)
         assert [models() for _ in range(20)] == [{"brief", "endless"}] * 20
+
+
+def test_a_faulty_key_file_takes_away_no_worker(redis_url: str, tmp_path: Path) -> None:
+    """Nothing was changed, and so the next worker starts with the key that the others have."""
+    key = tmp_path / "upstream.key"
+    key.write_text("sk-1\n")
+    remote = (
+        f'[[models]]\nname = "m"\nprovider = "openai"\nbase_url = "http://127.0.0.1:9"\napi_key_file = "{key}"\n'
+    )
+    with serving(redis_url, tmp_path, config=MODELS + remote) as server:
+        key.write_text("")
+        server.signal(signal.SIGHUP)
+        wait(lambda: "nothing was changed" in server.stderr(), within=60)
+        os.kill(workers_of(server)[0], signal.SIGKILL)
+        wait(lambda: "worker 0 is there again" in server.stderr(), within=60)
+        assert "cannot be started again" not in server.stderr()

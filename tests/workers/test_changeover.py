@@ -7,7 +7,8 @@ import pytest
 from eventually_kit import eventually
 
 from tidegate.app import EMBEDDED, Tidegate
-from tidegate.providers.settings import PythonModel, ReplayModel
+from tidegate.core.difference import Difference
+from tidegate.providers.settings import OpenAIModel, PythonModel, ReplayModel
 from tidegate.workers.changeover import Changeover
 from tidegate.workers.messages import Message, Prepare, Prepared, Taken
 
@@ -55,6 +56,20 @@ async def test_what_it_cannot_take_it_says() -> None:
     await eventually(lambda: worker.told[1:] == [Prepared(2)])
     worker.changeover.take()
     assert worker.serves == ["r"]
+    await worker.app.close()
+
+
+async def test_the_keys_are_those_of_the_order() -> None:
+    """Whatever has become of the file meanwhile; another key makes another model."""
+    worker = Worker()
+    model = OpenAIModel(name="o", base_url="http://127.0.0.1:9/v1", api_key_file="/nowhere")
+    settings = msgspec.structs.replace(EMBEDDED, models=(model,))
+    for number, key in enumerate(("sk-1", "sk-1", "sk-2")):
+        worker.changeover.prepare(Prepare(number, settings, keys={"o": (key,)}))
+        await eventually(lambda expected=number: worker.told[-1:] == [Prepared(expected)], within=60)
+        worker.changeover.take()
+    changes = [each.changes.models for each in worker.told if isinstance(each, Taken)]
+    assert changes == [Difference(added=("o",)), Difference(), Difference(changed=("o",))]
     await worker.app.close()
 
 

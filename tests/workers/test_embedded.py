@@ -9,30 +9,12 @@ from eventually_kit import eventually
 
 from tidegate.config import Settings
 from tidegate.errors import ConfigError
-from tidegate.providers.llama.lane_words import LanePlace
 from tidegate.providers.llama.provider import LlamaProvider
-from tidegate.providers.settings import LlamaModel, ReplayModel, SharedLlamaModel
-from tidegate.workers.embedded import EmbeddedModels, lent, places_of
+from tidegate.providers.settings import LlamaModel, ReplayModel
+from tidegate.workers.embedded import EmbeddedModels, places_of
+from tidegate.workers.lent import lent
 
 REPLAY = ReplayModel(name="r")
-LLAMA = LlamaModel(name="l", path="m.gguf", parallel=2, max_queue=7)
-
-
-def test_a_worker_asks_its_parent_for_the_embedded_models() -> None:
-    """With the settings that they have; all others are the worker's own."""
-    settings = lent(Settings(models=(REPLAY, LLAMA)), {"l": LanePlace(9, "key")})
-    assert settings.models[0] == REPLAY
-    shared = settings.models[1]
-    assert isinstance(shared, SharedLlamaModel)
-    assert (shared.port, shared.key) == (9, "key")
-    assert (shared.name, shared.path, shared.concurrency, shared.max_queue) == ("l", "m.gguf", 2, 7)
-
-
-def test_no_file_can_name_a_place() -> None:
-    """It is the parent that knows it."""
-    settings = Settings(models=(REPLAY,))
-    assert lent(settings, {}) == settings
-    assert "port" not in LlamaModel.__struct_fields__
 
 
 @pytest.mark.anyio
@@ -53,7 +35,7 @@ async def test_a_model_that_has_changed_is_run_for_as_long_as_a_worker_has_it(tm
     models = EmbeddedModels()
     models.take(await models.prepare([small]))
     before = models.hosted["l"]
-    worker = LlamaProvider(lent(Settings(models=(small,)), places_of(models.hosted)).models[0])  # type: ignore[arg-type]
+    worker = LlamaProvider(lent(Settings(models=(small,)), places_of(models.hosted), {}).models[0])  # type: ignore[arg-type]
     await worker.start()
     models.take(await models.prepare([msgspec.structs.replace(small, max_queue=3)]))
     assert models.hosted["l"] is before

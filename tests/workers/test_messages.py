@@ -38,11 +38,11 @@ SETTINGS = Settings(
 @pytest.mark.parametrize(
     "message",
     [
-        Setup(1, SETTINGS, [[3], [4, 5]], {"l": LanePlace(9, "key")}),
+        Setup(1, SETTINGS, [[3], [4, 5]], {"l": LanePlace(9, "key")}, {"o": ("sk-1", "")}),
         Listen([0, 2]),
         Ready(),
         Failed("x", "y"),
-        Prepare(3, SETTINGS, {"l": LanePlace(9, "key")}),
+        Prepare(3, SETTINGS, {"l": LanePlace(9, "key")}, {"o": ("sk-1", "")}),
         Prepared(3, Failed("x", "y", ("models", "l"), "z")),
         Take(),
         Taken(Changes(models=Difference(added=("l",)), ignored=("server.port",))),

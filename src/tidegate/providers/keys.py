@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tidegate.core.api_key import fit_key, key_in
 from tidegate.errors import ConfigError
-from tidegate.providers.settings import ModelSettings, OpenAIModel, Upstream, unusable
+from tidegate.providers.settings import KeyedOpenAIModel, ModelSettings, OpenAIModel, Upstream, unusable
 
 MAX_KEY_BYTES = 16 * 1024
 """The largest file of a key: keys have a hundred characters, tokens of identity providers a few thousand."""
@@ -18,7 +18,14 @@ def keys_of(model: ModelSettings, environ: Mapping[str, str]) -> tuple[str, ...]
 
     Raises `ConfigError` for a key that is missing or cannot be sent; the error never has the key.
     """
+    if isinstance(model, KeyedOpenAIModel):
+        return model.keys
     return tuple(_key(model, prefix, place, environ) for prefix, place in _places(model))
+
+
+def keys_by_model(models: Sequence[ModelSettings], environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The keys of all models that have upstreams, by the model's name; see `keys_of`."""
+    return {each.name: keys_of(each, environ) for each in models if isinstance(each, OpenAIModel)}
 
 
 def _places(model: ModelSettings) -> Iterator[tuple[str, OpenAIModel | Upstream]]:

@@ -133,6 +133,12 @@ class OpenAIModel(RemoteModel, frozen=True, kw_only=True, tag="openai"):
         )
 
 
+class KeyedOpenAIModel(OpenAIModel, frozen=True, kw_only=True, tag="openai"):
+    """A model whose keys another process has read for several, in the order of its upstreams: no file has this one."""
+
+    keys: tuple[str, ...]
+
+
 class AnthropicModel(RemoteModel, frozen=True, kw_only=True, tag="anthropic"):
     """Any server that speaks Anthropic's messages: `base_url` is without `/v1`.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidegate.errors import TidegateError
-from tidegate.workers.embedded import lent
+from tidegate.workers.lent import lent
 from tidegate.workers.messages import Message, Prepare, Prepared, Taken, failed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Changeover:
     def prepare(self, order: Prepare) -> None:
         """Begins to get ready, and tells the parent when that is done or has failed."""
         self.drop()
-        self._preparing = asyncio.create_task(self._app.prepare(lent(order.settings, order.lanes)))
+        self._preparing = asyncio.create_task(self._app.prepare(lent(order.settings, order.lanes, order.keys)))
         self._preparing.add_done_callback(lambda task: self._told(order.number, task))
 
     def take(self) -> None:

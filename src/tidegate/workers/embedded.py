@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidegate.config import Settings
 from tidegate.providers.llama.lane_words import LanePlace
-from tidegate.providers.settings import LlamaModel, ModelSettings, SharedLlamaModel, of_provider
+from tidegate.providers.settings import LlamaModel, ModelSettings, of_provider
 
 if TYPE_CHECKING:
     from tidegate.providers.llama.lane_host import LaneHost
@@ -105,15 +104,3 @@ async def _retire(host: LaneHost) -> None:
         await host.deserted()
     finally:
         await host.close()
-
-
-def lent(settings: Settings, places: Mapping[str, LanePlace]) -> Settings:
-    """The settings of a worker, whose embedded models are the parent's."""
-    models = tuple(
-        _shared(model, places[model.name]) if isinstance(model, LlamaModel) else model for model in settings.models
-    )
-    return msgspec.structs.replace(settings, models=models)
-
-
-def _shared(model: LlamaModel, place: LanePlace) -> SharedLlamaModel:
-    return SharedLlamaModel(**msgspec.structs.asdict(model), port=place.port, key=place.key)

@@ -14,13 +14,15 @@ from tidegate.providers.llama.lane_words import LanePlace
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
-    """The first line to a worker: its number, its settings, the inherited descriptors of everybody's listeners, and
-    where the parent lends the lanes of each of its embedded models."""
+    """The first line to a worker: its number, its settings, the inherited descriptors of everybody's listeners, where
+    the parent lends the lanes of each of its embedded models, and the keys of each model's upstreams, which the parent
+    alone reads: all workers have the same ones."""
 
     worker: int
     settings: Settings
     listeners: list[list[int]]
     lanes: dict[str, LanePlace] = {}
+    keys: dict[str, tuple[str, ...]] = {}
 
 
 class Listen(msgspec.Struct, frozen=True, tag=True):
@@ -76,6 +78,7 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     number: int
     settings: Settings
     lanes: dict[str, LanePlace] = {}
+    keys: dict[str, tuple[str, ...]] = {}
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from tidegate.config import Changes, Settings, ignored, merged
 from tidegate.errors import TidegateError
+from tidegate.providers.keys import keys_by_model
+from tidegate.streams.aside import aside
 from tidegate.workers.crew import Crew
 from tidegate.workers.embedded import EmbeddedModels, Hosted, places_of
 from tidegate.workers.messages import Prepare, Setup
@@ -34,8 +38,9 @@ class Supervisor:
     async def reload(self, settings: Settings) -> Changes:
         """Has all workers take over the models and keys of other settings or, if it raises `TidegateError`, none."""
         later = merged(self._settings, settings)
+        keys = await _read_keys(later)
         hosted = await self._models.prepare(later.models)
-        order = self._ordered(later, hosted)
+        order = self._ordered(later, hosted, keys)
         try:
             ready = await self.crew.prepare(order)
         except BaseException:
@@ -56,15 +61,16 @@ class Supervisor:
         await self._models.close()
 
     async def _next(self, settings: Settings) -> Prepare:
+        keys = await _read_keys(settings)
         hosted = await self._models.prepare(settings.models)
         self._models.take(hosted)
-        return self._ordered(settings, hosted)
+        return self._ordered(settings, hosted, keys)
 
-    def _ordered(self, settings: Settings, hosted: Mapping[str, Hosted]) -> Prepare:
-        return Prepare(self._order.number + 1, portion_of(settings), places_of(hosted))
+    def _ordered(self, settings: Settings, hosted: Mapping[str, Hosted], keys: dict[str, tuple[str, ...]]) -> Prepare:
+        return Prepare(self._order.number + 1, portion_of(settings), places_of(hosted), keys)
 
     async def _launch(self, worker: int) -> WorkerProcess:
-        setup = Setup(worker, self._order.settings, self._descriptors, self._order.lanes)
+        setup = Setup(worker, self._order.settings, self._descriptors, self._order.lanes, self._order.keys)
         process = await WorkerProcess.launch(setup, self.crew.scrape)
         try:
             await self._bring_up_to_date(process)
@@ -80,3 +86,8 @@ class Supervisor:
                 await process.take(order.settings)
             else:
                 raise TidegateError("the worker has died")
+
+
+async def _read_keys(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The keys of all models. Workers read none: a file may be another one by the time that they do."""
+    return await aside(partial(keys_by_model, settings.models, os.environ))

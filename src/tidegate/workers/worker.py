@@ -26,7 +26,7 @@ from tidegate.server import run_with, serve_at
 from tidegate.serving.listeners import Listeners
 from tidegate.stopping import Stopping
 from tidegate.workers.changeover import Changeover
-from tidegate.workers.embedded import lent
+from tidegate.workers.lent import lent
 from tidegate.workers.messages import (
     LONGEST_LINE,
     Drop,
@@ -95,7 +95,7 @@ def _run(setup: Setup, channel: socket.socket) -> int:
     observability = setup.settings.observability
     configure(observability.log_level, observability.log_format, worker=setup.worker)
     groups = [[_listener(each) for each in group] for group in setup.listeners]
-    return run_with(lent(setup.settings, setup.lanes), partial(_serve, setup.worker, groups, channel))
+    return run_with(lent(setup.settings, setup.lanes, setup.keys), partial(_serve, setup.worker, groups, channel))
 
 
 def _listener(descriptor: int) -> socket.socket:
