@@ -31,6 +31,18 @@ tokens = 60
 rate = 20
 """
 
+COUNTING = """
+import asyncio, pathlib
+
+async def answer(request):
+    number = 0
+    while not pathlib.Path("enough").exists():
+        yield f"{number} "
+        number += 1
+        await asyncio.sleep(0.05)
+    yield "enough"
+"""
+
 
 @asynccontextmanager
 async def serving(folder: Path, config: str, *flags: str) -> AsyncIterator[Process]:
@@ -142,37 +154,44 @@ def _children(pid: int) -> list[str]:
 
 
 async def test_nothing_is_lost_while_everything_is_read_again_and_again(tmp_path: Path) -> None:
-    """Twenty times under fifty answers, with keys and models that come and go beside them."""
+    """Twenty times under fifty answers, with keys and models that come and go beside them; they end after the last."""
+    (tmp_path / "counting_agents.py").write_text(COUNTING)
 
     def config(turn: int) -> str:
         keys = "".join(
             f'[[auth.keys]]\nname = "{name}"\nsha256 = "{key_sha256(name)}"\nscopes = ["generate", "read"]\n'
             for name in ("all", f"only-{turn}")
         )
-        return REPLAY + REPLAY.replace("steady", f"turn-{turn}") + keys
+        counting = '[[models]]\nname = "counting"\nprovider = "python"\ntarget = "counting_agents:answer"\n'
+        return counting + REPLAY.replace("steady", f"turn-{turn}") + keys
 
     bearer = {"authorization": "Bearer all"}
-    body = {"model": "steady", "prompt": "x", "stream": True, "on_disconnect": "cancel"}
+    body = {"model": "counting", "prompt": "x", "stream": True, "on_disconnect": "cancel"}
     async with serving(tmp_path, config(0)) as server:
 
-        async def texts(events: AsyncIterator[Any]) -> list[str]:
-            return [event.event async for event in events]
+        async def read(events: AsyncIterator[Any]) -> tuple[list[str], str]:
+            """The types of the events, and the text."""
+            found = [event async for event in events]
+            return [each.event for each in found], "".join(json.loads(each.data).get("text", "") for each in found)
 
         async with AsyncExitStack() as stack:
             calls = [
                 await stack.enter_async_context(call(f"{server.url}/v1/streams", "POST", body, bearer))
                 for _ in range(50)
             ]
-            reading = [asyncio.create_task(texts(each.events())) for each in calls]
+            reading = [asyncio.create_task(read(each.events())) for each in calls]
             for turn in range(1, 21):
                 (tmp_path / "tidegate.toml").write_text(config(turn))
                 await reload(server)
-            for read in await asyncio.gather(*reading):
-                assert read == ["started", *["delta"] * 60, "completed"]
+            (tmp_path / "enough").touch()
+            for types, text in await asyncio.gather(*reading):
+                assert types == ["started", *["delta"] * (len(types) - 2), "completed"]
+                count = text.count(" ")
+                assert text == "".join(f"{number} " for number in range(count)) + "enough"
         assert said(server, "error") == []
         assert len(said(server)) == 20
         listed = (await fetch(f"{server.url}/v1/models", headers=bearer))[2]["data"]
-        assert [each["id"] for each in listed] == ["steady", "turn-20"]
+        assert [each["id"] for each in listed] == ["counting", "turn-20"]
         for turn, status in ((19, 401), (20, 200)):
             headers = {"authorization": f"Bearer only-{turn}"}
             assert (await fetch(f"{server.url}/v1/models", headers=headers))[0] == status
