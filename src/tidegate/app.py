@@ -130,8 +130,8 @@ class Tidegate:
         cluster = store.join(name, settings.store.lease_seconds)
         limits = _limits(settings.limits, cluster)
         origins = Origins(settings.server.allowed_origins, settings.server.public_url)
-        self._models = ServedModels(ProviderFactory(observer, meter), self._all_models(settings))
-        meter.serve(tuple(self._models))
+        self._models = ServedModels(ProviderFactory(observer), self._all_models(settings))
+        meter.serve(self._models.upstreams)
         self.service = _service(settings, store, cluster, self._models, limits.tokens, observer, now, meter)
         self.registry = Registry(send_away=self.service.readers.send_away, now=time, random_bits=randbits)
         self.connections = Connections(settings.limits.connections_per_principal, Refusals(observer))
@@ -206,7 +206,7 @@ class Tidegate:
             self._models.take(prepared.models), key_changes(self._settings, prepared.settings), prepared.ignored
         )
         self._settings = prepared.settings
-        self.meter.serve(tuple(self._models))
+        self.meter.serve(self._models.upstreams)
         self._authenticator.change(ApiKeys(prepared.settings.auth.keys))
         self._withdrawal.look_at_all()
         return changes

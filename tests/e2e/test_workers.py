@@ -307,9 +307,7 @@ def test_a_faulty_key_file_takes_away_no_worker(redis_url: str, tmp_path: Path) 
     """Nothing was changed, and so the next worker starts with the key that the others have."""
     key = tmp_path / "upstream.key"
     key.write_text("sk-1\n")
-    remote = (
-        f'[[models]]\nname = "m"\nprovider = "openai"\nbase_url = "http://127.0.0.1:9"\napi_key_file = "{key}"\n'
-    )
+    remote = f'[[models]]\nname = "m"\nprovider = "openai"\nbase_url = "http://127.0.0.1:9"\napi_key_file = "{key}"\n'
     with serving(redis_url, tmp_path, config=MODELS + remote) as server:
         key.write_text("")
         server.signal(signal.SIGHUP)

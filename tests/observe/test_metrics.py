@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+import msgspec
 import pytest
 from clock_kit import Clock
 
@@ -139,8 +140,7 @@ def test_what_can_be_known_beforehand_shows_0_from_the_start() -> None:
 def test_what_is_said_of_a_model_shows_0_before_it_is_asked() -> None:
     """Its durations, tokens and completed generations, and each outcome of an attempt at its upstream."""
     meter = Meter()
-    meter.serve(["m", "n"])
-    meter.ask("m", "10.0.0.1:8000")
+    meter.serve({"m": ["10.0.0.1:8000"], "n": []})
     series = [each for each in meter.series(()) if each.labels[:1] in (("m",), ("n",))]
     assert {each.value for each in series} == {0}
     of_both = {(each.metric, each.labels[1:]) for each in series if each.labels[0] == "n"}
@@ -156,11 +156,36 @@ def test_what_is_said_of_a_model_shows_0_before_it_is_asked() -> None:
     assert {(each.metric, each.labels[1:]) for each in series if each.labels[0] == "m"} == of_both | attempts
 
 
+def test_what_is_served_no_more_is_forgotten_at_the_second_change() -> None:
+    """After the first its last answers end, and are read; those that end even later are forgotten at the next. What
+    stays never falls, nor does what was never served here."""
+    meter = Meter()
+    observer = MetricsObserver(meter)
+
+    def models() -> set[str]:
+        return {each.labels[0] for each in meter.series(()) if each.metric == "tidegate_generations_total"}
+
+    def attempts() -> dict[str, float]:
+        found = [each for each in meter.series(()) if each.metric == "tidegate_upstream_attempts_total"]
+        return {each.labels[1]: each.value for each in found if each.labels[::2] == ("m", "failed")}
+
+    meter.serve({"m": ["a", "b"], "n": ["a"]})
+    for upstream in ("a", "b"):
+        observer.observe(UpstreamAttempt("m", upstream, "failed", "", 0.0, None))
+    observer.observe(msgspec.structs.replace(ended(), model="elsewhere"))
+    for turn in range(3):
+        meter.serve({"m": ["a"], f"turn-{turn}": []})
+        assert models() == {"m", "elsewhere", f"turn-{turn}", f"turn-{turn - 1}" if turn else "n"}
+        assert attempts() == ({"a": 1, "b": 1} if turn == 0 else {"a": 1})
+        observer.observe(msgspec.structs.replace(ended(), model="n"))
+    meter.serve({"m": ["a"], "n": []})
+    assert counted(meter)["upstream_attempts_total m a failed"] == 1
+
+
 def test_each_series_has_the_labels_of_the_table() -> None:
     """As many as its metric has, whatever it was begun by."""
     meter = Meter()
-    meter.serve(["m"])
-    meter.ask("m", "up")
+    meter.serve({"m": ["up"]})
     MetricsObserver(meter).observe(ended())
     by_name = {metric.name: metric for metric in METRICS}
     for each in meter.series([Reading("readers", 2, {"transport": "sse"}), Reading("streams_live", 1)]):

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 from engine_kit import ANNA, Engine, Scripted, request
@@ -22,11 +25,9 @@ pytestmark = pytest.mark.anyio
 
 
 SLOW_AGENTS = """
-import builtins, time
-give_up = time.monotonic() + 20
-while not builtins.loop_turns.is_set():
-    assert time.monotonic() < give_up, "the loop stands still"
-    time.sleep(0.001)
+from turns import importing, turned
+importing.set()
+assert turned.wait(20), "the loop stands still"
 def answer(request):
     yield "x"
 """
@@ -186,14 +187,13 @@ async def test_one_that_cannot_start_changes_nothing() -> None:
 async def test_the_loop_turns_while_a_slow_module_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library of models may take seconds, in which no answer may stand still, nor the node's lease run out."""
     (tmp_path / "slow_agents.py").write_text(SLOW_AGENTS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    loop_turns = asyncio.Event()
-    monkeypatch.setattr("builtins.loop_turns", loop_turns, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    turns = SimpleNamespace(importing=threading.Event(), turned=threading.Event())
+    monkeypatch.setitem(sys.modules, "turns", cast("ModuleType", turns))
     engine = await opened(replay("m"))
     preparing = asyncio.create_task(engine.reload(replay("m"), PythonModel(name="slow", target="slow_agents:answer")))
-    await eventually(lambda: "slow_agents" in sys.modules, within=60)
-    assert not preparing.done()
-    loop_turns.set()
+    await eventually(lambda: turns.importing.is_set() or preparing.done(), within=60)
+    turns.turned.set()
     assert await preparing == Difference(added=("slow",))
     await engine.close()
 

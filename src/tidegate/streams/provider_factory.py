@@ -9,7 +9,6 @@ from typing import Any
 from tidegate.core.url import host_and_port
 from tidegate.errors import ConfigError
 from tidegate.observe.base import Observer
-from tidegate.observe.metrics.meter import Meter
 from tidegate.providers import PROVIDERS
 from tidegate.providers.base import Provider
 from tidegate.providers.settings import ModelSettings, OpenAIModel
@@ -17,11 +16,10 @@ from tidegate.streams.attempts import Attempts, Candidate
 
 
 class ProviderFactory:
-    """Makes providers, whose attempts at upstreams `observer` is told of and `meter` counts."""
+    """Makes providers, whose attempts at upstreams `observer` is told of."""
 
-    def __init__(self, observer: Observer, meter: Meter) -> None:
+    def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._meter = meter
 
     def find(self, model: ModelSettings) -> Callable[..., Provider]:
         """What makes providers of the model's kind, imported. Raises `ConfigError` where there is none."""
@@ -36,17 +34,20 @@ class ProviderFactory:
         if not isinstance(model, OpenAIModel):
             return make(model)
         candidates = [
-            Candidate(make(each, api_key=key), host_and_port(each.base_url), weight=weight)
-            for (each, weight), key in zip(model.by_upstream(), keys, strict=True)
+            Candidate(make(each, api_key=key), upstream, weight=weight)
+            for (each, weight), upstream, key in zip(model.by_upstream(), upstreams_of(model), keys, strict=True)
         ]
-        for candidate in candidates:
-            self._meter.ask(model.name, candidate.upstream)
         return Attempts(model.name, candidates, observer=self._observer, kind=kind_of(model))
 
 
 def kind_of(model: ModelSettings) -> str:
     """The name of the model's provider in the table."""
     return str(model.__struct_config__.tag)
+
+
+def upstreams_of(model: ModelSettings) -> Sequence[str]:
+    """Host and port of each of the model's upstreams, in their order."""
+    return [host_and_port(each.base_url) for each, _ in model.by_upstream()] if isinstance(model, OpenAIModel) else ()
 
 
 def _load(target: str) -> Any:

@@ -16,7 +16,7 @@ from tidegate.providers.settings import ModelSettings, OpenAIModel, PythonModel,
 from tidegate.streams.aside import aside
 from tidegate.streams.keyed_provider import KeyedProvider
 from tidegate.streams.models import Model
-from tidegate.streams.provider_factory import ProviderFactory, kind_of
+from tidegate.streams.provider_factory import ProviderFactory, kind_of, upstreams_of
 from tidegate.streams.started_provider import StartedProvider
 
 
@@ -63,6 +63,11 @@ class ServedModels(Mapping[str, Model]):
 
     def __len__(self) -> int:
         return len(self._models)
+
+    @property
+    def upstreams(self) -> Mapping[str, Sequence[str]]:
+        """The upstreams of each model, by their host and port."""
+        return {name: upstreams_of(each.settings) for name, each in self._wanted.items()}
 
     async def prepare(self, settings: Sequence[ModelSettings]) -> PreparedModels:
         """Makes and starts the providers of all models that are new or have changed; nothing else happens yet.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import get_args
 
 from tidegate.observe.base import Outcome
 from tidegate.observe.gauges import Reading
 from tidegate.observe.metrics.series import Counter, Histogram, Series
-from tidegate.observe.metrics.table import METRICS, Metric
+from tidegate.observe.metrics.table import BY_NAME, METRICS, Metric
 
 
 class Meter:
-    """Each series is there from the start or once it is asked for, and stays."""
+    """Each series is there from the start or once it is asked for, and stays while what it is of is served."""
 
     def __init__(self) -> None:
         self._counters: dict[tuple[str, tuple[str, ...]], Counter] = {}
@@ -20,6 +21,8 @@ class Meter:
         for metric in METRICS:
             for labels in metric.at_zero:
                 self._begin(metric, labels)
+        self._served: AbstractSet[tuple[str, ...]] = frozenset()
+        self._gone: AbstractSet[tuple[str, ...]] = frozenset()
 
     def counter(self, name: str, *labels: str) -> Counter:
         """The counter of that name and those labels, in the table's order."""
@@ -35,26 +38,40 @@ class Meter:
             found = self._histograms[name, labels] = Histogram()
         return found
 
-    def serve(self, models: Sequence[str]) -> None:
-        """Begins what is measured of these models."""
-        for metric in METRICS:
-            for model in models:
-                if metric.labels == ("model",):
-                    self._begin(metric, (model,))
-                elif metric.labels == ("model", "kind"):
-                    self._begin(metric, (model, "prompt"))
-                    self._begin(metric, (model, "completion"))
-                elif metric.labels == ("model", "status", "code"):
-                    self._begin(metric, (model, "completed", ""))
+    def serve(self, models: Mapping[str, Sequence[str]]) -> None:
+        """Begins what is measured of these models, and of the upstreams of each.
 
-    def ask(self, model: str, upstream: str) -> None:
-        """Begins what is measured of a model's upstream."""
-        for outcome in get_args(Outcome):
-            self.counter("tidegate_upstream_attempts_total", model, upstream, outcome)
+        What is measured of a model or an upstream that is left out stays until the next call: its last answers are
+        still to be counted, and to be read.
+        """
+        served = {(name,) for name in models} | {(name, host) for name, hosts in models.items() for host in hosts}
+        gone = self._gone - served
+        self._forget(gone)
+        self._gone, self._served = gone | (self._served - served), served
+        for name, hosts in models.items():
+            self._begin_model(name)
+            for host in hosts:
+                for outcome in get_args(Outcome):
+                    self.counter("tidegate_upstream_attempts_total", name, host, outcome)
+
+    def _begin_model(self, model: str) -> None:
+        for metric in METRICS:
+            if metric.labels == ("model",):
+                self._begin(metric, (model,))
+            elif metric.labels == ("model", "kind"):
+                self._begin(metric, (model, "prompt"))
+                self._begin(metric, (model, "completion"))
+            elif metric.labels == ("model", "status", "code"):
+                self._begin(metric, (model, "completed", ""))
 
     def series(self, readings: Iterable[Reading]) -> Sequence[Series]:
         """All series as they are now, and these gauges."""
         return [*self._counted(), *self._measured(), *map(_gauge, readings)]
+
+    def _forget(self, gone: AbstractSet[tuple[str, ...]]) -> None:
+        for kept in (self._counters, self._histograms):
+            for name, labels in [key for key in kept if not gone.isdisjoint(_subjects(*key))]:
+                del kept[name, labels]
 
     def _begin(self, metric: Metric, labels: tuple[str, ...]) -> None:
         if metric.kind == "counter":
@@ -73,3 +90,9 @@ class Meter:
 
 def _gauge(reading: Reading) -> Series:
     return Series(f"tidegate_{reading.name}", tuple(reading.labels.values()), reading.value)
+
+
+def _subjects(name: str, labels: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+    """The model that a series is of, and its upstream where it is of one; none where it is of neither."""
+    names = BY_NAME[name].labels
+    return [labels[:count] for count, of in ((1, ("model",)), (2, ("model", "upstream"))) if names[:count] == of]
