@@ -14,7 +14,7 @@ from tidegate.config import AuthSettings, Settings
 from tidegate.core.events import GenerationRequest
 from tidegate.core.principal import Scope
 from tidegate.gate.api_keys import ApiKey, key_sha256
-from tidegate.providers.settings import ReplayModel
+from tidegate.providers.settings import ModelSettings, ReplayModel
 from tidegate.stores.base import Store
 from tidegate.testing.server import serving
 
@@ -27,7 +27,7 @@ def key(name: str, secret: str, scopes: tuple[Scope, ...] = ALL) -> ApiKey:
     return ApiKey(name=name, sha256=key_sha256(secret), scopes=scopes)
 
 
-def settings(*keys: ApiKey, models: tuple[ReplayModel, ...] = (REPLAY,)) -> Settings:
+def settings(*keys: ApiKey, models: tuple[ModelSettings, ...] = (REPLAY,)) -> Settings:
     return msgspec.structs.replace(EMBEDDED, models=models, auth=AuthSettings(keys=keys))
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 from api_kit import Answer, call, fetch
-from reload_kit import ALL, BODY, bearer, key, served, settings
+from reload_kit import ALL, BODY, REPLAY, bearer, key, served, settings
 from socket_kit import SocketClient, socket
 
 from tidegate.core.difference import Difference
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import ConfigError, Draining
-from tidegate.providers.settings import ReplayModel
+from tidegate.providers.settings import OpenAIModel, ReplayModel
 
 pytestmark = pytest.mark.anyio
 
@@ -191,3 +191,17 @@ async def test_streams_that_were_nobodys_are_an_admins_alone_once_there_are_keys
         assert (await fetch(path, headers=bearer("one")))[0] == 404
         assert (await fetch(path, headers=bearer("two")))[0] == 200
         assert (await fetch(path, "DELETE", None, bearer("two")))[0] == 204
+
+
+async def test_what_was_refused_is_measured_nowhere() -> None:
+    """Series of models that were never served would grow with each faulty file."""
+    async with served() as server:
+        before = server.app.series()
+        remote = OpenAIModel(name="remote", base_url="http://127.0.0.1:9/v1")
+        faulty = ReplayModel(name="faulty", file="/nowhere")
+        with pytest.raises(ConfigError, match="nowhere"):
+            await server.app.reload(settings(models=(REPLAY, remote, faulty)))
+        assert len(server.app.series()) == len(before)
+        await server.app.reload(settings(models=(REPLAY, remote)))
+        measured = {each.labels for each in server.app.series() if each.metric == "tidegate_upstream_attempts_total"}
+        assert measured == {("remote", "127.0.0.1:9", outcome) for outcome in ("answered", "failed", "cancelled")}

@@ -37,7 +37,7 @@ def families(series: Sequence[Series], accept: str) -> Mapping[str, Family]:
 def measured() -> Sequence[Series]:
     """Some of each kind."""
     meter = Meter()
-    meter.serve(["m", "n"])
+    meter.serve({"m": [], "n": []})
     meter.counter("tidegate_tokens_total", "m", "prompt").add(7)
     histogram = meter.histogram("tidegate_generation_seconds", "m")
     for seconds in (0.0005, 0.3, 0.4, 100.0):
@@ -94,8 +94,7 @@ def test_an_example_is_written_with_its_trace() -> None:
 def test_no_name_breaks_the_text(accept: str) -> None:
     """A model or an upstream may have any name: it is read back as it is, and nothing else is."""
     meter = Meter()
-    meter.serve([HOSTILE])
-    meter.ask(HOSTILE, HOSTILE)
+    meter.serve({HOSTILE: [HOSTILE]})
     found = families(meter.series([Reading("generations_queued", 4, {"model": HOSTILE})]), accept)
     assert found.keys() == {metric.name for metric in METRICS}
     (queued,) = found["tidegate_generations_queued"].samples
