@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from tidegate.client.doctor.answer import decoded
 from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.greeting import PROBE
 from tidegate.client.doctor.trouble import Unmeasured
@@ -47,8 +48,8 @@ async def _asked_until_told(caller: Caller, name: str) -> int:
 
 
 async def _asked(caller: Caller, name: str) -> int | None:
-    with suppress(HttpError, msgspec.DecodeError):
+    with suppress(HttpError):
         answer = await caller.post(PROBE, {"dropped": name})
         if answer.status == 200:
-            return msgspec.json.decode(answer.body, type=Arrived).dropped or 0
+            return decoded(answer, Arrived).dropped or 0
     return None

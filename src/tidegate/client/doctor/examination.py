@@ -7,8 +7,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import msgspec
-
 from tidegate.client.doctor import alpn, delivery, drop, greeting, handshakes, long_body
 from tidegate.client.doctor.caller import Caller, why
 from tidegate.client.doctor.own_stream import OwnStreams
@@ -119,7 +117,7 @@ class _Examination:
             self._refused(what, refused)
         except HttpError as error:
             self.seen.failed[what] = why(error)
-        except (msgspec.DecodeError, UpstreamMalformed) as error:
+        except UpstreamMalformed as error:
             self.seen.failed[what] = f"answers what tidegate does not: {error}"
         return None
 
