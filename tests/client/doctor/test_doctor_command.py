@@ -197,7 +197,7 @@ async def test_whoever_interrupts_it_leaves_no_streams(tmp_path: Path, which: si
 async def listed(url: str) -> list[object]:
     from tidegate.client.doctor.caller import Caller
 
-    answer = await Caller(url, "", seconds=20).call("GET", "/v1/streams")
+    answer = await Caller(url, "", seconds=20, later=0).call("GET", "/v1/streams")
     return json.loads(answer.body)["data"]
 
 

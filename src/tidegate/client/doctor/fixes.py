@@ -116,6 +116,15 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
     },
 }
 
+AGAIN = "\n".join(
+    (
+        "after 429: wait until other answers have ended, or give the doctor a key of its own: each has its `limits`.",
+        "after 503: tidegate starts, stops or has lost its store: GET /readyz says which, and its log why.",
+        "then run the doctor again: until it has measured this, nobody knows.",
+    )
+)
+"""What to do where it is a limit, or the server's state, that keeps something from being measured."""
+
 
 def fix_of(code: Code) -> str:
     """What to change, a line for each place."""

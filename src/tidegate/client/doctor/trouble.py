@@ -5,6 +5,8 @@ from __future__ import annotations
 from tidegate.client.doctor.answer import Answer
 from tidegate.client.doctor.finding import Code
 
+SENT_AWAY = "the server sent a reader away, for a limit or since it stops"
+
 
 class Blocked(Exception):
     """What was found keeps the rest from being measured."""
