@@ -52,7 +52,7 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
         "Caddy": "no `stream_timeout`, no `read_timeout` in `transport http`, no `timeouts { write … }` in `servers`.",
         "Traefik": "`respondingTimeouts.readTimeout: 0` and `writeTimeout: 0` at the entry point.",
         "Cloudflare": "cuts after 120 s of silence, which heartbeats prevent: look at what is behind it.",
-        "AWS ALB": "`idle_timeout.timeout_seconds` of 60, the default, to 74: less than the 75 s that tidegate keeps connections.",
+        "AWS ALB": "`idle_timeout.timeout_seconds` of 60 to 74, less than the 75 s that tidegate keeps connections.",
     },
     "no_websocket": {
         "nginx": "`proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrade;`, and outside "
