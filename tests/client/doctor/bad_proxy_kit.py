@@ -12,6 +12,11 @@ LATER = (
     b'{"error": {"message": "x", "request_id": "r"}}'
 )
 
+RECONNECT = (
+    b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    b'event: reconnect\ndata: {"after_ms": 10, "reason": "capacity"}\n\n'
+)
+
 
 class Forgetful:
     """After `seconds` it passes nothing more of a stream that has a single reader, and does not close: like a firewall
@@ -69,8 +74,8 @@ async def forgetful(url: str, seconds: float) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def refusing_once(url: str, ending: str) -> AsyncIterator[str]:
-    """The URL of a proxy in front of the server at this URL: the first GET of a path that ends so is to come later."""
+async def refusing_once(url: str, ending: str, answer: bytes) -> AsyncIterator[str]:
+    """The URL of a proxy in front of the server at this URL: the first GET of a path that ends so gets this answer."""
     parts = urlsplit(url)
     refused = False
     serving: set[asyncio.Task[None]] = set()
@@ -85,7 +90,7 @@ async def refusing_once(url: str, ending: str) -> AsyncIterator[str]:
         with suppress(OSError, asyncio.CancelledError):
             if not refused and head.split()[1].endswith(ending.encode()):
                 refused = True
-                writer.write(LATER)
+                writer.write(answer)
                 await writer.drain()
             else:
                 front.write(head)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bad_nginx_kit import nginx
-from bad_proxy_kit import forgetful, refusing_once
+from bad_proxy_kit import LATER, RECONNECT, forgetful, refusing_once
 from doctor_kit import PATIENCE, SETTINGS, codes, examined, only, server, with_server
 from eventually_kit import eventually
 from msgspec.structs import replace
@@ -276,24 +276,27 @@ async def test_room_for_one_answer_is_enough() -> None:
     assert (findings(seen), seen.unmeasured) == ([], {})
 
 
-@pytest.mark.parametrize("ending", ["/events", "/ws"])
-async def test_a_measurement_that_is_to_be_made_later_is(ending: str) -> None:
+@pytest.mark.parametrize(("ending", "answer"), [("/events", LATER), ("/events", RECONNECT), ("/ws", LATER)])
+async def test_a_measurement_that_is_to_be_made_later_is(ending: str, answer: bytes) -> None:
     """Once, where a reader was told to come back."""
-    async with server() as url, refusing_once(url, ending) as front:
+    async with server() as url, refusing_once(url, ending, answer) as front:
         seen = await examined(front)
     assert (findings(seen), seen.unmeasured) == ([], {})
 
 
 async def test_a_server_that_stops_is_not_said_to_stream() -> None:
-    """Nor to cut connections: it says why to readers and sockets before it closes them."""
+    """Nor to cut connections: it says why to readers and sockets before it closes them, when they come back, too."""
     app = Tidegate(SETTINGS)
     async with serving(app) as url:
         watching = asyncio.create_task(examined(url, patience=replace(PATIENCE, watch=20.0)))
-        carrying = lambda: [each for each in app.registry if list(each.readers)]  # noqa: E731
-        await eventually(lambda: sorted(each.transport for each in carrying()) == ["sse", "websocket"], within=20)
-        for connection in carrying():
-            connection.drain("draining")
+        drained: list[object] = []
+        carrying = lambda: [each for each in app.registry if list(each.readers) and each not in drained]  # noqa: E731
+        for _ in range(2):
+            await eventually(lambda: sorted(each.transport for each in carrying()) == ["sse", "websocket"], within=20)
+            for connection in carrying():
+                drained.append(connection)
+                connection.drain("draining")
         seen = await watching
     await app.close()
     assert (codes(seen), seen.watched) == ({"unreachable"}, [])
-    assert "silence: the server sent a reader away" in only(findings(seen)).message
+    assert "silence: tidegate sent a reader away: it is about to stop" in only(findings(seen)).message

@@ -13,7 +13,7 @@ from tidegate.client.doctor.lacking import EVENT_STREAMS, SILENCE, THE_REST, WEB
 from tidegate.client.doctor.own_stream import OwnStreams
 from tidegate.client.doctor.patience import Patience
 from tidegate.client.doctor.seen import Greeting, Seen
-from tidegate.client.doctor.trouble import Blocked, Unanswered, Unmeasured
+from tidegate.client.doctor.trouble import Blocked, SentAway, Unanswered, Unmeasured
 from tidegate.client.doctor.watch import watch
 from tidegate.errors import ConfigError, UpstreamMalformed
 from tidegate.http_client.errors import HttpError
@@ -117,8 +117,8 @@ class _Examination:
         """A measurement. Where a limit has refused a call of it, it is made again, once, if there is time."""
         try:
             return await make()
-        except Unanswered as refused:
-            pause = pause_told(refused.answer)
+        except (Unanswered, SentAway) as refused:
+            pause = refused.after_s if isinstance(refused, SentAway) else pause_told(refused.answer)
             if pause is None or pause > self._end - asyncio.get_running_loop().time():
                 raise
         await asyncio.sleep(pause)

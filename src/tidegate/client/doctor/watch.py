@@ -13,7 +13,7 @@ from tidegate.client.doctor.hearing import Hearing
 from tidegate.client.doctor.own_stream import OwnStream, OwnStreams
 from tidegate.client.doctor.seen import Watched
 from tidegate.client.doctor.socket import Socket, connected
-from tidegate.client.doctor.trouble import SENT_AWAY, Unanswered, Unmeasured
+from tidegate.client.doctor.trouble import Unanswered, Unmeasured
 from tidegate.http_client.errors import HttpError
 
 STILL = "still there"
@@ -49,11 +49,11 @@ async def watch(
 
 
 def _check(reader: EventReader) -> None:
-    """Raises `Unanswered` where the reader was refused, and `Unmeasured` where the server has sent it away."""
+    """Raises `Unanswered` where the reader was refused, and `SentAway` where the server has sent it away."""
     if reader.refused is not None:
         raise Unanswered(reader.refused)
     if reader.hearing.sent_away:
-        raise Unmeasured(SENT_AWAY)
+        raise reader.away
 
 
 async def _attached(caller: Caller, stream: OwnStream, stack: AsyncExitStack, seconds: float) -> Socket | None:
