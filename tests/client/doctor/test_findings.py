@@ -70,6 +70,7 @@ def headline(looked: Seen) -> str:
     [
         ({"delivery": None, "unmeasured": {"event streams": "tidegate answers 429: full."}}, "event streams"),
         ({"watched": [], "unmeasured": {"silence": "no time was left"}}, "silence"),
+        ({"watched": [EVENTS]}, "silence"),
         ({"handshakes": None, "unmeasured": {"WebSockets": "tidegate answers 503: draining"}}, "WebSockets"),
         ({"delivery": None, "watched": [], "unmeasured": {"the rest": "55 s were over"}}, "event streams, silence"),
         ({"greeting": None, "delivery": None, "watched": [], "handshakes": None}, "event streams, silence, WebSockets"),

@@ -16,10 +16,16 @@ def lacking(seen: Seen) -> Mapping[str, str]:
         return {}
     measured = {
         EVENT_STREAMS: seen.delivery is not None,
-        SILENCE: bool(seen.watched),
+        SILENCE: _is_silence_measured(seen),
         WEBSOCKETS: seen.handshakes is not None,
     }
     return {what: _why(seen, what) for what, is_measured in measured.items() if not is_measured}
+
+
+def _is_silence_measured(seen: Seen) -> bool:
+    """Whether both transports were watched; a WebSocket that was refused cannot be."""
+    refused = seen.handshakes is None or bool(seen.handshakes.socket_refused)
+    return len(seen.watched) == 2 or (refused and bool(seen.watched))
 
 
 def _why(seen: Seen, what: str) -> str:

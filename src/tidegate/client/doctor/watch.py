@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tidegate.client.doctor.caller import Caller
+from tidegate.client.doctor.caller import Caller, pause_told
 from tidegate.client.doctor.event_reader import EventReader
 from tidegate.client.doctor.hearing import Hearing
 from tidegate.client.doctor.own_stream import OwnStream, OwnStreams
@@ -59,7 +59,11 @@ def _check(reader: EventReader) -> None:
 async def _attached(caller: Caller, stream: OwnStream, stack: AsyncExitStack, seconds: float) -> Socket | None:
     try:
         socket = await stack.enter_async_context(connected(caller, seconds))
-    except (Unanswered, HttpError):
+    except Unanswered as refused:
+        if pause_told(refused.answer) is not None:
+            raise
+        return None
+    except HttpError:
         return None
     answer = await socket.call("attach", seconds, stream=stream.id)
     return socket if answer is not None and "ok" in answer else None
