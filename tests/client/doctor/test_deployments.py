@@ -263,7 +263,7 @@ async def test_too_many_doctors_at_once_leave_posts_unmeasured() -> None:
     async with server() as url:
         for _ in range(AT_ONCE):
             with suppress(HttpError):
-                await Caller(url, "", seconds=PATIENCE.answer).post_once(PROBE, b'{"drop": "x"}', seconds=20)
+                await Caller(url, "", seconds=PATIENCE.answer, later=0).post_once(PROBE, b'{"drop": "x"}', seconds=20)
         seen = await examined(url)
     assert (findings(seen), seen.arrivals) == ([], None)
     assert "unanswered at once" in seen.unmeasured["repeated POSTs"]

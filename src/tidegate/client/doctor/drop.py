@@ -11,7 +11,7 @@ import msgspec
 from tidegate.client.doctor.answer import decoded
 from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.greeting import PROBE
-from tidegate.client.doctor.trouble import Unanswered, Unmeasured
+from tidegate.client.doctor.trouble import Unmeasured
 from tidegate.dialects.native_probe import Arrived
 from tidegate.http_client.errors import HttpError
 
@@ -23,13 +23,13 @@ async def count_arrivals(caller: Caller, *, again: float, seconds: float) -> int
     """How often a POST arrives that tidegate closes the connection upon.
 
     A proxy may take its servers for dead then, and refuse everything for a while: it is asked for `again` seconds.
-    Raises `Unmeasured`, and `Unanswered` where tidegate has refused it.
+    Raises `Unmeasured`.
     """
     name = secrets.token_hex(16)
     with suppress(HttpError):
         answer = await caller.post_once(PROBE, msgspec.json.encode({"drop": name}), seconds=seconds)
         if not answer.is_of_a_proxy:
-            raise Unanswered(answer)
+            raise Unmeasured(f"tidegate {answer.said}")
     try:
         async with asyncio.timeout(again):
             count = await _asked_until_told(caller, name)
