@@ -14,7 +14,7 @@ from tidegate.client.printer import Printer
 from tidegate.client.session import Session
 from tidegate.client.words import reason
 from tidegate.core.sse import ServerSentEvent
-from tidegate.core.url import is_plain_http, shown_url
+from tidegate.core.url import is_plain_http, shown_url, with_scheme
 from tidegate.errors import ConfigError, UpstreamRefused, UpstreamUnreachable
 
 SILENCE_SECONDS = 60.0
@@ -61,8 +61,7 @@ def server_url(text: str) -> str:
 
     Other addresses do: the user has to decide whether a key is sent unencrypted. Raises `ConfigError`.
     """
-    local = text.startswith(("127.", "localhost", "[::1]"))
-    url = f"http://{text}" if local else text
+    url = with_scheme(text)
     if not is_plain_http(url):
         raise ConfigError(
             f"--url {shown_url(text)}: expected http://HOST:PORT or https://HOST, in ASCII and without user and query"

@@ -6,7 +6,7 @@ from tidegate.config.changes import Changes, ignored, key_changes, merged
 from tidegate.config.keys import new_key
 from tidegate.config.models import behind, only, upstream_url
 from tidegate.config.origins import Origins
-from tidegate.config.refusals import is_loopback, refuse_exposed, refuse_unavailable, refuse_unusable
+from tidegate.config.refusals import refuse_exposed, refuse_unavailable, refuse_unusable
 from tidegate.config.reloads import Reloads
 from tidegate.config.serve_source import ServeSource
 from tidegate.config.settings import (
@@ -38,7 +38,6 @@ __all__ = [
     "StoreSettings",
     "behind",
     "ignored",
-    "is_loopback",
     "key_changes",
     "load",
     "masked",

@@ -12,6 +12,7 @@ import msgspec
 
 from tidegate.config.origins import Key, wrong
 from tidegate.config.settings import AuthSettings, Settings
+from tidegate.core.url import is_loopback
 from tidegate.gate.jwt.tokens import secret_of
 from tidegate.providers import PROVIDERS
 from tidegate.providers.keys import keys_of
@@ -61,16 +62,6 @@ def refuse_unusable(settings: Settings, environ: Mapping[str, str]) -> None:
         _refuse_unreadable(getattr(settings.store, name), ("store", name))
     for model in settings.models:
         _refuse_unusable_model(model, environ)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host. Names other than `localhost` are not looked up."""
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _refuse_unshared(settings: Settings) -> None:

@@ -53,3 +53,19 @@ def is_http(url: str) -> bool:
 def is_plain_http(url: str) -> bool:
     """Whether the URL is as `is_http` wants it, and has no user, query or fragment."""
     return is_http(url) and not set("@?#").intersection(url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host. Names other than `localhost` are not looked up."""
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def with_scheme(text: str) -> str:
+    """The text with `http://` before it where it begins with a host of this machine, which needs no scheme."""
+    parts = split_url(f"http://{text}")
+    return f"http://{text}" if parts is not None and is_loopback(parts.hostname or "") else text

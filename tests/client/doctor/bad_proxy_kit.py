@@ -7,6 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+LATER = (
+    b"HTTP/1.1 429 X\r\ncontent-type: application/json\r\nretry-after: 0\r\ncontent-length: 46\r\n\r\n"
+    b'{"error": {"message": "x", "request_id": "r"}}'
+)
+
+RECONNECT = (
+    b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    b'event: reconnect\ndata: {"after_ms": 10, "reason": "capacity"}\n\n'
+)
+
 
 class Forgetful:
     """After `seconds` it passes nothing more of a stream that has a single reader, and does not close: like a firewall
@@ -61,6 +71,43 @@ async def forgetful(url: str, seconds: float) -> AsyncIterator[str]:
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         await proxy.stop()
+
+
+@asynccontextmanager
+async def refusing_once(url: str, ending: str, answer: bytes) -> AsyncIterator[str]:
+    """The URL of a proxy in front of the server at this URL: the first GET of a path that ends so gets this answer."""
+    parts = urlsplit(url)
+    refused = False
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal refused
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        head = await reader.readuntil(b"\r\n\r\n")
+        back, front = await asyncio.open_connection(parts.hostname, parts.port)
+        with suppress(OSError, asyncio.CancelledError):
+            if not refused and head.split()[1].endswith(ending.encode()):
+                refused = True
+                writer.write(answer)
+                await writer.drain()
+            else:
+                front.write(head)
+                await asyncio.wait(
+                    [asyncio.ensure_future(_copy(reader, front)), asyncio.ensure_future(_copy(back, writer))],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+        writer.close()
+        front.transport.abort()
+        serving.discard(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in tuple(serving):
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

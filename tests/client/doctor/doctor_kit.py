@@ -18,7 +18,9 @@ from tidegate.config import DeliverySettings, LimitSettings, ServerSettings, Set
 from tidegate.stores.base import Store
 from tidegate.testing.server import serving
 
-PATIENCE = Patience(answer=20.0, body=30.0, event=20.0, watch=0.1, again=20.0, whole=120.0, farewell=10.0)
+PATIENCE = Patience(
+    answer=20.0, body=30.0, event=20.0, watch=0.1, still=20.0, again=20.0, later=5, whole=120.0, farewell=10.0
+)
 """Waits for long where what is waited for comes at once; where it does not come, a test has a patience of its own."""
 
 SETTINGS = Settings(

@@ -82,6 +82,8 @@ def test_a_finding_has_words_and_a_fix(tidegate: Run) -> None:
     ("url", "words"),
     [
         ("example.com", "write https://example.com"),
+        ("localhost.example.com", "write https://localhost.example.com"),
+        ("127.example.com:80", "write https://127.example.com:80"),
         ("ftp://example.com", "is no URL of a deployment"),
         ("https://user:secret@example.com", "'https://***@example.com' is no URL of a deployment"),
         ("https://example.com/?key=secret", "'https://example.com/?***' is no URL of a deployment"),
@@ -94,6 +96,13 @@ def test_a_wrong_url_is_told_at_once(tidegate: Run, url: str, words: str) -> Non
     assert (outcome.code, outcome.out) == (2, "")
     assert words in outcome.err
     assert "secret" not in outcome.err
+
+
+def test_a_scheme_in_upper_case_is_one(tidegate: Run, tmp_path: Path) -> None:
+    """Also for the WebSocket."""
+    with running("--store", "memory://", "--model", "replay", cwd=config(tmp_path)) as server:
+        outcome = tidegate("doctor", server.url.upper())
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 def test_no_redirect_is_followed(tidegate: Run, key: str) -> None:
@@ -188,7 +197,7 @@ async def test_whoever_interrupts_it_leaves_no_streams(tmp_path: Path, which: si
 async def listed(url: str) -> list[object]:
     from tidegate.client.doctor.caller import Caller
 
-    answer = await Caller(url, "", seconds=20).call("GET", "/v1/streams")
+    answer = await Caller(url, "", seconds=20, later=0).call("GET", "/v1/streams")
     return json.loads(answer.body)["data"]
 
 

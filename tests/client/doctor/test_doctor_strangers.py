@@ -23,10 +23,11 @@ from tidegate.errors import StreamNotFound
 
 pytestmark = pytest.mark.anyio
 
-HURRIED = Patience(answer=2.0, body=2.0, event=0.3, watch=0.1, again=0.3, whole=20.0, farewell=0.3)
+HURRIED = Patience(answer=2.0, body=2.0, event=0.3, watch=0.1, still=0.3, again=0.3, later=1, whole=20.0, farewell=0.3)
 SWITCH = b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: x\r\n\r\n"
 JSON = "application/json"
 OPENED = {"id": "gen_1", "offset": 1, "lease": {"token": "lease_1", "seconds": 5}, "cursor": "a-1"}
+OPENED_JSON = json.dumps(OPENED)
 
 ANSWERS = {
     "nothing": b"",
@@ -40,8 +41,12 @@ ANSWERS = {
     "a false upgrade": SWITCH + b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
     "no JSON": head(kind=JSON) + b'{"id": 5, "offset": NaN}',
     "deep JSON": head(201, kind=JSON) + b"[" * 100_000,
+    "deep JSON of a probe": head(kind=JSON) + b'{"z":' + b"[" * 100_000,
+    "no UTF-8": head(kind=JSON) + b'{"http_version": "\xff"}',
+    "a stream whose id is none": head(201, kind=JSON) + OPENED_JSON.replace("gen_1", "../\u00fc").encode(),
+    "a stream whose id ends a line": head(201, kind=JSON) + OPENED_JSON.replace("gen_1", "x HTTP/1.1\\r\\n").encode(),
     "an error that is none": head(404, kind=JSON) + b'{"error": {"request_id": 1, "code": ["x"], "message": {}}}',
-    "a stream that opens": head(201, kind=JSON) + json.dumps(OPENED).encode(),
+    "a stream that opens": head(201, kind=JSON) + OPENED_JSON.encode(),
     "a redirect": head(302, location="http://127.0.0.1:9/\x1b[31m"),
 }
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tidegate.client.doctor.finding import Code
 from tidegate.client.doctor.findings import RULES, findings
 from tidegate.client.doctor.fixes import FIXES
+from tidegate.client.doctor.report import Report
 from tidegate.client.doctor.seen import Delivery, Greeting, Handshakes, LongBody, Read, Seen, Watched
 from tidegate.dialects.native_probe import Arrived
 
@@ -55,9 +56,53 @@ def codes(**fields: Any) -> list[str]:
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
-    """Nor where nothing was measured."""
+    """And only then it is said that it streams."""
     assert codes() == []
-    assert findings(Seen(https=True)) == []
+    assert headline(seen()) == "https://h: nothing found; it streams."
+
+
+def headline(looked: Seen) -> str:
+    return Report("https://h", looked).text().partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"delivery": None, "unmeasured": {"event streams": "tidegate answers 429: full."}}, "event streams"),
+        ({"watched": [], "unmeasured": {"silence": "no time was left"}}, "silence"),
+        ({"watched": [EVENTS]}, "silence"),
+        ({"handshakes": None, "unmeasured": {"WebSockets": "tidegate answers 503: draining"}}, "WebSockets"),
+        ({"delivery": None, "watched": [], "unmeasured": {"the rest": "55 s were over"}}, "event streams, silence"),
+        ({"greeting": None, "delivery": None, "watched": [], "handshakes": None}, "event streams, silence, WebSockets"),
+    ],
+)
+def test_it_streams_only_where_that_was_measured(fields: dict[str, Any], words: str) -> None:
+    """What was not is a finding, which says why and what to do."""
+    looked = seen(**fields)
+    (finding,) = findings(looked)
+    assert finding.code == "unreachable"
+    assert finding.message.startswith("Whether it streams is not known, since not all could be measured. ")
+    assert all(why.rstrip(".") in finding.message for why in looked.unmeasured.values())
+    assert "run the doctor again" in finding.fix
+    assert headline(looked) == f"https://h: not all could be measured: {words}. Whether it streams is not known."
+
+
+def test_what_other_findings_explain_is_told_in_the_headline_alone() -> None:
+    """A call that failed has its own words, and so has what keeps everything away."""
+    failed = seen(delivery=None, failed={"event streams": "answers 502"})
+    assert "not all" not in findings(failed)[0].message
+    assert headline(failed) == "https://h: 1 finding; not all could be measured: event streams."
+    lost = seen(handshakes=None, blocked={"headers_lost": "No."})
+    assert [finding.code for finding in findings(lost)] == ["headers_lost"]
+    assert headline(lost) == "https://h: 1 finding; not all could be measured: WebSockets."
+    assert headline(Seen(https=True, blocked={"host_refused": "No."})) == "https://h: 1 finding"
+
+
+def test_one_reason_is_given_once() -> None:
+    """For all that it has kept from being measured."""
+    why = "tidegate answers 429: 1 generations of yours are live, which is the limit"
+    looked = seen(delivery=None, watched=[], unmeasured={"event streams": why, "silence": why})
+    assert findings(looked)[0].message.endswith(f" event streams and silence: {why}.")
 
 
 def test_every_code_has_a_rule_and_a_fix() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from tidegate.client.words import as_table, error_fields, parsed, quoted
 from tidegate.core.url import shown_url
 from tidegate.errors import Unavailable
+from tidegate.http_client.errors import MalformedResponse
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -48,3 +53,11 @@ class Answer(NamedTuple):
     @property
     def _is_page(self) -> bool:
         return self.headers.get("content-type", "").lower().startswith("text/html")
+
+
+def decoded(answer: Answer, kind: type[T]) -> T:
+    """The answer's body, of this type. Raises `MalformedResponse` where it is anything else, whatever that is."""
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise MalformedResponse("answers with something else than tidegate's JSON") from None

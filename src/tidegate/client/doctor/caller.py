@@ -20,21 +20,25 @@ from tidegate.http_client.errors import ConnectionClosed, HttpError, TimedOut, T
 MAX_ANSWER_BYTES = 1024 * 1024
 """An answer that is longer is none of tidegate's."""
 
-LONGEST_PAUSE_SECONDS = 5.0
-"""The longest that a caller waits, once, who is told to call again."""
+LONGEST_PAUSE_SECONDS = 1.0
+"""The longest pause of a caller who is told to call again: a limit may leave room long before that."""
 
 LATER = (429, 503)
 """Statuses after which a server, or a proxy that waits for one, may say when to call again."""
 
 
 class Caller:
-    """Calls the server behind one URL, each time on a new connection, with the key if there is one."""
+    """Calls the server behind one URL, each time on a new connection, with the key if there is one.
 
-    def __init__(self, url: str, api_key: str, *, seconds: float) -> None:
+    A call has so many `seconds`, and is made up to `later` times more if the server says that it may be.
+    """
+
+    def __init__(self, url: str, api_key: str, *, seconds: float, later: int) -> None:
         self.url = url
         self.endpoint = Endpoint.parse(url)
         self.credentials: Mapping[str, str] = bearer(api_key)
         self._seconds = seconds
+        self._later = later
 
     @property
     def origin(self) -> str:
@@ -57,8 +61,10 @@ class Caller:
             answer = await self._once(head + content, self._seconds)
         except ConnectionClosed:
             answer = await self._once(head + content, self._seconds)
-        if answer.status in LATER and (pause := _pause(answer)) is not None:
-            await asyncio.sleep(pause)
+        for _ in range(self._later):
+            if (pause := pause_told(answer)) is None:
+                break
+            await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
             answer = await self._once(head + content, self._seconds)
         return answer
 
@@ -131,7 +137,7 @@ def why(error: HttpError) -> str:
     return f"does not answer: {error}" if isinstance(error, TimedOut) else str(error)
 
 
-def _pause(answer: Answer) -> float | None:
-    """How long the caller is told to wait."""
+def pause_told(answer: Answer) -> float | None:
+    """After how many seconds the caller may call again; None where nothing is said of it."""
     told = answer.headers.get("retry-after", "")
-    return min(float(told), LONGEST_PAUSE_SECONDS) if told.isascii() and told.isdigit() and len(told) < 4 else None
+    return float(told) if answer.status in LATER and told.isascii() and told.isdigit() and len(told) < 4 else None

@@ -13,14 +13,12 @@ from tidegate.client.doctor.examination import examine
 from tidegate.client.doctor.patience import Patience
 from tidegate.client.doctor.report import Report
 from tidegate.client.doctor.seen import Seen
-from tidegate.core.url import is_plain_http, shown_url
+from tidegate.core.url import is_plain_http, shown_url, with_scheme
 from tidegate.core.visible import visible_line
 from tidegate.errors import ConfigError
 
 FOUND = 1
 NOTHING_FOUND = 0
-
-LOCAL = ("127.", "localhost", "[::1]")
 
 
 def run(text: str, api_key: str, *, as_json: bool) -> int:
@@ -50,7 +48,7 @@ async def _until_stopped(examining: Coroutine[Any, Any, Seen]) -> Seen:
 
 def deployment_url(text: str) -> str:
     """The URL without a final slash; an address on this machine needs no scheme. Raises `ConfigError`."""
-    url = f"http://{text}" if text.startswith(LOCAL) else text
+    url = with_scheme(text)
     if not is_plain_http(url):
         help = f": write https://{shown_url(text)}" if "://" not in text and is_plain_http(f"https://{text}") else ""
         raise ConfigError(

@@ -9,7 +9,7 @@ from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.event_reader import GZIP, EventReader
 from tidegate.client.doctor.own_stream import OwnStream, OwnStreams
 from tidegate.client.doctor.seen import Delivery, Read
-from tidegate.client.doctor.trouble import Unanswered, Unmeasured
+from tidegate.client.doctor.trouble import Unanswered
 from tidegate.http_client.errors import BrokenOff
 
 TEXTS = ("one ", "two ", "three ")
@@ -45,9 +45,9 @@ class _Seat:
             self._delays.append(max(0.0, hearing.last_at - since))
 
     def _check(self) -> None:
-        """Raises `Unmeasured` where the server has sent the reader away, and `BrokenOff` where something else has."""
+        """Raises `SentAway` where the server has sent the reader away, and `BrokenOff` where something else has."""
         if self.reader.hearing.sent_away:
-            raise Unmeasured("the server sent a reader away, for a limit or since it stops")
+            raise self.reader.away
         if self.reader.hearing.over:
             raise BrokenOff("breaks an event stream off that has not ended")
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from tidegate.client.doctor.answer import decoded
 from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.greeting import PROBE
 from tidegate.client.doctor.trouble import Unmeasured
@@ -28,7 +29,7 @@ async def count_arrivals(caller: Caller, *, again: float, seconds: float) -> int
     with suppress(HttpError):
         answer = await caller.post_once(PROBE, msgspec.json.encode({"drop": name}), seconds=seconds)
         if not answer.is_of_a_proxy:
-            raise Unmeasured(answer.said)
+            raise Unmeasured(f"tidegate {answer.said}")
     try:
         async with asyncio.timeout(again):
             count = await _asked_until_told(caller, name)
@@ -47,8 +48,8 @@ async def _asked_until_told(caller: Caller, name: str) -> int:
 
 
 async def _asked(caller: Caller, name: str) -> int | None:
-    with suppress(HttpError, msgspec.DecodeError):
+    with suppress(HttpError):
         answer = await caller.post(PROBE, {"dropped": name})
         if answer.status == 200:
-            return msgspec.json.decode(answer.body, type=Arrived).dropped or 0
+            return decoded(answer, Arrived).dropped or 0
     return None

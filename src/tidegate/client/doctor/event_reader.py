@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tidegate.client.doctor.answer import Answer
 from tidegate.client.doctor.hearing import Hearing
+from tidegate.client.doctor.trouble import SentAway
 from tidegate.client.session import TERMINAL_EVENTS
 from tidegate.client.words import as_table, parsed
 from tidegate.core.sse import Decoder, ServerSentEvent
@@ -17,13 +18,17 @@ GZIP = "gzip"
 
 
 class EventReader:
-    """A `Receiver` of events; an answer that has none is kept as `refused`. It reads `most` bytes, decompressed."""
+    """A `Receiver` of events; an answer that has none is kept as `refused`. It reads `most` bytes, decompressed.
+
+    `away` says why the server has sent it away, where `hearing.sent_away`.
+    """
 
     def __init__(self, clock: Callable[[], float], *, most: int) -> None:
         self.hearing = Hearing(clock)
         self.head: ResponseHead | None = None
         self.kinds: list[str] = []
         self.has_ended = False
+        self.away = SentAway()
         self._most = most
         self._decoder = Decoder()
         self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
@@ -71,4 +76,7 @@ class EventReader:
         if event.event == "delta":
             self.hearing.text += str(as_table(parsed(event.data)).get("text", ""))
         self.has_ended |= event.event in TERMINAL_EVENTS
+        if event.event == "reconnect":
+            told = as_table(parsed(event.data))
+            self.away = SentAway(told.get("reason"), told.get("after_ms"))
         self.hearing.sent_away |= self.has_ended or event.event == "reconnect"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tidegate.client.doctor.finding import Code, Finding
-from tidegate.client.doctor.fixes import fix_of
+from tidegate.client.doctor.fixes import AGAIN, fix_of
+from tidegate.client.doctor.lacking import unexplained
 from tidegate.client.doctor.seen import Read, Seen, Watched
 
 CLOCK_SECONDS = 30.0
@@ -16,7 +17,13 @@ STARTED = "started"
 
 def findings(seen: Seen) -> list[Finding]:
     """All faults, in the order of the contract."""
-    return [Finding(code, message, fix_of(code)) for code, message in _said(seen)]
+    return [Finding(code, message, _fix(code, seen)) for code, message in _said(seen)]
+
+
+def _fix(code: Code, seen: Seen) -> str:
+    if code != "unreachable" or not unexplained(seen):
+        return fix_of(code)
+    return f"{fix_of(code)}\n{AGAIN}" if seen.failed else AGAIN
 
 
 def _said(seen: Seen) -> Iterator[tuple[Code, str]]:
@@ -26,11 +33,24 @@ def _said(seen: Seen) -> Iterator[tuple[Code, str]]:
 
 
 def _unreachable(seen: Seen) -> str:
+    return " ".join(filter(None, (_failed(seen), _unmeasured(seen))))
+
+
+def _failed(seen: Seen) -> str:
     if not seen.failed or _idle_cut(seen):
         # A connection that is cut early may be one that a measurement was made on.
         return ""
-    failed = "; ".join(f"{what}: the deployment {said}" for what, said in seen.failed.items())
+    failed = "; ".join(f"{what}: the deployment {said.rstrip('.')}" for what, said in seen.failed.items())
     return f"Some calls were not answered, though others were. {failed}."
+
+
+def _unmeasured(seen: Seen) -> str:
+    missing = unexplained(seen)
+    if not missing:
+        return ""
+    reasons = {why: " and ".join(what for what, said in missing.items() if said == why) for why in missing.values()}
+    told = "; ".join(f"{what}: {why.rstrip('.')}" if why else what for why, what in reasons.items())
+    return f"Whether it streams is not known, since not all could be measured. {told}."
 
 
 def _host_refused(_: Seen) -> str:

@@ -51,8 +51,8 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
         "nginx": "`proxy_read_timeout 1h; proxy_send_timeout 1h;`",
         "Caddy": "no `stream_timeout`, no `read_timeout` in `transport http`, no `timeouts { write … }` in `servers`.",
         "Traefik": "`respondingTimeouts.readTimeout: 0` and `writeTimeout: 0` at the entry point.",
-        "Cloudflare": "cuts after 100 s of silence, which heartbeats prevent: look at what is behind it.",
-        "AWS ALB": "`idle_timeout.timeout_seconds` of 120 or more.",
+        "Cloudflare": "cuts after 120 s of silence, which heartbeats prevent: look at what is behind it.",
+        "AWS ALB": "`idle_timeout.timeout_seconds` of 60 to 74, less than the 75 s that tidegate keeps connections.",
     },
     "no_websocket": {
         "nginx": "`proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrade;`, and outside "
@@ -115,6 +115,15 @@ FIXES: Mapping[Code, Mapping[str, str]] = {
         "AWS ALB": "its clocks are right: look at your own machines.",
     },
 }
+
+AGAIN = "\n".join(
+    (
+        "after 429: wait until other answers have ended, or give the doctor a key of its own: each has its `limits`.",
+        "after 503: tidegate starts, stops or has lost its store: GET /readyz says which, and its log why.",
+        "then run the doctor again: until it has measured this, nobody knows.",
+    )
+)
+"""What to do where it is a limit, or the server's state, that keeps something from being measured."""
 
 
 def fix_of(code: Code) -> str:

@@ -6,16 +6,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
-import msgspec
-
-from tidegate.client.doctor.answer import Answer
+from tidegate.client.doctor.answer import Answer, decoded
 from tidegate.client.doctor.caller import Caller, why
 from tidegate.client.doctor.seen import Greeting
 from tidegate.client.doctor.trouble import Blocked
 from tidegate.core.url import shown_url
 from tidegate.dialects.native_probe import Arrived
 from tidegate.errors import ConfigError
-from tidegate.http_client.errors import HttpError
+from tidegate.http_client.errors import HttpError, MalformedResponse
 
 PROBE = "/v1/probe"
 DATE = "Date header"
@@ -63,8 +61,8 @@ def _headers() -> dict[str, str]:
 async def _arrived(answer: Answer, caller: Caller) -> Arrived:
     if answer.status == 200:
         try:
-            return msgspec.json.decode(answer.body, type=Arrived)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+            return decoded(answer, Arrived)
+        except MalformedResponse:
             raise _no_tidegate(answer, caller) from None
     if not answer.is_of_a_proxy:
         raise await _refused(answer, caller)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidegate.client.doctor.answer import Answer
-from tidegate.client.doctor.caller import Caller, why
+from tidegate.client.doctor.caller import LATER, Caller, why
 from tidegate.client.doctor.greeting import PROBE
 from tidegate.client.doctor.seen import Handshakes
 from tidegate.client.doctor.socket import Socket, connected
@@ -24,11 +24,14 @@ NOBODYS = "gen_" + 32 * "0"
 async def shake_hands(caller: Caller, seconds: float) -> Handshakes:
     """Opens a socket, and then does what a page at this URL does: posts, and opens a socket, with its origin.
 
-    Raises `Unmeasured` where tidegate itself refuses the socket, `Blocked` where the key is lost, and `HttpError`.
+    Raises `Unanswered` where tidegate refuses it, `Unmeasured`, `Blocked` where the key is lost, and `HttpError`.
     """
     refused = await _socket_refused(caller, seconds)
     origin_refused: list[str] = []
-    if _is_for_origin(await caller.post(PROBE, {}, {"origin": caller.origin})):
+    posted = await caller.post(PROBE, {}, {"origin": caller.origin})
+    if posted.status in LATER:
+        raise Unanswered(posted)
+    if _is_for_origin(posted):
         origin_refused.append(POST)
     if not refused and await _is_page_refused(caller, seconds):
         origin_refused.append(SOCKET)
@@ -43,7 +46,7 @@ async def _socket_refused(caller: Caller, seconds: float) -> str:
             return "" if answer is not None and not _is_for_key(answer) else _silence(socket, answer)
     except Unanswered as refusal:
         if refusal.answer.is_tidegates and refusal.answer.code != "upgrade_required":
-            raise Unmeasured(str(refusal)) from None
+            raise
         return "arrives without its header Upgrade" if refusal.answer.is_tidegates else str(refusal)
     except HttpError as error:
         return why(error)

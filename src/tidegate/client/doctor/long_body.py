@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from tidegate.client.doctor.answer import Answer
+from tidegate.client.doctor.answer import Answer, decoded
 from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.greeting import PROBE
 from tidegate.client.doctor.own_stream import expected
@@ -29,7 +27,7 @@ async def send_long(caller: Caller, most: int, seconds: float) -> LongBody:
         return LongBody(bytes=size, refused="breaks the connection off")
     if answer.status == TOO_LARGE:
         return LongBody(bytes=size, refused=answer.said)
-    arrived = msgspec.json.decode(expected(answer).body, type=Arrived)
+    arrived = decoded(expected(answer), Arrived)
     cut = f"passes only {arrived.body_bytes} bytes of it on" if arrived.body_bytes != size else ""
     return LongBody(bytes=size, refused=cut)
 

@@ -6,16 +6,15 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from tidegate.client.doctor.answer import Answer
+from tidegate.client.doctor.answer import Answer, decoded
 from tidegate.client.doctor.caller import Caller
 from tidegate.client.doctor.trouble import Unanswered, Unmeasured
-from tidegate.http_client.errors import HttpError, MalformedResponse
-
-T = TypeVar("T")
+from tidegate.http_client.errors import HttpError
 
 METADATA = {"made_by": "tidegate doctor"}
 
@@ -28,19 +27,29 @@ MOST_UNKNOWN = 3
 """How often a stream is to be unknown before it counts as deleted: nodes without a common store know only their own."""
 
 
+LEAST_PAUSE_SECONDS = 0.2
+"""Between two renewals of a lease, however short it is said to be."""
+
+Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+"""The id of a stream, which becomes a part of paths."""
+
+Cursor = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+"""A cursor, which goes back in a header."""
+
+
 class _Lease(msgspec.Struct):
     token: str
     seconds: float
 
 
 class _Opened(msgspec.Struct):
-    id: str
+    id: Id
     offset: int
     lease: _Lease
 
 
 class _Appended(msgspec.Struct):
-    cursor: str
+    cursor: Cursor
     offset: int
 
 
@@ -78,13 +87,13 @@ class OwnStream:
         async with self._turn:
             body = {"lease": self._token, "expected_offset": self._offset, "events": events}
             answer = await self._caller.post(f"{self.path}/append", body)
-            appended = _decoded(expected(answer), _Appended)
+            appended = decoded(expected(answer), _Appended)
             self._offset = appended.offset
             return appended.cursor
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self.lease_seconds / 3)
+            await asyncio.sleep(max(self.lease_seconds / 3, LEAST_PAUSE_SECONDS))
             # Should the lease have run out, the next text is refused.
             with suppress(HttpError, Unanswered):
                 await self._append([])
@@ -108,7 +117,7 @@ class OwnStreams:
     async def _open(self) -> OwnStream:
         key = {"idempotency-key": f"doctor-{secrets.token_hex(16)}"}
         answer = await self._caller.post("/v1/streams", {"producer": "client", "metadata": METADATA}, key)
-        opened = _decoded(expected(answer, 201), _Opened)
+        opened = decoded(expected(answer, 201), _Opened)
         self._ids.append(opened.id)
         return OwnStream(self._caller, opened)
 
@@ -146,10 +155,3 @@ def expected(answer: Answer, status: int = 200) -> Answer:
     if answer.status != status:
         raise Unanswered(answer)
     return answer
-
-
-def _decoded(answer: Answer, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedResponse("answers with something else than tidegate's JSON") from error

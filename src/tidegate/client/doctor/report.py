@@ -8,6 +8,7 @@ from typing import Any
 
 from tidegate.client.doctor.finding import Finding
 from tidegate.client.doctor.findings import findings
+from tidegate.client.doctor.lacking import lacking, unexplained
 from tidegate.client.doctor.seen import Greeting, Read, Seen, Watched
 from tidegate.core.visible import visible_line
 
@@ -21,6 +22,7 @@ class Report:
         self.url = url
         self.findings = findings(seen)
         self.measured = measured(seen)
+        self._headline = _headline(seen, self.findings)
 
     def json(self) -> str:
         """An object; characters beyond ASCII, and so all that steer a terminal, are escapes."""
@@ -29,7 +31,7 @@ class Report:
 
     def text(self) -> str:
         """Findings with what to change, then the measurements. Each line is safe for a terminal."""
-        lines = [_headline(self.url, self.findings)]
+        lines = [f"{self.url}: {self._headline}"]
         for finding in self.findings:
             lines += ["", f"{finding.code}: {finding.message}"]
             lines += [f"    {line}" for line in finding.fix.splitlines()]
@@ -89,10 +91,17 @@ def _ms(seconds: float) -> float:
     return round(1000 * seconds, 1)
 
 
-def _headline(url: str, found: Sequence[Finding]) -> str:
+def _headline(seen: Seen, found: Sequence[Finding]) -> str:
     if not found:
-        return f"{url}: nothing found; it streams."
-    return f"{url}: {len(found)} {'finding' if len(found) == 1 else 'findings'}"
+        return "nothing found; it streams."
+    count = f"{len(found)} {'finding' if len(found) == 1 else 'findings'}"
+    missing = lacking(seen)
+    if not missing:
+        return count
+    unmeasured = f"not all could be measured: {', '.join(missing)}"
+    if len(found) == 1 and unexplained(seen) and not seen.failed:
+        return f"{unmeasured}. Whether it streams is not known."
+    return f"{count}; {unmeasured}."
 
 
 def _shown(value: object) -> str:

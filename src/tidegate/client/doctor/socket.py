@@ -23,6 +23,7 @@ from tidegate.http_client.connect import tls
 from tidegate.http_client.errors import ClosedUnanswered, HttpError, MalformedResponse, TimedOut, failure
 
 PATH = "/v1/ws"
+SCHEMES = {"http": "ws", "https": "wss"}
 SUBPROTOCOL = Subprotocol("tidegate.v1")
 
 
@@ -38,7 +39,7 @@ class Socket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._size = 0
         self._protocol = ClientProtocol(
-            parse_uri("ws" + caller.url.removeprefix("http") + PATH),
+            parse_uri(f"{SCHEMES[caller.endpoint.scheme]}://{caller.endpoint.authority}{caller.endpoint.target(PATH)}"),
             origin=None if origin is None else Origin(origin),
             subprotocols=[SUBPROTOCOL],
             max_size=MAX_ANSWER_BYTES,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tidegate.client.doctor.answer import Answer
 from tidegate.client.doctor.finding import Code
+from tidegate.core.notices import CAPACITY, DRAINING
+
+REASONS = {CAPACITY: "a limit is used up", DRAINING: "it is about to stop"}
 
 
 class Blocked(Exception):
@@ -17,6 +20,15 @@ class Blocked(Exception):
 
 class Unmeasured(Exception):
     """A measurement was not possible, which says nothing of the deployment; the message has the reason."""
+
+
+class SentAway(Unmeasured):
+    """The server has ended an event stream, and said so; `after_s` is when to come back, where that is known."""
+
+    def __init__(self, reason: object = "", after_ms: object = None) -> None:
+        because = REASONS.get(str(reason), "it said no reason")
+        super().__init__(f"tidegate sent a reader away: {because}")
+        self.after_s = after_ms / 1000 if isinstance(after_ms, int) and 0 <= after_ms < 3_600_000 else None
 
 
 class Unanswered(Exception):

@@ -7,23 +7,30 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tidegate.client.doctor.caller import Caller
+from tidegate.client.doctor.caller import Caller, pause_told
+from tidegate.client.doctor.event_reader import EventReader
 from tidegate.client.doctor.hearing import Hearing
 from tidegate.client.doctor.own_stream import OwnStream, OwnStreams
 from tidegate.client.doctor.seen import Watched
 from tidegate.client.doctor.socket import Socket, connected
-from tidegate.client.doctor.trouble import Unanswered
+from tidegate.client.doctor.trouble import Unanswered, Unmeasured
 from tidegate.http_client.errors import HttpError
 
 STILL = "still there"
 EVENTS, SOCKET = "event stream", "WebSocket"
 
 
-async def watch(caller: Caller, own: OwnStreams, *, seconds: float, patience: float, answer: float) -> list[Watched]:
+async def watch(
+    caller: Caller, own: OwnStreams, *, seconds: float, end: float, patience: float, answer: float
+) -> list[Watched]:
     """Watches a reader on each transport for so long, then sends both a text, for which it has `patience`.
 
-    A transport that cannot be used is left out. Raises as `OwnStream` does.
+    `end`, by the loop's clock, is when it stops at the latest. A WebSocket that cannot be used is left out. Raises as
+    `OwnStream` does, and `Unmeasured`.
     """
+    now = asyncio.get_running_loop().time
+    if end - now() < seconds / 2:
+        raise Unmeasured("no time was left to watch connections on which nothing comes")
     stream = await own.open()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(stream.kept())
@@ -32,17 +39,31 @@ async def watch(caller: Caller, own: OwnStreams, *, seconds: float, patience: fl
         socket = await _attached(caller, stream, stack, answer)
         if socket is not None:
             hearings[SOCKET] = socket.hearing
-        await asyncio.gather(*(hearing.until(lambda: False, seconds) for hearing in hearings.values()))
+        end = min(end, now() + seconds)
+        for hearing in hearings.values():
+            await hearing.until(lambda: False, end - now())
+            _check(reader)
         await _say_something(stream, hearings, patience)
-        if reader.refused is not None:
-            raise Unanswered(reader.refused)
+        _check(reader)
         return [_watched(what, hearing) for what, hearing in hearings.items() if not hearing.sent_away]
+
+
+def _check(reader: EventReader) -> None:
+    """Raises `Unanswered` where the reader was refused, and `SentAway` where the server has sent it away."""
+    if reader.refused is not None:
+        raise Unanswered(reader.refused)
+    if reader.hearing.sent_away:
+        raise reader.away
 
 
 async def _attached(caller: Caller, stream: OwnStream, stack: AsyncExitStack, seconds: float) -> Socket | None:
     try:
         socket = await stack.enter_async_context(connected(caller, seconds))
-    except (Unanswered, HttpError):
+    except Unanswered as refused:
+        if pause_told(refused.answer) is not None:
+            raise
+        return None
+    except HttpError:
         return None
     answer = await socket.call("attach", seconds, stream=stream.id)
     return socket if answer is not None and "ok" in answer else None
