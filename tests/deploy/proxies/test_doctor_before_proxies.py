@@ -15,7 +15,7 @@ from tidegate.http_client.connect import tls
 
 pytestmark = pytest.mark.anyio
 
-PATIENT = Patience(answer=20.0, body=30.0, event=20.0, watch=0.1, again=20.0, whole=120.0, farewell=10.0)
+PATIENT = Patience(answer=20.0, body=30.0, event=20.0, watch=0.1, still=20.0, again=20.0, whole=120.0, farewell=10.0)
 """Waits for long where what is waited for comes at once."""
 
 
