@@ -10,6 +10,7 @@ from routes_kit import client_of, code_of, error_of, events_of
 from tidegate import Tidegate
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import StreamNotFound
+from tidegate.streams.snapshots import WholeStream
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +59,22 @@ async def test_what_a_failover_loses_at_once_can_be_started_again(
         answer = await client.post("/v1/streams", json=more if "producer" in more else {**ASKED, **more})
     assert code_of(answer) == (503, "store_unavailable")
     assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("more", [{"background": True}, {"producer": "client"}])
+async def test_what_is_lost_before_its_log_is_read_can_be_started_again(
+    more: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first bytes of the answer have not gone out."""
+
+    async def lost(*_: object, **__: object) -> AsyncIterator[bytes]:
+        raise StreamNotFound("there is no such stream")
+        yield b""
+
+    monkeypatch.setattr(WholeStream, "_pages", lost)
+    async with client_of(tide()) as client:
+        answer = await client.post("/v1/streams", json=more if "producer" in more else {**ASKED, **more})
+    assert code_of(answer) == (503, "store_unavailable")
 
 
 async def test_a_key_whose_stream_a_failover_has_lost_can_be_used_again(monkeypatch: pytest.MonkeyPatch) -> None:

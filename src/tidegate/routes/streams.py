@@ -88,7 +88,7 @@ async def create(call: Call) -> None:
         handle = await _start(call, wanted)
         with just_started():
             whole = await call.service.whole(handle.stream, call.principal)
-        await call.answer_pieces(whole.pieces(), status=202, headers=stream_headers(call, handle.stream))
+            await call.answer_pieces(whole.pieces(), status=202, headers=stream_headers(call, handle.stream))
         return
     with call.service.seat(call.principal) as seat:
         handle = await _start(call, wanted)
@@ -158,13 +158,13 @@ async def _open(call: Call, wanted: native_producer.OpenStream) -> None:
     with just_started():
         stream, token = await call.service.open_client_stream(wanted.metadata, owner=call.principal, claim=claim)
         whole = await call.service.whole(stream, call.principal)
-    lease = Lease.of(token, call.service.lease_seconds)
-    head = {
-        **msgspec.structs.asdict(whole.summary),
-        "lease": lease,
-        "offset": parse_cursor(whole.summary.cursor).offset,
-    }
-    await call.answer_pieces(whole.pieces(head), status=201, headers=stream_headers(call, stream))
+        lease = Lease.of(token, call.service.lease_seconds)
+        head = {
+            **msgspec.structs.asdict(whole.summary),
+            "lease": lease,
+            "offset": parse_cursor(whole.summary.cursor).offset,
+        }
+        await call.answer_pieces(whole.pieces(head), status=201, headers=stream_headers(call, stream))
 
 
 async def look(call: Call) -> None:
