@@ -116,8 +116,8 @@ async def rules(plan: Plan, sabotage: type[Sabotaged] | None = None) -> set[str]
 
 
 async def test_a_cancel_that_does_not_reach_the_other_node_is_caught() -> None:
-    """Some of four cancels are asked for at the node that does not fill the stream."""
-    streams = [cancelled(f"g{number}") for number in range(4)]
+    """Some of ten cancels are asked for at the node that does not fill the stream."""
+    streams = [cancelled(f"g{number}") for number in range(10)]
     assert await rules(plan(*streams), Deaf) == {"unheard cancel"}
     assert await rules(plan(*streams)) == set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import pytest
@@ -112,9 +113,11 @@ async def test_operators_see_both_nodes_from_either(nodes: Nodes) -> None:
     """Who is connected where, newest first, with its lag; which node fills a stream, and how many read it at all."""
     path = await begun(nodes)
     stream = path.rpartition("/")[2]
-    async with call(f"{nodes.near}{path}/events") as first, call(f"{nodes.far}{path}/events") as second:
-        for answer in (first, second):
-            await anext(answer.events())
+    async with AsyncExitStack() as open_:
+        for url in (nodes.near, nodes.far):
+            await anext((await open_.enter_async_context(call(f"{url}{path}/events"))).events())
+            opened = time.time()
+            await eventually(lambda until=opened + 0.01: time.time() > until)
         seen = await connected(nodes.near, 2)
         assert (await connected(nodes.far, 2))["data"][0]["id"] == seen["data"][0]["id"]
         newest, oldest = seen["data"]
