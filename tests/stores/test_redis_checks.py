@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis_kit import RedisServer
@@ -48,14 +46,6 @@ async def test_it_is_looked_up_in_a_real_one(redis_url: str, caplog: pytest.LogC
         await check(its)
     assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis keeps no append-only file"]
     await its.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.mark.anyio

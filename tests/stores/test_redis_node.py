@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 from clock_kit import Clock
@@ -68,15 +67,6 @@ async def nodes(redis_url: str) -> AsyncIterator[Nodes]:
     nodes = Nodes(redis_url)
     yield nodes
     await nodes.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that the test may harm; it keeps nothing."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 async def offered(node: RedisNode, count: int) -> list[str]:
