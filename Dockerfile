@@ -19,6 +19,7 @@ RUN apt-get update \
 RUN python3 -m venv /pip && python3 -m venv --without-pip /opt/tidegate
 WORKDIR /source
 COPY constraints.txt LICENSE pyproject.toml README.md ./
+COPY clients clients
 COPY src src
 ENV PIP_CONSTRAINT=/source/constraints.txt
 RUN /pip/bin/pip --python /opt/tidegate/bin/python install --no-cache-dir '.[redis,otel]'

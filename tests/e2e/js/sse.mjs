@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
-import { SseDecoder } from '../../../src/tidegate/web/sse.js';
+import { SseDecoder } from '../../../clients/js/sse.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../../conformance/sse.json', import.meta.url), 'utf8'));
 
