@@ -68,7 +68,7 @@ async def _answer_file(call: Call, name: str) -> None:
 
 @lru_cache
 def _files() -> dict[str, Traversable]:
-    """The files of the pages by their names, and beside them the JavaScript client, which the pages use like anybody."""
+    """The pages' files by their names, and beside them the JavaScript client, which the pages load like anybody."""
     pages = files("tidegate.web")
     found = (entry for room in (pages, pages / "client") for entry in room.iterdir() if entry.is_file())
     return {entry.name: entry for entry in found if entry.name.rpartition(".")[2] in MEDIA_TYPES}
