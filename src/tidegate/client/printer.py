@@ -26,7 +26,7 @@ class Printer:
     def show(self, event: Event) -> None:
         """Prints an event; one of an unknown kind without data prints nothing."""
         data = as_table(event.data)
-        if event.type == "delta":
+        if event.type in ("delta", "snapshot"):
             self._print(_text(data, "text"))
         elif event.type == "gap":
             self.say(f"what came before {_text(data, 'to') or 'here'} is no longer kept")

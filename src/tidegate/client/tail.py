@@ -47,9 +47,9 @@ class Told:
     def __call__(self, state: State, detail: Detail) -> None:
         if state == "streaming":
             self._said = ""
-        if state != "reconnecting":
+        if state != "reconnecting" or detail.error is None:
             return
-        if detail.error is not None and detail.error.message != self._said:
+        if detail.error.message != self._said:
             self._said = detail.error.message
             self._printer.say(self._said)
         self._printer.say(f"not connected; again in {detail.delay:.1f} s")
