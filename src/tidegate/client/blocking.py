@@ -73,13 +73,7 @@ class BlockingLine:
 
     def release(self) -> None:
         response, connection = self._response, self._connection
-        if (
-            connection is None
-            or response is None
-            or not _is_whole(response)
-            or self.closed
-            or len(self._idle) >= MAX_IDLE
-        ):
+        if connection is None or response is None or not self._may_keep(response):
             self._drop()
             return
         self._connection = self._socket = self._response = None
