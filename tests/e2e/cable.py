@@ -11,11 +11,15 @@ from urllib.parse import urlsplit
 
 
 class Cable:
-    """Forwards TCP connections to the server at `target`, a URL that may be changed. Made by `laid`."""
+    """Forwards TCP connections to the server at `target`, a URL that may be changed. Made by `laid`.
+
+    `tried` counts the connections that were asked for.
+    """
 
     def __init__(self, target: str, loop: asyncio.AbstractEventLoop) -> None:
         self.target = target
         self.url = ""
+        self.tried = 0
         self._loop = loop
         self._whole = True
         self._ends: set[asyncio.StreamWriter] = set()
@@ -49,6 +53,7 @@ class Cable:
         await asyncio.gather(*self._carrying)
 
     async def _connect(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
+        self.tried += 1
         if not self._whole:
             near_out.transport.abort()
             return
