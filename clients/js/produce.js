@@ -15,10 +15,11 @@
  * @typedef {import('./request.js').Options & Producing} ProduceOptions `signal` leaves the stream as it is.
  */
 
-import { broken, TidegateError } from './error.js';
+import { TidegateError } from './error.js';
 import { insist } from './insist.js';
-import { newKey, request } from './request.js';
+import { newKey, pathOf, request } from './request.js';
 import { TERMINAL } from './session.js';
+import { either } from './wait.js';
 
 /** So many characters may wait; beyond it `await` waits, too. */
 const MAX_WAITING = 1_000_000;
@@ -65,8 +66,8 @@ export class Producer {
     this.text = opened.text;
     /** Whether nothing more can be appended. */
     this.ended = !opened.lease;
-    /** Aborted when the work is in vain: cancelled by a reader, fenced, refused, left. Give it to the model. */
-    this.signal = AbortSignal.any([this.#over.signal, ...(options.signal ? [options.signal] : [])]);
+    /** Aborted when the work is in vain: ended by a reader, fenced, refused, left. Give it to the model. */
+    this.signal = either(this.#over.signal, options.signal);
     this.signal.addEventListener('abort', () => this.#changed());
     this.#options = { ...options, signal: this.signal };
     this.#lease = opened.lease;
@@ -146,7 +147,7 @@ export class Producer {
         this.#changed();
       }
     } catch (error) {
-      this.#over.abort(await this.#reason(error));
+      this.#over.abort(error);
     }
   }
 
@@ -166,7 +167,7 @@ export class Producer {
     let events = this.#waiting;
     const full = events.findIndex((event) => (size += sizeOf(event)) > BATCH);
     events = events.splice(0, full + 1 || events.length);
-    const path = `v1/streams/${encodeURIComponent(this.id)}/append`;
+    const path = `${pathOf('stream', this.id)}/append`;
     for (;;) {
       const body = { lease: this.#lease.token, expected_offset: this.offset, events };
       try {
@@ -183,15 +184,6 @@ export class Producer {
         this.offset = offset;
       }
     }
-  }
-
-  /** @param {any} error */
-  async #reason(error) {
-    if (error.code !== 'stream_ended') return error;
-    const path = `v1/streams/${encodeURIComponent(this.id)}`;
-    const found = await request('GET', path, this.#options).then((answer) => answer.json(), () => ({}));
-    if (found.status !== 'cancelled') return error;
-    return new TidegateError('The stream was cancelled.', { status: 409, code: 'cancelled', cause: error });
   }
 
   #changed() {
@@ -214,10 +206,9 @@ function posted(path, body, lease, { attempts = 30, signal, ...options }) {
   const once = async () => {
     const late = AbortSignal.timeout(Math.max(500 * lease, 2000));
     try {
-      const until = AbortSignal.any([late, ...(signal ? [signal] : [])]);
-      return await (await request('POST', path, { ...options, body, signal: until })).json();
-    } catch (error) {
-      throw error instanceof TidegateError ? error : broken(error);
+      return await (await request('POST', path, { ...options, body, signal: either(late, signal) })).json();
+    } catch (cause) {
+      throw cause instanceof TidegateError ? cause : new TidegateError(undefined, { cause });
     }
   };
   return insist(once, { attempts, maxDelay: 333 * lease, signal });

@@ -21,7 +21,7 @@
 
 import { useEffect, useSyncExternalStore } from 'react';
 
-import { frames } from './tidegate.js';
+import { frames } from './frames.js';
 
 /**
  * Follows a subject while its component is there, and tells the component of changes once per animation frame.

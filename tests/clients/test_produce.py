@@ -69,7 +69,11 @@ def test_the_same_key_goes_on_and_fences(url: str) -> None:
 
 def test_a_reader_that_cancels_stops_the_work(url: str) -> None:
     """The signal says it within a lease, though nothing was being appended."""
-    assert outcome("produce.mjs", url, "cancelled") == {"reason": "cancelled", "late": "cancelled", "end": "cancelled"}
+    assert outcome("produce.mjs", url, "cancelled") == {
+        "reason": "stream_ended",
+        "late": "stream_ended",
+        "end": "stream_ended",
+    }
 
 
 def test_a_mistake_is_told_and_not_repeated(url: str) -> None:
