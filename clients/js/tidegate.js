@@ -32,12 +32,13 @@ import { overHttp } from './http.js';
 import { insist } from './insist.js';
 import { iterate } from './iterate.js';
 import { remembered } from './memory.js';
+import { produce, Producer } from './produce.js';
 import { call, newKey, pathOf, queryOf } from './request.js';
 import { Session, TERMINAL } from './session.js';
 import { callOverSocket, overSocket } from './socket.js';
 import { SseDecoder } from './sse.js';
 
-export { newKey, remembered, Session, SseDecoder, TERMINAL, TidegateError };
+export { newKey, produce, Producer, remembered, Session, SseDecoder, TERMINAL, TidegateError };
 
 /**
  * Starts a generation and follows it to its end.
