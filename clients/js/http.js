@@ -4,7 +4,7 @@ import { pulse, SILENT } from './attention.js';
 import { malformed, TidegateError } from './error.js';
 import { pathOf, queryOf, request } from './request.js';
 import { parsed } from './session.js';
-import { SseDecoder } from './sse.js';
+import { newDecoder } from './sse.js';
 
 /** @type {import('./follow.js').Transport} */
 export async function overHttp(target, connection, options) {
@@ -15,14 +15,14 @@ export async function overHttp(target, connection, options) {
   const verdict = session.answered(response.status, { contentType: response.headers.get('content-type') ?? '' });
   if (verdict === 'ended') return;
   if (verdict === 'refused') throw malformed('event stream');
-  open();
+  open(response.headers.get('tidegate-stream'));
   await read(response, connection, alive);
 }
 
 /**
  * @param {import('./follow.js').Target} target
  * @param {import('./request.js').Options} options
- * @param {{after: string, snapshot: boolean}} asked
+ * @param {{after?: string, snapshot?: boolean}} asked
  */
 function resume({ kind, name }, options, { after, snapshot }) {
   return request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options);
@@ -35,13 +35,10 @@ function resume({ kind, name }, options, { after, snapshot }) {
  * @param {import('./follow.js').Target} target
  * @param {import('./request.js').Options} options
  */
-async function begin({ start }, options) {
-  const { body, key, named } = /** @type {NonNullable<typeof start>} */ (start);
+function begin({ start }, options) {
+  const { body, key } = /** @type {NonNullable<typeof start>} */ (start);
   const headers = { 'idempotency-key': key };
-  const response = await request('POST', 'v1/streams', { ...options, headers, body: { ...body, stream: true } });
-  const id = response.headers.get('tidegate-stream');
-  if (id) named(id);
-  return response;
+  return request('POST', 'v1/streams', { ...options, headers, body: { ...body, stream: true } });
 }
 
 /**
@@ -50,7 +47,7 @@ async function begin({ start }, options) {
  * @param {ReturnType<typeof pulse>} alive
  */
 async function read(response, { session, take }, { beat, check }) {
-  const decoder = new SseDecoder();
+  const decoder = newDecoder();
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   for (;;) {
     const { value, done } = await reader.read().catch((cause) => {
