@@ -9,14 +9,14 @@ import { SseDecoder } from './sse.js';
 /** @type {import('./follow.js').Transport} */
 export async function overHttp(target, connection, options) {
   const { session, signal, open } = connection;
-  const { beat, stop } = pulse(() => session.silenceMs, () => connection.cut(SILENT));
-  signal.addEventListener('abort', stop);
+  const alive = pulse(() => session.silenceMs, () => connection.cut(SILENT));
+  signal.addEventListener('abort', alive.stop);
   const response = await (target.name ? resume : begin)(target, { ...options, signal }, session.ask());
   const verdict = session.answered(response.status, { contentType: response.headers.get('content-type') ?? '' });
   if (verdict === 'ended') return;
   if (verdict === 'refused') throw malformed('event stream');
   open();
-  await read(response, connection, beat);
+  await read(response, connection, alive);
 }
 
 /**
@@ -47,9 +47,9 @@ async function begin({ start }, options) {
 /**
  * @param {Response} response
  * @param {import('./follow.js').Connection} connection
- * @param {() => void} beat
+ * @param {ReturnType<typeof pulse>} alive
  */
-async function read(response, { session, take }, beat) {
+async function read(response, { session, take }, { beat, check }) {
   const decoder = new SseDecoder();
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   for (;;) {
@@ -59,7 +59,10 @@ async function read(response, { session, take }, beat) {
     if (done) return;
     beat();
     const messages = decoder.feed(value);
-    for (const comment of decoder.comments.splice(0)) session.comment(comment);
+    for (const comment of decoder.comments.splice(0)) {
+      session.comment(comment);
+      check();
+    }
     if (decoder.retryMs !== null) session.retry(decoder.retryMs);
     for (const { event, data, id, ownId } of messages) {
       if (take({ event, data: parsed(data), id: ownId ? id : '' })) return;
