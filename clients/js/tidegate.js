@@ -32,13 +32,12 @@ import { overHttp } from './http.js';
 import { insist } from './insist.js';
 import { iterate } from './iterate.js';
 import { remembered } from './memory.js';
-import { produce, Producer } from './produce.js';
 import { call, newKey, pathOf, queryOf } from './request.js';
 import { Session, TERMINAL } from './session.js';
 import { callOverSocket, overSocket } from './socket.js';
 import { SseDecoder } from './sse.js';
 
-export { newKey, produce, Producer, remembered, Session, SseDecoder, TERMINAL, TidegateError };
+export { newKey, remembered, Session, SseDecoder, TERMINAL, TidegateError };
 
 /**
  * Starts a generation and follows it to its end.
@@ -131,6 +130,16 @@ export async function publish(topic, data, options = {}) {
  */
 export async function presence(topic, options) {
   return call('GET', `${pathOf('topic', topic)}/presence`, options);
+}
+
+/**
+ * Opens a stream that this program fills. What that takes is loaded then: who only reads has no use for it.
+ *
+ * @param {import('./produce.js').ProduceOptions} [options]
+ * @returns {Promise<import('./produce.js').Producer>}
+ */
+export async function produce(options) {
+  return (await import('./produce.js')).produce(options);
 }
 
 /**
