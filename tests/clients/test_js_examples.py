@@ -16,8 +16,9 @@ import httpx
 import pytest
 from browser_kit import launched, refused, visitor
 from cable import Cable, laid
+from node_kit import CLIENT, NODE, ROOT
 from playwright.sync_api import Browser, Page, expect
-from runtime_kit import CLIENT, MODULES, NODE, ROOT
+from runtime_kit import MODULES
 from site_kit import site
 
 from tidegate.testing.process import running
