@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_kit import CLIENT, NODE
+from node_kit import CLIENT, NODE, ROOT
 from package_kit import project, run
 from runtime_kit import MODULES, SCRIPTS
 
@@ -24,7 +25,15 @@ name = "replay"
 provider = "replay"
 tokens = 20
 rate = 0
+[[models]]
+name = "smollm2"
+provider = "replay"
+tokens = 20
+rate = 0
 """
+
+SHOWN = re.compile(r"^```(jsx?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""What a page shows as a program."""
 
 CLIENT_BYTES = 6 * 1024
 HOOK_BYTES = 2 * 1024
@@ -87,3 +96,17 @@ def test_a_typescript_user_compiles_and_runs(home: Path, url: str) -> None:
         "left": "AbortError",
         "status": 404,
     }
+
+
+@pytest.mark.parametrize("page", ["clients/js/README.md", "docs/browser.md"])
+def test_what_the_pages_show_works(home: Path, url: str, page: str) -> None:
+    """Each program as it stands, but for the address of the server."""
+    shown = SHOWN.findall((ROOT / page).read_text("utf-8"))
+    assert {language for language, _ in shown} == {"js", "jsx"}
+    for number, (language, program) in enumerate(shown):
+        path = home / f"shown-{number}.{language}"
+        path.write_text(program.replace("http://127.0.0.1:8000", url))
+        if language == "js":
+            run([NODE, "--import", "data:text/javascript,globalThis.show=()=>{}", path.name], home)
+        else:
+            run(["esbuild", path.name, "--bundle", "--jsx=automatic", f"--outfile={path.name}.out.js"], home)
