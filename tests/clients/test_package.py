@@ -98,15 +98,16 @@ def test_a_typescript_user_compiles_and_runs(home: Path, url: str) -> None:
     }
 
 
-@pytest.mark.parametrize("page", ["clients/js/README.md", "docs/browser.md"])
-def test_what_the_pages_show_works(home: Path, url: str, page: str) -> None:
-    """Each program as it stands, but for the address of the server."""
-    shown = SHOWN.findall((ROOT / page).read_text("utf-8"))
-    assert {language for language, _ in shown} == {"js", "jsx"}
-    for number, (language, program) in enumerate(shown):
-        path = home / f"shown-{number}.{language}"
-        path.write_text(program.replace("http://127.0.0.1:8000", url))
-        if language == "js":
-            run([NODE, "--import", "data:text/javascript,globalThis.show=()=>{}", path.name], home)
-        else:
-            run(["esbuild", path.name, "--bundle", "--jsx=automatic", f"--outfile={path.name}.out.js"], home)
+def test_what_the_pages_show_works(home: Path, url: str) -> None:
+    """Each program of the documentation as it stands, but for the address of the server."""
+    programs: dict[str, list[str]] = {"js": [], "jsx": []}
+    for page in ("clients/js/README.md", "docs/browser.md"):
+        for language, program in SHOWN.findall((ROOT / page).read_text("utf-8")):
+            name = f"./shown-{len(programs[language])}.{language}"
+            (home / name).write_text(program.replace("http://127.0.0.1:8000", url))
+            programs[language].append(name)
+    assert all(programs.values())
+    imported = f"await Promise.all({programs['js']}.map((each) => import(each)));"
+    (home / "shown.js").write_text(f"globalThis.show = () => {{}};{imported}")
+    run([NODE, "shown.js"], home)
+    run(["esbuild", *programs["jsx"], "--bundle", "--jsx=automatic", "--outdir=shown"], home)
