@@ -30,13 +30,13 @@
  * @typedef {object} Target What is followed.
  * @property {'stream' | 'topic'} kind
  * @property {string} name Empty while the stream is not known.
- * @property {{body: object, key: string, named: (id: string) => void}} [start] How it comes to be.
+ * @property {{body: object, key: string, onStart?: (id: string) => void}} [start] How it comes to be.
  *
  * @typedef {object} Connection What a transport needs for one connection.
- * @property {Session} session
+ * @property {import('./session.js').Session} session
  * @property {AbortSignal} signal Aborted when the connection is of no more use; by a `TidegateError` if it is broken.
- * @property {(why?: string) => void} cut
- * @property {() => void} open Events may come.
+ * @property {(why?: string, atOnce?: boolean) => void} cut Breaks it; the next one is made at once, or after a wait.
+ * @property {(id?: string | null) => void} open Events may come, of the stream of this id.
  * @property {(message: {event: string, data: any, id?: string}) => boolean} take Whether it has nothing more to give.
  *
  * @typedef {(target: Target, connection: Connection, options: FollowOptions) => Promise<void>} Transport
@@ -44,9 +44,11 @@
 
 import { attend, lookAfter, wake } from './attention.js';
 import { BROKEN, TidegateError } from './error.js';
+import { overHttp } from './http.js';
 import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
-import { Session } from './session.js';
+import { newSession } from './session.js';
+import { overSocket } from './socket.js';
 import { either, pause } from './wait.js';
 
 /** A try that has had no answer for so long is made again when there is a sign that the network is back. */
@@ -54,14 +56,14 @@ const STALE_MS = 2000;
 
 /**
  * @param {Target} target
- * @param {Transport} transport
  * @param {FollowOptions} options
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  */
-export async function follow(target, transport, options) {
+export async function follow(target, options) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
-  const session = new Session({ after: placeOf(target, options), ...options, topic: target.kind === 'topic' });
+  const transport = options.transport === 'websocket' ? overSocket : overHttp;
+  const session = newSession({ ...options, after: options.after ?? placeOf(target, options), topic: target.kind === 'topic' });
   const { counts } = session;
   /** @type {State} */
   let state;
@@ -70,13 +72,18 @@ export async function follow(target, transport, options) {
   /** @type {(() => void) | undefined} */
   let hurry;
   let began = 0;
+  let isLate = false;
 
   const tell = (/** @type {State} */ next, /** @type {Partial<StateDetail>} */ more = {}) => {
     state = next;
     onState?.(next, { counts, cursor: session.cursor, ...more });
   };
-  /** @param {string} [why] */
-  const cut = (why) => current?.abort(new TidegateError(why));
+  /** @type {Connection['cut']} */
+  const cut = (why, atOnce = false) => {
+    if (!current) return;
+    isLate = atOnce;
+    current.abort(new TidegateError(why));
+  };
   const retry = () => {
     session.wake();
     hurry?.();
@@ -87,7 +94,7 @@ export async function follow(target, transport, options) {
     quietUntil: 0,
     wake() {
       if (hurry) retry();
-      else if (waiter.away && Date.now() - began > STALE_MS) cut();
+      else if (waiter.away && Date.now() - began > STALE_MS) cut(undefined, true);
     },
   };
 
@@ -96,7 +103,12 @@ export async function follow(target, transport, options) {
     session,
     signal: over,
     cut,
-    open() {
+    open(id) {
+      if (id && !target.name) {
+        target.name = id;
+        target.start?.onStart?.(id);
+      }
+      if (over.aborted) return;
       waiter.away = false;
       if (state !== 'streaming') tell('streaming', { cut: () => cut() });
     },
@@ -116,9 +128,8 @@ export async function follow(target, transport, options) {
     began = Date.now();
     current = new AbortController();
     const over = either(current.signal, signal);
-    const given = new Promise((_, reject) => over.addEventListener('abort', () => reject(over.reason)));
     try {
-      await Promise.race([transport(target, connection(over), options), given]);
+      await transport(target, connection(over), options);
       return new TidegateError();
     } catch (caught) {
       signal?.throwIfAborted();
@@ -145,7 +156,9 @@ export async function follow(target, transport, options) {
         tell(next, { delay: delay ?? undefined, error, retry });
         lookAfter(base);
       }
-      await pause(signal, delay, planned ? undefined : (resolve) => (hurry = resolve));
+      if (isLate) session.wake();
+      else await pause(signal, delay, planned ? undefined : (resolve) => (hurry = resolve));
+      isLate = false;
       hurry = undefined;
       if (!planned) tell('reconnecting', { delay: 0, error, retry });
     }

@@ -1,31 +1,22 @@
 /** Events over HTTP: Server-Sent Events, read by `fetch`, so that headers can be set. */
 
 import { pulse, SILENT } from './attention.js';
-import { malformed, TidegateError } from './error.js';
+import { broken, malformed } from './error.js';
 import { pathOf, queryOf, request } from './request.js';
 import { parsed } from './session.js';
-import { SseDecoder } from './sse.js';
+import { newDecoder } from './sse.js';
 
 /** @type {import('./follow.js').Transport} */
 export async function overHttp(target, connection, options) {
   const { session, signal, open } = connection;
-  const alive = pulse(() => session.silenceMs, () => connection.cut(SILENT));
+  const alive = pulse(() => session.silenceMs, (isSign) => connection.cut(SILENT, isSign));
   signal.addEventListener('abort', alive.stop);
-  const response = await (target.name ? resume : begin)(target, { ...options, signal }, session.ask());
+  const response = await asked(target, { ...options, signal }, session.ask());
   const verdict = session.answered(response.status, { contentType: response.headers.get('content-type') ?? '' });
   if (verdict === 'ended') return;
   if (verdict === 'refused') throw malformed('event stream');
-  open();
+  open(response.headers.get('tidegate-stream'));
   await read(response, connection, alive);
-}
-
-/**
- * @param {import('./follow.js').Target} target
- * @param {import('./request.js').Options} options
- * @param {{after: string, snapshot: boolean}} asked
- */
-function resume({ kind, name }, options, { after, snapshot }) {
-  return request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options);
 }
 
 /**
@@ -34,14 +25,14 @@ function resume({ kind, name }, options, { after, snapshot }) {
  *
  * @param {import('./follow.js').Target} target
  * @param {import('./request.js').Options} options
+ * @param {{after?: string, snapshot?: boolean}} place
  */
-async function begin({ start }, options) {
-  const { body, key, named } = /** @type {NonNullable<typeof start>} */ (start);
-  const headers = { 'idempotency-key': key };
-  const response = await request('POST', 'v1/streams', { ...options, headers, body: { ...body, stream: true } });
-  const id = response.headers.get('tidegate-stream');
-  if (id) named(id);
-  return response;
+function asked({ kind, name, start }, options, { after, snapshot }) {
+  if (name || !start) {
+    return request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options);
+  }
+  const headers = { 'idempotency-key': start.key };
+  return request('POST', 'v1/streams', { ...options, headers, body: { ...start.body, stream: true } });
 }
 
 /**
@@ -50,12 +41,10 @@ async function begin({ start }, options) {
  * @param {ReturnType<typeof pulse>} alive
  */
 async function read(response, { session, take }, { beat, check }) {
-  const decoder = new SseDecoder();
+  const decoder = newDecoder();
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   for (;;) {
-    const { value, done } = await reader.read().catch((cause) => {
-      throw new TidegateError(undefined, { cause });
-    });
+    const { value, done } = await reader.read().catch(broken);
     if (done) return;
     beat();
     const messages = decoder.feed(value);

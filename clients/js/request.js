@@ -13,7 +13,7 @@
  */
 
 import { wake } from './attention.js';
-import { BROKEN, TidegateError } from './error.js';
+import { broken, BROKEN, TidegateError } from './error.js';
 
 export { TidegateError };
 
@@ -23,7 +23,7 @@ export { TidegateError };
  */
 export function baseOf({ base }) {
   const found = base?.toString().replace(/\/?$/, '/') ?? globalThis.document?.baseURI;
-  if (!found) throw new TidegateError('`base` must say where the server is.', { status: 400, code: 'base_missing' });
+  if (!found) throw new TidegateError('`base` is missing: where the server is.', { status: 400, code: 'base_missing' });
   return found;
 }
 
@@ -61,7 +61,8 @@ export async function authorized({ token }, work) {
       return await token(refused);
     } catch (cause) {
       // It has asked a server of its own, and did not reach that either.
-      throw cause instanceof TypeError ? new TidegateError(undefined, { cause }) : cause;
+      if (cause instanceof TypeError) broken(cause);
+      throw cause;
     }
   };
   try {
@@ -94,7 +95,7 @@ export async function request(method, path, options) {
       body: body && JSON.stringify(body),
     }).catch((cause) => {
       signal?.throwIfAborted();
-      throw new TidegateError(undefined, { cause });
+      return broken(cause);
     });
     if (!response.ok) throw await errorFrom(response);
     return response;
@@ -107,24 +108,20 @@ export async function request(method, path, options) {
  * @param {string} method
  * @param {string} path
  * @param {RequestOptions} [options]
+ * @param {object} [body]
  * @returns {Promise<any>} The answer's JSON; null where there is none.
  */
-export async function call(method, path, options = {}) {
+export async function call(method, path, options = {}, body) {
   wake(baseOf(options));
-  const response = await request(method, path, options);
-  return response.status === 204 ? null : response.json();
+  const response = await request(method, path, { ...options, body });
+  return response.status === 204 ? null : response.json().catch(broken);
 }
 
 /** @param {Response} response */
 async function errorFrom(response) {
   const { status, headers } = response;
-  const text = await response.text().catch(() => '');
-  let error;
-  try {
-    error = JSON.parse(text).error;
-  } catch {
-    // A proxy in front of the server answers with pages of its own.
-  }
+  // A proxy in front of the server answers with pages of its own.
+  const error = (await response.json().catch(() => null))?.error;
   return new TidegateError(error?.message ?? `The server answered ${status}.`, {
     status,
     code: error?.code ?? BROKEN,
