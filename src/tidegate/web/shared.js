@@ -1,6 +1,6 @@
 /** The shared view: one answer as it grows, for whoever has its link. The token in the link is all they have. */
 
-import { newTurn, settle } from './conversation.js';
+import { newTurn, settle } from './turn.js';
 import { Live } from './live.js';
 import { $, announce, noteWhereReaderIs, sentence } from './page.js';
 import { followStream, readStream, TidegateError } from './tidegate.js';

@@ -23,14 +23,14 @@
  * @property {string} token Of a share: reads the stream, and nothing else.
  * @property {string} from
  * @property {number} at
- * @property {import('./conversation.js').Turn} turn
- * @property {Partial<import('./conversation.js').Turn>} [end] How it ended, by whoever asked: it is in the topic for as
+ * @property {import('./turn.js').Turn} turn
+ * @property {Partial<import('./turn.js').Turn>} [end] How it ended, by whoever asked: it is in the topic for as
  * long as the conversation is, and the stream may be gone.
  *
  * @typedef {{from: string, at: number, kind: string, member: string, name: string, [more: string]: any}} Message
  */
 
-import { newTurn } from './conversation.js';
+import { newTurn } from './turn.js';
 import { TERMINAL } from './session.js';
 
 /** Whoever has said nothing for an hour, not even goodbye, is no longer counted on to be there. */
