@@ -28,7 +28,6 @@ const WORDS = {
   gap: () => t('The server no longer had that place, and sent the whole'),
   completed: () => t('Complete'),
   cancelled: () => t('Stopped'),
-  left: () => t('Left'),
 };
 
 /** @param {Line} line */

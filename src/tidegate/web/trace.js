@@ -4,7 +4,7 @@
  * @typedef {import('./tidegate.js').StreamEvent} StreamEvent
  *
  * @typedef {'asked' | 'picked-up' | 'connected' | 'cut' | 'broke' | 'again' | 'failed' | 'offline' | 'resumed' | 'first'
- *   | 'gap' | 'completed' | 'cancelled' | 'left'} Kind
+ *   | 'gap' | 'completed' | 'cancelled'} Kind
  *
  * @typedef {{at: number, kind: Kind, seconds?: number, cursor?: string, characters?: number}} Line `at` is in
  * milliseconds since the trace began.
