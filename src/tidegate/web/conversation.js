@@ -119,9 +119,7 @@ export class Conversation {
     this.entry.title ||= turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
     this.entry.at = turn.startedAt;
     this.entry.live = true;
-    this._shelf.keep(this.entry);
-    this._shelf.keepTurn(this.id, turn);
-    this._shelf.trim(this.id);
+    this._shelf.begin(this.entry, turn);
     return turn;
   }
 

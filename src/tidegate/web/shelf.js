@@ -43,7 +43,7 @@ export class Shelf {
 
   /** @param {string} id @param {string} key @returns {Turn | null} */
   readTurn(id, key) {
-    return JSON.parse(this._storage.getItem(`${this._turns}${id}:${key}`) ?? 'null');
+    return JSON.parse(this._storage.getItem(this._turnName(id, key)) ?? 'null');
   }
 
   /** @param {Entry} entry */
@@ -51,15 +51,22 @@ export class Shelf {
     this._write(entry.id, this._entries + entry.id, JSON.stringify(entry));
   }
 
+  /** @param {Entry} entry @param {Turn} turn One that is new: it is there before another tab hears of it. */
+  begin(entry, turn) {
+    this._write(entry.id, this._turnName(entry.id, turn.key), JSON.stringify(turn));
+    this.keep(entry);
+    this.trim(entry.id);
+  }
+
   /** @param {string} id @param {Turn} turn Nothing is kept of a conversation that was removed meanwhile. */
   keepTurn(id, turn) {
     if (this._storage.getItem(this._entries + id) === null) return;
-    this._write(id, `${this._turns}${id}:${turn.key}`, JSON.stringify(turn));
+    this._write(id, this._turnName(id, turn.key), JSON.stringify(turn));
   }
 
   /** @param {string} id @param {string} key */
   dropTurn(id, key) {
-    this._storage.removeItem(`${this._turns}${id}:${key}`);
+    this._storage.removeItem(this._turnName(id, key));
   }
 
   /** @param {string} id @returns {Removed | null} What `restore` takes. */
@@ -147,6 +154,11 @@ export class Shelf {
         this.remove(oldest.id);
       }
     }
+  }
+
+  /** @param {string} id @param {string} key */
+  _turnName(id, key) {
+    return `${this._turns}${id}:${key}`;
   }
 
   /** @param {string} prefix */
