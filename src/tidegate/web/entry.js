@@ -6,28 +6,29 @@
  */
 
 import { date, t } from './language.js';
-import { button, make, TurnView } from './view.js';
+import { button, make } from './nodes.js';
+import { TurnView } from './view.js';
 
 /** So soon after each other, in seconds, the messages of one person stand under one line. */
 const TOGETHER_SECONDS = 300;
 
 /** @param {Said} said @param {boolean} own @param {Said | Answer | undefined} before What stands above it. */
 export function saidView(said, own, before) {
-  const { name, from, text, at, member } = said;
+  const { name, from, text, to, at, member } = said;
   // Under somebody's line stands only what has the same sender, for the server, too.
   const isSame = before?.kind === 'text' && before.member === member && before.from === from && before.name === name;
   const goesOn = isSame && at - before.at < TOGETHER_SECONDS;
   const node = make('li', `entry said${own ? ' own' : ''}${goesOn ? ' goes-on' : ''}`);
-  node.append(byline(own ? t('You') : name, from, at), make('p', 'words', text));
+  node.append(byline(own ? t('You') : shownName(name), from, at), words(text, to));
   return node;
 }
 
 /** An own message on its way. */
 export class Outgoing {
-  /** @param {string} text */
-  constructor(text) {
+  /** @param {string} text @param {string} to */
+  constructor(text, to) {
     this._status = make('p', 'status', t('Sending'));
-    this.node = make('li', 'entry said own outgoing', make('p', 'words', text), this._status);
+    this.node = make('li', 'entry said own outgoing', words(text, to), this._status);
   }
 
   /** @param {string} why @param {() => void} again */
@@ -59,6 +60,16 @@ export class AnswerView {
     this._stop?.remove();
     this.view.showEnd();
   }
+}
+
+/** @param {string} name What somebody calls themselves. */
+export function shownName(name) {
+  return name || t('Somebody');
+}
+
+/** @param {string} text @param {string} to The model that is asked; empty for none. */
+function words(text, to) {
+  return make('p', 'words', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), text);
 }
 
 /** @param {string} name @param {string} from @param {number} at @param {string} [more] */

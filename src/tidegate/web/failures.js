@@ -31,6 +31,8 @@ const WORDS = {
   host_not_allowed: t('The server does not answer at this address. Whoever runs it has to allow it.'),
   not_found: t('There is nothing here. Refresh the page.'),
   method_not_allowed: t('This page and the server are of different versions. Refresh it.'),
+  link_over: t('This link is no longer valid.'),
+  not_shared: t('It was not shared with this room.'),
   stream_not_found: t('The server no longer knows this answer.'),
   model_not_found: t('This model is no longer there. Choose another.'),
   request_timeout: t('The request took too long to arrive. Try again.'),

@@ -1,5 +1,7 @@
 /** The API key: asked for where the server wants one, and handed to it for a cookie that no script can read. */
 
+import { explained } from './failures.js';
+import { t } from './language.js';
 import { $, base, place, showNotice } from './page.js';
 import { beginSession, TidegateError } from './tidegate.js';
 
@@ -60,8 +62,7 @@ async function submit(event) {
   try {
     await beginSession($('key').value.trim(), { base });
   } catch (error) {
-    const { status, message } = /** @type {TidegateError} */ (error);
-    showProblem(status === 401 ? 'The server did not accept this key.' : message);
+    showProblem(explained(/** @type {TidegateError} */ (error)));
     $('key').select();
     return;
   }
@@ -88,7 +89,7 @@ function closed() {
     giveBackFocus();
     return;
   }
-  showNotice('This server asks for an API key.', 'Enter it', () => {
+  showNotice(t('This server asks for an API key.'), t('Enter it'), () => {
     if (!dialog.open) dialog.showModal();
   });
 }
