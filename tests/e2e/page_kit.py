@@ -17,11 +17,6 @@ from tidegate.testing.process import running
 WORDS = " ".join(f"w{number}" for number in range(1, 101))
 
 MODELS = f"""
-[store]
-url = "memory://"
-[limits]
-requests_per_minute = 60000
-burst = 10000
 [[models]]
 name = "told"
 provider = "python"
@@ -105,18 +100,27 @@ class Site:
         self._folder = folder
         self._count = 0
 
+    def get(self, path: str) -> Any:
+        return httpx.get(f"{self.url}/{path}").raise_for_status().json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return httpx.post(f"{self.url}/{path}", json=body).raise_for_status().json()
+
     def told(self) -> Told:
         self._count += 1
         return Told(self._folder, f"t{self._count}")
 
     def snapshot(self, stream: str) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/v1/streams/{stream}").json()
+        return self.get(f"v1/streams/{stream}")
 
 
 @contextmanager
-def site(folder: Path, more: str = "") -> Iterator[Site]:
+def site(folder: Path, more: str = "", **limits: int) -> Iterator[Site]:
+    """A server in this folder; `more`: of its configuration."""
+    limits = {"requests_per_minute": 60000, "burst": 10000, **limits}
+    lines = [f"{name} = {value}" for name, value in limits.items()]
     (folder / "told.py").write_text(MODULE)
-    (folder / "tidegate.toml").write_text(MODELS + more)
+    (folder / "tidegate.toml").write_text("\n".join(['store.url = "memory://"', "[limits]", *lines, MODELS, more]))
     with running("--config", "tidegate.toml", cwd=folder) as process:
         assert process.ready, process.stderr()
         yield Site(folder, process.url)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from page_kit import (
     WORDS,
@@ -135,7 +134,7 @@ def test_who_waits_is_told_their_place(browser: Browser, complaints: list[str], 
     with site(tmp_path, more) as here, reader(browser, complaints) as page:
         first, second = here.told(), here.told()
         body = {"model": "busy", "prompt": first.question, "background": True}
-        httpx.post(f"{here.url}/v1/streams", json=body).raise_for_status()
+        here.post("v1/streams", body)
         page.goto(here.url)
         ask(page, second.question, model="busy")
         expect(said(page)).to_have_text("In the queue: number 1")

@@ -14,12 +14,11 @@ import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
 import { closeSidebar, showConversations } from './sidebar.js';
 import { Thread } from './thread.js';
-import { cancelStream, newKey, TidegateError } from './tidegate.js';
+import { cancelStream, TidegateError } from './tidegate.js';
 import { onSeen, showTitle } from './title.js';
 import { showWelcome } from './welcome.js';
 
 const UNDO_MS = 10_000;
-const ID_LENGTH = 12;
 
 const shelf = new Shelf(localStorage, place, tellFull);
 const tabs = new BroadcastChannel(`tidegate:${place}`);
@@ -31,9 +30,14 @@ let thread = newThread();
 // Opening.
 
 /** @param {string} [id] Default: one that has not begun. */
-function newThread(id = newKey().slice(0, ID_LENGTH)) {
+function newThread(id = newId()) {
   const hooks = { onChange: showState, onTurn: showList, model: chosenModel, share: shareTurn };
   return new Thread(new Conversation(shelf, id), hooks);
+}
+
+/** Short, since it stands in the address of the page. */
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join('');
 }
 
 /** @param {string} id Of a conversation; one that is not kept, or none, opens a new one. */

@@ -42,8 +42,9 @@ export class Composer {
     this.show(this._answering);
   }
 
-  /** Keeps what is written now. */
+  /** Keeps what is written now, if it is not what is kept. */
   save() {
+    if (this._keeping === undefined) return;
     clearTimeout(this._keeping);
     this._keeping = undefined;
     this._keepDraft($('prompt').value);
@@ -68,9 +69,7 @@ export class Composer {
     if (!text || this._answering || !(await this._send(text))) return;
     // What was typed while the question was on its way is the next one's.
     if ($('prompt').value.trim() === text) $('prompt').value = '';
-    this.save();
-    fitPrompt();
-    this.show(this._answering);
+    this._changed();
   }
 
   _sayWhyNot() {

@@ -26,7 +26,8 @@ class Drawer {
     this._countedAt = 0;
     /** @type {ReturnType<typeof setInterval> | undefined} */
     this._drawing = undefined;
-    this._shownLines = 0;
+    /** What is shown of the lines, as one text. */
+    this._shownLines = '';
     $('happened').addEventListener('click', () => (this.isOpen ? this.close() : this._open()));
     $('drawer-close').addEventListener('click', () => this.close());
     $('drawer').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => this._press(event));
@@ -40,7 +41,7 @@ class Drawer {
   /** @param {Live | null} live The one that it tells of. */
   show(live) {
     if (live === this._live) return;
-    Object.assign(this, { _live: live, _readers: null, _same: null, _countedAt: 0, _shownLines: 0 });
+    Object.assign(this, { _live: live, _readers: null, _same: null, _countedAt: 0, _shownLines: '' });
     $('lines').replaceChildren();
     if (this.isOpen) this._draw();
   }
@@ -106,10 +107,10 @@ class Drawer {
 
   /** @param {Live} live */
   _drawLines({ trace }) {
-    const { lines } = trace;
-    if (lines.length === this._shownLines) return;
-    this._shownLines = lines.length;
-    const items = lines.map((line) => {
+    const said = trace.lines.map(lineOf).join('\n');
+    if (said === this._shownLines) return;
+    this._shownLines = said;
+    const items = trace.lines.map((line) => {
       const time = make('span', 'at', t('{seconds} s', { seconds: figure(line.at / 1000) }));
       const item = make('li', '', time, make('span', 'line', lineOf(line)));
       item.dataset.kind = line.kind;

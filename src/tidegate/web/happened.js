@@ -24,11 +24,17 @@ const WORDS = {
   again: ({ seconds = 0 }) => t('Tries again in {seconds} s', { seconds: figure(seconds) }),
   failed: () => t('It failed'),
   offline: () => t('Offline: waits for a sign of the network'),
-  resumed: ({ characters = 0 }) => t('Resumed: {count} characters had come meanwhile, none is lost', { count: characters }),
+  resumed,
   gap: () => t('The server no longer had that place, and sent the whole'),
   completed: () => t('Complete'),
   cancelled: () => t('Stopped'),
 };
+
+/** @param {Line} line */
+function resumed({ cursor = '', characters = 0 }) {
+  if (!characters) return t('Resumed after {cursor}', { cursor });
+  return t('Resumed after {cursor}: {count} characters had come meanwhile', { cursor, count: number(characters) });
+}
 
 /** @param {Line} line */
 export function lineOf(line) {

@@ -18,6 +18,8 @@
 const MOST_COLUMNS = 96;
 const FIRST_COLUMN_MS = 100;
 
+const AT_ONCE_MS = 200;
+
 /** A stream that breaks all day keeps its newest lines. */
 const MOST_LINES = 100;
 
@@ -44,7 +46,8 @@ export class Trace {
     this.lastMs = 0;
     this.ended = false;
     this._byReader = false;
-    this._resuming = false;
+    /** @type {Line | null} Of the connection that has just come back. */
+    this._resumed = null;
     this._note(now, { kind: cursor ? 'picked-up' : 'asked', cursor });
   }
 
@@ -58,8 +61,7 @@ export class Trace {
     this.cursor = cursor;
     const text = data.text ?? data.arguments ?? '';
     if (type === 'gap') this._note(now, { kind: 'gap' });
-    if (this._resuming) this._note(now, { kind: 'resumed', cursor, characters: text.length });
-    this._resuming = false;
+    if (this._resumed) this._countMissed(this._resumed, text.length, now - this._startedAt);
     if (text && type !== 'snapshot') this._count(text.length, now);
     if (type in ENDS) this._end(ENDS[type], now);
   }
@@ -82,8 +84,8 @@ export class Trace {
     const broken = this.breaks.at(-1);
     if (broken && broken.to === null) {
       broken.to = now - this._startedAt;
-      this._resuming = true;
-    } else if (!this._resuming) {
+      this._resumed = this._note(now, { kind: 'resumed', cursor: this.cursor, characters: 0 });
+    } else {
       this._note(now, { kind: 'connected' });
     }
   }
@@ -97,6 +99,12 @@ export class Trace {
       this._byReader = false;
     }
     if (delay) this._note(now, { kind: 'again', seconds: delay / 1000 });
+  }
+
+  /** What comes at once, after a break, had come meanwhile. @param {Line} line @param {number} characters @param {number} at */
+  _countMissed(line, characters, at) {
+    if (at - line.at < AT_ONCE_MS) line.characters = (line.characters ?? 0) + characters;
+    else this._resumed = null;
   }
 
   /** @param {Kind} kind @param {number} now */
@@ -127,9 +135,11 @@ export class Trace {
     this.columnMs *= 2;
   }
 
-  /** @param {number} now @param {Omit<Line, 'at'>} line */
-  _note(now, line) {
-    this.lines.push({ at: now - this._startedAt, ...line });
+  /** @param {number} now @param {Omit<Line, 'at'>} about */
+  _note(now, about) {
+    const line = { at: now - this._startedAt, ...about };
+    this.lines.push(line);
     if (this.lines.length > MOST_LINES) this.lines.shift();
+    return line;
   }
 }
