@@ -1,9 +1,10 @@
 /** The API key: asked for where the server wants one, and handed to it for a cookie that no script can read. */
 
+import { beginSession } from './account.js';
 import { explained } from './failures.js';
 import { t } from './language.js';
 import { $, base, place, showNotice } from './page.js';
-import { beginSession, TidegateError } from './tidegate.js';
+import { TidegateError } from './tidegate.js';
 
 /** That there is such a cookie is noted for all tabs; nothing of the key is. */
 const GIVEN = `tidegate:${place}:key-given`;
