@@ -189,6 +189,17 @@ ROUTES: tuple[Route, ...] = (
         shared=True,
     ),
     Route(
+        method="GET",
+        path="/v1/streams/{id}/readers",
+        name="countReaders",
+        about="How many readers are attached to the stream now.",
+        handler=streams.readers,
+        scope="read",
+        parameters=(STREAM,),
+        answers=(Answer(status=200, about="Their number; 0 once it has ended.", content={JSON: streams.Readers}),),
+        failures=(404,),
+    ),
+    Route(
         method="POST",
         path="/v1/streams/{id}/append",
         name="appendToStream",
