@@ -1,5 +1,6 @@
 /** The chat page: its conversations, which of them is open, and what happens when someone asks, stops, shares or leaves. */
 
+import { endSession } from './account.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { drawer } from './drawer.js';
@@ -13,7 +14,7 @@ import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
 import { closeSidebar, showConversations } from './sidebar.js';
 import { Thread } from './thread.js';
-import { cancelStream, endSession, newKey, TidegateError } from './tidegate.js';
+import { cancelStream, newKey, TidegateError } from './tidegate.js';
 import { onSeen, showTitle } from './title.js';
 import { showWelcome } from './welcome.js';
 

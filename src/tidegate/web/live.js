@@ -34,8 +34,9 @@ export class Live {
       doing: '',
       tool: '',
     };
-    /** @type {StateDetail} */
-    this.detail = {};
+    /** @type {Partial<StateDetail>} */
+    this._detail = {};
+    this._retry = () => {};
     /** @type {() => void} Called when how it stands may have changed. */
     this.onChange = () => {};
     this._leaving = new AbortController();
@@ -98,11 +99,12 @@ export class Live {
     this._tell();
   }
 
-  /** @param {string} state @param {StateDetail} detail */
+  /** @param {string} state @param {Partial<StateDetail>} detail */
   show(state, detail) {
     const before = this.standing.state;
     const now = Date.now();
-    this.detail = detail;
+    this._detail = detail;
+    if (detail.retry) this._retry = detail.retry;
     this.trace.show(state, detail, now);
     const { error, delay = 0 } = detail;
     const refusal = error instanceof TidegateError && error.status ? explained(error) : '';
@@ -124,7 +126,7 @@ export class Live {
   /** Breaks its connection, which comes back by itself. */
   cut() {
     this.trace.cut();
-    this.detail.cut?.();
+    this._detail.cut?.();
   }
 
   /** The turn has ended, and says how. */
@@ -157,7 +159,7 @@ export class Live {
     if (state === 'idle' || state === 'ended' || this.signal.aborted) return;
     const now = Date.now();
     const { words, retry } = phaseOf(this.standing, now);
-    const action = retry && this.detail.retry ? { label: t('Try now'), run: this.detail.retry } : undefined;
+    const action = retry ? { label: t('Try now'), run: this._retry } : undefined;
     this.view.showState(state, words, action, now - this.turn.startedAt);
     this.onChange();
     if (this.isShown) keepAtEnd();

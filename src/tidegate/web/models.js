@@ -1,10 +1,11 @@
 /** The models that may be asked, and the one that is chosen. */
 
+import { listModels } from './account.js';
 import { explained } from './failures.js';
 import { askForKey, keyNumber, wantsKey } from './key.js';
 import { t } from './language.js';
 import { $, messageOf, place, showNotice } from './page.js';
-import { listModels, TidegateError } from './tidegate.js';
+import { TidegateError } from './tidegate.js';
 
 /** Where a refusal does not say itself when to come back. */
 const AGAIN_MS = 5000;

@@ -3,7 +3,7 @@
 import { Following } from './following.js';
 import { Live } from './live.js';
 import { make } from './nodes.js';
-import { keepAtEnd } from './page.js';
+import { keepAtEnd, withFocusKept } from './page.js';
 import { settings } from './settings.js';
 import { newKey } from './tidegate.js';
 import { TurnView } from './view.js';
@@ -115,7 +115,8 @@ export class Thread {
   _show() {
     const { turns } = this.conversation;
     const nodes = turns.map((turn) => this._view(turn).node);
-    for (const old of [...this.node.children]) if (!nodes.includes(/** @type {HTMLElement} */ (old))) old.remove();
+    const gone = [...this.node.children].filter((node) => !nodes.includes(/** @type {HTMLElement} */ (node)));
+    withFocusKept(() => gone.forEach((node) => node.remove()));
     for (const node of nodes) if (node.parentNode !== this.node) this.node.append(node);
     for (const turn of turns) if (turn !== this.live?.turn) this._refresh(turn);
     this._place();
