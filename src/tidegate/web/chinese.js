@@ -143,6 +143,44 @@ export const CHINESE = {
   'It failed': '失败了',
 
   // Rooms.
+  'Room · tidegate': '房间 · tidegate',
+  'tidegate, the chat page': 'tidegate，聊天页面',
+  'Nobody has said anything yet': '还没有人发言',
+  'Whoever has the address of this page can come in, and reads what is said and what the model answers.':
+    '知道本页地址的人都可以进来，看到大家说的话和模型的回答。',
+  'The model hears what it is asked, and nothing of what people say to each other.':
+    '模型只会收到向它提出的问题，听不到大家之间的交谈。',
+  'On its way': '正在发送',
+  'Say something': '说点什么',
+  'the model': '模型',
+  'says it to all': '发给所有人',
+  '; begun with': '；以',
+  ', or by': '开头，或按',
+  ', it also asks the model': '，还会向模型提问',
+  'Sends it to all, and asks {model}': '发给所有人，并向 {model} 提问',
+  'What should the others call you?': '其他人怎么称呼你？',
+  'This browser keeps the name for the next time.': '浏览器会记住这个名字，下次直接使用。',
+  'Your name': '你的名字',
+  'Your name: {name}': '你的名字：{name}',
+  'Choose a name to come in.': '请先取一个名字再进入。',
+  'Choose it': '取名字',
+  'This room, and others': '本房间与其他房间',
+  'The address of this room': '本房间的地址',
+  'Whoever has the address can come in.': '知道地址的人都可以进来。',
+  'Only this machine can open this address: for one that others can open, the server needs its public_url.':
+    '这个地址只有本机能打开。要让别人也能打开，需要给服务器设置 public_url。',
+  'Go to another room': '去另一个房间',
+  'Its name, or that of a new one': '房间名，新旧均可',
+  Go: '前往',
+  'A name is made of letters from a to z, digits, hyphens and dots.': '房间名只能用英文字母、数字、连字符和点。',
+  'Back to the chat': '返回聊天',
+  Somebody: '某人',
+  you: '你',
+  '{count} here': '{count} 人在线',
+  '{count} here: {names}': '{count} 人在线：{names}',
+  'Waiting for the connection': '等待连接',
+  'Some of what was said here is no longer kept.': '这里的部分发言已不再保留。',
+  '{model} could not be asked: {why}': '无法向 {model} 提问：{why}',
   You: '你',
   Sending: '正在发送',
   'Try again': '重试',
@@ -184,7 +222,26 @@ export const CHINESE = {
   Copied: '已复制',
   'The browser did not let it be copied.': '浏览器不允许复制。',
 
+  // Shared answers.
+  'Shared answer · tidegate': '分享的回答 · tidegate',
+  'Shared answer': '分享的回答',
+  'Somebody has shared this one question and its answer. You can read along here, and nothing else.':
+    '有人分享了这个问题和它的回答。你可以在这里实时阅读，但不能做其他操作。',
+  'This link is not valid, or no longer': '链接无效或已失效',
+  'Whoever shared the answer may have stopped sharing it, or its time is over. Ask them for a new link.':
+    '分享者可能已停止分享，或链接已过期。请向对方索取新的链接。',
+  'Whoever has this link can read this answer until {when}.': '在{when}之前，拥有此链接的人都可以阅读这条回答。',
+  'It has been copied.': '已复制。',
+  'It is no longer shared.': '已停止分享。',
+  'It is still shared: {why}': '仍在分享中：{why}',
+
+  // The key.
+  'This server asks for an API key.': '此服务器需要 API 密钥。',
+  'Enter it': '输入密钥',
+
   // What went wrong.
+  'This link is no longer valid.': '此链接已失效。',
+  'It was not shared with this room.': '这条回答没有分享给本房间。',
   'The server cannot be reached.': '无法连接到服务器。',
   'The server did not accept it: {words}.': '服务器没有接受：{words}。',
   'The server could not read what this page has sent. Refresh it, and try again.':

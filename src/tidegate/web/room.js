@@ -8,20 +8,22 @@
  * @typedef {import('./tidegate.js').StateDetail} StateDetail
  */
 
+import { endSession, listModels } from './account.js';
 import { Answers } from './answers.js';
 import { Attendance } from './attendance.js';
 import { Connection } from './connection.js';
-import { Outgoing, saidView, shownName } from './entry.js';
+import { saidView, shownName } from './entry.js';
 import { explained } from './failures.js';
 import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
 import { askForName, ownName } from './naming.js';
 import { make } from './nodes.js';
+import { Outbox } from './outbox.js';
 import { Own } from './own.js';
 import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
 import { showRooms } from './rooms.js';
 import { addressed, messageIn, Talk } from './talk.js';
-import { endSession, followTopic, listModels, newKey, publish, TidegateError } from './tidegate.js';
+import { followTopic, newKey, publish, TidegateError } from './tidegate.js';
 
 /** Who may only read: nobody among those who ask. */
 const NOBODY = 'nobody';
@@ -50,9 +52,8 @@ let principal = '';
 let cursor = '';
 /** @type {string[]} */
 let models = [];
-/** @type {Map<string, Outgoing>} Own messages on their way. */
-const outbox = new Map();
 
+const outbox = new Outbox(tell, own);
 const answers = new Answers({ tell, own, add: append, principal: () => principal });
 const attendance = new Attendance(topic, talk);
 
@@ -162,10 +163,7 @@ function showSaid(said, before) {
   append(saidView(said, isOwn, before));
   if (principal && !isOwn) announce(`${shownName(said.name)}: ${said.text}`);
   if (!isOwn) return;
-  const outgoing = outbox.get(said.id);
-  outgoing?.node.remove();
-  outbox.delete(said.id);
-  if (outgoing && said.to) answers.ask(said, talk.asked(said));
+  if (outbox.arrived(said.id) && said.to) answers.ask(said, talk.asked(said));
 }
 
 /** @param {HTMLElement} node */
@@ -185,37 +183,12 @@ function say(model) {
     askForName(enter);
     return;
   }
-  const meant = addressed(typed, models);
-  const to = meant.to || (model ?? '');
-  const text = meant.text;
-  const id = newKey();
-  own.say(id);
-  const outgoing = new Outgoing(text, to);
-  outbox.set(id, outgoing);
-  $('outbox').append(outgoing.node);
-  send({ kind: 'text', id, text, to }, outgoing);
+  const { to, text } = addressed(typed, models);
+  outbox.add(text, to || (model ?? ''));
   $('prompt').value = '';
   fitPrompt();
   showControls();
   scrollToEnd();
-}
-
-/** @param {{id: string, kind: string, text: string, to: string}} message @param {Outgoing} outgoing */
-async function send(message, outgoing) {
-  const sentKey = keyNumber();
-  const again = () => send(message, outgoing);
-  try {
-    await tell(message, message.id);
-  } catch (error) {
-    if (wantsKey(error)) {
-      askForKey(sentKey, again);
-      return;
-    }
-    const why = explained(/** @type {Error} */ (error));
-    outgoing.showFailure(why, again);
-    announce(t('Not sent: {why}', { why }));
-    keepAtEnd();
-  }
 }
 
 function showControls() {
