@@ -46,7 +46,8 @@ class ListView {
   }
 
   update() {
-    this.node.classList.toggle('loose', this.of.isLoose);
+    if (this.of.isLoose) this.node.className = 'loose';
+    else this.node.removeAttribute('class');
     this._views.show(this.of.children);
   }
 }

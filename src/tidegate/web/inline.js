@@ -45,10 +45,15 @@ class SpanViews {
     this._parent = parent;
     /** @type {SpanView[]} Those that may change. */
     this._views = [];
+    /** Whether the first of them is a text whose beginning stays. */
+    this._isBegun = false;
+    this._isLed = false;
   }
 
   /** @param {Span[]} spans */
   show(spans) {
+    this._isLed = this._isBegun && spans[0]?.kind !== 'text';
+    if (this._isLed) spans = [{ kind: 'text', text: '' }, ...spans];
     let same = 0;
     while (same < this._views.length && same < spans.length && this._views[same].span.kind === spans[same].kind) {
       this._views[same].show(spans[same]);
@@ -60,13 +65,16 @@ class SpanViews {
 
   /** @param {number} count So many spans stay as they are. @param {number} length And so much of the text behind them. */
   keep(count, length) {
-    this._views.splice(0, count);
+    if (count === 0 && length === 0) return;
+    this._views.splice(0, count && this._isLed ? count + 1 : count);
     const [first] = this._views;
-    if (length && first instanceof TextView) first.keep(length);
+    this._isBegun = length > 0;
+    if (this._isBegun && first instanceof TextView) first.keep(length);
   }
 
   clear() {
     this._views = [];
+    this._isBegun = false;
     this._parent.textContent = '';
   }
 }
@@ -96,7 +104,7 @@ class TextView {
   }
 
   remove() {
-    this._text.remove();
+    this._text.show('');
   }
 }
 

@@ -22,7 +22,7 @@ const AUTOLINK = /<((?:https?:\/\/|mailto:)[^\s<>]{1,2000})>|<([\w.+-]{1,64}@[\w
 
 /** Letters of scripts that are written without spaces do not belong to an address in front of them. */
 const ADDRESS =
-  /(?:https?:\/\/|www\.)(?:(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\p{L}\p{N}!#$%&'()*+,\-./:;=?@_~]){1,2000}/iuy;
+  /(?:https?:\/\/|www\.)(?:(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\p{L}\p{N}!#$%&'()+,\-./:;=?@_~]){1,2000}/iuy;
 const BEFORE_ADDRESS = /[\p{L}\p{N}_]/u;
 const LONGEST_BEGINNING = 'https://'.length;
 const TRAILING = /[?!.,:;*_~'"]/;
@@ -127,13 +127,7 @@ export function addressAt(text, at) {
 
 /** @param {string} address What ends a sentence, or closes a bracket before it, is none of it. */
 function withoutTrail(address) {
-  let end = address.length;
-  let open = 0;
-  for (const character of address) open += character === '(' ? 1 : character === ')' ? -1 : 0;
-  for (;;) {
-    const character = address[end - 1] ?? '';
-    if (character === ')' && open < 0) open += 1;
-    else if (!TRAILING.test(character)) return address.slice(0, end);
-    end -= 1;
-  }
+  let end = bareEnd(address, 0);
+  while (TRAILING.test(address[end - 1] ?? '')) end -= 1;
+  return address.slice(0, end);
 }

@@ -33,10 +33,6 @@ export class GrowingText {
     this._text = this._text.slice(count);
   }
 
-  remove() {
-    for (const node of this._nodes) node.remove();
-  }
-
   /** @param {string} more */
   _grow(more) {
     while (more) {

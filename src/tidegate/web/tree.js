@@ -118,12 +118,18 @@ export class Tree {
     while (line.indent < CODE_INDENT) {
       if (this._turn(line, place) || this._beginLeaf(line, place)) return;
       if (!this._enter(line, place)) return this._readText(line, place);
+      if (line.isBlank) return this._waitForText();
       const isItem = this._top.block.kind === 'item';
       place = { count: this._open.length, leaf: undefined, isWhole: true, isItem };
       this._note(line, place);
     }
     if (place.leaf?.kind === 'paragraph') this._readText(line, place);
     else this._beginIndented(line, place);
+  }
+
+  /** What has begun has no text yet. */
+  _waitForText() {
+    this.isSettled = false;
   }
 
   get _top() {
@@ -308,7 +314,7 @@ export class Tree {
   _insert(block) {
     const { block: top } = this._top;
     const list = top.kind === 'list' ? top : this._open[this._open.length - 2]?.block;
-    const isFurther = top.kind === 'list' || (top.kind === 'item' && top.children.length > 0);
+    const isFurther = top.children.length > 0 && (top.kind === 'list' || top.kind === 'item');
     if (this._isAfterBlank && isFurther && list?.kind === 'list') list.isLoose = true;
     push(top.children, block);
     return block;
