@@ -10,7 +10,7 @@ const LEAST = 1024;
 const ENDS = /[\s、。，]/g;
 
 export class GrowingText {
-  /** @param {Node} parent Its nodes are appended to it. */
+  /** @param {Node} parent Its first node is appended to it, whatever may follow by then. */
   constructor(parent) {
     this._parent = parent;
     /** @type {Text[]} */
@@ -26,6 +26,7 @@ export class GrowingText {
     this._shorten(this._text.length - same);
     this._grow(text.slice(same));
     this._text = text;
+    if (this._nodes[0]?.length === 0) this._nodes.pop()?.remove();
   }
 
   /** @param {number} count So many characters more stay as they are. */
@@ -36,7 +37,7 @@ export class GrowingText {
   /** @param {string} more */
   _grow(more) {
     while (more) {
-      const last = this._isLastFull ? this._append() : this._nodes[this._nodes.length - 1];
+      const last = this._isLastFull || !this._nodes.length ? this._append() : this._nodes[this._nodes.length - 1];
       ENDS.lastIndex = Math.max(0, LEAST - 1 - last.length);
       this._isLastFull = ENDS.test(more);
       const piece = this._isLastFull ? more.slice(0, ENDS.lastIndex) : more;
@@ -47,8 +48,10 @@ export class GrowingText {
 
   _append() {
     const node = document.createTextNode('');
+    const last = this._nodes[this._nodes.length - 1];
+    if (last) last.after(node);
+    else this._parent.appendChild(node);
     this._nodes.push(node);
-    this._parent.appendChild(node);
     return node;
   }
 
@@ -57,9 +60,11 @@ export class GrowingText {
     while (count > 0) {
       const last = this._nodes[this._nodes.length - 1];
       const { length } = last;
-      if (length <= count) this._nodes.pop()?.remove();
-      else last.deleteData(length - count, count);
-      this._isLastFull = length <= count;
+      const isAll = length <= count;
+      // The first one keeps their place.
+      if (isAll && this._nodes.length > 1) this._nodes.pop()?.remove();
+      else last.deleteData(Math.max(0, length - count), Math.min(length, count));
+      this._isLastFull = isAll && this._nodes[this._nodes.length - 1] !== last;
       count -= length;
     }
   }
