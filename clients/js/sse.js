@@ -5,25 +5,26 @@
  * @property {string} event The event's name; `message` where it has none.
  * @property {string} data
  * @property {string} id The last event id.
+ * @property {boolean} ownId Whether its own block had one.
  * @property {number | null} retryMs What its own block asked for.
  */
 
 /** Turns the bytes of an event stream into messages, however they are cut into chunks. */
 export class SseDecoder {
-  constructor() {
-    /** What a reader that comes back sends as `Last-Event-ID`. */
-    this.lastEventId = '';
-    /** @type {number | null} What it should wait before, in milliseconds. */
-    this.retryMs = null;
-    // It keeps a character that is not whole for the next chunk. Byte order marks are left to `_lines`: decoders
-    // disagree on a second one when the first came in pieces.
-    this._utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-    this._begun = false;
-    this._rest = '';
-    this._afterCr = false;
-    this._id = '';
-    this._clear();
-  }
+  /** What a reader that comes back sends as `Last-Event-ID`. */
+  lastEventId = '';
+  /** @type {number | null} What it should wait before, in milliseconds. */
+  retryMs = null;
+  /** @type {string[]} Those since somebody has emptied it. The first of tidegate's says the heartbeat. */
+  comments = [];
+  // It keeps a character that is not whole for the next chunk. Byte order marks are left to `#lines`: decoders
+  // disagree on a second one when the first came in pieces.
+  #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  #begun = false;
+  #afterCr = false;
+  #rest = '';
+  #id = '';
+  #block = emptyBlock();
 
   /**
    * @param {Uint8Array} chunk
@@ -32,64 +33,55 @@ export class SseDecoder {
   feed(chunk) {
     /** @type {SseMessage[]} */
     const messages = [];
-    for (const line of this._lines(this._utf8.decode(chunk, { stream: true }))) {
-      if (line) this._field(line);
-      else this._dispatch(messages);
+    for (const line of this.#lines(this.#utf8.decode(chunk, { stream: true }))) {
+      if (line) this.#field(line);
+      else this.#dispatch(messages);
     }
     return messages;
   }
 
   /** @param {string} text */
-  _lines(text) {
-    if (!this._begun && text) {
-      this._begun = true;
-      if (text[0] === '\ufeff') text = text.slice(1);
-    }
-    if (this._afterCr && text) {
-      // A CR ends its line at once; should the LF of the pair come later, it is dropped.
-      this._afterCr = false;
-      if (text[0] === '\n') text = text.slice(1);
-    }
-    this._afterCr ||= text.endsWith('\r');
-    const lines = text.split(/\r\n|\r|\n/);
-    lines[0] = this._rest + lines[0];
-    this._rest = lines.pop() ?? '';
+  #lines(text) {
+    if (!text) return [];
+    if (!this.#begun) text = text.replace(/^\ufeff/, '');
+    // A CR ends its line at once; should the LF of the pair come later, it is dropped.
+    if (this.#afterCr) text = text.replace(/^\n/, '');
+    this.#begun = true;
+    this.#afterCr = text.endsWith('\r');
+    const lines = text.split(/\r\n?|\n/);
+    lines[0] = this.#rest + lines[0];
+    this.#rest = lines.pop() ?? '';
     return lines;
   }
 
   /** @param {string} line */
-  _field(line) {
+  #field(line) {
     const [, name, value = ''] = /** @type {RegExpExecArray} */ (/^([^:]*)(?:: ?(.*))?$/s.exec(line));
-    if (name === 'data') {
-      this._data.push(value);
+    const block = this.#block;
+    if (line[0] === ':') {
+      this.comments.push(value);
+    } else if (name === 'data') {
+      block.data.push(value);
     } else if (name === 'event') {
-      this._event = value;
-    } else if (name === 'id') {
-      if (!value.includes('\0')) this._id = value;
-    } else if (name === 'retry' && /^[0-9]{1,15}$/.test(value)) {
-      this.retryMs = this._retryMs = Number(value);
+      block.event = value;
+    } else if (name === 'id' && !value.includes('\0')) {
+      this.#id = value;
+      block.ownId = true;
+    } else if (name === 'retry' && /^\d{1,15}$/.test(value)) {
+      this.retryMs = block.retryMs = Number(value);
     }
   }
 
   /** @param {SseMessage[]} messages */
-  _dispatch(messages) {
-    this.lastEventId = this._id;
-    if (this._data.length) {
-      messages.push({
-        event: this._event || 'message',
-        data: this._data.join('\n'),
-        id: this.lastEventId,
-        retryMs: this._retryMs,
-      });
-    }
-    this._clear();
+  #dispatch(messages) {
+    const { event, data, ownId, retryMs } = this.#block;
+    const id = (this.lastEventId = this.#id);
+    if (data.length) messages.push({ event: event || 'message', data: data.join('\n'), id, ownId, retryMs });
+    this.#block = emptyBlock();
   }
+}
 
-  _clear() {
-    /** @type {string[]} */
-    this._data = [];
-    this._event = '';
-    /** @type {number | null} */
-    this._retryMs = null;
-  }
+/** @returns {{data: string[], event: string, ownId: boolean, retryMs: number | null}} */
+function emptyBlock() {
+  return { data: [], event: '', ownId: false, retryMs: null };
 }

@@ -74,13 +74,27 @@ REASONS: dict[type[HttpError], str] = {
 """The failures of `http.client` in words for a terminal."""
 
 
+# OpenSSL's codes: nobody that is trusted vouches for the certificate.
+_UNKNOWN_ROOT = (18, 19, 20, 21)
+
+# What OpenSSL makes of plain HTTP, by its version.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+
+
 def reason(error: Exception) -> str:
     """Why a connection failed, in words instead of an errno."""
     kind = type(failure(error))
     if kind is TlsFailed:
-        found = getattr(error, "verify_message", "") or _system_words(error, "there is no TLS")
-        return f"the TLS handshake failed: {found}"
+        return f"the TLS handshake failed: {_tls_words(error)}"
     return REASONS.get(kind) or _system_words(error, type(error).__name__)
+
+
+def _tls_words(error: Exception) -> str:
+    if getattr(error, "verify_code", 0) in _UNKNOWN_ROOT:
+        return f"{getattr(error, 'verify_message', '')}; SSL_CERT_FILE names a file with the roots of an own authority"
+    if getattr(error, "reason", "") in _NO_TLS:
+        return "no TLS is spoken at this port; is it one for http://?"
+    return getattr(error, "verify_message", "") or _system_words(error, "there is no TLS")
 
 
 def _system_words(error: Exception, otherwise: str) -> str:

@@ -33,10 +33,12 @@ export function messageOf(error) {
  * @param {string} text
  * @param {string} [action]
  * @param {() => void} [run]
+ * @param {boolean} [calm] Nothing is wrong.
  */
-export function showNotice(text, action = '', run) {
+export function showNotice(text, action = '', run, calm = false) {
   if (text && $('notice').hidden) announce(text);
   $('notice').hidden = !text;
+  $('notice').classList.toggle('calm', calm);
   $('notice-text').textContent = text;
   $('notice-action').textContent = action;
   $('notice-action').onclick = run ?? null;
@@ -53,6 +55,21 @@ export function announce(text) {
   line.textContent = text;
   $('announcer').append(line);
   setTimeout(() => line.remove(), SPOKEN_FOR_MS);
+}
+
+/**
+ * Changes the page, and gives the focus a place where what had it has vanished. The prompt would bring up a phone's
+ * keyboard.
+ *
+ * @param {() => void} change
+ */
+export function withFocusKept(change) {
+  const focused = document.activeElement;
+  change();
+  if (!(focused instanceof HTMLElement) || focused === document.body) return;
+  if (focused.isConnected && focused.checkVisibility()) return;
+  const next = matchMedia('(hover: none)').matches ? $('thread') : $('prompt');
+  next?.focus({ preventScroll: true });
 }
 
 /** Where `field-sizing` is not known yet. */
