@@ -1,5 +1,6 @@
 /** A block of code as nodes, while it grows: its language, a button that copies it, and its lines. */
 
+import { copyText } from './clipboard.js';
 import { highlighted } from './highlight.js';
 import { element } from './inline.js';
 import { t } from './language.js';
@@ -95,8 +96,7 @@ function headOf(block) {
   language.className = 'language';
   const head = element('div', [language]);
   head.className = 'code-head';
-  // Browsers give the clipboard to secure origins only.
-  if (navigator.clipboard) head.append(copyButton(block));
+  head.append(copyButton(block));
   return head;
 }
 
@@ -109,8 +109,7 @@ function copyButton(block) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let shown;
   copy.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(block.text);
-    copy.textContent = t('Copied');
+    copy.textContent = (await copyText(block.text)) ? t('Copied') : t('The browser did not let it be copied.');
     clearTimeout(shown);
     shown = setTimeout(() => {
       copy.textContent = t('Copy');

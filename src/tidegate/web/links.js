@@ -20,10 +20,10 @@ const IN_ANGLES = /<((?:\\.|[^\\<>\n])*)>/y;
 const TITLE = /"(?:\\[^]|[^\\"])*"|'(?:\\[^]|[^\\'])*'|\((?:\\[^]|[^\\()])*\)/y;
 const AUTOLINK = /<((?:https?:\/\/|mailto:)[^\s<>]{1,2000})>|<([\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8})>/iy;
 
-/** Letters of scripts that are written without spaces do not belong to an address in front of them. */
+/** Letters of scripts that are written without spaces do not belong to an address beside them. */
 const ADDRESS =
   /(?:https?:\/\/|www\.)(?:(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\p{L}\p{N}!#$%&'()+,\-./:;=?@_~]){1,2000}/iuy;
-const BEFORE_ADDRESS = /[\p{L}\p{N}_]/u;
+const INSIDE_WORD = /(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\p{L}\p{N}_]/u;
 const LONGEST_BEGINNING = 'https://'.length;
 const TRAILING = /[?!.,:;*_~'"]/;
 
@@ -117,7 +117,7 @@ export function autolinkAt(text, at) {
  */
 export function addressAt(text, at) {
   ADDRESS.lastIndex = at;
-  if (BEFORE_ADDRESS.test(text[at - 1] ?? ' ')) return { link: undefined, reach: at };
+  if (INSIDE_WORD.test(text[at - 1] ?? ' ')) return { link: undefined, reach: at };
   const found = ADDRESS.exec(text);
   if (!found) return { link: undefined, reach: Math.min(text.length, at + LONGEST_BEGINNING) };
   const words = withoutTrail(found[0]);

@@ -123,7 +123,7 @@ for (const [source, shown] of [
 
   // Addresses are links by themselves, without what ends the sentence.
   ['See https://a.b/c_(d)?e=f. (www.g.h), <https://i.j>', 'See [https://a.b/c_(d)?e=f→https://a.b/c_(d)?e=f]. ([www.g.h→https://www.g.h]), [https://i.j→https://i.j]'],
-  ['**https://a.b/c**：https://d.e见', '<b>[https://a.b/c→https://a.b/c]</b>：[https://d.e→https://d.e]见'],
+  ['**https://a.b/c**：见https://d.e见', '<b>[https://a.b/c→https://a.b/c]</b>：见[https://d.e→https://d.e]见'],
   ['<a@b.c> xhttps://a.b ftp://c.d http://', '[a@b.c→mailto:a@b.c] xhttps://a.b ftp://c.d http://'],
 
   // HTML is text, and the marks in its tags are none.
