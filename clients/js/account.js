@@ -12,8 +12,8 @@ import { call } from './request.js';
  * @param {Options} [options]
  * @returns {Promise<void>}
  */
-export async function beginSession(token, options = {}) {
-  await call('POST', 'v1/session', { ...options, body: { token } });
+export async function beginSession(token, options) {
+  await call('POST', 'v1/session', options, { token });
 }
 
 /**

@@ -89,7 +89,8 @@ globalThis.document?.addEventListener('visibilitychange', () => isVisible() && s
  *
  * @param {() => number} limitMs
  * @param {() => void | boolean} onSilent Whether it is given as long again.
- * @returns {{beat: () => void, stop: () => void}} `beat`: something has come.
+ * @returns {{beat: () => void, check: () => void, stop: () => void}} `beat`: something has come; `check`: the limit is
+ * another.
  */
 export function pulse(limitMs, onSilent) {
   let last = Date.now();
@@ -113,5 +114,5 @@ export function pulse(limitMs, onSilent) {
   };
   pulses.add(check);
   check();
-  return { beat, stop };
+  return { beat, check, stop };
 }

@@ -30,13 +30,13 @@
  * @typedef {object} Target What is followed.
  * @property {'stream' | 'topic'} kind
  * @property {string} name Empty while the stream is not known.
- * @property {{body: object, key: string, named: (id: string) => void}} [start] How it comes to be.
+ * @property {{body: object, key: string, onStart?: (id: string) => void}} [start] How it comes to be.
  *
  * @typedef {object} Connection What a transport needs for one connection.
- * @property {Session} session
+ * @property {import('./session.js').Session} session
  * @property {AbortSignal} signal Aborted when the connection is of no more use; by a `TidegateError` if it is broken.
  * @property {(why?: string) => void} cut
- * @property {() => void} open Events may come.
+ * @property {(id?: string | null) => void} open Events may come, of the stream of this id.
  * @property {(message: {event: string, data: any, id?: string}) => boolean} take Whether it has nothing more to give.
  *
  * @typedef {(target: Target, connection: Connection, options: FollowOptions) => Promise<void>} Transport
@@ -44,9 +44,11 @@
 
 import { attend, lookAfter, wake } from './attention.js';
 import { BROKEN, TidegateError } from './error.js';
+import { overHttp } from './http.js';
 import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
-import { Session } from './session.js';
+import { newSession } from './session.js';
+import { overSocket } from './socket.js';
 import { either, pause } from './wait.js';
 
 /** A try that has had no answer for so long is made again when there is a sign that the network is back. */
@@ -54,14 +56,14 @@ const STALE_MS = 2000;
 
 /**
  * @param {Target} target
- * @param {Transport} transport
  * @param {FollowOptions} options
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  */
-export async function follow(target, transport, options) {
+export async function follow(target, options) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
-  const session = new Session({ after: placeOf(target, options), ...options, topic: target.kind === 'topic' });
+  const transport = options.transport === 'websocket' ? overSocket : overHttp;
+  const session = newSession({ after: placeOf(target, options), ...options, topic: target.kind === 'topic' });
   const { counts } = session;
   /** @type {State} */
   let state;
@@ -96,7 +98,11 @@ export async function follow(target, transport, options) {
     session,
     signal: over,
     cut,
-    open() {
+    open(id) {
+      if (id && !target.name) {
+        target.name = id;
+        target.start?.onStart?.(id);
+      }
       waiter.away = false;
       if (state !== 'streaming') tell('streaming', { cut: () => cut() });
     },

@@ -1,7 +1,6 @@
 /** Calls that may be made again, since the server counts them once. */
 
-import { TidegateError } from './error.js';
-import { Session } from './session.js';
+import { newSession } from './session.js';
 import { pause } from './wait.js';
 
 /**
@@ -13,7 +12,7 @@ import { pause } from './wait.js';
  * @returns {Promise<T>} Rejects with the last error.
  */
 export async function insist(work, { attempts, maxDelay, signal }) {
-  const session = new Session({ attempts, maxDelay });
+  const session = newSession({ attempts, maxDelay });
   for (;;) {
     try {
       return await work();

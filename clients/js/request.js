@@ -23,7 +23,7 @@ export { TidegateError };
  */
 export function baseOf({ base }) {
   const found = base?.toString().replace(/\/?$/, '/') ?? globalThis.document?.baseURI;
-  if (!found) throw new TidegateError('`base` must say where the server is.', { status: 400, code: 'base_missing' });
+  if (!found) throw new TidegateError('`base` is missing: where the server is.', { status: 400, code: 'base_missing' });
   return found;
 }
 
@@ -107,24 +107,20 @@ export async function request(method, path, options) {
  * @param {string} method
  * @param {string} path
  * @param {RequestOptions} [options]
+ * @param {object} [body]
  * @returns {Promise<any>} The answer's JSON; null where there is none.
  */
-export async function call(method, path, options = {}) {
+export async function call(method, path, options = {}, body) {
   wake(baseOf(options));
-  const response = await request(method, path, options);
+  const response = await request(method, path, { ...options, body });
   return response.status === 204 ? null : response.json();
 }
 
 /** @param {Response} response */
 async function errorFrom(response) {
   const { status, headers } = response;
-  const text = await response.text().catch(() => '');
-  let error;
-  try {
-    error = JSON.parse(text).error;
-  } catch {
-    // A proxy in front of the server answers with pages of its own.
-  }
+  // A proxy in front of the server answers with pages of its own.
+  const error = (await response.json().catch(() => null))?.error;
   return new TidegateError(error?.message ?? `The server answered ${status}.`, {
     status,
     code: error?.code ?? BROKEN,

@@ -14,6 +14,8 @@
  * @property {number} gaps
  * @property {number} reconnects Connections after the first.
  *
+ * @typedef {ReturnType<typeof newSession>} Session
+ *
  * @typedef {object} SessionOptions
  * @property {string} [after] The cursor to go on from; default: the beginning. Of topics also `earliest` and `latest`,
  * the default.
@@ -47,157 +49,160 @@ const NAMED = new Set(['earliest', 'latest']);
 /** They tell of a position, and do not stand at one. */
 const NOTICES = new Set(['subscribed', 'gap', 'snapshot']);
 
-/** Pure: no connection, no clock; randomness is handed in. */
-export class Session {
-  cursor = '';
-  /** @type {StreamEvent | null} The terminal event. */
-  end = null;
-  /** Whether there is nothing more to ask for. */
-  ended = false;
-  /** Whether this connection has nothing more to give. */
-  done = false;
-  /** @type {Counts} */
-  counts = { events: 0, duplicates: 0, gaps: 0, reconnects: 0 };
-  /** How long a connection may be silent. */
-  silenceMs = PATIENCE * 15_000;
-  #options;
-  /** Whether the stream is wanted as a whole. */
-  #whole;
-  #isConnected = false;
-  #failures = 0;
-  #comments = 0;
-  #floorMs = 0;
-  #atLeastMs = 0;
+/**
+ * Pure: no connection, no clock; randomness is handed in.
+ *
+ * @param {SessionOptions & {topic?: boolean, random?: () => number}} options
+ */
+export function newSession({
+  after = '',
+  snapshot: whole = false,
+  topic,
+  attempts = 4,
+  maxDelay = 8000,
+  random = Math.random,
+}) {
+  let isConnected = false;
+  let failures = 0;
+  let comments = 0;
+  let floorMs = 0;
+  let atLeastMs = 0;
   /** @type {number | null} A wait that is no failure's: the server has asked for it, or the whole is wanted. */
-  #plannedMs = null;
-
-  /** @param {SessionOptions & {topic?: boolean, random?: () => number}} options */
-  constructor({ after = '', snapshot = false, topic = false, attempts = 4, maxDelay = 8000, random = Math.random }) {
-    this.#options = { after, topic, attempts, maxDelay, random };
-    this.#whole = snapshot;
-    if (!NAMED.has(after)) this.cursor = after;
-  }
-
-  /** What the next connection asks for: what comes after a cursor, or the whole. */
-  ask() {
-    this.done = false;
-    this.#comments = 0;
-    return { after: this.#whole ? '' : this.cursor || this.#options.after, snapshot: this.#whole };
-  }
-
-  /**
-   * @param {number} status 0: there was no answer.
-   * @param {{contentType?: string, retryAfterMs?: number, shouldRetry?: boolean}} [about]
-   * @returns {'events' | 'ended' | 'retry' | 'refused'}
-   */
-  answered(status, { contentType = EVENT_STREAM, retryAfterMs = 0, shouldRetry = true } = {}) {
-    if (status === 204) {
-      this.ended = true;
-      return 'ended';
-    }
-    if (shouldRetry && TRANSIENT.has(status)) {
-      this.#atLeastMs = Math.max(this.#floorMs, retryAfterMs);
-      return 'retry';
-    }
-    if (status !== 200 || contentType.split(';')[0].trim().toLowerCase() !== EVENT_STREAM) return 'refused';
-    if (this.#isConnected) this.counts.reconnects += 1;
-    this.#isConnected = true;
-    return 'events';
-  }
-
-  /** @param {any} error What a connection came to; thrown where another one would come to the same. */
-  failed(error) {
-    if (!error.passing) throw error;
-    this.answered(error.status, error);
-  }
-
-  /** @param {string} text The first one of a connection may say the heartbeat; another shows that the connection holds. */
-  comment(text) {
-    const seconds = Number(/^heartbeat=(\d+(?:\.\d+)?)$/.exec(text)?.[1]);
-    if (seconds) this.silenceMs = PATIENCE * Math.min(1000 * seconds, MAX_MS);
-    if (this.#comments) this.#failures = 0;
-    this.#comments += 1;
-  }
-
-  /** @param {number} ms What `retry:` asked for: no later wait is shorter. */
-  retry(ms) {
-    this.#floorMs = this.#atLeastMs = ms;
-  }
-
-  /**
-   * Takes one event and returns what the application should see of it, if anything.
-   *
-   * A `gap` says that what was asked for is not kept. A generation can be had as a whole, so the text with a hole is
-   * followed by a `snapshot`, which replaces it.
-   *
-   * @param {{event: string, data: any, id?: string}} message `id`: of its own.
-   * @returns {StreamEvent | null}
-   */
-  event({ event: type, data, id }) {
-    const { counts, cursor } = this;
-    const { topic } = this.#options;
-    if (this.done) return null;
-    this.#failures = 0;
-    if (type === 'reconnect') {
-      if (!Number.isFinite(data?.after_ms)) throw malformed('after_ms');
-      this.#leave(Math.max(data.after_ms, 0));
-      return null;
-    }
-    if (id && !NOTICES.has(type) && isBehind(id, cursor)) {
-      counts.duplicates += 1;
-      return null;
-    }
-    counts.events += 1;
-    if (type === 'gap') {
-      counts.gaps += 1;
-      if (!topic && !this.#whole) {
-        this.#leave(0);
-        this.#whole = true;
-        return { type, data, cursor };
-      }
-    }
-    if (id) {
-      this.cursor = id;
-      this.#whole = false;
-    }
-    const shown = { type, data, cursor: this.cursor };
-    if (!topic && TERMINAL.has(type)) {
-      this.end = shown;
-      this.ended = this.done = true;
-    }
-    return shown;
-  }
+  let plannedMs = null;
 
   /** @param {number} ms */
-  #leave(ms) {
-    this.#plannedMs = Math.min(ms, MAX_MS);
-    this.done = true;
-  }
+  const leave = (ms) => {
+    plannedMs = Math.min(ms, MAX_MS);
+    session.done = true;
+  };
 
-  /**
-   * The connection was refused, has broken, or was left.
-   *
-   * @returns {{state: 'reconnecting' | 'offline' | 'ended', delay: number | null, planned: boolean}} In milliseconds
-   * the wait before the next try, where there is one.
-   */
-  lost() {
-    const { attempts, maxDelay, random } = this.#options;
-    let delay = this.#plannedMs;
-    const planned = delay !== null;
-    if (!planned && !this.ended && this.#failures < attempts) {
-      const scheduled = Math.min(FIRST_DELAY_MS * 2 ** this.#failures, maxDelay);
-      delay = Math.max(scheduled, Math.min(this.#atLeastMs, MAX_MS)) * (1 + JITTER * random());
-      this.#failures += 1;
-    }
-    this.#plannedMs = null;
-    this.#atLeastMs = this.#floorMs;
-    return { state: this.ended ? 'ended' : delay === null ? 'offline' : 'reconnecting', delay, planned };
-  }
+  const session = {
+    cursor: NAMED.has(after) ? '' : after,
+    /** @type {StreamEvent | null} The terminal event. */
+    end: null,
+    /** Whether there is nothing more to ask for. */
+    ended: false,
+    /** Whether this connection has nothing more to give. */
+    done: false,
+    /** @type {Counts} */
+    counts: { events: 0, duplicates: 0, gaps: 0, reconnects: 0 },
+    /** How long a connection may be silent. */
+    silenceMs: PATIENCE * 15_000,
 
-  /** Begins to count anew: something says that the network is back, and the next try is made at once. */
-  wake() {
-    this.#failures = 0;
-  }
+    /** What the next connection asks for: what comes after a cursor, or the whole. */
+    ask() {
+      session.done = false;
+      comments = 0;
+      return whole ? { snapshot: true } : { after: session.cursor || after };
+    },
+
+    /**
+     * @param {number} status 0: there was no answer.
+     * @param {{contentType?: string, retryAfterMs?: number, shouldRetry?: boolean}} [about]
+     * @returns {'events' | 'ended' | 'retry' | 'refused'}
+     */
+    answered(status, { contentType = EVENT_STREAM, retryAfterMs = 0, shouldRetry = true } = {}) {
+      if (status === 204) {
+        session.ended = true;
+        return 'ended';
+      }
+      if (shouldRetry && TRANSIENT.has(status)) {
+        atLeastMs = Math.max(floorMs, retryAfterMs);
+        return 'retry';
+      }
+      if (status !== 200 || contentType.split(';')[0].trim().toLowerCase() !== EVENT_STREAM) return 'refused';
+      if (isConnected) session.counts.reconnects += 1;
+      isConnected = true;
+      return 'events';
+    },
+
+    /** @param {any} error What a connection came to; thrown where another one would come to the same. */
+    failed(error) {
+      if (!error.passing) throw error;
+      session.answered(error.status, error);
+    },
+
+    /** @param {string} text The first one of a connection may say the heartbeat; another shows that it holds. */
+    comment(text) {
+      const seconds = Number(/^heartbeat=(\d+(?:\.\d+)?)$/.exec(text)?.[1]);
+      if (seconds) session.silenceMs = PATIENCE * Math.min(1000 * seconds, MAX_MS);
+      if (comments) failures = 0;
+      comments += 1;
+    },
+
+    /** @param {number} ms What `retry:` asked for: no later wait is shorter. */
+    retry(ms) {
+      floorMs = atLeastMs = ms;
+    },
+
+    /**
+     * Takes one event and returns what the application should see of it, if anything.
+     *
+     * A `gap` says that what was asked for is not kept. A generation can be had as a whole, so the text with a hole is
+     * followed by a `snapshot`, which replaces it.
+     *
+     * @param {{event: string, data: any, id?: string}} message `id`: of its own.
+     * @returns {StreamEvent | null}
+     */
+    event({ event: type, data, id }) {
+      const { counts, cursor } = session;
+      if (session.done) return null;
+      failures = 0;
+      if (type === 'reconnect') {
+        if (!Number.isFinite(data?.after_ms)) throw malformed('after_ms');
+        leave(Math.max(data.after_ms, 0));
+        return null;
+      }
+      if (id && !NOTICES.has(type) && isBehind(id, cursor)) {
+        counts.duplicates += 1;
+        return null;
+      }
+      counts.events += 1;
+      if (type === 'gap') {
+        counts.gaps += 1;
+        if (!topic && !whole) {
+          leave(0);
+          whole = true;
+          return { type, data, cursor };
+        }
+      }
+      if (id) {
+        session.cursor = id;
+        whole = false;
+      }
+      const shown = { type, data, cursor: session.cursor };
+      if (!topic && TERMINAL.has(type)) {
+        session.end = shown;
+        session.ended = session.done = true;
+      }
+      return shown;
+    },
+
+    /**
+     * The connection was refused, has broken, or was left.
+     *
+     * @returns {{state: 'reconnecting' | 'offline' | 'ended', delay: number | null, planned: boolean}} In milliseconds
+     * the wait before the next try, where there is one.
+     */
+    lost() {
+      let delay = plannedMs;
+      const planned = delay !== null;
+      if (!planned && !session.ended && failures < attempts) {
+        const scheduled = Math.min(FIRST_DELAY_MS * 2 ** failures, maxDelay);
+        delay = Math.max(scheduled, Math.min(atLeastMs, MAX_MS)) * (1 + JITTER * random());
+        failures += 1;
+      }
+      plannedMs = null;
+      atLeastMs = floorMs;
+      return { state: session.ended ? 'ended' : delay === null ? 'offline' : 'reconnecting', delay, planned };
+    },
+
+    /** Begins to count anew: something says that the network is back, and the next try is made at once. */
+    wake() {
+      failures = 0;
+    },
+  };
+  return session;
 }
 
 /**

@@ -37,16 +37,12 @@ const OWN_CODES = 4000;
 /** Of a call whose answer nobody waits for. */
 const UNHEARD = { resolve() {}, reject() {} };
 
-/** @type {Record<string, number>} */
-const STATUS = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  permission_error: 403,
-  not_found_error: 404,
-  conflict_error: 409,
-  rate_limit_error: 429,
-  unavailable_error: 503,
-};
+/**
+ * What the types of errors stand for, by their first letters: `authentication_error`, `conflict_error`, …
+ *
+ * @type {Record<string, number>}
+ */
+const STATUS = { in: 400, au: 401, pe: 403, no: 404, co: 409, ra: 429, un: 503 };
 
 /**
  * @typedef {object} Socket
@@ -130,9 +126,9 @@ function opened(options, token) {
     rest();
   };
 
-  /** @param {{stream?: string, topic?: string, type: string, data: any, cursor?: string}} message */
-  const happened = ({ stream, topic, type, data, cursor }) => {
-    const reader = readers.get(stream ? `stream ${stream}` : `topic ${topic}`);
+  /** @param {string} key @param {{type: string, data: any, cursor?: string}} message */
+  const happened = (key, { type, data, cursor }) => {
+    const reader = readers.get(key);
     try {
       if (reader?.take({ event: type, data, id: cursor })) reader.resolve();
     } catch (error) {
@@ -146,16 +142,17 @@ function opened(options, token) {
     isProbed = false;
     try {
       const message = parsed(data);
-      if (message.type) happened(message);
+      const { stream, topic, type } = message;
+      if (type) happened(stream ? `stream ${stream}` : `topic ${topic}`, message);
       else answered(message);
     } catch (error) {
       drop(error);
     }
   };
   connection.onclose = ({ code, reason }) => {
-    const data = { after_ms: SPREAD_MS * Math.random() };
-    for (const { take, resolve } of code === GOING_AWAY ? readers.values() : []) {
-      if (take({ event: 'reconnect', data })) resolve();
+    if (code === GOING_AWAY) {
+      const data = { after_ms: SPREAD_MS * Math.random() };
+      readers.forEach((_, key) => happened(key, { type: 'reconnect', data }));
     }
     drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
   };
@@ -177,24 +174,14 @@ function socketOf(options, token, key) {
 }
 
 /**
- * @param {object} message
- * @param {Options} options
- * @returns {Promise<any>} What the server answers.
- */
-export function callOverSocket(message, options) {
-  return authorized(options, (token) => {
-    const socket = socketOf(options, token, '');
-    return new Promise((resolve, reject) => socket.ask({ message, resolve, reject }));
-  });
-}
-
-/**
  * @param {import('./follow.js').Target} target
  * @param {import('./follow.js').Connection} connection
  * @param {import('./follow.js').FollowOptions} options
  * @returns {Promise<void>}
  */
 export function overSocket(target, { session, signal, open, take }, options) {
+  const { start } = target;
+  const asked = session.ask();
   const keyOf = () => `${target.kind} ${target.name}`;
   return authorized(options, (token) => {
     const socket = socketOf(options, token, keyOf());
@@ -209,32 +196,22 @@ export function overSocket(target, { session, signal, open, take }, options) {
       const reader = { take: () => false, resolve: () => resolve(undefined), reject };
       if (target.name) socket.readers.set(keyOf(), reader);
       socket.ask({
-        message: question(target, session.ask()),
+        message: target.name ? { ...message(target, 'attach', 'subscribe'), ...asked } : { ...start?.body, op: 'create', key: start?.key },
         reject(error) {
           socket.readers.delete(keyOf());
           reject(error);
         },
         resolve(ok) {
-          if (!target.name) target.start?.named(ok.stream);
           if (session.answered(ok.ended ? 204 : 200) === 'ended') return reader.resolve();
           reader.take = take;
+          open(ok.stream);
           socket.readers.set(keyOf(), reader);
           if (signal.aborted) return leave();
-          open();
           if (target.kind === 'topic') take({ event: 'subscribed', data: { cursor: ok.cursor, state: ok.state }, id: ok.cursor });
         },
       });
     });
   });
-}
-
-/**
- * @param {import('./follow.js').Target} target
- * @param {{after: string, snapshot: boolean}} asked
- */
-function question(target, { after, snapshot }) {
-  if (!target.name && target.start) return { ...target.start.body, op: 'create', key: target.start.key };
-  return { ...message(target, 'attach', 'subscribe'), ...(snapshot && { snapshot }), ...(after && { after }) };
 }
 
 /**
@@ -252,5 +229,5 @@ function message({ kind, name }, ofStream, ofTopic) {
  * @param {{type: string, code: string, message: string, request_id: string | null, retry_after_ms?: number}} error
  */
 function refusal({ type, code, message: text, request_id: requestId, retry_after_ms: retryAfterMs = 0 }) {
-  return new TidegateError(text, { status: STATUS[type] ?? 500, code, requestId: requestId ?? '', retryAfterMs });
+  return new TidegateError(text, { status: STATUS[type.slice(0, 2)] ?? 500, code, requestId: requestId ?? '', retryAfterMs });
 }

@@ -10,75 +10,77 @@
  */
 
 /** Turns the bytes of an event stream into messages, however they are cut into chunks. */
-export class SseDecoder {
-  /** What a reader that comes back sends as `Last-Event-ID`. */
-  lastEventId = '';
-  /** @type {number | null} What it should wait before, in milliseconds. */
-  retryMs = null;
-  /** @type {string[]} Those since somebody has emptied it. The first of tidegate's says the heartbeat. */
-  comments = [];
-  // It keeps a character that is not whole for the next chunk. Byte order marks are left to `#lines`: decoders
+export function newDecoder() {
+  // It keeps a character that is not whole for the next chunk. Byte order marks are left to `linesOf`: decoders
   // disagree on a second one when the first came in pieces.
-  #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-  #begun = false;
-  #afterCr = false;
-  #rest = '';
-  #id = '';
-  #block = emptyBlock();
-
-  /**
-   * @param {Uint8Array} chunk
-   * @returns {SseMessage[]} The messages that end in this chunk.
-   */
-  feed(chunk) {
-    /** @type {SseMessage[]} */
-    const messages = [];
-    for (const line of this.#lines(this.#utf8.decode(chunk, { stream: true }))) {
-      if (line) this.#field(line);
-      else this.#dispatch(messages);
-    }
-    return messages;
-  }
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  let hasBegun = false;
+  let afterCr = false;
+  let rest = '';
+  let id = '';
+  let block = emptyBlock();
 
   /** @param {string} text */
-  #lines(text) {
+  const linesOf = (text) => {
     if (!text) return [];
-    if (!this.#begun) text = text.replace(/^\ufeff/, '');
+    if (!hasBegun) text = text.replace(/^\ufeff/, '');
     // A CR ends its line at once; should the LF of the pair come later, it is dropped.
-    if (this.#afterCr) text = text.replace(/^\n/, '');
-    this.#begun = true;
-    this.#afterCr = text.endsWith('\r');
+    if (afterCr) text = text.replace(/^\n/, '');
+    hasBegun = true;
+    afterCr = text.endsWith('\r');
     const lines = text.split(/\r\n?|\n/);
-    lines[0] = this.#rest + lines[0];
-    this.#rest = lines.pop() ?? '';
+    lines[0] = rest + lines[0];
+    rest = lines.pop() ?? '';
     return lines;
-  }
+  };
 
   /** @param {string} line */
-  #field(line) {
+  const field = (line) => {
     const [, name, value = ''] = /** @type {RegExpExecArray} */ (/^([^:]*)(?:: ?(.*))?$/s.exec(line));
-    const block = this.#block;
     if (line[0] === ':') {
-      this.comments.push(value);
+      decoder.comments.push(value);
     } else if (name === 'data') {
       block.data.push(value);
     } else if (name === 'event') {
       block.event = value;
     } else if (name === 'id' && !value.includes('\0')) {
-      this.#id = value;
+      id = value;
       block.ownId = true;
     } else if (name === 'retry' && /^\d{1,15}$/.test(value)) {
-      this.retryMs = block.retryMs = Number(value);
+      decoder.retryMs = block.retryMs = Number(value);
     }
-  }
+  };
 
-  /** @param {SseMessage[]} messages */
-  #dispatch(messages) {
-    const { event, data, ownId, retryMs } = this.#block;
-    const id = (this.lastEventId = this.#id);
-    if (data.length) messages.push({ event: event || 'message', data: data.join('\n'), id, ownId, retryMs });
-    this.#block = emptyBlock();
-  }
+  const decoder = {
+    /** What a reader that comes back sends as `Last-Event-ID`. */
+    lastEventId: '',
+    /** @type {number | null} What it should wait before, in milliseconds. */
+    retryMs: null,
+    /** @type {string[]} Those since somebody has emptied it. The first of tidegate's says the heartbeat. */
+    comments: [],
+
+    /**
+     * @param {Uint8Array} chunk
+     * @returns {SseMessage[]} The messages that end in this chunk.
+     */
+    feed(chunk) {
+      /** @type {SseMessage[]} */
+      const messages = [];
+      for (const line of linesOf(utf8.decode(chunk, { stream: true }))) {
+        if (line) {
+          field(line);
+          continue;
+        }
+        decoder.lastEventId = id;
+        if (block.data.length) {
+          messages.push({ ...block, event: block.event || 'message', data: block.data.join('\n'), id });
+        }
+        block = emptyBlock();
+      }
+      return messages;
+    },
+  };
+  return decoder;
 }
 
 /** @returns {{data: string[], event: string, ownId: boolean, retryMs: number | null}} */

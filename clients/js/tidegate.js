@@ -11,13 +11,15 @@
  * @typedef {import('./follow.js').StateDetail} StateDetail
  * @typedef {import('./follow.js').FollowOptions} FollowOptions
  *
+ * @typedef {import('./produce.js').Producer} Producer
+ * @typedef {import('./produce.js').ProduceOptions} ProduceOptions
+ *
  * @typedef {object} Starting
  * @property {string} [key] The Idempotency-Key: the same key attaches to what it has started before.
  * @property {(id: string) => void} [onStart] Called once, with the id of the stream.
  * @typedef {FollowOptions & Starting} StartOptions
  *
  * @typedef {object} Publishing
- * @property {'sse' | 'websocket'} [transport] Over `websocket`, by the socket of what is followed there.
  * @property {string} [type] The event's name; default `message`.
  * @property {boolean} [state] It replaces what those who come late get as the current state.
  * @property {string} [key] The Idempotency-Key.
@@ -28,16 +30,14 @@
 
 import { TidegateError } from './error.js';
 import { follow } from './follow.js';
-import { overHttp } from './http.js';
 import { insist } from './insist.js';
 import { iterate } from './iterate.js';
 import { remembered } from './memory.js';
+import { produce } from './produce.js';
 import { call, newKey, pathOf, queryOf } from './request.js';
-import { Session, TERMINAL } from './session.js';
-import { callOverSocket, overSocket } from './socket.js';
-import { SseDecoder } from './sse.js';
+import { TERMINAL } from './session.js';
 
-export { newKey, remembered, Session, SseDecoder, TERMINAL, TidegateError };
+export { newKey, produce, remembered, TERMINAL, TidegateError };
 
 /**
  * Starts a generation and follows it to its end.
@@ -46,16 +46,8 @@ export { newKey, remembered, Session, SseDecoder, TERMINAL, TidegateError };
  * @param {StartOptions} [options]
  * @returns {Promise<StreamEvent | null>} The terminal event.
  */
-export async function startStream(body, options = {}) {
-  const { key = newKey(), onStart } = options;
-  const named = (/** @type {string} */ id) => {
-    target.name = id;
-    onStart?.(id);
-  };
-  /** @type {import('./follow.js').Target} */
-  const target = { kind: 'stream', name: '', start: { body, key, named } };
-  return follow(target, transportOf(options), options);
-}
+export const startStream = (body, { key = newKey(), onStart, ...options } = {}) =>
+  follow({ kind: 'stream', name: '', start: { body, key, onStart } }, options);
 
 /**
  * Follows a stream to its end.
@@ -65,9 +57,8 @@ export async function startStream(body, options = {}) {
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal.
  */
-export async function followStream(id, options = {}) {
-  return follow({ kind: 'stream', name: id }, transportOf(options), options);
-}
+export const followStream = (id, options = {}) =>
+  follow({ kind: 'stream', name: id }, options);
 
 /**
  * Follows a topic until it is left by the signal.
@@ -76,9 +67,8 @@ export async function followStream(id, options = {}) {
  * @param {FollowOptions} [options]
  * @returns {Promise<never>} Rejects as `followStream` does.
  */
-export async function followTopic(name, options = {}) {
-  return /** @type {never} */ (await follow({ kind: 'topic', name }, transportOf(options), options));
-}
+export const followTopic = (name, options = {}) =>
+  /** @type {Promise<never>} */ (follow({ kind: 'topic', name }, options));
 
 /**
  * The events of a stream: `for await (const event of events(id))`.
@@ -86,9 +76,7 @@ export async function followTopic(name, options = {}) {
  * @param {string} id
  * @param {FollowOptions} [options]
  */
-export function events(id, options = {}) {
-  return iterate((all) => followStream(id, all), options);
-}
+export const events = (id, options = {}) => iterate((all) => followStream(id, all), options);
 
 /**
  * The events of a topic.
@@ -96,9 +84,7 @@ export function events(id, options = {}) {
  * @param {string} name
  * @param {FollowOptions} [options]
  */
-export function topicEvents(name, options = {}) {
-  return iterate((all) => followTopic(name, all), options);
-}
+export const topicEvents = (name, options = {}) => iterate((all) => followTopic(name, all), options);
 
 /**
  * Publishes to a topic; through broken connections, and once.
@@ -108,18 +94,11 @@ export function topicEvents(name, options = {}) {
  * @param {PublishOptions} [options]
  * @returns {Promise<{cursor: string}>}
  */
-export async function publish(topic, data, options = {}) {
-  const { transport, type, state, key = newKey() } = options;
-  const body = { data, type, state };
+export const publish = (topic, data, { type, state, key = newKey(), ...options } = {}) => {
   const headers = { 'idempotency-key': key };
-  return insist(
-    () =>
-      transport === 'websocket'
-        ? callOverSocket({ ...body, op: 'publish', topic, key }, options)
-        : call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers, body }),
-    options,
-  );
-}
+  const publishing = () => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, { data, type, state });
+  return insist(publishing, options);
+};
 
 /**
  * Who follows a topic.
@@ -128,9 +107,8 @@ export async function publish(topic, data, options = {}) {
  * @param {Options} [options]
  * @returns {Promise<{principal: string, connections: number}[]>}
  */
-export async function presence(topic, options) {
-  return call('GET', `${pathOf('topic', topic)}/presence`, options);
-}
+export const presence = (topic, options) =>
+  call('GET', `${pathOf('topic', topic)}/presence`, options);
 
 /**
  * Asks for the end of a stream, and waits for it.
@@ -139,9 +117,8 @@ export async function presence(topic, options) {
  * @param {Options & {reason?: string}} [options]
  * @returns {Promise<{status: string, cursor: string}>} Whichever end won.
  */
-export async function cancelStream(id, options = {}) {
-  return call('POST', `${pathOf('stream', id)}/cancel`, { ...options, body: { reason: options.reason } });
-}
+export const cancelStream = (id, { reason, ...options } = {}) =>
+  call('POST', `${pathOf('stream', id)}/cancel`, options, { reason });
 
 /**
  * A stream as a whole, as it is now.
@@ -149,9 +126,8 @@ export async function cancelStream(id, options = {}) {
  * @param {string} id
  * @param {Options} [options]
  */
-export async function readStream(id, options) {
-  return call('GET', pathOf('stream', id), options);
-}
+export const readStream = (id, options) =>
+  call('GET', pathOf('stream', id), options);
 
 /**
  * The caller's streams, newest first.
@@ -159,9 +135,8 @@ export async function readStream(id, options) {
  * @param {Options & {limit?: number, before?: string, status?: string}} [options] `before`: those older than this id.
  * @returns {Promise<{data: any[], has_more: boolean}>}
  */
-export async function listStreams({ limit, before, status, ...options } = {}) {
-  return call('GET', `v1/streams${queryOf({ limit, before, status })}`, options);
-}
+export const listStreams = ({ limit, before, status, ...options } = {}) =>
+  call('GET', `v1/streams${queryOf({ limit, before, status })}`, options);
 
 /**
  * Lets whoever has the link read a stream, and nothing else.
@@ -171,9 +146,8 @@ export async function listStreams({ limit, before, status, ...options } = {}) {
  * @returns {Promise<{token: string, url: string, expires_at: number}>} The token, the page it leads to, and until when,
  * in Unix seconds. The server tells a token only once.
  */
-export async function shareStream(id, options = {}) {
-  return call('POST', `${pathOf('stream', id)}/share`, { ...options, body: { ttl_seconds: options.ttlSeconds } });
-}
+export const shareStream = (id, { ttlSeconds, ...options } = {}) =>
+  call('POST', `${pathOf('stream', id)}/share`, options, { ttl_seconds: ttlSeconds });
 
 /**
  * Takes back every link to a stream; who reads by one is sent away.
@@ -182,9 +156,8 @@ export async function shareStream(id, options = {}) {
  * @param {Options} [options]
  * @returns {Promise<void>}
  */
-export async function unshareStream(id, options) {
-  await call('DELETE', `${pathOf('stream', id)}/share`, options);
-}
+export const unshareStream = (id, options) =>
+  call('DELETE', `${pathOf('stream', id)}/share`, options);
 
 /**
  * Ends a stream if it is live, and has the server forget it.
@@ -193,11 +166,5 @@ export async function unshareStream(id, options) {
  * @param {Options} [options]
  * @returns {Promise<void>}
  */
-export async function deleteStream(id, options) {
-  await call('DELETE', pathOf('stream', id), options);
-}
-
-/** @param {FollowOptions} options */
-function transportOf({ transport }) {
-  return transport === 'websocket' ? overSocket : overHttp;
-}
+export const deleteStream = (id, options) =>
+  call('DELETE', pathOf('stream', id), options);

@@ -10,7 +10,7 @@ import { t } from './language.js';
 import { chosenModel, loadModels, whenChosen } from './models.js';
 import { $, messageOf, place, scrollToEnd, showNotice } from './page.js';
 import { forgetSettings } from './settings.js';
-import { hideLink, share } from './sharing.js';
+import { forgetLinks, hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
 import { closeSidebar, showConversations } from './sidebar.js';
 import { Thread } from './thread.js';
@@ -187,6 +187,7 @@ function forgetAll() {
   threads.clear();
   $('prompt').value = '';
   shelf.clear();
+  forgetLinks();
   forgetSettings();
   closeSidebar();
   goTo('');

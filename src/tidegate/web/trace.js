@@ -29,6 +29,7 @@ const ENDS = { completed: 'completed', cancelled: 'cancelled', failed: 'failed' 
 export class Trace {
   /** @param {number} now @param {string} [cursor] Where it is picked up. */
   constructor(now, cursor = '') {
+    /** @type {number} */
     this._startedAt = now;
     /** @type {Line[]} */
     this.lines = [];
@@ -137,6 +138,7 @@ export class Trace {
 
   /** @param {number} now @param {Omit<Line, 'at'>} about */
   _note(now, about) {
+    /** @type {Line} */
     const line = { at: now - this._startedAt, ...about };
     this.lines.push(line);
     if (this.lines.length > MOST_LINES) this.lines.shift();

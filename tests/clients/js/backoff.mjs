@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
-import { Session } from '../../../clients/js/session.js';
+import { newSession } from '../../../clients/js/session.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../../conformance/backoff.json', import.meta.url), 'utf8'));
 
 for (const { name, steps, attempts, max_delay: seconds = 8 } of vectors) {
   let dice = 0;
-  const session = new Session({ attempts: attempts === null ? Infinity : attempts, maxDelay: 1000 * seconds, random: () => dice });
+  const session = newSession({ attempts: attempts === null ? Infinity : attempts, maxDelay: 1000 * seconds, random: () => dice });
   for (const [at, step] of steps.entries()) {
     const where = `${name}, step ${at}`;
     let offline = false;

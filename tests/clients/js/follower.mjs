@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline';
 
-import { followStream, followTopic, listStreams, startStream } from '../../../clients/js/tidegate.js';
+import { followStream, followTopic, listStreams, readStream, startStream } from '../../../clients/js/tidegate.js';
 
 const { stream, topic, body, tokens, ...given } = JSON.parse(process.argv[2]);
 
@@ -10,10 +10,14 @@ const say = (what) => console.log(JSON.stringify(what));
 
 const leaving = new AbortController();
 let detail = {};
+let started = stream;
 const options = {
   ...given,
   signal: leaving.signal,
-  onStart: (id) => say({ start: id }),
+  onStart(id) {
+    started = id;
+    say({ start: id });
+  },
   onEvent: ({ type, data, cursor }) => say({ event: type, data, cursor }),
   onState(state, now) {
     detail = { ...detail, ...now };
@@ -33,12 +37,12 @@ const orders = {
   leave: () => leaving.abort(),
   cut: () => detail.cut(),
   retry: () => detail.retry(),
-  call: () => listStreams(given).catch(() => {}),
+  call: () => listStreams({ base: given.base }).catch(() => {}),
 };
 createInterface({ input: process.stdin }).on('line', (order) => orders[order]());
 
 const following = body ? startStream(body, options) : stream ? followStream(stream, options) : followTopic(topic, options);
 following.then(
-  (end) => say({ end: end?.type ?? 'past', counts: detail.counts }),
+  async (end) => say({ end: end?.type ?? 'past', counts: detail.counts, whole: (await readStream(started, given)).text }),
   (error) => say({ error: error.name, status: error.status, code: error.code }),
 ).finally(() => process.exit());

@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
-import { SseDecoder } from '../../../clients/js/sse.js';
+import { newDecoder } from '../../../clients/js/sse.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../../conformance/sse.json', import.meta.url), 'utf8'));
 
 const bytesOf = (chunk) => Buffer.from(chunk.base64 ?? chunk, chunk.base64 === undefined ? 'utf8' : 'base64');
 
 function decode(chunks) {
-  const decoder = new SseDecoder();
+  const decoder = newDecoder();
   const events = chunks.flatMap((chunk) => decoder.feed(chunk));
   return { decoder, events };
 }

@@ -1,0 +1,215 @@
+"""The React hooks in a real browser, under StrictMode."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from browser_kit import launched, refused, visitor
+from cable import Cable, laid
+from playwright.sync_api import Browser, Page, expect
+from runtime_kit import MODULES, SCRIPTS
+from site_kit import site
+
+from tidegate.testing.process import running
+
+CONFIG = """
+[server]
+allowed_origins = ["{origin}"]
+[limits]
+requests_per_minute = 0
+[store]
+url = "memory://"
+[[models]]
+name = "replay"
+provider = "replay"
+tokens = 80
+rate = 120.0
+"""
+
+PAGE = '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script src="hooks.js"></script>'
+
+PATIENCE_MS = 30_000
+
+
+class World(NamedTuple):
+    """The site that has the components, the server, and the cable between them."""
+
+    site: str
+    url: str
+    cable: Cable
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("site")
+    command = [str(MODULES / ".bin" / "esbuild"), str(SCRIPTS / "hooks.jsx"), "--bundle", "--jsx=automatic"]
+    environ = {**os.environ, "NODE_PATH": str(MODULES)}
+    subprocess.run([*command, f"--outfile={folder / 'hooks.js'}", "--log-level=error"], env=environ, check=True)
+    (folder / "index.html").write_text(PAGE)
+    home = tmp_path_factory.mktemp("server")
+    with ExitStack() as stack:
+        origin = stack.enter_context(site(folder))
+        (home / "tidegate.toml").write_text(CONFIG.format(origin=origin))
+        server = stack.enter_context(running("--config", "tidegate.toml", cwd=home))
+        yield World(origin, server.url, stack.enter_context(laid(server.url)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with visitor(browser, complaints=[refused(404, "Not Found")]) as page:
+        yield page
+
+
+Visit = Callable[..., None]
+
+
+@pytest.fixture
+def visit(page: Page, world: World) -> Visit:
+    def go(component: str, transport: str = "sse") -> None:
+        page.goto(f"{world.site}/?component={component}&transport={transport}&server={world.cable.url}")
+
+    return go
+
+
+def shown(page: Page) -> Any:
+    return json.loads(page.locator("pre").inner_text())
+
+
+def wait_for(page: Page, fact: str) -> Any:
+    """What the component shows once `fact`, an expression on what it shows as `it`, is true."""
+    page.wait_for_function(
+        f"() => {{ const it = JSON.parse(document.querySelector('pre').textContent); return {fact}; }}",
+        timeout=PATIENCE_MS,
+    )
+    return shown(page)
+
+
+def streams(world: World) -> list[dict[str, Any]]:
+    return httpx.get(f"{world.url}/v1/streams?limit=100").json()["data"]
+
+
+def text_of(world: World, stream: str) -> str:
+    return httpx.get(f"{world.url}/v1/streams/{stream}").json()["text"]
+
+
+def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit: Visit) -> None:
+    """StrictMode mounts it twice; there is one answer, and it is whole."""
+    before = len(streams(world))
+    visit("Eager")
+    it = wait_for(page, "it.status === 'completed'")
+    assert len(streams(world)) == before + 1
+    assert it["text"] == text_of(world, it["id"])
+    assert it["end"]["finish_reason"] == "stop"
+    assert (it["isLive"], it["error"]) == (False, None)
+    assert page.evaluate("window.events") == 82
+
+
+def test_a_burst_is_rendered_once(page: Page, world: World, visit: Visit) -> None:
+    """Eighty events that come together are some frames, not eighty renderings."""
+    visit("Chosen")
+    before = page.evaluate("window.renderings")
+    stream = next(each["id"] for each in streams(world) if each["status"] == "completed")
+    page.evaluate("(id) => window.choose(id)", stream)
+    it = wait_for(page, "it.status === 'completed'")
+    assert it["text"] == text_of(world, stream)
+    assert page.evaluate("window.renderings") - before < 20
+    page.evaluate("window.choose(null)")
+    assert wait_for(page, "it.status === 'idle'")["text"] == ""
+
+
+def test_a_refresh_shows_the_answer_again(page: Page, world: World, visit: Visit) -> None:
+    """In the middle and at the end, with its beginning, and without a second answer."""
+    before = len(streams(world))
+    visit("Asked")
+    page.evaluate("window.answer.start({ model: 'replay', prompt: 'x' })")
+    wait_for(page, "it.text.length > 60")
+    page.reload()
+    it = wait_for(page, "it.status === 'completed'")
+    assert it["text"] == text_of(world, it["id"])
+    page.reload()
+    assert wait_for(page, "it.status === 'completed'")["text"] == it["text"]
+    assert len(streams(world)) == before + 1
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_broken_network_is_shown_and_mended(page: Page, world: World, visit: Visit, transport: str) -> None:
+    """The component is told that it is away; once it is back the answer is whole."""
+    visit("Asked", transport)
+    page.evaluate("window.answer.start({ model: 'replay', prompt: 'x', on_disconnect: 'keep' })")
+    wait_for(page, "it.text.length > 60")
+    world.cable.cut()
+    it = wait_for(page, "it.status === 'reconnecting' && it.delay > 0")
+    assert it["error"] is not None
+    assert it["isLive"]
+    world.cable.mend()
+    page.evaluate("window.answer.retry()")
+    it = wait_for(page, "it.status === 'completed'")
+    assert (it["text"], it["error"]) == (text_of(world, it["id"]), None)
+
+
+def test_a_component_that_leaves_stops_following(page: Page, world: World, visit: Visit) -> None:
+    """The answer goes on without it."""
+    visit("Eager")
+    stream = wait_for(page, "it.text.length > 20")["id"]
+    page.evaluate("window.setThere(false)")
+    expect(page.locator("pre")).to_have_text("gone")
+    seen = page.evaluate("window.events")
+    page.wait_for_function(
+        "async (url) => (await (await fetch(url)).json()).status === 'completed'",
+        arg=f"{world.url}/v1/streams/{stream}",
+        timeout=PATIENCE_MS,
+    )
+    assert page.evaluate("window.events") - seen <= 2
+
+
+def test_stop_and_retry(page: Page, world: World, visit: Visit) -> None:
+    """What is stopped is cancelled for everybody, keeps its text, and can be asked anew, also after a refusal."""
+    visit("Asked")
+    page.evaluate("window.answer.start({ model: 'none', prompt: 'x' })")
+    wait_for(page, "it.status === 'failed'")
+    assert page.evaluate("window.answer.error.code") == "model_not_found"
+    page.evaluate("window.answer.start({ model: 'replay', prompt: 'x' })")
+    wait_for(page, "it.text.length > 20")
+    page.evaluate("window.answer.stop()")
+    it = wait_for(page, "it.status === 'cancelled'")
+    assert it["text"] == text_of(world, it["id"])
+    page.evaluate("window.answer.retry()")
+    again = wait_for(page, "it.status === 'completed'")
+    assert again["id"] != it["id"]
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_topic(page: Page, world: World, visit: Visit, transport: str) -> None:
+    """Its latest messages, its state, who is there; and what a component itself publishes."""
+    topic = f"room-{transport}"
+    publish = f"{world.url}/v1/topics/{topic}/messages"
+    httpx.post(publish, json={"data": {"theme": "sea"}, "state": True})
+    visit("Room", transport)
+    assert shown(page)["status"] == "idle"
+    page.evaluate("(name) => window.enter(name)", topic)
+    it = wait_for(page, "it.messages.length === 1 && it.presence.length")
+    assert (it["state"], it["presence"]) == ({"theme": "sea"}, ["anonymous"])
+    for number in range(3):
+        page.evaluate("(number) => window.room.publish({ number }, { type: 'count' })", number)
+    it = wait_for(page, "it.messages.at(-1)?.data.number === 2")
+    assert [(each["type"], each["data"]) for each in it["messages"]] == [("count", {"number": n}) for n in range(3)]
+    world.cable.cut()
+    wait_for(page, "it.status === 'reconnecting'")
+    httpx.post(publish, json={"data": {"theme": "tide"}, "state": True})
+    world.cable.mend()
+    page.evaluate("window.room.retry()")
+    it = wait_for(page, "it.state.theme === 'tide'")
+    assert it["messages"][-1]["from"] == "anonymous"
