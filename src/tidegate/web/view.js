@@ -61,7 +61,7 @@ export class TurnView {
     this._markdown.show(this.turn.text);
     const complete = this.turn.status === 'live' ? this._markdown.closed : this._markdown.count;
     const heard = [];
-    for (; this._heard < complete; this._heard += 1) heard.push(this._answer.children[this._heard].textContent ?? '');
+    for (; this._heard < complete; this._heard += 1) heard.push(this._markdown.textOf(this._heard));
     return heard;
   }
 
