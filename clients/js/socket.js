@@ -183,6 +183,18 @@ function socketOf(options, token, key) {
 }
 
 /**
+ * @param {object} message
+ * @param {Options} options
+ * @returns {Promise<any>} What the server answers.
+ */
+export function callOverSocket(message, options) {
+  return authorized(options, (token) => {
+    const socket = socketOf(options, token, '');
+    return new Promise((resolve, reject) => socket.ask({ message, resolve, reject }));
+  });
+}
+
+/**
  * @param {import('./follow.js').Target} target
  * @param {import('./follow.js').Connection} connection
  * @param {import('./follow.js').FollowOptions} options
