@@ -74,21 +74,22 @@ async function ask(base) {
   }
 }
 
-function sign() {
+/** @param {Event} event */
+function sign({ type }) {
+  if (type === 'visibilitychange' && !isVisible()) return;
   for (const check of pulses) check(ON_RETURN);
   wake();
 }
 
 // Workers, too, hear of the network. Node does not.
-globalThis.addEventListener?.('online', sign);
-globalThis.addEventListener?.('focus', sign);
-globalThis.document?.addEventListener('visibilitychange', () => isVisible() && sign());
+for (const type of ['online', 'focus', 'visibilitychange']) globalThis.addEventListener?.(type, sign);
 
 /**
  * Notices that a connection has been silent for too long.
  *
  * @param {() => number} limitMs
- * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network is back.
+ * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network may be
+ * back.
  * @returns {{beat: () => void, check: () => void, stop: () => void}} `beat`: something has come; `check`: the limit is
  * another.
  */
