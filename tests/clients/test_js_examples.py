@@ -35,6 +35,23 @@ url = "memory://"
 lease_seconds = 20
 """
 
+WORKER = """async (base) => {
+    const code = `import { produce, startStream } from '${base}/web/tidegate.js';
+        const base = '${base}';
+        const seen = [];
+        const onEvent = ({ type }) => seen.push(type);
+        await startStream({ model: 'smollm2', prompt: 'worker' }, { base, transport: 'websocket', onEvent });
+        const stream = await produce({ base });
+        await stream.delta('from a worker');
+        await stream.complete();
+        postMessage([seen.length, seen.at(-1), stream.ended]);`;
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
+    return await new Promise((resolve, reject) => {
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = ({ message }) => reject(new Error(message));
+    });
+}"""
+
 
 class World(NamedTuple):
     """Two sites with the pages, the server, and the cable between them."""
@@ -128,6 +145,13 @@ def test_a_log(page: Page, world: World) -> None:
     httpx.post(publish, json={"data": {"level": "info"}})
     expect(page.locator("#log")).to_have_text('the first line\n{"level":"info"}')
     expect(page.get_by_role("status")).to_have_text("streaming")
+
+
+def test_the_client_works_in_a_worker(page: Page, world: World) -> None:
+    """Of a page of another site: it is loaded from the server, follows over WebSocket, and fills a stream."""
+    page.goto(f"{world.pages}/log.html?server={world.url}")
+    open_gate(world.home, "worker")
+    assert page.evaluate(WORKER, world.url) == [82, "completed", True]
 
 
 def test_react(page: Page, world: World) -> None:
