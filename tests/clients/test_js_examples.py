@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from browser_kit import launched, refused, visitor
+from browser_kit import refused, visitor
 from cable import Cable, laid
 from gated_kit import HALF, WHOLE, install, open_gate
 from node_kit import CLIENT, NODE, ROOT
@@ -90,12 +90,6 @@ def built(folder: Path) -> Path:
     environ = {**os.environ, "PATH": f"{MODULES / '.bin'}:{os.environ['PATH']}"}
     subprocess.run(command, shell=True, cwd=home, env=environ, check=True, capture_output=True)
     return home
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture
