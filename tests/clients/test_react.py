@@ -101,11 +101,14 @@ def ask(page: Page, prompt: str) -> Any:
 
 
 def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit: Visit) -> None:
-    """StrictMode mounts it twice; there is one answer, and it is whole, also where the component is gone for long."""
+    """StrictMode mounts it twice; there is one answer, which a burst of words renders a few times, and which goes on
+    without the component."""
     before = len(streams(world))
     visit("Eager")
     it = wait_for(page, f"it.text.includes('{HALF}')")
     assert (it["status"], it["isLive"]) == ("streaming", True)
+    assert page.evaluate("window.events") == 41
+    assert page.evaluate("window.renderings") < 41
     page.evaluate("window.setThere(false)")
     expect(page.locator("pre")).to_have_text("gone")
     seen = page.evaluate("window.events")
@@ -119,18 +122,17 @@ def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit
     assert len(streams(world)) == before + 1
 
 
-def test_a_burst_is_rendered_once(page: Page, world: World, visit: Visit) -> None:
-    """Eighty events that come together are some frames, not eighty renderings; another id is another answer."""
-    body = {"model": "gated", "prompt": "burst"}
-    open_gate(world.home, "burst")
+def test_an_id_is_followed(page: Page, world: World, visit: Visit) -> None:
+    """An answer that is there already is shown at once, as a whole; no id is no answer."""
+    body = {"model": "gated", "prompt": "chosen"}
+    open_gate(world.home, "chosen")
     stream = httpx.post(f"{world.url}/v1/streams", json=body, timeout=30).json()["id"]
     visit("Chosen")
-    before = page.evaluate("window.renderings")
     page.evaluate("(id) => window.choose(id)", stream)
     it = wait_for(page, "it.status === 'completed'")
     assert it["text"] == WHOLE
     assert it["end"]["finish_reason"] == "stop"
-    assert page.evaluate("window.renderings") - before < 20
+    assert page.evaluate("window.events") == 2
     page.evaluate("window.choose(null)")
     assert wait_for(page, "it.status === 'idle'")["text"] == ""
 
