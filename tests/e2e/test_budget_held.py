@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = float(os.environ.get("BUDGET_SECONDS", "6"))
+SECONDS = float(os.environ.get("BUDGET_SECONDS", "4"))
 """A long form: BUDGET_SECONDS=30."""
 
 MOST_MB = 512

@@ -300,7 +300,7 @@ async def test_a_collector_in_trouble_delays_nobody(tmp_path: Path, mood: Mood) 
     The log says what is wrong, but not again and again.
     """
     with collecting(mood) as collector, sending(tmp_path, collector) as server:
-        await storm(server.url, 2048)
+        await storm(server.url, 1024)
         slowest, came, probing = 0.0, list[float](), True
 
         async def probe() -> None:
@@ -331,12 +331,12 @@ async def test_a_collector_in_trouble_delays_nobody(tmp_path: Path, mood: Mood) 
 
 
 async def test_what_waits_for_a_collector_is_bounded(tmp_path: Path) -> None:
-    """20,000 requests take no more memory than the first few thousand. Once it is there, it gets the latest of them."""
+    """Thousands of requests more take no more memory than the first few thousand. Once it is there, it gets the latest of them."""
     with collecting("away") as collector, sending(tmp_path, collector) as server:
         await storm(server.url, MOST_WAITING + BATCH)
         before = resident(server)
-        await storm(server.url, 20_000)
-        # Spans and log records of 20,000 requests would be some 80 MB.
+        await storm(server.url, 8000)
+        # Spans and log records of so many requests would be some 32 MB.
         assert resident(server) - before < 16_000_000
         last = (await fetch(f"{server.url}/v1/models"))[1]["x-request-id"]
         assert set(complaints(server).values()) == {1}
