@@ -331,7 +331,7 @@ async def test_a_collector_in_trouble_delays_nobody(tmp_path: Path, mood: Mood) 
 
 
 async def test_what_waits_for_a_collector_is_bounded(tmp_path: Path) -> None:
-    """Thousands of requests more take no more memory than the first few thousand. Once it is there, it gets the latest of them."""
+    """Requests beyond the first few thousand take no more memory. Once it is there, it gets the latest of them."""
     with collecting("away") as collector, sending(tmp_path, collector) as server:
         await storm(server.url, MOST_WAITING + BATCH)
         before = resident(server)
