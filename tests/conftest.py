@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis_kit import RedisServer
 
 # Some environments keep Python from writing what it has compiled. Every server that a test starts would compile the
-# source anew, which takes longer than all else in its start, and each of pytest's processes would rewrite all assertions.
+# source anew, which takes longer than all else in its start, and each process of pytest rewrite all assertions.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
