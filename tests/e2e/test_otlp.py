@@ -35,10 +35,10 @@ IN_TROUBLE: tuple[Mood, ...] = ("away", "out of order", "silent")
 
 PIPELINED = 4
 
-MOST_DELAY = 0.8
-"""Seconds: less than the exporters wait for anything, and more than a busy machine makes of a token's 25 ms."""
+MOST_DELAY = 4.0
+"""Seconds: less than the exporters wait for a Collector, and much more than a busy machine makes of a token's 25 ms."""
 
-END_SECONDS = 5.0
+END_SECONDS = 20.0
 """What a server that was told to stop may still take, once it has nothing to serve."""
 
 CONFIG = """
