@@ -141,7 +141,7 @@ def test_an_id_of_any_characters_is_sent_back(tidegate: Run, monkeypatch: pytest
     """A server that gives such ids gets them back as UTF-8, and no error of the HTTP library."""
     first = head() + 'retry: 0\nid: 位置-1\nevent: delta\ndata: {"text":"a"}\n\n'.encode()
     with Scripted(first, head() + END) as server:
-        monkeypatch.setattr("tidegate.client.tail.time.sleep", lambda seconds: None)
+        monkeypatch.setattr("tidegate.client.terminal.tail.time.sleep", lambda seconds: None)
         outcome = tidegate("tail", "gen_1", "--url", server.url)
     assert "last-event-id: 位置-1\r\n" in server.requests[1].lower()
     assert outcome.out == "a\n"

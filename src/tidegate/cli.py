@@ -196,7 +196,7 @@ def tail(stream: str, url: str, after: str | None) -> int:
     in a pipe too. A server that keeps its logs in memory only (memory://) has
     forgotten them after a restart.
     """
-    from tidegate.client.tail import follow
+    from tidegate.client.terminal.tail import follow
 
     try:
         return follow(url, stream, after=after, api_key=key_in(CLIENT_KEY, os.environ))

@@ -16,7 +16,7 @@ from restart_kit import Restartable
 
 from tidegate.client.producer import Producer
 from tidegate.client.session import Session
-from tidegate.client.tail import _connection
+from tidegate.client.terminal.tail import _connection
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import Fenced, UpstreamUnreachable
 from tidegate.testing.process import running

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 
 from tidegate.client.http import FAILURES, bearer, get
-from tidegate.client.printer import Printer
 from tidegate.client.session import Session
+from tidegate.client.terminal.printer import Printer
 from tidegate.client.words import reason
 from tidegate.core.sse import ServerSentEvent
 from tidegate.core.url import is_plain_http, shown_url, with_scheme
