@@ -60,10 +60,12 @@ def test_help_lists_the_commands_there_are(tidegate: Run) -> None:
     assert outcome.code == 0
     assert re.findall(r"^  ([a-z]+)  ", outcome.out, re.MULTILINE) == [
         "bench",
+        "chat",
         "config",
         "doctor",
         "key",
         "serve",
+        "streams",
         "tail",
         "token",
     ]

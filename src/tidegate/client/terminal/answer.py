@@ -10,6 +10,7 @@ from tidegate.client.terminal.ends import text_in
 from tidegate.client.terminal.screen import Screen
 from tidegate.client.terminal.tool_calls import ToolCalls
 from tidegate.client.terminal.transcript import Transcript
+from tidegate.client.words import as_table
 
 MEASURABLE_SECONDS = 0.1
 """An answer that came faster has no rate: it was there already, or came in one piece."""
@@ -89,11 +90,15 @@ class Answer:
 
     def _cancelled(self, data: Mapping[str, Any]) -> None:
         self._screen.end_line()
-        self._screen.say(ends.cancelled(data))
+        by_caller = text_in(data, "by") == "client" and not text_in(data, "reason")
+        self._screen.say("the answer was stopped" if by_caller else ends.cancelled(data))
+        self._count(data)
 
     def _failed(self, data: Mapping[str, Any]) -> None:
         self._screen.end_line()
-        self._screen.say(ends.failed(data))
+        interrupted = text_in(as_table(data.get("error")), "code") == "interrupted"
+        self._screen.say("the server stopped in the middle of the answer" if interrupted else ends.failed(data))
+        self._count(data)
 
     def _say_calls(self) -> None:
         for line in self._calls.take():
