@@ -6,6 +6,7 @@ the JavaScript client's session does the same.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,15 +137,18 @@ class Session:
         """The server asked for waits that are no shorter (`retry:`)."""
         self._backoff.at_least(retry_ms)
 
-    def event(self, kind: str, json: str, id: str | None) -> Event | None:
-        """What the application is shown of an event; `id` is that of its own block. Raises `UpstreamMalformed`."""
+    def event(self, kind: str, text: str, id: str | None) -> Event | None:
+        """What the application is shown of an event with `text` as its data, and the `id` of its own block, if it has one.
+
+        Raises `UpstreamMalformed`.
+        """
         if self.leaving:
             return None
         if id and kind not in PLACED and self._is_behind(id):
             self._backoff.reset()
             self.counts.duplicates += 1
             return None
-        data = _parsed(kind, json)
+        data = _parsed(kind, text)
         self._backoff.reset()
         if kind == "reconnect":
             self._asked_to_wait = _after(data)
@@ -179,11 +183,20 @@ class Session:
         return ours[1] == theirs[1] and int(theirs[2]) <= int(ours[2])
 
 
-def _parsed(kind: str, json: str) -> Any:
+def _parsed(kind: str, text: str) -> Any:
     try:
-        return msgspec.json.decode(json)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass
+    # Halves of surrogate pairs, which models do write, are JSON, but not to msgspec.
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise UpstreamMalformed(f"the server sent an event {kind!r} that cannot be read: {error}") from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _after(data: object) -> float:

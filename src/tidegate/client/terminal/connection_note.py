@@ -31,7 +31,7 @@ class ConnectionNote:
         self.is_lost = True
         self._screen.note(f"not connected, again in {delay:.0f} s: {why}")
         if not self._screen.has_notes and not self._said:
-            self._screen.say(f"{why}; it is tried again until it answers")
+            self._screen.say(f"not connected, trying until it answers: {why}")
             self._said = True
 
     def _back(self) -> None:
