@@ -87,11 +87,11 @@ def test_offline_until_it_is_asked_again(client: Make, url: str) -> None:
         cable.cut()
         with pytest.raises(Offline) as caught:
             list(stream)
-        tried = cable.tried
+        asked = cable.connections
         assert caught.value.cursor == stream.cursor
         rest = client(url).follow(stream.id, caught.value.cursor)
         assert [first.cursor, *[event.cursor for event in rest]][-1] != first.cursor
-        assert cable.tried == tried
+        assert cable.connections == asked
         cable.mend()
         assert list(stream)[-1].type == "completed"
         assert stream.text() == client(url).read(stream.id)["text"]
