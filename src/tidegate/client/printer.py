@@ -7,10 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tidegate.client.words import as_table, parsed
-from tidegate.core.sse import ServerSentEvent
+from tidegate.client.session import Event
+from tidegate.client.words import as_table
 from tidegate.core.visible import visible, visible_line
-from tidegate.errors import UpstreamMalformed
 
 
 class Printer:
@@ -24,16 +23,16 @@ class Printer:
         self.code = 0
         self._in_line = False
 
-    def show(self, event: ServerSentEvent) -> None:
-        """Prints an event; one of an unknown kind without data prints nothing. Raises `UpstreamMalformed`."""
-        data = _data(event)
-        if event.event == "delta":
+    def show(self, event: Event) -> None:
+        """Prints an event; one of an unknown kind without data prints nothing."""
+        data = as_table(event.data)
+        if event.type in ("delta", "snapshot"):
             self._print(_text(data, "text"))
-        elif event.event == "gap":
+        elif event.type == "gap":
             self.say(f"what came before {_text(data, 'to') or 'here'} is no longer kept")
-        elif event.event == "failed":
+        elif event.type == "failed":
             self._end(f"failed: {_text(as_table(data.get('error')), 'message') or 'no reason given'}")
-        elif event.event == "cancelled":
+        elif event.type == "cancelled":
             self._end(_cancelled(data))
         elif "data" in data:
             self._print(_line(data["data"]))
@@ -62,13 +61,6 @@ class Printer:
 def _cancelled(data: Mapping[str, Any]) -> str:
     said, reason = f"cancelled by {_text(data, 'by') or 'somebody'}", _text(data, "reason")
     return f"{said}: {reason}" if reason else said
-
-
-def _data(event: ServerSentEvent) -> Mapping[str, Any]:
-    value = parsed(event.data)
-    if value is None:
-        raise UpstreamMalformed(f"the server sent an event {event.event!r} that cannot be read")
-    return as_table(value)
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
