@@ -88,7 +88,7 @@ globalThis.document?.addEventListener('visibilitychange', () => isVisible() && s
  * Notices that a connection has been silent for too long.
  *
  * @param {() => number} limitMs
- * @param {() => void | boolean} onSilent Whether it is given as long again.
+ * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network is back.
  * @returns {{beat: () => void, check: () => void, stop: () => void}} `beat`: something has come; `check`: the limit is
  * another.
  */
@@ -100,7 +100,7 @@ export function pulse(limitMs, onSilent) {
     clearTimeout(timer);
     const leftMs = share * limitMs() + last - Date.now();
     if (leftMs > 0) timer = setTimeout(check, leftMs);
-    else if (onSilent()) {
+    else if (onSilent(share < 1)) {
       beat();
       check();
     }

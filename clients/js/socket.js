@@ -34,8 +34,8 @@ const GOING_AWAY = 1001;
 /** Close codes from here on are statuses of HTTP with 4000 added. */
 const OWN_CODES = 4000;
 
-/** Of a call whose answer nobody waits for. */
-const UNHEARD = { resolve() {}, reject() {} };
+/** The id of calls whose answer nobody waits for. */
+const UNHEARD = 0;
 
 /**
  * What the types of errors stand for, by their first letters: `authentication_error`, `conflict_error`, …
@@ -103,12 +103,14 @@ function opened(options, token) {
 
   /** @type {Socket['leave']} */
   const leave = (key, message) => {
-    if (readers.delete(key)) ask({ message, ...UNHEARD });
+    if (!readers.delete(key)) return;
+    send(UNHEARD, message);
+    rest();
   };
 
   const probe = () => {
     if (isProbed) drop(new TidegateError(SILENT));
-    else ask({ message: { op: 'ping' }, ...UNHEARD });
+    else send(UNHEARD, { op: 'ping' });
     return (isProbed = true);
   };
   const { beat, stop } = pulse(() => (isProbed ? ANSWER_MS : SILENCE_MS), probe);
@@ -189,8 +191,11 @@ export function overSocket(target, { session, signal, open, take }, options) {
       if (signal.reason instanceof TidegateError) socket.drop(signal.reason);
       else socket.leave(keyOf(), message(target, 'detach', 'unsubscribe'));
     };
-    signal.addEventListener('abort', leave);
     return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        leave();
+        reject(signal.reason);
+      });
       // What the same socket still had on its way from an attachment of before is nobody's.
       /** @type {Reader} */
       const reader = { take: () => false, resolve: () => resolve(undefined), reject };
