@@ -3,6 +3,7 @@
 import { explained } from './failures.js';
 import { t } from './language.js';
 import { announce, keepAtEnd } from './page.js';
+import { Painter } from './painter.js';
 import { phaseOf } from './phase.js';
 import { TidegateError } from './tidegate.js';
 import { Trace } from './trace.js';
@@ -40,7 +41,9 @@ export class Live {
     /** @type {() => void} Called when how it stands may have changed. */
     this.onChange = () => {};
     this._leaving = new AbortController();
-    this._painting = false;
+    this._painter = new Painter(() => {
+      if (!this.signal.aborted && this.isShown) this.paint();
+    });
     this._ticking = setInterval(() => this._tell(), TICK_MS);
   }
 
@@ -74,12 +77,7 @@ export class Live {
     this.trace.take(event, Date.now());
     if (event.type === 'snapshot') this.view.takeAsHeard();
     if (PIECES.has(event.type)) this._noteDoing(event);
-    if (this._painting) return;
-    this._painting = true;
-    requestAnimationFrame(() => {
-      this._painting = false;
-      if (!this.signal.aborted && this.isShown) this.paint();
-    });
+    this._painter.ask();
   }
 
   paint() {
