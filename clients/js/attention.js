@@ -74,15 +74,15 @@ async function ask(base) {
   }
 }
 
-function sign() {
+/** @param {Event} event */
+function sign({ type }) {
+  if (type === 'visibilitychange' && !isVisible()) return;
   for (const check of pulses) check(ON_RETURN);
   wake();
 }
 
 // Workers, too, hear of the network. Node does not.
-globalThis.addEventListener?.('online', sign);
-globalThis.addEventListener?.('focus', sign);
-globalThis.document?.addEventListener('visibilitychange', () => isVisible() && sign());
+for (const type of ['online', 'focus', 'visibilitychange']) globalThis.addEventListener?.(type, sign);
 
 /**
  * Notices that a connection has been silent for too long.

@@ -30,6 +30,7 @@ const ANSWER_MS = 9000;
 /** A server that leaves may send all of its clients away at once: they come back spread over this. */
 const SPREAD_MS = 1000;
 const GOING_AWAY = 1001;
+const EXPIRED = 4401;
 
 /** Close codes from here on are statuses of HTTP with 4000 added. */
 const OWN_CODES = 4000;
@@ -75,7 +76,8 @@ function opened(options, token) {
 
   const url = new URL('v1/ws', baseOf(options));
   url.protocol = url.protocol.replace('http', 'ws');
-  const connection = new WebSocket(url, ['tidegate.v1', ...(token ? [`bearer.${token}`] : [])]);
+  const isWord = /^[\w.~+-]*$/.test(token ?? '');
+  const connection = new WebSocket(url, ['tidegate.v1', ...(token && isWord ? [`bearer.${token}`] : [])]);
 
   /** @param {number} id @param {object} message Once the connection is open, all that waits is sent. */
   const send = (id, message) => connection.readyState === 1 && connection.send(JSON.stringify({ id, ...message }));
@@ -138,7 +140,11 @@ function opened(options, token) {
     }
   };
 
-  connection.onopen = () => calls.forEach(({ message }, id) => send(id, message));
+  connection.onopen = () => {
+    // A subprotocol cannot have every character.
+    if (!isWord) send(UNHEARD, { op: 'auth', token });
+    calls.forEach(({ message }, id) => send(id, message));
+  };
   connection.onmessage = ({ data }) => {
     beat();
     isProbed = false;
@@ -152,7 +158,8 @@ function opened(options, token) {
     }
   };
   connection.onclose = ({ code, reason }) => {
-    if (code === GOING_AWAY) {
+    // What has been followed goes on with a new token; what was refused at once is told so, below.
+    if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
       readers.forEach((_, key) => happened(key, { type: 'reconnect', data }));
     }

@@ -142,6 +142,12 @@ export const CHINESE = {
   Complete: '已完成',
   'It failed': '失败了',
 
+  // Answers.
+  Code: '代码',
+  'Code, {language}': '代码：{language}',
+  'Image: {text}': '图片：{text}',
+  Table: '表格',
+
   // Rooms.
   'Room · tidegate': '房间 · tidegate',
   'tidegate, the chat page': 'tidegate，聊天页面',
