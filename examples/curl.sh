@@ -44,6 +44,7 @@ ask "$server/v1/streams/$id/share" -d '{"ttl_seconds": 3600}'
 echo
 
 echo '# Start another one, and stop it.'
+body="{\"model\": \"$model\", \"prompt\": \"Count to a million.\", \"background\": true}"
 id=$(ask "$server/v1/streams" -d "$body" | field id)
 ask "$server/v1/streams/$id/cancel" -d '{"reason": "changed my mind"}'
 echo

@@ -74,21 +74,21 @@ async function ask(base) {
   }
 }
 
-function sign() {
+/** @param {Event} event */
+function sign({ type }) {
+  if (type === 'visibilitychange' && !isVisible()) return;
   for (const check of pulses) check(ON_RETURN);
   wake();
 }
 
 // Workers, too, hear of the network. Node does not.
-globalThis.addEventListener?.('online', sign);
-globalThis.addEventListener?.('focus', sign);
-globalThis.document?.addEventListener('visibilitychange', () => isVisible() && sign());
+for (const type of ['online', 'focus', 'visibilitychange']) globalThis.addEventListener?.(type, sign);
 
 /**
  * Notices that a connection has been silent for too long.
  *
  * @param {() => number} limitMs
- * @param {() => void | boolean} onSilent Whether it is given as long again.
+ * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network is back.
  * @returns {{beat: () => void, check: () => void, stop: () => void}} `beat`: something has come; `check`: the limit is
  * another.
  */
@@ -100,7 +100,7 @@ export function pulse(limitMs, onSilent) {
     clearTimeout(timer);
     const leftMs = share * limitMs() + last - Date.now();
     if (leftMs > 0) timer = setTimeout(check, leftMs);
-    else if (onSilent()) {
+    else if (onSilent(share < 1)) {
       beat();
       check();
     }

@@ -35,6 +35,11 @@ export class TidegateError extends Error {
   }
 }
 
+/** @param {unknown} cause @returns {never} */
+export function broken(cause) {
+  throw new TidegateError(undefined, { cause });
+}
+
 /** @param {string} what It does not keep to the protocol, by a proxy's doing perhaps: asking again changes nothing. */
 export function malformed(what) {
   return new TidegateError(`The server sent no ${what}.`, { status: 200, code: 'malformed_answer' });

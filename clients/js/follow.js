@@ -35,7 +35,7 @@
  * @typedef {object} Connection What a transport needs for one connection.
  * @property {import('./session.js').Session} session
  * @property {AbortSignal} signal Aborted when the connection is of no more use; by a `TidegateError` if it is broken.
- * @property {(why?: string) => void} cut
+ * @property {(why?: string, atOnce?: boolean) => void} cut Breaks it; the next one is made at once, or after a wait.
  * @property {(id?: string | null) => void} open Events may come, of the stream of this id.
  * @property {(message: {event: string, data: any, id?: string}) => boolean} take Whether it has nothing more to give.
  *
@@ -63,7 +63,7 @@ export async function follow(target, options) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
-  const session = newSession({ after: placeOf(target, options), ...options, topic: target.kind === 'topic' });
+  const session = newSession({ ...options, after: options.after ?? placeOf(target, options), topic: target.kind === 'topic' });
   const { counts } = session;
   /** @type {State} */
   let state;
@@ -72,13 +72,18 @@ export async function follow(target, options) {
   /** @type {(() => void) | undefined} */
   let hurry;
   let began = 0;
+  let isLate = false;
 
   const tell = (/** @type {State} */ next, /** @type {Partial<StateDetail>} */ more = {}) => {
     state = next;
     onState?.(next, { counts, cursor: session.cursor, ...more });
   };
-  /** @param {string} [why] */
-  const cut = (why) => current?.abort(new TidegateError(why));
+  /** @type {Connection['cut']} */
+  const cut = (why, atOnce = false) => {
+    if (!current) return;
+    isLate = atOnce;
+    current.abort(new TidegateError(why));
+  };
   const retry = () => {
     session.wake();
     hurry?.();
@@ -89,7 +94,7 @@ export async function follow(target, options) {
     quietUntil: 0,
     wake() {
       if (hurry) retry();
-      else if (waiter.away && Date.now() - began > STALE_MS) cut();
+      else if (waiter.away && Date.now() - began > STALE_MS) cut(undefined, true);
     },
   };
 
@@ -103,6 +108,7 @@ export async function follow(target, options) {
         target.name = id;
         target.start?.onStart?.(id);
       }
+      if (over.aborted) return;
       waiter.away = false;
       if (state !== 'streaming') tell('streaming', { cut: () => cut() });
     },
@@ -122,9 +128,8 @@ export async function follow(target, options) {
     began = Date.now();
     current = new AbortController();
     const over = either(current.signal, signal);
-    const given = new Promise((_, reject) => over.addEventListener('abort', () => reject(over.reason)));
     try {
-      await Promise.race([transport(target, connection(over), options), given]);
+      await transport(target, connection(over), options);
       return new TidegateError();
     } catch (caught) {
       signal?.throwIfAborted();
@@ -151,7 +156,9 @@ export async function follow(target, options) {
         tell(next, { delay: delay ?? undefined, error, retry });
         lookAfter(base);
       }
-      await pause(signal, delay, planned ? undefined : (resolve) => (hurry = resolve));
+      if (isLate) session.wake();
+      else await pause(signal, delay, planned ? undefined : (resolve) => (hurry = resolve));
+      isLate = false;
       hurry = undefined;
       if (!planned) tell('reconnecting', { delay: 0, error, retry });
     }

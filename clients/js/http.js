@@ -1,7 +1,7 @@
 /** Events over HTTP: Server-Sent Events, read by `fetch`, so that headers can be set. */
 
 import { pulse, SILENT } from './attention.js';
-import { malformed, TidegateError } from './error.js';
+import { broken, malformed } from './error.js';
 import { pathOf, queryOf, request } from './request.js';
 import { parsed } from './session.js';
 import { newDecoder } from './sse.js';
@@ -9,9 +9,9 @@ import { newDecoder } from './sse.js';
 /** @type {import('./follow.js').Transport} */
 export async function overHttp(target, connection, options) {
   const { session, signal, open } = connection;
-  const alive = pulse(() => session.silenceMs, () => connection.cut(SILENT));
+  const alive = pulse(() => session.silenceMs, (isSign) => connection.cut(SILENT, isSign));
   signal.addEventListener('abort', alive.stop);
-  const response = await (target.name ? resume : begin)(target, { ...options, signal }, session.ask());
+  const response = await asked(target, { ...options, signal }, session.ask());
   const verdict = session.answered(response.status, { contentType: response.headers.get('content-type') ?? '' });
   if (verdict === 'ended') return;
   if (verdict === 'refused') throw malformed('event stream');
@@ -20,25 +20,19 @@ export async function overHttp(target, connection, options) {
 }
 
 /**
- * @param {import('./follow.js').Target} target
- * @param {import('./request.js').Options} options
- * @param {{after?: string, snapshot?: boolean}} asked
- */
-function resume({ kind, name }, options, { after, snapshot }) {
-  return request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options);
-}
-
-/**
  * Should the connection break before the stream's id is known, the call is repeated with the same Idempotency-Key, so
  * that nothing is generated twice.
  *
  * @param {import('./follow.js').Target} target
  * @param {import('./request.js').Options} options
+ * @param {{after?: string, snapshot?: boolean}} place
  */
-function begin({ start }, options) {
-  const { body, key } = /** @type {NonNullable<typeof start>} */ (start);
-  const headers = { 'idempotency-key': key };
-  return request('POST', 'v1/streams', { ...options, headers, body: { ...body, stream: true } });
+function asked({ kind, name, start }, options, { after, snapshot }) {
+  if (name || !start) {
+    return request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options);
+  }
+  const headers = { 'idempotency-key': start.key };
+  return request('POST', 'v1/streams', { ...options, headers, body: { ...start.body, stream: true } });
 }
 
 /**
@@ -50,9 +44,7 @@ async function read(response, { session, take }, { beat, check }) {
   const decoder = newDecoder();
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   for (;;) {
-    const { value, done } = await reader.read().catch((cause) => {
-      throw new TidegateError(undefined, { cause });
-    });
+    const { value, done } = await reader.read().catch(broken);
     if (done) return;
     beat();
     const messages = decoder.feed(value);

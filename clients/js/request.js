@@ -13,7 +13,7 @@
  */
 
 import { wake } from './attention.js';
-import { BROKEN, TidegateError } from './error.js';
+import { broken, BROKEN, TidegateError } from './error.js';
 
 export { TidegateError };
 
@@ -61,7 +61,8 @@ export async function authorized({ token }, work) {
       return await token(refused);
     } catch (cause) {
       // It has asked a server of its own, and did not reach that either.
-      throw cause instanceof TypeError ? new TidegateError(undefined, { cause }) : cause;
+      if (cause instanceof TypeError) broken(cause);
+      throw cause;
     }
   };
   try {
@@ -94,7 +95,7 @@ export async function request(method, path, options) {
       body: body && JSON.stringify(body),
     }).catch((cause) => {
       signal?.throwIfAborted();
-      throw new TidegateError(undefined, { cause });
+      return broken(cause);
     });
     if (!response.ok) throw await errorFrom(response);
     return response;
@@ -113,7 +114,7 @@ export async function request(method, path, options) {
 export async function call(method, path, options = {}, body) {
   wake(baseOf(options));
   const response = await request(method, path, { ...options, body });
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : response.json().catch(broken);
 }
 
 /** @param {Response} response */

@@ -93,7 +93,7 @@ export function newSession({
     ask() {
       session.done = false;
       comments = 0;
-      return whole ? { snapshot: true } : { after: session.cursor || after };
+      return whole ? { snapshot: true } : { after: session.cursor || after || undefined };
     },
 
     /**

@@ -30,12 +30,13 @@ const ANSWER_MS = 9000;
 /** A server that leaves may send all of its clients away at once: they come back spread over this. */
 const SPREAD_MS = 1000;
 const GOING_AWAY = 1001;
+const EXPIRED = 4401;
 
 /** Close codes from here on are statuses of HTTP with 4000 added. */
 const OWN_CODES = 4000;
 
-/** Of a call whose answer nobody waits for. */
-const UNHEARD = { resolve() {}, reject() {} };
+/** The id of calls whose answer nobody waits for. */
+const UNHEARD = 0;
 
 /**
  * What the types of errors stand for, by their first letters: `authentication_error`, `conflict_error`, …
@@ -75,7 +76,8 @@ function opened(options, token) {
 
   const url = new URL('v1/ws', baseOf(options));
   url.protocol = url.protocol.replace('http', 'ws');
-  const connection = new WebSocket(url, ['tidegate.v1', ...(token ? [`bearer.${token}`] : [])]);
+  const isWord = /^[\w.~+-]*$/.test(token ?? '');
+  const connection = new WebSocket(url, ['tidegate.v1', ...(token && isWord ? [`bearer.${token}`] : [])]);
 
   /** @param {number} id @param {object} message Once the connection is open, all that waits is sent. */
   const send = (id, message) => connection.readyState === 1 && connection.send(JSON.stringify({ id, ...message }));
@@ -103,12 +105,14 @@ function opened(options, token) {
 
   /** @type {Socket['leave']} */
   const leave = (key, message) => {
-    if (readers.delete(key)) ask({ message, ...UNHEARD });
+    if (!readers.delete(key)) return;
+    send(UNHEARD, message);
+    rest();
   };
 
   const probe = () => {
     if (isProbed) drop(new TidegateError(SILENT));
-    else ask({ message: { op: 'ping' }, ...UNHEARD });
+    else send(UNHEARD, { op: 'ping' });
     return (isProbed = true);
   };
   const { beat, stop } = pulse(() => (isProbed ? ANSWER_MS : SILENCE_MS), probe);
@@ -136,7 +140,11 @@ function opened(options, token) {
     }
   };
 
-  connection.onopen = () => calls.forEach(({ message }, id) => send(id, message));
+  connection.onopen = () => {
+    // A subprotocol cannot have every character.
+    if (!isWord) send(UNHEARD, { op: 'auth', token });
+    calls.forEach(({ message }, id) => send(id, message));
+  };
   connection.onmessage = ({ data }) => {
     beat();
     isProbed = false;
@@ -150,7 +158,8 @@ function opened(options, token) {
     }
   };
   connection.onclose = ({ code, reason }) => {
-    if (code === GOING_AWAY) {
+    // What has been followed goes on with a new token; what was refused at once is told so, below.
+    if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
       readers.forEach((_, key) => happened(key, { type: 'reconnect', data }));
     }
@@ -189,8 +198,11 @@ export function overSocket(target, { session, signal, open, take }, options) {
       if (signal.reason instanceof TidegateError) socket.drop(signal.reason);
       else socket.leave(keyOf(), message(target, 'detach', 'unsubscribe'));
     };
-    signal.addEventListener('abort', leave);
     return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        leave();
+        reject(signal.reason);
+      });
       // What the same socket still had on its way from an attachment of before is nobody's.
       /** @type {Reader} */
       const reader = { take: () => false, resolve: () => resolve(undefined), reject };

@@ -33,11 +33,10 @@ import { follow } from './follow.js';
 import { insist } from './insist.js';
 import { iterate } from './iterate.js';
 import { remembered } from './memory.js';
-import { produce } from './produce.js';
 import { call, newKey, pathOf, queryOf } from './request.js';
 import { TERMINAL } from './session.js';
 
-export { newKey, produce, remembered, TERMINAL, TidegateError };
+export { newKey, remembered, TERMINAL, TidegateError };
 
 /**
  * Starts a generation and follows it to its end.
@@ -109,6 +108,16 @@ export const publish = (topic, data, { type, state, key = newKey(), ...options }
  */
 export const presence = (topic, options) =>
   call('GET', `${pathOf('topic', topic)}/presence`, options);
+
+/**
+ * Opens a stream that this program fills. What that takes is loaded then: who only reads has no use for it.
+ *
+ * @param {import('./produce.js').ProduceOptions} [options]
+ * @returns {Promise<import('./produce.js').Producer>}
+ */
+export async function produce(options) {
+  return (await import('./produce.js')).produce(options);
+}
 
 /**
  * Asks for the end of a stream, and waits for it.

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from browser_kit import launched, refused, visitor
 from cable import Cable, laid
+from gated_kit import HALF, WHOLE, install, open_gate
 from node_kit import CLIENT, NODE, ROOT
 from playwright.sync_api import Browser, Page, expect
 from runtime_kit import MODULES
@@ -30,11 +32,7 @@ CONFIG = """
 allowed_origins = {origins}
 [store]
 url = "memory://"
-[[models]]
-name = "smollm2"
-provider = "replay"
-tokens = 60
-rate = 60.0
+lease_seconds = 20
 """
 
 
@@ -45,6 +43,7 @@ class World(NamedTuple):
     react: str
     url: str
     cable: Cable
+    home: Path
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +52,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
         pages = stack.enter_context(site(EXAMPLES / "browser"))
         react = stack.enter_context(site(built(tmp_path_factory.mktemp("react"))))
-        (home / "tidegate.toml").write_text(CONFIG.format(origins=json.dumps([pages, react])))
+        (home / "tidegate.toml").write_text(
+            CONFIG.format(origins=json.dumps([pages, react])) + install(home, "smollm2")
+        )
         server = stack.enter_context(running("--config", "tidegate.toml", cwd=home))
-        yield World(pages, react, server.url, stack.enter_context(laid(server.url)))
+        yield World(pages, react, server.url, stack.enter_context(laid(server.url)), home)
 
 
 def built(folder: Path) -> Path:
@@ -86,29 +87,21 @@ def page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
-def newest(url: str) -> str:
-    """The text of the newest answer, whole."""
-    stream = httpx.get(f"{url}/v1/streams?limit=1").json()["data"][0]["id"]
-    return httpx.get(f"{url}/v1/streams/{stream}").json()["text"]
-
-
 def test_an_event_source_in_twenty_lines(page: Page, world: World) -> None:
     """Its answer survives a cut and a refresh in the middle, and is there once."""
     script = (EXAMPLES / "browser" / "index.html").read_text().partition("onsubmit")[2]
     assert len(script.partition("</script>")[0].splitlines()) <= 25
     page.goto(f"{world.pages}/?server={world.cable.url}")
+    page.get_by_label("Question").fill("plain")
     page.get_by_role("button", name="Ask").click()
     answer = page.locator("#answer")
-    expect(answer).to_contain_text(" ")
+    expect(answer).to_contain_text(HALF)
     world.cable.cut()
     world.cable.mend()
+    open_gate(world.home, "plain")
+    expect(answer).to_have_text(WHOLE)
     page.reload()
-    expect(answer).to_contain_text(" ")
-    page.wait_for_function(
-        "async (url) => (await (await fetch(url)).json()).data[0].status === 'completed'",
-        arg=f"{world.url}/v1/streams?limit=1",
-    )
-    expect(answer).to_have_text(newest(world.url), use_inner_text=False)
+    expect(answer).to_have_text(WHOLE)
 
 
 def test_a_room(page: Page, world: World) -> None:
@@ -140,13 +133,18 @@ def test_a_log(page: Page, world: World) -> None:
 def test_react(page: Page, world: World) -> None:
     """An answer is asked for, seen after a refresh, stopped; the room beside it works."""
     page.goto(f"{world.react}/?server={world.url}")
+    page.get_by_label("Question").fill("hooks")
     page.get_by_role("button", name="Ask").click()
     answer = page.locator("#answer")
-    expect(answer).to_contain_text(" ")
+    expect(answer).to_contain_text(HALF)
     page.reload()
+    expect(answer).to_contain_text(HALF)
+    open_gate(world.home, "hooks")
     expect(page.get_by_role("status")).to_have_text("completed")
-    expect(answer).to_have_text(newest(world.url))
+    expect(answer).to_have_text(WHOLE)
+    page.get_by_label("Question").fill("stopped")
     page.get_by_role("button", name="Ask").click()
+    expect(answer).not_to_have_text(WHOLE)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("status")).to_have_text("cancelled")
     page.get_by_label("Message").fill("hello")
@@ -157,6 +155,7 @@ def test_react(page: Page, world: World) -> None:
 
 def test_curl(world: World, tmp_path: Path) -> None:
     """Every step of the script answers, and the two halves of its answer are the whole."""
+    threading.Timer(2, open_gate, (world.home, "Tell me about the sea.")).start()
     command = ["sh", str(EXAMPLES / "curl.sh"), world.url]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -36,13 +37,23 @@ provider = "replay"
 tokens = 80
 rate = 60
 """
-KEY = "tg_of-a-page"
-GUARDED = f"""{SERVER}
+KEY = "of a page/=="
+"""No subprotocol may have all of its characters."""
+OLD_KEY = "tg_of-yesterday"
+
+
+def guarded(*keys: str) -> str:
+    return SERVER + "".join(
+        f'''
 [[auth.keys]]
-name = "page"
-sha256 = "{key_sha256(KEY)}"
-scopes = ["generate", "read", "publish", "subscribe"]
-"""
+name = "page-{number}"
+sha256 = "{key_sha256(key)}"
+scopes = ["subscribe"]
+'''
+        for number, key in enumerate(keys)
+    )
+
+
 ASKED = {"model": "replay", "prompt": "Once upon a time"}
 
 
@@ -156,15 +167,34 @@ def test_a_silent_connection_is_replaced(cable: Cable, follow: Callable[..., Fol
 
 def test_a_token_that_was_refused_is_asked_for_once_more(tmp_path: Path, follow: Callable[..., Follower]) -> None:
     """A function is told so, and what it gives then counts, over either transport."""
-    (tmp_path / "tidegate.toml").write_text(GUARDED)
+    (tmp_path / "tidegate.toml").write_text(guarded(KEY))
     with running("--config", "tidegate.toml", cwd=tmp_path) as process:
         for transport in ("sse", "websocket"):
-            follower = follow(process.url, topic="news", transport=transport, tokens=["of-yesterday", KEY])
+            follower = follow(process.url, topic="news", transport=transport, tokens=[OLD_KEY, KEY])
             follower.until("event", "subscribed")
             asked = [(said["token"], said["refused"]) for said in follower.said if "token" in said]
-            assert asked == [("of-yesterday", False), (KEY, True)]
-            follower = follow(process.url, topic="news", transport=transport, tokens=["wrong", "wrong-too"])
+            assert asked == [(OLD_KEY, False), (KEY, True)]
+            follower = follow(process.url, topic="news", transport=transport, tokens=["wrong", "wrong too"])
             assert follower.until("error")["status"] == 401
+
+
+def test_a_token_that_is_withdrawn_is_followed_by_another(tmp_path: Path, follow: Callable[..., Follower]) -> None:
+    """The function is asked for the next one, and nobody sees a break."""
+    config = tmp_path / "tidegate.toml"
+    config.write_text(guarded(OLD_KEY, KEY))
+    with running("--config", "tidegate.toml", cwd=tmp_path) as process:
+        followers = [
+            follow(process.url, topic="news", transport=transport, tokens=[OLD_KEY, KEY])
+            for transport in ("sse", "websocket")
+        ]
+        for follower in followers:
+            follower.until("event", "subscribed")
+        config.write_text(guarded(KEY))
+        process.signal(signal.SIGHUP)
+        for follower in followers:
+            follower.until("event", "subscribed")
+            assert [said["token"] for said in follower.said if "token" in said] == [OLD_KEY, KEY]
+            assert {said["state"] for said in follower.said if "state" in said} == {"connecting", "streaming"}
 
 
 @BOTH

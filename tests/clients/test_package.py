@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_kit import CLIENT, NODE
+from node_kit import CLIENT, NODE, ROOT
 from package_kit import project, run
 from runtime_kit import MODULES, SCRIPTS
 
@@ -24,7 +25,15 @@ name = "replay"
 provider = "replay"
 tokens = 20
 rate = 0
+[[models]]
+name = "smollm2"
+provider = "replay"
+tokens = 20
+rate = 0
 """
+
+SHOWN = re.compile(r"^```(jsx?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""What a page shows as a program."""
 
 CLIENT_BYTES = 6 * 1024
 HOOK_BYTES = 2 * 1024
@@ -87,3 +96,18 @@ def test_a_typescript_user_compiles_and_runs(home: Path, url: str) -> None:
         "left": "AbortError",
         "status": 404,
     }
+
+
+def test_what_the_pages_show_works(home: Path, url: str) -> None:
+    """Each program of the documentation as it stands, but for the address of the server."""
+    programs: dict[str, list[str]] = {"js": [], "jsx": []}
+    for page in ("clients/js/README.md", "docs/browser.md"):
+        for language, program in SHOWN.findall((ROOT / page).read_text("utf-8")):
+            name = f"./shown-{len(programs[language])}.{language}"
+            (home / name).write_text(program.replace("http://127.0.0.1:8000", url))
+            programs[language].append(name)
+    assert all(programs.values())
+    imported = f"await Promise.all({programs['js']}.map((each) => import(each)));"
+    (home / "shown.js").write_text(f"globalThis.show = () => {{}};{imported}")
+    run([NODE, "shown.js"], home)
+    run(["esbuild", *programs["jsx"], "--bundle", "--jsx=automatic", "--outdir=shown"], home)

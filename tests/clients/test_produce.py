@@ -29,10 +29,11 @@ provider = "replay"
 """
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "tidegate.toml").write_text(CONFIG.format(lease=1))
-    with running("--config", "tidegate.toml", cwd=tmp_path) as server:
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("server")
+    (home / "tidegate.toml").write_text(CONFIG.format(lease=2))
+    with running("--config", "tidegate.toml", cwd=home) as server:
         yield server.url
 
 
@@ -51,7 +52,7 @@ def test_what_is_appended_is_there_once_and_in_order(url: str) -> None:
 
 
 def test_a_silent_model_keeps_its_stream(url: str) -> None:
-    """The lease is renewed for as long as the program lives, two and a half leases here."""
+    """The lease is renewed for as long as the program lives, here for longer than it lasts."""
     assert outcome("produce.mjs", url, "silent") == {"text": "thinking done", "status": "completed"}
 
 
@@ -109,7 +110,7 @@ async def test_a_program_that_leaves_lets_the_stream_go(url: str) -> None:
 
 def test_a_server_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     """While it is away some of what is appended waits, and more than that has to; afterwards all of it is there."""
-    with Restartable(tmp_path, CONFIG.format(lease=5)) as server:
+    with Restartable(tmp_path, CONFIG.format(lease=10)) as server:
         command = script("produce.mjs", server.url, "away")
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
             assert program.stdin is not None

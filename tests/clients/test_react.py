@@ -7,12 +7,14 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 from browser_kit import launched, refused, visitor
 from cable import Cable, laid
+from gated_kit import HALF, WHOLE, install, open_gate
 from playwright.sync_api import Browser, Page, expect
 from runtime_kit import MODULES, SCRIPTS
 from site_kit import site
@@ -26,11 +28,6 @@ allowed_origins = ["{origin}"]
 requests_per_minute = 0
 [store]
 url = "memory://"
-[[models]]
-name = "replay"
-provider = "replay"
-tokens = 80
-rate = 120.0
 """
 
 PAGE = '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script src="hooks.js"></script>'
@@ -44,6 +41,7 @@ class World(NamedTuple):
     site: str
     url: str
     cable: Cable
+    home: Path
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +54,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("server")
     with ExitStack() as stack:
         origin = stack.enter_context(site(folder))
-        (home / "tidegate.toml").write_text(CONFIG.format(origin=origin))
+        (home / "tidegate.toml").write_text(CONFIG.format(origin=origin) + install(home, "gated"))
         server = stack.enter_context(running("--config", "tidegate.toml", cwd=home))
-        yield World(origin, server.url, stack.enter_context(laid(server.url)))
+        yield World(origin, server.url, stack.enter_context(laid(server.url)), home)
 
 
 @pytest.fixture(scope="module")
@@ -101,78 +99,80 @@ def streams(world: World) -> list[dict[str, Any]]:
     return httpx.get(f"{world.url}/v1/streams?limit=100").json()["data"]
 
 
-def text_of(world: World, stream: str) -> str:
-    return httpx.get(f"{world.url}/v1/streams/{stream}").json()["text"]
+def ask(page: Page, prompt: str) -> Any:
+    """What the component shows once it has half of the answer."""
+    page.evaluate("(prompt) => window.answer.start({ model: 'gated', prompt, on_disconnect: 'keep' })", prompt)
+    return wait_for(page, f"it.text.includes('{HALF}')")
 
 
 def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit: Visit) -> None:
-    """StrictMode mounts it twice; there is one answer, and it is whole."""
+    """StrictMode mounts it twice; there is one answer, and it is whole, also where the component is gone for long."""
     before = len(streams(world))
     visit("Eager")
-    it = wait_for(page, "it.status === 'completed'")
+    it = wait_for(page, f"it.text.includes('{HALF}')")
+    assert (it["status"], it["isLive"]) == ("streaming", True)
+    page.evaluate("window.setThere(false)")
+    expect(page.locator("pre")).to_have_text("gone")
+    seen = page.evaluate("window.events")
+    open_gate(world.home, "eager")
+    page.wait_for_function(
+        "async (url) => (await (await fetch(url)).json()).status === 'completed'",
+        arg=f"{world.url}/v1/streams/{it['id']}",
+        timeout=PATIENCE_MS,
+    )
+    assert page.evaluate("window.events") == seen
     assert len(streams(world)) == before + 1
-    assert it["text"] == text_of(world, it["id"])
-    assert it["end"]["finish_reason"] == "stop"
-    assert (it["isLive"], it["error"]) == (False, None)
-    assert page.evaluate("window.events") == 82
 
 
 def test_a_burst_is_rendered_once(page: Page, world: World, visit: Visit) -> None:
-    """Eighty events that come together are some frames, not eighty renderings."""
+    """Eighty events that come together are some frames, not eighty renderings; another id is another answer."""
+    body = {"model": "gated", "prompt": "burst"}
+    open_gate(world.home, "burst")
+    stream = httpx.post(f"{world.url}/v1/streams", json=body, timeout=30).json()["id"]
     visit("Chosen")
     before = page.evaluate("window.renderings")
-    stream = next(each["id"] for each in streams(world) if each["status"] == "completed")
     page.evaluate("(id) => window.choose(id)", stream)
     it = wait_for(page, "it.status === 'completed'")
-    assert it["text"] == text_of(world, stream)
+    assert it["text"] == WHOLE
+    assert it["end"]["finish_reason"] == "stop"
     assert page.evaluate("window.renderings") - before < 20
     page.evaluate("window.choose(null)")
     assert wait_for(page, "it.status === 'idle'")["text"] == ""
 
 
 def test_a_refresh_shows_the_answer_again(page: Page, world: World, visit: Visit) -> None:
-    """In the middle and at the end, with its beginning, and without a second answer."""
+    """In the middle and at the end, whole, and without a second answer; one that was forgotten is not missed."""
     before = len(streams(world))
     visit("Asked")
-    page.evaluate("window.answer.start({ model: 'replay', prompt: 'x' })")
-    wait_for(page, "it.text.length > 60")
+    ask(page, "refresh")
     page.reload()
+    wait_for(page, f"it.text.includes('{HALF}')")
+    open_gate(world.home, "refresh")
     it = wait_for(page, "it.status === 'completed'")
-    assert it["text"] == text_of(world, it["id"])
+    assert it["text"] == WHOLE
     page.reload()
-    assert wait_for(page, "it.status === 'completed'")["text"] == it["text"]
+    assert wait_for(page, "it.status === 'completed'")["text"] == WHOLE
     assert len(streams(world)) == before + 1
+    httpx.delete(f"{world.url}/v1/streams/{it['id']}")
+    page.reload()
+    wait_for(page, "it.status === 'idle'")
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
 def test_a_broken_network_is_shown_and_mended(page: Page, world: World, visit: Visit, transport: str) -> None:
     """The component is told that it is away; once it is back the answer is whole."""
     visit("Asked", transport)
-    page.evaluate("window.answer.start({ model: 'replay', prompt: 'x', on_disconnect: 'keep' })")
-    wait_for(page, "it.text.length > 60")
+    ask(page, transport)
     world.cable.cut()
     it = wait_for(page, "it.status === 'reconnecting' && it.delay > 0")
     assert it["error"] is not None
     assert it["isLive"]
+    open_gate(world.home, transport)
     world.cable.mend()
     page.evaluate("window.answer.retry()")
     it = wait_for(page, "it.status === 'completed'")
-    assert (it["text"], it["error"]) == (text_of(world, it["id"]), None)
-
-
-def test_a_component_that_leaves_stops_following(page: Page, world: World, visit: Visit) -> None:
-    """The answer goes on without it."""
-    visit("Eager")
-    stream = wait_for(page, "it.text.length > 20")["id"]
-    page.evaluate("window.setThere(false)")
-    expect(page.locator("pre")).to_have_text("gone")
-    seen = page.evaluate("window.events")
-    page.wait_for_function(
-        "async (url) => (await (await fetch(url)).json()).status === 'completed'",
-        arg=f"{world.url}/v1/streams/{stream}",
-        timeout=PATIENCE_MS,
-    )
-    assert page.evaluate("window.events") - seen <= 2
+    assert (it["text"], it["error"], it["isLive"]) == (WHOLE, None, False)
+    assert page.evaluate("window.events") == 82
 
 
 def test_stop_and_retry(page: Page, world: World, visit: Visit) -> None:
@@ -181,14 +181,15 @@ def test_stop_and_retry(page: Page, world: World, visit: Visit) -> None:
     page.evaluate("window.answer.start({ model: 'none', prompt: 'x' })")
     wait_for(page, "it.status === 'failed'")
     assert page.evaluate("window.answer.error.code") == "model_not_found"
-    page.evaluate("window.answer.start({ model: 'replay', prompt: 'x' })")
-    wait_for(page, "it.text.length > 20")
+    it = ask(page, "stop")
     page.evaluate("window.answer.stop()")
-    it = wait_for(page, "it.status === 'cancelled'")
-    assert it["text"] == text_of(world, it["id"])
+    stopped = wait_for(page, "it.status === 'cancelled'")
+    assert (stopped["id"], stopped["text"]) == (it["id"], it["text"])
+    open_gate(world.home, "stop")
     page.evaluate("window.answer.retry()")
     again = wait_for(page, "it.status === 'completed'")
     assert again["id"] != it["id"]
+    assert again["text"] == WHOLE
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from runtime_kit import RUNTIMES, outcome
@@ -11,6 +10,8 @@ from runtime_kit import RUNTIMES, outcome
 from tidegate.testing.process import running
 
 CONFIG = """
+[limits]
+requests_per_minute = 0
 [store]
 url = "memory://"
 [[models]]
@@ -18,6 +19,11 @@ name = "replay"
 provider = "replay"
 tokens = 60
 rate = 60.0
+[[models]]
+name = "endless"
+provider = "replay"
+tokens = 100000
+rate = 20.0
 """
 
 SEEN = {
@@ -29,10 +35,11 @@ SEEN = {
 }
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "tidegate.toml").write_text(CONFIG)
-    with running("--config", "tidegate.toml", cwd=tmp_path) as server:
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("server")
+    (home / "tidegate.toml").write_text(CONFIG)
+    with running("--config", "tidegate.toml", cwd=home) as server:
         yield server.url
 
 

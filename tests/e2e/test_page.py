@@ -243,7 +243,7 @@ def test_an_answer_brings_no_markup_of_its_own(page: Page, here: Site) -> None:
     ask(page, f"<b>me</b> {told.question}", model="told")
     told.end(text)
     expect_end(page)
-    expect(answer(page).locator("p")).to_have_text('bold and code <img src="x" onerror="alert(1)">')
+    expect(answer(page).locator(":scope > p")).to_have_text('bold and code <img src="x" onerror="alert(1)">')
     expect(answer(page).locator("strong")).to_have_text("bold")
     expect(answer(page).locator("ol > li")).to_have_count(2)
     expect(answer(page).locator("ol > li ul > li")).to_have_text("inner")

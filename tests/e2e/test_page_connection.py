@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from browser_kit import refused
 from cable import Cable, laid
@@ -23,7 +24,7 @@ from page_kit import (
     said,
     site,
 )
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from restart_kit import Restartable
 
 
@@ -178,7 +179,12 @@ def test_a_page_that_comes_too_soon_gets_its_models_later(page: Page, complaints
     """It says what stands in the way, and asks again when it may."""
     complaints.append(refused(429, "Too Many Requests"))
     with site(tmp_path, requests_per_minute=30, burst=1) as here:
-        here.get("v1/models")
+
+        def spend(route: Route) -> None:
+            httpx.get(f"{here.url}/v1/models")
+            route.continue_()
+
+        page.route("**/v1/models", spend, times=1)
         page.goto(here.url)
         expect(page.locator("#notice")).to_contain_text("That was too often for this server.")
         expect(page.get_by_label("Model")).to_have_value("told")

@@ -142,6 +142,12 @@ export const CHINESE = {
   Complete: '已完成',
   'It failed': '失败了',
 
+  // Answers.
+  Code: '代码',
+  'Code, {language}': '代码：{language}',
+  'Image: {text}': '图片：{text}',
+  Table: '表格',
+
   // Rooms.
   'Room · tidegate': '房间 · tidegate',
   'tidegate, the chat page': 'tidegate，聊天页面',
@@ -221,6 +227,12 @@ export const CHINESE = {
   Copy: '复制',
   Copied: '已复制',
   'The browser did not let it be copied.': '浏览器不允许复制。',
+
+  // What stands in an answer.
+  Code: '代码',
+  'Code, {language}': '{language} 代码',
+  Table: '表格',
+  'Image: {text}': '图片：{text}',
 
   // Shared answers.
   'Shared answer · tidegate': '分享的回答 · tidegate',

@@ -94,7 +94,8 @@ class Drawer {
 
   /** @param {Live} live @param {number} now */
   _drawFacts(live, now) {
-    const known = { readers: this._readers, transport: settings.transport, now };
+    const readers = live.turn.status === 'live' ? this._readers : null;
+    const known = { readers, transport: settings.transport, now };
     const facts = factsOf(live, known);
     const list = $('facts');
     while (list.children.length > facts.length) list.lastElementChild.remove();

@@ -69,7 +69,7 @@ export function shownName(name) {
 
 /** @param {string} text @param {string} to The model that is asked; empty for none. */
 function words(text, to) {
-  return make('p', 'words', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), text);
+  return make('p', 'speech', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), text);
 }
 
 /** @param {string} name @param {string} from @param {number} at @param {string} [more] */

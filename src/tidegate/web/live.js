@@ -75,7 +75,7 @@ export class Live {
   take(event) {
     apply(this.turn, event);
     this.trace.take(event, Date.now());
-    if (event.type === 'snapshot') this.view.takeAsHeard();
+    if (event.type === 'snapshot') this._takeSoFar();
     if (PIECES.has(event.type)) this._noteDoing(event);
     this._painter.ask();
   }
@@ -141,6 +141,12 @@ export class Live {
     const text = this.view.endText();
     if (text) announce(text);
     keepAtEnd();
+  }
+
+  /** Nobody has to hear it again; and a text that is there is being written. */
+  _takeSoFar() {
+    this.view.takeAsHeard();
+    if (this.turn.text) this.standing.doing = 'delta';
   }
 
   /** @param {StreamEvent} event */

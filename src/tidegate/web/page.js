@@ -2,6 +2,7 @@
 
 /** Closer to the end than this, in pixels, a reader is following the answer. */
 const NEAR_END = 48;
+const FAR = 1e9;
 const SPOKEN_FOR_MS = 10_000;
 
 /** Where the server is mounted. Its pages stand at different depths below that, and their scripts always at web/. */
@@ -37,7 +38,9 @@ export function messageOf(error) {
  */
 export function showNotice(text, action = '', run, calm = false) {
   if (text && $('notice').hidden) announce(text);
-  $('notice').hidden = !text;
+  withFocusKept(() => {
+    $('notice').hidden = !text;
+  });
   $('notice').classList.toggle('calm', calm);
   $('notice-text').textContent = text;
   $('notice-action').textContent = action;
@@ -85,7 +88,8 @@ const below = () => document.documentElement.scrollHeight - innerHeight - scroll
 
 /** Follows the answer as it grows, but only while its reader is at the end of the page. */
 export function keepAtEnd() {
-  if (following) scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
+  // Further than there is: to ask how far would be to lay the page out once more.
+  if (following) scrollTo({ top: FAR, behavior: 'instant' });
   offerLatest();
 }
 

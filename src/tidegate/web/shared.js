@@ -96,6 +96,7 @@ function begin({ model, question, created_at: at }) {
   const view = new TurnView(turn);
   $('thread').append(view.node);
   const made = new Live(view);
+  made.show('connecting', latest);
   made.show('streaming', latest);
   return made;
 }

@@ -12,6 +12,7 @@ import {
   events,
   followStream,
   listStreams,
+  newKey,
   produce,
   publish,
   readStream,
@@ -73,7 +74,7 @@ async function resumed(options) {
 
 async function cancelled(options) {
   let asked;
-  const end = await startStream({ model: 'replay', prompt: 'x' }, {
+  const end = await startStream({ model: 'endless', prompt: 'x' }, {
     ...options,
     onStart: (id) => { asked = cancelStream(id, { ...options, reason: 'enough' }); },
   });
@@ -81,7 +82,7 @@ async function cancelled(options) {
 }
 
 async function told(options) {
-  const topic = `news-${options.transport}`;
+  const topic = `news-${options.transport}-${newKey()}`;
   await publish(topic, { n: 1 }, { ...options, state: true });
   const seen = [];
   for await (const { type, data } of topicEvents(topic, { ...options, after: 'earliest' })) {
@@ -111,6 +112,7 @@ async function over(transport) {
   return { started: a, resumed: b, cancelled: c, told: d, produced: e };
 }
 
-const seen = { sse: await over('sse'), websocket: await over('websocket') };
-const { data } = await listStreams({ base, limit: 100 });
-console.log(JSON.stringify({ ...seen, streams: data.length }));
+const count = async () => (await listStreams({ base, limit: 100 })).data.length;
+const before = await count();
+const [sse, websocket] = await Promise.all([over('sse'), over('websocket')]);
+console.log(JSON.stringify({ sse, websocket, streams: (await count()) - before }));

@@ -8,7 +8,7 @@ import { useStream, useTopic } from '../../../clients/js/react.js';
 const params = new URLSearchParams(location.search);
 const base = params.get('server');
 const transport = params.get('transport') ?? 'sse';
-const BODY = { model: 'replay', prompt: 'x', on_disconnect: 'keep' };
+const EAGER = { model: 'gated', prompt: 'eager', on_disconnect: 'keep' };
 
 window.renderings = 0;
 window.events = 0;
@@ -16,7 +16,7 @@ window.events = 0;
 /** Asks as soon as it is there, which StrictMode does twice. */
 function Eager() {
   const { start, ...shown } = useAnswer({});
-  useEffect(() => start(BODY), [start]);
+  useEffect(() => start(EAGER), [start]);
   return <Shown {...shown} />;
 }
 

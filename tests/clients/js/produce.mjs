@@ -48,11 +48,18 @@ const scenarios = {
     return { length: text.length, status };
   },
 
-  /** A model that is silent for several leases keeps its stream. */
+  /** A model that is silent for longer than its lease keeps its stream. */
   async silent() {
+    let renewals = 0;
+    const { fetch } = globalThis;
+    globalThis.fetch = (url, init) => {
+      renewals += JSON.parse(init.body ?? '{}').events?.length === 0;
+      return fetch(url, init);
+    };
     const producer = await produce(options);
     await producer.delta('thinking ');
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    // Three of them are a lease.
+    while (renewals < 5) await new Promise((resolve) => setTimeout(resolve, 50));
     await producer.delta('done');
     await producer.complete();
     const { text, status } = await readStream(producer.id, options);
