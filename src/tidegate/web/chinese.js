@@ -228,12 +228,6 @@ export const CHINESE = {
   Copied: '已复制',
   'The browser did not let it be copied.': '浏览器不允许复制。',
 
-  // What stands in an answer.
-  Code: '代码',
-  'Code, {language}': '{language} 代码',
-  Table: '表格',
-  'Image: {text}': '图片：{text}',
-
   // Shared answers.
   'Shared answer · tidegate': '分享的回答 · tidegate',
   'Shared answer': '分享的回答',
