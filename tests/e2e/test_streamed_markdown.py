@@ -126,6 +126,25 @@ def meanwhile(page: Page, text: str, more: str, act: str, look: str) -> Any:
     )
 
 
+def test_many_changes_are_painted_once(page: Page) -> None:
+    """What changes before the next picture is in one picture, and nothing is left out of the last."""
+    painted = page.evaluate("""async () => {
+        const { Painter } = await import(new URL('web/painter.js', document.baseURI));
+        let state = 0;
+        const painted = [];
+        await new Promise((done) => {
+            const painter = new Painter(() => {
+                painted.push(state);
+                if (painted.length === 2) done();
+                for (let times = 0; times < 100; times += 1, painter.ask()) state += 1;
+            });
+            painter.ask();
+        });
+        return painted;
+    }""")
+    assert painted == [0, 100]
+
+
 LIVE = {
     "a paragraph": ("The tide comes in", " and **goes** out again over `sand`. " * 40),
     "bold": ("A **bold tide comes in** an", "d goes [out](https://a.b) again. " * 40),

@@ -62,7 +62,12 @@ export class CodeView {
   }
 }
 
-/** @param {LineView} line @param {string} text @param {boolean} isWhole @param {import('./highlight.js').Language | undefined} language */
+/**
+ * @param {LineView} line
+ * @param {string} text
+ * @param {boolean} isWhole
+ * @param {import('./highlight.js').Language | undefined} language
+ */
 function show(line, text, isWhole, language) {
   if (line.whole !== undefined && !(isWhole && line.whole === text)) Object.assign(line, emptied(line.node));
   if (line.whole !== undefined) return;
