@@ -3,8 +3,8 @@
  *
  *     node agent.mjs http://127.0.0.1:8000 report-17
  *
- * It has as long as its lease to come back, 5 s by default; then the stream ends as failed, truthfully. Anyone may follow
- * meanwhile: `tidegate tail gen_...`, or an `EventSource` on /v1/streams/gen_.../events.
+ * It has as long as its lease to come back, 5 s by default; then the stream ends as failed, truthfully. Anyone may
+ * follow meanwhile: `tidegate tail gen_...`, or an `EventSource` on /v1/streams/gen_.../events.
  */
 
 // With npm: import { produce } from 'tidegate';

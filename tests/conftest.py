@@ -19,8 +19,8 @@ from tidegate.cli import main
 if TYPE_CHECKING:
     from redis_kit import RedisServer
 
-# Some environments keep Python from it. Every server that a test starts would compile the source anew, which takes twice
-# as long as all else in its start, and every process of pytest's would rewrite all assertions.
+# Some environments keep Python from writing what it has compiled. Every server that a test starts would compile the
+# source anew, which takes longer than all else in its start, and each process of pytest rewrite all assertions.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -100,6 +100,7 @@ def test_every_error_is_drawn_in_the_tree() -> None:
 
     unlike = {
         "UpstreamRefused": "the upstream's own",
+        "Offline": "never answered: exit code 1",
         "ConfigError": "never answered: exit code 2",
         "InUse": "never answered: exit code 1",
     }

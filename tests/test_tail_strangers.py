@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cli_kit import Outcome, Run
@@ -34,7 +35,7 @@ def tail(tidegate: Run) -> Run:
 
 
 def event(kind: str, data: object) -> bytes:
-    return f"id: ab-1\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def failed(message: object) -> bytes:
@@ -54,7 +55,6 @@ def failed(message: object) -> bytes:
         (failed(EVIL), "", f"tidegate: failed: {SHOWN}\n"),
         (failed("one\ntidegate: two"), "", "tidegate: failed: one\\ntidegate: two\n"),
         (event("cancelled", {"by": EVIL, "reason": "\x1bc"}), "", f"tidegate: cancelled by {SHOWN}: \\x1bc\n"),
-        (event("gap", {"to": EVIL}) + END, "", f"tidegate: what came before {SHOWN} is no longer kept\n"),
     ],
 )
 def test_what_steers_a_terminal_is_shown_as_escapes(tail: Run, answer: bytes, out: str, err: str) -> None:
@@ -116,7 +116,8 @@ def test_a_terminal_that_cannot_show_a_character_is_no_end(tmp_path: Path) -> No
     ("answer", "out", "code"),
     [
         (b'event: delta\ndata: {"text":"caf\xe9"}\n\n' + END, "caf\ufffd\n", 0),
-        (b'event: delta\ndata: {"text":"a","p":NaN,"q":-Infinity,"r":1e999}\n\n' + END, "a\n", 0),
+        (b'event: delta\ndata: {"text":"a","q":1e999}\n\n' + END, "a\n", 0),
+        (b'event: delta\ndata: {"text":"a","p":NaN}\n\n' + END, "", 1),
         (
             b'event: delta\ndata: {"text":null}\n\nevent: delta\ndata: {"text":5}\n\nevent: delta\ndata: []\n\n' + END,
             "",
@@ -124,7 +125,7 @@ def test_a_terminal_that_cannot_show_a_character_is_no_end(tmp_path: Path) -> No
         ),
         (b'event: delta\ndata: {"text":"a","deep":' + b"[" * 500 + b"]" * 500 + b"}\n\n" + END, "a\n", 0),
         (b'event: delta\ndata: {"text":"a","deep":' + b"[" * 100_000 + b"\n\n", "", 1),
-        (b'event: note\ndata: {"data":[NaN,1e999]}\n\n' + END, "[NaN,Infinity]\n", 0),
+        (b'event: note\ndata: {"data":[1e999]}\n\n' + END, "[Infinity]\n", 0),
         (b'event: unheard-of\ndata: {"x":1}\n\n' + END, "", 0),
         (b'event: failed\ndata: {"error":"text"}\n\n', "", 1),
         (b"event: failed\ndata: null\n\n", "", 1),
@@ -137,13 +138,12 @@ def test_events_are_read_patiently(tail: Run, answer: bytes, out: str, code: int
     assert "Traceback" not in outcome.err
 
 
-def test_an_id_of_any_characters_is_sent_back(tidegate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_of_any_characters_is_sent_back(tidegate: Run) -> None:
     """A server that gives such ids gets them back as UTF-8, and no error of the HTTP library."""
     first = head() + 'retry: 0\nid: 位置-1\nevent: delta\ndata: {"text":"a"}\n\n'.encode()
     with Scripted(first, head() + END) as server:
-        monkeypatch.setattr("tidegate.client.tail.time.sleep", lambda seconds: None)
         outcome = tidegate("tail", "gen_1", "--url", server.url)
-    assert "last-event-id: 位置-1\r\n" in server.requests[1].lower()
+    assert f"?after={quote('位置-1')} " in server.requests[1]
     assert outcome.out == "a\n"
 
 
@@ -156,16 +156,20 @@ def test_a_server_that_is_away_is_told_once_in_words(tmp_path: Path) -> None:
             [*TIDEGATE, "tail", "gen_1", "--url", place], stderr=subprocess.PIPE, cwd=tmp_path, text=True
         ) as process:
             assert process.stderr is not None
-            lines = [process.stderr.readline() for _ in range(3)]
-            process.terminate()
-    assert lines[0] == (
-        f"tidegate: http://{place}/v1/streams/gen_1/events does not answer: the connection was refused; "
-        "is the server running?\n"
+            line = process.stderr.readline()
+            nobody.listen()
+            nobody.settimeout(30)
+            connection, _ = nobody.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head() + END)
+            rest = process.stderr.read()
+            assert process.wait(30) == 0
+    assert line == (
+        f"tidegate: not connected, trying until it answers: http://{place} does not answer: "
+        "the connection was refused; is the server running?\n"
     )
-    assert [bool(re.fullmatch(r"tidegate: not connected; again in \d\.\d s\n", line)) for line in lines[1:]] == [
-        True,
-        True,
-    ]
+    assert rest == ""
 
 
 def test_an_address_elsewhere_says_how_to_write_it(tidegate: Run) -> None:

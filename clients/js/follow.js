@@ -63,7 +63,8 @@ export async function follow(target, options) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
-  const session = newSession({ ...options, after: options.after ?? placeOf(target, options), topic: target.kind === 'topic' });
+  const { after = placeOf(target, options) } = options;
+  const session = newSession({ ...options, after, topic: target.kind === 'topic' });
   const { counts } = session;
   /** @type {State} */
   let state;

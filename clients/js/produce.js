@@ -15,9 +15,9 @@
  * @typedef {import('./request.js').Options & Producing} ProduceOptions `signal` leaves the stream as it is.
  */
 
-import { TidegateError } from './error.js';
+import { broken, TidegateError } from './error.js';
 import { insist } from './insist.js';
-import { newKey, pathOf, request } from './request.js';
+import { call, newKey, pathOf } from './request.js';
 import { TERMINAL } from './session.js';
 import { either } from './wait.js';
 
@@ -190,13 +190,10 @@ export class Producer {
  * @returns {Promise<any>}
  */
 function posted(path, body, lease, { attempts = 30, signal, ...options }) {
-  const once = async () => {
+  const once = () => {
     const late = AbortSignal.timeout(Math.max(500 * lease, 2000));
-    try {
-      return await (await request('POST', path, { ...options, body, signal: either(late, signal) })).json();
-    } catch (cause) {
-      throw cause instanceof TidegateError ? cause : new TidegateError(undefined, { cause });
-    }
+    const isLate = (/** @type {unknown} */ error) => (late.aborted ? broken(error) : Promise.reject(error));
+    return call('POST', path, { ...options, signal: either(late, signal) }, body).catch(isLate);
   };
   return insist(once, { attempts, maxDelay: 333 * lease, signal });
 }

@@ -3,7 +3,8 @@
  *
  * @typedef {import('./tidegate.js').StreamEvent} StreamEvent
  * @typedef {import('./tidegate.js').FollowOptions} FollowOptions
- * @typedef {Pick<FollowOptions, 'base' | 'token' | 'transport' | 'attempts' | 'maxDelay' | 'onEvent'>} ConnectionOptions
+ * @typedef {'base' | 'token' | 'transport' | 'attempts' | 'maxDelay' | 'onEvent'} Connecting
+ * @typedef {Pick<FollowOptions, Connecting>} ConnectionOptions
  *
  * @typedef {object} Shown
  * @property {string} status

@@ -112,7 +112,9 @@ export class Stream {
     const { id, cursor } = this.store.next;
     if (id) {
       const place = cursor ? { after: cursor } : { snapshot: true };
-      return followStream(id, { ...options, ...place }).catch((error) => this.#isForgotten(error) || Promise.reject(error));
+      return followStream(id, { ...options, ...place }).catch((error) => {
+        if (!this.#isForgotten(error)) throw error;
+      });
     }
     const onStart = (/** @type {string} */ started) => this.store.set({ id: started });
     return startStream(this.#body ?? {}, { ...options, key: this.#key, onStart });

@@ -183,6 +183,18 @@ function socketOf(options, token, key) {
 }
 
 /**
+ * @param {object} message
+ * @param {Options} options
+ * @returns {Promise<any>} What the server answers.
+ */
+export function callOverSocket(message, options) {
+  return authorized(options, (token) => {
+    const socket = socketOf(options, token, '');
+    return new Promise((resolve, reject) => socket.ask({ message, resolve, reject }));
+  });
+}
+
+/**
  * @param {import('./follow.js').Target} target
  * @param {import('./follow.js').Connection} connection
  * @param {import('./follow.js').FollowOptions} options
@@ -208,7 +220,9 @@ export function overSocket(target, { session, signal, open, take }, options) {
       const reader = { take: () => false, resolve: () => resolve(undefined), reject };
       if (target.name) socket.readers.set(keyOf(), reader);
       socket.ask({
-        message: target.name ? { ...message(target, 'attach', 'subscribe'), ...asked } : { ...start?.body, op: 'create', key: start?.key },
+        message: target.name
+          ? { ...message(target, 'attach', 'subscribe'), ...asked }
+          : { ...start?.body, op: 'create', key: start?.key },
         reject(error) {
           socket.readers.delete(keyOf());
           reject(error);
@@ -219,7 +233,8 @@ export function overSocket(target, { session, signal, open, take }, options) {
           open(ok.stream);
           socket.readers.set(keyOf(), reader);
           if (signal.aborted) return leave();
-          if (target.kind === 'topic') take({ event: 'subscribed', data: { cursor: ok.cursor, state: ok.state }, id: ok.cursor });
+          const { topic, cursor, state } = ok;
+          if (topic) take({ event: 'subscribed', data: { cursor, state }, id: cursor });
         },
       });
     });
@@ -241,5 +256,6 @@ function message({ kind, name }, ofStream, ofTopic) {
  * @param {{type: string, code: string, message: string, request_id: string | null, retry_after_ms?: number}} error
  */
 function refusal({ type, code, message: text, request_id: requestId, retry_after_ms: retryAfterMs = 0 }) {
-  return new TidegateError(text, { status: STATUS[type.slice(0, 2)] ?? 500, code, requestId: requestId ?? '', retryAfterMs });
+  const status = STATUS[type.slice(0, 2)] ?? 500;
+  return new TidegateError(text, { status, code, requestId: requestId ?? '', retryAfterMs });
 }

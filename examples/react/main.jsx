@@ -4,6 +4,8 @@ import { useStream, useTopic } from 'tidegate/react';
 
 const base = new URLSearchParams(location.search).get('server') ?? 'http://127.0.0.1:8000';
 
+const AWAY = ['reconnecting', 'offline', 'failed'];
+
 function Answer() {
   const answer = useStream({ base, remember: 'answer' });
   const [prompt, setPrompt] = useState('Tell me about the sea.');
@@ -25,7 +27,7 @@ function Answer() {
       <p role="status">
         {answer.status}
         {answer.error && `: ${answer.error.message} `}
-        {['reconnecting', 'offline', 'failed'].includes(answer.status) && <button onClick={answer.retry}>Try now</button>}
+        {AWAY.includes(answer.status) && <button onClick={answer.retry}>Try now</button>}
       </p>
     </section>
   );

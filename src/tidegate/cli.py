@@ -28,7 +28,7 @@ MISUSED = 2
 INTERRUPTED = 130
 
 CLIENT_KEY = "TIDEGATE_API_KEY"
-"""The environment variable with the key of the clients: `tidegate tail` and `tidegate doctor`."""
+"""The environment variable with the key of the clients."""
 
 _TTL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -36,6 +36,11 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _FILE = click.option(
     "--config", "file", type=click.Path(path_type=Path), help="Settings; tidegate.toml where there is one."
 )
+
+_URL = click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+
+STATUSES = ("queued", "running", "completed", "cancelled", "failed")
+"""What a stream may be; `core.fold`, which has them for the server, takes longer to import than all of this."""
 
 _SCOPES = click.option(
     "--scope",
@@ -186,8 +191,46 @@ def token(sub: str, scopes: tuple[str, ...], ttl: int, file: Path | None) -> Non
 
 
 @commands.command()
+@click.argument("prompt", required=False)
+@_URL
+@click.option("--model", metavar="NAME", help="Who answers; the server's first model where there is none.")
+def chat(prompt: str | None, url: str, model: str | None) -> int:
+    """Talk with a model, or have PROMPT answered.
+
+    What comes through a pipe is read, too: it is the question, or stands below PROMPT. Ctrl-C stops the answer, at an
+    empty prompt it ends the program, as Ctrl-D does. An answer goes on across broken connections and restarts of the
+    server. TIDEGATE_API_KEY holds the key, if one is needed; its scopes are generate, read and cancel.
+    """
+    from tidegate.client.terminal.chat_command import run
+
+    try:
+        return run(url, key_in(CLIENT_KEY, os.environ), prompt=prompt, model=model)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+@commands.command()
+@_URL
+@click.option("--status", type=click.Choice(STATUSES), help="Only those that are this.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at the most.")
+@click.option("--json", "as_json", is_flag=True, help="Print each as an object, as the server lists it.")
+def streams(url: str, status: str | None, limit: int, as_json: bool) -> int:
+    """List your streams, newest first.
+
+    On a terminal with what was asked; elsewhere a line for each with tabs between id, status, model, the time it began
+    (Unix seconds) and its tokens. TIDEGATE_API_KEY holds the key, if one is needed.
+    """
+    from tidegate.client.terminal.streams import run
+
+    try:
+        return run(url, key_in(CLIENT_KEY, os.environ), status=status, limit=limit, as_json=as_json)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+@commands.command()
 @click.argument("stream", metavar="STREAM|TOPIC")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@_URL
 @click.option("--after", metavar="CURSOR", help="Begin after this position.")
 def tail(stream: str, url: str, after: str | None) -> int:
     """Follow a stream or a topic, across broken connections and restarts of the server.
@@ -196,7 +239,7 @@ def tail(stream: str, url: str, after: str | None) -> int:
     in a pipe too. A server that keeps its logs in memory only (memory://) has
     forgotten them after a restart.
     """
-    from tidegate.client.tail import follow
+    from tidegate.client.terminal.tail import follow
 
     try:
         return follow(url, stream, after=after, api_key=key_in(CLIENT_KEY, os.environ))

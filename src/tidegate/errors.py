@@ -57,6 +57,7 @@
     │   ├── IssuerUnavailable        issuer_unavailable     503     yes
     │   └── Interrupted              interrupted            503     yes
     ├── CancelTimeout                cancel_timeout         504     yes
+    ├── Offline                      offline                never answered: exit code 1
     └── ConfigError                  config_error           never answered: exit code 2
         └── InUse                    in_use                 never answered: exit code 1
 
@@ -72,7 +73,8 @@ class TidegateError(Exception):
 
     `param` names the offending input in dotted form (`messages.0.content`), where there is one.
     `retry_after` is in seconds; it becomes the `retry-after` headers. `retry_told`: the response says explicitly that
-    the request may be repeated, since its status does not.
+    the request may be repeated, since its status does not. `request_id` is what the server called the request, where a
+    client was refused.
     """
 
     type: str = "server_error"
@@ -81,6 +83,7 @@ class TidegateError(Exception):
     retryable: bool = False
     retry_told: bool = False
     retry_after: float | None = None
+    request_id: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -474,6 +477,20 @@ class CancelTimeout(TidegateError):
     code = "cancel_timeout"
     status = 504
     retryable = True
+
+
+class Offline(TidegateError):
+    """A client has tried as often as it should, and has had no answer, or no lasting one; its cause says why.
+
+    `cursor` is the position from which a stream goes on, empty where there is none.
+    """
+
+    type = "unavailable_error"
+    code = "offline"
+
+    def __init__(self, message: str, *, cursor: str = "") -> None:
+        super().__init__(message)
+        self.cursor = cursor
 
 
 class ConfigError(TidegateError):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from browser_kit import launched, refused, visitor
+from browser_kit import refused, visitor
 from cable import Cable, laid
 from gated_kit import HALF, WHOLE, install, open_gate
 from node_kit import CLIENT, NODE, ROOT
@@ -34,6 +34,23 @@ allowed_origins = {origins}
 url = "memory://"
 lease_seconds = 20
 """
+
+WORKER = """async (base) => {
+    const code = `import { produce, startStream } from '${base}/web/tidegate.js';
+        const base = '${base}';
+        const seen = [];
+        const onEvent = ({ type }) => seen.push(type);
+        await startStream({ model: 'smollm2', prompt: 'worker' }, { base, transport: 'websocket', onEvent });
+        const stream = await produce({ base });
+        await stream.delta('from a worker');
+        await stream.complete();
+        postMessage([seen.length, seen.at(-1), stream.ended]);`;
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })), { type: 'module' });
+    return await new Promise((resolve, reject) => {
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = ({ message }) => reject(new Error(message));
+    });
+}"""
 
 
 class World(NamedTuple):
@@ -73,12 +90,6 @@ def built(folder: Path) -> Path:
     environ = {**os.environ, "PATH": f"{MODULES / '.bin'}:{os.environ['PATH']}"}
     subprocess.run(command, shell=True, cwd=home, env=environ, check=True, capture_output=True)
     return home
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture
@@ -128,6 +139,13 @@ def test_a_log(page: Page, world: World) -> None:
     httpx.post(publish, json={"data": {"level": "info"}})
     expect(page.locator("#log")).to_have_text('the first line\n{"level":"info"}')
     expect(page.get_by_role("status")).to_have_text("streaming")
+
+
+def test_the_client_works_in_a_worker(page: Page, world: World) -> None:
+    """Of a page of another site: it is loaded from the server, follows over WebSocket, and fills a stream."""
+    page.goto(f"{world.pages}/log.html?server={world.url}")
+    open_gate(world.home, "worker")
+    assert page.evaluate(WORKER, world.url) == [82, "completed", True]
 
 
 def test_react(page: Page, world: World) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from browser_kit import launched, refused, visitor
+from browser_kit import refused, visitor
 from cable import Cable, laid
 from gated_kit import HALF, WHOLE, install, open_gate
 from playwright.sync_api import Browser, Page, expect
@@ -28,6 +28,7 @@ allowed_origins = ["{origin}"]
 requests_per_minute = 0
 [store]
 url = "memory://"
+lease_seconds = 30
 """
 
 PAGE = '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script src="hooks.js"></script>'
@@ -57,12 +58,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         (home / "tidegate.toml").write_text(CONFIG.format(origin=origin) + install(home, "gated"))
         server = stack.enter_context(running("--config", "tidegate.toml", cwd=home))
         yield World(origin, server.url, stack.enter_context(laid(server.url)), home)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture
@@ -106,11 +101,14 @@ def ask(page: Page, prompt: str) -> Any:
 
 
 def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit: Visit) -> None:
-    """StrictMode mounts it twice; there is one answer, and it is whole, also where the component is gone for long."""
+    """StrictMode mounts it twice; there is one answer, which a burst of words renders a few times, and which goes on
+    without the component."""
     before = len(streams(world))
     visit("Eager")
     it = wait_for(page, f"it.text.includes('{HALF}')")
     assert (it["status"], it["isLive"]) == ("streaming", True)
+    assert page.evaluate("window.events") == 41
+    assert page.evaluate("window.renderings") < 41
     page.evaluate("window.setThere(false)")
     expect(page.locator("pre")).to_have_text("gone")
     seen = page.evaluate("window.events")
@@ -124,20 +122,52 @@ def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit
     assert len(streams(world)) == before + 1
 
 
-def test_a_burst_is_rendered_once(page: Page, world: World, visit: Visit) -> None:
-    """Eighty events that come together are some frames, not eighty renderings; another id is another answer."""
-    body = {"model": "gated", "prompt": "burst"}
-    open_gate(world.home, "burst")
+def test_an_id_is_followed(page: Page, world: World, visit: Visit) -> None:
+    """An answer that is there already is shown at once, as a whole; no id is no answer."""
+    body = {"model": "gated", "prompt": "chosen"}
+    open_gate(world.home, "chosen")
     stream = httpx.post(f"{world.url}/v1/streams", json=body, timeout=30).json()["id"]
     visit("Chosen")
-    before = page.evaluate("window.renderings")
     page.evaluate("(id) => window.choose(id)", stream)
     it = wait_for(page, "it.status === 'completed'")
     assert it["text"] == WHOLE
     assert it["end"]["finish_reason"] == "stop"
-    assert page.evaluate("window.renderings") - before < 20
+    assert page.evaluate("window.events") == 2
     page.evaluate("window.choose(null)")
     assert wait_for(page, "it.status === 'idle'")["text"] == ""
+
+
+def test_reasoning_tool_calls_and_a_failure(page: Page, world: World, visit: Visit) -> None:
+    """What came before the component and what comes afterwards are put together, fragment by fragment."""
+    opened = httpx.post(f"{world.url}/v1/streams", json={"producer": "client"}).json()
+    offset = opened["offset"]
+
+    def append(*events: tuple[str, dict[str, Any]]) -> None:
+        nonlocal offset
+        body = {"lease": opened["lease"]["token"], "expected_offset": offset}
+        body["events"] = [{"type": kind, "data": data} for kind, data in events]
+        offset = httpx.post(f"{world.url}/v1/streams/{opened['id']}/append", json=body).json()["offset"]
+
+    append(
+        ("reasoning", {"text": "Is it "}),
+        ("tool_call", {"index": 0, "id": "call_1", "name": "tide", "arguments": '{"at":'}),
+    )
+    visit("Chosen")
+    page.evaluate("(id) => window.choose(id)", opened["id"])
+    wait_for(page, "it.toolCalls.length === 1")
+    append(
+        ("reasoning", {"text": "high?"}),
+        ("tool_call", {"index": 0, "arguments": '"noon"}'}),
+        ("tool_call", {"index": 1, "id": "call_2", "name": "moon", "arguments": "{}"}),
+        ("failed", {"error": {"type": "server_error", "code": "no_moon", "message": "There is no moon."}}),
+    )
+    it = wait_for(page, "it.status === 'failed'")
+    assert it["reasoning"] == "Is it high?"
+    assert it["toolCalls"] == [
+        {"index": 0, "id": "call_1", "name": "tide", "arguments": '{"at":"noon"}'},
+        {"index": 1, "id": "call_2", "name": "moon", "arguments": "{}"},
+    ]
+    assert page.evaluate("[window.answer.error.code, window.answer.error.message]") == ["no_moon", "There is no moon."]
 
 
 def test_a_refresh_shows_the_answer_again(page: Page, world: World, visit: Visit) -> None:

@@ -25,6 +25,12 @@ def chunks_of(vector: dict[str, Any]) -> list[bytes]:
     return [c.encode() if isinstance(c, str) else base64.b64decode(c["base64"]) for c in vector["chunks"]]
 
 
+def expected(vector: dict[str, Any], got: list[ServerSentEvent]) -> list[ServerSentEvent]:
+    """The vector's events; where it does not say whose an id is, as it was got."""
+    owners = [event.own_id for event in got] + [False] * len(vector["events"])
+    return [ServerSentEvent(**{"own_id": own, **event}) for own, event in zip(owners, vector["events"], strict=False)]
+
+
 def decoded(chunks: list[bytes], decoder: Decoder | None = None) -> list[ServerSentEvent]:
     decoder = decoder or Decoder()
     return [event for chunk in chunks for event in decoder.feed(chunk)]
@@ -45,9 +51,11 @@ def cuttings(data: bytes) -> list[list[bytes]]:
 @vectors
 def test_decodes_as_the_vectors_say(vector: dict[str, Any]) -> None:
     """The decoder does what every client of tidegate must do."""
-    decoder = Decoder()
+    comments: list[str] = []
+    decoder = Decoder(on_comment=comments.append)
     events = decoded(chunks_of(vector), decoder)
-    assert events == [ServerSentEvent(**event) for event in vector["events"]]
+    assert events == expected(vector, events)
+    assert comments == vector.get("comments", comments)
     assert decoder.last_event_id == vector.get("last_event_id", decoder.last_event_id)
     assert decoder.retry_ms == vector.get("retry_ms", decoder.retry_ms)
 
@@ -56,10 +64,12 @@ def test_decodes_as_the_vectors_say(vector: dict[str, Any]) -> None:
 def test_chunking_of_the_vectors_changes_nothing(vector: dict[str, Any]) -> None:
     """The same bytes give the same events, wherever the network cuts them."""
     data = b"".join(chunks_of(vector))
-    expected = [ServerSentEvent(**event) for event in vector["events"]]
     for chunks in cuttings(data):
-        decoder = Decoder()
-        assert decoded(chunks, decoder) == expected, chunks
+        comments: list[str] = []
+        decoder = Decoder(on_comment=comments.append)
+        events = decoded(chunks, decoder)
+        assert events == expected(vector, events), chunks
+        assert comments == vector.get("comments", comments)
         assert decoder.last_event_id == vector.get("last_event_id", decoder.last_event_id)
         assert decoder.retry_ms == vector.get("retry_ms", decoder.retry_ms)
 
@@ -97,7 +107,7 @@ def test_what_is_encoded_is_decoded(events: list[tuple[str, str, str, int | None
     stream = b"".join(encode(data.encode(), event=name, id=id, retry_ms=retry) for data, name, id, retry in events)
     chunks = [stream[i : i + size] for i in range(0, len(stream), size)]
     assert decoded(chunks) == [
-        ServerSentEvent(name or "message", data.replace("\r\n", "\n").replace("\r", "\n"), id, retry)
+        ServerSentEvent(name or "message", data.replace("\r\n", "\n").replace("\r", "\n"), id, retry, own_id=True)
         for data, name, id, retry in events
     ]
 

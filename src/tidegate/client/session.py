@@ -1,127 +1,207 @@
-"""Follows one stream across lost connections: what to request, and how to handle each answer, event and loss.
+"""Follows one stream or topic across connections: what to ask for, and what to make of each answer, event and break.
 
-Pure: no sockets and no clock; randomness is passed in. Its users do the input and output.
+Pure: no sockets and no clocks; randomness is passed in. `conformance/session.json` says in vectors what it does, and
+the JavaScript client's session does the same.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
-from urllib.parse import quote, urlencode
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from tidegate.client.words import error_message, quoted
-from tidegate.core.backoff import JITTER, MAX_FLOOR, Backoff
-from tidegate.core.sse import Decoder, ServerSentEvent
-from tidegate.core.url import shown_url
-from tidegate.errors import UpstreamMalformed, UpstreamRefused
+from tidegate.client.head import Head
+from tidegate.core.backoff import ATTEMPTS, MAX_DELAY, MAX_FLOOR, Backoff
+from tidegate.errors import UpstreamMalformed
 
 TERMINAL_EVENTS = frozenset({"completed", "cancelled", "failed"})
-TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses of a server, or a proxy in front of it, after which a retry may succeed."""
 
-STREAM_PREFIX = "gen_"
+HEARTBEAT_SECONDS = 15.0
+"""A server's default, until the server has told its own."""
+
+SILENT_BEATS = 1.6
+"""After so many heartbeats without a byte a connection is given up, so that it is replaced within two."""
+
+PLACED = frozenset({"gap", "reconnect", "snapshot", "subscribed"})
+"""Events that begin a connection, or end it, wherever the position is: none of them is a duplicate."""
+
+_POSITION = re.compile(r"(.+)-([0-9]{1,15})")
+_HEARTBEAT = re.compile(r"heartbeat=([0-9]{1,9}(?:\.[0-9]{1,9})?)")
+
+
+class Event(NamedTuple):
+    """What an application sees of a stream. `cursor` is the position after it, empty where there is none yet."""
+
+    type: str
+    data: Any
+    cursor: str
+
+
+class Asked(NamedTuple):
+    """What a connection asks for: what comes after a cursor, from the beginning where it is empty; or the whole."""
+
+    after: str
+    snapshot: bool
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a session has gone through. `reconnects` are the answers with events after the first."""
+
+    events: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    reconnects: int = 0
 
 
 class _Reconnect(msgspec.Struct):
     after_ms: float
 
 
-def events_path(name: str) -> str:
-    """The path of the events of a stream (`gen_…`), or else of a topic, below the server's URL."""
-    kind = "streams" if name.startswith(STREAM_PREFIX) else "topics"
-    return f"/v1/{kind}/{quote(name, safe='', errors='replace')}/events"
-
-
 class Session:
-    """One reader of one stream, however many connections it takes.
+    """One reader of one stream, or topic, however many connections it takes.
 
-    For each connection call `request`, then `answered`, then `feed` with every chunk; whenever a connection is refused,
-    breaks or ends, `lost` says how long to wait before the next. The session is over when `ended` is true. `random`
-    returns a number from 0 to 1.
+    For each connection call `ask`, `answered`, then `comment`, `retry` and `event` with what comes, until `leaving`:
+    then the connection has nothing more to give. When it is refused, breaks or is left, `lost` says how long to wait
+    before the next. `silence` is how many seconds without a byte a connection is given. `random` returns a number from
+    0 to 1.
     """
 
-    def __init__(self, name: str, *, after: str | None, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        is_topic: bool = False,
+        after: str | None = None,
+        snapshot: bool = False,
+        attempts: int | None = ATTEMPTS,
+        max_delay: float = MAX_DELAY,
+        random: Callable[[], float],
+    ) -> None:
+        self.cursor = after or ""
         self.ended = False
-        self._path = events_path(name)
-        self._after = after
-        self._last_event_id = ""
-        self._random = random
-        self._backoff = Backoff(random)
-        self._decoder = Decoder()
+        self.silence = SILENT_BEATS * HEARTBEAT_SECONDS
+        self.counts = Counts()
+        self._is_topic = is_topic
+        self._whole = snapshot
+        self._backoff = Backoff(random, attempts=attempts, max_delay=max_delay)
         self._asked_to_wait: float | None = None
+        self._retry_after = 0.0
+        self._answers = 0
+        self._comments = 0
 
     @property
     def offline(self) -> bool:
-        """Whether the server has been unreachable for long; retries continue."""
+        """Whether so many tries have failed in a row that nothing more is asked until `wake`."""
         return self._backoff.offline
 
-    def request(self) -> tuple[str, dict[str, str]]:
-        """The path and headers of the next GET."""
-        self._decoder = Decoder()
-        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
-        if self._last_event_id:
-            return self._path, {**headers, "last-event-id": self._last_event_id}
-        return self._path + (f"?{urlencode({'after': self._after}, errors='replace')}" if self._after else ""), headers
+    @property
+    def leaving(self) -> bool:
+        """Whether this connection has nothing more to give."""
+        return self.ended or self._asked_to_wait is not None
 
-    def answered(self, status: int, headers: Callable[[str], str | None], body: Callable[[], bytes]) -> bool:
-        """Whether events follow; if not, the rest may be ignored. `headers` looks one up by its name in lower case.
+    def ask(self) -> Asked:
+        """What the next connection asks for."""
+        self._asked_to_wait = None
+        self._retry_after = 0.0
+        self._comments = 0
+        return Asked("", True) if self._whole else Asked(self.cursor, False)
 
-        Raises `UpstreamRefused` for a refusal that a retry will not change, and `UpstreamMalformed` for an answer that
-        is no event stream.
+    def answered(self, head: Head) -> Literal["events", "ended", "retry", "refused"]:
+        """What an answer means; a refusal is one that another try would not change."""
+        if head.status == 204:
+            self.ended = True
+            return "ended"
+        if head.may_pass:
+            self._retry_after = head.retry_after
+            return "retry"
+        if not head.has_events:
+            return "refused"
+        self.counts.reconnects += self._answers > 0
+        self._answers += 1
+        return "events"
+
+    def comment(self, text: str) -> None:
+        """A comment has come: the first says the heartbeat, any other that the connection has held."""
+        self._comments += 1
+        if self._comments > 1:
+            self._backoff.reset()
+        told = _HEARTBEAT.fullmatch(text)
+        if told is not None and (seconds := float(told[1])) > 0:
+            self.silence = SILENT_BEATS * min(seconds, MAX_FLOOR)
+
+    def retry(self, retry_ms: int) -> None:
+        """The server asked for waits that are no shorter (`retry:`)."""
+        self._backoff.at_least(retry_ms)
+
+    def event(self, kind: str, text: str, id: str | None) -> Event | None:
+        """What the application is shown of an event with this data; `id` is that of its own block, if it has one.
+
+        Raises `UpstreamMalformed`.
         """
-        if status == 204:
-            self.ended = True
-            return False
-        if status in TRANSIENT_STATUSES:
-            self._asked_to_wait = _seconds(headers("retry-after"))
-            return False
-        if status != 200:
-            said = _moved(headers("location")) or error_message(body())
-            message = f"{said} ({status})" if said else f"the server answered {status}"
-            raise UpstreamRefused(message, type="upstream_error", status=status)
-        if (headers("content-type") or "").partition(";")[0].strip().lower() != "text/event-stream":
-            raise UpstreamMalformed(f"the server answered with something else than an event stream: {quoted(body())}")
-        if (headers("content-encoding") or "identity").strip().lower() != "identity":
-            raise UpstreamMalformed("the event stream is compressed although nobody asked for it, by a proxy perhaps")
+        if self.leaving:
+            return None
+        if id and kind not in PLACED and self._is_behind(id):
+            self._backoff.reset()
+            self.counts.duplicates += 1
+            return None
+        data = _parsed(kind, text)
         self._backoff.reset()
-        return True
+        if kind == "reconnect":
+            self._asked_to_wait = _after(data)
+            return None
+        self.counts.events += 1
+        if kind == "gap":
+            self.counts.gaps += 1
+        if kind == "gap" and not self._is_topic and not self._whole:
+            self._whole, self._asked_to_wait = True, 0.0
+            return Event(kind, data, self.cursor)
+        if id:
+            self.cursor, self._whole = id, False
+        self.ended = kind in TERMINAL_EVENTS and not self._is_topic
+        return Event(kind, data, self.cursor)
 
-    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that end in this chunk. Raises `UpstreamMalformed` for an event that is too large."""
-        events = self._decoder.feed(chunk)
-        for event in events:
-            self._note(event)
-        if self._decoder.retry_ms is not None:
-            self._backoff.at_least(self._decoder.retry_ms)
-        if self._decoder.last_event_id:
-            self._last_event_id = self._decoder.last_event_id
-        return events
+    def lost(self) -> float | None:
+        """How long to wait before the next connection, in seconds; None where there is none: `ended`, or `offline`."""
+        if self.ended:
+            return None
+        if self._asked_to_wait is not None:
+            return self._asked_to_wait
+        return self._backoff.failed(self._retry_after)
 
-    def lost(self) -> float:
-        """How long to wait before the next connection, in seconds."""
-        asked, self._asked_to_wait = self._asked_to_wait, None
-        delay = self._backoff.failed()
-        return delay if asked is None else asked * (1 + JITTER * self._random())
+    def wake(self) -> None:
+        """Begins to count anew: there is a sign that the network is back, or the user asks."""
+        self._backoff.reset()
 
-    def _note(self, event: ServerSentEvent) -> None:
-        if event.event in TERMINAL_EVENTS:
-            self.ended = True
-        elif event.event == "reconnect":
-            try:
-                after_ms = msgspec.json.decode(event.data, type=_Reconnect).after_ms
-            except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                raise UpstreamMalformed(f"a reconnect event without after_ms: {error}") from error
-            self._asked_to_wait = min(max(after_ms / 1000, 0.0), MAX_FLOOR)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """The header in seconds; None for dates (RFC 9110, 10.2.3), which are not worth parsing here."""
-    if retry_after is None or not (retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10):
-        return None
-    return min(float(retry_after), MAX_FLOOR)
+    def _is_behind(self, id: str) -> bool:
+        ours, theirs = _POSITION.fullmatch(self.cursor), _POSITION.fullmatch(id)
+        if ours is None or theirs is None:
+            return id == self.cursor
+        return ours[1] == theirs[1] and int(theirs[2]) <= int(ours[2])
 
 
-def _moved(location: str | None) -> str:
-    """The message for a redirect. It is not followed, since the key would go to a server that nobody chose."""
-    return f"the server redirects to {shown_url(location)}: give that place as its URL" if location else ""
+def _parsed(kind: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass
+    # Halves of surrogate pairs, which models do write, are JSON, but not to msgspec.
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamMalformed(f"the server sent an event {kind!r} that cannot be read: {error}") from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _after(data: object) -> float:
+    try:
+        after_ms = msgspec.convert(data, _Reconnect).after_ms
+    except msgspec.ValidationError as error:
+        raise UpstreamMalformed(f"a reconnect event without after_ms: {error}") from error
+    return min(max(after_ms / 1000, 0.0), MAX_FLOOR)

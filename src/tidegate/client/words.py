@@ -22,6 +22,9 @@ MAX_QUOTED = 100
 """How many characters of an unreadable answer are shown: enough to recognise what it is."""
 
 
+ERROR_FIELDS = ("type", "code", "message", "param", "request_id")
+
+
 def parsed(body: bytes | str) -> Any:
     """The value of JSON, parsed leniently; None where it is not JSON.
 
@@ -45,11 +48,11 @@ def as_list(value: object) -> Sequence[Any]:
 
 
 def error_fields(body: bytes) -> dict[str, str]:
-    """`type`, `code` and `message` of an error's body, where they are texts: in OpenAI's shape, or one close to it."""
+    """Those of `ERROR_FIELDS` that an error's body has as texts: in OpenAI's shape, or one close to it."""
     found = as_table(parsed(body))
     error = next((found[name] for name in ("error", "detail") if found.get(name)), found)
     fields = as_table(error) or {"message": error}
-    return {name: text for name in ("type", "code", "message") if (text := fields.get(name)) and isinstance(text, str)}
+    return {name: text for name in ERROR_FIELDS if (text := fields.get(name)) and isinstance(text, str)}
 
 
 def error_message(body: bytes) -> str:
@@ -83,13 +86,15 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 
 def reason(error: Exception) -> str:
     """Why a connection failed, in words instead of an errno."""
-    kind = type(failure(error))
-    if kind is TlsFailed:
-        return f"the TLS handshake failed: {_tls_words(error)}"
-    return REASONS.get(kind) or _system_words(error, type(error).__name__)
+    failed = error if isinstance(error, HttpError) else failure(error)
+    cause = failed.__cause__ or failed
+    if isinstance(failed, TlsFailed):
+        return f"the TLS handshake failed: {_tls_words(cause)}"
+    known = next((words for kind, words in REASONS.items() if isinstance(failed, kind)), "")
+    return known or _system_words(cause, str(failed))
 
 
-def _tls_words(error: Exception) -> str:
+def _tls_words(error: BaseException) -> str:
     if getattr(error, "verify_code", 0) in _UNKNOWN_ROOT:
         return f"{getattr(error, 'verify_message', '')}; SSL_CERT_FILE names a file with the roots of an own authority"
     if getattr(error, "reason", "") in _NO_TLS:
@@ -97,5 +102,5 @@ def _tls_words(error: Exception) -> str:
     return getattr(error, "verify_message", "") or _system_words(error, "there is no TLS")
 
 
-def _system_words(error: Exception, otherwise: str) -> str:
+def _system_words(error: BaseException, otherwise: str) -> str:
     return getattr(error, "strerror", None) or getattr(error, "reason", None) or otherwise

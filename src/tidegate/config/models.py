@@ -8,7 +8,7 @@ from pathlib import PurePath
 import msgspec
 
 from tidegate.config.settings import Settings
-from tidegate.core.url import is_plain_http, shown_url
+from tidegate.core.url import is_plain_http, shown_url, with_scheme
 from tidegate.errors import ConfigError
 from tidegate.providers.settings import LlamaModel, ModelSettings, OpenAIModel
 
@@ -25,13 +25,17 @@ def only(settings: Settings, wanted: str) -> Settings:
 
 
 def upstream_url(url: str) -> str:
-    """The URL of `--upstream` without its last slash. Raises `ConfigError` unless it may be shown."""
-    if not is_plain_http(url):
+    """The URL of `--upstream` without its last slash; an address on this machine needs no scheme.
+
+    Raises `ConfigError` unless it may be shown.
+    """
+    full = with_scheme(url)
+    if not is_plain_http(full):
         raise ConfigError(
             f"--upstream {shown_url(url)}: expected an http or https URL without user and query, such as "
             "http://127.0.0.1:8080/v1"
         )
-    return url.rstrip("/")
+    return full.rstrip("/")
 
 
 def behind(settings: Settings, url: str, names: Sequence[str], *, wanted: str | None, api_key_env: str) -> Settings:

@@ -5,6 +5,8 @@ Both are pure: bytes in, bytes or events out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from tidegate.errors import UpstreamMalformed
@@ -29,12 +31,14 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event as a reader gets it. `id` is the last event id; `retry_ms` is what its own block asked for."""
+    """One event as a reader gets it. `id` is the last event id, which its own block has set if `own_id`; `retry_ms` is
+    what its own block asked for."""
 
     event: str
     data: str
     id: str
     retry_ms: int | None = None
+    own_id: bool = False
 
 
 def encode(data: bytes, *, event: str | None = None, id: str | None = None, retry_ms: int | None = None) -> bytes:
@@ -93,7 +97,8 @@ class Decoder:
 
     A reader that reconnects has to wait `retry_ms` and to send `last_event_id`. An unfinished block at the end of the
     stream is no event, unless `end` is called. Malformed UTF-8 becomes U+FFFD, as the standard says. `at_block`:
-    whether the bytes so far end with a blank line, so that the next one begins a block.
+    whether the bytes so far end with a blank line, so that the next one begins a block. `on_comment` is given the text
+    of each comment: tidegate's first one says the heartbeat.
     """
 
     __slots__ = (
@@ -104,6 +109,8 @@ class Decoder:
         "_event",
         "_id",
         "_max_event_bytes",
+        "_on_comment",
+        "_own_id",
         "_rest",
         "_size",
         "at_block",
@@ -111,10 +118,13 @@ class Decoder:
         "retry_ms",
     )
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self, *, max_event_bytes: int = MAX_EVENT_BYTES, on_comment: Callable[[str], None] | None = None
+    ) -> None:
         self.last_event_id = ""
         self.retry_ms: int | None = None
         self._max_event_bytes = max_event_bytes
+        self._on_comment = on_comment
         self._begun = False
         self.at_block = False
         self._after_cr = False
@@ -123,6 +133,7 @@ class Decoder:
         self._size = 0
         self._event = ""
         self._id = ""
+        self._own_id = False
         self._block_retry_ms: int | None = None
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -189,13 +200,16 @@ class Decoder:
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
+            self._own_id = True
         elif name == b"retry" and value.isdigit() and len(value) <= MAX_RETRY_DIGITS:
             self.retry_ms = self._block_retry_ms = int(value)
+        elif not name and self._on_comment is not None:
+            self._on_comment(value.decode("utf-8", "replace"))
 
     def _dispatch(self) -> ServerSentEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         return ServerSentEvent(
-            self._event or "message", data.decode("utf-8", "replace"), self._id, self._block_retry_ms
+            self._event or "message", data.decode("utf-8", "replace"), self._id, self._block_retry_ms, self._own_id
         )
 
     def _reset(self) -> None:
@@ -204,6 +218,7 @@ class Decoder:
         self._data = []
         self._size = 0
         self._event = ""
+        self._own_id = False
         self._block_retry_ms = None
 
     def _too_long(self) -> UpstreamMalformed:

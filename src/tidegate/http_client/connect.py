@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import ssl
 
 from tidegate.http_client.connection import ClientConnection
 from tidegate.http_client.endpoint import Endpoint
 from tidegate.http_client.errors import failure
-
-
-@functools.cache
-def tls() -> ssl.SSLContext:
-    """The default context: certificates and host names are verified. Cached, since loading its roots takes 20 ms."""
-    return ssl.create_default_context()
+from tidegate.http_client.tls import tls
 
 
 async def connect(endpoint: Endpoint, seconds: float) -> ClientConnection:

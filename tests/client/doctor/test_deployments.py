@@ -22,8 +22,8 @@ from tidegate.client.doctor.greeting import PROBE
 from tidegate.client.doctor.own_stream import OwnStreams
 from tidegate.config import AuthSettings, LimitSettings
 from tidegate.gate.api_keys import ApiKey, key_sha256
-from tidegate.http_client.connect import tls
 from tidegate.http_client.errors import HttpError
+from tidegate.http_client.tls import tls
 from tidegate.routes.drops import AT_ONCE
 from tidegate.stores.memory import MemoryStore
 from tidegate.testing.server import serving

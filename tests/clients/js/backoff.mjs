@@ -9,7 +9,11 @@ const vectors = JSON.parse(readFileSync(new URL('../../../conformance/backoff.js
 
 for (const { name, steps, attempts, max_delay: seconds = 8 } of vectors) {
   let dice = 0;
-  const session = newSession({ attempts: attempts === null ? Infinity : attempts, maxDelay: 1000 * seconds, random: () => dice });
+  const session = newSession({
+    attempts: attempts === null ? Infinity : attempts,
+    maxDelay: 1000 * seconds,
+    random: () => dice,
+  });
   for (const [at, step] of steps.entries()) {
     const where = `${name}, step ${at}`;
     let offline = false;

@@ -86,7 +86,8 @@ async function told(options) {
   await publish(topic, { n: 1 }, { ...options, state: true });
   const seen = [];
   for await (const { type, data } of topicEvents(topic, { ...options, after: 'earliest' })) {
-    if (type === 'presence') continue;
+    // Who shares a socket that is cut subscribes again, and is told the state again.
+    if (type === 'presence' || (type === 'subscribed' && seen.length)) continue;
     seen.push(type === 'subscribed' ? data.state : data.data);
     if (seen.length === 2) await publish(topic, 'good news', { ...options, type: 'headline' });
     if (type === 'headline') break;

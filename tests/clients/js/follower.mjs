@@ -22,7 +22,8 @@ const options = {
   onState(state, now) {
     detail = { ...detail, ...now };
     const { delay, error, counts, cursor } = now;
-    say({ state, delay, counts: { ...counts }, cursor, error: error && { status: error.status, message: error.message } });
+    const why = error && { status: error.status, message: error.message };
+    say({ state, delay, counts: { ...counts }, cursor, error: why });
   },
 };
 if (tokens) {
@@ -43,6 +44,9 @@ createInterface({ input: process.stdin }).on('line', (order) => orders[order]())
 
 const following = body ? startStream(body, options) : stream ? followStream(stream, options) : followTopic(topic, options);
 following.then(
-  async (end) => say({ end: end?.type ?? 'past', counts: detail.counts, whole: (await readStream(started, given)).text }),
+  async (end) => {
+    const { text } = await readStream(started, given);
+    say({ end: end?.type ?? 'past', counts: detail.counts, whole: text });
+  },
   (error) => say({ error: error.name, status: error.status, code: error.code }),
 ).finally(() => process.exit());

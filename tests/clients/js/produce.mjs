@@ -28,7 +28,16 @@ const scenarios = {
     const { ended, offset } = producer;
     const late = await refusal(producer.delta('late'));
     const said = text === Array.from({ length: 2500 }, (_, n) => `${n} `).join('');
-    return { said, reasoning, calls: calls.length, usage: usage.total_tokens, ended, offset, late, same: cursor === producer.cursor };
+    return {
+      said,
+      reasoning,
+      calls: calls.length,
+      usage: usage.total_tokens,
+      ended,
+      offset,
+      late,
+      same: cursor === producer.cursor,
+    };
   },
 
   /** While the server is away what waits is bounded: whoever appends more waits, too. */
@@ -72,13 +81,22 @@ const scenarios = {
     await first.delta('one ');
     for await (const { type } of events(first.id, options)) if (type === 'delta') break;
     const second = await produce({ ...options, key: 'k' });
-    const heard = new Promise((resolve) => first.signal.addEventListener('abort', () => resolve(first.signal.reason.code)));
+    const heard = new Promise((resolve) => {
+      first.signal.addEventListener('abort', () => resolve(first.signal.reason.code));
+    });
     const fenced = await refusal(first.complete());
     await second.delta('two');
     await second.complete();
     const { text } = await readStream(second.id, options);
     const third = await produce({ ...options, key: 'k' });
-    return { same: first.id === second.id, before: second.text, fenced, signal: await heard, text, third: [third.ended, third.text] };
+    return {
+      same: first.id === second.id,
+      before: second.text,
+      fenced,
+      signal: await heard,
+      text,
+      third: [third.ended, third.text],
+    };
   },
 
   /** A reader cancels: the work is told to stop, though it says nothing at the time. */
@@ -88,7 +106,11 @@ const scenarios = {
     const stopped = new Promise((resolve) => producer.signal.addEventListener('abort', resolve));
     await cancelStream(producer.id, options);
     await stopped;
-    return { reason: producer.signal.reason.code, late: await refusal(producer.delta('two')), end: await refusal(producer.complete()) };
+    return {
+      reason: producer.signal.reason.code,
+      late: await refusal(producer.delta('two')),
+      end: await refusal(producer.complete()),
+    };
   },
 
   /** What can never be sent is an error at once, and not repeated. */
@@ -98,7 +120,11 @@ const scenarios = {
     await new Promise((resolve) => producer.signal.addEventListener('abort', resolve));
     const known = producer.signal.reason.code;
     await end;
-    return { known, after: await refusal(producer.delta('x')), opened: await refusal(produce({ ...options, metadata: { n: 1 } })) };
+    return {
+      known,
+      after: await refusal(producer.delta('x')),
+      opened: await refusal(produce({ ...options, metadata: { n: 1 } })),
+    };
   },
 
   async failed() {

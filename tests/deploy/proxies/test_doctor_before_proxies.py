@@ -11,7 +11,7 @@ from way_kit import Stack
 from tidegate.client.doctor.examination import examine
 from tidegate.client.doctor.findings import findings
 from tidegate.client.doctor.patience import Patience
-from tidegate.http_client.connect import tls
+from tidegate.http_client.tls import tls
 
 pytestmark = pytest.mark.anyio
 

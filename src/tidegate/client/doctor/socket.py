@@ -19,8 +19,8 @@ from tidegate.client.doctor.caller import MAX_ANSWER_BYTES, Caller
 from tidegate.client.doctor.hearing import Hearing
 from tidegate.client.doctor.trouble import Unanswered
 from tidegate.client.words import as_table, parsed
-from tidegate.http_client.connect import tls
 from tidegate.http_client.errors import ClosedUnanswered, HttpError, MalformedResponse, TimedOut, failure
+from tidegate.http_client.tls import tls
 
 PATH = "/v1/ws"
 SCHEMES = {"http": "ws", "https": "wss"}

@@ -1,0 +1,98 @@
+"""A conversation with one of the models of a server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from tidegate.client import Client, Stream, TidegateError
+from tidegate.client.terminal.answer import Answer
+from tidegate.client.terminal.connection_note import ConnectionNote
+from tidegate.client.terminal.conversation import Conversation
+from tidegate.client.terminal.ctrl_c import first_stops
+from tidegate.client.terminal.screen import Screen
+from tidegate.client.terminal.waiting import Waiting
+from tidegate.client.words import as_table
+
+
+class Chat:
+    """Asks questions, and shows the answers as they come.
+
+    `client` tries for as long as it takes; `glance` gives up at once. `stopped` says whether Ctrl-C has ended the last
+    answer.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        glance: Client,
+        screen: Screen,
+        models: Sequence[str],
+        model: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self.models = models
+        self.model = model
+        self.stopped = False
+        self._client = client
+        self._glance = glance
+        self._screen = screen
+        self._clock = clock
+        self._talk = Conversation()
+        self._note = ConnectionNote(screen)
+        self._stream: Stream | None = None
+
+    def ask(self, question: str) -> bool:
+        """Shows the answer to a question, and keeps both; returns whether the answer has completed.
+
+        The first Ctrl-C cancels the answer, and its end is waited for. A second one is a `KeyboardInterrupt`, and so is
+        one while the server is away. Raises what the server refuses with.
+        """
+        answer = Answer(self._screen, self._clock)
+        self.stopped, self._stream = False, None
+        try:
+            with first_stops(self._stop), Waiting(self._screen, self._waited_for, self._clock) as waiting:
+                self._show(self._talk.request(question, self.model), answer, waiting)
+        finally:
+            self._screen.end_line()
+            self._talk.keep(question, answer.text)
+        return answer.completed
+
+    def begin_anew(self) -> None:
+        """Forgets what was said."""
+        self._talk.clear()
+
+    def _show(self, request: dict[str, object], answer: Answer, waiting: Waiting) -> None:
+        with self._client.start(request, on_state=self._note) as stream:
+            self._stream = stream
+            for event in stream:
+                self._note.held()
+                answer.show(event.type, as_table(event.data))
+                if answer.has_begun:
+                    waiting.end()
+
+    def _waited_for(self) -> str | None:
+        if self._stream is None or self._note.is_lost:
+            return None
+        try:
+            place = self._glance.read(self._stream.id).get("queue_position")
+        except TidegateError:
+            return None
+        return f"waiting for {self.model}" + (f", place {place} in its queue" if place is not None else "")
+
+    def _stop(self) -> bool:
+        """Has the answer cancelled; False where nobody would hear it."""
+        self.stopped = True
+        if self._stream is None or self._note.is_lost:
+            return False
+        threading.Thread(target=self._cancel, args=(self._stream,), daemon=True).start()
+        return True
+
+    def _cancel(self, stream: Stream) -> None:
+        # Not by who was interrupted, perhaps in the middle of a line.
+        self._screen.note("stopping")
+        try:
+            self._glance.cancel(stream.id)
+        except TidegateError as error:
+            self._screen.say(f"the answer could not be stopped on the server: {error.message}")
+            stream.close()

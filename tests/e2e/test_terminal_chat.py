@@ -1,0 +1,201 @@
+"""`tidegate chat` as somebody at a terminal sees it, and as a script does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from cli_kit import Run
+from restart_kit import Restartable
+from terminal_kit import CTRL_C, CTRL_D, UP, Terminal, in_terminal
+
+from tidegate.testing.process import TIDEGATE
+
+CONFIG = """
+[store]
+url = "sqlite:///chat.db"
+[[models]]
+name = "slow"
+provider = "replay"
+text = "word "
+tokens = 1000
+rate = 20
+max_concurrency = 1
+[[models]]
+name = "echo"
+provider = "python"
+target = "agents:answer"
+"""
+
+AGENTS = """
+from tidegate.core.events import Reasoning, ToolCall
+
+async def answer(request):
+    yield Reasoning("so he asks")
+    yield ToolCall(index=0, id="a", name="look", arguments="{}")
+    yield " / ".join(f"{message.role}: {message.text}" for message in request.messages)
+    if "evil" in request.messages[-1].text:
+        yield "\\x1b]0;title\\x07\\x9b31m"
+"""
+
+
+@contextmanager
+def served(folder: Path) -> Generator[Restartable]:
+    (folder / "agents.py").write_text(AGENTS)
+    with Restartable(folder, CONFIG) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
+    with served(tmp_path_factory.mktemp("chat")) as server:
+        yield server
+
+
+@contextmanager
+def chatting(server: Restartable, folder: Path, model: str, *arguments: str, **environ: str) -> Generator[Terminal]:
+    command = [*TIDEGATE, "chat", "--url", server.url, "--model", model, *arguments]
+    with in_terminal(command, folder, environ=environ) as terminal:
+        yield terminal
+
+
+def newest(server: Restartable) -> dict[str, object]:
+    """The last stream, as the server tells it."""
+    stream = httpx.get(f"{server.url}/v1/streams?limit=1").json()["data"][0]
+    return httpx.get(f"{server.url}/v1/streams/{stream['id']}").json()
+
+
+def test_what_was_said_goes_along_until_a_new_conversation(server: Restartable, tmp_path: Path) -> None:
+    """Chinese too; lines are edited and found again; the thinking is dim, and a tool's call is a line."""
+    with chatting(server, tmp_path, "echo") as terminal:
+        terminal.ask("你好x\x7f")
+        assert "\x1b[2mso he asks\x1b[0m" in terminal.expect("tidegate: the model calls look({})")
+        terminal.expect("\nuser: 你好\r\n")
+        terminal.ask("and?")
+        terminal.expect("\nuser: 你好 / assistant: user: 你好 / user: and?\r\n")
+        terminal.ask("/new")
+        terminal.ask(UP + UP)
+        terminal.expect("\nuser: and?\r\n")
+        terminal.expect("> ")
+        terminal.type(CTRL_D)
+        assert terminal.code() == 0
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(server: Restartable, tmp_path: Path) -> None:
+    """The server has cancelled it, what came stays in the conversation, and at an empty prompt Ctrl-C is the end."""
+    with chatting(server, tmp_path, "slow") as terminal:
+        terminal.ask("go on")
+        terminal.expect("word word")
+        terminal.type(CTRL_C)
+        terminal.expect("the answer was stopped")
+        stopped = newest(server)
+        assert stopped["status"] == "cancelled"
+        terminal.ask("/model echo")
+        terminal.ask("and?")
+        terminal.expect(f"user: go on / assistant: {stopped['text']} / user: and?\r\n")
+        terminal.expect("> ")
+        terminal.type("half a question")
+        terminal.expect("half a question")
+        terminal.type(CTRL_C)
+        terminal.expect("> ")
+        terminal.type(CTRL_C)
+        assert terminal.code() == 130
+
+
+def test_a_server_that_is_killed_is_waited_for(tmp_path: Path) -> None:
+    """The answer ends truthfully once it is back, and the conversation goes on; one note came and went."""
+    with served(tmp_path) as server, chatting(server, tmp_path, "slow") as terminal:
+        terminal.ask("go on")
+        terminal.expect("word word")
+        server.kill()
+        terminal.expect("not connected, again in ")
+        server.start()
+        terminal.expect("tidegate: the server stopped in the middle of the answer")
+        told = newest(server)
+        assert told["status"] == "failed"
+        assert "".join(told["text"].split()) == "word" * terminal.shown.count("word")
+        terminal.ask("/model echo")
+        terminal.ask("and?")
+        terminal.expect(f"user: go on / assistant: {told['text']} / user: and?\r\n")
+        terminal.type(CTRL_D)
+        assert terminal.code() == 0
+
+
+def test_who_waits_sees_the_place_in_the_queue(server: Restartable, tmp_path: Path) -> None:
+    """And may leave it."""
+    body = {"model": "slow", "prompt": "x", "background": True}
+    first = httpx.post(f"{server.url}/v1/streams", json=body).json()["id"]
+    with chatting(server, tmp_path, "slow", "go on", NO_COLOR="1") as terminal:
+        terminal.expect("waiting for slow, place 1 in its queue, ")
+        terminal.type(CTRL_C)
+        assert terminal.code() == 130
+    assert newest(server)["status"] == "cancelled"
+    httpx.post(f"{server.url}/v1/streams/{first}/cancel")
+
+
+def test_what_a_model_writes_cannot_steer_the_terminal(server: Restartable, tmp_path: Path) -> None:
+    """Without colours there is no escape at all, and no thinking is hidden by it."""
+    with chatting(server, tmp_path, "echo", "evil", NO_COLOR="1") as terminal:
+        terminal.expect(r"user: evil\x1b]0;title\x07\x9b31m")
+        assert terminal.code() == 0
+    assert terminal.shown.startswith("so he asks\r\n")
+    assert not {"\x1b", "\x07", "\x9b"}.intersection(terminal.shown)
+
+
+def test_a_script_gets_the_answer_and_nothing_else(server: Restartable, tmp_path: Path) -> None:
+    """A question from the command line, from a pipe, or from both; 0 when it has completed."""
+    for prompt, piped, question in (
+        ("", b"what?\n", "what?"),
+        ("what?", b"", "what?"),
+        ("what", b"this", "what\n\nthis"),
+    ):
+        command = [*TIDEGATE, "chat", "--url", server.url, "--model", "echo", *([prompt] if prompt else [])]
+        done = subprocess.run(command, input=piped, capture_output=True, cwd=tmp_path, check=False, timeout=60)
+        assert (done.returncode, done.stdout.decode()) == (0, f"user: {question}\n")
+        assert done.stderr == b"tidegate: the model calls look({})\n"
+
+
+def test_a_script_that_is_interrupted_stops_the_answer(server: Restartable, tmp_path: Path) -> None:
+    """130, with what there is of it."""
+    command = [*TIDEGATE, "chat", "go on", "--url", server.url]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as chat:
+        assert chat.stdout is not None
+        begun = chat.stdout.read1(5)
+        chat.send_signal(signal.SIGINT)
+        out, err = chat.communicate(timeout=60)
+    assert (chat.returncode, err) == (130, b"tidegate: the answer was stopped\n")
+    stopped = newest(server)
+    assert (stopped["status"], (begun + out).decode()) == ("cancelled", f"{stopped['text']}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("hi", "--model", "gpt-9"), 2, "--model gpt-9: URL has no model of this name, only slow, echo"),
+        ((), 2, "there is no question: give one as PROMPT, or through a pipe"),
+        (("hi", "--url", "tide.example"), 2, "--url tide.example: expected http://HOST:PORT or https://HOST, "),
+        (("hi", "--url", "127.0.0.1:9"), 1, "http://127.0.0.1:9 does not answer: the connection was refused; is the "),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(
+    server: Restartable,
+    tidegate: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    """At once, and not after the tries of somebody who waits for an answer."""
+    with open("/dev/null") as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        outcome = tidegate("chat", *arguments, *(() if "--url" in arguments else ("--url", server.url)))
+    assert outcome.code == code
+    assert outcome.err.startswith(f"tidegate: {message.replace('URL', server.url)}")
+    assert outcome.err.count("\n") == 1
