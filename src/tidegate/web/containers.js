@@ -6,6 +6,7 @@
 
 import { CodeView } from './code.js';
 import { Inline } from './inline.js';
+import { t } from './language.js';
 import { TableView } from './table.js';
 import { Views } from './views.js';
 
@@ -72,5 +73,6 @@ function taskBox(isDone) {
   box.type = 'checkbox';
   box.disabled = true;
   box.defaultChecked = isDone;
+  box.setAttribute('aria-label', isDone ? t('Done') : t('To do'));
   return box;
 }
