@@ -147,7 +147,6 @@ export const CHINESE = {
   'Code, {language}': '代码：{language}',
   'Image: {text}': '图片：{text}',
   Table: '表格',
-  Done: '已完成',
   'To do': '未完成',
 
   // Rooms.
