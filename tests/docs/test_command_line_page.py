@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 import pytest
-from page_kit import DOCS, cells, named, rows, text_of
+from document_kit import DOCS, cells, named, rows, text_of
 
 from tidegate import cli
 

@@ -124,8 +124,8 @@ export const CHINESE = {
   Reconnects: '重连次数',
   Duplicates: '重复',
   Gaps: '缺口',
-  'First piece after': '首段用时',
-  'Tokens per second': '每秒 token',
+  'First piece': '首段用时',
+  'Tokens/s': '每秒 token',
   'about {count}': '约 {count}',
   Readers: '读者',
   Asked: '已提问',
@@ -147,7 +147,6 @@ export const CHINESE = {
   'Code, {language}': '代码：{language}',
   'Image: {text}': '图片：{text}',
   Table: '表格',
-  Done: '已完成',
   'To do': '未完成',
 
   // Rooms.

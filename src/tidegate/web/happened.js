@@ -67,8 +67,8 @@ export function factsOf(live, { readers, transport, now }) {
     [t('Reconnects'), number(reconnects)],
     [t('Duplicates'), number(duplicates)],
     [t('Gaps'), number(gaps)],
-    [t('First piece after'), trace.firstMs === null ? '–' : t('{seconds} s', { seconds: figure(trace.firstMs / 1000) })],
-    [t('Tokens per second'), rate(live, now)],
+    [t('First piece'), trace.firstMs === null ? '–' : t('{seconds} s', { seconds: figure(trace.firstMs / 1000) })],
+    [t('Tokens/s'), rate(live, now)],
     [t('Readers'), readers === null ? '–' : number(readers)],
     [t('Transport'), transport === 'websocket' ? 'WebSocket' : 'SSE'],
   ];
