@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ from tidegate.cli import main
 
 if TYPE_CHECKING:
     from redis_kit import RedisServer
+
+# Some environments keep Python from writing what it has compiled. Every server that a test starts would compile the
+# source anew, which takes longer than all else in its start, and each process of pytest rewrite all assertions.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Both count seconds of the clock, and so what else runs on the machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,12 +1,119 @@
 /**
- * Calls back when the browser says that the network, or the reader, has returned. Elsewhere it never does.
+ * What tells that the network is back, and what tells that a connection is dead.
  *
- * @param {() => void} callback
- * @param {AbortSignal} until
+ * A page learns of both late: a cut connection makes no `online` event, and a phone closes sockets in the background
+ * without a word. So, while somebody looks, the server is asked whether it is there: once for all that wait for it.
+ *
+ * @typedef {object} Waiter A reader of a stream or topic.
+ * @property {string} base Of its server.
+ * @property {boolean} away Whether it has lost its connection, and the server has not answered since.
+ * @property {number} quietUntil A time, in milliseconds, before which answers of `/healthz` do not wake it.
+ * @property {() => void} wake
  */
-export function onReturn(callback, until) {
-  if (typeof document === 'undefined') return;
-  const visible = () => document.visibilityState === 'visible' && callback();
-  addEventListener('online', callback, { signal: until });
-  document.addEventListener('visibilitychange', visible, { signal: until });
+
+const HEALTH_MS = 2250;
+const HEALTH_JITTER_MS = 500;
+const HEALTH_PATIENCE_MS = 2000;
+
+/** A server that answers, but has nothing for this reader, is not asked for it with each answer. */
+const IN_VAIN_MS = 30_000;
+
+/** Back at the page, nobody waits until a silent connection is silent for certain: a heartbeat was due by now. */
+const ON_RETURN = 0.7;
+
+export const SILENT = 'The connection went silent.';
+
+/** @type {Set<Waiter>} */
+const waiters = new Set();
+/** @type {Set<(share?: number) => void>} What checks a connection. */
+const pulses = new Set();
+/** @type {Set<string>} The servers that are asked for their health. */
+const asked = new Set();
+
+/** Elsewhere than in pages there is nobody who looks. */
+const isVisible = () => globalThis.document?.visibilityState === 'visible';
+
+/** @param {Waiter} waiter @returns {() => void} Ends it. */
+export function attend(waiter) {
+  waiters.add(waiter);
+  return () => waiters.delete(waiter);
+}
+
+/** Something says that the servers can be reached. @param {string} [base] That this one can. */
+export function wake(base) {
+  for (const waiter of waiters) {
+    if (!base || waiter.base === base) waiter.wake();
+    lookAfter(waiter.base);
+  }
+}
+
+/** @param {string} base Asks for its health from now on, for as long as somebody waits for it and somebody looks. */
+export function lookAfter(base) {
+  if (asked.has(base) || !awaiting(base).length) return;
+  asked.add(base);
+  setTimeout(() => {
+    asked.delete(base);
+    if (awaiting(base).length) ask(base);
+    lookAfter(base);
+  }, HEALTH_MS + HEALTH_JITTER_MS * Math.random());
+}
+
+/** @param {string} base */
+function awaiting(base) {
+  return isVisible() ? [...waiters].filter((waiter) => waiter.away && waiter.base === base) : [];
+}
+
+/** @param {string} base */
+async function ask(base) {
+  const options = { signal: AbortSignal.timeout(HEALTH_PATIENCE_MS), cache: /** @type {const} */ ('no-store') };
+  const isThere = await fetch(`${new URL('healthz', base)}`, options).then(({ ok }) => ok, () => false);
+  const now = Date.now();
+  for (const waiter of awaiting(base)) {
+    if (isThere && waiter.quietUntil < now) waiter.wake();
+    waiter.quietUntil = isThere ? now + IN_VAIN_MS : 0;
+  }
+}
+
+/** @param {Event} event */
+function sign({ type }) {
+  if (type === 'visibilitychange' && !isVisible()) return;
+  for (const check of pulses) check(ON_RETURN);
+  wake();
+}
+
+// Workers, too, hear of the network. Node does not.
+for (const type of ['online', 'focus', 'visibilitychange']) globalThis.addEventListener?.(type, sign);
+
+/**
+ * Notices that a connection has been silent for too long.
+ *
+ * @param {() => number} limitMs
+ * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network may be
+ * back.
+ * @returns {{beat: () => void, check: () => void, stop: () => void}} `beat`: something has come; `check`: the limit is
+ * another.
+ */
+export function pulse(limitMs, onSilent) {
+  let last = Date.now();
+  /** @type {ReturnType<typeof setTimeout>} */
+  let timer;
+  const check = (share = 1) => {
+    clearTimeout(timer);
+    const leftMs = share * limitMs() + last - Date.now();
+    if (leftMs > 0) timer = setTimeout(check, leftMs);
+    else if (onSilent(share < 1)) {
+      beat();
+      check();
+    }
+  };
+  const beat = () => {
+    last = Date.now();
+  };
+  const stop = () => {
+    clearTimeout(timer);
+    pulses.delete(check);
+  };
+  pulses.add(check);
+  check();
+  return { beat, check, stop };
 }

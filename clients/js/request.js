@@ -2,96 +2,131 @@
  * One call of the API, and what may become of it.
  *
  * @typedef {object} Options
- * @property {string | URL} [base] Where the server is mounted; default: the page's own base address.
- * @property {string} [token] An API key or token, sent as a bearer; default: none, and the browser sends its cookie.
+ * @property {string | URL} [base] Where the server is mounted. Default: the page's own base address; elsewhere than in
+ * pages it has to be said.
+ * @property {string | ((refused: boolean) => string | Promise<string>)} [token] An API key or token, sent as a bearer.
+ * A function is called for each connection, and once more, with `true`, when the server has refused what it gave.
+ * Default: none, and the browser sends its cookie.
+ * @property {AbortSignal} [signal] Ends the call, or the following.
+ *
+ * @typedef {Options & {headers?: Record<string, string>, body?: object}} RequestOptions
  */
 
-const WORTH_ANOTHER_TRY = new Set([0, 408, 429, 502, 503, 504]);
+import { wake } from './attention.js';
+import { broken, BROKEN, TidegateError } from './error.js';
 
-/** An answer of the server that is not 2xx; `status` 0 is a connection that could not be made, or broke. */
-export class TidegateError extends Error {
-  /**
-   * @param {string} message
-   * @param {{status?: number, code?: string, requestId?: string, retryAfterMs?: number, cause?: unknown}} [about]
-   */
-  constructor(message, { status = 0, code = 'connection_broken', requestId = '', retryAfterMs = 0, cause } = {}) {
-    super(message, { cause });
-    this.name = 'TidegateError';
-    this.status = status;
-    this.code = code;
-    this.requestId = requestId;
-    this.retryAfterMs = retryAfterMs;
-  }
+export { TidegateError };
 
-  /** Whether the same call may succeed a while later. */
-  get passing() {
-    return WORTH_ANOTHER_TRY.has(this.status);
+/**
+ * @param {Options} options
+ * @returns {string} Where the server is mounted, with a slash at its end.
+ */
+export function baseOf({ base }) {
+  const found = base?.toString().replace(/\/?$/, '/') ?? globalThis.document?.baseURI;
+  if (!found) throw new TidegateError('`base` is missing: where the server is.', { status: 400, code: 'base_missing' });
+  return found;
+}
+
+/** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */
+export function newKey() {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-');
+}
+
+/** @param {'stream' | 'topic'} kind @param {string} name */
+export function pathOf(kind, name) {
+  return `v1/${kind}s/${encodeURIComponent(name)}`;
+}
+
+/**
+ * @param {Record<string, string | number | boolean | undefined>} fields
+ * @returns {string} Those that have a value, as a query.
+ */
+export function queryOf(fields) {
+  const pairs = Object.entries(fields).filter(([, value]) => value);
+  return `?${new URLSearchParams(/** @type {[string, string][]} */ (pairs))}`;
+}
+
+/**
+ * Runs what needs a token, and once more with a new one where the first is refused.
+ *
+ * @template T
+ * @param {Options} options
+ * @param {(token: string | undefined) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function authorized({ token }, work) {
+  if (typeof token !== 'function') return work(token);
+  const get = async (/** @type {boolean} */ refused) => {
+    try {
+      return await token(refused);
+    } catch (cause) {
+      // It has asked a server of its own, and did not reach that either.
+      if (cause instanceof TypeError) broken(cause);
+      throw cause;
+    }
+  };
+  try {
+    return await work(await get(false));
+  } catch (error) {
+    if (/** @type {any} */ (error)?.status !== 401) throw error;
+    return work(await get(true));
   }
 }
 
 /**
  * @param {string} method
- * @param {string} path
- * @param {Options & {signal?: AbortSignal, headers?: Record<string, string>, body?: object}} options
+ * @param {string} path Below the base: `v1/streams`.
+ * @param {RequestOptions} options
+ * @returns {Promise<Response>} One with a status of 2xx. Rejects with a `TidegateError`.
  */
-export async function request(method, path, { base, token, signal, headers = {}, body }) {
-  const response = await fetch(new URL(path, base ?? document.baseURI), {
-    method,
-    signal,
-    cache: 'no-store',
-    headers: {
-      ...headers,
-      ...(token && { authorization: `Bearer ${token}` }),
-      ...(body && { 'content-type': 'application/json' }),
-    },
-    body: body && JSON.stringify(body),
-  }).catch(broken);
-  if (!response.ok) throw await errorFrom(response);
-  return response;
-}
-
-/** @param {Response} response */
-async function errorFrom(response) {
-  const text = await response.text().catch(() => '');
-  let error;
-  try {
-    error = JSON.parse(text).error;
-  } catch {
-    // A proxy in front of the server answers with pages of its own.
-  }
-  return new TidegateError(error?.message ?? `The server answered ${response.status}.`, {
-    status: response.status,
-    code: error?.code,
-    requestId: response.headers.get('x-request-id') ?? '',
-    retryAfterMs: Number(response.headers.get('retry-after-ms')) || 0,
+export async function request(method, path, options) {
+  const { signal, headers, body } = options;
+  const url = new URL(path, baseOf(options));
+  return authorized(options, async (token) => {
+    const response = await fetch(url, {
+      method,
+      signal,
+      cache: 'no-store',
+      headers: {
+        ...headers,
+        ...(token && { authorization: `Bearer ${token}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      body: body && JSON.stringify(body),
+    }).catch((cause) => {
+      signal?.throwIfAborted();
+      return broken(cause);
+    });
+    if (!response.ok) throw await errorFrom(response);
+    return response;
   });
 }
 
 /**
- * @param {unknown} cause
- * @returns {never}
+ * A call that an application makes: those who wait for the server try at once, too.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {RequestOptions} [options]
+ * @param {object} [body]
+ * @returns {Promise<any>} The answer's JSON; null where there is none.
  */
-export function broken(cause) {
-  throw new TidegateError('The connection broke.', { cause });
+export async function call(method, path, options = {}, body) {
+  wake(baseOf(options));
+  const response = await request(method, path, { ...options, body });
+  return response.status === 204 ? null : response.json().catch(broken);
 }
 
-/** @type {Record<string, number>} */
-const STATUS = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  permission_error: 403,
-  not_found_error: 404,
-  conflict_error: 409,
-  rate_limit_error: 429,
-  unavailable_error: 503,
-};
-
-/**
- * An error as a WebSocket brings it: without a status, which its type stands for.
- *
- * @param {{type: string, code: string, message: string, request_id: string | null, retry_after_ms?: number}} error
- */
-export function refusal({ type, code, message, request_id: requestId, retry_after_ms: retryAfterMs = 0 }) {
-  const status = STATUS[type] ?? 500;
-  return new TidegateError(message, { status, code, requestId: requestId ?? '', retryAfterMs });
+/** @param {Response} response */
+async function errorFrom(response) {
+  const { status, headers } = response;
+  // A proxy in front of the server answers with pages of its own.
+  const error = (await response.json().catch(() => null))?.error;
+  return new TidegateError(error?.message ?? `The server answered ${status}.`, {
+    status,
+    code: error?.code ?? BROKEN,
+    requestId: headers.get('x-request-id') ?? '',
+    retryAfterMs: Number(headers.get('retry-after-ms')) || 1000 * Number(headers.get('retry-after')) || 0,
+    shouldRetry: headers.get('x-should-retry') !== 'false',
+  });
 }

@@ -1,106 +1,226 @@
 /**
- * One reader's place in one stream: what to do on each event and on each failure.
+ * One reader's place in one stream or topic: what to ask for, and what to make of each answer, event and break.
+ *
+ * `conformance/session.json` holds it, and the clients in other languages, to the same decisions.
  *
  * @typedef {object} StreamEvent
  * @property {string} type `started`, `delta`, `completed`, …: the table of section 4 of the API.
  * @property {any} data What the event carries, parsed.
  * @property {string} cursor The position after it; hand it to `followStream` as `after` to go on from there.
+ *
+ * @typedef {object} Counts
+ * @property {number} events Those that were shown.
+ * @property {number} duplicates Those that came again, or too late, and were dropped.
+ * @property {number} gaps
+ * @property {number} reconnects Connections after the first.
+ *
+ * @typedef {ReturnType<typeof newSession>} Session
+ *
+ * @typedef {object} SessionOptions
+ * @property {string} [after] The cursor to go on from; default: the beginning. Of topics also `earliest` and `latest`,
+ * the default.
+ * @property {boolean} [snapshot] A stream begins with one `snapshot` event in place of the events so far.
+ * @property {number} [attempts] So many tries after a break may fail in a row; default 4. With `Infinity` there is
+ * always another one.
+ * @property {number} [maxDelay] The longest wait between two tries, in milliseconds; default 8000.
  */
 
-/** The waits after the first failures in a row; after one more the reader is offline, and tries slowly. */
-const SCHEDULE_MS = [1000, 2000, 4000, 8000];
-const OFFLINE_MS = 30_000;
+import { malformed, TRANSIENT } from './error.js';
+
+const FIRST_DELAY_MS = 1000;
 
 /** A server restarts under all of its readers at once: up to half a delay more, at random, spreads them. */
 const JITTER = 0.5;
-const MAX_FLOOR_MS = 300_000;
+
+/** A server's slip must not silence a client for days. */
+const MAX_MS = 300_000;
+
+/** After so much of the heartbeat's interval without a byte a connection is given up. */
+const PATIENCE = 1.6;
+
+const EVENT_STREAM = 'text/event-stream';
 
 /** After one of these a stream has no more events. */
 export const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
 
-/** Pure: no connection, no clock; randomness is handed in. */
-export class Session {
-  /** @param {{after?: string, whole?: boolean, random?: () => number}} [options] */
-  constructor({ after = '', whole = false, random = Math.random } = {}) {
-    this.cursor = after;
-    /** @type {StreamEvent | null} */
-    this.end = null;
-    this.failures = 0;
-    /** @type {number | null} How long the server wants this reader to stay away. */
-    this.askedMs = null;
-    this._floorMs = 0;
-    this._whole = whole;
-    this._random = random;
-  }
+/** Places in a topic that are no cursors. */
+const NAMED = new Set(['earliest', 'latest']);
 
-  /**
-   * What to ask the server for: the rest after the cursor, or, where that is wanted or the place is gone, the whole.
-   *
-   * @returns {Record<string, string>}
-   */
-  query() {
-    if (this._whole) return { snapshot: '1' };
-    return this.cursor ? { after: this.cursor } : {};
-  }
+/** They tell of a position, and do not stand at one. */
+const NOTICES = new Set(['subscribed', 'gap', 'snapshot']);
 
-  /** Whether this connection has nothing more to give. */
-  get done() {
-    return this.end !== null || this.askedMs !== null;
-  }
+/**
+ * Pure: no connection, no clock; randomness is handed in.
+ *
+ * @param {SessionOptions & {topic?: boolean, random?: () => number}} options
+ */
+export function newSession({
+  after = '',
+  snapshot: whole = false,
+  topic,
+  attempts = 4,
+  maxDelay = 8000,
+  random = Math.random,
+}) {
+  let isConnected = false;
+  let failures = 0;
+  let comments = 0;
+  let floorMs = 0;
+  let atLeastMs = 0;
+  /** @type {number | null} A wait that is no failure's: the server has asked for it, or the whole is wanted. */
+  let plannedMs = null;
 
-  get offline() {
-    return this.failures > SCHEDULE_MS.length;
-  }
+  /** @param {number} ms */
+  const leave = (ms) => {
+    plannedMs = Math.min(ms, MAX_MS);
+    session.done = true;
+  };
 
-  /**
-   * Takes one event and returns what the application should see of it, if anything.
-   *
-   * A `gap` says that what was asked for is not kept. A generation can be had as a whole, so instead of text with
-   * a hole the application gets a `snapshot`, which replaces what it has.
-   *
-   * @param {{event: string, data: string, id: string}} message
-   * @returns {StreamEvent | null}
-   */
-  received({ event: type, data: json, id }) {
-    const data = JSON.parse(json);
-    this.failures = 0;
-    if (type === 'reconnect') {
-      this.askedMs = data.after_ms ?? 0;
-      return null;
-    }
-    if (type === 'gap' && !this._whole) {
-      this._whole = true;
-      this.askedMs = 0;
-      return null;
-    }
-    if (id) {
-      this.cursor = id;
-      this._whole = false;
-    }
-    const event = { type, data, cursor: this.cursor };
-    if (TERMINAL.has(type)) this.end = event;
-    return event;
-  }
+  const session = {
+    cursor: NAMED.has(after) ? '' : after,
+    /** @type {StreamEvent | null} The terminal event. */
+    end: null,
+    /** Whether there is nothing more to ask for. */
+    ended: false,
+    /** Whether this connection has nothing more to give. */
+    done: false,
+    /** @type {Counts} */
+    counts: { events: 0, duplicates: 0, gaps: 0, reconnects: 0 },
+    /** How long a connection may be silent. */
+    silenceMs: PATIENCE * 15_000,
 
-  /** @param {number} ms What `retry:` asked for. */
-  atLeast(ms) {
-    this._floorMs = Math.min(ms, MAX_FLOOR_MS);
-  }
+    /** What the next connection asks for: what comes after a cursor, or the whole. */
+    ask() {
+      session.done = false;
+      comments = 0;
+      return whole ? { snapshot: true } : { after: session.cursor || after || undefined };
+    },
 
-  /** Counts a connection that failed or broke and says, in milliseconds, how long to wait before the next. */
-  broke(retryAfterMs = 0) {
-    if (this.askedMs !== null) {
-      const asked = this.askedMs;
-      this.askedMs = null;
-      return asked;
-    }
-    const delay = SCHEDULE_MS[this.failures] ?? OFFLINE_MS;
-    this.failures += 1;
-    return Math.max(delay, this._floorMs, Math.min(retryAfterMs, MAX_FLOOR_MS)) * (1 + JITTER * this._random());
-  }
+    /**
+     * @param {number} status 0: there was no answer.
+     * @param {{contentType?: string, retryAfterMs?: number, shouldRetry?: boolean}} [about]
+     * @returns {'events' | 'ended' | 'retry' | 'refused'}
+     */
+    answered(status, { contentType = EVENT_STREAM, retryAfterMs = 0, shouldRetry = true } = {}) {
+      if (status === 204) {
+        session.ended = true;
+        return 'ended';
+      }
+      if (shouldRetry && TRANSIENT.has(status)) {
+        atLeastMs = Math.max(floorMs, retryAfterMs);
+        return 'retry';
+      }
+      if (status !== 200 || contentType.split(';')[0].trim().toLowerCase() !== EVENT_STREAM) return 'refused';
+      if (isConnected) session.counts.reconnects += 1;
+      isConnected = true;
+      return 'events';
+    },
 
-  /** Begins to count anew: something says that the network is back. */
-  revive() {
-    this.failures = 0;
+    /** @param {any} error What a connection came to; thrown where another one would come to the same. */
+    failed(error) {
+      if (!error.passing) throw error;
+      session.answered(error.status, error);
+    },
+
+    /** @param {string} text The first one of a connection may say the heartbeat; another shows that it holds. */
+    comment(text) {
+      const seconds = Number(/^heartbeat=(\d+(?:\.\d+)?)$/.exec(text)?.[1]);
+      if (seconds) session.silenceMs = PATIENCE * Math.min(1000 * seconds, MAX_MS);
+      if (comments) failures = 0;
+      comments += 1;
+    },
+
+    /** @param {number} ms What `retry:` asked for: no later wait is shorter. */
+    retry(ms) {
+      floorMs = atLeastMs = ms;
+    },
+
+    /**
+     * Takes one event and returns what the application should see of it, if anything.
+     *
+     * A `gap` says that what was asked for is not kept. A generation can be had as a whole, so the text with a hole is
+     * followed by a `snapshot`, which replaces it.
+     *
+     * @param {{event: string, data: any, id?: string}} message `id`: of its own.
+     * @returns {StreamEvent | null}
+     */
+    event({ event: type, data, id }) {
+      const { counts, cursor } = session;
+      if (session.done) return null;
+      failures = 0;
+      if (type === 'reconnect') {
+        if (!Number.isFinite(data?.after_ms)) throw malformed('after_ms');
+        leave(Math.max(data.after_ms, 0));
+        return null;
+      }
+      if (id && !NOTICES.has(type) && isBehind(id, cursor)) {
+        counts.duplicates += 1;
+        return null;
+      }
+      counts.events += 1;
+      if (type === 'gap') {
+        counts.gaps += 1;
+        if (!topic && !whole) {
+          leave(0);
+          whole = true;
+          return { type, data, cursor };
+        }
+      }
+      if (id) {
+        session.cursor = id;
+        whole = false;
+      }
+      const shown = { type, data, cursor: session.cursor };
+      if (!topic && TERMINAL.has(type)) {
+        session.end = shown;
+        session.ended = session.done = true;
+      }
+      return shown;
+    },
+
+    /**
+     * The connection was refused, has broken, or was left.
+     *
+     * @returns {{state: 'reconnecting' | 'offline' | 'ended', delay: number | null, planned: boolean}} In milliseconds
+     * the wait before the next try, where there is one.
+     */
+    lost() {
+      let delay = plannedMs;
+      const planned = delay !== null;
+      if (!planned && !session.ended && failures < attempts) {
+        const scheduled = Math.min(FIRST_DELAY_MS * 2 ** failures, maxDelay);
+        delay = Math.max(scheduled, Math.min(atLeastMs, MAX_MS)) * (1 + JITTER * random());
+        failures += 1;
+      }
+      plannedMs = null;
+      atLeastMs = floorMs;
+      return { state: session.ended ? 'ended' : delay === null ? 'offline' : 'reconnecting', delay, planned };
+    },
+
+    /** Begins to count anew: something says that the network is back, and the next try is made at once. */
+    wake() {
+      failures = 0;
+    },
+  };
+  return session;
+}
+
+/**
+ * Whether a position is not after the other one; of those that cannot be compared only an equal one is not.
+ *
+ * @param {string} id
+ * @param {string} cursor
+ */
+function isBehind(id, cursor) {
+  const [, epoch, offset] = /^(.*-)(\d+)$/.exec(id) ?? [];
+  return epoch && cursor.startsWith(epoch) ? Number(offset) <= Number(cursor.slice(epoch.length)) : id === cursor;
+}
+
+/** @param {string} json */
+export function parsed(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    throw malformed('JSON');
   }
 }

@@ -5,91 +5,85 @@
  * @property {string} event The event's name; `message` where it has none.
  * @property {string} data
  * @property {string} id The last event id.
+ * @property {boolean} ownId Whether its own block had one.
  * @property {number | null} retryMs What its own block asked for.
  */
 
 /** Turns the bytes of an event stream into messages, however they are cut into chunks. */
-export class SseDecoder {
-  constructor() {
-    /** What a reader that comes back sends as `Last-Event-ID`. */
-    this.lastEventId = '';
-    /** @type {number | null} What it should wait before, in milliseconds. */
-    this.retryMs = null;
-    // It keeps a character that is not whole for the next chunk. Byte order marks are left to `_lines`: decoders
-    // disagree on a second one when the first came in pieces.
-    this._utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-    this._begun = false;
-    this._rest = '';
-    this._afterCr = false;
-    this._id = '';
-    this._clear();
-  }
-
-  /**
-   * @param {Uint8Array} chunk
-   * @returns {SseMessage[]} The messages that end in this chunk.
-   */
-  feed(chunk) {
-    /** @type {SseMessage[]} */
-    const messages = [];
-    for (const line of this._lines(this._utf8.decode(chunk, { stream: true }))) {
-      if (line) this._field(line);
-      else this._dispatch(messages);
-    }
-    return messages;
-  }
+export function newDecoder() {
+  // It keeps a character that is not whole for the next chunk. Byte order marks are left to `linesOf`: decoders
+  // disagree on a second one when the first came in pieces.
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  let hasBegun = false;
+  let afterCr = false;
+  let rest = '';
+  let id = '';
+  let block = emptyBlock();
 
   /** @param {string} text */
-  _lines(text) {
-    if (!this._begun && text) {
-      this._begun = true;
-      if (text[0] === '\ufeff') text = text.slice(1);
-    }
-    if (this._afterCr && text) {
-      // A CR ends its line at once; should the LF of the pair come later, it is dropped.
-      this._afterCr = false;
-      if (text[0] === '\n') text = text.slice(1);
-    }
-    this._afterCr ||= text.endsWith('\r');
-    const lines = text.split(/\r\n|\r|\n/);
-    lines[0] = this._rest + lines[0];
-    this._rest = lines.pop() ?? '';
+  const linesOf = (text) => {
+    if (!text) return [];
+    if (!hasBegun) text = text.replace(/^\ufeff/, '');
+    // A CR ends its line at once; should the LF of the pair come later, it is dropped.
+    if (afterCr) text = text.replace(/^\n/, '');
+    hasBegun = true;
+    afterCr = text.endsWith('\r');
+    const lines = text.split(/\r\n?|\n/);
+    lines[0] = rest + lines[0];
+    rest = lines.pop() ?? '';
     return lines;
-  }
+  };
 
   /** @param {string} line */
-  _field(line) {
+  const field = (line) => {
     const [, name, value = ''] = /** @type {RegExpExecArray} */ (/^([^:]*)(?:: ?(.*))?$/s.exec(line));
-    if (name === 'data') {
-      this._data.push(value);
+    if (line[0] === ':') {
+      decoder.comments.push(value);
+    } else if (name === 'data') {
+      block.data.push(value);
     } else if (name === 'event') {
-      this._event = value;
-    } else if (name === 'id') {
-      if (!value.includes('\0')) this._id = value;
-    } else if (name === 'retry' && /^[0-9]{1,15}$/.test(value)) {
-      this.retryMs = this._retryMs = Number(value);
+      block.event = value;
+    } else if (name === 'id' && !value.includes('\0')) {
+      id = value;
+      block.ownId = true;
+    } else if (name === 'retry' && /^\d{1,15}$/.test(value)) {
+      decoder.retryMs = block.retryMs = Number(value);
     }
-  }
+  };
 
-  /** @param {SseMessage[]} messages */
-  _dispatch(messages) {
-    this.lastEventId = this._id;
-    if (this._data.length) {
-      messages.push({
-        event: this._event || 'message',
-        data: this._data.join('\n'),
-        id: this.lastEventId,
-        retryMs: this._retryMs,
-      });
-    }
-    this._clear();
-  }
+  const decoder = {
+    /** What a reader that comes back sends as `Last-Event-ID`. */
+    lastEventId: '',
+    /** @type {number | null} What it should wait before, in milliseconds. */
+    retryMs: null,
+    /** @type {string[]} Those since somebody has emptied it. The first of tidegate's says the heartbeat. */
+    comments: [],
 
-  _clear() {
-    /** @type {string[]} */
-    this._data = [];
-    this._event = '';
-    /** @type {number | null} */
-    this._retryMs = null;
-  }
+    /**
+     * @param {Uint8Array} chunk
+     * @returns {SseMessage[]} The messages that end in this chunk.
+     */
+    feed(chunk) {
+      /** @type {SseMessage[]} */
+      const messages = [];
+      for (const line of linesOf(utf8.decode(chunk, { stream: true }))) {
+        if (line) {
+          field(line);
+          continue;
+        }
+        decoder.lastEventId = id;
+        if (block.data.length) {
+          messages.push({ ...block, event: block.event || 'message', data: block.data.join('\n'), id });
+        }
+        block = emptyBlock();
+      }
+      return messages;
+    },
+  };
+  return decoder;
+}
+
+/** @returns {{data: string[], event: string, ownId: boolean, retryMs: number | null}} */
+function emptyBlock() {
+  return { data: [], event: '', ownId: false, retryMs: null };
 }

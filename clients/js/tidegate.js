@@ -1,86 +1,128 @@
 /**
- * The tidegate client for browsers: starts a generation, follows it through broken connections, cancels it.
+ * The tidegate client: starts a generation, follows it through broken connections, cancels it; and topics.
  *
  * A stream is a log on the server, and every event carries its position. A reader that lost its connection asks
- * for what comes after the last position it saw, so nothing is lost and nothing comes twice. `Session` decides
- * what to do on each event and each failure; the functions below it only fetch, wait and report.
- *
- * @typedef {'connecting' | 'streaming' | 'reconnecting' | 'offline' | 'ended'} State
+ * for what comes after the last position it saw, so nothing is lost and nothing comes twice.
  *
  * @typedef {import('./session.js').StreamEvent} StreamEvent
- *
- * @typedef {object} StateDetail
- * @property {number} [delay] Milliseconds until the next try, while reconnecting or offline.
- * @property {Error} [error] Why the last try failed.
- * @property {() => void} [retry] Tries at once.
- *
+ * @typedef {import('./session.js').Counts} Counts
  * @typedef {import('./request.js').Options} Options
+ * @typedef {import('./follow.js').State} State
+ * @typedef {import('./follow.js').StateDetail} StateDetail
+ * @typedef {import('./follow.js').FollowOptions} FollowOptions
  *
- * @typedef {object} FollowOptions
- * @property {string} [after] The cursor to go on from; default: the beginning.
- * @property {boolean} [whole] Begins with one `snapshot` event in place of the events so far.
- * @property {AbortSignal} [signal] Leaves the stream, which goes on without this reader.
- * @property {(event: StreamEvent) => void} [onEvent]
- * @property {(state: State, detail: StateDetail) => void} [onState]
+ * @typedef {import('./produce.js').Producer} Producer
+ * @typedef {import('./produce.js').ProduceOptions} ProduceOptions
  *
- * @typedef {object} StartOptions
+ * @typedef {object} Starting
  * @property {string} [key] The Idempotency-Key: the same key attaches to what it has started before.
  * @property {(id: string) => void} [onStart] Called once, with the id of the stream.
+ * @typedef {FollowOptions & Starting} StartOptions
+ *
+ * @typedef {object} Publishing
+ * @property {'sse' | 'websocket'} [transport] Over `websocket`, by the socket of what is followed there.
+ * @property {string} [type] The event's name; default `message`.
+ * @property {boolean} [state] It replaces what those who come late get as the current state.
+ * @property {string} [key] The Idempotency-Key.
+ * @property {number} [attempts] So many tries after the first may fail; default 4.
+ * @property {number} [maxDelay] The longest wait between two tries, in milliseconds; default 8000.
+ * @typedef {Options & Publishing} PublishOptions
  */
 
-import { onReturn } from './attention.js';
-import { broken, request, TidegateError } from './request.js';
-import { Session } from './session.js';
-import { SseDecoder } from './sse.js';
+import { TidegateError } from './error.js';
+import { follow } from './follow.js';
+import { insist } from './insist.js';
+import { iterate } from './iterate.js';
+import { remembered } from './memory.js';
+import { call, newKey, pathOf, queryOf } from './request.js';
+import { TERMINAL } from './session.js';
+import { callOverSocket } from './socket.js';
 
-export { Session, SseDecoder, TidegateError };
-
-/** Three heartbeats of the server without a byte: the connection is dead, though nobody has said so. */
-const SILENCE_MS = 45_000;
-
-/** A page that comes back to the front waits no longer than a heartbeat for a sign of life. */
-const AWAY_MS = 16_000;
+export { newKey, remembered, TERMINAL, TidegateError };
 
 /**
  * Starts a generation and follows it to its end.
  *
- * Should the connection break before the stream's id is known, the call is repeated with the same
- * Idempotency-Key, so that nothing is generated twice.
- *
  * @param {object} body `{model, messages, …}`: the body of `POST /v1/streams`.
- * @param {Options & FollowOptions & StartOptions} [options]
+ * @param {StartOptions} [options]
  * @returns {Promise<StreamEvent | null>} The terminal event.
  */
-export function startStream(body, options = {}) {
-  const { key = newKey(), onStart } = options;
-  const session = new Session();
-  let id = '';
-  return run(session, options, async (signal) => {
-    if (id) return open(session, id, options, signal);
-    const response = await request('POST', 'v1/streams', {
-      ...options,
-      signal,
-      headers: { 'idempotency-key': key },
-      body: { ...body, stream: true },
-    });
-    id = response.headers.get('tidegate-stream') ?? '';
-    if (!id) throw new TidegateError('The server did not name the stream.', { status: response.status });
-    onStart?.(id);
-    return response;
-  });
-}
+export const startStream = (body, { key = newKey(), onStart, ...options } = {}) =>
+  follow({ kind: 'stream', name: '', start: { body, key, onStart } }, options);
 
 /**
  * Follows a stream to its end.
  *
  * @param {string} id
- * @param {Options & FollowOptions} [options]
+ * @param {FollowOptions} [options]
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal.
  */
-export function followStream(id, options = {}) {
-  const session = new Session({ after: options.after, whole: options.whole });
-  return run(session, options, (signal) => open(session, id, options, signal));
+export const followStream = (id, options = {}) =>
+  follow({ kind: 'stream', name: id }, options);
+
+/**
+ * Follows a topic until it is left by the signal.
+ *
+ * @param {string} name
+ * @param {FollowOptions} [options]
+ * @returns {Promise<never>} Rejects as `followStream` does.
+ */
+export const followTopic = (name, options = {}) =>
+  /** @type {Promise<never>} */ (follow({ kind: 'topic', name }, options));
+
+/**
+ * The events of a stream: `for await (const event of events(id))`.
+ *
+ * @param {string} id
+ * @param {FollowOptions} [options]
+ */
+export const events = (id, options = {}) => iterate((all) => followStream(id, all), options);
+
+/**
+ * The events of a topic.
+ *
+ * @param {string} name
+ * @param {FollowOptions} [options]
+ */
+export const topicEvents = (name, options = {}) => iterate((all) => followTopic(name, all), options);
+
+/**
+ * Publishes to a topic; through broken connections, and once.
+ *
+ * @param {string} topic
+ * @param {any} data
+ * @param {PublishOptions} [options]
+ * @returns {Promise<{cursor: string}>}
+ */
+export const publish = (topic, data, { transport, type, state, key = newKey(), ...options } = {}) => {
+  const headers = { 'idempotency-key': key };
+  const body = { data, type, state };
+  const publishing = () =>
+    transport === 'websocket'
+      ? callOverSocket({ ...body, op: 'publish', topic, key }, options)
+      : call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body);
+  return insist(publishing, options);
+};
+
+/**
+ * Who follows a topic.
+ *
+ * @param {string} topic
+ * @param {Options} [options]
+ * @returns {Promise<{principal: string, connections: number}[]>}
+ */
+export const presence = (topic, options) =>
+  call('GET', `${pathOf('topic', topic)}/presence`, options);
+
+/**
+ * Opens a stream that this program fills. What that takes is loaded then: who only reads has no use for it.
+ *
+ * @param {import('./produce.js').ProduceOptions} [options]
+ * @returns {Promise<import('./produce.js').Producer>}
+ */
+export async function produce(options) {
+  return (await import('./produce.js')).produce(options);
 }
 
 /**
@@ -90,10 +132,8 @@ export function followStream(id, options = {}) {
  * @param {Options & {reason?: string}} [options]
  * @returns {Promise<{status: string, cursor: string}>} Whichever end won.
  */
-export async function cancelStream(id, options = {}) {
-  const body = options.reason ? { reason: options.reason } : {};
-  return (await request('POST', `v1/streams/${encodeURIComponent(id)}/cancel`, { ...options, body })).json();
-}
+export const cancelStream = (id, { reason, ...options } = {}) =>
+  call('POST', `${pathOf('stream', id)}/cancel`, options, { reason });
 
 /**
  * A stream as a whole, as it is now.
@@ -101,9 +141,17 @@ export async function cancelStream(id, options = {}) {
  * @param {string} id
  * @param {Options} [options]
  */
-export async function readStream(id, options = {}) {
-  return (await request('GET', `v1/streams/${encodeURIComponent(id)}`, options)).json();
-}
+export const readStream = (id, options) =>
+  call('GET', pathOf('stream', id), options);
+
+/**
+ * The caller's streams, newest first.
+ *
+ * @param {Options & {limit?: number, before?: string, status?: string}} [options] `before`: those older than this id.
+ * @returns {Promise<{data: any[], has_more: boolean}>}
+ */
+export const listStreams = ({ limit, before, status, ...options } = {}) =>
+  call('GET', `v1/streams${queryOf({ limit, before, status })}`, options);
 
 /**
  * Lets whoever has the link read a stream, and nothing else.
@@ -113,185 +161,25 @@ export async function readStream(id, options = {}) {
  * @returns {Promise<{token: string, url: string, expires_at: number}>} The token, the page it leads to, and until when,
  * in Unix seconds. The server tells a token only once.
  */
-export async function shareStream(id, options = {}) {
-  const body = options.ttlSeconds ? { ttl_seconds: options.ttlSeconds } : {};
-  return (await request('POST', `v1/streams/${encodeURIComponent(id)}/share`, { ...options, body })).json();
-}
+export const shareStream = (id, { ttlSeconds, ...options } = {}) =>
+  call('POST', `${pathOf('stream', id)}/share`, options, { ttl_seconds: ttlSeconds });
 
 /**
  * Takes back every link to a stream; who reads by one is sent away.
  *
  * @param {string} id
  * @param {Options} [options]
+ * @returns {Promise<void>}
  */
-export async function unshareStream(id, options = {}) {
-  await request('DELETE', `v1/streams/${encodeURIComponent(id)}/share`, options);
-}
+export const unshareStream = (id, options) =>
+  call('DELETE', `${pathOf('stream', id)}/share`, options);
 
 /**
- * Hands a credential over for a cookie that no script can read. Calls of pages of the server's own origin then need no
- * token.
+ * Ends a stream if it is live, and has the server forget it.
  *
- * @param {string} token An API key or JWT.
- * @param {Options} [options]
- */
-export async function beginSession(token, options = {}) {
-  await request('POST', 'v1/session', { ...options, body: { token } });
-}
-
-/**
- * Takes the cookie back.
- *
- * @param {Options} [options]
- */
-export async function endSession(options = {}) {
-  await request('DELETE', 'v1/session', options);
-}
-
-/**
- * The names of the models that may be asked.
- *
- * @param {Options} [options]
- * @returns {Promise<string[]>}
- */
-export async function listModels(options = {}) {
-  const list = await (await request('GET', 'v1/models', options)).json();
-  return list.data.map((/** @type {{id: string}} */ model) => model.id);
-}
-
-/** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */
-export function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-/**
- * @param {Session} session
- * @param {FollowOptions} options
- * @param {(signal: AbortSignal) => Promise<Response>} connect
- * @returns {Promise<StreamEvent | null>}
- */
-async function run(session, { signal, onEvent, onState }, connect) {
-  onState?.('connecting', {});
-  for (;;) {
-    /** @type {Error | undefined} */
-    let error;
-    try {
-      const response = await watched(signal, async (inner, alive) => {
-        const answer = await connect(inner);
-        if (answer.status !== 204) {
-          onState?.('streaming', {});
-          await read(answer, session, onEvent, alive);
-        }
-        return answer;
-      });
-      if (session.end || response.status === 204) break;
-    } catch (caught) {
-      signal?.throwIfAborted();
-      error = /** @type {Error} */ (caught);
-      if (!(error instanceof TidegateError && error.passing)) throw error;
-    }
-    const delay = session.broke(error instanceof TidegateError ? error.retryAfterMs : 0);
-    const woken = await pause(delay, signal, (retry) => {
-      onState?.(session.offline ? 'offline' : 'reconnecting', { delay, error, retry });
-    });
-    if (woken) session.revive();
-  }
-  onState?.('ended', {});
-  return session.end;
-}
-
-/**
- * @param {Session} session
  * @param {string} id
- * @param {Options} options
- * @param {AbortSignal} signal
+ * @param {Options} [options]
+ * @returns {Promise<void>}
  */
-function open(session, id, options, signal) {
-  const query = new URLSearchParams(session.query()).toString();
-  const path = `v1/streams/${encodeURIComponent(id)}/events${query && `?${query}`}`;
-  return request('GET', path, { ...options, signal });
-}
-
-/**
- * @param {Response} response
- * @param {Session} session
- * @param {((event: StreamEvent) => void) | undefined} onEvent
- * @param {() => void} alive
- */
-async function read(response, session, onEvent, alive) {
-  const decoder = new SseDecoder();
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-  try {
-    for (;;) {
-      const { value, done } = await reader.read().catch(broken);
-      if (done) return;
-      alive();
-      for (const message of decoder.feed(value)) {
-        const event = session.received(message);
-        if (event) onEvent?.(event);
-        if (session.done) return;
-      }
-      if (decoder.retryMs !== null) session.atLeast(decoder.retryMs);
-    }
-  } finally {
-    reader.cancel().catch(() => {});
-  }
-}
-
-/**
- * Runs one connection and breaks it when it is silent for too long, or may have died while the page was away:
- * phones cut sockets in the background without telling.
- *
- * @template T
- * @param {AbortSignal | undefined} signal
- * @param {(signal: AbortSignal, alive: () => void) => Promise<T>} work
- * @returns {Promise<T>}
- */
-async function watched(signal, work) {
-  signal?.throwIfAborted();
-  const connection = new AbortController();
-  const over = new AbortController();
-  let last = Date.now();
-  const check = (/** @type {number} */ limitMs) => {
-    if (Date.now() - last > limitMs) connection.abort(new Error('The connection went silent.'));
-  };
-  const timer = setInterval(check, 5000, SILENCE_MS);
-  onReturn(() => check(AWAY_MS), over.signal);
-  signal?.addEventListener('abort', () => connection.abort(signal.reason), { signal: over.signal });
-  try {
-    return await work(connection.signal, () => {
-      last = Date.now();
-    });
-  } finally {
-    clearInterval(timer);
-    over.abort();
-  }
-}
-
-/**
- * Waits, but not past a sign that the network is back. Returns whether there was one.
- *
- * `navigator.onLine` is no reason not to try: without any network a server on this machine still answers.
- *
- * @param {number} ms
- * @param {AbortSignal | undefined} signal
- * @param {(retry: () => void) => void} onWait
- * @returns {Promise<boolean>}
- */
-async function pause(ms, signal, onWait) {
-  const over = new AbortController();
-  let timer;
-  try {
-    return await new Promise((resolve, reject) => {
-      const wake = () => resolve(true);
-      timer = setTimeout(() => resolve(false), ms);
-      onReturn(wake, over.signal);
-      signal?.addEventListener('abort', () => reject(signal.reason), { signal: over.signal });
-      onWait(wake);
-    });
-  } finally {
-    clearTimeout(timer);
-    over.abort();
-  }
-}
+export const deleteStream = (id, options) =>
+  call('DELETE', pathOf('stream', id), options);

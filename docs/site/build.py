@@ -21,6 +21,7 @@ OWN = (Path(__file__).parent / "style.css", ROOT / "src" / "tidegate" / "web" / 
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r"!\[[^\]]*\]\((?!https?:)([^)\s]+)\)")
+LOGO = re.compile(r'<a href="([^"]*)"(?= [^>]*\bmd-logo\b)')
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -88,6 +89,18 @@ def check_navigation(pages: set[str]) -> None:
         raise Unlinked(f"no page links to {', '.join(sorted(unlinked))}, which docs/site/{CONFIG.name} names")
 
 
+def lead_home(site: Path) -> None:
+    """Makes the logos lead to the first page by its name: theirs is a folder, which no server answers from a disk."""
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        page.write_text(LOGO.sub(lambda logo: f'<a href="{home(logo[1])}"', text), "utf-8")
+
+
+def home(folder: str) -> str:
+    """The first page, by the way to its folder."""
+    return f"{folder.rstrip('/')}/index.html" if folder else "index.html"
+
+
 def build(out: Path) -> int:
     """Builds the site into `out`, and fails on whatever Zensical warns of."""
     source = out.parent / f"{out.name}-source"
@@ -98,6 +111,7 @@ def build(out: Path) -> int:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(source / CONFIG.name)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode == 0:
+        lead_home(source / "site")
         (source / "site").rename(out)
     else:
         said = COLOUR.sub("", made.stdout + made.stderr).partition("Traceback")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from pathlib import Path
 
@@ -34,10 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = options.seeds or list(range(options.first, options.first + options.count))
     jobs = [Job(seed, options.store, options.nodes, options.keep) for seed in seeds]
     outcomes: list[Outcome] = []
-    for each in _done(jobs, options.jobs):
+    for each in _done(jobs, options.jobs, options.again):
         outcomes.append(each)
-        for violation in each.violations:
-            _say(f"seed {each.seed}: {violation}")
+        _tell(each)
         if len(outcomes) % 50 == 0:
             _say(f"{len(outcomes)} of {len(jobs)} runs, {sum(bool(o.violations) for o in outcomes)} with violations")
     over_redis = options.store == REDIS
@@ -68,7 +67,33 @@ def _cuts(count: int, first: int, processes: int) -> int:
     return int(bool(problems))
 
 
-def _done(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
+def _tell(found: Outcome) -> None:
+    for violation in found.violations:
+        _say(f"seed {found.seed}: {violation}")
+
+
+def _done(jobs: Sequence[Job], processes: int, again: int) -> Iterator[Outcome]:
+    """The outcomes of all jobs. One that says little is asked for up to `again` times more, with none beside it."""
+    starved: list[int] = []
+    for found in _side_by_side(jobs, processes):
+        if found.says_little and again:
+            _tell(found)
+            _say(f"seed {found.seed}: the machine had no time for it, so it is run once more")
+            starved.append(found.seed)
+        else:
+            yield found
+    yield from (alone(job, again) for job in jobs if job.seed in starved)
+
+
+def alone(job: Job, times: int, make: Callable[[Job], Outcome] = one) -> Outcome:
+    """The outcome of the job, made up to so many times as long as it says little."""
+    found = make(job)
+    while found.says_little and (times := times - 1):
+        found = make(job)
+    return found
+
+
+def _side_by_side(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
     if processes == 1 or len(jobs) == 1:
         yield from map(one, jobs)
         return
@@ -82,6 +107,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first seed of a row")
     parser.add_argument("--count", type=int, default=1000, help="how many seeds from there on")
     parser.add_argument("--jobs", type=int, help="runs at once; they mostly wait: 8, with Redis 4")
+    parser.add_argument(
+        "--again", type=int, default=0, help="so often a run is repeated that fails while it is starved"
+    )
     parser.add_argument("--store", default="sqlite:///chaos.db", help="the server's store.url; redis: one of its own")
     parser.add_argument("--nodes", type=int, help="so many nodes over one memory store, or over Redis: 1, with Redis 3")
     parser.add_argument("--cuts", type=int, default=0, help="no runs, but so many cuts of a store's write-ahead log")

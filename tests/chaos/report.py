@@ -27,6 +27,11 @@ class Outcome(msgspec.Struct):
     appends: int
     violations: list[Violation]
 
+    @property
+    def says_little(self) -> bool:
+        """Whether promises were broken, some of which are about time, while the machine had no time for the run."""
+        return bool(self.violations) and "starved" in self.fired
+
 
 def outcome(history: History, violations: list[Violation], seconds: float) -> Outcome:
     return Outcome(

@@ -75,13 +75,14 @@ class Run:
 
     async def _watch_the_time(self) -> None:
         """Nodes that share our interpreter do nothing either while the machine has no time for us; nor may others."""
-        while self._plan.nodes > 1:
+        while True:
             since = self._world.now()
             await asyncio.sleep(TICK_SECONDS)
             if (now := self._world.now()) - since > STARVED_SECONDS:
                 self._world.fired("starved")
-                outages = [Outage(since, now, node, "starved") for node in range(self._plan.nodes)]
-                self._world.history.outages.extend(outages)
+                if self._plan.nodes > 1:
+                    outages = [Outage(since, now, node, "starved") for node in range(self._plan.nodes)]
+                    self._world.history.outages.extend(outages)
 
     def _start_clients(self) -> None:
         for plan in self._plan.generations:

@@ -6,35 +6,40 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from .__main__ import main
+from .__main__ import alone, main
 from .calls import Broken, fetch
 from .draws import among, draw, over_redis, without_ends
-from .history import Event, Kept
+from .history import Event, Kept, Violation
+from .jobs import Job
 from .plan import KINDS, REDIS_KINDS
 from .report import Outcome, rare, table
 from .server import UNLIMITED, Server
 from .setups import configuration
 
-SEEDS = range(10)
+SEEDS = range(6)
+
+PATIENT = ("--again", "3")
+"""Other tests take time from these runs, whose promises have deadlines."""
 
 
-def test_ten_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever ten seeds do to a server, readers have each event once, in order, and nothing acknowledged is lost."""
-    code = main([*map(str, SEEDS), "--jobs", "5"])
+def test_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever six seeds do to a server, readers have each event once, in order, and nothing acknowledged is lost."""
+    code = main([*map(str, SEEDS), "--jobs", "3", *PATIENT])
     assert code == 0, capsys.readouterr().out
 
 
 def test_four_seeds_keep_every_promise_between_two_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever happens to one of two nodes over one store, the other goes on with what it had."""
-    code = main([*map(str, SEEDS[:4]), "--nodes", "2", "--jobs", "2"])
+    code = main([*map(str, SEEDS[:4]), "--nodes", "2", "--jobs", "2", *PATIENT])
     assert code == 0, capsys.readouterr().out
 
 
-def test_ten_seeds_keep_every_promise_over_redis(capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_keep_every_promise_over_redis(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever happens to three nodes, to Redis and in between, only what a promoted replica never had is lost."""
-    code = main([*map(str, SEEDS), "--store", "redis", "--jobs", "5"])
+    code = main([*map(str, SEEDS), "--store", "redis", "--jobs", "3", *PATIENT])
     assert code == 0, capsys.readouterr().out
 
 
@@ -141,6 +146,24 @@ def test_a_fault_that_hardly_fires_is_reported() -> None:
     assert rare([often, often]) == {}
     assert rare([often, outcome({**often.fired, "kill": 9})]) == {"kill": 19}
     assert "| kill | 20 |" in table([often, often])
+
+
+@pytest.mark.parametrize(
+    ("starved", "broken", "times"),
+    [((), (True,), 1), ((1, 1, 1), (True, True, True), 3), ((1,), (True, False), 2), ((1, 0), (True, True), 2)],
+)
+def test_a_run_that_was_starved_is_made_again(starved: tuple[int, ...], broken: tuple[bool, ...], times: int) -> None:
+    """What it broke may be a deadline that nobody could keep; what a run breaks that had its time is broken."""
+    made = [
+        msgspec.structs.replace(
+            outcome({"starved": 1} if at < len(starved) and starved[at] else {}),
+            violations=[Violation("late end", "gen_1", "waited")] if late else [],
+        )
+        for at, late in enumerate(broken)
+    ]
+    runs = iter(made)
+    assert alone(Job(0, "memory://"), 3, lambda _: next(runs)) == made[times - 1]
+    assert list(runs) == made[times:]
 
 
 def test_an_event_knows_its_place() -> None:

@@ -48,11 +48,11 @@ def missed(history: History, alter: str) -> list[str]:
     """Where an alteration of one event of one reader is not caught; whoever is asked leaves the history as it was."""
     found: list[str] = []
     for reading, index in places(history):
-        kept = reading.events
-        reading.events = altered(kept, index, alter)
-        if reading.events != kept and not check(history):
+        # Alone, since all others are looked at each time.
+        alone = deepcopy(reading)
+        alone.events = altered(reading.events, index, alter)
+        if alone.events != reading.events and not check(msgspec.structs.replace(history, readings=[alone])):
             found.append(f"{alter} {index} of {reading.name}")
-        reading.events = kept
     return found
 
 

@@ -32,8 +32,9 @@ class Run:
 
     def __init__(self, vector: dict[str, Any]) -> None:
         self.dice = 0.0
-        options = {name: value for name, value in vector.get("options", {}).items()}
-        self.session = Session(is_topic=vector.get("kind") == "topic", random=lambda: self.dice, **options)
+        self.session = Session(
+            is_topic=vector.get("kind") == "topic", random=lambda: self.dice, **vector.get("options", {})
+        )
         self.does: dict[str, Callable[[Step], None]] = {
             "ask": self.ask,
             "answered": self.answered,

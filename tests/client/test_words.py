@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import ssl
 from errno import EHOSTUNREACH
+from pathlib import Path
 
 import pytest
 
 from tidegate.client.words import reason
 
-HANDSHAKE = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+pytestmark = pytest.mark.anyio
+
+CERTIFICATE = Path(__file__).parents[1] / "http_client" / "localhost.pem"
+HANDSHAKE = ssl.SSLError(1, "[SSL: NO_PROTOCOLS_AVAILABLE] no protocols available")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +28,7 @@ HANDSHAKE = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
         (http.client.RemoteDisconnected("Remote end closed"), "the connection was closed"),
         (http.client.BadStatusLine("SSH-2.0"), "what came is not HTTP, or broke off"),
         (http.client.IncompleteRead(b""), "what came is not HTTP, or broke off"),
-        (HANDSHAKE, "the TLS handshake failed: [SSL: WRONG_VERSION_NUMBER] wrong version number"),
+        (HANDSHAKE, "the TLS handshake failed: [SSL: NO_PROTOCOLS_AVAILABLE] no protocols available"),
         (OSError(EHOSTUNREACH, "No route to host"), "No route to host"),
         (ValueError("Invalid header value"), "ValueError"),
     ],
@@ -36,5 +41,32 @@ def test_a_failed_call_is_told_in_words(error: Exception, words: str) -> None:
 def test_a_certificate_that_is_refused_says_why() -> None:
     """OpenSSL's finding, without its code."""
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = "self-signed certificate"
-    assert reason(error) == "the TLS handshake failed: self-signed certificate"
+    error.verify_message = "certificate has expired"
+    assert reason(error) == "the TLS handshake failed: certificate has expired"
+
+
+async def test_a_certificate_of_an_own_authority_leads_to_its_roots() -> None:
+    """Where nobody that this machine trusts vouches for the certificate, the variable is named that can change it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    words = await why_not(context)
+    assert words.startswith("the TLS handshake failed: self-signed certificate; SSL_CERT_FILE names a file")
+
+
+async def test_a_port_without_tls_is_said_to_be_one() -> None:
+    """Who writes https:// for a server of http:// is not told of version numbers."""
+    assert await why_not(None) == "the TLS handshake failed: no TLS is spoken at this port; is it one for http://?"
+
+
+async def why_not(context: ssl.SSLContext | None) -> str:
+    """Why there is no connection by TLS to a server with this context, or to one of plain HTTP."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ssl.SSLError) as failed:
+            await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context())
+    return reason(failed.value)

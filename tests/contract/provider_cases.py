@@ -247,7 +247,7 @@ def upstream_failing(make: Asks) -> Scene:
 async def llama(*requests: GenerationRequest) -> AsyncIterator[Subject]:
     if find_spec("xllamacpp") is None:
         pytest.skip("xllamacpp is not installed")
-    provider = LlamaProvider(LlamaModel(name="m", parallel=2, context=4096))
+    provider = LlamaProvider(LlamaModel(name="m", parallel=2, context=512))
     async with running(provider):
 
         async def stopped() -> None:

@@ -101,13 +101,15 @@ def test_docker_takes_the_dockerfile(target: str) -> None:
 
 @pytest.mark.parametrize("name", NODES)
 def test_a_node_has_settings_that_tidegate_takes(name: str, tmp_path: Path) -> None:
-    """Out of its environment, with a file that has models alone: it needs no credentials, since it is on loopback."""
+    """Out of its environment, with the page's file, which has models alone: a node on loopback needs no credentials."""
     file = tmp_path / "tidegate.toml"
-    file.write_text('[[models]]\nname = "tides"\nprovider = "replay"\n')
+    page = (ROOT / "docs" / "containers.md").read_text()
+    file.write_text(page.partition("```toml\n# deploy/tidegate.toml\n")[2].partition("```")[0])
     environ = {**SERVICES[name]["environment"], "TIDEGATE_SERVER__PUBLIC_URL": "http://localhost:8080"}
     settings, _ = config.read(file, {key: str(value) for key, value in environ.items()}, {})
     config.refuse_unavailable(settings)
     config.refuse_exposed(settings, insecure=False)
+    assert [model.name for model in settings.models] == ["gpt-4o-mini", "replay"]
     assert f"/run/secrets/{SERVICES[name]['secrets'][0]}" == settings.store.password_file
     assert _seconds(SERVICES[name]["stop_grace_period"]) > settings.server.drain_seconds + ENDS_SECONDS
 

@@ -59,6 +59,30 @@ def test_every_page_is_on_the_site(site: Path) -> None:
     assert [page for page in [*built, "index.html", "docs/index.html"] if not (site / page).is_file()] == []
 
 
+class Linked(HTMLParser):
+    """Where a page's links lead to on the site, without the place in the page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        target = dict(attrs).get("href")
+        if tag == "a" and target is not None and not re.match("[a-z]+:|#", target):
+            self.targets.append(target.partition("#")[0])
+
+
+def test_the_site_is_read_from_a_disk(site: Path) -> None:
+    """Every link, the logo's too, leads to a file by its name: no server is there that would look for an index."""
+    lost: list[str] = []
+    # The page for what is not there is a server's to show, at any path: its links begin at the server's root.
+    for page in set(site.rglob("*.html")) - {site / "404.html"}:
+        parser = Linked()
+        parser.feed(page.read_text("utf-8"))
+        lost += [f"{page.relative_to(site)}: {each}" for each in parser.targets if not (page.parent / each).is_file()]
+    assert lost == []
+
+
 def test_a_page_is_read_without_asking_another_host(site: Path) -> None:
     """Nor does it ask for a program that draws diagrams, which the theme would fetch from elsewhere."""
     found = list(fetched(site))

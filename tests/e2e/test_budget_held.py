@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import budget_kit
 import pytest
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = float(os.environ.get("BUDGET_SECONDS", "6"))
+SECONDS = float(os.environ.get("BUDGET_SECONDS", "4"))
 """A long form: BUDGET_SECONDS=30."""
 
 MOST_MB = 512
@@ -27,6 +26,9 @@ WAYS = 10
 
 async def test_whoever_behaves_is_served_whatever_others_do(tmp_path: Path) -> None:
     """Memory is bounded, no call is refused, what is published arrives soon, and all is given back afterwards."""
+    # It packs large bodies, which every process of pytest would.
+    import budget_kit
+
     report = await budget_kit.run(tmp_path, seconds=SECONDS)
     assert report.peak_mb < MOST_MB
     assert not report.refused

@@ -47,7 +47,7 @@ models = [
   {name = "raises", provider = "python", target = "canary_agent:answer"},
   {name = "relays", provider = "openai", base_url = "<UPSTREAM>?key=<upstream-query>", api_key_env = "CANARY_KEY"},
   {name = "away", provider = "openai", base_url = "http://user:<upstream-password>@127.0.0.1:1/?k=<upstream-query>"},
-  {name = "smollm2", provider = "llama"},
+  {name = "smollm2", provider = "llama", parallel = 1, context = 512},
 ]
 """
 AUTH = """

@@ -69,6 +69,18 @@ OPENAI = """async (url) => {
     const error = await client.chat.completions.create({ model: 'none', messages }).catch((error) => error);
     return [text, error.constructor.name, error.code, Boolean(error.requestID)];
 }"""
+CLIENT = """async (url) => {
+    const { startStream, followStream, cancelStream, readStream } = await import(`${url}/web/tidegate.js`);
+    const { status } = await (await fetch(`${url}/healthz`)).json();
+    let id = '';
+    const onEvent = (event) => event.type === 'delta' && arrived();
+    const body = { model: 'steps', prompt: 'x' };
+    const started = await startStream(body, { base: url, onStart: (named) => (id = named), onEvent });
+    const followed = await followStream(id, { base: url });
+    const { text } = await readStream(id, { base: url });
+    const cancelled = await cancelStream(id, { base: url });
+    return [status, started.type, followed.type, text, cancelled.status];
+}"""
 READ = """async ([url, path]) => {
     const outcome = (promise) => promise.then(() => 'done', (error) => error.name);
     const headers = { 'content-type': 'application/json' };
@@ -149,7 +161,12 @@ class World:
             return await self.page.evaluate(script, argument)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
@@ -194,6 +211,13 @@ async def test_a_listed_page_streams(browser: Browser) -> None:
         assert '"two"' in text
         assert (await fetch(f"{world.url}{location}"))[2]["text"] == "one two"
         assert await world.log.take(1) == [("OPTIONS", "/v1/streams", 204)]
+
+
+async def test_our_client_in_a_listed_page(browser: Browser) -> None:
+    """All that it does is let through: the look whether the server is there, and calls with its headers."""
+    async with visited(browser, listed=True) as world:
+        found = await world.run(CLIENT, world.url)
+        assert found == ["ok", "completed", "completed", "one two", "completed"]
 
 
 async def test_a_listed_page_follows(browser: Browser) -> None:

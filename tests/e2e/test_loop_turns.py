@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
 from random import Random
@@ -93,50 +93,67 @@ def filled(piece: bytes) -> bytes:
     return piece * (SIZE // len(piece))
 
 
-PROSE = filled(b"The quick brown fox jumps over the lazy dog. ")
+def prose() -> bytes:
+    return filled(b"The quick brown fox jumps over the lazy dog. ")
+
+
 CREATE = b'{"model":"replay","background":true,%b}'
 CHAT = b'{"model":"replay","messages":[{"role":"user","content":%b}],%b}'
 APPEND = b'{"lease":"x","expected_offset":1,"events":%b}'
 DELTA = b'[{"type":"delta","data":{"text":"%b"}}]'
-BODIES = {
-    "prose": ("/v1/streams", CREATE % (b'"prompt":"%b"' % PROSE), 202),
-    "prose for OpenAI": ("/v1/chat/completions", CHAT % (b'"%b"' % PROSE, b'"a":1'), 200),
-    "an emoji at the end": ("/v1/streams", CREATE % (b'"prompt":"%b\xf0\x9f\x98\x80"' % filled(b"a")[:-8]), 202),
-    "line breaks": ("/v1/streams", CREATE % (b'"prompt":"%b"' % filled(rb"\n")), 202),
-    "Chinese in escapes": ("/v1/chat/completions", CHAT % (b'"%b"' % filled(rb"\u4e2d"), b'"a":1'), 200),
+# Functions, since each body is large: pytest reads this file in all of its processes.
+BODIES: dict[str, tuple[str, Callable[[], bytes], int]] = {
+    "prose": ("/v1/streams", lambda: CREATE % (b'"prompt":"%b"' % prose()), 202),
+    "prose for OpenAI": ("/v1/chat/completions", lambda: CHAT % (b'"%b"' % prose(), b'"a":1'), 200),
+    "an emoji at the end": (
+        "/v1/streams",
+        lambda: CREATE % (b'"prompt":"%b\xf0\x9f\x98\x80"' % filled(b"a")[:-8]),
+        202,
+    ),
+    "line breaks": ("/v1/streams", lambda: CREATE % (b'"prompt":"%b"' % filled(rb"\n")), 202),
+    "Chinese in escapes": ("/v1/chat/completions", lambda: CHAT % (b'"%b"' % filled(rb"\u4e2d"), b'"a":1'), 200),
     "half a pair at the end": (
         "/v1/streams",
-        CREATE % (b'"prompt":"%b"' % (filled(rb"\ud83d\ude00") + rb"\ud83d")),
+        lambda: CREATE % (b'"prompt":"%b"' % (filled(rb"\ud83d\ude00") + rb"\ud83d")),
         400,
     ),
-    "a long name": ("/v1/streams", b'{"model":"%b","prompt":"x"}' % filled(rb"\n"), 400),
+    "a long name": ("/v1/streams", lambda: b'{"model":"%b","prompt":"x"}' % filled(rb"\n"), 400),
     "a million empty lists as a schema": (
         "/v1/chat/completions",
-        CHAT % (b'"x"', b'"response_format":[%b[]]' % (b"[]," * 900_000)),
+        lambda: CHAT % (b'"x"', b'"response_format":[%b[]]' % (b"[]," * 900_000)),
         200,
     ),
-    "more than a million": ("/v1/streams", CREATE % (b'"prompt":"x","extra":{"a":[%b[]]}' % filled(b"[],")), 400),
-    "members without end": ("/v1/chat/completions", b'{%b"model":"replay"}' % filled(b'"a":1,'), 400),
-    "messages without end": ("/v1/streams", CREATE % (b'"messages":[%b{}]' % filled(b'{"role":"user"},')), 400),
-    "towers": ("/v1/chat/completions", CHAT % (b'"x"', b'"y":[%b0]' % filled(b"[" * 90 + b"]" * 90 + b",")), 400),
-    "a pit": ("/v1/streams", b"[" * SIZE, 400),
-    "white space": ("/v1/streams", CREATE % (b'"prompt":"x"%b' % filled(b" ")), 202),
-    "appended lists": ("/v1/streams/x/append", APPEND % (b"[%b[]]" % filled(b"[],")), 400),
-    "an appended text": ("/v1/streams/x/append", APPEND % (DELTA % filled(rb"\n")), 400),
-    "a published text": ("/v1/topics/t/messages", b'{"data":"%b"}' % filled(rb"\n"), 413),
-    "published lists": ("/v1/topics/t/messages", b'{"data":[%b[]]}' % filled(b"[],"), 400),
-    "a reason": ("/v1/streams/x/cancel", b'{"reason":"%b"}' % filled(rb"\n"), 413),
-    "a share": ("/v1/streams/x/share", b'{"ttl_seconds":%b}' % filled(b"1"), 413),
-    "a long probe": ("/v1/probe", b"{}%b" % filled(b" ")[:-2], 200),
-    "a probe of members": ("/v1/probe", b'{%b"drop":"x"}' % filled(b'"a":1,')[:-20], 400),
-    "a token": ("/v1/session", b'{"token":"%b"}' % filled(rb"\n"), 413),
+    "more than a million": (
+        "/v1/streams",
+        lambda: CREATE % (b'"prompt":"x","extra":{"a":[%b[]]}' % filled(b"[],")),
+        400,
+    ),
+    "members without end": ("/v1/chat/completions", lambda: b'{%b"model":"replay"}' % filled(b'"a":1,'), 400),
+    "messages without end": ("/v1/streams", lambda: CREATE % (b'"messages":[%b{}]' % filled(b'{"role":"user"},')), 400),
+    "towers": (
+        "/v1/chat/completions",
+        lambda: CHAT % (b'"x"', b'"y":[%b0]' % filled(b"[" * 90 + b"]" * 90 + b",")),
+        400,
+    ),
+    "a pit": ("/v1/streams", lambda: b"[" * SIZE, 400),
+    "white space": ("/v1/streams", lambda: CREATE % (b'"prompt":"x"%b' % filled(b" ")), 202),
+    "appended lists": ("/v1/streams/x/append", lambda: APPEND % (b"[%b[]]" % filled(b"[],")), 400),
+    "an appended text": ("/v1/streams/x/append", lambda: APPEND % (DELTA % filled(rb"\n")), 400),
+    "a published text": ("/v1/topics/t/messages", lambda: b'{"data":"%b"}' % filled(rb"\n"), 413),
+    "published lists": ("/v1/topics/t/messages", lambda: b'{"data":[%b[]]}' % filled(b"[],"), 400),
+    "a reason": ("/v1/streams/x/cancel", lambda: b'{"reason":"%b"}' % filled(rb"\n"), 413),
+    "a share": ("/v1/streams/x/share", lambda: b'{"ttl_seconds":%b}' % filled(b"1"), 413),
+    "a long probe": ("/v1/probe", lambda: b"{}%b" % filled(b" ")[:-2], 200),
+    "a probe of members": ("/v1/probe", lambda: b'{%b"drop":"x"}' % filled(b'"a":1,')[:-20], 400),
+    "a token": ("/v1/session", lambda: b'{"token":"%b"}' % filled(rb"\n"), 413),
 }
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_no_body_holds_the_loop(server: Server, name: str) -> None:
     """Whatever 16 MB it has, the loop has its next turn soon; what is honest is taken."""
-    path, body, status = BODIES[name]
+    path, make, status = BODIES[name]
+    body = make()
     server.loop.longest = 0.0
     assert server.post(path, body, **{"idempotency-key": name.replace(" ", "-")}) == status
     assert server.loop.longest < MOST_SECONDS

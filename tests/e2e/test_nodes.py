@@ -109,6 +109,37 @@ async def test_a_cancel_at_the_other_node(nodes: Nodes) -> None:
     assert (await fetch(f"{nodes.near}{path}"))[0] == 404
 
 
+async def test_readers_are_counted_over_both_nodes(nodes: Nodes) -> None:
+    """Either node says how many there are, whatever their transport, and whether they own the stream or were shown it;
+    when they have left, and once the stream has ended, there are none."""
+    path = await begun(nodes)
+
+    async def says(count: int) -> None:
+        async def both_say() -> bool:
+            return [(await fetch(f"{url}{path}/readers"))[::2] for url in nodes[:2]] == [(200, {"readers": count})] * 2
+
+        await eventually(both_say, within=20)
+
+    await says(0)
+    _, _, share = await fetch(f"{nodes.near}{path}/share", "POST")
+    guest = {"authorization": f"Bearer {share['token']}"}
+    async with AsyncExitStack() as open_:
+        await open_.enter_async_context(call(f"{nodes.near}{path}/events"))
+        await says(1)
+        await open_.enter_async_context(call(f"{nodes.far}{path}/events", headers=guest))
+        socket = await open_.enter_async_context(websocket(nodes.far))
+        await socket.call("attach", stream=path.rpartition("/")[2])
+        await says(3)
+        await socket.call("detach", stream=path.rpartition("/")[2])
+        await says(2)
+    await says(0)
+    async with call(f"{nodes.far}{path}/events"):
+        await says(1)
+        nodes.go.set()
+        await says(0)
+    assert (await fetch(f"{nodes.near}{path}"))[2]["status"] == "completed"
+
+
 async def test_operators_see_both_nodes_from_either(nodes: Nodes) -> None:
     """Who is connected where, newest first, with its lag; which node fills a stream, and how many read it at all."""
     path = await begun(nodes)

@@ -37,7 +37,7 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(tmp_path: Path) -> None
                 "--exclude-path",
                 "/v1/probe",
                 "--max-examples",
-                "20",
+                "8",
                 "--seed",
                 "7",
                 "--request-timeout",

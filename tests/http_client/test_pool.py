@@ -14,6 +14,7 @@ import pytest
 
 from tidegate.core.events import GenerationRequest
 from tidegate.errors import ProviderError, UpstreamInterrupted
+from tidegate.http_client import pool as pool_module
 from tidegate.http_client.connect import connect, tls
 from tidegate.http_client.connection import ClientConnection, ResponseHead
 from tidegate.http_client.endpoint import Endpoint
@@ -73,12 +74,18 @@ def url(upstream: FakeUpstream) -> str:
     return upstream.url.replace("127.0.0.1", "localhost")
 
 
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a response would be waited for longer than a test lasts."""
+    monkeypatch.setattr(pool_module, "END_SECONDS", 3600.0)
+
+
 @asynccontextmanager
 async def running(upstream: FakeUpstream) -> AsyncGenerator[OpenAIProvider]:
     provider = OpenAIProvider(OpenAIModel(name="m", base_url=url(upstream)))
     await provider.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield provider
     finally:
         await provider.close()
@@ -91,7 +98,7 @@ async def pool_of(
     opens = functools.partial(connect, Endpoint.parse(address), 5.0)
     pool = ConnectionPool(opens, rest_seconds=rest_seconds, idle_seconds=idle_seconds)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield pool
     finally:
         pool.close()
@@ -197,7 +204,7 @@ async def test_the_end_of_the_response_may_come_after_done(server_tls: ssl.SSLCo
 
 
 @pytest.mark.parametrize("script", [[Hang()], [Head(), Tokens(["a"]), Hang()], [*chat("a")[:3], Hang()]])
-async def test_a_cancelled_generation_leaves_no_connection_behind(script: Script) -> None:
+async def test_a_cancelled_generation_leaves_no_connection_behind(script: Script, endless: None) -> None:
     """It is closed at once, since that is what stops the work upstream; the next one opens its own."""
     async with FakeUpstream(script, ANSWER) as upstream, running(upstream) as provider:
         sink = RecordingSink()
@@ -205,10 +212,9 @@ async def test_a_cancelled_generation_leaves_no_connection_behind(script: Script
         await upstream.received()
         if len(script) > 1:
             await sink.holds(1)
-        cancelled = asyncio.get_running_loop().time()
         task.cancel()
         await asyncio.wait([task])
-        assert await upstream.closed(0) - cancelled < END_SECONDS
+        await upstream.closed(0)
         assert await text(provider) == "a"
         assert upstream.connections == 2
 
@@ -236,12 +242,11 @@ async def test_a_failed_generation_leaves_no_connection_behind(script: Script) -
     ],
     ids=["close", "close, late", "until the close", "HTTP/1.0"],
 )
-async def test_an_upstream_that_closes_is_taken_at_its_word(script: Script) -> None:
+async def test_an_upstream_that_closes_is_taken_at_its_word(script: Script, endless: None) -> None:
     """Each of its answers has its own connection, given up as soon as the answer is over."""
     async with FakeUpstream(script) as upstream, running(upstream) as provider:
         assert [await text(provider) for _ in range(3)] == ["a"] * 3
-        over = asyncio.get_running_loop().time()
-        assert await upstream.closed(2) - over < END_SECONDS
+        await upstream.closed(2)
         assert upstream.connections == 3
 
 
@@ -355,7 +360,7 @@ async def test_an_idle_connection_is_closed_after_its_time(server_tls: ssl.SSLCo
             pool.give_back(connection)
             given_back.append(loop.time())
         for number, since in enumerate(given_back):
-            assert 0.09 < await upstream.closed(number) - since < 2
+            assert await upstream.closed(number) - since > 0.09
         assert await pool.take() not in connections
 
 
@@ -372,19 +377,21 @@ async def test_a_response_that_does_not_end_is_not_waited_for() -> None:
     async with FakeUpstream([*chat("a")[:-1], Hang()]) as upstream, running(upstream) as provider:
         await text(provider)
         over = asyncio.get_running_loop().time()
-        assert END_SECONDS * 0.9 < await upstream.closed(0) - over < END_SECONDS + 2
+        assert await upstream.closed(0) - over > END_SECONDS * 0.9
 
 
 async def test_the_shorter_wait_is_not_held_up_by_the_longer() -> None:
     """One timer serves both: a response without an end is given up while another connection is idle."""
-    async with FakeUpstream([Reply(200)], [Head(), DONE, Hang()]) as upstream, pool_of(upstream.url) as pool:
+    async with (
+        FakeUpstream([Reply(200)], [Head(), DONE, Hang()]) as upstream,
+        pool_of(upstream.url, idle_seconds=20) as pool,
+    ):
         idle, endless = await pool.take(), await pool.take()
         await ask(idle).over.wait()
         pool.give_back(idle)
         await ask(endless).read.wait()
         pool.give_back(endless)
-        over = asyncio.get_running_loop().time()
-        assert await upstream.closed(1) - over < 2
+        await upstream.closed(1)
         assert await pool.take() is idle
 
 
@@ -392,18 +399,17 @@ async def test_the_shorter_wait_is_not_held_up_by_the_longer() -> None:
 
 
 @pytest.mark.parametrize("script", [[Reply(200, b"ok")], [Head(), DONE, Hang()]], ids=["idle", "not ended"])
-async def test_closing_closes_what_is_kept(script: Script) -> None:
+async def test_closing_closes_what_is_kept(script: Script, endless: None) -> None:
     """Nothing is left open, whether it is idle or has yet to end, and nothing is kept from then on."""
     async with FakeUpstream(script) as upstream, pool_of(upstream.url) as pool:
         kept, taken = await pool.take(), await pool.take()
         for connection in (kept, taken):
             await ask(connection).read.wait()
         pool.give_back(kept)
-        closed = asyncio.get_running_loop().time()
         pool.close()
         pool.give_back(taken)
         for number in range(2):
-            assert await upstream.closed(number) - closed < END_SECONDS
+            await upstream.closed(number)
 
 
 async def test_a_provider_that_closes_leaves_no_connection() -> None:

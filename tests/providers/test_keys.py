@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,17 @@ def test_what_is_no_key_is_said_without_it(tmp_path: Path, content: bytes | None
         keys_of(model(tmp_path / "key"), {})
     assert caught.value.key == ("models", "m", "api_key_file")
     assert "canary" not in caught.value.message
+
+
+def test_a_file_that_is_not_there_is_said_to_have_been_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In which folder, where the path does not say so itself: it counts from where the server was started."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(f"No such file or directory; it was looked for in {tmp_path}")):
+        keys_of(model(Path("keys/openai")), {})
+    with pytest.raises(ConfigError, match=r"No such file or directory$"):
+        keys_of(model(tmp_path / "keys"), {})
 
 
 def test_a_pipe_is_not_read() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -92,17 +91,14 @@ async def test_what_llama_says_of_itself_is_not_passed_on(llama: LlamaProvider) 
 
 
 async def test_a_cancel_stops_a_grammar(llama: LlamaProvider, unlimited: None) -> None:
-    """Within a second it costs nobody anything; plain answers have not noticed, and the next one comes."""
+    """It costs nobody anything any more; plain answers have not noticed, and the next one comes."""
     stuck = asyncio.create_task(llama.generate(ask(HEAVY), RecordingSink()))
     await eventually(lambda: is_stuck(llama))
-    begun = time.monotonic()
     assert await answered(llama, ask())
-    assert time.monotonic() - begun < 5
+    assert not stuck.done()
     stuck.cancel()
     await asyncio.wait([stuck])
-    begun = time.monotonic()
     assert await answered(llama, ask({"enum": ["yes"]})) == '"yes"'
-    assert time.monotonic() - begun < 8
 
 
 async def test_a_grammar_that_takes_too_long_is_refused(

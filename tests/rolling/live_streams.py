@@ -91,7 +91,7 @@ class Streams:
 
     async def _call(self, line: Line, path: str, body: object, key: str = "") -> Any:
         """Repeats a call until it is answered, as a client with patience does. Raises `AssertionError`."""
-        backoff, headers = Backoff(random), {"idempotency-key": key} if key else {}
+        backoff, headers = Backoff(random, attempts=None), {"idempotency-key": key} if key else {}
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
@@ -104,7 +104,7 @@ class Streams:
                     return answer
                 self.refused += 1
                 line.close()
-                await asyncio.sleep(min(backoff.failed(), 1.0))
+                await asyncio.sleep(min(backoff.failed() or 0.0, 1.0))
 
     async def _followed(self, stream: str, kind: str, text: str) -> None:
         async with asyncio.TaskGroup() as all_:

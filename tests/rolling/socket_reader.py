@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
 async def follow(service: Service, stream: str, reading: Reading) -> None:
     """Reads to the end of the stream, over as many sockets as that takes."""
     loop = asyncio.get_running_loop()
-    place, backoff = Place(stream, reading), Backoff(random)
+    place, backoff = Place(stream, reading), Backoff(random, attempts=None)
     while not reading.end:
         connection = Connection(place)
         reading.connections += 1
@@ -134,4 +134,4 @@ async def follow(service: Service, stream: str, reading: Reading) -> None:
         except OSError:
             reading.note(f"refused by {port}", loop.time())
         if not reading.end:
-            await asyncio.sleep(random() * connection.away if code == GOING_AWAY else backoff.failed())
+            await asyncio.sleep(random() * connection.away if code == GOING_AWAY else backoff.failed() or 0.0)

@@ -10,7 +10,10 @@ from typing import cast
 from endpoints import Service
 from reading import Reading
 
+from tidegate.client import paths
+from tidegate.client.head import Head
 from tidegate.client.session import Session
+from tidegate.core.sse import Decoder
 
 
 class Chunked:
@@ -36,11 +39,13 @@ class Chunked:
 class Connection(asyncio.Protocol):
     """One GET of the events of a stream; `over` is done when it has ended, however that was."""
 
-    def __init__(self, session: Session, reading: Reading) -> None:
+    def __init__(self, stream: str, session: Session, reading: Reading) -> None:
         loop = asyncio.get_running_loop()
         self.over = loop.create_future()
         self._time = loop.time
+        self._stream = stream
         self._session = session
+        self._decoder = Decoder(on_comment=session.comment)
         self._reading = reading
         self._head = b""
         self._body: Chunked | None = None
@@ -48,8 +53,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        path, headers = self._session.request()
-        lines = [f"GET {path} HTTP/1.1", "host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
+        after = self._session.ask().after
+        path = paths.events(self._stream) + (f"?after={after}" if after else "")
+        lines = [f"GET {path} HTTP/1.1", "host: localhost", "accept: text/event-stream"]
         transport.write("\r\n".join([*lines, "", ""]).encode())
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +76,7 @@ class Connection(asyncio.Protocol):
         status, *lines = head.split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         self._reading.note(f"answered {status.split()[1]}", self._time())
-        if not self._session.answered(int(status.split()[1]), fields.get, bytes):
+        if self._session.answered(Head(int(status.split()[1]), fields)) != "events":
             self._leave()
             return False
         self._body = Chunked()
@@ -78,13 +84,17 @@ class Connection(asyncio.Protocol):
 
     def _take(self, body: bytes) -> None:
         now = self._time()
-        for event in self._session.feed(body):
-            if event.event == "reconnect":
-                self._reading.note(f"told {event.data}", now)
-                self._leave()
+        messages = self._decoder.feed(body)
+        if self._decoder.retry_ms is not None:
+            self._session.retry(self._decoder.retry_ms)
+        for message in messages:
+            # Duplicates and all: the reading looks for what should not be there.
+            self._session.event(message.event, message.data, message.id if message.own_id else None)
+            if message.event == "reconnect":
+                self._reading.note(f"told {message.data}", now)
             else:
-                self._reading.take(event.event, event.data.encode(), event.id, now)
-        if self._session.ended:
+                self._reading.take(message.event, message.data.encode(), message.id, now)
+        if self._session.leaving:
             self._leave()
 
     def _leave(self) -> None:
@@ -96,9 +106,9 @@ class Connection(asyncio.Protocol):
 async def follow(service: Service, stream: str, reading: Reading, on_first: Callable[[], None] = lambda: None) -> None:
     """Reads to the end of the stream, over as many connections as that takes."""
     loop = asyncio.get_running_loop()
-    session = Session(stream, after=None, random=random)
+    session = Session(attempts=None, random=random)
     while not session.ended:
-        connection = Connection(session, reading)
+        connection = Connection(stream, session, reading)
         reading.connections += 1
         port = service.pick()
         try:
@@ -107,5 +117,6 @@ async def follow(service: Service, stream: str, reading: Reading, on_first: Call
             await connection.over
         except OSError:
             reading.note(f"refused by {port}", loop.time())
-        if not session.ended:
-            await asyncio.sleep(session.lost())
+        delay = session.lost()
+        if delay is not None:
+            await asyncio.sleep(delay)

@@ -7,7 +7,7 @@ import pytest
 
 from tidegate.routes.openapi import document
 from tidegate.routes.pages import MEDIA_TYPES
-from tidegate.routes.route import Route
+from tidegate.routes.route import EVENTS, Route
 from tidegate.routes.table import ROUTES
 
 DOCUMENT = msgspec.json.decode(document(ROUTES))
@@ -93,3 +93,28 @@ def test_where_a_stream_is_found() -> None:
     for path, method in (("/v1/streams", "post"), ("/v1/streams/{id}/events", "get"), ("/v1/chat/completions", "post")):
         for status, answer in operation(path, method)["responses"].items():
             assert ({"location", "tidegate-stream"} <= answer["headers"].keys()) is status.startswith("2")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_an_event_stream_is_shown(route: Route) -> None:
+    """Whoever gets events finds a sample of them, and a table of their kinds where they have names."""
+    for answer in operation(route.path.replace(":path", ""), route.method.lower())["responses"].values():
+        for media, content in answer.get("content", {}).items():
+            if media == EVENTS:
+                assert content["example"].startswith(("retry: ", "data: "))
+                assert named(content["schema"])["examples"] == [content["example"]]
+
+
+def test_every_code_is_listed() -> None:
+    """The codes of errors stand beside their shape, each with its status, and none that is never answered."""
+    codes = {told["code"]: told["status"] for told in DOCUMENT["components"]["schemas"]["ErrorBody"]["x-codes"]}
+    assert codes["interrupted"] == 503
+    assert not {"config_error", "in_use"} & codes.keys()
+    assert {str(status) for status in codes.values()} <= {
+        status for item in PATHS.values() for described in item.values() for status in described["responses"]
+    }
+
+
+def test_the_calls_of_the_websocket_are_listed() -> None:
+    """What JSON Schema of HTTP has no place for stands in an extension, with a sample each."""
+    assert [call["op"] for call in operation("/v1/ws", "get")["x-calls"]][:2] == ["create", "attach"]

@@ -15,7 +15,7 @@ from tidegate.bench.report import Table
 from tidegate.errors import TidegateError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 """The sandbox wants rights that containers do not have; software draws alike on every machine."""
@@ -30,14 +30,24 @@ DURATIONS = {
 }
 """By column, the name of a metric of the Chrome DevTools Protocol (`Performance.getMetrics`), in seconds."""
 
-PATIENCE_SECONDS = 30
+COLUMNS = {**dict.fromkeys(DURATIONS, 2), "% of a core": 1, "tasks over 50 ms": 0, "longest ms": 0}
+
+LONG_TASKS = """
+globalThis.longTasks = [];
+new PerformanceObserver((list) => {
+  longTasks.push(...list.getEntries().map(({ duration }) => duration));
+}).observe({ type: 'longtask' });
+"""
+"""Tasks that kept the main thread from drawing for over 50 ms, as the browser reports them."""
+
+PATIENCE_SECONDS = 60
 
 
 def page(bench: Bench) -> Table:
     """An answer on the chat page in Chromium, by the shape of its text: CPU time of the browser's main thread."""
     options = bench.options
     tokens = max(1, int(options.rate * options.seconds))
-    table = Table(f"The page: an answer of {tokens:,} words at {options.rate:g} words/s", dict.fromkeys(DURATIONS, 2))
+    table = Table(f"The page: an answer of {tokens:,} words at {options.rate:g} words/s", COLUMNS)
     models = "".join(_model(name, shape(tokens), options.rate, tokens) for name, shape in SHAPES.items())
     with _chromium() as browser:
         for _ in range(options.rounds):
@@ -57,12 +67,28 @@ def _lines(words: int, each: int, before: str, after: str) -> str:
     return text
 
 
+def _mixed(words: int) -> str:
+    """Sections of everything that models write, of some 250 words each."""
+    section = "\n\n".join(
+        (
+            "## " + _lines(5, 5, "", ""),
+            _lines(60, 60, "", "") + "[a chart](https://example.com/chart) and `code`.",
+            _lines(40, 8, "- ", "\n"),
+            "```python\n" + _lines(48, 6, 'lamp(3, "', '")  # lit\n') + "```",
+            "| when | what | how |\n|---|:-:|--:|\n" + _lines(30, 3, "| ", " | 1 | 2 |\n"),
+            _lines(30, 30, "> ", ""),
+        )
+    )
+    return "\n\n".join([section] * (words // 200 + 1))
+
+
 SHAPES: Mapping[str, Callable[[int], str]] = {
+    "mixed": _mixed,
     "paragraphs": lambda words: _lines(words, 60, "", "\n\n"),
     "one paragraph": lambda words: _lines(words, words, "", ""),
     "code": lambda words: "```\n" + _lines(words, 8, "", "\n"),
     "list": lambda words: _lines(words, 12, "- ", "\n"),
-    "table": lambda words: _lines(words, 6, "| ", " |\n"),
+    "table": lambda words: "| a | b |\n|---|---|\n" + _lines(words, 6, "| ", " | b |\n"),
 }
 """The text of an answer by its shape, for a number of words."""
 
@@ -95,21 +121,29 @@ def _one(browser: Browser, url: str, model: str, seconds: float) -> dict[str, fl
 
     context = browser.new_context(viewport={"width": 1000, "height": 700})
     tab = context.new_page()
+    tab.add_init_script(LONG_TASKS)
     tab.goto(url)
     tab.get_by_label("Model").select_option(model)
     session: Any = context.new_cdp_session(tab)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     tab.get_by_label("Your message").fill("Go on")
     before = _durations(session)
+    tab.evaluate("longTasks.length = 0")
     tab.get_by_label("Your message").press("Enter")
     # Nothing asks the page anything while it is measured.
     tab.wait_for_timeout(seconds * 1000)
-    expect(tab.locator(".status")).to_contain_text("tokens", timeout=PATIENCE_SECONDS * 1000)
-    after = _durations(session)
+    expect(tab.locator(".turn").last).to_contain_text("tokens", timeout=PATIENCE_SECONDS * 1000)
+    spent = {column: after - before[column] for column, after in _durations(session).items()}
+    found = _long_tasks(tab)
     context.close()
-    return {column: after[column] - before[column] for column in DURATIONS}
+    share = 100 * spent["main thread s"] / seconds
+    return {**spent, "% of a core": share, "tasks over 50 ms": len(found), "longest ms": max(found, default=0)}
 
 
 def _durations(session: Any) -> dict[str, float]:
     found = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
     return {column: found[name] for column, name in DURATIONS.items()}
+
+
+def _long_tasks(tab: Page) -> list[float]:
+    return tab.evaluate("longTasks")

@@ -52,7 +52,9 @@ class Api:
 
     async def publish(self, topic: str, data: object, type: str | None, state: bool, key: str | None) -> str:
         body = {"data": data, **_given(type=type, state=state or None)}
-        answer = await self.calls.value(_Published, "POST", paths.topic(topic, "/messages"), body, key=key or new_key())
+        answer = await self.calls.value(
+            _Published, "POST", paths.topic(topic, "/messages"), body, key=new_key() if key is None else key
+        )
         return answer.cursor
 
     async def presence(self, topic: str) -> builtins.list[Table]:

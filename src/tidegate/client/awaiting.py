@@ -78,17 +78,21 @@ class AwaitingLine:
     def __init__(self, wire: AwaitingWire) -> None:
         self.closed = False
         self._wire = wire
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ConnectionPool | None = None
         self._connection: ClientConnection | None = None
         self._exchange: Exchange | None = None
         self._ended = asyncio.Event()
 
     def __del__(self) -> None:
-        self._drop()
+        # In whichever thread that is.
+        if self._connection is not None and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._connection.abort)
 
     async def send(self, request: Request, seconds: float) -> Head:
         endpoint = self._wire.endpoint
         async with self._using(seconds, f"{endpoint.scheme}://{endpoint.authority} does not answer"):
+            self._loop = asyncio.get_running_loop()
             self._pool = self._wire.pool()
             self._connection = connection = await self._pool.take()
             self._exchange = exchange = Exchange(connection)

@@ -73,12 +73,12 @@ class BlockingLine:
 
     def release(self) -> None:
         response, connection = self._response, self._connection
-        whole = response is not None and response.isclosed() and not response.will_close
-        if whole and connection is not None and not self.closed and len(self._idle) < MAX_IDLE:
-            self._connection = self._socket = self._response = None
-            self._idle.append((connection, time.monotonic()))
-        else:
+        if connection is None or response is None or not self._may_keep(response):
             self._drop()
+            return
+        self._connection = self._socket = self._response = None
+        response.close()
+        self._idle.append((connection, time.monotonic()))
 
     def close(self) -> None:
         with self._guard:
@@ -90,6 +90,11 @@ class BlockingLine:
                 # Whoever is waiting for it now reads its end, and closes it.
                 with suppress(OSError):
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _may_keep(self, response: HTTPResponse) -> bool:
+        """Whether the answer was read to its end, so that its connection may carry another one."""
+        whole = (response.isclosed() or response.length == 0) and not response.will_close
+        return whole and not self.closed and len(self._idle) < MAX_IDLE
 
     def _wait_for(self, seconds: float) -> None:
         if self._socket is not None:

@@ -51,7 +51,7 @@ class Production:
         self.ended = False
         self.cancelled = False
         self._calls = calls
-        self._key = key or new_key()
+        self._key = new_key() if key is None else key
         self._metadata = metadata
         self._line = calls.wire.line()
         self._pauses = calls.wire.line()

@@ -57,7 +57,7 @@ class Reader:
     async def start(self, body: Mapping[str, Any], key: str | None) -> None:
         """Starts a stream, to read it: while its id is unknown the call is repeated with the same key."""
         request = self._calls.request(
-            "POST", paths.STREAMS, {**body, "stream": True}, accept=EVENT_STREAM, key=key or new_key()
+            "POST", paths.STREAMS, {**body, "stream": True}, accept=EVENT_STREAM, key=new_key() if key is None else key
         )
         try:
             self._tell("connecting")
@@ -135,7 +135,7 @@ class Reader:
                 chunk = await self._line.read(self._session.silence)
                 if not chunk:
                     raise NoAnswer("the connection was closed")
-                self._events = self._in(chunk)
+                self._events = _events_in(chunk, self._decoder, self._session)
         except NoAnswer as error:
             if not self._line.closed:
                 await self._lost(error)
@@ -161,16 +161,6 @@ class Reader:
         self._decoder = Decoder(max_event_bytes=MAX_ANSWER_BYTES, on_comment=self._session.comment)
         self._is_connected = True
         self._tell("streaming")
-
-    def _in(self, chunk: bytes) -> Iterator[Event]:
-        """The events in a chunk, one by one, so that the session's position is that of what was handed on."""
-        messages = self._decoder.feed(chunk)
-        if self._decoder.retry_ms is not None:
-            self._session.retry(self._decoder.retry_ms)
-        for message in messages:
-            event = self._session.event(message.event, message.data, message.id if message.own_id else None)
-            if event is not None:
-                yield event
 
     async def _lost(self, error: TidegateError | None) -> None:
         """Waits until it is time for the next connection. Raises `Offline` where there is none."""
@@ -203,6 +193,17 @@ class Reader:
     def _tell(self, state: State, detail: Detail = NOTHING) -> None:
         if self._on_state is not None:
             self._on_state(state, detail)
+
+
+def _events_in(chunk: bytes, decoder: Decoder, session: Session) -> Iterator[Event]:
+    """The events in a chunk, one by one, so that the session's position is that of what was handed on."""
+    messages = decoder.feed(chunk)
+    if decoder.retry_ms is not None:
+        session.retry(decoder.retry_ms)
+    for message in messages:
+        event = session.event(message.event, message.data, message.id if message.own_id else None)
+        if event is not None:
+            yield event
 
 
 def _text(data: object) -> str:

@@ -30,6 +30,7 @@ def refusal(head: Head, body: bytes, *, has_key: bool = True) -> TidegateError:
     error.type = said.get("type", kind.type)
     error.param = said.get("param")
     error.retryable = head.may_pass
+    error.retry_after = head.retry_after or None
     error.request_id = said.get("request_id") or head.fields.get("x-request-id")
     return error
 
@@ -66,10 +67,7 @@ def _made(kind: type[TidegateError], message: str, head: Head) -> TidegateError:
     while kind.__init__ is not TidegateError.__init__:
         # It wants to know what an answer does not say.
         kind = kind.__mro__[1]
-    error = kind(message)
-    if head.retry_after:
-        error.retry_after = head.retry_after
-    return error
+    return kind(message)
 
 
 def _by_code() -> dict[str, type[TidegateError]]:

@@ -138,7 +138,7 @@ class Session:
         self._backoff.at_least(retry_ms)
 
     def event(self, kind: str, text: str, id: str | None) -> Event | None:
-        """What the application is shown of an event with `text` as its data, and the `id` of its own block, if it has one.
+        """What the application is shown of an event with this data; `id` is that of its own block, if it has one.
 
         Raises `UpstreamMalformed`.
         """

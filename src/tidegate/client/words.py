@@ -77,15 +77,29 @@ REASONS: dict[type[HttpError], str] = {
 """The failures of `http.client` in words for a terminal."""
 
 
+# OpenSSL's codes: nobody that is trusted vouches for the certificate.
+_UNKNOWN_ROOT = (18, 19, 20, 21)
+
+# What OpenSSL makes of plain HTTP, by its version.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+
+
 def reason(error: Exception) -> str:
     """Why a connection failed, in words instead of an errno."""
     failed = error if isinstance(error, HttpError) else failure(error)
     cause = failed.__cause__ or failed
     if isinstance(failed, TlsFailed):
-        found = getattr(cause, "verify_message", "") or _system_words(cause, "there is no TLS")
-        return f"the TLS handshake failed: {found}"
+        return f"the TLS handshake failed: {_tls_words(cause)}"
     known = next((words for kind, words in REASONS.items() if isinstance(failed, kind)), "")
     return known or _system_words(cause, str(failed))
+
+
+def _tls_words(error: BaseException) -> str:
+    if getattr(error, "verify_code", 0) in _UNKNOWN_ROOT:
+        return f"{getattr(error, 'verify_message', '')}; SSL_CERT_FILE names a file with the roots of an own authority"
+    if getattr(error, "reason", "") in _NO_TLS:
+        return "no TLS is spoken at this port; is it one for http://?"
+    return getattr(error, "verify_message", "") or _system_words(error, "there is no TLS")
 
 
 def _system_words(error: BaseException, otherwise: str) -> str:

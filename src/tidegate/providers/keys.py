@@ -60,7 +60,8 @@ def _in_file(path: str) -> str:
         with open(path, "rb") as file:
             content = file.read(MAX_KEY_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"it cannot be read: {error.strerror or error}") from None
+        looked = "" if Path(path).is_absolute() else f"; it was looked for in {Path.cwd()}"
+        raise ConfigError(f"it cannot be read: {error.strerror or error}{looked}") from None
     except ValueError as error:  # characters that no path has
         raise ConfigError(f"it cannot be read: {error}") from None
     if len(content) > MAX_KEY_BYTES:

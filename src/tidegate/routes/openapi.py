@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tidegate.core.fold import Snapshot
-from tidegate.routes.route import EVENTS, JSON, Answer, Parameter, Route
+from tidegate.errors import ConfigError, TidegateError
+from tidegate.routes.route import JSON, Answer, Parameter, Route
+from tidegate.routes.samples import EventStream
 
 REF = "#/components/schemas/{name}"
-SERVER_SENT_EVENTS = """\
-Server-sent events. On native routes each has an `id`, the cursor to come back with, and one of these names with JSON
-as its data: `started` {id, model, created_at}; `delta` {text}; `reasoning` {text}; `tool_call` {index, id, name,
-arguments}; then exactly one of `completed` {finish_reason, usage}, `cancelled` {by, reason, usage} and `failed` {error,
-usage}. Beside them: `gap` {from, to}, what was asked for is not kept and what follows is after `to`; `snapshot`, in
-place of the events so far; `reconnect` {after_ms, reason}, come back. `/v1/chat/completions` sends OpenAI's chunks."""
 RATE_LIMITS = tuple(
     f"x-ratelimit-{what}-{of}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")
 )
@@ -96,9 +92,12 @@ def document(routes: Sequence[Route]) -> bytes:
     """The document as JSON."""
     types = [ErrorBody, *(body for route in routes for body in route.bodies)]
     types += [route.failed for route in routes if route.failed]
-    types += [kind for route in routes for answer in route.answers for kind in answer.content.values() if kind]
+    contents = [kind for route in routes for answer in route.answers for kind in answer.content.values() if kind]
+    types += [kind for kind in contents if not isinstance(kind, EventStream)]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(types, schemas, strict=True))
+    components |= {kind.name: kind.schema() for kind in contents if isinstance(kind, EventStream)}
+    components[ErrorBody.__name__]["x-codes"] = list(_codes(TidegateError))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         # OpenAPI has no path parameters with slashes.
@@ -119,6 +118,14 @@ def document(routes: Sequence[Route]) -> bytes:
     )
 
 
+def _codes(kind: type[TidegateError]) -> Iterator[dict[str, Any]]:
+    """What a program decides by: every code that is answered, with its status."""
+    if kind is not ConfigError:
+        yield {"code": kind.code, "status": kind.status, "retryable": kind.retryable}
+        for narrower in kind.__subclasses__():
+            yield from _codes(narrower)
+
+
 def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
@@ -132,6 +139,8 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
         operation["responses"][str(status)] = _error(status, route, by_type)
     if route.scope is not None:
         operation["security"] = [*({"key": [scope]} for scope in (route.scope, *route.or_scopes)), {}]
+    if route.calls:
+        operation["x-calls"] = route.calls
     if route.bodies:
         schemas = [by_type[body] for body in route.bodies]
         operation["requestBody"] = {
@@ -162,7 +171,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _answer(answer: Answer, route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    content = {media: _content(media, kind, by_type) for media, kind in answer.content.items()}
+    content = {media: _content(kind, by_type) for media, kind in answer.content.items()}
     described = {"description": answer.about, "headers": _headers((*answer.headers, *_limits(route)))}
     return {**described, "content": content} if content else described
 
@@ -175,10 +184,10 @@ def _headers(names: Sequence[str]) -> dict[str, Any]:
     return {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in ("x-request-id", *names)}
 
 
-def _content(media: str, kind: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    if kind is not None:
-        return {"schema": by_type[kind]}
-    return {"schema": {"description": SERVER_SENT_EVENTS}} if media == EVENTS else {}
+def _content(kind: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    if isinstance(kind, EventStream):
+        return {"schema": {"$ref": REF.format(name=kind.name)}, "example": kind.sample}
+    return {} if kind is None else {"schema": by_type[kind]}
 
 
 def _error(status: int, route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from tidegate.core.principal import Scope
 from tidegate.routes.call import Call
+from tidegate.routes.samples import SocketCall
 
 Handler = Callable[[Call], Awaitable[None]]
 
@@ -27,7 +28,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One successful status: its media types, each with the type of its content (None: not described further).
+    """One successful status: its media types, each with the type of its content or its events; None is not described.
 
     `headers` are its own, besides those of every answer.
     """
@@ -42,10 +43,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One route.
 
     `scope` None: anyone may call it; any of `or_scopes` grants access, too. `failures`: its own statuses, besides those
-    of every route. `bodies`: the types of its body, which is one of them. `events`: answers may be streams of events,
-    so that GET also takes `?access_token=`. `shared`: a share token of the stream grants access, too. `limited`: calls
-    are counted. `local`: whoever calls from this machine needs no credentials. `failed`: the type of a failure's body,
-    if it has more than the error.
+    of every route. `bodies`: the types of its body, which is one of them. `calls`: those of its WebSocket. `events`:
+    answers may be streams of events, so that GET also takes `?access_token=`. `shared`: a share token of the stream
+    grants access, too. `limited`: calls are counted. `local`: whoever calls from this machine needs no credentials.
+    `failed`: the type of a failure's body, if it has more than the error.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -58,6 +59,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     bodies: tuple[Any, ...] = ()
     body_optional: bool = False
+    calls: tuple[SocketCall, ...] = ()
     answers: tuple[Answer, ...]
     failures: tuple[int, ...] = ()
     failed: Any = None

@@ -59,6 +59,12 @@ class Cancellation(msgspec.Struct, frozen=True):
     cursor: str
 
 
+class Readers(msgspec.Struct, frozen=True):
+    """How many readers are attached to the stream, over any transport and at any node."""
+
+    readers: int
+
+
 class Opened(Snapshot, frozen=True, kw_only=True):
     """A stream that its caller fills; `lease` is null where an idempotency key led to one that has ended.
 
@@ -171,6 +177,11 @@ async def look(call: Call) -> None:
     """Answers with the snapshot so far."""
     stream = call.stream()
     await call.answer_pieces((await call.service.whole(stream, call.principal)).pieces())
+
+
+async def readers(call: Call) -> None:
+    """Answers with the number of the stream's readers."""
+    await call.answer_json(Readers(await call.service.readers_of(call.stream(), call.principal)))
 
 
 def follow(call: Call) -> Awaitable[None]:

@@ -31,6 +31,7 @@ from tidegate.routes import (
 )
 from tidegate.routes.openapi import FailedStream
 from tidegate.routes.route import EVENTS, HTML, JSON, Answer, Parameter, Route
+from tidegate.routes.samples import CHAT_CHUNKS, SOCKET_CALLS, STREAM_EVENTS, TOPIC_EVENTS
 from tidegate.serving.registry import Transport
 
 CURSOR = {"type": "string", "pattern": "^[a-z0-9]{1,16}-(0|[1-9][0-9]{0,15})$"}
@@ -111,7 +112,7 @@ ROUTES: tuple[Route, ...] = (
             Answer(
                 status=200,
                 about="The events, or the ended stream.",
-                content={JSON: Snapshot, EVENTS: None},
+                content={JSON: Snapshot, EVENTS: STREAM_EVENTS},
                 headers=FOUND_AGAIN,
             ),
             Answer(
@@ -180,12 +181,23 @@ ROUTES: tuple[Route, ...] = (
         scope="read",
         parameters=(STREAM, *ALL_EVENTS),
         answers=(
-            Answer(status=200, about="The events.", content={EVENTS: None}, headers=FOUND_AGAIN),
+            Answer(status=200, about="The events.", content={EVENTS: STREAM_EVENTS}, headers=FOUND_AGAIN),
             Answer(status=204, about="The stream has ended and nothing follows.", headers=FOUND_AGAIN),
         ),
         failures=(404,),
         events=True,
         shared=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/streams/{id}/readers",
+        name="countReaders",
+        about="How many readers are attached to the stream now.",
+        handler=streams.readers,
+        scope="read",
+        parameters=(STREAM,),
+        answers=(Answer(status=200, about="Their number; 0 once it has ended.", content={JSON: streams.Readers}),),
+        failures=(404,),
     ),
     Route(
         method="POST",
@@ -259,7 +271,7 @@ ROUTES: tuple[Route, ...] = (
         handler=topics.follow,
         scope="subscribe",
         parameters=(TOPIC, LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY, PLACE, EVENTS_AS),
-        answers=(Answer(status=200, about="The messages.", content={EVENTS: None}),),
+        answers=(Answer(status=200, about="The messages.", content={EVENTS: TOPIC_EVENTS}),),
         failures=(503,),
         events=True,
     ),
@@ -279,7 +291,8 @@ ROUTES: tuple[Route, ...] = (
         name="connect",
         about="A WebSocket for any number of streams and topics, with the subprotocol `tidegate.v1`.",
         handler=socket.refuse_http,
-        answers=(Answer(status=101, about="It is one.", headers=("upgrade", "sec-websocket-protocol")),),
+        calls=SOCKET_CALLS,
+        answers=(Answer(status=101, about="It is a WebSocket now.", headers=("upgrade", "sec-websocket-protocol")),),
         failures=(403, 426),
     ),
     Route(
@@ -313,7 +326,7 @@ ROUTES: tuple[Route, ...] = (
             Answer(
                 status=200,
                 about="The answer.",
-                content={JSON: openai_chat_whole.ChatCompletion, EVENTS: None},
+                content={JSON: openai_chat_whole.ChatCompletion, EVENTS: CHAT_CHUNKS},
                 headers=FOUND_AGAIN,
             ),
         ),

@@ -147,6 +147,14 @@ class Service:
         """The stream's record. Raises as `look` does."""
         return (await self.look(stream, viewer)).record
 
+    async def readers_of(self, stream: str, viewer: Principal) -> int:
+        """How many readers the stream has on all nodes, from what these have told last; 0 once it has ended.
+
+        Raises as `look` does.
+        """
+        record = await self.record(stream, viewer)
+        return 0 if record.end is not None else self._cluster.total("readers", stream)
+
     async def at_end(self, stream: str, viewer: Principal, after: Cursor | None) -> bool:
         """Whether the stream has ended and nothing follows the cursor."""
         found = await self.look(stream, viewer)

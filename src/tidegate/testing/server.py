@@ -16,6 +16,9 @@ from tidegate.serving.http_protocol import http_protocol
 from tidegate.serving.wire import EXTENSION
 from tidegate.serving.ws_protocol import SocketProtocol
 
+LEAVE_SECONDS = 1.0
+"""How long calls are waited for whose connections are closed."""
+
 
 @asynccontextmanager
 async def serving(
@@ -46,7 +49,6 @@ async def serving(
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=1,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -56,11 +58,27 @@ async def serving(
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await ticking
-        for connection in tuple(server.server_state.connections):
-            connection.transport.abort()
-        await server.shutdown(sockets=[listening])
+        ticking.cancel()
+        await _close(server)
+        listening.close()
+
+
+async def _close(server: uvicorn.Server) -> None:
+    """Closes the connections, and waits for their calls.
+
+    uvicorn's `shutdown` would look for them ten times a second, and a suite has hundreds of servers.
+    """
+    for each in server.servers:
+        each.close()
+    state = server.server_state
+    for connection in tuple(state.connections):
+        connection.transport.abort()
+    # The loop tells connections in its next turn that they are lost, and they their calls.
+    await asyncio.sleep(0)
+    if calls := tuple(state.tasks):
+        _, left = await asyncio.wait(calls, timeout=LEAVE_SECONDS)
+        for call in left:
+            call.cancel()
 
 
 def _without_wire(app: ASGIApp) -> ASGIApp:

@@ -1,14 +1,14 @@
 /**
  * The answers in a room: asked for, followed by everybody, stopped by whoever asked.
  *
- * A stream is its owner's, so whoever asked shares it where people have credentials of their own, and the others read it
- * by that token, over SSE. With its own credentials, over the room's WebSocket, a tab reads only what it has started
- * itself: a message may name any stream, and what is read for it is shown, and told to the room.
+ * A stream is its owner's, so whoever asked shares it where people have credentials of their own, and the others read
+ * it by that token. With its own credentials a tab reads only what it has started itself: a message may name any
+ * stream, and what is read for it is shown, and told to the room.
  *
  * @typedef {import('./talk.js').Answer} Answer
+ * @typedef {import('./tidegate.js').FollowOptions} FollowOptions
  *
  * @typedef {object} Room
- * @property {import('./socket.js').Socket} socket
  * @property {(data: object, key: string) => Promise<unknown>} tell Publishes to the room.
  * @property {import('./own.js').Own} own What this tab has started.
  * @property {(node: HTMLElement) => void} add Puts it at the end of the page.
@@ -16,13 +16,18 @@
  */
 
 import { AnswerView } from './entry.js';
+import { explained } from './failures.js';
+import { askForKey, keyNumber, wantsKey } from './key.js';
+import { t } from './language.js';
 import { Live } from './live.js';
-import { base, keepAtEnd, sentence, showNotice } from './page.js';
-import { TERMINAL } from './session.js';
-import { followStream, newKey, shareStream, TidegateError } from './tidegate.js';
+import { base, keepAtEnd, showNotice } from './page.js';
+import { request } from './request.js';
+import { cancelStream, followStream, newKey, shareStream, TERMINAL } from './tidegate.js';
 
 /** Where nobody has credentials, everybody may read every stream: nothing is lent to whoever names one. */
 const ANYBODY = 'anonymous';
+
+const MAX_DELAY_MS = 3000;
 
 export class Answers {
   /** @param {Room} room */
@@ -35,29 +40,30 @@ export class Answers {
   }
 
   /**
-   * @param {string} model
+   * @param {import('./talk.js').Said} question
    * @param {{role: string, content: string}[]} messages
+   * @param {string} [key] The same for each try: what a try has started, the next one finds.
    */
-  async ask(model, messages) {
-    const { socket, tell, own, principal } = this._room;
+  async ask(question, messages, key = newKey()) {
+    const { tell, own, principal } = this._room;
+    const { id, to: model } = question;
+    const sentKey = keyNumber();
+    const again = () => this.ask(question, messages, key);
     try {
-      const { stream } = await socket.call('create', { model, messages, attach: false, key: newKey() });
+      const stream = await start({ model, messages, background: true }, key);
       own.ask(stream);
       const token = principal() === ANYBODY ? '' : (await shareStream(stream, { base })).token;
-      await tell({ kind: 'answer', stream, model, token }, stream);
+      await tell({ kind: 'answer', stream, model, question: id, token }, stream);
     } catch (error) {
-      const { message } = /** @type {Error} */ (error);
-      showNotice(`${model} could not be asked: ${sentence(message)}`, 'Try again', () => {
-        showNotice('');
-        this.ask(model, messages);
-      });
+      if (wantsKey(error)) askForKey(sentKey, again);
+      else showRefusal(model, error, again);
     }
   }
 
   /** @param {Answer} answer */
   show(answer) {
     const own = this._isOwn(answer);
-    const view = new AnswerView(answer, own ? 'you' : answer.name, own ? () => this._stop(answer) : undefined);
+    const view = new AnswerView(answer, own ? t('you') : answer.name, own ? () => this._stop(answer) : undefined);
     this._views.set(answer, view);
     this._room.add(view.node);
     if (this._room.principal()) this._follow(answer, false);
@@ -78,34 +84,46 @@ export class Answers {
     keepAtEnd();
   }
 
-  /** @param {import('./tidegate.js').State} state @param {import('./tidegate.js').StateDetail} detail Of the socket. */
-  showConnection(state, detail) {
-    for (const [answer, live] of this._lives) if (this._isOnSocket(answer)) live.show(state, detail);
-  }
-
   /** @param {Answer} answer @param {boolean} whole Whether somebody who comes late reads it. */
   _follow(answer, whole) {
-    const { stream, token, turn } = answer;
     const live = new Live(/** @type {AnswerView} */ (this._views.get(answer)).view);
     this._lives.set(answer, live);
+    const way = this._wayTo(answer);
+    if (!way) this._lost(answer, live, 'not_shared');
+    else this._read(answer, live, { ...way, snapshot: whole });
+  }
+
+  /** @param {Answer} answer @param {Live} live @param {FollowOptions} options */
+  async _read(answer, live, options) {
+    const { turn, stream } = answer;
+    const sentKey = keyNumber();
     const onEvent = (/** @type {import('./tidegate.js').StreamEvent} */ event) => {
       live.take(event);
       if (turn.status !== 'live') this._over(answer, live);
     };
-    const onRefused = (/** @type {Error} */ error) => {
-      Object.assign(turn, answer.end ?? { status: 'lost', error: lostText(error) });
-      this._over(answer, live);
-    };
-    if (this._isOnSocket(answer)) {
-      live.show('connecting', {});
-      live.show('streaming', {});
-      this._room.socket.attach(stream, { whole, onEvent, onRefused });
-    } else if (token) {
-      const onState = live.show.bind(live);
-      followStream(stream, { base, token, whole, onEvent, onState }).catch(onRefused);
-    } else {
-      onRefused(new Error('It was not shared with this room.'));
+    try {
+      await followStream(stream, { ...options, onEvent, onState: live.show.bind(live) });
+    } catch (error) {
+      if (wantsKey(error) && !options.token) {
+        live.waitFor(t('Waiting for the API key'));
+        askForKey(sentKey, () => this._read(answer, live, { ...options, after: turn.cursor, snapshot: !turn.cursor }));
+      } else {
+        const { code } = /** @type {import('./tidegate.js').TidegateError} */ (error);
+        this._lost(answer, live, wantsKey(error) ? 'stream_not_found' : code);
+      }
     }
+  }
+
+  /**
+   * How it is read: as the page's user, or by the token of a share.
+   *
+   * @param {Answer} answer
+   * @returns {FollowOptions | undefined} None where it was not shared.
+   */
+  _wayTo(answer) {
+    const own = this._isOwn(answer) || (!answer.token && this._room.principal() === ANYBODY);
+    if (own) return { base, transport: 'websocket', maxDelay: MAX_DELAY_MS };
+    return answer.token ? { base, token: answer.token, maxDelay: MAX_DELAY_MS } : undefined;
   }
 
   /** @param {Answer} answer Whether this tab has asked for it. */
@@ -113,9 +131,10 @@ export class Answers {
     return this._room.own.hasAsked(stream);
   }
 
-  /** @param {Answer} answer Whether it is read as the page's user. */
-  _isOnSocket(answer) {
-    return this._isOwn(answer) || (!answer.token && this._room.principal() === ANYBODY);
+  /** @param {Answer} answer @param {Live} live @param {string} code */
+  _lost(answer, live, code) {
+    Object.assign(answer.turn, answer.end ?? { status: 'lost', code });
+    this._over(answer, live);
   }
 
   /** @param {Answer} answer @param {Live} live The stream has no more to give. */
@@ -125,9 +144,9 @@ export class Answers {
     this._views.get(answer)?.showEnd();
     const { stream, turn } = answer;
     if (!this._isOwn(answer) || answer.end || turn.status === 'lost') return;
-    const { status, text, error, reason, usage } = turn;
+    const { status, text, error, code, reason, usage } = turn;
     // Should it fail, those who come later read the stream itself, while that is kept.
-    const end = { kind: 'answered', stream, turn: { status, text, error, reason, usage } };
+    const end = { kind: 'answered', stream, turn: { status, text, error, code, reason, usage } };
     this._room.tell(end, `answered:${stream}`).catch(() => {});
   }
 
@@ -135,15 +154,24 @@ export class Answers {
   async _stop(answer) {
     this._lives.get(answer)?.showStopping();
     try {
-      await this._room.socket.call('cancel', { stream: answer.stream });
+      await cancelStream(answer.stream, { base });
     } catch (error) {
-      showNotice(`It could not be stopped: ${sentence(/** @type {Error} */ (error).message)}`);
+      showNotice(t('It could not be stopped: {why}', { why: explained(/** @type {Error} */ (error)) }));
     }
   }
 }
 
-/** @param {Error} error */
-function lostText(error) {
-  const gone = error instanceof TidegateError && (error.status === 404 || error.status === 401);
-  return gone ? 'The server no longer knows this answer.' : sentence(error.message);
+/** @param {object} body @param {string} key @returns {Promise<string>} The stream's id. */
+async function start(body, key) {
+  const response = await request('POST', 'v1/streams', { base, headers: { 'idempotency-key': key }, body });
+  return (await response.json()).id;
+}
+
+/** @param {string} model @param {unknown} error @param {() => void} again */
+function showRefusal(model, error, again) {
+  const why = explained(/** @type {Error} */ (error));
+  showNotice(t('{model} could not be asked: {why}', { model, why }), t('Try again'), () => {
+    showNotice('');
+    again();
+  });
 }

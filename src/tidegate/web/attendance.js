@@ -1,12 +1,14 @@
 /**
  * Who is in a room: the server counts the connections, and the names are those that people have given themselves.
  *
- * @typedef {import('./socket.js').Socket} Socket
  * @typedef {import('./talk.js').Talk} Talk
  */
 
-import { $, announce } from './page.js';
+import { shownName } from './entry.js';
+import { t } from './language.js';
+import { $, announce, base } from './page.js';
 import { countOf } from './talk.js';
+import { presence } from './tidegate.js';
 
 /** Who leaves without a word is only found to be gone by asking. */
 const LOOK_EVERY_MS = 15_000;
@@ -17,10 +19,16 @@ const LOOK_AFTER_MS = 300;
 /** Each look counts as a request of the page's user, and anybody in the room can bring one about. */
 const LOOK_AGAIN_MS = 2000;
 
+/** @type {Record<string, string>} */
+const STATES = {
+  connecting: t('Connecting'),
+  reconnecting: t('Reconnecting'),
+  offline: t('Waiting for the connection'),
+};
+
 export class Attendance {
-  /** @param {Socket} socket @param {string} topic @param {Talk} talk */
-  constructor(socket, topic, talk) {
-    this._socket = socket;
+  /** @param {string} topic @param {Talk} talk */
+  constructor(topic, talk) {
     this._topic = topic;
     this._talk = talk;
     this._looking = false;
@@ -41,7 +49,7 @@ export class Attendance {
   showConnection(state) {
     $('presence').classList.toggle('away', state !== 'streaming');
     if (state === 'streaming') this.lookSoon();
-    else $('presence').textContent = state === 'reconnecting' ? 'Reconnecting' : 'Waiting for the connection';
+    else $('presence').textContent = STATES[state] ?? '';
   }
 
   async _look() {
@@ -51,8 +59,7 @@ export class Attendance {
     this._looking = true;
     this._lookedAt = Date.now();
     try {
-      const { present } = await this._socket.call('presence', { topic: this._topic });
-      this._show(present);
+      this._show(await presence(this._topic, { base }));
     } catch {
       // It is asked again soon.
     } finally {
@@ -62,8 +69,9 @@ export class Attendance {
 
   /** @param {{principal: string, connections: number}[]} present */
   _show(present) {
-    const names = this._talk.names(present, Date.now() / 1000).join(', ');
-    const text = `${countOf(present)} here${names && `: ${names}`}`;
+    const names = this._talk.names(present, Date.now() / 1000).map(shownName).join(', ');
+    const count = countOf(present);
+    const text = names ? t('{count} here: {names}', { count, names }) : t('{count} here', { count });
     $('presence').textContent = $('presence').title = text;
     if (text !== this._heard) announce(text);
     this._heard = text;

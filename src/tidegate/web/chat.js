@@ -1,247 +1,179 @@
-/**
- * The chat page: what happens when someone asks, stops, shares, refreshes, loses the network or has no key.
- *
- * @typedef {import('./conversation.js').Turn} Turn
- */
+/** The chat page: its conversations, which of them is open, and what happens when someone asks, stops, shares or leaves. */
 
-import { Conversation, settle } from './conversation.js';
+import { endSession } from './account.js';
+import { Composer } from './composer.js';
+import { Conversation } from './conversation.js';
+import { drawer } from './drawer.js';
+import { explained } from './failures.js';
 import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
-import { Live } from './live.js';
-import { $, fitPrompt, keepAtEnd, messageOf, place, scrollToEnd, sentence, showNotice } from './page.js';
-import { hideLink, share } from './sharing.js';
-import {
-  cancelStream,
-  endSession,
-  followStream,
-  listModels,
-  newKey,
-  readStream,
-  startStream,
-  TidegateError,
-} from './tidegate.js';
-import { TurnView } from './view.js';
+import { t } from './language.js';
+import { chosenModel, loadModels, whenChosen } from './models.js';
+import { $, messageOf, place, scrollToEnd, showNotice } from './page.js';
+import { forgetSettings } from './settings.js';
+import { forgetLinks, hideLink, share } from './sharing.js';
+import { Shelf } from './shelf.js';
+import { closeSidebar, showConversations } from './sidebar.js';
+import { Thread } from './thread.js';
+import { cancelStream, TidegateError } from './tidegate.js';
+import { onSeen, showTitle } from './title.js';
+import { showWelcome } from './welcome.js';
 
-const SAVE_EVERY_MS = 250;
+const UNDO_MS = 10_000;
 
-/** Where a refusal does not say itself when to come back. */
-const AGAIN_MS = 5000;
-
-const MODEL = `tidegate:${place}:model`;
-
-const conversation = new Conversation(sessionStorage, `tidegate:${place}:turns`);
+const shelf = new Shelf(localStorage, place, tellFull);
 const tabs = new BroadcastChannel(`tidegate:${place}`);
-/** @type {TurnView | null} */
-let view = null;
-/** @type {Live | null} The following of the live turn. */
-let live = null;
+/** @type {Map<string, Thread>} Those that were opened here: what is being written goes on while another is read. */
+const threads = new Map();
+const composer = new Composer({ send, stop, keepDraft });
+let thread = newThread();
 
-// Asking and following.
+// Opening.
 
-/** @param {string} question */
-async function ask(question) {
-  const model = await chosenModel();
-  if (!model || conversation.live) return false;
-  const turn = conversation.ask(question, model, newKey());
-  conversation.save();
-  showTurn(turn);
+/** @param {string} [id] Default: one that has not begun. */
+function newThread(id = newId()) {
+  const hooks = { onChange: showState, onTurn: showList, model: chosenModel, share: shareTurn };
+  return new Thread(new Conversation(shelf, id), hooks);
+}
+
+/** Short, since it stands in the address of the page. */
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join('');
+}
+
+/** @param {string} id Of a conversation; one that is not kept, or none, opens a new one. */
+function open(id) {
+  composer.save();
+  const kept = id && shelf.read(id);
+  const known = threads.get(id);
+  thread = kept ? known ?? newThread(id) : newThread();
+  if (kept) threads.set(id, thread);
+  if (known === thread) thread.reload();
+  $('thread').replaceChildren(thread.node);
+  thread.showNow();
+  composer.open(shelf.draft(draftName()));
+  hideLink();
+  showNotice('');
+  showList();
   scrollToEnd();
-  follow(turn);
+}
+
+/** @param {string} id A step of the browser's history. */
+function goTo(id) {
+  open(id);
+  history.pushState(null, '', id ? `#${id}` : location.pathname + location.search);
+  $('prompt').focus();
+}
+
+const openNamed = () => open(location.hash.slice(1));
+
+/** @param {string} id */
+function remove(id) {
+  const removed = shelf.remove(id);
+  threads.get(id)?.leave();
+  threads.delete(id);
+  if (thread.conversation.id === id) goTo('');
+  showList();
+  if (!removed) return;
+  const undo = () => {
+    shelf.restore(removed);
+    goTo(id);
+  };
+  const text = t('Deleted: {title}', { title: removed.entry.title });
+  showNotice(text, t('Undo'), undo, true);
+  setTimeout(() => $('notice-text').textContent === text && showNotice(''), UNDO_MS);
+}
+
+// Asking.
+
+/** @param {string} text */
+async function send(text) {
+  const { conversation } = thread;
+  if (!(await thread.ask(text))) return false;
+  threads.set(conversation.id, thread);
+  shelf.keepDraft('', '');
+  history.replaceState(null, '', `#${conversation.id}`);
+  scrollToEnd();
   return true;
 }
 
-async function retry() {
-  if (!(await chosenModel()) || conversation.live) return;
-  const question = conversation.takeBack()?.question;
-  view?.node.remove();
-  if (question) await ask(question);
+function stop() {
+  thread.stop();
 }
 
-/**
- * Follows the live turn to its end, from wherever it stands: not yet started, or in mid-answer after a refresh.
- *
- * @param {Turn} turn
- */
-async function follow(turn) {
-  const own = (live = new Live(/** @type {TurnView} */ (view)));
-  const sentKey = keyNumber();
-  const options = {
-    after: turn.cursor,
-    key: turn.key,
-    signal: own.signal,
-    onStart(/** @type {string} */ id) {
-      turn.id = id;
-      conversation.save();
-      own.view.offerShare();
-      if (own.stopping) cancel(turn);
-    },
-    onEvent(/** @type {import('./tidegate.js').StreamEvent} */ event) {
-      own.take(event);
-      saveSoon();
-    },
-    onState: own.show.bind(own),
-  };
-  try {
-    const end = await (turn.id ? followStream(turn.id, options) : startStream(conversation.request(), options));
-    if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
-  } catch (error) {
-    if (turn.status === 'live' && !own.signal.aborted) failed(own, sentKey, error);
-  }
-  if (turn.status !== 'live' && !own.signal.aborted) ended(own);
-}
-
-/** @param {Live} own @param {number} sentKey @param {unknown} error */
-function failed(own, sentKey, error) {
-  const { turn } = own;
-  if (wantsKey(error)) {
-    own.waitFor('Waiting for the API key');
-    askForKey(sentKey, () => {
-      if (live === own) follow(turn);
-    });
-    return;
-  }
-  const lost = error instanceof TidegateError && error.status === 404 && turn.id;
-  turn.status = lost ? 'lost' : 'failed';
-  turn.error = lost ? 'The server no longer knows this answer.' : messageOf(error);
-}
-
-/** @param {Live} own */
-function ended(own) {
-  live = null;
-  conversation.save();
-  own.end();
-  showControls();
-}
-
-async function stop() {
-  const turn = conversation.live;
-  if (!turn || !live) return;
-  if (live.stopping || !live.reachable) {
-    // The server cannot be asked now. It ends the answer by itself once its reader has been away for a while.
-    live.leave();
-    turn.status = 'cancelled';
-    if (turn.id) cancelStream(turn.id).catch(() => {});
-    ended(live);
-    return;
-  }
-  live.showStopping();
-  if (turn.id) await cancel(turn);
-}
-
-/** @param {Turn} turn The `cancelled` event comes to its reader, like every other. */
-function cancel(turn) {
-  return cancelStream(turn.id).catch((error) => showNotice(`It could not be stopped: ${error.message}`));
-}
-
-/** @returns {Promise<unknown>} Until the server has been told. */
-function startAnew() {
-  const id = conversation.live?.id;
-  live?.leave();
-  live = null;
-  view = null;
-  conversation.clear();
-  $('thread').replaceChildren();
-  showNotice('');
-  hideLink();
-  showControls();
-  $('prompt').focus();
-  return id ? cancelStream(id).catch(() => {}) : Promise.resolve();
-}
-
-/** @param {Turn} turn */
+/** @param {import('./turn.js').Turn} turn */
 async function shareTurn(turn) {
-  if (!conversation.turns.includes(turn)) return;
   const sentKey = keyNumber();
   try {
     await share(turn.id);
   } catch (error) {
     if (wantsKey(error)) askForKey(sentKey, () => shareTurn(turn));
-    else showNotice(`It could not be shared: ${messageOf(error)}`);
+    else showNotice(t('It could not be shared: {why}', { why: wordsOf(error) }));
   }
 }
 
-// What the page shows.
+// Showing.
 
-/** @param {Turn} turn */
-function showTurn(turn) {
-  view = new TurnView(turn, { onRetry: retry, onShare: () => shareTurn(turn) });
-  // Only the last turn can be asked again.
-  for (const old of $('thread').querySelectorAll('.status .plain')) old.remove();
-  $('thread').append(view.node);
-  showControls();
-  keepAtEnd();
+function showState() {
+  const { live, latest, conversation } = thread;
+  composer.show(live !== null);
+  drawer.show(latest);
+  showTitle(live, conversation.turns.at(-1), conversation.entry.title);
 }
 
-function showControls() {
-  const answering = Boolean(conversation.live);
-  const focused = document.activeElement;
-  $('send').hidden = answering;
-  $('stop').hidden = !answering;
-  $('send').disabled = !$('prompt').value.trim();
-  $('welcome').hidden = conversation.turns.length > 0;
-  $('new').hidden = conversation.turns.length === 0;
-  // A button that vanishes must not take the focus with it.
-  if (focused instanceof HTMLElement && focused !== document.body && !focused.checkVisibility()) $('prompt').focus();
+function showList() {
+  const { conversation } = thread;
+  $('welcome').hidden = conversation.entry.slots.length > 0;
+  showConversations(shelf.list(), conversation.id, { open: goTo, remove });
+  showState();
+}
+
+function tellFull() {
+  showNotice(t('This browser has no room left for this conversation: it is gone when the page is closed.'));
+}
+
+/** @param {unknown} error */
+function wordsOf(error) {
+  return explained(error instanceof TidegateError ? error : { message: messageOf(error) });
 }
 
 // Keeping.
 
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let saving;
-
-function saveSoon() {
-  saving ??= setTimeout(saveNow, SAVE_EVERY_MS);
+/** A draft of what has not begun is found by whoever begins. */
+function draftName() {
+  return thread.conversation.entry.slots.length ? thread.conversation.id : '';
 }
 
-function saveNow() {
-  clearTimeout(saving);
-  saving = undefined;
-  conversation.save();
+/** @param {string} text */
+function keepDraft(text) {
+  shelf.keepDraft(draftName(), text);
 }
 
-// Models and the key.
-
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let asking;
-
-async function loadModels() {
-  clearTimeout(asking);
-  const sentKey = keyNumber();
-  let names;
-  try {
-    names = await listModels();
-  } catch (error) {
-    if (wantsKey(error)) askForKey(sentKey, loadModels);
-    else withoutModels(error);
-    return;
-  }
-  showNotice(names.length ? '' : 'This server has no model. Add one to its tidegate.toml.');
-  $('model').replaceChildren(...names.map((name) => new Option(name)));
-  const kept = sessionStorage.getItem(MODEL);
-  if (kept && names.includes(kept)) $('model').value = kept;
-  $('picker').hidden = names.length < 2;
-  $('only-model').hidden = names.length !== 1;
-  $('only-model').textContent = names[0] ?? '';
+function saveAll() {
+  for (const each of threads.values()) each.save();
+  composer.save();
 }
 
-/** @param {unknown} error */
-function withoutModels(error) {
-  const said = error instanceof TidegateError && error.status;
-  showNotice(said ? sentence(messageOf(error)) : 'The server cannot be reached.', 'Try again', loadModels);
-  if (error instanceof TidegateError && error.passing) asking = setTimeout(loadModels, error.retryAfterMs || AGAIN_MS);
+/** @param {StorageEvent} event What another tab has kept. */
+function takeOver({ key }) {
+  const changed = shelf.changed(key);
+  if (!changed) return;
+  const other = threads.get(changed.id);
+  const isFollowed = changed.key && other?.live?.turn.key === changed.key;
+  if (other === thread && other && !isFollowed && !other.reload()) goTo('');
+  if (!changed.key) showList();
 }
 
-async function chosenModel() {
-  if (!$('model').value) await loadModels();
-  return $('model').value;
-}
+// Signing out.
 
 async function signOut() {
-  // The answer can be stopped for as long as there is a key.
-  await startAnew();
+  // An answer can be stopped for as long as there is a key.
+  const streams = shelf.list().flatMap(({ id, live }) => (live && new Conversation(shelf, id).live?.id) || []);
+  forgetAll();
+  await Promise.all(streams.map((id) => cancelStream(id).catch(() => {})));
   try {
     await endSession();
   } catch (error) {
-    showNotice(`You are still signed in: ${messageOf(error)}`, 'Try again', signOut);
+    showNotice(t('You are still signed in: {why}', { why: wordsOf(error) }), t('Try again'), signOut);
     return;
   }
   noteKey(false);
@@ -249,50 +181,37 @@ async function signOut() {
   loadModels();
 }
 
-// The composer.
-
-async function send() {
-  const text = $('prompt').value.trim();
-  if (!text || conversation.live || !(await ask(text))) return;
-  // What was typed while the question was on its way is the next one's.
-  if ($('prompt').value.trim() === text) $('prompt').value = '';
-  fitPrompt();
-  showControls();
+/** A shared computer keeps nothing of who has left. */
+function forgetAll() {
+  for (const each of threads.values()) each.leave();
+  threads.clear();
+  $('prompt').value = '';
+  shelf.clear();
+  forgetLinks();
+  forgetSettings();
+  closeSidebar();
+  goTo('');
 }
 
-$('composer').addEventListener('submit', (/** @type {Event} */ event) => {
-  event.preventDefault();
-  send();
+whenChosen((model) => showWelcome(model, send));
+$('new').addEventListener('click', () => {
+  closeSidebar();
+  goTo('');
 });
-$('prompt').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  send();
-});
-$('prompt').addEventListener('input', () => {
-  fitPrompt();
-  showControls();
-});
-$('suggestions').addEventListener('click', (/** @type {Event} */ { target }) => {
-  if (target instanceof HTMLButtonElement) ask(target.textContent ?? '');
-});
-$('model').addEventListener('change', () => sessionStorage.setItem(MODEL, $('model').value));
-$('stop').addEventListener('click', stop);
-$('new').addEventListener('click', startAnew);
 $('sign-out').addEventListener('click', signOut);
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && !event.isComposing && !document.querySelector('dialog[open]')) stop();
+});
 tabs.addEventListener('message', () => {
-  startAnew();
+  forgetAll();
   loadModels();
 });
-addEventListener('pagehide', saveNow);
-document.addEventListener('visibilitychange', saveNow);
+addEventListener('storage', takeOver);
+addEventListener('popstate', openNamed);
+addEventListener('pagehide', saveAll);
+document.addEventListener('visibilitychange', saveAll);
 
-for (const turn of conversation.turns) showTurn(turn);
-showControls();
+onSeen(showState);
+openNamed();
 showSignOut();
 loadModels();
-const unfinished = conversation.live;
-if (unfinished) {
-  unfinished.unbroken = false;
-  follow(unfinished);
-}

@@ -1,35 +1,27 @@
 /**
- * The turns of one conversation, as they are kept over a refresh.
+ * One conversation: its questions and answers in their order, the versions of the last one, and what a model is sent.
  *
- * They live in the tab's sessionStorage: two tabs never mix, and nothing stays on the disk of a shared computer.
- * The text of an answer and its cursor are saved together, so whatever was saved last, following the stream from
- * there gives the rest exactly.
- *
- * @typedef {import('./session.js').StreamEvent} StreamEvent
- *
- * @typedef {object} Turn
- * @property {string} key The Idempotency-Key of the call; with it a refresh finds a stream whose id it never got.
- * @property {string} id Of the stream; empty until the server has named it.
- * @property {string} model
- * @property {string} question Empty where only the answer is known.
- * @property {string} text The answer so far.
- * @property {string} cursor
- * @property {'live' | 'completed' | 'cancelled' | 'failed' | 'lost'} status
- * @property {string} error Why it failed or was lost.
- * @property {string} reason Why it was completed or cancelled, where that is worth a word.
- * @property {{completion_tokens: number, estimated: boolean} | null} usage
- * @property {number} startedAt In milliseconds of this browser's clock.
- * @property {number | null} seconds From the question to the end; null where this browser did not see it all.
- * @property {boolean} unbroken Whether one connection brought it all.
+ * @typedef {import('./shelf.js').Shelf} Shelf
+ * @typedef {import('./turn.js').Turn} Turn
  */
 
+import { newTurn } from './turn.js';
+
+const TITLE_LENGTH = 60;
+
 export class Conversation {
-  /** @param {Pick<Storage, 'getItem' | 'setItem'>} storage @param {string} name */
-  constructor(storage, name) {
-    this._storage = storage;
-    this._name = name;
-    /** @type {Turn[]} */
-    this.turns = JSON.parse(storage.getItem(name) ?? '[]');
+  /** @param {Shelf} shelf @param {string} id */
+  constructor(shelf, id) {
+    this.id = id;
+    this._shelf = shelf;
+    /** @type {Map<string, Turn>} */
+    this._turns = new Map();
+    this.entry = shelf.read(id) ?? { id, title: '', at: 0, live: false, slots: [] };
+  }
+
+  /** @returns {Turn[]} Those that are shown. */
+  get turns() {
+    return this.entry.slots.map(({ turns, shown }) => this._turn(turns[shown]));
   }
 
   /** The turn that is being answered. */
@@ -38,116 +30,107 @@ export class Conversation {
     return last?.status === 'live' ? last : undefined;
   }
 
-  /**
-   * @param {string} question
-   * @param {string} model
-   * @param {string} key
-   * @returns {Turn}
-   */
-  ask(question, model, key) {
-    const turn = newTurn({ key, model, question });
-    this.turns.push(turn);
+  /** How many versions the last turn has, and which is shown, from 0. */
+  get versions() {
+    const slot = this.entry.slots.at(-1);
+    return { count: slot?.turns.length ?? 0, shown: slot?.shown ?? 0 };
+  }
+
+  /** @param {Partial<Turn> & {key: string}} known A new question. */
+  ask(known) {
+    this.entry.slots.push({ turns: [known.key], shown: 0 });
+    return this._begin(newTurn(known));
+  }
+
+  /** @param {Partial<Turn> & {key: string}} known Another version of the last turn: the one before stays. */
+  askAgain(known) {
+    const slot = /** @type {import('./shelf.js').Slot} */ (this.entry.slots.at(-1));
+    slot.shown = slot.turns.push(known.key) - 1;
+    return this._begin(newTurn({ question: this._turn(slot.turns[0]).question, ...known }));
+  }
+
+  /** @param {Partial<Turn> & {key: string}} known The last answer goes on, as the same one. */
+  goOn(known) {
+    const slot = /** @type {import('./shelf.js').Slot} */ (this.entry.slots.at(-1));
+    const before = this._turn(slot.turns[slot.shown]);
+    const { question, system, text, reasoning, calls, thoughtAt } = before;
+    slot.turns[slot.shown] = known.key;
+    const turn = this._begin(newTurn({ question, system, prior: text, reasoning, calls, thoughtAt, ...known }));
+    this._turns.delete(before.key);
+    this._shelf.dropTurn(this.id, before.key);
     return turn;
   }
 
-  /** Takes the last turn back, to be asked again. */
-  takeBack() {
-    return this.turns.pop();
+  /** @param {number} shown Which version of the last turn. */
+  showVersion(shown) {
+    const slot = this.entry.slots.at(-1);
+    if (slot) slot.shown = shown;
+    this._shelf.keep(this.entry);
   }
 
-  /** The body of the call for the last turn. Questions that were never answered are left out. */
-  request() {
-    const turn = /** @type {Turn} */ (this.turns.at(-1));
-    const earlier = this.turns.slice(0, -1).filter(({ text }) => text);
-    return {
-      model: turn.model,
-      messages: [
-        ...earlier.flatMap(({ question, text }) => [
-          { role: 'user', content: question },
-          { role: 'assistant', content: text },
-        ]),
-        { role: 'user', content: turn.question },
-      ],
-    };
+  /**
+   * The body of the call for a turn. Questions that were never answered are left out.
+   *
+   * @param {Turn} turn
+   */
+  request(turn) {
+    const turns = this.turns;
+    const earlier = turns.slice(0, turns.indexOf(turn)).filter(({ text }) => text);
+    const messages = [
+      ...(turn.system ? [{ role: 'system', content: turn.system }] : []),
+      ...earlier.flatMap(({ question, text }) => [
+        { role: 'user', content: question },
+        { role: 'assistant', content: text },
+      ]),
+      { role: 'user', content: turn.question },
+      ...(turn.prior ? [{ role: 'assistant', content: turn.prior }] : []),
+    ];
+    return { model: turn.model, messages };
   }
 
-  clear() {
-    this.turns = [];
-    this.save();
+  /** @param {Turn} turn */
+  save(turn) {
+    this._shelf.keepTurn(this.id, turn);
+    const live = turn.status === 'live';
+    if (this.entry.live === live || !this._shelf.read(this.id)) return;
+    this.entry.live = live;
+    this._shelf.keep(this.entry);
   }
 
-  save() {
-    try {
-      this._storage.setItem(this._name, JSON.stringify(this.turns));
-    } catch {
-      // A full storage costs the refresh, not the conversation.
+  /**
+   * Takes over what another tab has kept.
+   *
+   * @param {(turn: Turn) => boolean} isOwn Whether this tab follows the turn, and knows better.
+   * @returns {boolean} Whether the conversation is still kept.
+   */
+  reload(isOwn) {
+    const kept = this._shelf.read(this.id);
+    if (!kept) return false;
+    this.entry = kept;
+    for (const turn of this._turns.values()) {
+      if (!isOwn(turn)) Object.assign(turn, this._shelf.readTurn(this.id, turn.key));
     }
+    return true;
   }
-}
 
-/**
- * A turn that nothing has been heard of yet.
- *
- * @param {Partial<Turn>} known
- * @returns {Turn}
- */
-export function newTurn(known) {
-  return {
-    key: '',
-    id: '',
-    model: '',
-    question: '',
-    text: '',
-    cursor: '',
-    status: 'live',
-    error: '',
-    reason: '',
-    usage: null,
-    startedAt: Date.now(),
-    seconds: null,
-    unbroken: true,
-    ...known,
-  };
-}
-
-/**
- * Folds one event of the stream into its turn.
- *
- * @param {Turn} turn
- * @param {StreamEvent} event
- */
-export function apply(turn, { type, data, cursor }) {
-  turn.cursor = cursor;
-  if (type === 'delta') turn.text += data.text;
-  if (type === 'snapshot') turn.text = data.text;
-  if (type === 'completed' || type === 'cancelled' || type === 'failed') {
-    turn.status = type;
-    turn.usage = data.usage;
-    turn.error = data.error?.message ?? '';
-    turn.reason = reasonOf(type, data);
-    if (turn.unbroken) turn.seconds = (Date.now() - turn.startedAt) / 1000;
+  /** @param {Turn} turn */
+  _begin(turn) {
+    this._turns.set(turn.key, turn);
+    this.entry.title ||= turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
+    this.entry.at = turn.startedAt;
+    this.entry.live = true;
+    this._shelf.begin(this.entry, turn);
+    return turn;
   }
-}
 
-/**
- * Takes over what the server knows of a stream that has ended while nobody here was listening.
- *
- * @param {Turn} turn
- * @param {any} snapshot
- */
-export function settle(turn, snapshot) {
-  turn.text = snapshot.text;
-  turn.cursor = snapshot.cursor;
-  turn.status = snapshot.status;
-  turn.usage = snapshot.usage;
-  turn.error = snapshot.error?.message ?? '';
-  turn.seconds = snapshot.ended_at - snapshot.created_at;
-}
-
-/** @param {string} type @param {any} data */
-function reasonOf(type, data) {
-  if (data.finish_reason === 'length') return 'Cut at the length limit';
-  if (data.finish_reason === 'content_filter') return 'Cut by a content filter';
-  if (type === 'cancelled' && data.by === 'disconnect') return 'Stopped: nobody was listening';
-  return type === 'cancelled' && data.by === 'server' ? 'Stopped by the server' : '';
+  /** @param {string} key @returns {Turn} */
+  _turn(key) {
+    let turn = this._turns.get(key);
+    if (!turn) {
+      const lost = { key, status: /** @type {const} */ ('lost'), code: 'not_kept' };
+      turn = this._shelf.readTurn(this.id, key) ?? newTurn(lost);
+      this._turns.set(key, turn);
+    }
+    return turn;
+  }
 }

@@ -5,39 +5,41 @@
  * @typedef {import('./talk.js').Answer} Answer
  */
 
-import { button, make, TurnView } from './view.js';
+import { date, t } from './language.js';
+import { button, make } from './nodes.js';
+import { TurnView } from './view.js';
 
 /** So soon after each other, in seconds, the messages of one person stand under one line. */
 const TOGETHER_SECONDS = 300;
 
 /** @param {Said} said @param {boolean} own @param {Said | Answer | undefined} before What stands above it. */
 export function saidView(said, own, before) {
-  const { name, from, text, at, member } = said;
+  const { name, from, text, to, at, member } = said;
   // Under somebody's line stands only what has the same sender, for the server, too.
   const isSame = before?.kind === 'text' && before.member === member && before.from === from && before.name === name;
   const goesOn = isSame && at - before.at < TOGETHER_SECONDS;
   const node = make('li', `entry said${own ? ' own' : ''}${goesOn ? ' goes-on' : ''}`);
-  node.append(byline(own ? 'You' : name, from, at), make('p', 'words', text));
+  node.append(byline(own ? t('You') : shownName(name), from, at), words(text, to));
   return node;
 }
 
 /** An own message on its way. */
 export class Outgoing {
-  /** @param {string} text */
-  constructor(text) {
-    this._status = make('p', 'status', 'Sending');
-    this.node = make('li', 'entry said own outgoing', make('p', 'words', text), this._status);
+  /** @param {string} text @param {string} to */
+  constructor(text, to) {
+    this._status = make('p', 'status', t('Sending'));
+    this.node = make('li', 'entry said own outgoing', words(text, to), this._status);
   }
 
   /** @param {string} why @param {() => void} again */
   showFailure(why, again) {
     this._status.dataset.state = 'failed';
-    const retry = button('Try again', () => {
+    const retry = button(t('Try again'), () => {
       delete this._status.dataset.state;
-      this._status.replaceChildren('Sending');
+      this._status.replaceChildren(t('Sending'));
       again();
     });
-    this._status.replaceChildren(make('span', '', `Not sent: ${why}`), retry);
+    this._status.replaceChildren(make('span', '', t('Not sent: {why}', { why })), retry);
   }
 }
 
@@ -45,8 +47,8 @@ export class AnswerView {
   /** @param {Answer} answer @param {string} asker @param {(() => void) | undefined} onStop */
   constructor(answer, asker, onStop) {
     this.view = new TurnView(answer.turn);
-    this._stop = onStop && button('Stop', onStop);
-    const head = byline(answer.model, answer.from, answer.at, `asked by ${asker}`);
+    this._stop = onStop && button(t('Stop'), onStop);
+    const head = byline(answer.model, answer.from, answer.at, t('asked by {name}', { name: asker }));
     if (this._stop) head.append(this._stop);
     this.node = make('li', 'entry answered', head, this.view.node);
     this.showEnd();
@@ -60,21 +62,29 @@ export class AnswerView {
   }
 }
 
+/** @param {string} name What somebody calls themselves. */
+export function shownName(name) {
+  return name || t('Somebody');
+}
+
+/** @param {string} text @param {string} to The model that is asked; empty for none. */
+function words(text, to) {
+  return make('p', 'speech', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), text);
+}
+
 /** @param {string} name @param {string} from @param {number} at @param {string} [more] */
 function byline(name, from, at, more) {
-  const when = new Date(at * 1000);
-  const time = make('time', '', shortly(when));
-  time.setAttribute('datetime', when.toISOString());
+  const time = make('time', '', shortly(at));
+  time.setAttribute('datetime', new Date(at * 1000).toISOString());
   const line = make('p', 'byline', make('strong', '', name), ...(more ? [make('span', '', more)] : []), time);
   // A name is what its bearer chose; this is who the server knows.
   if (from !== 'anonymous') line.title = from;
   return line;
 }
 
-/** @param {Date} when */
-function shortly(when) {
-  const today = when.toDateString() === new Date().toDateString();
-  const day = /** @type {const} */ ({ day: 'numeric', month: 'short' });
-  const hour = /** @type {const} */ ({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  return new Intl.DateTimeFormat('en', today ? hour : { ...day, ...hour }).format(when);
+/** @param {number} at In Unix seconds. */
+function shortly(at) {
+  const today = new Date(at * 1000).toDateString() === new Date().toDateString();
+  const hour = /** @type {const} */ ({ hour: '2-digit', minute: '2-digit' });
+  return date(at, today ? hour : { day: 'numeric', month: 'short', ...hour });
 }

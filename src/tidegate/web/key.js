@@ -1,7 +1,10 @@
 /** The API key: asked for where the server wants one, and handed to it for a cookie that no script can read. */
 
+import { beginSession } from './account.js';
+import { explained } from './failures.js';
+import { t } from './language.js';
 import { $, base, place, showNotice } from './page.js';
-import { beginSession, TidegateError } from './tidegate.js';
+import { TidegateError } from './tidegate.js';
 
 /** That there is such a cookie is noted for all tabs; nothing of the key is. */
 const GIVEN = `tidegate:${place}:key-given`;
@@ -60,8 +63,7 @@ async function submit(event) {
   try {
     await beginSession($('key').value.trim(), { base });
   } catch (error) {
-    const { status, message } = /** @type {TidegateError} */ (error);
-    showProblem(status === 401 ? 'The server did not accept this key.' : message);
+    showProblem(explained(/** @type {TidegateError} */ (error)));
     $('key').select();
     return;
   }
@@ -88,7 +90,7 @@ function closed() {
     giveBackFocus();
     return;
   }
-  showNotice('This server asks for an API key.', 'Enter it', () => {
+  showNotice(t('This server asks for an API key.'), t('Enter it'), () => {
     if (!dialog.open) dialog.showModal();
   });
 }

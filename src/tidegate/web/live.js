@@ -1,33 +1,50 @@
 /** An answer while it is followed: what its reader sees and hears of it, and of the connection that brings it. */
 
-import { apply } from './conversation.js';
-import { announce, keepAtEnd, sentence, showNotice } from './page.js';
+import { explained } from './failures.js';
+import { t } from './language.js';
+import { announce, keepAtEnd } from './page.js';
+import { Painter } from './painter.js';
+import { phaseOf } from './phase.js';
 import { TidegateError } from './tidegate.js';
+import { Trace } from './trace.js';
+import { apply } from './turn.js';
 
 /**
  * @typedef {import('./tidegate.js').StateDetail} StateDetail
  * @typedef {import('./tidegate.js').StreamEvent} StreamEvent
  */
 
-/** @type {Record<string, string>} */
-const WORDS = {
-  connecting: 'Connecting',
-  streaming: 'Answering',
-  reconnecting: 'Reconnecting',
-  offline: 'Waiting for the connection',
-};
+const TICK_MS = 1000;
+const PIECES = new Set(['delta', 'reasoning', 'tool_call']);
 
 export class Live {
   /** @param {import('./view.js').TurnView} view */
   constructor(view) {
     this.view = view;
     this.turn = view.turn;
-    this.state = 'idle';
-    this.stopping = false;
+    this.trace = new Trace(Date.now(), this.turn.cursor);
+    /** @type {import('./phase.js').Standing} */
+    this.standing = {
+      state: 'idle',
+      stopping: false,
+      waiting: '',
+      refusal: '',
+      again: 0,
+      brokenAt: 0,
+      place: null,
+      doing: '',
+      tool: '',
+    };
+    /** @type {Partial<StateDetail>} */
+    this._detail = {};
+    this._retry = () => {};
+    /** @type {() => void} Called when how it stands may have changed. */
+    this.onChange = () => {};
     this._leaving = new AbortController();
-    this._painting = false;
-    /** @type {ReturnType<typeof setInterval> | undefined} */
-    this._countdown = undefined;
+    this._painter = new Painter(() => {
+      if (!this.signal.aborted && this.isShown) this.paint();
+    });
+    this._ticking = setInterval(() => this._tell(), TICK_MS);
   }
 
   /** Aborted once nobody looks at it any more. */
@@ -35,26 +52,32 @@ export class Live {
     return this._leaving.signal;
   }
 
+  get stopping() {
+    return this.standing.stopping;
+  }
+
   /** Whether the server can be asked something about it now. */
   get reachable() {
-    return this.state === 'streaming' || this.state === 'connecting';
+    return this.standing.state === 'streaming' || this.standing.state === 'connecting';
+  }
+
+  /** Whether it is on the page. What is not is neither painted nor said. */
+  get isShown() {
+    return this.view.node.isConnected;
   }
 
   leave() {
-    clearInterval(this._countdown);
+    clearInterval(this._ticking);
     this._leaving.abort();
   }
 
   /** @param {StreamEvent} event */
   take(event) {
     apply(this.turn, event);
-    if (event.type === 'snapshot') this.view.takeAsHeard();
-    if (this._painting) return;
-    this._painting = true;
-    requestAnimationFrame(() => {
-      this._painting = false;
-      if (!this.signal.aborted) this.paint();
-    });
+    this.trace.take(event, Date.now());
+    if (event.type === 'snapshot') this._takeSoFar();
+    if (PIECES.has(event.type)) this._noteDoing(event);
+    this._painter.ask();
   }
 
   paint() {
@@ -64,62 +87,92 @@ export class Live {
   }
 
   showStopping() {
-    this.stopping = true;
-    this.view.showState(this.state, 'Stopping');
+    this.standing.stopping = true;
+    this._tell();
   }
 
-  /** @param {string} state @param {StateDetail} detail */
-  show(state, { delay = 0, error, retry }) {
-    const before = this.state;
-    this.state = state;
-    clearInterval(this._countdown);
-    const refusal = error instanceof TidegateError && error.status ? sentence(error.message) : '';
+  /** @param {number | null} place In the queue. */
+  showPlace(place) {
+    this.standing.place = place;
+    this._tell();
+  }
+
+  /** @param {string} state @param {Partial<StateDetail>} detail */
+  show(state, detail) {
+    const before = this.standing.state;
+    const now = Date.now();
+    this._detail = detail;
+    if (detail.retry) this._retry = detail.retry;
+    this.trace.show(state, detail, now);
+    const { error, delay = 0 } = detail;
+    const refusal = error instanceof TidegateError && error.status ? explained(error) : '';
+    const brokenAt = this.standing.brokenAt || now;
+    Object.assign(this.standing, { state, waiting: '', refusal, again: now + delay, brokenAt });
     if (state === 'ended') return;
-    if (this.reachable) {
-      this.view.showState(state, this.stopping ? 'Stopping' : WORDS[state]);
-      showNotice('');
-    } else {
-      this.turn.unbroken = false;
-      if (refusal) this._showCountdown(refusal, delay);
-      else this.view.showState(state, WORDS[state]);
-    }
-    if (state === 'offline') {
-      const why = refusal || 'The server cannot be reached.';
-      showNotice(`${why} What has arrived is safe, and the rest follows by itself.`, 'Try again', retry);
-    }
-    if (state === before) return;
-    if (state === 'reconnecting') announce(refusal || 'The connection broke. Reconnecting.');
-    if (state === 'streaming' && before !== 'connecting') announce('Connected again.');
+    if (this.reachable) this.standing.brokenAt = 0;
+    else this.turn.unbroken = false;
+    this._tell();
+    if (state !== before && this.isShown) this._say(state, before, refusal);
   }
 
   /** @param {string} text What it takes to go on. */
   waitFor(text) {
-    clearInterval(this._countdown);
-    this.state = 'offline';
-    this.view.showState(this.state, text);
+    Object.assign(this.standing, { state: 'offline', waiting: text });
+    this._tell();
   }
 
-  /** @param {string} why @param {number} delay In milliseconds. */
-  _showCountdown(why, delay) {
-    const until = Date.now() + delay;
-    const tell = () => {
-      const left = Math.ceil((until - Date.now()) / 1000);
-      if (left > 0) this.view.showState(this.state, `${why} Trying again in ${left} s`);
-      else clearInterval(this._countdown);
-    };
-    tell();
-    this._countdown = setInterval(tell, 1000);
+  /** Breaks its connection, which comes back by itself. */
+  cut() {
+    this.trace.cut();
+    this._detail.cut?.();
   }
 
   /** The turn has ended, and says how. */
   end() {
-    clearInterval(this._countdown);
-    this.state = 'idle';
+    clearInterval(this._ticking);
+    this.standing.state = 'idle';
+    if (!this.isShown) {
+      this.view.takeAsHeard();
+      this.view.showEnd();
+      return;
+    }
     this.paint();
     this.view.showEnd();
     const text = this.view.endText();
     if (text) announce(text);
-    showNotice('');
     keepAtEnd();
+  }
+
+  /** Nobody has to hear it again; and a text that is there is being written. */
+  _takeSoFar() {
+    this.view.takeAsHeard();
+    if (this.turn.text) this.standing.doing = 'delta';
+  }
+
+  /** @param {StreamEvent} event */
+  _noteDoing({ type, data }) {
+    const { standing } = this;
+    if (type === 'tool_call' && data.name) standing.tool = data.name;
+    if (standing.doing === type && !standing.place) return;
+    Object.assign(standing, { doing: type, place: null });
+    this._tell();
+  }
+
+  _tell() {
+    const { state } = this.standing;
+    if (state === 'idle' || state === 'ended' || this.signal.aborted) return;
+    const now = Date.now();
+    const { words, retry } = phaseOf(this.standing, now);
+    const action = retry ? { label: t('Try now'), run: this._retry } : undefined;
+    this.view.showState(state, words, action, now - this.turn.startedAt);
+    this.onChange();
+    if (this.isShown) keepAtEnd();
+  }
+
+  /** @param {string} state @param {string} before @param {string} refusal */
+  _say(state, before, refusal) {
+    if (state === 'reconnecting') announce(refusal || t('The connection broke. Reconnecting.'));
+    if (state === 'offline') announce(phaseOf(this.standing, Date.now()).words);
+    if (state === 'streaming' && before !== 'connecting') announce(t('Connected again.'));
   }
 }

@@ -1,5 +1,6 @@
 /** The name that somebody goes by in rooms: chosen once, and kept by their browser. */
 
+import { t } from './language.js';
 import { $, place, showNotice } from './page.js';
 
 const NAME = `tidegate:${place}:name`;
@@ -27,7 +28,7 @@ function closed() {
     showNotice('');
     then(name);
   } else if (!ownName()) {
-    showNotice('Choose a name to come in.', 'Choose it', () => askForName(then));
+    showNotice(t('Choose a name to come in.'), t('Choose it'), () => askForName(then));
   }
 }
 

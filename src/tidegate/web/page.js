@@ -2,6 +2,7 @@
 
 /** Closer to the end than this, in pixels, a reader is following the answer. */
 const NEAR_END = 48;
+const FAR = 1e9;
 const SPOKEN_FOR_MS = 10_000;
 
 /** Where the server is mounted. Its pages stand at different depths below that, and their scripts always at web/. */
@@ -33,10 +34,12 @@ export function messageOf(error) {
  * @param {string} text
  * @param {string} [action]
  * @param {() => void} [run]
+ * @param {boolean} [calm] Nothing is wrong.
  */
-export function showNotice(text, action = '', run) {
+export function showNotice(text, action = '', run, calm = false) {
   if (text && $('notice').hidden) announce(text);
   $('notice').hidden = !text;
+  $('notice').classList.toggle('calm', calm);
   $('notice-text').textContent = text;
   $('notice-action').textContent = action;
   $('notice-action').onclick = run ?? null;
@@ -55,6 +58,21 @@ export function announce(text) {
   setTimeout(() => line.remove(), SPOKEN_FOR_MS);
 }
 
+/**
+ * Changes the page, and gives the focus a place where what had it has vanished. The prompt would bring up a phone's
+ * keyboard.
+ *
+ * @param {() => void} change
+ */
+export function withFocusKept(change) {
+  const focused = document.activeElement;
+  change();
+  if (!(focused instanceof HTMLElement) || focused === document.body) return;
+  if (focused.isConnected && focused.checkVisibility()) return;
+  const next = matchMedia('(hover: none)').matches ? $('thread') : $('prompt');
+  next?.focus({ preventScroll: true });
+}
+
 /** Where `field-sizing` is not known yet. */
 export function fitPrompt() {
   if (CSS.supports('field-sizing', 'content')) return;
@@ -68,7 +86,8 @@ const below = () => document.documentElement.scrollHeight - innerHeight - scroll
 
 /** Follows the answer as it grows, but only while its reader is at the end of the page. */
 export function keepAtEnd() {
-  if (following) scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
+  // Further than there is: to ask how far would be to lay the page out once more.
+  if (following) scrollTo({ top: FAR, behavior: 'instant' });
   offerLatest();
 }
 

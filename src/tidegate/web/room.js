@@ -4,19 +4,26 @@
  * What is said is a topic, and an answer is a generation, whose stream all members follow.
  *
  * @typedef {import('./talk.js').Answer} Answer
+ * @typedef {import('./talk.js').Said} Said
  * @typedef {import('./tidegate.js').StateDetail} StateDetail
  */
 
+import { endSession, listModels } from './account.js';
 import { Answers } from './answers.js';
 import { Attendance } from './attendance.js';
-import { Outgoing, saidView } from './entry.js';
+import { Connection } from './connection.js';
+import { saidView, shownName } from './entry.js';
+import { explained } from './failures.js';
 import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
+import { t } from './language.js';
 import { askForName, ownName } from './naming.js';
+import { make } from './nodes.js';
+import { Outbox } from './outbox.js';
 import { Own } from './own.js';
-import { $, announce, base, fitPrompt, keepAtEnd, messageOf, place, scrollToEnd, sentence, showNotice } from './page.js';
-import { Socket } from './socket.js';
-import { addressee, messageIn, Talk } from './talk.js';
-import { endSession, listModels, newKey, TidegateError } from './tidegate.js';
+import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
+import { showRooms } from './rooms.js';
+import { addressed, messageIn, Talk } from './talk.js';
+import { followTopic, newKey, publish, TidegateError } from './tidegate.js';
 
 /** Who may only read: nobody among those who ask. */
 const NOBODY = 'nobody';
@@ -24,11 +31,13 @@ const NOBODY = 'nobody';
 /** Where a refusal does not say itself when to come back. */
 const AGAIN_MS = 5000;
 
+const MAX_DELAY_MS = 3000;
+
 const topic = decodeURIComponent(location.pathname.split('/').at(-1) ?? '');
 const tabs = new BroadcastChannel(`tidegate:${place}`);
 const talk = new Talk();
 const own = new Own();
-const socket = new Socket({ base, onState: showConnection });
+const connection = new Connection();
 
 /** This tab, for the others, also after a refresh; and this page, to know its own arrival among all of them. */
 const MEMBER = `tidegate:${place}:member`;
@@ -39,48 +48,54 @@ const visit = newKey();
 let name = ownName();
 /** Who the server takes us for; known once the own arrival comes back, when all that was said before has been read. */
 let principal = '';
-/** The `keyNumber` that the connection was opened with. */
-let socketKey = 0;
+/** Up to where the topic has been read. */
+let cursor = '';
 /** @type {string[]} */
 let models = [];
-/** @type {Map<string, Outgoing>} Own messages on their way. */
-const outbox = new Map();
-/** @type {Map<string, string>} The model that is asked once the message with the id has arrived. */
-const questions = new Map();
 
-const answers = new Answers({
-  socket,
-  tell,
-  own,
-  add: append,
-  principal: () => principal,
-});
-const attendance = new Attendance(socket, topic, talk);
+const outbox = new Outbox(tell, own);
+const answers = new Answers({ tell, own, add: append, principal: () => principal });
+const attendance = new Attendance(topic, talk);
 
 // Coming and going.
 
 /** @param {string} chosen */
 function enter(chosen) {
+  const isFirst = !$('rename').textContent;
   name = chosen;
   $('rename').textContent = name;
-  $('rename').setAttribute('aria-label', `Your name: ${name}`);
+  $('rename').setAttribute('aria-label', t('Your name: {name}', { name }));
   $('rename').hidden = false;
-  if (principal) hello();
-  else join();
+  if (isFirst) join();
+  hello();
   $('prompt').focus();
 }
 
 function join() {
-  socket.subscribe(topic, { after: 'earliest', onEvent: take, onRefused: refused });
-  connect();
-  hello();
+  follow();
   loadModels();
 }
 
+async function follow() {
+  const sentKey = keyNumber();
+  const options = { base, after: cursor || 'earliest', maxDelay: MAX_DELAY_MS, onEvent: take, onState: showConnection };
+  try {
+    await followTopic(topic, { ...options, transport: 'websocket' });
+  } catch (error) {
+    if (wantsKey(error)) askForKey(sentKey, follow);
+    else refused(error);
+  }
+}
+
 async function hello() {
+  const sentKey = keyNumber();
   try {
     await tell({ kind: 'hello', visit });
   } catch (error) {
+    if (wantsKey(error)) {
+      askForKey(sentKey, hello);
+      return;
+    }
     if (error instanceof TidegateError && error.passing) {
       setTimeout(hello, error.retryAfterMs || AGAIN_MS);
       return;
@@ -100,21 +115,23 @@ function leave() {
 }
 
 /**
- * Publishes to the room.
+ * Publishes to the room, however long it takes to get through.
  *
  * @param {object} data
  * @param {string} [key]
  */
 function tell(data, key = newKey()) {
-  return socket.call('publish', { topic, key, data: { ...data, member, name } });
+  const options = { base, transport: /** @type {const} */ ('websocket'), key, attempts: Infinity, maxDelay: MAX_DELAY_MS };
+  return publish(topic, { ...data, member, name }, options);
 }
 
 // What comes in.
 
 /** @param {import('./tidegate.js').StreamEvent} event */
 function take(event) {
+  cursor = event.cursor;
   if (event.type === 'presence') attendance.lookSoon();
-  if (event.type === 'gap') showGap();
+  if (event.type === 'gap') append(make('li', 'entry lost', t('Some of what was said here is no longer kept.')));
   const message = messageIn(event);
   if (!message) return;
   const before = talk.entries.at(-1);
@@ -140,24 +157,13 @@ function arrived(from) {
   scrollToEnd();
 }
 
-/** @param {import('./talk.js').Said} said @param {import('./talk.js').Said | Answer | undefined} before */
+/** @param {Said} said @param {Said | Answer | undefined} before */
 function showSaid(said, before) {
   const isOwn = own.shows(said);
   append(saidView(said, isOwn, before));
-  if (principal && !isOwn) announce(`${said.name}: ${said.text}`);
+  if (principal && !isOwn) announce(`${shownName(said.name)}: ${said.text}`);
   if (!isOwn) return;
-  outbox.get(said.id)?.node.remove();
-  outbox.delete(said.id);
-  const model = questions.get(said.id);
-  questions.delete(said.id);
-  if (model) answers.ask(model, talk.conversation());
-}
-
-function showGap() {
-  const line = document.createElement('li');
-  line.className = 'entry lost';
-  line.textContent = 'Some of what was said here is no longer kept.';
-  append(line);
+  if (outbox.arrived(said.id) && said.to) answers.ask(said, talk.asked(said));
 }
 
 /** @param {HTMLElement} node */
@@ -169,35 +175,20 @@ function append(node) {
 
 // What goes out.
 
-/** @param {string} model The one to answer; empty for none. */
+/** @param {string} [model] The one to answer; else the one that the words begin with. */
 function say(model) {
-  const text = $('prompt').value.trim();
-  if (!text) return;
+  const typed = $('prompt').value.trim();
+  if (!typed) return;
   if (!name) {
     askForName(enter);
     return;
   }
-  const id = newKey();
-  own.say(id);
-  const asked = model || addressee(text, models);
-  if (asked) questions.set(id, asked);
-  const outgoing = new Outgoing(text);
-  outbox.set(id, outgoing);
-  $('outbox').append(outgoing.node);
-  send(id, text, outgoing);
+  const { to, text } = addressed(typed, models);
+  outbox.add(text, to || (model ?? ''));
   $('prompt').value = '';
   fitPrompt();
   showControls();
   scrollToEnd();
-}
-
-/** @param {string} id @param {string} text @param {Outgoing} outgoing */
-function send(id, text, outgoing) {
-  tell({ kind: 'text', id, text }, id).catch((error) => {
-    outgoing.showFailure(sentence(messageOf(error)), () => send(id, text, outgoing));
-    announce(`Not sent: ${messageOf(error)}`);
-    keepAtEnd();
-  });
 }
 
 function showControls() {
@@ -211,30 +202,12 @@ function showControls() {
 /** @param {import('./tidegate.js').State} state @param {StateDetail} detail */
 function showConnection(state, detail) {
   attendance.showConnection(state);
-  if (state === 'ended') {
-    const { error } = detail;
-    if (wantsKey(error)) askForKey(socketKey, connect);
-    else showNotice(sentence(messageOf(error)));
-    return;
-  }
-  answers.showConnection(state, detail);
-  if (state === 'streaming') {
-    showNotice('');
-    return;
-  }
-  if (state === 'offline') {
-    showNotice('The server cannot be reached. What was said meanwhile follows by itself.', 'Try again', detail.retry);
-  }
-}
-
-function connect() {
-  socketKey = keyNumber();
-  socket.open();
+  connection.show(state, detail);
 }
 
 /** @param {unknown} error */
 function refused(error) {
-  showNotice(sentence(messageOf(error)));
+  showNotice(explained(/** @type {Error} */ (error)));
 }
 
 async function loadModels() {
@@ -253,15 +226,17 @@ async function loadModels() {
 }
 
 function showModel() {
-  $('mention').querySelector('b').textContent = `@${$('model').value}`;
-  $('ask').title = `Sends, and asks ${$('model').value}`;
+  const model = $('model').value;
+  $('mention-name').textContent = `@${model}`;
+  $('ask').title = t('Sends it to all, and asks {model}', { model });
 }
 
 async function signOut() {
   try {
     await endSession({ base });
   } catch (error) {
-    showNotice(`You are still signed in: ${sentence(messageOf(error))}`, 'Try again', signOut);
+    const why = explained(/** @type {Error} */ (error));
+    showNotice(t('You are still signed in: {why}', { why }), t('Try again'), signOut);
     return;
   }
   noteKey(false);
@@ -271,20 +246,25 @@ async function signOut() {
 
 $('composer').addEventListener('submit', (/** @type {Event} */ event) => {
   event.preventDefault();
-  say('');
+  say();
 });
 $('prompt').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  say('');
+  if (event.ctrlKey || event.metaKey) say($('model').value);
+  else say();
 });
 $('prompt').addEventListener('input', () => {
   fitPrompt();
   showControls();
 });
-$('ask').addEventListener('click', () => say($('model').value));
+$('ask').addEventListener('click', () => {
+  say($('model').value);
+  $('prompt').focus();
+});
 $('model').addEventListener('change', showModel);
 $('rename').addEventListener('click', () => askForName(enter));
+$('rooms').addEventListener('click', () => showRooms(topic));
 $('sign-out').addEventListener('click', signOut);
 tabs.addEventListener('message', () => location.reload());
 addEventListener('pagehide', leave);

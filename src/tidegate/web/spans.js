@@ -1,172 +1,230 @@
 /**
- * What stands within a text of Markdown: code, bold, emphasis, and the text between them. Pure.
+ * What stands within a text of Markdown: code, links, bold, emphasis, and the text between them. Pure.
  *
- * The text comes in pieces, cut anywhere. It is read from left to right, and nothing is looked at more often than a fixed
- * number of times: a line is one message of somebody in a room, or one answer, and may be as long as that. States are
- * never changed, so one is kept by keeping it: that at a mark which opens something, to go back to when it is closed,
- * and that at the end of a line.
+ * The text comes in pieces, cut anywhere, and is read anew from a place before which nothing changes any more, whatever
+ * follows. Marks that are open keep that place from going on, but none reaches further than `REACH`: so each piece costs
+ * no more than that, and a text of any length as much as it is long.
  *
- * @typedef {object} Span The last one of a chain.
- * @property {'code' | 'strong' | 'emphasis'} kind
- * @property {number} from Where its first mark stands.
- * @property {number} begin
- * @property {number} end Its text is from `begin` to here.
- * @property {number} to Behind its last mark.
- * @property {Span | undefined} before
- * @property {number} count Of the spans in the chain.
+ * @typedef {{kind: 'text' | 'code', text: string}} Words
+ * @typedef {{kind: 'image', href: string, text: string}} Image
+ * @typedef {{kind: import('./emphasis.js').Style, children: Span[]}} Styled
+ * @typedef {{kind: 'link', href: string, children: Span[]}} Link
+ * @typedef {Words | Image | Styled | Link} Span
  *
- * @typedef {object} Opener A mark that nothing has closed yet; the last one of a chain, in which each mark stands once.
- * @property {string} mark
- * @property {number} from
- * @property {Span | undefined} span The last one before it.
- * @property {Opener | undefined} before
+ * @typedef {{at: number, count: number, length: number}} Safe Before `at` nothing changes any more: those are so many spans,
+ * and so many characters of the text behind them.
  *
- * @typedef {object} State
- * @property {number} at Up to here the text has been read.
- * @property {Span | undefined} span
- * @property {Opener | undefined} opener Of code or bold.
- * @property {Opener | undefined} star Of emphasis. The very next star closes it, or nothing does: so it is read once.
+ * @typedef {{kind: 'bracket', from: number, to: number, text: string, isImage: boolean, href: string | undefined,
+ *   runs: number}} Bracket `runs`: how many came before it.
+ * @typedef {{kind: 'end', from: number, to: number}} End Of a link or an image.
+ * @typedef {{from: number, to: number} & (Words | Image | Link)} Whole
+ * @typedef {Whole | Bracket | End | import('./emphasis.js').Run} Piece
  */
 
-const SPACE = /\s/;
-const WORD = /\w/;
-/** @type {State} */
-const BEGINNING = { at: 0, span: undefined, opener: undefined, star: undefined };
+import { pair, REACH, runIn } from './emphasis.js';
+import { entityAt } from './entities.js';
+import { addressAt, autolinkAt, destinationAt } from './links.js';
+import { grown } from './spantree.js';
 
-export class Spans {
-  constructor() {
-    this._text = '';
-    this._state = BEGINNING;
-    /** Where it stood at the end of the last line but one. */
-    this._atLine = BEGINNING;
-  }
+const NEXT = /[\\`*_~![\]<&\n]|https?:\/\/|www\./gi;
+const RUN = /\*+|_+|~+/y;
+const TICKS = /`+/g;
+const ESCAPED = /[!-/:-@[-`{-~]/;
+const TAG = /<\/?[a-z][^<>\n]{0,1000}>/iy;
+const ANGLE_BEGUN = /<(?:[/\w.+-][^<>\n]{0,2100})?$/y;
 
-  /**
-   * @param {string} text The text before, with more at its end or without its last line.
-   * @returns {Span | undefined} The last one, with all before it.
-   */
-  read(text) {
-    const known = this._text.length;
+/**
+ * @param {string} text
+ * @param {number} [from] A place that was safe in the text so far.
+ * @returns {{spans: Span[], safe: Safe}}
+ */
+export function scan(text, from = 0) {
+  const scanner = new Scanner(text, from);
+  scanner.read();
+  return grown(text, scanner.pieces, scanner.pending);
+}
+
+class Scanner {
+  /** @param {string} text @param {number} from */
+  constructor(text, from) {
     this._text = text;
-    if (text.length < known) this._state = this._atLine;
-    const line = text.slice(known).lastIndexOf('\n');
-    if (line >= 0) this._atLine = this._state = this._readTo(known + line);
-    this._state = this._readTo(text.length);
-    // Marks at the end may become other marks.
-    return this._readRun(this._state, text.length).span;
+    this._at = from;
+    /** @type {Piece[]} */
+    this.pieces = [];
+    /** From here on, what follows may change what there is. */
+    this.pending = text.length;
+    /** @type {import('./emphasis.js').Run[]} That are in no link. */
+    this._runs = [];
+    /** @type {Bracket[]} That are open. */
+    this._brackets = [];
+    /** Links are not inside of links: brackets before that are none's beginning. */
+    this._linksFrom = -1;
+    this._ticks = ticksIn(text, from);
   }
 
-  /** @param {number} limit Marks that reach up to it are left for later. @returns {State} */
-  _readTo(limit) {
-    const runs = /`+|\*+/g;
-    let state = this._state;
-    runs.lastIndex = state.at;
-    for (let found = runs.exec(this._text); found; found = runs.exec(this._text)) {
-      if (runs.lastIndex >= limit) return { ...state, at: Math.min(found.index, limit) };
-      state = this._readRun({ ...state, at: found.index }, runs.lastIndex);
+  read() {
+    NEXT.lastIndex = this._at;
+    for (let found = NEXT.exec(this._text); found; found = NEXT.exec(this._text)) {
+      this._take('text', this._text.slice(this._at, found.index), found.index);
+      this._readMark(found[0]);
+      NEXT.lastIndex = this._at;
     }
-    return { ...state, at: limit };
+    this._take('text', this._text.slice(this._at), this._text.length);
+    for (const { from } of [...pair(this._runs), ...this._brackets]) this._wait(from);
   }
 
-  /** @param {State} state Before a run of one mark. @param {number} to Its end. @returns {State} Behind it. */
-  _readRun(state, to) {
-    if (state.at < to && this._text[state.at] === '`') return this._readTicks(state, to);
-    while (state.at < to) state = this._readStars(state, to);
-    return state;
+  /** @param {string} mark */
+  _readMark(mark) {
+    if (mark.length > 1) return this._readAddress(mark);
+    if (mark === '\\') return this._readEscape();
+    if (mark === '`') return this._readTicks();
+    if (mark === '&') return this._readEntity();
+    if (mark === '<') return this._readAngle();
+    if (mark === '\n') return this._readBreak();
+    if (mark === ']') return this._readEnd();
+    if (mark === '[' || mark === '!') return this._readBracket(mark);
+    return this._readRun();
   }
 
-  /** @param {State} state @param {number} to @returns {State} */
-  _readTicks(state, to) {
-    const mark = this._text.slice(state.at, to);
-    const opener = openerOf(mark, state);
-    return opener ? closed(state, opener, state.at) : opened(state, mark);
+  /** @param {number} from What begins there may become something else, unless that is too far away by now. */
+  _wait(from) {
+    if (this._text.length - from <= REACH) this.pending = Math.min(this.pending, from);
   }
 
-  /** @param {State} state @param {number} to @returns {State} */
-  _readStars(state, to) {
-    const { at, star } = state;
-    const emphasis = star && this._closes(star.from + 1, at) ? star : undefined;
-    const strong = openerOf('**', state);
-    const end = strong ? this._pairFrom(Math.max(at, strong.from + 3), to) : -1;
-    const decided = { ...state, star: undefined };
-    if (strong && end >= 0 && !(emphasis && emphasis.from < strong.from)) return closed(decided, strong, end);
-    if (emphasis) return closed(decided, emphasis, at);
-    const mark = to - at > 1 ? '**' : '*';
-    return this._opens(mark, at) ? opened(decided, mark) : { ...decided, at: at + mark.length };
+  /** @param {'text' | 'code'} kind @param {string} text @param {number} to */
+  _take(kind, text, to) {
+    if (to > this._at) this.pieces.push({ kind, text, from: this._at, to });
+    this._at = to;
   }
 
-  /** @param {number} at @param {number} to @returns {number} Where two stars may close; below 0 where they do not. */
-  _pairFrom(at, to) {
-    const place = SPACE.test(this._text[at - 1]) ? at + 1 : at;
-    return place + 2 <= to ? place : -1;
+  /** @param {number} length Of the source, which is taken as it is. */
+  _takeText(length) {
+    this._take('text', this._text.slice(this._at, this._at + length), this._at + length);
   }
 
-  /** @param {string} mark @param {number} at */
-  _opens(mark, at) {
-    const before = this._text[at - 1] ?? ' ';
-    const after = this._text[at + mark.length] ?? ' ';
-    return !SPACE.test(after) && (mark === '**' || !(WORD.test(before) || before === '*' || after === '*'));
+  /** @param {{href: string, words: string, to: number}} link */
+  _takeLink({ href, words, to }) {
+    this.pieces.push({ kind: 'link', href, children: [{ kind: 'text', text: words }], from: this._at, to });
+    this._at = to;
   }
 
-  /** Whether emphasis does. @param {number} begin @param {number} end */
-  _closes(begin, end) {
-    if (SPACE.test(this._text[end - 1]) || WORD.test(this._text[end + 1] ?? ' ')) return false;
-    return !this._text.slice(begin, end).includes('\n');
+  /** @param {string} mark */
+  _readAddress(mark) {
+    const { link, reach } = addressAt(this._text, this._at);
+    if (reach === this._text.length) this._wait(this._at);
+    if (link) this._takeLink(link);
+    else this._takeText(mark.length);
+  }
+
+  _readEscape() {
+    const next = this._text[this._at + 1] ?? '';
+    if (next === '\n') this._take('text', '', this._at + 1);
+    else if (ESCAPED.test(next)) this._take('text', next, this._at + 2);
+    else this._takeText(1);
+  }
+
+  _readTicks() {
+    const length = lengthAt(this._text, this._at);
+    const begin = this._at + length;
+    const end = this._ticks(length, begin);
+    if (end !== undefined && end - this._at <= REACH) return this._take('code', codeIn(this._text.slice(begin, end)), end + length);
+    this._wait(this._at);
+    return this._takeText(length);
+  }
+
+  _readEntity() {
+    const found = entityAt(this._text, this._at);
+    if (found === 'begun') this._wait(this._at);
+    if (found && found !== 'begun') this._take('text', found.text, found.to);
+    else this._takeText(1);
+  }
+
+  /** HTML is text, and the marks in its tags are none. */
+  _readAngle() {
+    const link = autolinkAt(this._text, this._at);
+    if (link) return this._takeLink(link);
+    TAG.lastIndex = ANGLE_BEGUN.lastIndex = this._at;
+    const tag = TAG.exec(this._text);
+    if (!tag && ANGLE_BEGUN.test(this._text)) this._wait(this._at);
+    return this._takeText(tag ? tag[0].length : 1);
+  }
+
+  /** Blanks at the end of a line are none of the text. */
+  _readBreak() {
+    const last = this.pieces[this.pieces.length - 1];
+    if (last?.kind === 'text') last.text = last.text.replace(/(?<![ \t])[ \t]+$/, '');
+    this._takeText(1);
+  }
+
+  _readRun() {
+    RUN.lastIndex = this._at;
+    RUN.test(this._text);
+    const run = runIn(this._text, this._at, RUN.lastIndex);
+    this.pieces.push(run);
+    this._runs.push(run);
+    this._at = run.to;
+  }
+
+  /** @param {string} mark */
+  _readBracket(mark) {
+    const isImage = mark === '!';
+    if (isImage && this._text[this._at + 1] !== '[') return this._takeText(1);
+    const from = this._at;
+    const to = from + (isImage ? 2 : 1);
+    /** @type {Bracket} */
+    const bracket = { kind: 'bracket', from, to, text: this._text.slice(from, to), isImage, href: undefined, runs: this._runs.length };
+    this.pieces.push(bracket);
+    this._brackets.push(bracket);
+    this._at = to;
+    return undefined;
+  }
+
+  _readEnd() {
+    const bracket = this._brackets.pop();
+    const found = bracket && this._at - bracket.from <= REACH ? destinationAt(this._text, this._at + 1) : undefined;
+    if (!bracket || !found || found === 'begun' || (!bracket.isImage && bracket.from < this._linksFrom)) {
+      if (bracket && found === 'begun') this._wait(bracket.from);
+      return this._takeText(1);
+    }
+    bracket.href = found.href;
+    pair(this._runs.splice(bracket.runs));
+    if (!bracket.isImage) this._linksFrom = bracket.from;
+    this.pieces.push({ kind: 'end', from: this._at, to: found.to });
+    this._at = found.to;
+    return undefined;
   }
 }
 
-/** @param {string} mark @param {State} state */
-function openerOf(mark, state) {
-  let opener = state.opener;
-  while (opener && opener.mark !== mark) opener = opener.before;
-  return opener;
-}
-
-/** @param {State} state @param {string} mark @returns {State} */
-function opened(state, mark) {
-  const { at, span, opener } = state;
-  const after = { ...state, at: at + mark.length };
-  if (mark === '*') return { ...after, star: { mark, from: at, span, before: undefined } };
-  // The first one is closed first, and what is between is part of its text.
-  return openerOf(mark, state) ? after : { ...after, opener: { mark, from: at, span, before: opener } };
-}
-
-/** @param {State} state @param {Opener} by @param {number} end @returns {State} Without what was opened after `by`. */
-function closed(state, { mark, from, span: before }, end) {
-  const to = end + mark.length;
-  const kind = mark[0] === '`' ? 'code' : mark === '**' ? 'strong' : 'emphasis';
-  const count = (before?.count ?? 0) + 1;
-  let { opener, star } = state;
-  while (opener && opener.from >= from) opener = opener.before;
-  if (star && star.from > from) star = undefined;
-  return { at: to, span: { kind, from, begin: from + mark.length, end, to, before, count }, opener, star };
+/** @param {string} text @param {number} at */
+function lengthAt(text, at) {
+  let to = at;
+  while (text[to] === '`') to += 1;
+  return to - at;
 }
 
 /**
  * @param {string} text
- * @returns {{kind: 'text' | Span['kind'], text: string}[]} Texts that are empty are left out.
+ * @param {number} from
+ * @returns {(length: number, at: number) => number | undefined} Where the next ticks of that length are; asked about places
+ * in the order of the text.
  */
-export function scan(text) {
-  const spans = after(undefined, new Spans().read(text));
-  /** @type {{kind: 'text' | Span['kind'], text: string}[]} */
-  const found = [];
-  let at = 0;
-  for (const { kind, from, begin, end, to } of spans) {
-    found.push({ kind: 'text', text: text.slice(at, from) }, { kind, text: text.slice(begin, end) });
-    at = to;
+function ticksIn(text, from) {
+  /** @type {Map<number, number[]>} The last one first. */
+  const places = new Map();
+  for (const { index, 0: ticks } of [...text.slice(from).matchAll(TICKS)].reverse()) {
+    const known = places.get(ticks.length);
+    if (known) known.push(from + index);
+    else places.set(ticks.length, [from + index]);
   }
-  found.push({ kind: 'text', text: text.slice(at) });
-  return found.filter(({ text: words }) => words);
+  return (length, at) => {
+    const found = places.get(length) ?? [];
+    while (found.length && found[found.length - 1] < at) found.pop();
+    return found[found.length - 1];
+  };
 }
 
-/**
- * @param {Span | undefined} first
- * @param {Span | undefined} last
- * @returns {Span[]} The spans of the chain behind the first one, which is part of it, up to the last one.
- */
-export function after(first, last) {
-  /** @type {Span[]} */
-  const spans = [];
-  for (let span = last; span && span !== first; span = span.before) spans.push(span);
-  return spans.reverse();
+/** @param {string} source One blank on each side is none of it. */
+function codeIn(source) {
+  const text = source.replaceAll('\n', ' ');
+  return text.startsWith(' ') && text.endsWith(' ') && text.trim() ? text.slice(1, -1) : text;
 }

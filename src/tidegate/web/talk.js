@@ -9,8 +9,9 @@
  * @property {'text'} kind
  * @property {string} id Of the message; its author's choice.
  * @property {string} member One tab of one person.
- * @property {string} name How they call themselves. Who they are, for the server, is `from`.
+ * @property {string} name How they call themselves; may be empty. Who they are, for the server, is `from`.
  * @property {string} text
+ * @property {string} to The model that is asked by it; empty where it is for the people.
  * @property {string} from
  * @property {number} at In Unix seconds.
  *
@@ -20,26 +21,30 @@
  * @property {string} model
  * @property {string} member Whoever says to have asked.
  * @property {string} name
+ * @property {string} question The id of the message that it answers.
  * @property {string} token Of a share: reads the stream, and nothing else.
  * @property {string} from
  * @property {number} at
- * @property {import('./conversation.js').Turn} turn
- * @property {Partial<import('./conversation.js').Turn>} [end] How it ended, by whoever asked: it is in the topic for as
+ * @property {import('./turn.js').Turn} turn
+ * @property {Partial<import('./turn.js').Turn>} [end] How it ended, by whoever asked: it is in the topic for as
  * long as the conversation is, and the stream may be gone.
  *
  * @typedef {{from: string, at: number, kind: string, member: string, name: string, [more: string]: any}} Message
  */
 
-import { newTurn } from './conversation.js';
 import { TERMINAL } from './session.js';
+import { newTurn } from './turn.js';
 
 /** Whoever has said nothing for an hour, not even goodbye, is no longer counted on to be there. */
 const SILENT_SECONDS = 3600;
 
-/** What a model is told of the conversation, in characters: about half of the context of the embedded one. */
+/** What a model is told of what it was asked before: so many answers, and so many characters, about half of the context
+ * of the embedded one. */
+const TOLD_ANSWERS = 6;
 const TOLD_CHARACTERS = 16_000;
 
 const MAX_NAME = 40;
+const MAX_MODEL = 128;
 
 /** A share token. Nothing else is taken for one: it is sent in place of the credentials that the page's user has. */
 const TOKEN = /^share_[0-9a-f]{64}$/;
@@ -85,19 +90,43 @@ export class Talk {
     return names.length === countOf(present) ? names.sort((one, other) => one.localeCompare(other)) : [];
   }
 
-  /** The conversation as a model is told it: who said what, the newest last, and no more than it can take. */
-  conversation() {
-    /** @type {{role: string, content: string}[]} */
-    const messages = [];
-    let left = TOLD_CHARACTERS;
-    for (const entry of this.entries.toReversed()) {
-      const { role, content } = told(entry);
-      left -= content.length;
-      if (left < 0 && messages.length) break;
-      if (content && messages[0]?.role === role) messages[0].content = `${content}\n${messages[0].content}`;
-      else if (content) messages.unshift({ role, content });
+  /**
+   * What a model is told: the question, and before it the last ones with their answers. What people say to each other
+   * is not for it: a small model takes every name and every greeting for the matter.
+   *
+   * @param {Said} question
+   */
+  asked(question) {
+    const messages = [user(question)];
+    let left = TOLD_CHARACTERS - question.text.length;
+    for (const [earlier, { turn }] of this._exchanges(question).slice(-TOLD_ANSWERS).toReversed()) {
+      left -= earlier.text.length + turn.text.length;
+      if (left < 0) break;
+      messages.unshift(user(earlier), { role: 'assistant', content: turn.text });
     }
     return messages;
+  }
+
+  /**
+   * The questions to the same model that have an answer, with it, the oldest first.
+   *
+   * @param {Said} question
+   * @returns {[Said, Answer][]}
+   */
+  _exchanges({ to }) {
+    /** @type {Map<string, Said>} The first of an id: others may repeat it. */
+    const said = new Map();
+    /** @type {[Said, Answer][]} */
+    const found = [];
+    for (const entry of this.entries) {
+      if (entry.kind === 'text') {
+        if (entry.to === to && !said.has(entry.id)) said.set(entry.id, entry);
+        continue;
+      }
+      const question = said.get(entry.question);
+      if (question && entry.turn.status !== 'live' && entry.turn.text) found.push([question, entry]);
+    }
+    return found;
   }
 
   /** @param {Message} message Only whoever asked may say how it ended. */
@@ -105,7 +134,8 @@ export class Talk {
     const found = this.entries.find((entry) => entry.kind === 'answer' && entry.stream === stream && entry.from === from);
     if (found?.kind !== 'answer' || !TERMINAL.has(turn?.status)) return undefined;
     const { status, usage = null } = turn;
-    found.end = { status, usage, text: text(turn.text), error: text(turn.error), reason: text(turn.reason) };
+    const said = { text: text(turn.text), error: text(turn.error), code: text(turn.code), reason: text(turn.reason) };
+    found.end = { status, usage, ...said };
     return found;
   }
 }
@@ -123,36 +153,39 @@ export function countOf(present) {
  */
 export function messageIn({ data: { data, from, at } }) {
   if (typeof data !== 'object' || data === null || typeof data.kind !== 'string') return undefined;
-  const name = text(data.name).trim().slice(0, MAX_NAME) || 'Somebody';
+  const name = text(data.name).trim().slice(0, MAX_NAME);
   return { ...data, member: text(data.member), name, from, at };
 }
 
 /**
- * The model that a text is meant for, by the name it begins with.
+ * What somebody has typed, without the `@` and the name of a model that it may begin with.
  *
  * @param {string} words
  * @param {string[]} models
+ * @returns {{to: string, text: string}} The model that it is meant for; empty for none.
  */
-export function addressee(words, models) {
-  const mention = /^@(\S+)/.exec(words)?.[1] ?? '';
-  return models.find((model) => mention.startsWith(model) && /^[,:;.!?]*$/.test(mention.slice(model.length)));
+export function addressed(words, models) {
+  const [mention = '', name = ''] = /^@(\S+)\s*/.exec(words) ?? [];
+  const to = models.find((model) => name.startsWith(model) && /^[,:;.!?]*$/.test(name.slice(model.length))) ?? '';
+  const text = words.slice(mention.length);
+  return to && text ? { to, text } : { to: '', text: words };
 }
 
 /** @param {Message} message @returns {Said} */
-function said({ id, member, name, text: words, from, at }) {
-  return { kind: 'text', id: text(id), member, name, text: text(words), from, at };
+function said({ id, member, name, text: words, to, from, at }) {
+  return { kind: 'text', id: text(id), member, name, text: text(words), to: text(to).slice(0, MAX_MODEL), from, at };
 }
 
 /** @param {Message} message @returns {Answer} */
-function answer({ stream, model, member, name, token, from, at }) {
+function answer({ stream, model, member, name, question, token: shared, from, at }) {
   const turn = newTurn({ id: text(stream), model: text(model), unbroken: false });
-  return { kind: 'answer', stream: turn.id, model: turn.model, member, name, token: shareToken(token), from, at, turn };
+  const about = { question: text(question), token: shareToken(shared) };
+  return { kind: 'answer', stream: turn.id, model: turn.model, member, name, ...about, from, at, turn };
 }
 
-/** @param {Said | Answer} entry */
-function told(entry) {
-  if (entry.kind === 'answer') return { role: 'assistant', content: entry.turn.text };
-  return { role: 'user', content: `${entry.name}: ${entry.text}` };
+/** @param {Said} said */
+function user({ text: content }) {
+  return { role: 'user', content };
 }
 
 /** @param {unknown} value */

@@ -1,27 +1,53 @@
 /**
- * One turn on the page: the question, the answer as it grows, and a line that says how it stands.
+ * One turn on the page: the question, what the model thought and called, the answer as it grows, and a line that says
+ * how it stands, with what its reader may do.
  *
- * @typedef {import('./conversation.js').Turn} Turn
+ * @typedef {import('./turn.js').Turn} Turn
+ * @typedef {import('./acts.js').Doings} Doings
+ * @typedef {import('./acts.js').Position} Position
+ * @typedef {{label: string, run: () => void}} Action
  */
 
+import { Acts } from './acts.js';
+import { Asked } from './asked.js';
+import { endOf, measured } from './ending.js';
+import { technical } from './failures.js';
+import { t } from './language.js';
 import { Markdown } from './markdown.js';
+import { button, make } from './nodes.js';
+import { withFocusKept } from './page.js';
+import { Calls, Thoughts } from './thoughts.js';
+
+export { button, make };
 
 export class TurnView {
-  /** @param {Turn} turn @param {{onRetry?: () => void, onShare?: () => void}} [actions] What its reader may do. */
-  constructor(turn, { onRetry, onShare } = {}) {
+  /** @param {Turn} turn @param {Doings} [on] What its reader may do, besides copying. */
+  constructor(turn, on = {}) {
     this.turn = turn;
-    this._onRetry = onRetry;
+    this._asked = new Asked(turn.question, on.edit);
+    this._thoughts = new Thoughts();
+    this._calls = new Calls();
     this._answer = make('div', 'answer');
-    this._status = make('p', 'status');
-    this._share = onShare && button('Share', onShare, 'share');
-    const question = make('div', 'question', make('span', 'visually-hidden', 'You: '), turn.question);
-    const foot = make('div', 'foot', this._status, make('span', 'wave'), ...(this._share ? [this._share] : []));
-    this.node = make('article', 'turn', ...(turn.question ? [question] : []), this._answer, foot);
-    this.offerShare();
+    this._acts = new Acts(turn, on);
+    this._status = new StatusLine();
+    this._technical = make('code', '');
+    this._details = make('details', 'technical', make('summary', '', t('Details')), this._technical);
+    const foot = make('div', 'foot', this._acts.node, this._status.node, make('span', 'wave'));
+    const parts = [this._thoughts.node, this._calls.node, this._answer, foot, this._details];
+    this.node = make('article', 'turn', ...(turn.question ? [this._asked.node] : []), ...parts);
+    /** @type {Position} */
+    this._position = { last: false, count: 1, shown: 0 };
     this._markdown = new Markdown(this._answer);
     this._heard = 0;
     this.takeAsHeard();
+    this._details.hidden = true;
     if (turn.status !== 'live') this.showEnd();
+  }
+
+  /** @param {Position} position Which turn it is, which decides on what may be done with it. */
+  place(position) {
+    this._position = position;
+    this._offer();
   }
 
   /**
@@ -30,16 +56,13 @@ export class TurnView {
    * @returns {string[]} The text of blocks that are complete since the last call, for those who listen.
    */
   showAnswer() {
+    this._thoughts.show(this.turn);
+    this._calls.show(this.turn.calls);
     this._markdown.show(this.turn.text);
     const complete = this.turn.status === 'live' ? this._markdown.closed : this._markdown.count;
     const heard = [];
-    for (; this._heard < complete; this._heard += 1) heard.push(this._answer.children[this._heard].textContent ?? '');
+    for (; this._heard < complete; this._heard += 1) heard.push(this._markdown.textOf(this._heard));
     return heard;
-  }
-
-  /** Only what the server knows can be shared. */
-  offerShare() {
-    if (this._share) this._share.hidden = !this.turn.id || this.turn.status === 'lost';
   }
 
   /** What there is has been there before: nobody has to hear it again. */
@@ -48,58 +71,67 @@ export class TurnView {
     this._heard = this._markdown.count;
   }
 
-  /** @param {string} state @param {string} text @param {{label: string, run: () => void}} [action] */
-  showState(state, text, action) {
-    this._status.dataset.state = state;
-    this._status.replaceChildren(make('span', '', text));
-    if (action) this._status.append(button(action.label, action.run));
+  /**
+   * @param {string} state
+   * @param {string} text
+   * @param {Action} [action]
+   * @param {number} [elapsedMs] How long it has been going on.
+   */
+  showState(state, text, action, elapsedMs = 0) {
+    const seconds = Math.floor(elapsedMs / 1000);
+    this._status.show(state, text, seconds ? t('{seconds} s', { seconds }) : '', action);
+    this._details.hidden = true;
+    this._offer();
   }
 
   showEnd() {
-    const { status } = this.turn;
-    delete this._status.dataset.state;
-    if (status === 'failed' || status === 'lost') this._status.dataset.state = 'failed';
-    const text = this.endText();
-    this._status.replaceChildren(...(text ? [make('span', '', text)] : []));
-    const counts = measured(this.turn);
-    if (counts) this._status.append(counts);
-    if (this._onRetry && (status === 'failed' || status === 'lost')) this._status.append(button('Retry', this._onRetry));
-    this.offerShare();
+    const { status, error, code, requestId } = this.turn;
+    const failed = status === 'failed' || status === 'lost';
+    this._status.show(failed ? 'failed' : '', this.endText(), measured(this.turn));
+    this._details.hidden = !failed || !error;
+    write(this._technical, technical({ code, message: error, requestId }));
+    this._offer();
   }
 
   /** How it ended, in a word or a sentence; nothing where there is nothing to say. */
   endText() {
-    const { status, error, reason, text } = this.turn;
-    if (status === 'failed') return `Failed: ${error}`;
-    if (status === 'lost') return text ? `${error} This is what had arrived.` : error;
-    if (status === 'cancelled') return reason || 'Stopped';
-    return reason || (text ? '' : 'The answer is empty');
+    return endOf(this.turn);
+  }
+
+  _offer() {
+    this._acts.show(this._position);
+    this._asked.offerEdit(this._position.last && this.turn.status !== 'live');
   }
 }
 
-/** @param {Turn} turn */
-function measured({ usage, seconds }) {
-  const parts = [];
-  if (usage?.completion_tokens) {
-    const { completion_tokens: tokens, estimated } = usage;
-    parts.push(`${estimated ? 'about ' : ''}${tokens} ${tokens === 1 ? 'token' : 'tokens'}`);
+/** How the answer stands, or how it ended, with its clock and one thing that can be done about it. */
+class StatusLine {
+  constructor() {
+    this._words = make('span', 'said');
+    this._figures = make('span', 'figures');
+    /** @type {Action | undefined} */
+    this._action = undefined;
+    this._button = button('', () => this._action?.run());
+    this._button.hidden = true;
+    this.node = make('p', 'status', this._words, this._figures, this._button);
   }
-  if (seconds !== null) parts.push(`${seconds.toFixed(seconds < 100 ? 1 : 0)} s`);
-  return parts.join(' · ');
+
+  /** @param {string} state @param {string} words @param {string} figures @param {Action} [action] */
+  show(state, words, figures, action) {
+    if (state) this.node.dataset.state = state;
+    else delete this.node.dataset.state;
+    write(this._words, words);
+    write(this._figures, figures);
+    this._action = action;
+    if (action) write(this._button, action.label);
+    if (this._button.hidden === !action) return;
+    withFocusKept(() => {
+      this._button.hidden = !action;
+    });
+  }
 }
 
-/** @param {string} label @param {() => void} run @param {string} [className] */
-export function button(label, run, className = 'plain') {
-  const node = make('button', className, label);
-  node.setAttribute('type', 'button');
-  node.addEventListener('click', run);
-  return node;
-}
-
-/** @param {string} name @param {string} className @param {(string | Node)[]} children */
-export function make(name, className, ...children) {
-  const node = document.createElement(name);
-  node.className = className;
-  node.append(...children);
-  return node;
+/** Setting what is so already would have the browser look at it again. @param {Element} node @param {string} text */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }

@@ -217,7 +217,15 @@ async def test_a_certificate_that_nobody_trusts_is_found(tmp_path: Path) -> None
     async with server() as url, nginx(tmp_path, url, tls="http2 on;") as front:
         seen = await examined(front)
     assert codes(seen) == {"unreachable"}
-    assert "the TLS handshake failed: self-signed certificate" in findings(seen)[0].message
+    assert "the TLS handshake failed: self-signed certificate; SSL_CERT_FILE" in findings(seen)[0].message
+
+
+async def test_the_other_scheme_is_asked_for(tmp_path: Path) -> None:
+    """Where TLS gets a request without it, and the other way round."""
+    async with server() as url, nginx(tmp_path, url, tls="http2 on;") as front:
+        for wrong, right in ((url.replace("http:", "https:"), "http"), (front.replace("https:", "http:"), "https")):
+            (finding,) = findings(await examined(wrong))
+            assert (finding.code, f"for {right}://?" in finding.message) == ("unreachable", True), finding.message
 
 
 async def test_a_proxy_without_a_server_is_found(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tidegate.client.doctor.trouble import Blocked
 from tidegate.core.url import shown_url
 from tidegate.dialects.native_probe import Arrived
 from tidegate.errors import ConfigError
-from tidegate.http_client.errors import HttpError, MalformedResponse
+from tidegate.http_client.errors import ClosedUnanswered, HttpError, MalformedResponse
 
 PROBE = "/v1/probe"
 DATE = "Date header"
@@ -34,7 +34,8 @@ async def greet(caller: Caller, clock: Callable[[], float]) -> Greeting:
     try:
         answer = await caller.post(PROBE, {}, sent)
     except HttpError as error:
-        raise Blocked("unreachable", _sentence(f"{shown_url(caller.url)} {why(error)}")) from error
+        asked = _asked_for_tls(caller, isinstance(error, ClosedUnanswered | MalformedResponse))
+        raise Blocked("unreachable", _sentence(f"{shown_url(caller.url)} {why(error)}{asked}")) from error
     ended = clock()
     arrived = await _arrived(answer, caller)
     middle, unsure = (began + ended) / 2, (ended - began) / 2
@@ -73,7 +74,8 @@ async def _arrived(answer: Answer, caller: Caller) -> Arrived:
         )
     if answer.status in NO_TIDEGATE:
         raise _no_tidegate(answer, caller)
-    raise Blocked("unreachable", _sentence(f"Something in front of tidegate {answer.said}"))
+    asked = _asked_for_tls(caller, answer.status == 400 and b"https" in answer.body.lower())
+    raise Blocked("unreachable", _sentence(f"Something in front of tidegate {answer.said}{asked}"))
 
 
 async def _refused(answer: Answer, caller: Caller) -> Exception:
@@ -101,6 +103,11 @@ async def _is_as_without_key(answer: Answer, caller: Caller) -> bool:
         return (await caller.post(PROBE, {}, with_key=False)).said == answer.said
     except HttpError:
         return False
+
+
+def _asked_for_tls(caller: Caller, seems_so: bool) -> str:
+    """What to add where a server of TLS seems to have got a request without it."""
+    return "; is it a port for https://?" if seems_so and caller.endpoint.scheme == "http" else ""
 
 
 def _sentence(words: str) -> str:

@@ -1,0 +1,46 @@
+/** Statuses after which the same call may succeed: of no answer at all, and of servers and proxies that restart. */
+export const TRANSIENT = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
+
+/** The code of an error that does not come from tidegate itself. */
+export const BROKEN = 'connection_broken';
+
+/**
+ * What became of a call that has not brought what was asked for.
+ *
+ * @typedef {object} About
+ * @property {number} [status] 0: a connection that could not be made, or broke.
+ * @property {string} [code]
+ * @property {string} [requestId]
+ * @property {number} [retryAfterMs]
+ * @property {boolean} [shouldRetry]
+ * @property {unknown} [cause]
+ */
+export class TidegateError extends Error {
+  name = 'TidegateError';
+  status = 0;
+  code = BROKEN;
+  requestId = '';
+  retryAfterMs = 0;
+  shouldRetry = true;
+
+  /** @param {string} [message] @param {About} [about] */
+  constructor(message = 'The connection broke.', about = {}) {
+    super(message, about);
+    Object.assign(this, about);
+  }
+
+  /** Whether the same call may succeed a while later. */
+  get passing() {
+    return this.shouldRetry && TRANSIENT.has(this.status);
+  }
+}
+
+/** @param {unknown} cause @returns {never} */
+export function broken(cause) {
+  throw new TidegateError(undefined, { cause });
+}
+
+/** @param {string} what It does not keep to the protocol, by a proxy's doing perhaps: asking again changes nothing. */
+export function malformed(what) {
+  return new TidegateError(`The server sent no ${what}.`, { status: 200, code: 'malformed_answer' });
+}

@@ -1,0 +1,63 @@
+/** How an answer ended, in words and in figures. Pure. */
+
+import { explained } from './failures.js';
+import { number, t } from './language.js';
+import { isEmpty } from './turn.js';
+
+/** @typedef {import('./turn.js').Turn} Turn */
+
+/** A rate over less is a matter of chance. */
+const LEAST_SECONDS = 0.2;
+
+/** @type {Record<string, string>} */
+const REASONS = {
+  length: t('Cut at the length limit'),
+  content_filter: t('Cut by a content filter'),
+  disconnect: t('Stopped: nobody was listening'),
+  server: t('Stopped by the server'),
+};
+
+/** In a word or a sentence; nothing where there is nothing to say. @param {Turn} turn */
+export function endOf(turn) {
+  const { status, error, code, reason } = turn;
+  if (status === 'failed') return explained({ code, message: error });
+  if (status === 'lost') return lost(turn);
+  if (reason) return REASONS[reason] ?? reason;
+  if (status === 'cancelled') return t('Stopped');
+  return isEmpty(turn) ? t('The answer is empty') : '';
+}
+
+/** @param {Turn} turn */
+function lost({ error, code, text }) {
+  const why = code === 'not_kept' ? t('This browser has not kept the answer.') : explained({ code, message: error });
+  return text ? `${why} ${t('This is what had arrived.')}` : why;
+}
+
+/** The model, what it took, and how fast it was. @param {Turn} turn */
+export function measured(turn) {
+  const { model, seconds } = turn;
+  const took = seconds === null ? '' : t('{seconds} s', { seconds: figure(seconds) });
+  return [model, tokens(turn), took, rate(turn)].filter(Boolean).join(' · ');
+}
+
+/** @param {Turn} turn */
+function tokens({ usage }) {
+  const count = usage?.completion_tokens;
+  if (!count) return '';
+  if (usage.estimated) return t('about {count} tokens', { count: number(count) });
+  return count === 1 ? t('1 token') : t('{count} tokens', { count: number(count) });
+}
+
+/** @param {Turn} turn From the first token on: what came before it was waiting. */
+function rate({ usage, seconds, startedAt, firstAt }) {
+  const waited = firstAt === null ? 0 : (firstAt - startedAt) / 1000;
+  const wrote = (seconds ?? 0) - waited;
+  if (!usage || usage.completion_tokens < 2 || wrote < LEAST_SECONDS) return '';
+  return t('{rate} tokens/s', { rate: figure(usage.completion_tokens / wrote) });
+}
+
+/** @param {number} value */
+function figure(value) {
+  const digits = value < 100 ? 1 : 0;
+  return number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}

@@ -1,0 +1,143 @@
+/** The following of one turn, from wherever it stands to its end: not yet started, or in mid-answer after a refresh. */
+
+import { explained } from './failures.js';
+import { askForKey, keyNumber, wantsKey } from './key.js';
+import { t } from './language.js';
+import { messageOf, showNotice } from './page.js';
+import { settings } from './settings.js';
+import { cancelStream, followStream, readStream, startStream, TidegateError } from './tidegate.js';
+import { settle } from './turn.js';
+
+/**
+ * @typedef {import('./conversation.js').Conversation} Conversation
+ * @typedef {import('./live.js').Live} Live
+ */
+
+const SAVE_EVERY_MS = 1000;
+const LOOK_EVERY_MS = 2000;
+
+/** A visible page finds a network that is back within so long, whatever the client would wait elsewhere. */
+const MAX_DELAY_MS = 3000;
+
+export class Following {
+  /** @param {Conversation} conversation @param {Live} live @param {() => void} onEnd */
+  constructor(conversation, live, onEnd) {
+    this._conversation = conversation;
+    this.live = live;
+    this._onEnd = onEnd;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._saving = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._looking = undefined;
+    live.signal.addEventListener('abort', () => this._quiet());
+    this._run();
+  }
+
+  save() {
+    clearTimeout(this._saving);
+    this._saving = undefined;
+    this._conversation.save(this.live.turn);
+  }
+
+  /** Asks the server for the end, which comes to this reader like every other event. */
+  async stop() {
+    const { live } = this;
+    const { turn } = live;
+    if (live.stopping || !live.reachable) {
+      // The server cannot be asked now. It ends the answer by itself once its reader has been away for a while.
+      live.leave();
+      turn.status = 'cancelled';
+      if (turn.id) cancelStream(turn.id).catch(() => {});
+      this._end();
+      return;
+    }
+    live.showStopping();
+    if (turn.id) await cancelStream(turn.id).catch(couldNotStop);
+  }
+
+  async _run() {
+    const { live } = this;
+    const { turn } = live;
+    const sentKey = keyNumber();
+    try {
+      const end = await (turn.id ? followStream(turn.id, this._options()) : this._start());
+      if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
+    } catch (error) {
+      if (turn.status === 'live' && !live.signal.aborted) this._failed(error, sentKey);
+    }
+    if (turn.status !== 'live' && !live.signal.aborted) this._end();
+  }
+
+  _start() {
+    const { turn } = this.live;
+    return startStream(this._conversation.request(turn), {
+      ...this._options(),
+      key: turn.key,
+      onStart: (/** @type {string} */ id) => {
+        turn.id = id;
+        this.save();
+        if (this.live.stopping) cancelStream(id).catch(() => {});
+        this._looking = setTimeout(() => this._look(), LOOK_EVERY_MS);
+      },
+    });
+  }
+
+  _options() {
+    const { live } = this;
+    return {
+      after: live.turn.cursor,
+      maxDelay: MAX_DELAY_MS,
+      transport: settings.transport,
+      signal: live.signal,
+      onEvent: (/** @type {import('./tidegate.js').StreamEvent} */ event) => {
+        live.take(event);
+        this._saving ??= setTimeout(() => this.save(), SAVE_EVERY_MS);
+      },
+      onState: live.show.bind(live),
+    };
+  }
+
+  /** Before the first piece, a look now and then tells whether the model has begun, and who is before. */
+  async _look() {
+    const { live } = this;
+    const isWaiting = () => live.turn.status === 'live' && !live.standing.doing && !live.signal.aborted;
+    if (!isWaiting()) return;
+    const { status, queue_position: place } = await readStream(live.turn.id).catch(() => ({ status: 'queued' }));
+    if (!isWaiting()) return;
+    live.showPlace(place ?? null);
+    if (status === 'queued') this._looking = setTimeout(() => this._look(), LOOK_EVERY_MS);
+  }
+
+  /** @param {unknown} error @param {number} sentKey */
+  _failed(error, sentKey) {
+    const { turn } = this.live;
+    if (wantsKey(error)) {
+      this.live.waitFor(t('Waiting for the API key'));
+      askForKey(sentKey, () => {
+        if (!this.live.signal.aborted) this._run();
+      });
+      return;
+    }
+    const { status, code, requestId } = error instanceof TidegateError ? error : new TidegateError('');
+    const isLost = status === 404 && turn.id;
+    Object.assign(turn, { status: isLost ? 'lost' : 'failed', error: messageOf(error), code, requestId });
+  }
+
+  _end() {
+    this._quiet();
+    this.save();
+    this.live.end();
+    this._onEnd();
+  }
+
+  _quiet() {
+    clearTimeout(this._looking);
+    clearTimeout(this._saving);
+    this._saving = undefined;
+  }
+}
+
+/** @param {Error} error */
+function couldNotStop(error) {
+  showNotice(t('It could not be stopped: {why}', { why: explained(error) }));
+}

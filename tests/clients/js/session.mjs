@@ -1,0 +1,65 @@
+// Runs the vectors of conformance/session.json on the client's session.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+
+import { TidegateError } from '../../../clients/js/error.js';
+import { newSession, parsed } from '../../../clients/js/session.js';
+
+const vectors = JSON.parse(readFileSync(new URL('../../../conformance/session.json', import.meta.url), 'utf8'));
+
+const orNull = (cursor) => cursor || null;
+
+const STEPS = {
+  ask(session, step) {
+    const { after, snapshot = false } = session.ask();
+    assert.deepEqual({ after: orNull(after), snapshot }, { after: step.after, snapshot: step.snapshot });
+  },
+  answered(session, step) {
+    const about = { contentType: step.content_type, retryAfterMs: step.retry_after_ms, shouldRetry: step.should_retry };
+    assert.equal(session.answered(step.status, about), step.is);
+  },
+  comment: (session, { text }) => session.comment(text),
+  retry: (session, { ms }) => session.retry(ms),
+  event(session, step) {
+    const take = () => session.event({ event: step.event, data: 'json' in step ? parsed(step.json) : step.data, id: step.id });
+    if (step.error) {
+      assert.throws(take, TidegateError);
+      return;
+    }
+    const seen = take();
+    assert.deepEqual(seen && { ...seen, cursor: orNull(seen.cursor) }, step.seen);
+    assert.equal(session.done, step.leave ?? false);
+  },
+  lost(session, step) {
+    const { state, delay } = session.lost();
+    assert.equal(state, step.state);
+    if (step.delay === null) assert.equal(delay, null);
+    else assert.ok(Math.abs(delay / 1000 - step.delay) < 1e-9, `${delay} ms`);
+  },
+  wake: (session) => session.wake(),
+};
+
+for (const { name, kind = 'stream', options = {}, steps } of vectors) {
+  let dice = 0;
+  const session = newSession({
+    after: options.after,
+    snapshot: options.snapshot,
+    topic: kind === 'topic',
+    attempts: options.attempts === null ? Infinity : options.attempts,
+    maxDelay: options.max_delay && 1000 * options.max_delay,
+    random: () => dice,
+  });
+  for (const [at, step] of steps.entries()) {
+    dice = step.random;
+    try {
+      STEPS[step.do](session, step);
+      if ('silence' in step) assert.equal(session.silenceMs / 1000, step.silence);
+      for (const [of, count] of Object.entries(step.counts ?? {})) assert.equal(session.counts[of], count, of);
+    } catch (error) {
+      error.message = `${name}, step ${at}, ${step.do}: ${error.message}`;
+      throw error;
+    }
+  }
+}
+console.log(vectors.length);

@@ -1,0 +1,50 @@
+"""The client as it stands in Node, Deno and Bun, against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from runtime_kit import RUNTIMES, outcome
+
+from tidegate.testing.process import running
+
+CONFIG = """
+[limits]
+requests_per_minute = 0
+[store]
+url = "memory://"
+[[models]]
+name = "replay"
+provider = "replay"
+tokens = 60
+rate = 60.0
+[[models]]
+name = "endless"
+provider = "replay"
+tokens = 100000
+rate = 20.0
+"""
+
+SEEN = {
+    "started": {"end": "completed", "whole": True, "reconnects": 1, "duplicates": 0, "gaps": 0},
+    "resumed": {"left": "AbortError", "whole": True, "status": "completed"},
+    "cancelled": {"type": "cancelled", "reason": "enough", "status": "cancelled"},
+    "told": [{"n": 1}, {"n": 1}, "good news"],
+    "produced": {"text": "one two three", "end": "completed"},
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("server")
+    (home / "tidegate.toml").write_text(CONFIG)
+    with running("--config", "tidegate.toml", cwd=home) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_it_works_unmodified(url: str, runtime: str) -> None:
+    """One script starts, is cut, resumes, cancels, publishes and produces over both transports; each stream is begun
+    once."""
+    assert outcome("everywhere.mjs", url, runtime=runtime) == {"sse": SEEN, "websocket": SEEN, "streams": 6}

@@ -1,0 +1,191 @@
+"""The conversations that a browser keeps, in all of its tabs, with the versions of their answers and what is typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from page_kit import WORDS, Site, answer, ask, expect_end, expect_whole, kept, last_turn, reader, said, site
+from playwright.sync_api import Browser, Locator, Page, expect
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("site")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(here: Site, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    with reader(browser, complaints) as page:
+        page.goto(here.url)
+        yield page
+
+
+def conversations(page: Page) -> Locator:
+    return page.locator("#conversations a")
+
+
+def test_a_new_conversation_destroys_nothing(page: Page, here: Site) -> None:
+    """The one before stays in the list, its answer is written on, and it is found there whole."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.say("One ")
+    expect(answer(page)).to_have_text("One")
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.get_by_label("Your message")).to_be_focused()
+    ask(page, "Another", model="fast")
+    expect_end(page)
+    expect(conversations(page)).to_have_text([re.compile("^Another"), re.compile("^Tell me")])
+    told.end("two")
+    conversations(page).nth(1).click()
+    expect(answer(page)).to_have_text("One two")
+    page.go_back()
+    expect(answer(page)).to_have_text(WORDS)
+    page.reload()
+    expect(answer(page)).to_have_text(WORDS)
+
+
+def test_earlier_turns_are_sent_along(page: Page) -> None:
+    """A conversation goes on; Shift+Enter makes a line."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    prompt = page.get_by_label("Your message")
+    prompt.fill("one")
+    prompt.press("Shift+Enter")
+    prompt.press_sequentially("two")
+    with page.expect_request("**/v1/streams") as sent:
+        prompt.press("Enter")
+    assert sent.value.post_data_json["messages"] == [
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": WORDS},
+        {"role": "user", "content": "one\ntwo"},
+    ]
+
+
+def test_a_draft_is_kept_with_its_conversation(page: Page, here: Site) -> None:
+    """Over a refresh and a closed tab; each conversation has its own."""
+    prompt = page.get_by_label("Your message")
+    ask(page, "first", model="fast")
+    expect_end(page)
+    prompt.fill("half a thought")
+    page.reload()
+    expect(prompt).to_have_value("half a thought")
+    page.get_by_role("button", name="New conversation").click()
+    expect(prompt).to_have_value("")
+    prompt.fill("another")
+    page.close(run_before_unload=True)
+    other = page.context.new_page()
+    other.goto(here.url)
+    prompt = other.get_by_label("Your message")
+    expect(prompt).to_have_value("another")
+    conversations(other).first.click()
+    expect(prompt).to_have_value("half a thought")
+
+
+def test_an_answer_is_live_in_two_tabs_and_stopped_from_the_second(page: Page, here: Site) -> None:
+    """A conversation that is open in two tabs is one: the answer comes in both, and its end."""
+    told = here.told()
+    other = page.context.new_page()
+    other.goto(here.url)
+    ask(page, told.question, model="told")
+    told.say("One ")
+    conversations(other).first.click()
+    for tab in (page, other):
+        expect(answer(tab)).to_have_text("One")
+    told.say("two")
+    for tab in (page, other):
+        expect(answer(tab)).to_have_text("One two")
+    other.get_by_role("button", name="Stop").click()
+    for tab in (page, other):
+        expect(said(tab)).to_have_text("Stopped")
+        expect_end(tab)
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.say("Three")
+    expect(answer(other)).to_have_text("Three")
+    told.end()
+    for tab in (page, other):
+        expect_whole(tab, here.url, "Three")
+    assert len({turn["id"] for turn in kept(page)}) == 2
+
+
+def test_a_conversation_is_deleted_and_brought_back(page: Page, here: Site) -> None:
+    """Nothing is kept of it, in any tab, until it is undone."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(answer(other)).to_have_text(WORDS)
+    page.get_by_role("button", name="Delete first").click()
+    for tab in (page, other):
+        expect(tab.locator(".turn")).to_have_count(0)
+        expect(conversations(tab)).to_have_count(0)
+    assert kept(page) == []
+    page.get_by_role("button", name="Undo").click()
+    expect(answer(page)).to_have_text(WORDS)
+    expect(conversations(other)).to_have_count(1)
+
+
+def test_an_answer_is_asked_for_again_and_the_former_stays(page: Page, here: Site) -> None:
+    """Each version of the last answer is a step away; the one that is shown is what the conversation goes on with."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.end("One")
+    expect_end(page)
+    told.again()
+    page.get_by_role("button", name="Ask again").click()
+    told.end("Two")
+    expect_whole(page, here.url, "Two")
+    expect(page.locator(".versions")).to_have_text("2/2")
+    page.get_by_role("button", name="The version before").click()
+    expect(answer(page)).to_have_text("One")
+    page.reload()
+    expect(answer(page)).to_have_text("One")
+    with page.expect_request("**/v1/streams") as sent:
+        ask(page, "and then?", model="fast")
+    assert sent.value.post_data_json["messages"][1]["content"] == "One"
+
+
+def test_the_last_question_is_put_in_other_words(page: Page) -> None:
+    """In its place: Esc leaves it as it was, Enter asks anew."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    edit = page.get_by_role("button", name="Edit the question")
+    edit.click()
+    field = page.get_by_label("Your question")
+    expect(field).to_be_focused()
+    field.press("Escape")
+    expect(edit).to_be_focused()
+    edit.press("Enter")
+    field.fill("second")
+    with page.expect_request("**/v1/streams") as sent:
+        field.press("Enter")
+    assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "second"}]
+    expect_end(page)
+    expect(page.locator(".question")).to_have_text(["You: second"])
+    page.get_by_role("button", name="The version before").click()
+    expect(page.locator(".question")).to_have_text(["You: first"])
+
+
+def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
+    """The model is given what it had said, and what it says now stands behind it, as one answer."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.end("One ", reason="length")
+    expect(said(page)).to_have_text("Cut at the length limit")
+    told.again()
+    with page.expect_request("**/v1/streams") as sent:
+        page.get_by_role("button", name="Continue").click()
+    assert sent.value.post_data_json["messages"][1:] == [{"role": "assistant", "content": "One "}]
+    told.say("two ")
+    expect(answer(page)).to_have_text("One two")
+    page.reload()
+    told.end("three")
+    expect_end(page)
+    expect(answer(page)).to_have_text("One two three")
+    assert [turn["text"] for turn in kept(page)] == ["One two three"]
+    assert here.snapshot(last_turn(page)["id"])["text"] == "two three"
+    expect(page.get_by_role("button", name="Share")).to_be_hidden()

@@ -1,0 +1,51 @@
+// A turn, folded from the events of its stream.
+
+import assert from 'node:assert/strict';
+
+import { apply, isEmpty, newTurn, settle } from '../../../src/tidegate/web/turn.js';
+
+const begun = (known = {}) => newTurn({ startedAt: 1000, ...known });
+const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
+
+// The text and the cursor change together.
+{
+  const turn = begun();
+  apply(turn, event('delta', { text: 'One ' }, 'c-2'), 1500);
+  apply(turn, event('delta', { text: 'two' }, 'c-3'), 1600);
+  assert.deepEqual([turn.text, turn.cursor, turn.firstAt, isEmpty(turn)], ['One two', 'c-3', 1500, false]);
+  apply(turn, event('completed', { finish_reason: 'length', usage: { completion_tokens: 2 } }, 'c-4'), 3000);
+  assert.deepEqual([turn.status, turn.reason, turn.seconds], ['completed', 'length', 2]);
+}
+
+// Thoughts are over with the first piece of anything else; fragments of a call are joined.
+{
+  const turn = begun();
+  apply(turn, event('reasoning', { text: 'hm' }), 2000);
+  apply(turn, event('tool_call', { index: 0, id: 'c', name: 'f', arguments: '' }), 3000);
+  apply(turn, event('tool_call', { index: 0, arguments: '{"a"' }), 3100);
+  apply(turn, event('tool_call', { index: 1, id: 'd', name: 'g', arguments: '{}' }), 3200);
+  apply(turn, event('tool_call', { index: 0, arguments: ':1}' }), 3300);
+  assert.deepEqual([turn.firstAt, turn.thoughtAt], [2000, 3000]);
+  assert.deepEqual(turn.calls.map(({ name, arguments: all }) => [name, all]), [['f', '{"a":1}'], ['g', '{}']]);
+  assert.equal(isEmpty(turn), false);
+}
+
+// A snapshot replaces what there was, but for what an earlier stream had brought of the same answer.
+{
+  const turn = begun({ prior: 'One ' });
+  assert.equal(turn.text, 'One ');
+  apply(turn, event('delta', { text: 'wrong' }));
+  apply(turn, event('snapshot', { text: 'two', reasoning: '', tool_calls: [] }));
+  assert.equal(turn.text, 'One two');
+}
+
+// What ended while nobody listened is taken over from the server, which has measured it.
+{
+  const turn = begun({ unbroken: false });
+  apply(turn, event('cancelled', { by: 'disconnect', usage: null }));
+  assert.deepEqual([turn.reason, turn.seconds], ['disconnect', null]);
+  const error = { code: 'interrupted', message: 'it stopped' };
+  const snapshot = { text: 'x', cursor: 'c-9', status: 'failed', usage: null, error, created_at: 5, ended_at: 8 };
+  settle(turn, snapshot);
+  assert.deepEqual([turn.status, turn.code, turn.error, turn.seconds], ['failed', 'interrupted', 'it stopped', 3]);
+}
