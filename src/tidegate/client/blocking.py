@@ -115,7 +115,11 @@ class BlockingLine:
             connection = HTTPSConnection(host, port, timeout=seconds, context=tls())
         else:
             connection = HTTPConnection(host, port, timeout=seconds)
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
