@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -77,7 +77,7 @@ class Follower:
 
 
 @contextmanager
-def following(base: str, **options: Any) -> Iterator[Follower]:
+def following(base: str, **options: Any) -> Generator[Follower]:
     """A program that follows `stream` or `topic` at `base`, or starts what is in `body`; with options of the client."""
     script = Path(__file__).parent / "js" / "follower.mjs"
     command = [NODE, str(script), json.dumps({"base": base, **options})]

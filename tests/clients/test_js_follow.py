@@ -87,7 +87,11 @@ def cable(server: str) -> Iterator[Cable]:
 def follow() -> Iterator[Callable[..., Follower]]:
     """Starts programs that follow: `follow(url, body=…, transport="sse")`."""
     with ExitStack() as stack:
-        yield lambda base, **options: stack.enter_context(following(base, **options))
+
+        def start(base: str, **options: Any) -> Follower:
+            return stack.enter_context(following(base, **options))
+
+        yield start
 
 
 def is_whole(follower: Follower) -> None:

@@ -2,118 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser_kit import visitor
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+
+from tidegate.testing.process import running
 
 SCRIPT = (Path(__file__).parent / "js" / "streamed.js").read_text()
-SERVER = '[[models]]\nname = "replay"\nprovider = "replay"\n'
+CODE = "".join(f"line {number}\n" for number in range(200))
+SERVER = f"""
+[store]
+url = "memory://"
+[[models]]
+name = "replay"
+provider = "replay"
+text = {json.dumps(f"```py{chr(10)}{CODE}```")}
+rate = 0
+tokens = 401
+"""
 
 # What Markdown is made of, its marks in halves and in the wrong places, too.
 PARTS = (
-    *(
-        "a",
-        "b c",
-        "word ",
-        " ",
-        "   ",
-        "\t",
-        "\n",
-        "\n",
-        "\n\n",
-        "\r\n",
-        "é",
-        "潮。",
-        "😀",
-        "5",
-        ".",
-        ")",
-        "|",
-        "<b>",
-        "&amp;",
-    ),
-    *(
-        "- ",
-        "-",
-        "1.",
-        "2. ",
-        "12",
-        "+",
-        "+ ",
-        "  - ",
-        "    1. ",
-        "#",
-        "# ",
-        "## x #",
-        "```",
-        "``",
-        "`",
-        "~~~",
-        "~",
-        "~~",
-    ),
-    *(
-        "***",
-        "**",
-        "*",
-        "* ",
-        "_",
-        "---",
-        "- - -",
-        "**a",
-        "b**",
-        "*a*",
-        "`c`",
-        "x " * 600,
-        "```py\n",
-        "\n```\n",
-        "    ",
-    ),
-    *(
-        "> ",
-        ">",
-        "> - ",
-        "[",
-        "]",
-        "](",
-        "[a](https://b.c)",
-        "![",
-        ")",
-        "\\",
-        "\\|",
-        "https://",
-        "www.",
-        "d.e/f",
-        "<https://a>",
-    ),
-    *(
-        "| a | b |\n",
-        "|---|:-:|\n",
-        "|-",
-        "==",
-        "===\n",
-        "[ ] ",
-        "[x] ",
-        "- [",
-        "x" * 1100,
-        "if x: # y\n",
-        '"""',
-        "\x1b\u202e",
-    ),
+    *("a", "b c", "word ", " ", "   ", "\t", "\n", "\n", "\n\n", "\r\n", "é", "潮。", "😀", "5", ".", ")", "|", "<b>"),
+    *("- ", "-", "1.", "2. ", "12", "+", "+ ", "  - ", "    1. ", "#", "# ", "## x #", "```", "``", "`", "~~~", "~"),
+    *("***", "**", "*", "* ", "_", "---", "- - -", "**a", "b**", "*a*", "`c`", "x " * 600, "```py\n", "\n```\n"),
+    *("> ", ">", "> - ", "[", "]", "](", "[a](https://b.c)", "![", ")", "\\", "\\|", "https://", "www.", "d.e/f"),
+    *("| a | b |\n", "|---|:-:|\n", "|-", "==", "===\n", "[ ] ", "[x] ", "- [", "x" * 1100, "if x: # y\n", '"""'),
+    *("&amp;", "~~", "    ", "<https://a>", "\x1b\u202e"),
 )
 WORDS = ("tide ", "gate ", "and ", "water ", "sand ", "harbour ", "lamp ", "**bold** ", "`code` ", "*so* ")
 WORD_COUNT = 3000
 
 
-@pytest.fixture
-def page(browser: Browser, server: Callable[[str], str]) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path: Path = tmp_path_factory.mktemp("markdown")
+    (path / "tidegate.toml").write_text(SERVER)
+    with running("--config", str(path / "tidegate.toml"), cwd=path) as process:
+        assert process.ready, process.stderr()
+        yield process.url
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, url: str) -> Iterator[Page]:
     with visitor(browser, ()) as page:
-        page.goto(server(SERVER))
+        page.goto(url)
         page.evaluate(f"async () => {{ {SCRIPT} }}")
         yield page
 
@@ -175,5 +114,109 @@ def test_a_long_answer_is_written_once(page: Page, shape: str) -> None:
 
 def test_bold_that_closes_late_is_made_once(page: Page) -> None:
     """What stood there as text until then is written a second time, and that is all."""
-    found = stream(page, ["**", *SHAPES["code"][1:-1], "x**", *SHAPES["one item"][1:]])
-    assert found["written"] < 3 * found["length"]
+    found = stream(page, ["**", *SHAPES["paragraphs"][1:50:2], "x**", *SHAPES["one item"][1:]])
+    assert found["written"] < 2 * found["length"]
+
+
+def meanwhile(page: Page, text: str, more: str, act: str, look: str) -> Any:
+    """Shows a text, does something in the page, and looks there when as much more has come in small pieces."""
+    return page.evaluate(
+        f"([before, after]) => meanwhile([before], after, (node) => {{ {act} }}, (node) => {look})",
+        [text, [more[at : at + 3] for at in range(0, len(more), 3)]],
+    )
+
+
+def test_many_changes_are_painted_once(page: Page) -> None:
+    """What changes before the next picture is in one picture, and nothing is left out of the last."""
+    painted = page.evaluate("""async () => {
+        const { Painter } = await import(new URL('web/painter.js', document.baseURI));
+        let state = 0;
+        const painted = [];
+        await new Promise((done) => {
+            const painter = new Painter(() => {
+                painted.push(state);
+                if (painted.length === 2) done();
+                for (let times = 0; times < 100; times += 1, painter.ask()) state += 1;
+            });
+            painter.ask();
+        });
+        return painted;
+    }""")
+    assert painted == [0, 100]
+
+
+LIVE = {
+    "a paragraph": ("The tide comes in", " and **goes** out again over `sand`. " * 40),
+    "bold": ("A **bold tide comes in** an", "d goes [out](https://a.b) again. " * 40),
+    "code": ("```js\nconst a = 1;\nthe tide comes in", " again\nreturn 'b';" * 40),
+    "an item": ("- a\n- b\n  - the tide comes in", " again\n  - and out\n" * 20),
+    "a quote": ("> - a\n>\n> the tide comes in", " again\n> and out" * 20),
+    "a table": ("| a | b |\n|---|---|\n| the tide comes in", " again | c |\n| and *out* | d" * 20),
+}
+
+
+@pytest.mark.parametrize("place", LIVE)
+def test_a_selection_in_what_is_being_written_stays(page: Page, place: str) -> None:
+    """What a reader has selected in the last line of an answer is still selected when it has gone on."""
+    text, more = LIVE[place]
+    assert meanwhile(page, text, more, "select(node, 'tide comes')", "String(getSelection())") == "tide comes"
+
+
+WIDE = {
+    "pre": ("```\n" + "x" * 500, "y\n" * 50),
+    ".table": ("| a |" + " b |" * 9 + "\n|---|" + "---|" * 9 + "\n|" + " wide enough |" * 9, " c |\n| d | e" * 20),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_what_is_moved_sideways_stays_there(page: Page, name: str) -> None:
+    """Code and tables that a reader has moved stay where they are, while they are written."""
+    look = f"node.querySelector('{name}').scrollLeft"
+    assert meanwhile(page, *WIDE[name], f"{look} = 120", look) == 120
+
+
+HOSTILE = (
+    "<script>globalThis.hacked = 1</script><img src=x onerror=hacked=1><svg onload=hacked=1>\n\n<style>*{}",
+    "[a](javascript:hacked=1) [b](JavaScript&colon;hacked=1) [c](data:text/html,<script>) <javascript:x>",
+    '[a](https://a.b" onclick="hacked=1) ![b](https://evil.example/pixel.png) ![c](x.png "onload=hacked=1")',
+    'https://a.b/"onmouseover="hacked=1\n\n```"><script>hacked=1</script>\n</code></pre><script>hacked=1</script>',
+    "| <b>a</b> | b |\n|---|---|\n| <script>hacked=1</script> | [x](javascript:hacked=1) |",
+    "\x00\x1b[2J\u202etxt.exe\u2066 &#x202e; &#0;",
+    *(">" * 10_000, "> " * 5_000 + "x", "- " * 10_000 + "x", "[" * 100_000, "*" * 100_000, "`" * 100_000),
+    *("**a " * 30_000, "[a](" * 40_000, "x" * 200_000, "word " * 40_000, "```\n" + "(" * 200_000),
+    *("|" * 100_000, "|a" * 5_000 + "\n" + "|-" * 5_000 + "\n|b" * 1_000),
+    "\n".join("  " * depth + "- a" for depth in range(500)),
+)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 50_000])
+def test_a_hostile_answer_is_text(page: Page, size: int) -> None:
+    """At once or in pieces: nothing of it runs, leads anywhere but to pages, asks the network, or nests without end."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for text in HOSTILE:
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        found = page.evaluate("(pieces) => meanwhile([], pieces, () => {}, suspects)", pieces)
+        assert found["found"] == []
+        assert found["deepest"] < 70
+        assert not {"\x1b", "\x00", "\u202e", "\u2066"} & set(found["text"])
+    assert page.evaluate("globalThis.hacked") is None
+    assert asked == []
+
+
+def test_code_is_copied_from_wherever_it_is_read(browser: Browser, url: str) -> None:
+    """The button stays in sight in a long block, works by the keyboard, and says that it has copied, for a moment."""
+    with visitor(browser, (), permissions=("clipboard-read", "clipboard-write")) as page:
+        page.goto(url)
+        page.get_by_label("Your message").fill("Code")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("line 199", exact=True)).to_be_visible()
+        page.get_by_text("line 100", exact=True).scroll_into_view_if_needed()
+        copy = page.locator(".code").get_by_role("button")
+        expect(copy).to_be_in_viewport()
+        copy.focus()
+        page.keyboard.press("Enter")
+        expect(copy).to_have_text("Copied")
+        expect(copy).to_have_text("Copy")
+        assert page.evaluate("navigator.clipboard.readText()") == CODE.rstrip("\n")
+        expect(page.get_by_role("group", name="Code, py")).to_be_visible()

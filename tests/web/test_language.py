@@ -6,6 +6,8 @@ import re
 from html.parser import HTMLParser
 from importlib.resources import files
 
+import pytest
+
 from tidegate.errors import ConfigError, TidegateError
 
 WEB = {entry.name: entry.read_text("utf-8") for entry in files("tidegate.web").iterdir() if entry.is_file()}
@@ -94,3 +96,13 @@ def test_every_code_has_words_for_people() -> None:
 
 def codes(kind: type[TidegateError]) -> set[str]:
     return {kind.code}.union(*(codes(narrower) for narrower in kind.__subclasses__()))
+
+
+@pytest.mark.parametrize("name", [name for name in WEB if name.endswith(".html")])
+def test_a_page_is_shown_in_its_theme_and_language_at_once(name: str) -> None:
+    """Nothing is painted before the theme is set, and the page is translated: no flash of another one."""
+    head = WEB[name].partition("</head>")[0]
+    order = [head.index(part) for part in ("theme.js", "theme.css", "translated.js")]
+    assert order == sorted(order)
+    assert re.search(r'<script type="module" src="[./]*web/translated\.js" blocking="render">', head)
+    assert head.index("translated.js") < head.rindex("<script")

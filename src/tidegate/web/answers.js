@@ -63,7 +63,7 @@ export class Answers {
   /** @param {Answer} answer */
   show(answer) {
     const own = this._isOwn(answer);
-    const view = new AnswerView(answer, own ? t('you') : answer.name, own ? () => this._stop(answer) : undefined);
+    const view = new AnswerView(answer, own ? () => this._stop(answer) : undefined);
     this._views.set(answer, view);
     this._room.add(view.node);
     if (this._room.principal()) this._follow(answer, false);

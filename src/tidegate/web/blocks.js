@@ -4,7 +4,7 @@
  * The text comes in pieces, cut anywhere, and each piece is read once. What it changes is at the end: a block that the
  * next line cannot belong to is closed, and stays as it is.
  *
- * @typedef {import('./tree.js').Block} Block
+ * @typedef {import('./kinds.js').Block} Block
  */
 
 import { Tree } from './tree.js';

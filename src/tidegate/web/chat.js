@@ -52,7 +52,6 @@ function open(id) {
   thread.showNow();
   composer.open(shelf.draft(draftName()));
   hideLink();
-  showNotice('');
   showList();
   scrollToEnd();
 }
@@ -76,10 +75,13 @@ function remove(id) {
   if (!removed) return;
   const undo = () => {
     shelf.restore(removed);
+    showNotice('');
     goTo(id);
   };
   const text = t('Deleted: {title}', { title: removed.entry.title });
+  closeSidebar();
   showNotice(text, t('Undo'), undo, true);
+  $('notice-action').focus();
   setTimeout(() => $('notice-text').textContent === text && showNotice(''), UNDO_MS);
 }
 

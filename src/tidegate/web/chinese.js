@@ -142,6 +142,14 @@ export const CHINESE = {
   Complete: '已完成',
   'It failed': '失败了',
 
+  // Answers.
+  Code: '代码',
+  'Code, {language}': '代码：{language}',
+  'Image: {text}': '图片：{text}',
+  Table: '表格',
+  Done: '已完成',
+  'To do': '未完成',
+
   // Rooms.
   'Room · tidegate': '房间 · tidegate',
   'tidegate, the chat page': 'tidegate，聊天页面',
@@ -175,7 +183,6 @@ export const CHINESE = {
   'A name is made of letters from a to z, digits, hyphens and dots.': '房间名只能用英文字母、数字、连字符和点。',
   'Back to the chat': '返回聊天',
   Somebody: '某人',
-  you: '你',
   '{count} here': '{count} 人在线',
   '{count} here: {names}': '{count} 人在线：{names}',
   'Waiting for the connection': '等待连接',
@@ -186,6 +193,7 @@ export const CHINESE = {
   'Try again': '重试',
   'Not sent: {why}': '未发送：{why}',
   Stop: '停止',
+  'asked by you': '由你提问',
   'asked by {name}': '由 {name} 提问',
 
   // The API reference.

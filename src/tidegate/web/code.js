@@ -5,10 +5,11 @@ import { highlighted } from './highlight.js';
 import { element } from './inline.js';
 import { t } from './language.js';
 import { languageOf } from './languages.js';
+import { keepSelection } from './selection.js';
 import { GrowingText } from './text.js';
 
 /**
- * @typedef {import('./tree.js').Code} Code
+ * @typedef {import('./kinds.js').Code} Code
  * @typedef {import('./highlight.js').Within} Within
  *
  * @typedef {object} LineView
@@ -61,7 +62,12 @@ export class CodeView {
   }
 }
 
-/** @param {LineView} line @param {string} text @param {boolean} isWhole @param {import('./highlight.js').Language | undefined} language */
+/**
+ * @param {LineView} line
+ * @param {string} text
+ * @param {boolean} isWhole
+ * @param {import('./highlight.js').Language | undefined} language
+ */
 function show(line, text, isWhole, language) {
   if (line.whole !== undefined && !(isWhole && line.whole === text)) Object.assign(line, emptied(line.node));
   if (line.whole !== undefined) return;
@@ -72,7 +78,7 @@ function show(line, text, isWhole, language) {
   const { tokens, within } = highlighted(text, language, line.within);
   line.whole = text;
   line.after = within;
-  if (tokens.some(({ kind }) => kind)) line.node.replaceChildren(...tokens.map(nodeOf));
+  if (tokens.some(({ kind }) => kind)) keepSelection(line.node, () => line.node.replaceChildren(...tokens.map(nodeOf)));
   else line.text.show(text);
 }
 

@@ -1,11 +1,12 @@
 /**
  * The blocks of an answer as nodes, those that others are inside of among them.
  *
- * @typedef {import('./tree.js').Block} Block
+ * @typedef {import('./kinds.js').Block} Block
  */
 
 import { CodeView } from './code.js';
 import { Inline } from './inline.js';
+import { t } from './language.js';
 import { TableView } from './table.js';
 import { Views } from './views.js';
 
@@ -24,7 +25,7 @@ export function viewOf(block) {
 }
 
 class QuoteView {
-  /** @param {import('./tree.js').Quote} block */
+  /** @param {import('./kinds.js').Quote} block */
   constructor(block) {
     this.of = block;
     this.node = document.createElement('blockquote');
@@ -37,12 +38,12 @@ class QuoteView {
 }
 
 class ListView {
-  /** @param {import('./tree.js').List} block */
+  /** @param {import('./kinds.js').List} block */
   constructor(block) {
     this.of = block;
     this.node = document.createElement(block.isOrdered ? 'ol' : 'ul');
     if (this.node instanceof HTMLOListElement && block.start !== 1) this.node.start = block.start;
-    this._views = new Views(this.node, (/** @type {import('./tree.js').Item} */ item) => new ItemView(item));
+    this._views = new Views(this.node, (/** @type {import('./kinds.js').Item} */ item) => new ItemView(item));
   }
 
   update() {
@@ -53,7 +54,7 @@ class ListView {
 }
 
 class ItemView {
-  /** @param {import('./tree.js').Item} item */
+  /** @param {import('./kinds.js').Item} item */
   constructor(item) {
     this.of = item;
     this.node = document.createElement('li');
@@ -72,5 +73,6 @@ function taskBox(isDone) {
   box.type = 'checkbox';
   box.disabled = true;
   box.defaultChecked = isDone;
+  box.setAttribute('aria-label', isDone ? t('Done') : t('To do'));
   return box;
 }

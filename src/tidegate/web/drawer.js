@@ -98,7 +98,6 @@ class Drawer {
     const known = { readers, transport: settings.transport, now };
     const facts = factsOf(live, known);
     const list = $('facts');
-    while (list.children.length > facts.length) list.lastElementChild.remove();
     facts.forEach(([label, value], at) => {
       if (!list.children[at]) list.append(make('div', '', make('dt', ''), make('dd', '')));
       write(list.children[at].children[0], label);

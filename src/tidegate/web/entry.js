@@ -44,11 +44,12 @@ export class Outgoing {
 }
 
 export class AnswerView {
-  /** @param {Answer} answer @param {string} asker @param {(() => void) | undefined} onStop */
-  constructor(answer, asker, onStop) {
+  /** @param {Answer} answer @param {(() => void) | undefined} onStop Of whoever has asked. */
+  constructor(answer, onStop) {
     this.view = new TurnView(answer.turn);
     this._stop = onStop && button(t('Stop'), onStop);
-    const head = byline(answer.model, answer.from, answer.at, t('asked by {name}', { name: asker }));
+    const asked = onStop ? t('asked by you') : t('asked by {name}', { name: shownName(answer.name) });
+    const head = byline(answer.model, answer.from, answer.at, asked);
     if (this._stop) head.append(this._stop);
     this.node = make('li', 'entry answered', head, this.view.node);
     this.showEnd();

@@ -14,6 +14,7 @@ import { settle } from './turn.js';
  */
 
 const SAVE_EVERY_MS = 1000;
+const LOOK_SOON_MS = 700;
 const LOOK_EVERY_MS = 2000;
 
 /** A visible page finds a network that is back within so long, whatever the client would wait elsewhere. */
@@ -59,6 +60,7 @@ export class Following {
     const { live } = this;
     const { turn } = live;
     const sentKey = keyNumber();
+    this._lookIn(LOOK_SOON_MS);
     try {
       const end = await (turn.id ? followStream(turn.id, this._options()) : this._start());
       if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
@@ -77,7 +79,6 @@ export class Following {
         turn.id = id;
         this.save();
         if (this.live.stopping) cancelStream(id).catch(() => {});
-        this._looking = setTimeout(() => this._look(), LOOK_EVERY_MS);
       },
     });
   }
@@ -102,10 +103,18 @@ export class Following {
     const { live } = this;
     const isWaiting = () => live.turn.status === 'live' && !live.standing.doing && !live.signal.aborted;
     if (!isWaiting()) return;
-    const { status, queue_position: place } = await readStream(live.turn.id).catch(() => ({ status: 'queued' }));
+    const { id } = live.turn;
+    const unknown = { status: 'queued', queue_position: null };
+    const { status, queue_position: place } = id && live.reachable ? await readStream(id).catch(() => unknown) : unknown;
     if (!isWaiting()) return;
-    live.showPlace(place ?? null);
-    if (status === 'queued') this._looking = setTimeout(() => this._look(), LOOK_EVERY_MS);
+    live.showPlace(place);
+    if (status === 'queued') this._lookIn(LOOK_EVERY_MS);
+  }
+
+  /** @param {number} ms */
+  _lookIn(ms) {
+    clearTimeout(this._looking);
+    this._looking = setTimeout(() => this._look(), ms);
   }
 
   /** @param {unknown} error @param {number} sentKey */

@@ -61,8 +61,7 @@ export function verdictOf({ trace }, same) {
 export function factsOf(live, { readers, transport, now }) {
   const { trace } = live;
   const { events, reconnects, duplicates, gaps } = trace.counts;
-  /** @type {[string, string | null][]} */
-  const facts = [
+  return [
     [t('Position'), trace.cursor || '–'],
     [t('Events received'), number(events)],
     [t('Reconnects'), number(reconnects)],
@@ -70,10 +69,9 @@ export function factsOf(live, { readers, transport, now }) {
     [t('Gaps'), number(gaps)],
     [t('First piece after'), trace.firstMs === null ? '–' : t('{seconds} s', { seconds: figure(trace.firstMs / 1000) })],
     [t('Tokens per second'), rate(live, now)],
-    [t('Readers'), readers === null ? null : number(readers)],
+    [t('Readers'), readers === null ? '–' : number(readers)],
     [t('Transport'), transport === 'websocket' ? 'WebSocket' : 'SSE'],
   ];
-  return facts.filter((fact) => fact[1] !== null).map(([label, value]) => [label, value ?? '']);
 }
 
 /** @param {number} seconds */

@@ -6,12 +6,13 @@ import { GrowingText } from './text.js';
 
 /**
  * @typedef {import('./spans.js').Span} Span
+ * @typedef {Exclude<Span, {kind: 'text'}>} Marked
  *
  * @typedef {{span: Span, show: (span: Span) => void, remove: () => void}} SpanView One span's nodes; `show` brings them up to
  * another one of its kind.
  */
 
-const NAMES = { strong: 'strong', emphasis: 'em', strike: 'del' };
+const NAMES = { code: 'code', strong: 'strong', emphasis: 'em', strike: 'del' };
 
 /** The text of a paragraph, a heading or a cell as it grows: what has not changed keeps its nodes. */
 export class Inline {
@@ -109,7 +110,7 @@ class TextView {
 }
 
 class ElementView {
-  /** @param {Span} span @param {Node} parent */
+  /** @param {Marked} span @param {Node} parent */
   constructor(span, parent) {
     this.span = span;
     this._node = elementOf(span);
@@ -135,9 +136,9 @@ function childrenOf(span) {
   return text ? [{ kind: 'text', text }] : [];
 }
 
-/** @param {Span} span */
+/** @param {Marked} span */
 function elementOf(span) {
-  if (span.kind !== 'link' && span.kind !== 'image') return document.createElement(span.kind === 'code' || span.kind === 'text' ? 'code' : NAMES[span.kind]);
+  if (span.kind !== 'link' && span.kind !== 'image') return document.createElement(NAMES[span.kind]);
   const link = document.createElement('a');
   link.rel = 'noopener noreferrer';
   link.target = '_blank';
@@ -147,13 +148,6 @@ function elementOf(span) {
 /** @param {HTMLAnchorElement} link @param {string} href */
 function lead(link, href) {
   if (link.getAttribute('href') !== href) link.setAttribute('href', href);
-}
-
-/** @param {string} text */
-export function spans(text) {
-  const parent = document.createDocumentFragment();
-  new SpanViews(parent).show(scan(text).spans);
-  return [...parent.childNodes];
 }
 
 /** @param {string} name @param {(string | Node)[]} children */

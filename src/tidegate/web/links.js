@@ -21,9 +21,9 @@ const TITLE = /"(?:\\[^]|[^\\"])*"|'(?:\\[^]|[^\\'])*'|\((?:\\[^]|[^\\()])*\)/y;
 const AUTOLINK = /<((?:https?:\/\/|mailto:)[^\s<>]{1,2000})>|<([\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8})>/iy;
 
 /** Letters of scripts that are written without spaces do not belong to an address beside them. */
-const ADDRESS =
-  /(?:https?:\/\/|www\.)(?:(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\p{L}\p{N}!#$%&'()+,\-./:;=?@_~]){1,2000}/iuy;
-const INSIDE_WORD = /(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\p{L}\p{N}_]/u;
+const SPACED = '(?![\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Hangul}])';
+const ADDRESS = new RegExp(`(?:https?://|www\\.)(?:${SPACED}[\\p{L}\\p{N}!#$%&'()+,\\-./:;=?@_~]){1,2000}`, 'iuy');
+const INSIDE_WORD = new RegExp(`${SPACED}[\\p{L}\\p{N}_]`, 'u');
 const LONGEST_BEGINNING = 'https://'.length;
 const TRAILING = /[?!.,:;*_~'"]/;
 

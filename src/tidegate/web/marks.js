@@ -62,6 +62,14 @@ export function headingIn(words) {
   return found ? { level: found[1].length, width: found[0].length } : undefined;
 }
 
+/** @param {string} text A heading may end with its mark, too. */
+export function headingText(text) {
+  const words = text.trim();
+  let end = words.length;
+  while (words[end - 1] === '#') end -= 1;
+  return end === 0 || /\s/.test(words[end - 1]) ? words.slice(0, end).trimEnd() : words;
+}
+
 /** @param {string} words @returns {Mark | undefined} */
 export function itemIn(words) {
   const found = ITEM.exec(words.slice(0, LONG));

@@ -16,6 +16,8 @@ export class Outbox {
     this._own = own;
     /** @type {Map<string, Outgoing>} By the ids of their messages. */
     this._going = new Map();
+    /** Until the last one is there: the next goes out behind it. */
+    this._before = Promise.resolve();
   }
 
   /** @param {string} text @param {string} to The model that is asked; empty for none. */
@@ -25,7 +27,7 @@ export class Outbox {
     this._own.say(id);
     this._going.set(id, outgoing);
     $('outbox').append(outgoing.node);
-    this._send({ kind: 'text', id, text, to }, outgoing);
+    this._before = this._before.then(() => this._send({ kind: 'text', id, text, to }, outgoing));
   }
 
   /**

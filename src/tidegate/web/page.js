@@ -38,7 +38,9 @@ export function messageOf(error) {
  */
 export function showNotice(text, action = '', run, calm = false) {
   if (text && $('notice').hidden) announce(text);
-  $('notice').hidden = !text;
+  withFocusKept(() => {
+    $('notice').hidden = !text;
+  });
   $('notice').classList.toggle('calm', calm);
   $('notice-text').textContent = text;
   $('notice-action').textContent = action;

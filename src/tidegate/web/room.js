@@ -121,8 +121,7 @@ function leave() {
  * @param {string} [key]
  */
 function tell(data, key = newKey()) {
-  const options = { base, transport: /** @type {const} */ ('websocket'), key, attempts: Infinity, maxDelay: MAX_DELAY_MS };
-  return publish(topic, { ...data, member, name }, options);
+  return publish(topic, { ...data, member, name }, { base, key, attempts: Infinity, maxDelay: MAX_DELAY_MS });
 }
 
 // What comes in.

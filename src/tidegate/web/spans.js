@@ -5,11 +5,12 @@
  * follows. Marks that are open keep that place from going on, but none reaches further than `REACH`: so each piece costs
  * no more than that, and a text of any length as much as it is long.
  *
- * @typedef {{kind: 'text' | 'code', text: string}} Words
+ * @typedef {{kind: 'text', text: string}} Text
+ * @typedef {{kind: 'code', text: string}} Code
  * @typedef {{kind: 'image', href: string, text: string}} Image
  * @typedef {{kind: import('./emphasis.js').Style, children: Span[]}} Styled
  * @typedef {{kind: 'link', href: string, children: Span[]}} Link
- * @typedef {Words | Image | Styled | Link} Span
+ * @typedef {Text | Code | Image | Styled | Link} Span
  *
  * @typedef {{at: number, count: number, length: number}} Safe Before `at` nothing changes any more: those are so many spans,
  * and so many characters of the text behind them.
@@ -17,7 +18,7 @@
  * @typedef {{kind: 'bracket', from: number, to: number, text: string, isImage: boolean, href: string | undefined,
  *   runs: number}} Bracket `runs`: how many came before it.
  * @typedef {{kind: 'end', from: number, to: number}} End Of a link or an image.
- * @typedef {{from: number, to: number} & (Words | Image | Link)} Whole
+ * @typedef {{from: number, to: number} & (Text | Code | Image | Link)} Whole
  * @typedef {Whole | Bracket | End | import('./emphasis.js').Run} Piece
  */
 
@@ -127,7 +128,8 @@ class Scanner {
     const length = lengthAt(this._text, this._at);
     const begin = this._at + length;
     const end = this._ticks(length, begin);
-    if (end !== undefined && end - this._at <= REACH) return this._take('code', codeIn(this._text.slice(begin, end)), end + length);
+    const isCode = end !== undefined && end - this._at <= REACH;
+    if (isCode) return this._take('code', codeIn(this._text.slice(begin, end)), end + length);
     this._wait(this._at);
     return this._takeText(length);
   }
@@ -172,7 +174,10 @@ class Scanner {
     const from = this._at;
     const to = from + (isImage ? 2 : 1);
     /** @type {Bracket} */
-    const bracket = { kind: 'bracket', from, to, text: this._text.slice(from, to), isImage, href: undefined, runs: this._runs.length };
+    const bracket = {
+      ...{ kind: 'bracket', from, to, text: this._text.slice(from, to), isImage, href: undefined },
+      runs: this._runs.length,
+    };
     this.pieces.push(bracket);
     this._brackets.push(bracket);
     this._at = to;

@@ -11,7 +11,7 @@ import { Views } from './views.js';
  */
 
 export class TableView {
-  /** @param {import('./tree.js').Table} block */
+  /** @param {import('./kinds.js').Table} block */
   constructor(block) {
     this.of = block;
     const table = document.createElement('table');

@@ -4,49 +4,40 @@
  * HTML is text, as everything is that has no meaning here: definitions of links, footnotes. A heading is underlined by two
  * characters at the least, since in mid-answer one is the beginning of an item.
  *
- * @typedef {{kind: 'paragraph', text: string}} Paragraph
- * @typedef {{kind: 'heading', level: number, text: string}} Heading
- * @typedef {{kind: 'code', language: string, text: string, isClosed: boolean}} Code
- * @typedef {{kind: 'rule'}} Rule
- * @typedef {{kind: 'table', aligns: import('./marks.js').Align[], rows: Row[]}} Table Its first row is its head.
- * @typedef {{kind: 'quote', children: Block[]}} Quote
- * @typedef {{kind: 'list', isOrdered: boolean, start: number, isLoose: boolean, children: Item[]}} List
- * @typedef {{kind: 'item', isDone: boolean | undefined, children: Block[]}} Item `isDone`: of a task, none where it is none.
- * @typedef {{kind: 'document', children: Block[]}} Document
- * @typedef {Paragraph | Heading | Code | Rule | Table | Quote | List} Block
- * @typedef {Document | Quote | List | Item} Container
+ * @typedef {import('./kinds.js').Block} Block
+ * @typedef {import('./kinds.js').Code} Code
+ * @typedef {import('./kinds.js').Item} Item
+ * @typedef {import('./kinds.js').Paragraph} Paragraph
+ * @typedef {import('./kinds.js').Table} Table
  *
- * @typedef {{block: Container, type: string, goesOn: (line: Line) => boolean}} Open A container that the next line may
- * belong to, and whether it does; the line's mark of it is taken then. `type`: of a list's marks.
- * @typedef {{mark: string, indent: number, isFirst: boolean, blanks: string}} CodeState Of the code that is open: its fence's
- * mark, or none; whether the next line is its first; lines without text, which belong to it if another one follows.
+ * @typedef {import('./kinds.js').Container} Container
+ * @typedef {{block: Container, type: string, goesOn: (line: Line) => boolean}} Open A container that the next line may belong
+ * to, and whether it does; the line's mark of it is taken then. `type`: of a list's marks.
  * @typedef {{count: number, leaf: Tree['_leaf'], isWhole: boolean, isItem: boolean}} Place Where a line's words are read: inside
  * so many containers, with a block that they may go on with; whether the line belongs to all that were open; whether it
  * begins an item.
  */
 
+import { codeIn, codeState } from './codelines.js';
 import { Line } from './line.js';
-import { delimiterIn, fenceIn, headingIn, isFenceEnd, isRule, isUndecided, itemIn, mayEndFence, underlineIn } from './marks.js';
-import { Row, rowIn } from './row.js';
+import { delimiterIn, fenceIn, headingIn, headingText, isRule, isUndecided, itemIn, mayEndFence, underlineIn } from './marks.js';
+import { CODE_INDENT, goesOnItem, goesOnQuote, push, restore, stateOf } from './nesting.js';
+import { rowIn } from './row.js';
 
 /** Marks of quotes and items further inside are text: no page nests deeper, and no answer means it. */
 const DEEPEST = 24;
-
-/** Where so many columns of blanks come first, it is code. */
-const CODE_INDENT = 4;
 
 const TASK = /^\[([ xX])\]\s+(?=\S)/;
 
 export class Tree {
   constructor() {
-    /** @type {Document} */
+    /** @type {import('./kinds.js').Document} */
     this.root = { kind: 'document', children: [] };
     /** @type {Open[]} The outermost first. */
     this._open = [{ block: this.root, type: '', goesOn: () => true }];
     /** @type {Paragraph | Code | Table | undefined} The innermost block, where the next line may belong to it. */
     this._leaf = undefined;
-    /** @type {CodeState} */
-    this._code = { mark: '', indent: 0, isFirst: true, blanks: '' };
+    this._code = codeState('', 0);
     /** The last line of the paragraph that is open. */
     this._above = '';
     this._isAfterBlank = false;
@@ -118,18 +109,16 @@ export class Tree {
     while (line.indent < CODE_INDENT) {
       if (this._turn(line, place) || this._beginLeaf(line, place)) return;
       if (!this._enter(line, place)) return this._readText(line, place);
-      if (line.isBlank) return this._waitForText();
+      if (line.isBlank) {
+        this.isSettled = false;
+        return;
+      }
       const isItem = this._top.block.kind === 'item';
       place = { count: this._open.length, leaf: undefined, isWhole: true, isItem };
       this._note(line, place);
     }
     if (place.leaf?.kind === 'paragraph') this._readText(line, place);
     else this._beginIndented(line, place);
-  }
-
-  /** What has begun has no text yet. */
-  _waitForText() {
-    this.isSettled = false;
   }
 
   get _top() {
@@ -172,7 +161,7 @@ export class Tree {
     } else if (heading) {
       this._beginHeading(heading.level, words.slice(heading.width), count);
     } else if (fence) {
-      this._code = { mark: fence.mark, indent, isFirst: true, blanks: '' };
+      this._code = codeState(fence.mark, indent);
       this._leaf = this._add({ kind: 'code', language: fence.language, text: '', isClosed: false }, count);
     } else {
       return false;
@@ -182,20 +171,21 @@ export class Tree {
 
   /** @param {number} level @param {string} source @param {number} count */
   _beginHeading(level, source, count) {
-    const heading = this._add({ kind: 'heading', level, text: withoutEndMark(source) }, count);
+    const heading = this._add({ kind: 'heading', level, text: headingText(source) }, count);
     this.grow = (piece) => {
       source += piece;
-      heading.text = withoutEndMark(source);
+      heading.text = headingText(source);
     };
   }
 
   /** @param {Line} line @param {Place} place */
   _beginIndented(line, { count }) {
     const code = this._add({ kind: 'code', language: '', text: '', isClosed: false }, count);
-    this._code = { mark: '', indent: CODE_INDENT, isFirst: true, blanks: '' };
     this._leaf = code;
-    line.skip(CODE_INDENT);
-    this._addCode(code, line.rest);
+    this._code = codeState('', CODE_INDENT);
+    const { isSettled } = this;
+    this._goOnCode(code, line);
+    this.isSettled = isSettled;
   }
 
   /** @param {Line} line @param {Place} place Whether its words belong to a quote or to an item. */
@@ -266,37 +256,22 @@ export class Tree {
 
   /** @param {Code} code @param {Line} line @returns {boolean} Whether it belongs to it. */
   _goOnCode(code, line) {
-    const { mark, indent } = this._code;
-    const { words } = line;
-    if (!mark) return this._goOnIndented(code, line);
-    this.isSettled = !mayEndFence(words, mark[0]);
-    if (line.indent < CODE_INDENT && isFenceEnd(words, mark)) {
+    const { mark } = this._code;
+    this.isSettled = mark ? !mayEndFence(line.words, mark[0]) : !line.isBlank;
+    const isBlank = !mark && line.isBlank;
+    const found = codeIn(this._code, line);
+    if (!found) return false;
+    this._isAfterBlank = isBlank;
+    if (found === 'end') {
       this._closeTo(this._open.length);
     } else {
-      line.skip(indent);
-      this._addCode(code, line.rest);
+      code.text += found.text;
+      this._code = found.state;
+      this.grow = (piece) => {
+        code.text += piece;
+      };
     }
     return true;
-  }
-
-  /** @param {Code} code @param {Line} line */
-  _goOnIndented(code, line) {
-    if (!line.isBlank && line.indent < CODE_INDENT) return false;
-    line.skip(CODE_INDENT);
-    this._isAfterBlank = line.isBlank;
-    if (line.isBlank) this._code = { ...this._code, blanks: `${this._code.blanks}\n${line.rest}` };
-    else this._addCode(code, line.rest);
-    return true;
-  }
-
-  /** @param {Code} code @param {string} text */
-  _addCode(code, text) {
-    const { isFirst, blanks } = this._code;
-    code.text += isFirst ? text : `${blanks}\n${text}`;
-    this._code = { ...this._code, isFirst: false, blanks: '' };
-    this.grow = (piece) => {
-      code.text += piece;
-    };
   }
 
   /**
@@ -331,54 +306,4 @@ export class Tree {
 /** @param {Place} place Whether it stands right below the text of a paragraph. */
 function isUnder({ leaf, isWhole }) {
   return isWhole && leaf?.kind === 'paragraph';
-}
-
-/** @param {Line} line */
-function goesOnQuote(line) {
-  if (line.indent >= CODE_INDENT || line.words[0] !== '>') return false;
-  line.take(1);
-  line.skip(1);
-  return true;
-}
-
-/**
- * Models indent what is inside of an item less than they should: two columns are enough for another item.
- *
- * @param {Line} line
- * @param {Item} item
- * @param {number} before How far the item's mark is indented.
- * @param {number} indent How far its text is.
- */
-function goesOnItem(line, { children }, before, indent) {
-  const goesOn = line.isBlank
-    ? children.length > 0
-    : line.indent >= indent || (line.indent >= before + 2 && itemIn(line.words) !== undefined);
-  if (goesOn) line.skip(indent);
-  return goesOn;
-}
-
-/** @param {Container} block */
-function stateOf(block) {
-  const { length } = block.children;
-  return { count: length, last: block.children[length - 1], isLoose: block.kind === 'list' && block.isLoose };
-}
-
-/** @param {Container} block @param {number} count @param {Block | Item | undefined} last @param {boolean} isLoose */
-function restore(block, count, last, isLoose) {
-  block.children.length = count;
-  if (last) /** @type {(Block | Item)[]} */ (block.children)[count - 1] = last;
-  if (block.kind === 'list') block.isLoose = isLoose;
-}
-
-/** @param {Container['children']} children @param {Block | Item} block Of the kind that they are. */
-function push(children, block) {
-  /** @type {(Block | Item)[]} */ (children).push(block);
-}
-
-/** @param {string} text A heading may end with its mark, too. */
-function withoutEndMark(text) {
-  const words = text.trim();
-  let end = words.length;
-  while (words[end - 1] === '#') end -= 1;
-  return end === 0 || /\s/.test(words[end - 1]) ? words.slice(0, end).trimEnd() : words;
 }

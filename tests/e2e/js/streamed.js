@@ -49,3 +49,57 @@ globalThis.stream = (pieces, compare) => {
   if (!node.isEqualNode(atOnce(text))) return { problem: 'it ends differently', text, html: node.innerHTML };
   return { written, length: text.length };
 };
+
+/**
+ * Shows the first pieces in the page, does something there, shows the others, and looks.
+ *
+ * @param {string[]} before
+ * @param {string[]} after
+ * @param {(node: HTMLElement) => void} act
+ * @param {(node: HTMLElement) => unknown} look
+ */
+globalThis.meanwhile = (before, after, act, look) => {
+  const node = document.createElement('div');
+  node.className = 'answer';
+  document.querySelector('main').append(node);
+  const markdown = new Markdown(node);
+  let text = '';
+  const show = (pieces) => {
+    for (const piece of pieces) {
+      text += piece;
+      markdown.show(text);
+    }
+  };
+  show(before);
+  act(node);
+  show(after);
+  const found = look(node);
+  node.remove();
+  return found;
+};
+
+/** Selects the words in the text node that has them. */
+globalThis.select = (node, words) => {
+  const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const at = walker.currentNode.data.indexOf(words);
+    if (at >= 0) return getSelection().setBaseAndExtent(walker.currentNode, at, walker.currentNode, at + words.length);
+  }
+  throw new Error(`${words} is in no text`);
+};
+
+/** What of an answer's nodes is not what Markdown is made of, and how deep they are. */
+globalThis.suspects = (node) => {
+  const names = 'a blockquote button code del div em h2 h3 h4 h5 h6 hr input li ol p pre span strong table tbody td th thead tr ul';
+  const attributes = 'aria-label aria-live checked class dir disabled href rel role scope start tabindex target type';
+  const found = [];
+  let deepest = 0;
+  for (const one of node.querySelectorAll('*')) {
+    if (!names.split(' ').includes(one.localName)) found.push(one.outerHTML);
+    for (const { name } of one.attributes) if (!attributes.split(' ').includes(name)) found.push(`${one.localName} ${name}`);
+    if (one.href && !/^(https?:\/\/|mailto:)/.test(one.href)) found.push(one.href);
+    if (one.localName === 'a' && (one.rel !== 'noopener noreferrer' || one.target !== '_blank')) found.push(one.outerHTML);
+  }
+  for (let level = [node]; level.length; level = level.flatMap(({ children }) => [...children])) deepest += 1;
+  return { found, deepest, text: node.textContent };
+};

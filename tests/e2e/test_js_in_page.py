@@ -46,3 +46,34 @@ def test_a_visible_page_notices_that_the_network_is_back(server: Callable[[str],
         cable.mend()
         page.wait_for_function("() => window.states.at(-1) === 'ended'")
         assert page.evaluate("window.states").count("offline") == 1
+
+
+BEGIN = """async () => {
+    const { startStream } = await import('/web/tidegate.js');
+    window.seen = [];
+    const onEvent = ({ cursor }) => window.seen.push(cursor);
+    startStream({ model: 'replay', prompt: 'Hello' }, { base: location.origin, remember: 'here', onEvent });
+}"""
+
+GO_ON = """async () => {
+    const { followStream, remembered } = await import('/web/tidegate.js');
+    const { id, cursor } = remembered('here');
+    const seen = [];
+    const onEvent = (event) => seen.push(event.cursor);
+    await followStream(id, { base: location.origin, remember: 'here', onEvent });
+    return { cursor, seen };
+}"""
+
+
+def test_a_tab_remembers_where_it_was(server: Callable[[str], str], browser: Browser) -> None:
+    """After a refresh the reader goes on after the last event that the page was shown."""
+    with visitor(browser, []) as page:
+        page.goto(f"{server(CONFIG)}/docs")
+        page.evaluate(BEGIN)
+        page.wait_for_function("() => window.seen.length > 5")
+        page.reload()
+        after = page.evaluate(GO_ON)
+        offsets = [int(cursor.split("-")[1]) for cursor in (after["cursor"], *after["seen"])]
+        assert offsets == sorted(set(offsets))
+        assert offsets[0] > 5
+        assert offsets[-1] == 62
