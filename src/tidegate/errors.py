@@ -90,15 +90,8 @@ class TidegateError(Exception):
 
     def body(self, request_id: str | None) -> dict[str, dict[str, str | int | None]]:
         """The error as it is sent to a client."""
-        return {
-            "error": {
-                "type": self.type,
-                "code": self.code,
-                "message": self.message,
-                "param": self.param,
-                "request_id": request_id,
-            }
-        }
+        said = {"type": self.type, "code": self.code, "message": self.message}
+        return {"error": {**said, "param": self.param, "request_id": request_id}}
 
 
 class InvalidRequest(TidegateError):
