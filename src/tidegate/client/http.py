@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Mapping
 
-from tidegate.client.words import reason
+from tidegate.client.no_answer import no_answer
 from tidegate.core.api_key import fit_key
 from tidegate.core.url import is_http, shown_url
 from tidegate.errors import ConfigError, UpstreamUnreachable
@@ -28,7 +28,7 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
         response = connection.getresponse()
     except FAILURES as error:
         connection.close()
-        raise UpstreamUnreachable(f"{shown_url(url)} does not answer: {reason(error)}") from error
+        raise UpstreamUnreachable(no_answer(f"{shown_url(url)} does not answer", error).message) from error
     if connection.sock is not None:
         # So that the socket closes with the response, which keeps it open while it is read.
         connection.sock.close()
