@@ -606,8 +606,8 @@ async def test_a_sink_that_fails_ends_the_generation() -> None:
     [[NeverRead()], [Hang()], [Head(), Hang()], [Head(), Tokens(["a"]), Hang()], chat(*"a" * 1000, delay=0.01)],
 )
 async def test_cancelling_closes_the_upstream_connection(script: Script) -> None:
-    """Whether it waits or streams, the upstream learns within far less than a second that nobody listens."""
-    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider, asyncio.timeout(10):
+    """Whether it waits or streams, the upstream learns at once, and not at its end, that nobody listens."""
+    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider, asyncio.timeout(30):
         sink = RecordingSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         if isinstance(script[0], NeverRead):
@@ -622,7 +622,7 @@ async def test_cancelling_closes_the_upstream_connection(script: Script) -> None
             await task
         assert task.cancelled()
         if not isinstance(script[0], NeverRead):
-            assert await upstream.closed() - cancelled < 0.5
+            assert await upstream.closed() - cancelled < 5
 
 
 class NarrowSink(RecordingSink):
@@ -666,13 +666,13 @@ async def test_a_full_sink_slows_the_upstream_down() -> None:
 async def test_a_full_sink_can_be_cancelled() -> None:
     """Waiting for room does not keep the upstream's connection."""
     script = chat(*["x" * 1000] * 20_000)
-    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider, asyncio.timeout(10):
+    async with FakeUpstream(script) as upstream, provider_of(upstream.url) as provider, asyncio.timeout(30):
         sink = NarrowSink()
         task = asyncio.create_task(provider.generate(REQUEST, sink))
         await sink.holds(1)
         cancelled = asyncio.get_running_loop().time()
         task.cancel()
-        assert await upstream.closed() - cancelled < 0.5
+        assert await upstream.closed() - cancelled < 5
         with suppress(asyncio.CancelledError):
             await task
 
