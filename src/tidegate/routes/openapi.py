@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tidegate.core.fold import Snapshot
-from tidegate.errors import ConfigError, Offline, TidegateError
+from tidegate.errors import ConfigError, TidegateError
 from tidegate.routes.route import JSON, Answer, Parameter, Route
 from tidegate.routes.samples import EventStream
 
@@ -41,7 +41,6 @@ OF_ERRORS = {
 ACCESS_TOKEN = Parameter(
     name="access_token", place="query", about="The credential, for an `EventSource`, which cannot set headers."
 )
-NEVER_ANSWERED = (ConfigError, Offline)
 EVERYWHERE = (400, 405, 408, 431, 500)
 ERRORS = {
     400: "The request is not valid; `param` names the field.",
@@ -121,7 +120,8 @@ def document(routes: Sequence[Route]) -> bytes:
 
 def _codes(kind: type[TidegateError]) -> Iterator[dict[str, Any]]:
     """What a program decides by: every code that is answered, with its status."""
-    if kind not in NEVER_ANSWERED:
+    # A client's own errors, which the process may have imported, are defined elsewhere.
+    if kind is not ConfigError and kind.__module__ == TidegateError.__module__:
         yield {"code": kind.code, "status": kind.status, "retryable": kind.retryable}
         for narrower in kind.__subclasses__():
             yield from _codes(narrower)
