@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tidegate.core.fold import Snapshot
-from tidegate.errors import ConfigError, Offline, TidegateError
+from tidegate.errors import ConfigError, TidegateError
 from tidegate.routes.route import JSON, Answer, Parameter, Route
 from tidegate.routes.samples import EventStream
 
@@ -41,7 +41,6 @@ OF_ERRORS = {
 ACCESS_TOKEN = Parameter(
     name="access_token", place="query", about="The credential, for an `EventSource`, which cannot set headers."
 )
-NEVER_ANSWERED = (ConfigError, Offline)
 EVERYWHERE = (400, 405, 408, 431, 500)
 ERRORS = {
     400: "The request is not valid; `param` names the field.",
@@ -98,7 +97,7 @@ def document(routes: Sequence[Route]) -> bytes:
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(types, schemas, strict=True))
     components |= {kind.name: kind.schema() for kind in contents if isinstance(kind, EventStream)}
-    components[ErrorBody.__name__]["x-codes"] = list(_codes(TidegateError))
+    components[ErrorBody.__name__]["x-codes"] = list(codes())
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         # OpenAPI has no path parameters with slashes.
@@ -119,12 +118,13 @@ def document(routes: Sequence[Route]) -> bytes:
     )
 
 
-def _codes(kind: type[TidegateError]) -> Iterator[dict[str, Any]]:
-    """What a program decides by: every code that is answered, with its status."""
-    if kind not in NEVER_ANSWERED:
-        yield {"code": kind.code, "status": kind.status, "retryable": kind.retryable}
-        for narrower in kind.__subclasses__():
-            yield from _codes(narrower)
+def codes(kind: type[TidegateError] = TidegateError) -> Iterator[dict[str, Any]]:
+    """What a program decides by: every code that is answered, with its status. Clients have errors of their own."""
+    if kind is ConfigError or kind.__module__ != TidegateError.__module__:
+        return
+    yield {"code": kind.code, "status": kind.status, "retryable": kind.retryable}
+    for narrower in kind.__subclasses__():
+        yield from codes(narrower)
 
 
 def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
