@@ -41,7 +41,12 @@ export function lineOf(line) {
   return WORDS[line.kind](line);
 }
 
-/** What matters, in a sentence. @param {Live} live @param {boolean | null} same Whether the server has the same words. */
+/**
+ * What matters, in a sentence.
+ *
+ * @param {Live} live
+ * @param {boolean | null} same Whether the server has the same words; null until it was asked.
+ */
 export function verdictOf({ trace }, same) {
   const { reconnects, gaps } = trace.counts;
   if (same === false) return t('The server has other words than this page: refresh it.');
