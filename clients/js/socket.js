@@ -15,8 +15,8 @@
  * @property {string} base
  * @property {Options['token']} shared
  * @property {Map<string | number, Waiting>} waiting Calls by their ids, readers by what they follow.
- * @property {(message: object, resolve: (ok: any) => void, reject: (error: unknown) => void) => void} ask
- * `resolve` is called before another message is looked at.
+ * @property {(message: object, resolve: (ok: any) => void, reject: (error: unknown) => void) => number} ask
+ * `resolve` is called before another message is looked at; it returns the call's id.
  * @property {(key: string | number, message?: object) => void} forget The message tells the server, too.
  * @property {(error?: unknown) => void} drop Ends the connection; the error is for those who still use it.
  */
@@ -106,6 +106,7 @@ function opened(base, shared, token) {
       };
       waiting.set((lastId += 1), { message, take, reject });
       send(lastId, message);
+      return lastId;
     },
 
     forget(key, message) {
@@ -188,10 +189,13 @@ export function overSocket(target, { session, signal, open, take }, options) {
   const place = session.ask();
   return authorized(options, (token) => new Promise((_, reject) => {
     const socket = socketOf(options, token, keyOf());
+    let asked = UNHEARD;
     const leave = () => {
       reject(signal.reason);
       if (signal.reason instanceof TidegateError) socket.drop(signal.reason);
-      else socket.forget(keyOf(), { op: exit, [kind]: target.name });
+      // Whoever follows the same at once must not be left by the answer to this one.
+      socket.forget(asked);
+      socket.forget(keyOf(), { op: exit, [kind]: target.name });
     };
     const begin = (/** @type {any} */ { ended, stream, topic, cursor, state }) => {
       open(ended ? 204 : 200, stream);
@@ -207,7 +211,7 @@ export function overSocket(target, { session, signal, open, take }, options) {
     if (target.name) {
       // What the same socket still had on its way from an attachment of before is nobody's.
       socket.waiting.set(keyOf(), { reject });
-      socket.ask({ op: enter, [kind]: target.name, ...place }, begin, refused);
+      asked = socket.ask({ op: enter, [kind]: target.name, ...place }, begin, refused);
     } else {
       socket.ask({ ...start?.body, op: 'create', key: start?.key }, begin, refused);
     }
