@@ -40,8 +40,8 @@ PIP := -m pip --quiet --disable-pip-version-check
 SHOWN_PIP := -m pip $$([ -t 2 ] || echo --quiet) --disable-pip-version-check
 DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
 
-# Another project's modules and interpreter are not ours.
-unexport PYTHONPATH PYTHONHOME
+# Another project's modules and interpreter are not ours, and what is compiled once is not compiled at each start.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: help serve test chaos rolling telemetry kubernetes container docs test-setup lint types imports format constraints clean
 

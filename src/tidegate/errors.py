@@ -57,7 +57,6 @@
     │   ├── IssuerUnavailable        issuer_unavailable     503     yes
     │   └── Interrupted              interrupted            503     yes
     ├── CancelTimeout                cancel_timeout         504     yes
-    ├── Offline                      offline                never answered: exit code 1
     └── ConfigError                  config_error           never answered: exit code 2
         └── InUse                    in_use                 never answered: exit code 1
 
@@ -71,10 +70,9 @@ from __future__ import annotations
 class TidegateError(Exception):
     """An error with a stable `code`, an HTTP `status` and a message fit to be shown to a client.
 
-    `param` names the offending input in dotted form (`messages.0.content`), where there is one.
-    `retry_after` is in seconds; it becomes the `retry-after` headers. `retry_told`: the response says explicitly that
-    the request may be repeated, since its status does not. `request_id` is what the server called the request, where a
-    client was refused.
+    `param` names the offending input in dotted form (`messages.0.content`), where there is one. `retry_after` is in
+    seconds; it becomes the `retry-after` headers. `retry_told`: the response says explicitly that the request may be
+    repeated, since its status does not. `request_id`: where a client was refused, what the server called its request.
     """
 
     type: str = "server_error"
@@ -92,15 +90,8 @@ class TidegateError(Exception):
 
     def body(self, request_id: str | None) -> dict[str, dict[str, str | int | None]]:
         """The error as it is sent to a client."""
-        return {
-            "error": {
-                "type": self.type,
-                "code": self.code,
-                "message": self.message,
-                "param": self.param,
-                "request_id": request_id,
-            }
-        }
+        said = {"type": self.type, "code": self.code, "message": self.message}
+        return {"error": {**said, "param": self.param, "request_id": request_id}}
 
 
 class InvalidRequest(TidegateError):
@@ -477,20 +468,6 @@ class CancelTimeout(TidegateError):
     code = "cancel_timeout"
     status = 504
     retryable = True
-
-
-class Offline(TidegateError):
-    """A client has tried as often as it should, and has had no answer, or no lasting one; its cause says why.
-
-    `cursor` is the position from which a stream goes on, empty where there is none.
-    """
-
-    type = "unavailable_error"
-    code = "offline"
-
-    def __init__(self, message: str, *, cursor: str = "") -> None:
-        super().__init__(message)
-        self.cursor = cursor
 
 
 class ConfigError(TidegateError):

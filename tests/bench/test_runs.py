@@ -107,7 +107,7 @@ def test_a_file_is_compared_with_memory() -> None:
 def test_the_page_is_measured_by_the_shape_of_its_answer() -> None:
     """In seconds of the browser's main thread, of which script, style and layout are a part."""
     table = measured("page", rate=40, seconds=1)
-    assert list(table.rows) == ["paragraphs", "one paragraph", "code", "list", "table"]
+    assert list(table.rows) == ["mixed", "paragraphs", "one paragraph", "code", "list", "table"]
     for row in table.rows:
         parts = sum(table.median(row, column) for column in ("script s", "style s", "layout s"))
         assert 0 < parts < table.median(row, "main thread s") < 30

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 import pytest
-from page_kit import DOCS, cells, named, rows, text_of
+from document_kit import DOCS, cells, named, rows, text_of
 
 from tidegate import cli
 
@@ -71,7 +71,7 @@ def test_the_keys_of_clients_are_on_the_page() -> None:
     variables = {named(variable)[0] for variable, *_ in rows("command-line.md", "variable", "read by", "holds")}
     sources = (path.read_text("utf-8") for path in (DOCS.parent / "src" / "tidegate").rglob("*.py"))
     keys = {name for source in sources for name in KEY.findall(source)}
-    assert variables == {*keys, "XDG_STATE_HOME", "TIDEGATE_SECTION__KEY"}
+    assert variables == {*keys, "XDG_STATE_HOME", "TIDEGATE_SECTION__KEY", "SSL_CERT_FILE", "NO_COLOR"}
 
 
 @pytest.mark.parametrize("page", ["../README.md", *sorted(path.name for path in DOCS.glob("*.md"))])

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from page_kit import named, rows, text_of
+from document_kit import named, rows, text_of
 
 from tidegate import errors
 from tidegate.errors import ConfigError, InUse, TidegateError, UpstreamRefused

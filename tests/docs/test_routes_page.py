@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from page_kit import named, rows
+from document_kit import named, rows
 
 from tidegate.routes.route import Route
 from tidegate.routes.table import ROUTES

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lobby_kit import expect_whole, opened, say
 from page_kit import Site, answer, ask, expect_end, reader, site
 from playwright.sync_api import Browser, Page, expect
-from room_kit import expect_whole, opened, say
 
 AXE = Path(sys.prefix) / "node" / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from browser_kit import refused
+from lobby_kit import Room, expect_said, expect_whole, opened, presence, say
 from page_kit import Site, answer, site
 from playwright.sync_api import Browser, WebSocketRoute, expect
-from room_kit import Room, expect_said, expect_whole, opened, presence, say
 
 KEYS = """
 [[auth.keys]]

@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 from cable import laid
+from lobby_kit import Room, expect_said, expect_whole, opened, out_of_reach, presence, said, say
 from page_kit import MODELS, MODULE, WORDS, Site, Told, answer, reader, site, status
 from page_kit import said as standing
 from playwright.sync_api import Browser, Route, expect
 from restart_kit import Restartable
-from room_kit import Room, expect_said, expect_whole, opened, out_of_reach, presence, said, say
 
 ECHO = """
 [[models]]
@@ -112,8 +112,8 @@ def test_who_was_cut_off_misses_nothing(room: Room, here: Site, complaints: list
         expect(ben.locator("#outbox .status")).to_have_text("Sending")
         expect_said(ada, "before", f"@told {told.question}", "meanwhile")
         told.end("two")
-        wire.mend()
         ben.locator("#notice").get_by_role("button", name="Try now").click()
+        wire.mend()
         for page in (ada, ben):
             expect_said(page, "before", f"@told {told.question}", "meanwhile", "from afar")
             expect_whole(page, "One two")

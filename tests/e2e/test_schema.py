@@ -45,6 +45,6 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(tmp_path: Path) -> None
                 "--no-color",
             ),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500, check=False)
         assert done.returncode == 0, done.stdout[-6000:]
         assert " 500 " not in server.stderr()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from browser_kit import refused
 from cable import laid
-from page_kit import WORDS, Site, Told, answer, reader, said, site, status
+from page_kit import WORDS, Site, Told, answer, ask, expect_end, reader, said, site, status
 from playwright.sync_api import Browser, Page, expect
 
 KEY = """
@@ -114,8 +114,8 @@ def test_a_broken_connection_is_mended(guest: Page, here: Site) -> None:
         expect(answer(guest)).to_have_text("One")
         wire.cut()
         expect(said(guest)).to_have_text(re.compile(r"^The connection is gone. Trying again in \d s$"))
-        wire.mend()
         guest.get_by_role("button", name="Try now").click()
+        wire.mend()
         expect(said(guest)).to_have_text("Writing")
         told.end("two.")
         expect(answer(guest)).to_have_text("One two.")
@@ -208,3 +208,26 @@ def test_all_of_the_guests_read_the_same(guest: Page, browser: Browser, here: Si
         told.end(WORDS)
         for page in (guest, other):
             expect(answer(page)).to_have_text(WORDS)
+
+
+def test_an_answer_has_one_link_until_it_is_taken_back(guest: Page, here: Site, complaints: list[str]) -> None:
+    """Asked for again, also after a refresh, it is the same; its owner reads whom it leads anywhere."""
+    complaints += [refused(401, "Unauthorized"), refused(404, "Not Found")]
+    guest.context.add_cookies([{"name": "tidegate_token", "value": "foo", "url": here.url}])
+    guest.goto(here.url)
+    ask(guest, model="fast")
+    expect_end(guest)
+    links: list[str] = []
+    for _ in range(2):
+        guest.get_by_role("button", name="Share").click()
+        expect(guest.locator("#link-text")).to_contain_text(
+            "It has been copied. Only this machine can open this address"
+        )
+        links.append(guest.locator("#link").inner_text())
+        guest.reload()
+    guest.get_by_role("button", name="Share").click()
+    guest.get_by_role("button", name="Stop sharing").click()
+    expect(guest.locator("#link-box")).to_be_hidden()
+    guest.get_by_role("button", name="Share").click()
+    expect(guest.locator("#link-text")).to_contain_text("Whoever has this link can read this answer until")
+    assert links[0] == links[1] != guest.locator("#link").inner_text()

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from cli_kit import Run
 from restart_kit import Restartable
+from scripted_kit import Scripted, head
 from terminal_kit import CTRL_C, CTRL_D, UP, Terminal, in_terminal
 
 from tidegate.testing.process import TIDEGATE
@@ -160,6 +161,13 @@ def test_a_script_gets_the_answer_and_nothing_else(server: Restartable, tmp_path
         assert done.stderr == b"tidegate: the model calls look({})\n"
 
 
+def test_a_program_without_a_stdin_may_ask(server: Restartable, tmp_path: Path) -> None:
+    """As a job of cron may be started."""
+    command = ["sh", "-c", 'exec "$@" <&-', "-", *TIDEGATE, "chat", "hi", "--url", server.url, "--model", "echo"]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"user: hi\n")
+
+
 def test_a_script_that_is_interrupted_stops_the_answer(server: Restartable, tmp_path: Path) -> None:
     """130, with what there is of it."""
     command = [*TIDEGATE, "chat", "go on", "--url", server.url]
@@ -199,3 +207,15 @@ def test_what_cannot_be_asked_is_one_line(
     assert outcome.code == code
     assert outcome.err.startswith(f"tidegate: {message.replace('URL', server.url)}")
     assert outcome.err.count("\n") == 1
+
+
+def test_an_answer_that_the_server_has_forgotten_is_told(tidegate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that keeps its logs in memory has lost them when it is back; what came of the answer is kept."""
+    models = head(kind="application/json") + b'{"data":[{"id":"m"}]}'
+    begun = head(tidegate_stream="gen_1") + b'id: a-2\nevent: delta\ndata: {"text":"half"}\n\n'
+    lost = head(404, kind="application/json") + b'{"error":{"code":"stream_not_found","message":"there is no stream"}}'
+    with Scripted(models, begun, lost) as server, open("/dev/null") as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        outcome = tidegate("chat", "hi", "--url", server.url)
+    assert (outcome.code, outcome.out) == (1, "half\n")
+    assert "tidegate: the server has forgotten the answer: " in outcome.err

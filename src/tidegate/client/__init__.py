@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tidegate.client.async_producer import AsyncProducer
     from tidegate.client.async_stream import AsyncStream
     from tidegate.client.client import Client
+    from tidegate.client.offline import Offline
     from tidegate.client.producer import Producer
     from tidegate.client.reader import Detail, State
     from tidegate.client.session import Event
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         Forbidden,
         InvalidRequest,
         NotFound,
-        Offline,
         RateLimited,
         StreamEnded,
         TidegateError,
@@ -66,6 +66,7 @@ _HOMES = {
     "Client": "client",
     "Detail": "reader",
     "Event": "session",
+    "Offline": "offline",
     "Producer": "producer",
     "State": "reader",
     "Stream": "stream",

@@ -9,14 +9,13 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 
 from tidegate.client.head import Head
-from tidegate.client.http import FAILURES
+from tidegate.client.http import FAILURES, connection_to
 from tidegate.client.no_answer import NoAnswer, no_answer
 from tidegate.client.wire import Request
 from tidegate.http_client.endpoint import Endpoint
-from tidegate.http_client.tls import tls
 
 CONNECT_SECONDS = 10.0
 """Until there is a connection: the one step that nobody can end from another thread."""
@@ -110,12 +109,12 @@ class BlockingLine:
         return None
 
     def _opened(self, seconds: float) -> HTTPConnection:
-        host, port = self._endpoint.host, self._endpoint.port
-        if self._endpoint.scheme == "https":
-            connection = HTTPSConnection(host, port, timeout=seconds, context=tls())
-        else:
-            connection = HTTPConnection(host, port, timeout=seconds)
-        connection.connect()
+        connection = connection_to(self._endpoint, seconds)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager

@@ -12,12 +12,13 @@ import msgspec
 
 from tidegate.client.head import Head
 from tidegate.client.no_answer import NoAnswer
+from tidegate.client.offline import Offline
 from tidegate.client.refusal import refusal
 from tidegate.client.wire import Line, Request, Wire
 from tidegate.client.words import quoted
 from tidegate.core.api_key import fit_key
 from tidegate.core.backoff import MAX_DELAY, Backoff
-from tidegate.errors import InvalidValue, Offline, TidegateError, UpstreamMalformed
+from tidegate.errors import InvalidValue, TidegateError, UpstreamMalformed
 
 ANSWER_SECONDS = 30.0
 """For the head of an answer, and for each read of its body. A cancel waits for the lease, and 2 s."""

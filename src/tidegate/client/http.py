@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 from collections.abc import Mapping
 
-from tidegate.client.words import reason
+from tidegate.client.no_answer import no_answer
 from tidegate.core.api_key import fit_key
 from tidegate.core.url import is_http, shown_url
 from tidegate.errors import ConfigError, UpstreamUnreachable
 from tidegate.http_client.endpoint import Endpoint
+from tidegate.http_client.tls import tls
 
 FAILURES = (OSError, ValueError, http.client.HTTPException)
 """The exceptions of the standard library for a connection that fails or breaks, or for a response that is no HTTP."""
@@ -23,13 +24,11 @@ def get(url: str, headers: Mapping[str, str], *, timeout: float) -> http.client.
     endpoint = endpoint_at(url)
     connection = connection_to(endpoint, timeout)
     try:
-        # As bytes: an event id, which the server gets back, may have characters beyond Latin-1.
-        fields = {name: value.encode("utf-8", "replace") for name, value in headers.items()}
-        connection.request("GET", endpoint.target(""), headers={**fields, "connection": "close"})
+        connection.request("GET", endpoint.target(""), headers={**headers, "connection": "close"})
         response = connection.getresponse()
     except FAILURES as error:
         connection.close()
-        raise UpstreamUnreachable(f"{shown_url(url)} does not answer: {reason(error)}") from error
+        raise UpstreamUnreachable(no_answer(f"{shown_url(url)} does not answer", error).message) from error
     if connection.sock is not None:
         # So that the socket closes with the response, which keeps it open while it is read.
         connection.sock.close()
@@ -45,8 +44,9 @@ def endpoint_at(url: str) -> Endpoint:
 
 def connection_to(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
     """A connection that is not open yet; `timeout` in seconds holds for each step of its use."""
-    kind = http.client.HTTPSConnection if endpoint.scheme == "https" else http.client.HTTPConnection
-    return kind(endpoint.host, endpoint.port, timeout=timeout)
+    if endpoint.scheme == "https":
+        return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=timeout, context=tls())
+    return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout)
 
 
 def bearer(api_key: str) -> dict[str, str]:

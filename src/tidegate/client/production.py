@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from tidegate.client import paths
 from tidegate.client.calls import Calls, new_key
-from tidegate.errors import Conflict, Fenced, Offline, StreamEnded, TidegateError
+from tidegate.client.offline import Offline
+from tidegate.errors import Conflict, Fenced, StreamEnded, TidegateError
 
 LEASE_SECONDS = 5.0
 """A server's default, until the server has told its own."""

@@ -8,12 +8,13 @@ from typing import Any, Literal, NamedTuple
 from tidegate.client import paths
 from tidegate.client.calls import MAX_ANSWER_BYTES, Calls, new_key, rest
 from tidegate.client.no_answer import NoAnswer
+from tidegate.client.offline import Offline
 from tidegate.client.refusal import unlike_completed
 from tidegate.client.session import TERMINAL_EVENTS, Asked, Event, Session
 from tidegate.client.wire import Request
 from tidegate.client.words import as_table
 from tidegate.core.sse import Decoder
-from tidegate.errors import Offline, TidegateError, UpstreamMalformed
+from tidegate.errors import TidegateError, UpstreamMalformed
 
 EVENT_STREAM = "text/event-stream"
 

@@ -97,7 +97,7 @@ def document(routes: Sequence[Route]) -> bytes:
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(types, schemas, strict=True))
     components |= {kind.name: kind.schema() for kind in contents if isinstance(kind, EventStream)}
-    components[ErrorBody.__name__]["x-codes"] = list(_codes(TidegateError))
+    components[ErrorBody.__name__]["x-codes"] = list(codes())
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         # OpenAPI has no path parameters with slashes.
@@ -118,12 +118,13 @@ def document(routes: Sequence[Route]) -> bytes:
     )
 
 
-def _codes(kind: type[TidegateError]) -> Iterator[dict[str, Any]]:
-    """What a program decides by: every code that is answered, with its status."""
-    if kind is not ConfigError:
-        yield {"code": kind.code, "status": kind.status, "retryable": kind.retryable}
-        for narrower in kind.__subclasses__():
-            yield from _codes(narrower)
+def codes(kind: type[TidegateError] = TidegateError) -> Iterator[dict[str, Any]]:
+    """What a program decides by: every code that is answered, with its status. Clients have errors of their own."""
+    if kind is ConfigError or kind.__module__ != TidegateError.__module__:
+        return
+    yield {"code": kind.code, "status": kind.status, "retryable": kind.retryable}
+    for narrower in kind.__subclasses__():
+        yield from codes(narrower)
 
 
 def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:

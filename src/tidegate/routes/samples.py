@@ -37,7 +37,8 @@ class EventStream(msgspec.Struct, frozen=True, kw_only=True):
 
     def schema(self) -> dict[str, Any]:
         """Its description, with the table of its events as an extension."""
-        described: dict[str, Any] = {"type": "string", "description": self.about, "examples": [self.sample]}
+        # No type: some take the schema of an event stream for that of its text, others for that of each event.
+        described: dict[str, Any] = {"description": self.about, "examples": [self.sample]}
         table = [msgspec.to_builtins(kind) for kind in self.kinds]
         return {**described, "x-events": table} if table else described
 

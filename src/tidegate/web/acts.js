@@ -15,8 +15,8 @@ import { announce, withFocusKept } from './page.js';
  * @property {(shown: number) => void} [showVersion]
  * @property {(question: string) => void} [edit]
  *
- * @typedef {{last: boolean, count: number, shown: number}} Position Whether it is the conversation's last turn, and which
- * of how many versions.
+ * @typedef {{last: boolean, count: number, shown: number}} Position Whether it is the conversation's last turn, and
+ * which of how many versions.
  */
 
 const COPIED_MS = 2000;

@@ -1,4 +1,4 @@
-/** The chat page: its conversations, which of them is open, and what happens when someone asks, stops, shares or leaves. */
+/** The chat page: its conversations, which of them is open, and what happens when someone asks, stops or shares. */
 
 import { endSession } from './account.js';
 import { Composer } from './composer.js';

@@ -20,8 +20,8 @@ export const CHINESE = {
   'What would you like to read?': '想读点什么？',
   'Refresh the page or lose the connection while it answers: nothing is lost.': '回答途中刷新页面或断开网络，一个字也不会丢。',
   'Write a short poem about the sea': '写一首关于大海的短诗',
-  'A letter from a lighthouse keeper': '灯塔看守人写来的一封信',
-  'A short story about a fox and a boat': '狐狸与小船的小故事',
+  'Write a letter from a lighthouse keeper': '灯塔看守人写来的一封信',
+  'Tell a short story about a fox and a boat': '狐狸与小船的小故事',
   "This is a very small demonstration model that runs on the server's own processor. It writes fluently, in English, knows little, and makes things up.":
     '这是一个运行在服务器处理器上的小型演示模型：只会英语，行文流畅，但知识有限，内容多为杜撰。',
   Conversation: '对话',
@@ -124,8 +124,8 @@ export const CHINESE = {
   Reconnects: '重连次数',
   Duplicates: '重复',
   Gaps: '缺口',
-  'First piece after': '首段用时',
-  'Tokens per second': '每秒 token',
+  'First piece': '首段用时',
+  'Tokens/s': '每秒 token',
   'about {count}': '约 {count}',
   Readers: '读者',
   Asked: '已提问',
@@ -147,7 +147,6 @@ export const CHINESE = {
   'Code, {language}': '代码：{language}',
   'Image: {text}': '图片：{text}',
   Table: '表格',
-  Done: '已完成',
   'To do': '未完成',
 
   // Rooms.

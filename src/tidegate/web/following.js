@@ -105,7 +105,8 @@ export class Following {
     if (!isWaiting()) return;
     const { id } = live.turn;
     const unknown = { status: 'queued', queue_position: null };
-    const { status, queue_position: place } = id && live.reachable ? await readStream(id).catch(() => unknown) : unknown;
+    const known = id && live.reachable ? readStream(id).catch(() => unknown) : unknown;
+    const { status, queue_position: place } = await known;
     if (!isWaiting()) return;
     live.showPlace(place);
     if (status === 'queued') this._lookIn(LOOK_EVERY_MS);

@@ -41,7 +41,12 @@ export function lineOf(line) {
   return WORDS[line.kind](line);
 }
 
-/** What matters, in a sentence. @param {Live} live @param {boolean | null} same Whether the server has the same words. */
+/**
+ * What matters, in a sentence.
+ *
+ * @param {Live} live
+ * @param {boolean | null} same Whether the server has the same words; null until it was asked.
+ */
 export function verdictOf({ trace }, same) {
   const { reconnects, gaps } = trace.counts;
   if (same === false) return t('The server has other words than this page: refresh it.');
@@ -67,8 +72,8 @@ export function factsOf(live, { readers, transport, now }) {
     [t('Reconnects'), number(reconnects)],
     [t('Duplicates'), number(duplicates)],
     [t('Gaps'), number(gaps)],
-    [t('First piece after'), trace.firstMs === null ? '–' : t('{seconds} s', { seconds: figure(trace.firstMs / 1000) })],
-    [t('Tokens per second'), rate(live, now)],
+    [t('First piece'), trace.firstMs === null ? '–' : t('{seconds} s', { seconds: figure(trace.firstMs / 1000) })],
+    [t('Tokens/s'), rate(live, now)],
     [t('Readers'), readers === null ? '–' : number(readers)],
     [t('Transport'), transport === 'websocket' ? 'WebSocket' : 'SSE'],
   ];

@@ -121,6 +121,13 @@ export class Live {
     this._tell();
   }
 
+  /** @param {string} why It does not go on by itself. @param {import('./view.js').Action} action */
+  halt(why, action) {
+    this.standing.state = 'idle';
+    this.view.showState('failed', why, action);
+    announce(why);
+  }
+
   /** Breaks its connection, which comes back by itself. */
   cut() {
     this.trace.cut();

@@ -18,7 +18,7 @@ let asking;
 /** @type {(model: string) => void} */
 let onChosen = () => {};
 
-/** @param {(model: string) => void} callback Called with each model that is chosen, by the reader or for want of one. */
+/** @param {(model: string) => void} callback Called with each model that is chosen, by whomever. */
 export function whenChosen(callback) {
   onChosen = callback;
 }

@@ -5,7 +5,7 @@ import { explained } from './failures.js';
 import { date, t } from './language.js';
 import { Live } from './live.js';
 import { make } from './nodes.js';
-import { $, announce, noteWhereReaderIs, showNotice } from './page.js';
+import { $, noteWhereReaderIs, showNotice } from './page.js';
 import { followStream, readStream, TidegateError } from './tidegate.js';
 import { newTurn, settle } from './turn.js';
 import { TurnView } from './view.js';
@@ -67,8 +67,7 @@ function broke(error) {
     if (live.turn.status === 'live') Object.assign(live.turn, { status: 'lost', code: 'link_over' });
     live.end();
   } else {
-    live.view.showState('failed', explained(error), { label: t('Try again'), run: again });
-    announce(explained(error));
+    live.halt(explained(error), { label: t('Try again'), run: again });
   }
 }
 

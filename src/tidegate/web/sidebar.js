@@ -32,7 +32,8 @@ function itemOf({ id, title, at, live }, isOpen, { open, remove }) {
     closeSidebar();
     open(id);
   });
-  const item = make('li', live ? 'live' : '', link, iconButton('remove', t('Delete {title}', { title }), () => remove(id)));
+  const bin = iconButton('remove', t('Delete {title}', { title }), () => remove(id));
+  const item = make('li', live ? 'live' : '', link, bin);
   item.dataset.id = id;
   return item;
 }

@@ -15,7 +15,11 @@ const MARKS = {
   unseen: t('✓ Answered'),
 };
 
-/** @param {import('./live.js').Live | null} live @param {import('./turn.js').Turn | undefined} last @param {string} name */
+/**
+ * @param {import('./live.js').Live | null} live
+ * @param {import('./turn.js').Turn | undefined} last
+ * @param {string} name
+ */
 export function showTitle(live, last, name) {
   if (writing && !live && document.visibilityState === 'hidden') unseen = true;
   writing = live !== null;

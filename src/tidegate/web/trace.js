@@ -3,8 +3,8 @@
  *
  * @typedef {import('./tidegate.js').StreamEvent} StreamEvent
  *
- * @typedef {'asked' | 'picked-up' | 'connected' | 'cut' | 'broke' | 'again' | 'failed' | 'offline' | 'resumed' | 'first'
- *   | 'gap' | 'completed' | 'cancelled'} Kind
+ * @typedef {'asked' | 'picked-up' | 'connected' | 'cut' | 'broke' | 'again' | 'failed' | 'offline' | 'resumed'
+ *   | 'first' | 'gap' | 'completed' | 'cancelled'} Kind
  *
  * @typedef {{at: number, kind: Kind, seconds?: number, cursor?: string, characters?: number}} Line `at` is in
  * milliseconds since the trace began.
@@ -102,7 +102,13 @@ export class Trace {
     if (delay) this._note(now, { kind: 'again', seconds: delay / 1000 });
   }
 
-  /** What comes at once, after a break, had come meanwhile. @param {Line} line @param {number} characters @param {number} at */
+  /**
+   * What comes at once, after a break, had come meanwhile.
+   *
+   * @param {Line} line
+   * @param {number} characters
+   * @param {number} at
+   */
   _countMissed(line, characters, at) {
     if (at - line.at < AT_ONCE_MS) line.characters = (line.characters ?? 0) + characters;
     else this._resumed = null;

@@ -23,8 +23,8 @@
  * @property {string} error Why it failed or was lost, in the server's words.
  * @property {string} code Of that error.
  * @property {string} requestId Of the call that was refused.
- * @property {string} reason Why it was completed or cancelled: `length`, `content_filter`, `disconnect`, `server`; empty
- * where that is not worth a word.
+ * @property {string} reason Why it was completed or cancelled: `length`, `content_filter`, `disconnect`, `server`;
+ * empty where that is not worth a word.
  * @property {{completion_tokens: number, estimated: boolean} | null} usage
  * @property {number} startedAt In milliseconds of this browser's clock, like the next two.
  * @property {number | null} firstAt When the first piece came.

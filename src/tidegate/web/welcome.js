@@ -8,8 +8,16 @@ import { $ } from './page.js';
 const DEMONSTRATION = 'smollm2';
 
 /** What a very small model does well: it tells, and need not know. */
-const ENGLISH = ['Write a short poem about the sea', 'A letter from a lighthouse keeper', 'A short story about a fox and a boat'];
-const TRANSLATED = [t('Write a short poem about the sea'), t('A letter from a lighthouse keeper'), t('A short story about a fox and a boat')];
+const ENGLISH = [
+  'Write a short poem about the sea',
+  'Write a letter from a lighthouse keeper',
+  'Tell a short story about a fox and a boat',
+];
+const TRANSLATED = [
+  t('Write a short poem about the sea'),
+  t('Write a letter from a lighthouse keeper'),
+  t('Tell a short story about a fox and a boat'),
+];
 
 /** @param {string} model The one that is chosen. @param {(question: string) => void} ask */
 export function showWelcome(model, ask) {

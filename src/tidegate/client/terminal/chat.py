@@ -13,6 +13,9 @@ from tidegate.client.terminal.ctrl_c import first_stops
 from tidegate.client.terminal.screen import Screen
 from tidegate.client.terminal.waiting import Waiting
 from tidegate.client.words import as_table
+from tidegate.errors import StreamNotFound
+
+FORGOTTEN = "the server has forgotten the answer: what is kept in memory only is gone after a restart"
 
 
 class Chat:
@@ -65,11 +68,14 @@ class Chat:
     def _show(self, request: dict[str, object], answer: Answer, waiting: Waiting) -> None:
         with self._client.start(request, on_state=self._note) as stream:
             self._stream = stream
-            for event in stream:
-                self._note.held()
-                answer.show(event.type, as_table(event.data))
-                if answer.has_begun:
-                    waiting.end()
+            try:
+                for event in stream:
+                    self._note.held()
+                    answer.show(event.type, as_table(event.data))
+                    if answer.has_begun:
+                        waiting.end()
+            except StreamNotFound as error:
+                raise StreamNotFound(FORGOTTEN) from error
 
     def _waited_for(self) -> str | None:
         if self._stream is None or self._note.is_lost:

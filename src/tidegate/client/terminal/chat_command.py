@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import TextIO
 
 from tidegate.client import Client
 from tidegate.client.terminal.chat import Chat
@@ -25,7 +26,7 @@ def run(url: str, api_key: str, *, prompt: str | None, model: str | None) -> int
     """
     place, screen = server_url(url), standard_screen()
     glance = Client(place, api_key, attempts=0)
-    question = None if prompt is None and sys.stdin.isatty() and sys.stdout.isatty() else _question(prompt)
+    question = None if prompt is None and _somebody_types() and sys.stdout.isatty() else _question(prompt)
     with in_use():
         models = glance.models()
     chosen = _chosen(models, model, place)
@@ -47,15 +48,25 @@ def _answered(chat: Chat, question: str) -> int:
 
 def _question(prompt: str | None) -> str:
     """The prompt, and below it what comes through a pipe: a file to be asked about, say. Raises `ConfigError`."""
-    piped = "" if sys.stdin.isatty() and prompt is not None else _read()
+    piped = "" if _somebody_types() and prompt is not None else _read()
     question = "\n\n".join(part for part in (sendable(prompt or "").strip(), piped.strip()) if part)
     if not question:
         raise ConfigError("there is no question: give one as PROMPT, or through a pipe")
     return question
 
 
+def _somebody_types() -> bool:
+    return _stdin() is not None and sys.stdin.isatty()
+
+
 def _read() -> str:
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    stdin = _stdin()
+    return "" if stdin is None else stdin.buffer.read().decode("utf-8", "replace")
+
+
+def _stdin() -> TextIO | None:
+    # None where it was closed before the program began, which typeshed leaves out.
+    return sys.stdin
 
 
 def _chosen(models: Sequence[str], wanted: str | None, place: str) -> str:

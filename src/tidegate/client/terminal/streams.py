@@ -30,7 +30,7 @@ def run(url: str, api_key: str, *, status: str | None, limit: int, as_json: bool
         if as_json:
             _print(screen, (json.dumps(stream, ensure_ascii=False, separators=(",", ":")) for stream in listed))
         elif screen.is_terminal:
-            _print(screen, _rows(listed, Client(place, api_key)))
+            _print(screen, _rows(listed, Client(place, api_key, attempts=1)))
         else:
             _print(screen, map(line, listed))
     if listed.count == 0:
