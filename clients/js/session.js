@@ -8,7 +8,7 @@
  * @property {any} data What the event carries, parsed.
  * @property {string} cursor The position after it; hand it to `followStream` as `after` to go on from there.
  *
- * @typedef {{type: string, data: any, cursor?: string}} Message An event as it comes, perhaps with a position of its own.
+ * @typedef {{type: string, data: any, cursor?: string}} Message As it comes, perhaps with a position of its own.
  *
  * @typedef {object} Counts
  * @property {number} events Those that were shown.
