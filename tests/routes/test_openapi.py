@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tidegate.routes.openapi import document
-from tidegate.routes.pages import MEDIA_TYPES
+from tidegate.routes.page_files import MEDIA_TYPES
 from tidegate.routes.route import EVENTS, Route
 from tidegate.routes.table import ROUTES
 

@@ -6,11 +6,17 @@ import pytest
 from routes_kit import client_of, code_of
 
 from tidegate import Tidegate
-from tidegate.routes.pages import MEDIA_TYPES
+from tidegate.routes.page_files import MEDIA_TYPES
 
 pytestmark = pytest.mark.anyio
 
-FILES = sorted(entry.name for entry in files("tidegate.web").iterdir() if entry.name.rpartition(".")[2] in MEDIA_TYPES)
+WEB = files("tidegate.web")
+FILES = {
+    entry.name: entry
+    for room in (WEB, WEB / "client")
+    for entry in room.iterdir()
+    if entry.name.rpartition(".")[2] in MEDIA_TYPES.keys() - {"html"}
+}
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/room/lobby"])
@@ -24,13 +30,29 @@ async def test_a_page_has_nothing_from_elsewhere(path: str) -> None:
     assert page.headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", sorted(FILES))
 async def test_a_file_is_served_as_what_it_is(name: str) -> None:
     """Browsers take a script or a style sheet of no other type."""
     async with client_of(Tidegate()) as client:
         found = await client.get(f"/web/{name}")
     assert found.headers["content-type"] == MEDIA_TYPES[name.rpartition(".")[2]]
-    assert found.content == files("tidegate.web").joinpath(name).read_bytes()
+    assert found.content == FILES[name].read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/", "/web/chat.js"])
+async def test_a_page_that_is_loaded_again_is_not_sent_again(path: str) -> None:
+    """It goes out compressed to clients that ask for it, and its name stays for as long as its content does."""
+    async with client_of(Tidegate()) as client:
+        plain = await client.get(path, headers={"accept-encoding": "identity"})
+        packed = await client.get(path, headers={"accept-encoding": "gzip"})
+        known = await client.get(path, headers={"if-none-match": plain.headers["etag"]})
+    assert packed.content == plain.content
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["etag"] == plain.headers["etag"]
+    assert plain.headers["vary"] == "accept-encoding"
+    assert (known.status_code, known.content) == (304, b"")
+    assert known.headers["cache-control"] == "no-cache"
 
 
 @pytest.mark.parametrize("name", ["none.js", "..", "__init__.py", "chat.js.map"])

@@ -345,9 +345,9 @@ class Call:
             body = b""
         await self.send({"type": "http.response.body", "body": b"" if self.is_head else body})
 
-    async def answer_empty(self, *, headers: dict[str, str] | None = None) -> None:
-        """Answers 204."""
-        await self._start(204, headers or {})
+    async def answer_empty(self, *, status: int = 204, headers: dict[str, str] | None = None) -> None:
+        """Answers without a body: 204 or 304."""
+        await self._start(status, headers or {})
         await self.send({"type": "http.response.body", "body": b""})
 
     async def _start(self, status: int, fields: dict[str, str]) -> None:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from html import escape
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from tidegate.core.topic import topic_id
-from tidegate.errors import NotFound
+from tidegate.delivery.compression import accepts_gzip
 from tidegate.routes.call import Call
-
-MEDIA_TYPES = {
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-    "html": "text/html; charset=utf-8",
-}
+from tidegate.routes.page_files import MEDIA_TYPES, page_file
 
 # The pages have no inline script or style, load nothing from elsewhere and cannot be framed; `x-frame-options` says the
 # last to old browsers. Windows that open them, or that they open, cannot reach into them.
@@ -47,7 +38,8 @@ async def room(call: Call) -> None:
 
 async def answer_shared(call: Call, stream: str | None) -> None:
     """The page of one shared stream, whose id is put into it; without one it says that its link is not valid."""
-    content = _content("shared.html").replace(b'data-stream=""', b'data-stream="%b"' % escape(stream or "").encode())
+    named = b'data-stream="%b"' % escape(stream or "").encode()
+    content = page_file("shared.html").content.replace(b'data-stream=""', named)
     headers = {**PAGE_HEADERS, "cache-control": "no-store", "x-robots-tag": "noindex"}
     await call.answer(content, MEDIA_TYPES["html"], status=200 if stream else 404, headers=headers)
 
@@ -63,19 +55,11 @@ async def openapi(call: Call) -> None:
 
 
 async def _answer_file(call: Call, name: str) -> None:
-    await call.answer(_content(name), MEDIA_TYPES[name.rpartition(".")[2]], headers=PAGE_HEADERS)
-
-
-@lru_cache
-def _files() -> dict[str, Traversable]:
-    """The pages' files by their names, and beside them the JavaScript client, which the pages load like anybody."""
-    pages = files("tidegate.web")
-    found = (entry for room in (pages, pages / "client") for entry in room.iterdir() if entry.is_file())
-    return {entry.name: entry for entry in found if entry.name.rpartition(".")[2] in MEDIA_TYPES}
-
-
-@lru_cache
-def _content(name: str) -> bytes:
-    if name not in _files():
-        raise NotFound("there is nothing at this path")
-    return _files()[name].read_bytes()
+    found = page_file(name)
+    headers = {**PAGE_HEADERS, "etag": found.etag, "vary": "accept-encoding"}
+    if found.is_known(call.header(b"if-none-match")):
+        await call.answer_empty(status=304, headers=headers)
+    elif accepts_gzip(call.header(b"accept-encoding")):
+        await call.answer(found.packed, found.media_type, headers={**headers, "content-encoding": "gzip"})
+    else:
+        await call.answer(found.content, found.media_type, headers=headers)

@@ -30,6 +30,7 @@ from tidegate.routes import (
     topics,
 )
 from tidegate.routes.openapi import FailedStream
+from tidegate.routes.page_files import MEDIA_TYPES
 from tidegate.routes.route import EVENTS, HTML, JSON, Answer, Parameter, Route
 from tidegate.routes.samples import CHAT_CHUNKS, SOCKET_CALLS, STREAM_EVENTS, TOPIC_EVENTS
 from tidegate.serving.registry import Transport
@@ -489,7 +490,7 @@ ROUTES: tuple[Route, ...] = (
         about="What the pages are made of.",
         handler=pages.file,
         parameters=(Parameter(name="file", place="path", about="The file's name."),),
-        answers=(Answer(status=200, about="The file.", content=dict.fromkeys(pages.MEDIA_TYPES.values())),),
+        answers=(Answer(status=200, about="The file.", content=dict.fromkeys(MEDIA_TYPES.values())),),
         failures=(404,),
     ),
 )
