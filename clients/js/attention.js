@@ -24,51 +24,39 @@ const ON_RETURN = 0.7;
 export const SILENT = 'The connection went silent.';
 
 /** @type {Set<Waiter>} */
-const waiters = new Set();
+export const waiters = new Set();
 /** @type {Set<(share?: number) => void>} What checks a connection. */
 const pulses = new Set();
-/** @type {Set<string>} The servers that are asked for their health. */
-const asked = new Set();
+let isLooking = false;
 
-/** Elsewhere than in pages there is nobody who looks. */
-const isVisible = () => globalThis.document?.visibilityState === 'visible';
-
-/** @param {Waiter} waiter @returns {() => void} Ends it. */
-export function attend(waiter) {
-  waiters.add(waiter);
-  return () => waiters.delete(waiter);
-}
+/** Those who wait for a server that somebody looks at: elsewhere than in pages there is nobody who looks. */
+const awaiting = () =>
+  globalThis.document?.visibilityState === 'visible' ? [...waiters].filter(({ away }) => away) : [];
 
 /** Something says that the servers can be reached. @param {string} [base] That this one can. */
 export function wake(base) {
-  for (const waiter of waiters) {
-    if (!base || waiter.base === base) waiter.wake();
-    lookAfter(waiter.base);
-  }
+  for (const waiter of waiters) if (!base || waiter.base === base) waiter.wake();
+  lookAfter();
 }
 
-/** @param {string} base Asks for its health from now on, for as long as somebody waits for it and somebody looks. */
-export function lookAfter(base) {
-  if (asked.has(base) || !awaiting(base).length) return;
-  asked.add(base);
+/** Asks for the servers' health from now on, for as long as somebody waits for one and somebody looks. */
+export function lookAfter() {
+  if (isLooking || !awaiting().length) return;
+  isLooking = true;
   setTimeout(() => {
-    asked.delete(base);
-    if (awaiting(base).length) ask(base);
-    lookAfter(base);
+    isLooking = false;
+    new Set(awaiting().map(({ base }) => base)).forEach(ask);
+    lookAfter();
   }, HEALTH_MS + HEALTH_JITTER_MS * Math.random());
-}
-
-/** @param {string} base */
-function awaiting(base) {
-  return isVisible() ? [...waiters].filter((waiter) => waiter.away && waiter.base === base) : [];
 }
 
 /** @param {string} base */
 async function ask(base) {
   const options = { signal: AbortSignal.timeout(HEALTH_PATIENCE_MS), cache: /** @type {const} */ ('no-store') };
-  const isThere = await fetch(`${new URL('healthz', base)}`, options).then(({ ok }) => ok, () => false);
+  const isThere = await fetch(new URL('healthz', base), options).then(({ ok }) => ok, () => false);
   const now = Date.now();
-  for (const waiter of awaiting(base)) {
+  for (const waiter of awaiting()) {
+    if (waiter.base !== base) continue;
     if (isThere && waiter.quietUntil < now) waiter.wake();
     waiter.quietUntil = isThere ? now + IN_VAIN_MS : 0;
   }
@@ -76,7 +64,7 @@ async function ask(base) {
 
 /** @param {Event} event */
 function sign({ type }) {
-  if (type === 'visibilitychange' && !isVisible()) return;
+  if (type === 'visibilitychange' && document.visibilityState !== 'visible') return;
   for (const check of pulses) check(ON_RETURN);
   wake();
 }
@@ -90,30 +78,27 @@ for (const type of ['online', 'focus', 'visibilitychange']) globalThis.addEventL
  * @param {() => number} limitMs
  * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network may be
  * back.
- * @returns {{beat: () => void, check: () => void, stop: () => void}} `beat`: something has come; `check`: the limit is
- * another.
+ * @returns {{beat: () => void, stop: () => void}} `beat`: something has come.
  */
 export function pulse(limitMs, onSilent) {
-  let last = Date.now();
+  let last = 0;
   /** @type {ReturnType<typeof setTimeout>} */
   let timer;
   const check = (share = 1) => {
     clearTimeout(timer);
     const leftMs = share * limitMs() + last - Date.now();
     if (leftMs > 0) timer = setTimeout(check, leftMs);
-    else if (onSilent(share < 1)) {
-      beat();
-      check();
-    }
+    else if (onSilent(share < 1)) beat();
   };
   const beat = () => {
     last = Date.now();
+    check();
   };
   const stop = () => {
     clearTimeout(timer);
     pulses.delete(check);
   };
   pulses.add(check);
-  check();
-  return { beat, check, stop };
+  beat();
+  return { beat, stop };
 }

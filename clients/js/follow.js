@@ -36,20 +36,21 @@
  * @property {import('./session.js').Session} session
  * @property {AbortSignal} signal Aborted when the connection is of no more use; by a `TidegateError` if it is broken.
  * @property {(why?: string, atOnce?: boolean) => void} cut Breaks it; the next one is made at once, or after a wait.
- * @property {(id?: string | null) => void} open Events may come, of the stream of this id.
- * @property {(message: {event: string, data: any, id?: string}) => boolean} take Whether it has nothing more to give.
+ * @property {(status: number, id: string | null, contentType?: string | null) => void} open It was
+ * answered: events may come, of the stream of this id.
+ * @property {(message: import('./session.js').Message) => void} take
  *
  * @typedef {(target: Target, connection: Connection, options: FollowOptions) => Promise<void>} Transport
  */
 
-import { attend, lookAfter, wake } from './attention.js';
-import { BROKEN, TidegateError } from './error.js';
+import { lookAfter, waiters, wake } from './attention.js';
+import { BROKEN, malformed, TidegateError } from './error.js';
 import { overHttp } from './http.js';
 import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
 import { newSession } from './session.js';
 import { overSocket } from './socket.js';
-import { either, pause } from './wait.js';
+import { either, newTurn, pause } from './wait.js';
 
 /** A try that has had no answer for so long is made again when there is a sign that the network is back. */
 const STALE_MS = 2000;
@@ -63,31 +64,29 @@ export async function follow(target, options) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
-  const { after = placeOf(target, options) } = options;
+  const kept = key ? remembered(key) : null;
+  const { after = kept?.id === target.name ? kept.cursor : undefined } = options;
   const session = newSession({ ...options, after, topic: target.kind === 'topic' });
-  const { counts } = session;
   /** @type {State} */
   let state;
-  /** @type {AbortController | undefined} */
-  let current;
-  /** @type {(() => void) | undefined} */
+  let current = new AbortController();
+  /** @type {import('./wait.js').Turn | undefined} */
   let hurry;
   let began = 0;
   let isLate = false;
 
   const tell = (/** @type {State} */ next, /** @type {Partial<StateDetail>} */ more = {}) => {
     state = next;
-    onState?.(next, { counts, cursor: session.cursor, ...more });
+    onState?.(next, { counts: session.counts, cursor: session.cursor, ...more });
   };
   /** @type {Connection['cut']} */
   const cut = (why, atOnce = false) => {
-    if (!current) return;
-    isLate = atOnce;
+    if (!current.signal.aborted) isLate = atOnce;
     current.abort(new TidegateError(why));
   };
   const retry = () => {
     session.wake();
-    hurry?.();
+    hurry?.resolve();
   };
   const waiter = {
     base,
@@ -104,22 +103,25 @@ export async function follow(target, options) {
     session,
     signal: over,
     cut,
-    open(id) {
+    open(status, id, contentType) {
+      const verdict = session.answered(status, { contentType });
+      if (verdict === 'refused') throw malformed('event stream');
       if (id && !target.name) {
         target.name = id;
         target.start?.onStart?.(id);
       }
+      if (session.done) current.abort();
       if (over.aborted) return;
       waiter.away = false;
       if (state !== 'streaming') tell('streaming', { cut: () => cut() });
     },
     take(message) {
-      if (over.aborted) return true;
+      if (over.aborted) return;
       const event = session.event(message);
       waiter.quietUntil = 0;
       if (event && key) remember(key, target.name, event.cursor);
       if (event) onEvent?.(event);
-      return session.done || over.aborted;
+      if (session.done) current.abort();
     },
   });
 
@@ -129,22 +131,18 @@ export async function follow(target, options) {
     began = Date.now();
     current = new AbortController();
     const over = either(current.signal, signal);
-    try {
-      await transport(target, connection(over), options);
-      return new TidegateError();
-    } catch (caught) {
-      signal?.throwIfAborted();
-      const error = over.aborted ? over.reason : caught;
-      session.failed(error);
-      return error;
-    } finally {
-      current.abort();
-      current = undefined;
-    }
+    const error = await transport(target, connection(over), options).then(
+      () => new TidegateError(),
+      (caught) => (over.aborted ? over.reason : caught),
+    );
+    signal?.throwIfAborted();
+    if (!session.done || !over.aborted) session.failed(error);
+    current.abort();
+    return error;
   };
 
   wake(base);
-  const leave = attend(waiter);
+  waiters.add(waiter);
   try {
     tell('connecting');
     for (;;) {
@@ -154,11 +152,11 @@ export async function follow(target, options) {
       if (!planned) {
         // What the server itself has said is not changed by its being there.
         waiter.away = error.code === BROKEN;
-        tell(next, { delay: delay ?? undefined, error, retry });
-        lookAfter(base);
+        tell(next, { delay, error, retry });
+        lookAfter();
       }
       if (isLate) session.wake();
-      else await pause(signal, delay, planned ? undefined : (resolve) => (hurry = resolve));
+      else await pause(signal, delay, (hurry = planned ? undefined : newTurn()));
       isLate = false;
       hurry = undefined;
       if (!planned) tell('reconnecting', { delay: 0, error, retry });
@@ -166,12 +164,7 @@ export async function follow(target, options) {
     tell('ended');
     return session.end;
   } finally {
-    leave();
+    current.abort();
+    waiters.delete(waiter);
   }
-}
-
-/** @param {Target} target @param {FollowOptions} options */
-function placeOf({ name }, { remember: key }) {
-  const place = key && remembered(key);
-  return place && place.id === name ? place.cursor : undefined;
 }

@@ -19,7 +19,7 @@ export async function insist(work, { attempts, maxDelay, signal }) {
     } catch (error) {
       session.failed(error);
       const { delay } = session.lost();
-      if (delay === null) throw error;
+      if (delay === undefined) throw error;
       await pause(signal, delay);
     }
   }

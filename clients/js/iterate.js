@@ -1,4 +1,4 @@
-import { either } from './wait.js';
+import { either, newTurn } from './wait.js';
 
 /**
  * A following as an async iterator.
@@ -13,25 +13,24 @@ export async function* iterate(run, options) {
   /** @type {import('./session.js').StreamEvent[]} */
   const events = [];
   let isOver = false;
-  let wake = () => {};
+  let turn = newTurn();
   const running = run({
     ...options,
     signal: either(leaving.signal, options.signal),
     onEvent(event) {
       events.push(event);
-      wake();
+      turn.resolve();
     },
   }).finally(() => {
     isOver = true;
-    wake();
+    turn.resolve();
   });
   running.catch(() => {});
   try {
-    for (;;) {
+    while (events.length || !isOver) {
+      if (!events.length) await turn.promise;
+      turn = newTurn();
       yield* events.splice(0);
-      if (events.length) continue;
-      if (isOver) break;
-      await new Promise((resolve) => (wake = () => resolve(undefined)));
     }
     await running;
   } finally {

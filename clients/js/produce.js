@@ -12,6 +12,7 @@
  * one that still fills it is fenced. Default: a stream of its own.
  * @property {Record<string, string>} [metadata]
  * @property {number} [attempts] So many tries after a break may fail in a row; default 30, which take a minute.
+ * @typedef {Awaited<ReturnType<typeof produce>>} Producer One stream that this program fills.
  * @typedef {import('./request.js').Options & Producing} ProduceOptions `signal` leaves the stream as it is.
  */
 
@@ -19,7 +20,7 @@ import { broken, TidegateError } from './error.js';
 import { insist } from './insist.js';
 import { call, newKey, pathOf } from './request.js';
 import { TERMINAL } from './session.js';
-import { either } from './wait.js';
+import { either, newTurn } from './wait.js';
 
 /** So many characters may wait; beyond it `await` waits, too. */
 const MAX_WAITING = 1_000_000;
@@ -34,150 +35,123 @@ const LEASE_SECONDS = 5;
  * Opens a stream that this program fills.
  *
  * @param {ProduceOptions} [options]
- * @returns {Promise<Producer>}
  */
-export async function produce(options = {}) {
-  const { key = newKey(), metadata = {} } = options;
+export async function produce({ key = newKey(), metadata = {}, ...options } = {}) {
   const headers = { 'idempotency-key': key };
-  const opened = await posted('v1/streams', { producer: 'client', metadata }, LEASE_SECONDS, { ...options, headers });
-  return new Producer(opened, options);
-}
-
-/** One stream that this program fills; `produce` opens it. */
-export class Producer {
-  #options;
-  #lease;
+  const body = { producer: 'client', metadata };
+  const { id, cursor, offset, text, lease } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, headers });
+  const over = new AbortController();
+  const signal = either(over.signal, options.signal);
   /** @type {ProducedEvent[]} */
-  #waiting = [];
-  #size = 0;
-  #isWhole = false;
-  #over = new AbortController();
-  #turn = Promise.withResolvers();
+  const waiting = [];
+  /** Of what the server does not have yet. */
+  let size = 0;
+  let turn = newTurn();
 
-  /** @param {any} opened @param {ProduceOptions} options */
-  constructor(opened, options) {
-    /** @type {string} */
-    this.id = opened.id;
-    /** @type {string} The position after what the server has. */
-    this.cursor = opened.cursor;
-    /** @type {number} How many events the server has. */
-    this.offset = opened.offset;
-    /** @type {string} What an earlier run of the program with the same key has written. */
-    this.text = opened.text;
-    /** Whether nothing more can be appended. */
-    this.ended = !opened.lease;
-    /** Aborted when the work is in vain: ended by a reader, fenced, refused, left. Give it to the model. */
-    this.signal = either(this.#over.signal, options.signal);
-    this.signal.addEventListener('abort', () => this.#changed());
-    this.#options = { ...options, signal: this.signal };
-    this.#lease = opened.lease;
-    if (this.#lease) this.#run();
-  }
-
-  /**
-   * Appends a piece of the answer.
-   *
-   * @param {string} text
-   * @returns {Promise<void>} As that of `append`.
-   */
-  delta(text) {
-    return this.append('delta', { text });
-  }
-
-  /**
-   * Appends an event.
-   *
-   * @param {ProducedType} type
-   * @param {object} data
-   * @returns {Promise<void>} Resolves when there is room for more, at once as a rule; that of an end, when the server
-   * has everything. Rejects with the reason of `signal`. Who does not wait for it misses nothing but the brake.
-   */
-  append(type, data) {
-    const done = this.#add({ type, data });
-    done.catch(() => {});
-    return done;
-  }
-
-  /**
-   * Ends the stream as completed.
-   *
-   * @param {{finish_reason?: 'stop' | 'length' | 'tool_calls' | 'content_filter', usage?: object}} [data]
-   * @returns {Promise<void>} Resolves when the server has all of it.
-   */
-  complete(data) {
-    return this.append('completed', { finish_reason: 'stop', ...data });
-  }
-
-  /**
-   * Ends the stream as failed.
-   *
-   * @param {string} message What readers are told.
-   * @param {string} [code]
-   * @returns {Promise<void>} Resolves when the server has all of it.
-   */
-  fail(message, code = 'producer_failed') {
-    return this.append('failed', { error: { type: 'server_error', code, message } });
-  }
-
-  /** Leaves the stream as it is. Unless it is opened again by its key, it fails when the lease runs out. */
-  close() {
-    this.#over.abort();
-  }
+  const changed = () => {
+    turn.resolve();
+    turn = newTurn();
+  };
 
   /** @param {ProducedEvent} event */
-  async #add(event) {
-    this.signal.throwIfAborted();
-    if (this.ended) throw new TidegateError('The stream has ended.', { status: 409, code: 'stream_ended' });
-    const isEnd = (this.ended = TERMINAL.has(event.type));
-    this.#waiting.push(event);
-    this.#size += sizeOf(event);
-    this.#changed();
-    while (isEnd ? !this.#isWhole : this.#size > MAX_WAITING) {
-      await this.#turn.promise;
-      this.signal.throwIfAborted();
+  const add = async (event) => {
+    signal.throwIfAborted();
+    if (producer.ended) throw new TidegateError('The stream has ended.', { status: 409, code: 'stream_ended' });
+    const isEnd = (producer.ended = TERMINAL.has(event.type));
+    waiting.push(event);
+    size += sizeOf(event);
+    changed();
+    while (size > (isEnd ? 0 : MAX_WAITING)) {
+      await turn.promise;
+      signal.throwIfAborted();
     }
-  }
-
-  async #run() {
-    try {
-      while (!this.#isWhole) {
-        await this.#something();
-        await this.#send();
-        this.#isWhole = this.ended && !this.#waiting.length;
-        this.#changed();
-      }
-    } catch (error) {
-      this.#over.abort(error);
-    }
-  }
+  };
 
   /** Waits until there is something to send; with nothing the lease is renewed, because the model is silent. */
-  async #something() {
-    if (this.#waiting.length) return;
+  const something = async () => {
     /** @type {any} */
-    const timer = setTimeout(() => this.#changed(), 333 * this.#lease.seconds);
+    const timer = setTimeout(changed, 333 * lease.seconds);
     // A program that has nothing else to do may end.
     timer.unref?.();
-    await this.#turn.promise;
+    if (!waiting.length) await turn.promise;
     clearTimeout(timer);
-  }
+  };
 
-  async #send() {
-    let size = 0;
-    const full = this.#waiting.findIndex((event) => (size += sizeOf(event)) > BATCH);
-    const events = this.#waiting.splice(0, full + 1 || this.#waiting.length);
-    const body = { lease: this.#lease.token, expected_offset: this.offset, events };
-    const answer = await posted(`${pathOf('stream', this.id)}/append`, body, this.#lease.seconds, this.#options);
-    this.cursor = answer.cursor;
-    this.offset = answer.offset;
-    this.#size -= size;
-  }
+  const run = async () => {
+    while (!producer.ended || size) {
+      await something();
+      let sent = 0;
+      const full = waiting.findIndex((event) => (sent += sizeOf(event)) > BATCH);
+      const events = waiting.splice(0, full + 1 || waiting.length);
+      const body = { lease: lease.token, expected_offset: producer.offset, events };
+      const appended = await posted(`${pathOf('stream', id)}/append`, body, lease.seconds, { ...options, signal });
+      Object.assign(producer, appended);
+      size -= sent;
+      changed();
+    }
+  };
 
-  #changed() {
-    const { resolve } = this.#turn;
-    this.#turn = Promise.withResolvers();
-    resolve(undefined);
-  }
+  const producer = {
+    /** @type {string} */
+    id,
+    /** @type {string} The position after what the server has. */
+    cursor,
+    /** @type {number} How many events the server has. */
+    offset,
+    /** @type {string} What an earlier run of the program with the same key has written. */
+    text,
+    /** Whether nothing more can be appended. */
+    ended: !lease,
+    /** Aborted when the work is in vain: ended by a reader, fenced, refused, left. Give it to the model. */
+    signal,
+
+    /**
+     * Appends a piece of the answer.
+     *
+     * @param {string} piece
+     * @returns {Promise<void>} As that of `append`.
+     */
+    delta: (piece) => producer.append('delta', { text: piece }),
+
+    /**
+     * Appends an event.
+     *
+     * @param {ProducedType} type
+     * @param {object} data
+     * @returns {Promise<void>} Resolves when there is room for more, at once as a rule; that of an end, when the server
+     * has everything. Rejects with the reason of `signal`. Who does not wait for it misses nothing but the brake.
+     */
+    append(type, data) {
+      const done = add({ type, data });
+      done.catch(() => {});
+      return done;
+    },
+
+    /**
+     * Ends the stream as completed.
+     *
+     * @param {{finish_reason?: 'stop' | 'length' | 'tool_calls' | 'content_filter', usage?: object}} [data]
+     * @returns {Promise<void>} Resolves when the server has all of it.
+     */
+    complete: (data) => producer.append('completed', { finish_reason: 'stop', ...data }),
+
+    /**
+     * Ends the stream as failed.
+     *
+     * @param {string} message What readers are told.
+     * @param {string} [code]
+     * @returns {Promise<void>} Resolves when the server has all of it.
+     */
+    fail: (message, code = 'producer_failed') =>
+      producer.append('failed', { error: { type: 'server_error', code, message } }),
+
+    /** Leaves the stream as it is. Unless it is opened again by its key, it fails when the lease runs out. */
+    close: () => over.abort(),
+  };
+
+  signal.addEventListener('abort', changed);
+  if (lease) run().catch((error) => over.abort(error));
+  return producer;
 }
 
 /**
@@ -192,8 +166,10 @@ export class Producer {
 function posted(path, body, lease, { attempts = 30, signal, ...options }) {
   const once = () => {
     const late = AbortSignal.timeout(Math.max(500 * lease, 2000));
-    const isLate = (/** @type {unknown} */ error) => (late.aborted ? broken(error) : Promise.reject(error));
-    return call('POST', path, { ...options, signal: either(late, signal) }, body).catch(isLate);
+    return call('POST', path, { ...options, signal: either(late, signal) }, body).catch((error) => {
+      if (late.aborted) broken(error);
+      throw error;
+    });
   };
   return insist(once, { attempts, maxDelay: 333 * lease, signal });
 }

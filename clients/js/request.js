@@ -13,7 +13,7 @@
  */
 
 import { wake } from './attention.js';
-import { broken, BROKEN, TidegateError } from './error.js';
+import { broken, errorFrom, TidegateError } from './error.js';
 
 export { TidegateError };
 
@@ -52,25 +52,23 @@ export function queryOf(fields) {
  * @template T
  * @param {Options} options
  * @param {(token: string | undefined) => Promise<T>} work
+ * @param {boolean} [refused]
  * @returns {Promise<T>}
  */
-export async function authorized({ token }, work) {
+export async function authorized({ token }, work, refused = false) {
   if (typeof token !== 'function') return work(token);
-  const get = async (/** @type {boolean} */ refused) => {
-    try {
-      return await token(refused);
-    } catch (cause) {
-      // It has asked a server of its own, and did not reach that either.
-      if (cause instanceof TypeError) broken(cause);
-      throw cause;
-    }
-  };
+  let current;
   try {
-    return await work(await get(false));
+    current = await token(refused);
   } catch (error) {
-    if (/** @type {any} */ (error)?.status !== 401) throw error;
-    return work(await get(true));
+    // It has asked a server of its own, and did not reach that either.
+    if (error instanceof TypeError) broken(error);
+    throw error;
   }
+  return work(current).catch((error) => {
+    if (refused || error?.status !== 401) throw error;
+    return authorized({ token }, work, true);
+  });
 }
 
 /**
@@ -97,7 +95,7 @@ export async function request(method, path, options) {
       signal?.throwIfAborted();
       return broken(cause);
     });
-    if (!response.ok) throw await errorFrom(response);
+    if (!response.ok) throw await refusal(response);
     return response;
   });
 }
@@ -118,13 +116,12 @@ export async function call(method, path, options = {}, body) {
 }
 
 /** @param {Response} response */
-async function errorFrom(response) {
+async function refusal(response) {
   const { status, headers } = response;
   // A proxy in front of the server answers with pages of its own.
-  const error = (await response.json().catch(() => null))?.error;
-  return new TidegateError(error?.message ?? `The server answered ${status}.`, {
+  const said = (await response.json().catch(() => null))?.error;
+  return errorFrom({ message: `The server answered ${status}.`, ...said }, {
     status,
-    code: error?.code ?? BROKEN,
     requestId: headers.get('x-request-id') ?? '',
     retryAfterMs: Number(headers.get('retry-after-ms')) || 1000 * Number(headers.get('retry-after')) || 0,
     shouldRetry: headers.get('x-should-retry') !== 'false',

@@ -8,6 +8,8 @@
  * @property {any} data What the event carries, parsed.
  * @property {string} cursor The position after it; hand it to `followStream` as `after` to go on from there.
  *
+ * @typedef {{type: string, data: any, cursor?: string}} Message As it comes, perhaps with a position of its own.
+ *
  * @typedef {object} Counts
  * @property {number} events Those that were shown.
  * @property {number} duplicates Those that came again, or too late, and were dropped.
@@ -38,16 +40,14 @@ const MAX_MS = 300_000;
 /** After so much of the heartbeat's interval without a byte a connection is given up. */
 const PATIENCE = 1.6;
 
-const EVENT_STREAM = 'text/event-stream';
-
 /** After one of these a stream has no more events. */
 export const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
 
 /** Places in a topic that are no cursors. */
-const NAMED = new Set(['earliest', 'latest']);
+const NAMED = ['earliest', 'latest'];
 
 /** They tell of a position, and do not stand at one. */
-const NOTICES = new Set(['subscribed', 'gap', 'snapshot']);
+const NOTICES = ['subscribed', 'gap', 'snapshot'];
 
 /**
  * Pure: no connection, no clock; randomness is handed in.
@@ -62,13 +62,15 @@ export function newSession({
   maxDelay = 8000,
   random = Math.random,
 }) {
+  /** @type {Counts} */
+  const counts = { events: 0, duplicates: 0, gaps: 0, reconnects: 0 };
   let isConnected = false;
   let failures = 0;
   let comments = 0;
   let floorMs = 0;
   let atLeastMs = 0;
-  /** @type {number | null} A wait that is no failure's: the server has asked for it, or the whole is wanted. */
-  let plannedMs = null;
+  /** @type {number | undefined} A wait that is no failure's: the server has asked for it, or the whole is wanted. */
+  let plannedMs;
 
   /** @param {number} ms */
   const leave = (ms) => {
@@ -77,15 +79,14 @@ export function newSession({
   };
 
   const session = {
-    cursor: NAMED.has(after) ? '' : after,
+    cursor: NAMED.includes(after) ? '' : after,
     /** @type {StreamEvent | null} The terminal event. */
     end: null,
     /** Whether there is nothing more to ask for. */
     ended: false,
     /** Whether this connection has nothing more to give. */
     done: false,
-    /** @type {Counts} */
-    counts: { events: 0, duplicates: 0, gaps: 0, reconnects: 0 },
+    counts,
     /** How long a connection may be silent. */
     silenceMs: PATIENCE * 15_000,
 
@@ -98,20 +99,20 @@ export function newSession({
 
     /**
      * @param {number} status 0: there was no answer.
-     * @param {{contentType?: string, retryAfterMs?: number, shouldRetry?: boolean}} [about]
+     * @param {{contentType?: string | null, retryAfterMs?: number, shouldRetry?: boolean}} [about]
      * @returns {'events' | 'ended' | 'retry' | 'refused'}
      */
-    answered(status, { contentType = EVENT_STREAM, retryAfterMs = 0, shouldRetry = true } = {}) {
+    answered(status, { contentType = 'text/event-stream', retryAfterMs = 0, shouldRetry = true } = {}) {
       if (status === 204) {
-        session.ended = true;
+        session.ended = session.done = true;
         return 'ended';
       }
-      if (shouldRetry && TRANSIENT.has(status)) {
+      if (shouldRetry && TRANSIENT.includes(status)) {
         atLeastMs = Math.max(floorMs, retryAfterMs);
         return 'retry';
       }
-      if (status !== 200 || contentType.split(';')[0].trim().toLowerCase() !== EVENT_STREAM) return 'refused';
-      if (isConnected) session.counts.reconnects += 1;
+      if (status !== 200 || !/^text\/event-stream\s*(;|$)/i.test(contentType ?? '')) return 'refused';
+      if (isConnected) counts.reconnects += 1;
       isConnected = true;
       return 'events';
     },
@@ -141,11 +142,10 @@ export function newSession({
      * A `gap` says that what was asked for is not kept. A generation can be had as a whole, so the text with a hole is
      * followed by a `snapshot`, which replaces it.
      *
-     * @param {{event: string, data: any, id?: string}} message `id`: of its own.
+     * @param {Message} message
      * @returns {StreamEvent | null}
      */
-    event({ event: type, data, id }) {
-      const { counts, cursor } = session;
+    event({ type, data, cursor: id = '' }) {
       if (session.done) return null;
       failures = 0;
       if (type === 'reconnect') {
@@ -153,7 +153,7 @@ export function newSession({
         leave(Math.max(data.after_ms, 0));
         return null;
       }
-      if (id && !NOTICES.has(type) && isBehind(id, cursor)) {
+      if (id && !NOTICES.includes(type) && isBehind(id, session.cursor)) {
         counts.duplicates += 1;
         return null;
       }
@@ -163,7 +163,7 @@ export function newSession({
         if (!topic && !whole) {
           leave(0);
           whole = true;
-          return { type, data, cursor };
+          return { type, data, cursor: session.cursor };
         }
       }
       if (id) {
@@ -181,20 +181,20 @@ export function newSession({
     /**
      * The connection was refused, has broken, or was left.
      *
-     * @returns {{state: 'reconnecting' | 'offline' | 'ended', delay: number | null, planned: boolean}} In milliseconds
+     * @returns {{state: 'reconnecting' | 'offline' | 'ended', delay?: number, planned: boolean}} In milliseconds
      * the wait before the next try, where there is one.
      */
     lost() {
       let delay = plannedMs;
-      const planned = delay !== null;
+      const planned = delay !== undefined;
       if (!planned && !session.ended && failures < attempts) {
         const scheduled = Math.min(FIRST_DELAY_MS * 2 ** failures, maxDelay);
         delay = Math.max(scheduled, Math.min(atLeastMs, MAX_MS)) * (1 + JITTER * random());
         failures += 1;
       }
-      plannedMs = null;
+      plannedMs = undefined;
       atLeastMs = floorMs;
-      return { state: session.ended ? 'ended' : delay === null ? 'offline' : 'reconnecting', delay, planned };
+      return { state: session.ended ? 'ended' : delay === undefined ? 'offline' : 'reconnecting', delay, planned };
     },
 
     /** Begins to count anew: something says that the network is back, and the next try is made at once. */

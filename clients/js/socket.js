@@ -6,19 +6,23 @@
  *
  * @typedef {import('./request.js').Options} Options
  *
- * @typedef {object} Reader
- * @property {import('./follow.js').Connection['take']} take
- * @property {() => void} resolve
+ * @typedef {object} Waiting A call that waits for its answer, or a reader that waits for events.
+ * @property {(message: any) => void} [take] What it throws, it rejects with.
  * @property {(error: unknown) => void} reject
+ * @property {object} [message] What a call says.
  *
- * @typedef {object} Call
- * @property {object} message
- * @property {(ok: any) => void} resolve Called before another message is looked at.
- * @property {(error: unknown) => void} reject
+ * @typedef {object} Socket
+ * @property {string} base
+ * @property {Options['token']} shared
+ * @property {Map<string | number, Waiting>} waiting Calls by their ids, readers by what they follow.
+ * @property {(message: object, resolve: (ok: any) => void, reject: (error: unknown) => void) => number} ask
+ * `resolve` is called before another message is looked at; it returns the call's id.
+ * @property {(key: string | number, message?: object) => void} forget The message tells the server, too.
+ * @property {(error?: unknown) => void} drop Ends the connection; the error is for those who still use it.
  */
 
 import { pulse, SILENT } from './attention.js';
-import { TidegateError } from './error.js';
+import { errorFrom, TidegateError } from './error.js';
 import { authorized, baseOf } from './request.js';
 import { parsed } from './session.js';
 
@@ -45,128 +49,108 @@ const UNHEARD = 0;
  */
 const STATUS = { in: 400, au: 401, pe: 403, no: 404, co: 409, ra: 429, un: 503 };
 
-/**
- * @typedef {object} Socket
- * @property {string} base
- * @property {Options['token']} token
- * @property {Map<string, Reader>} readers By what they follow: `stream gen_…`, `topic name`.
- * @property {(call: Call) => void} ask
- * @property {(key: string, message: object) => void} leave Tells the server, too.
- * @property {(error?: unknown) => void} drop Ends the connection; the error is for those who still use it.
- *
- */
-
 /** @type {Set<Socket>} */
 const sockets = new Set();
 
 /**
  * Opens a connection, which others share.
  *
- * @param {Options} options
+ * @param {string} base
+ * @param {Options['token']} shared What those who share it have for a token.
  * @param {string | undefined} token
  * @returns {Socket}
  */
-function opened(options, token) {
-  /** @type {Map<number, Call>} */
-  const calls = new Map();
-  /** @type {Map<string, Reader>} */
-  const readers = new Map();
-  let lastId = 0;
+function opened(base, shared, token) {
+  /** @type {Socket['waiting']} */
+  const waiting = new Map();
+  let lastId = UNHEARD;
   let isProbed = false;
 
-  const url = new URL('v1/ws', baseOf(options));
+  const url = new URL('v1/ws', base);
   url.protocol = url.protocol.replace('http', 'ws');
   const isWord = /^[\w.~+-]*$/.test(token ?? '');
   const connection = new WebSocket(url, ['tidegate.v1', ...(token && isWord ? [`bearer.${token}`] : [])]);
 
-  /** @param {number} id @param {object} message Once the connection is open, all that waits is sent. */
-  const send = (id, message) => connection.readyState === 1 && connection.send(JSON.stringify({ id, ...message }));
-
-  /** @type {Socket['ask']} */
-  const ask = (call) => {
-    calls.set((lastId += 1), call);
-    send(lastId, call.message);
-  };
-
-  /** @type {Socket['drop']} */
-  const drop = (error) => {
-    if (!sockets.delete(socket)) return;
-    stop();
-    // One that is dead would take its time to say that it is closed.
-    connection.onmessage = connection.onclose = null;
-    connection.close();
-    for (const { reject } of [...calls.values(), ...readers.values()]) reject(error);
-  };
-
-  /** Nobody may need it any more. */
-  const rest = () => {
-    if (!readers.size && !calls.size) drop();
-  };
-
-  /** @type {Socket['leave']} */
-  const leave = (key, message) => {
-    if (!readers.delete(key)) return;
-    send(UNHEARD, message);
-    rest();
+  /** @param {string | number} id @param {object} [message] Once the connection is open, all that waits is sent. */
+  const send = (id, message) => {
+    if (message && connection.readyState === 1) connection.send(JSON.stringify({ id, ...message }));
   };
 
   const probe = () => {
-    if (isProbed) drop(new TidegateError(SILENT));
+    if (isProbed) socket.drop(new TidegateError(SILENT));
     else send(UNHEARD, { op: 'ping' });
     return (isProbed = true);
   };
   const { beat, stop } = pulse(() => (isProbed ? ANSWER_MS : SILENCE_MS), probe);
 
-  /** @param {any} message */
-  const answered = ({ id, ok, error }) => {
-    const call = calls.get(id);
-    calls.delete(id);
+  /** @param {string | number} key @param {any} message */
+  const hand = (key, message) => {
+    const one = waiting.get(key);
     try {
-      if (error) throw refusal(error);
-      call?.resolve(ok);
-    } catch (cause) {
-      call?.reject(cause);
+      one?.take?.(message);
+    } catch (error) {
+      one?.reject(error);
     }
-    rest();
   };
 
-  /** @param {string} key @param {{type: string, data: any, cursor?: string}} message */
-  const happened = (key, { type, data, cursor }) => {
-    const reader = readers.get(key);
-    try {
-      if (reader?.take({ event: type, data, id: cursor })) reader.resolve();
-    } catch (error) {
-      reader?.reject(error);
-    }
+  /** @type {Socket} */
+  const socket = {
+    base,
+    shared,
+    waiting,
+
+    ask(message, resolve, reject) {
+      const take = (/** @type {any} */ { ok, error }) => {
+        if (error) throw errorFrom(error, { status: STATUS[error.type.slice(0, 2)] ?? 500 });
+        resolve(ok);
+      };
+      waiting.set((lastId += 1), { message, take, reject });
+      send(lastId, message);
+      return lastId;
+    },
+
+    forget(key, message) {
+      if (!waiting.delete(key)) return;
+      send(UNHEARD, message);
+      if (!waiting.size) socket.drop();
+    },
+
+    drop(error) {
+      if (!sockets.delete(socket)) return;
+      stop();
+      // One that is dead would take its time to say that it is closed.
+      connection.onmessage = connection.onclose = null;
+      connection.close();
+      for (const { reject } of waiting.values()) reject(error);
+    },
   };
 
   connection.onopen = () => {
     // A subprotocol cannot have every character.
     if (!isWord) send(UNHEARD, { op: 'auth', token });
-    calls.forEach(({ message }, id) => send(id, message));
+    waiting.forEach(({ message }, id) => send(id, message));
   };
   connection.onmessage = ({ data }) => {
     beat();
     isProbed = false;
     try {
       const message = parsed(data);
-      const { stream, topic, type } = message;
-      if (type) happened(stream ? `stream ${stream}` : `topic ${topic}`, message);
-      else answered(message);
+      const { id, type, stream, topic } = message;
+      hand(type ? (stream ? 'stream' + stream : 'topic' + topic) : id, message);
+      socket.forget(id);
     } catch (error) {
-      drop(error);
+      socket.drop(error);
     }
   };
   connection.onclose = ({ code, reason }) => {
     // What has been followed goes on with a new token; what was refused at once is told so, below.
     if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
-      readers.forEach((_, key) => happened(key, { type: 'reconnect', data }));
+      for (const [key, { message }] of waiting) if (!message) hand(key, { type: 'reconnect', data });
     }
-    drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
+    socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
   };
 
-  const socket = { base: baseOf(options), token: options.token, readers, ask, leave, drop };
   sockets.add(socket);
   return socket;
 }
@@ -178,8 +162,8 @@ function opened(options, token) {
  */
 function socketOf(options, token, key) {
   const base = baseOf(options);
-  const shared = [...sockets].find((one) => one.base === base && one.token === options.token && !one.readers.has(key));
-  return shared ?? opened(options, token);
+  const shared = [...sockets].find((one) => one.base === base && one.shared === options.token && !one.waiting.has(key));
+  return shared ?? opened(base, options.token, token);
 }
 
 /**
@@ -188,10 +172,8 @@ function socketOf(options, token, key) {
  * @returns {Promise<any>} What the server answers.
  */
 export function callOverSocket(message, options) {
-  return authorized(options, (token) => {
-    const socket = socketOf(options, token, '');
-    return new Promise((resolve, reject) => socket.ask({ message, resolve, reject }));
-  });
+  return authorized(options, (token) =>
+    new Promise((resolve, reject) => socketOf(options, token, '').ask(message, resolve, reject)));
 }
 
 /**
@@ -201,61 +183,37 @@ export function callOverSocket(message, options) {
  * @returns {Promise<void>}
  */
 export function overSocket(target, { session, signal, open, take }, options) {
-  const { start } = target;
-  const asked = session.ask();
-  const keyOf = () => `${target.kind} ${target.name}`;
-  return authorized(options, (token) => {
+  const { kind, start } = target;
+  const [enter, exit] = kind === 'topic' ? ['subscribe', 'unsubscribe'] : ['attach', 'detach'];
+  const keyOf = () => kind + target.name;
+  const place = session.ask();
+  return authorized(options, (token) => new Promise((_, reject) => {
     const socket = socketOf(options, token, keyOf());
+    let asked = UNHEARD;
     const leave = () => {
+      reject(signal.reason);
       if (signal.reason instanceof TidegateError) socket.drop(signal.reason);
-      else socket.leave(keyOf(), message(target, 'detach', 'unsubscribe'));
+      // Whoever follows the same at once must not be left by the answer to this one.
+      socket.forget(asked);
+      socket.forget(keyOf(), { op: exit, [kind]: target.name });
     };
-    return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => {
-        leave();
-        reject(signal.reason);
-      });
+    const begin = (/** @type {any} */ { ended, stream, topic, cursor, state }) => {
+      open(ended ? 204 : 200, stream);
+      socket.waiting.set(keyOf(), { take, reject });
+      if (signal.aborted) leave();
+      else if (topic) take({ type: 'subscribed', data: { cursor, state }, cursor });
+    };
+    const refused = (/** @type {unknown} */ error) => {
+      socket.forget(keyOf());
+      reject(error);
+    };
+    signal.addEventListener('abort', leave);
+    if (target.name) {
       // What the same socket still had on its way from an attachment of before is nobody's.
-      /** @type {Reader} */
-      const reader = { take: () => false, resolve: () => resolve(undefined), reject };
-      if (target.name) socket.readers.set(keyOf(), reader);
-      socket.ask({
-        message: target.name
-          ? { ...message(target, 'attach', 'subscribe'), ...asked }
-          : { ...start?.body, op: 'create', key: start?.key },
-        reject(error) {
-          socket.readers.delete(keyOf());
-          reject(error);
-        },
-        resolve(ok) {
-          if (session.answered(ok.ended ? 204 : 200) === 'ended') return reader.resolve();
-          reader.take = take;
-          open(ok.stream);
-          socket.readers.set(keyOf(), reader);
-          if (signal.aborted) return leave();
-          const { topic, cursor, state } = ok;
-          if (topic) take({ event: 'subscribed', data: { cursor, state }, id: cursor });
-        },
-      });
-    });
-  });
-}
-
-/**
- * @param {import('./follow.js').Target} target
- * @param {string} ofStream
- * @param {string} ofTopic
- */
-function message({ kind, name }, ofStream, ofTopic) {
-  return { op: kind === 'stream' ? ofStream : ofTopic, [kind]: name };
-}
-
-/**
- * An error as a WebSocket brings it: without a status, which its type stands for.
- *
- * @param {{type: string, code: string, message: string, request_id: string | null, retry_after_ms?: number}} error
- */
-function refusal({ type, code, message: text, request_id: requestId, retry_after_ms: retryAfterMs = 0 }) {
-  const status = STATUS[type.slice(0, 2)] ?? 500;
-  return new TidegateError(text, { status, code, requestId: requestId ?? '', retryAfterMs });
+      socket.waiting.set(keyOf(), { reject });
+      asked = socket.ask({ op: enter, [kind]: target.name, ...place }, begin, refused);
+    } else {
+      socket.ask({ ...start?.body, op: 'create', key: start?.key }, begin, refused);
+    }
+  }));
 }

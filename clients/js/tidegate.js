@@ -38,6 +38,7 @@ import { call, newKey, pathOf, queryOf } from './request.js';
 import { TERMINAL } from './session.js';
 import { callOverSocket } from './socket.js';
 
+export { produce } from './produce.js';
 export { newKey, remembered, TERMINAL, TidegateError };
 
 /**
@@ -114,16 +115,6 @@ export const publish = (topic, data, { transport, type, state, key = newKey(), .
  */
 export const presence = (topic, options) =>
   call('GET', `${pathOf('topic', topic)}/presence`, options);
-
-/**
- * Opens a stream that this program fills. What that takes is loaded then: who only reads has no use for it.
- *
- * @param {import('./produce.js').ProduceOptions} [options]
- * @returns {Promise<import('./produce.js').Producer>}
- */
-export async function produce(options) {
-  return (await import('./produce.js')).produce(options);
-}
 
 /**
  * Asks for the end of a stream, and waits for it.

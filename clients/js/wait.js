@@ -2,29 +2,26 @@
 
 /**
  * @param {AbortSignal | undefined} signal
- * @param {number | null} ms Without it, for ever.
- * @param {(wake: () => void) => void} [onWait] Is handed what ends the wait.
+ * @param {number | undefined} ms Without it, for ever.
+ * @param {Turn} [turn] Ends the wait.
  * @returns {Promise<void>} Rejects with the reason of the signal.
  */
-export function pause(signal, ms, onWait) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      if (signal?.aborted) reject(signal.reason);
-      else resolve();
-    };
-    const timer = ms === null ? undefined : setTimeout(end, ms);
-    signal?.addEventListener('abort', end);
-    onWait?.(end);
-  });
+export async function pause(signal, ms, { promise, resolve } = newTurn()) {
+  const timer = ms === undefined ? ms : setTimeout(resolve, ms);
+  signal?.addEventListener('abort', resolve);
+  if (!signal?.aborted) await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', resolve);
+  signal?.throwIfAborted();
 }
+
+/** @typedef {{promise: Promise<unknown>, resolve: (_?: unknown) => void}} Turn Something that is waited for. */
+
+/** @returns {Turn} */
+export const newTurn = () => Promise.withResolvers();
 
 /**
  * @param {AbortSignal} signal
  * @param {AbortSignal} [other] One that may live long: it keeps nothing of what is over.
  */
-export function either(signal, other) {
-  return other ? AbortSignal.any([signal, other]) : signal;
-}
+export const either = (signal, other) => (other ? AbortSignal.any([signal, other]) : signal);

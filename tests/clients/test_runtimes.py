@@ -48,3 +48,9 @@ def test_it_works_unmodified(url: str, runtime: str) -> None:
     """One script starts, is cut, resumes, cancels, publishes and produces over both transports; each stream is begun
     once."""
     assert outcome("everywhere.mjs", url, runtime=runtime) == {"sse": SEEN, "websocket": SEEN, "streams": 6}
+
+
+def test_what_was_left_can_be_followed_again_at_once(url: str) -> None:
+    """Though the server has not answered the first call, nor perhaps the socket been open."""
+    followed = ["AbortError", "cancelled"]
+    assert outcome("again.mjs", url) == {"opening": followed, "open": followed}

@@ -58,6 +58,9 @@ async function resumed(options) {
     ...options,
     signal: leave.signal,
     onStart: (started) => { id = started; },
+    onState: () => {
+      if (leave.signal.aborted) throw new Error('a state was told after the reader had left');
+    },
     onEvent: ({ type, data, cursor }) => {
       if (leave.signal.aborted) throw new Error('an event came after the reader had left');
       if (type === 'delta') text += data.text;

@@ -22,7 +22,8 @@ const STEPS = {
   comment: (session, { text }) => session.comment(text),
   retry: (session, { ms }) => session.retry(ms),
   event(session, step) {
-    const take = () => session.event({ event: step.event, data: 'json' in step ? parsed(step.json) : step.data, id: step.id });
+    const data = () => ('json' in step ? parsed(step.json) : step.data);
+    const take = () => session.event({ type: step.event, data: data(), cursor: step.id });
     if (step.error) {
       assert.throws(take, TidegateError);
       return;
@@ -34,7 +35,7 @@ const STEPS = {
   lost(session, step) {
     const { state, delay } = session.lost();
     assert.equal(state, step.state);
-    if (step.delay === null) assert.equal(delay, null);
+    if (step.delay === null) assert.equal(delay, undefined);
     else assert.ok(Math.abs(delay / 1000 - step.delay) < 1e-9, `${delay} ms`);
   },
   wake: (session) => session.wake(),
