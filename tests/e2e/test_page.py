@@ -113,7 +113,7 @@ def test_what_a_model_thinks_and_calls_is_folded(page: Page, here: Site) -> None
     ask(page, told.question, model="told")
     told.say(("thought", "The moon "), ("thought", "pulls."))
     expect(said(page)).to_have_text("Thinking")
-    page.get_by_text("Thinking").first.click()
+    page.locator(".thoughts summary").click()
     expect(page.locator(".thoughts .words")).to_have_text("The moon pulls.")
     told.say(("call", 0, "c1", "tides", ""), ("call", 0, None, None, '{"at": '), ("call", 0, None, None, '"Dover"}'))
     expect(said(page)).to_have_text("Calling tides")
