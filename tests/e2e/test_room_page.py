@@ -262,6 +262,31 @@ def test_words_bring_no_markup_of_their_own(room: Room) -> None:
     assert ben.locator("#log img, #log i, #log b").count() == 0
 
 
+def test_no_message_closes_a_room(room: Room) -> None:
+    """An end of an answer may say anything: what is no error's code, reason or count is not taken for one."""
+    answered = {"kind": "answer", "model": "m", "name": "Eve", "question": "1", "token": ""}
+    ends: list[dict[str, object]] = [
+        {"status": "failed", "error": "odd", "code": "constructor"},
+        {"status": "failed", "error": "odd", "code": {"a": 1}},
+        {"status": "completed", "text": "x", "reason": "constructor"},
+        {"status": "completed", "text": "x", "usage": {"completion_tokens": {"a": 1}}},
+        {"status": "completed", "text": "x", "usage": {"completion_tokens": -5}},
+        {"status": "toString"},
+    ]
+    for number, turn in enumerate(ends):
+        stream = f"gen_{number:032}"
+        room.publish({**answered, "stream": stream})
+        room.publish({"kind": "answered", "stream": stream, "turn": turn})
+    room.publish({"kind": "text", "id": "2", "name": "Ben", "text": "anybody here?"})
+    ada = room.enter("Ada")
+    say(ada, "hello")
+    expect_said(ada, "anybody here?", "hello")
+    said = ada.locator(".answered .status")
+    expect(said).to_contain_text(["Odd.", "Odd.", "m", "m", "m", "no longer knows"])
+    for word in ("native code", "NaN", "object", "-5"):
+        expect(ada.locator("#log")).not_to_contain_text(word)
+
+
 def test_a_screen_reader_hears_the_others(room: Room) -> None:
     """Each message with its author, but not one's own, and not what was said before one came."""
     ada = room.enter("Ada")

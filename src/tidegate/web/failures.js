@@ -13,12 +13,8 @@
 import { t } from './language.js';
 import { sentence } from './page.js';
 
-/**
- * By code; `{words}` are the server's own, where only they say what is wrong.
- *
- * @type {Record<string, string>}
- */
-const WORDS = {
+/** By code, which may be anybody's; `{words}` are the server's own, where only they say what is wrong. */
+const WORDS = new Map(Object.entries({
   connection_broken: t('The server cannot be reached.'),
 
   invalid_request: t('The server did not accept it: {words}.'),
@@ -85,7 +81,7 @@ const WORDS = {
   store_unavailable: t('The server cannot reach its storage at the moment. What was written is kept.'),
   interrupted: t('The answer was cut off: the server stopped in the middle of it.'),
   cancel_timeout: t('The server could not stop it in time. Try again.'),
-};
+}));
 
 /**
  * What happened, as a sentence. An upstream's own code has the upstream's own words.
@@ -93,7 +89,7 @@ const WORDS = {
  * @param {Failure} failure
  */
 export function explained({ code = '', message }) {
-  return WORDS[code]?.replace('{words}', () => message.replace(/\.$/, '')) ?? sentence(message);
+  return WORDS.get(code)?.replace('{words}', () => message.replace(/\.$/, '')) ?? sentence(message);
 }
 
 /**

@@ -126,9 +126,18 @@ function tell(data, key = newKey()) {
 
 // What comes in.
 
-/** @param {import('./tidegate.js').StreamEvent} event */
+/** @param {import('./tidegate.js').StreamEvent} event Anybody may have published it: none ends the room for all. */
 function take(event) {
   cursor = event.cursor;
+  try {
+    show(event);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+/** @param {import('./tidegate.js').StreamEvent} event */
+function show(event) {
   if (event.type === 'presence') attendance.lookSoon();
   if (event.type === 'gap') append(make('li', 'entry lost', t('Some of what was said here is no longer kept.')));
   const message = messageIn(event);

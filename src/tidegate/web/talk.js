@@ -33,7 +33,7 @@
  */
 
 import { TERMINAL } from './session.js';
-import { newTurn } from './turn.js';
+import { newTurn, REASONS } from './turn.js';
 
 /** Whoever has said nothing for an hour, not even goodbye, is no longer counted on to be there. */
 const SILENT_SECONDS = 3600;
@@ -133,9 +133,10 @@ export class Talk {
   _end({ stream, turn, from }) {
     const found = this.entries.find((entry) => entry.kind === 'answer' && entry.stream === stream && entry.from === from);
     if (found?.kind !== 'answer' || !TERMINAL.has(turn?.status)) return undefined;
-    const { status, usage = null } = turn;
-    const said = { text: text(turn.text), error: text(turn.error), code: text(turn.code), reason: text(turn.reason) };
-    found.end = { status, usage, ...said };
+    const { status, usage } = turn;
+    const said = { text: text(turn.text), error: text(turn.error), code: text(turn.code) };
+    const reason = REASONS.has(turn.reason) ? turn.reason : '';
+    found.end = { status, usage: usageIn(usage), reason, ...said };
     return found;
   }
 }
@@ -186,6 +187,12 @@ function answer({ stream, model, member, name, question, token: shared, from, at
 /** @param {Said} said */
 function user({ text: content }) {
   return { role: 'user', content };
+}
+
+/** @param {any} value @returns {import('./turn.js').Turn['usage']} */
+function usageIn(value) {
+  const count = value?.completion_tokens;
+  return Number.isSafeInteger(count) && count >= 0 ? { completion_tokens: count, estimated: value.estimated === true } : null;
 }
 
 /** @param {unknown} value */
