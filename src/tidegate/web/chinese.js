@@ -191,6 +191,7 @@ export const CHINESE = {
   Sending: '正在发送',
   'Try again': '重试',
   'Not sent: {why}': '未发送：{why}',
+  'Goes on once newer answers have ended': '等较新的回答结束后继续',
   Stop: '停止',
   'asked by you': '由你提问',
   'asked by {name}': '由 {name} 提问',

@@ -75,6 +75,14 @@ export function withFocusKept(change) {
   next?.focus({ preventScroll: true });
 }
 
+/** The key of an event whose key goes to an input method; Safari has nothing else to tell by when it ends. */
+const TAKEN = 229;
+
+/** @param {KeyboardEvent} event Whether it belongs to an input method, which makes Chinese of it. */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === TAKEN;
+}
+
 /** Where `field-sizing` is not known yet. */
 export function fitPrompt() {
   if (CSS.supports('field-sizing', 'content')) return;

@@ -15,14 +15,15 @@ import { Connection } from './connection.js';
 import { saidView, shownName } from './entry.js';
 import { explained } from './failures.js';
 import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
+import { inert } from './inert.js';
 import { t } from './language.js';
 import { askForName, ownName } from './naming.js';
 import { make } from './nodes.js';
 import { Outbox } from './outbox.js';
 import { Own } from './own.js';
-import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
+import { $, announce, base, fitPrompt, isComposing, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
 import { showRooms } from './rooms.js';
-import { addressed, messageIn, Talk } from './talk.js';
+import { addressed, messageIn, MOST_ENTRIES, Talk } from './talk.js';
 import { followTopic, newKey, publish, TidegateError } from './tidegate.js';
 
 /** Who may only read: nobody among those who ask. */
@@ -32,6 +33,10 @@ const NOBODY = 'nobody';
 const AGAIN_MS = 5000;
 
 const MAX_DELAY_MS = 3000;
+
+/** After so many tries a WebSocket is not let through by something in between. */
+const SOCKET_TRIES = 2;
+
 
 const topic = decodeURIComponent(location.pathname.split('/').at(-1) ?? '');
 const tabs = new BroadcastChannel(`tidegate:${place}`);
@@ -50,11 +55,13 @@ let name = ownName();
 let principal = '';
 /** Up to where the topic has been read. */
 let cursor = '';
+/** @type {'websocket' | 'sse'} */
+let transport = 'websocket';
 /** @type {string[]} */
 let models = [];
 
 const outbox = new Outbox(tell, own);
-const answers = new Answers({ tell, own, add: append, principal: () => principal });
+const answers = new Answers({ tell, own, add: append, transport: () => transport, principal: () => principal });
 const attendance = new Attendance(topic, talk);
 
 // Coming and going.
@@ -78,11 +85,21 @@ function join() {
 
 async function follow() {
   const sentKey = keyNumber();
-  const options = { base, after: cursor || 'earliest', maxDelay: MAX_DELAY_MS, onEvent: take, onState: showConnection };
+  const leaving = new AbortController();
+  let failures = 0;
+  const onState = (/** @type {import('./tidegate.js').State} */ state, /** @type {StateDetail} */ detail) => {
+    showConnection(state, detail);
+    if (state === 'streaming') failures = NaN;
+    if (detail.delay && (failures += 1) >= SOCKET_TRIES && transport === 'websocket') leaving.abort();
+  };
+  const place = { base, after: cursor || 'earliest', maxDelay: MAX_DELAY_MS, transport, signal: leaving.signal };
   try {
-    await followTopic(topic, { ...options, transport: 'websocket' });
+    await followTopic(topic, { ...place, onEvent: take, onState });
   } catch (error) {
-    if (wantsKey(error)) askForKey(sentKey, follow);
+    if (leaving.signal.aborted) {
+      transport = 'sse';
+      follow();
+    } else if (wantsKey(error)) askForKey(sentKey, follow);
     else refused(error);
   }
 }
@@ -169,7 +186,7 @@ function arrived(from) {
 function showSaid(said, before) {
   const isOwn = own.shows(said);
   append(saidView(said, isOwn, before));
-  if (principal && !isOwn) announce(`${shownName(said.name)}: ${said.text}`);
+  if (principal && !isOwn) announce(`${shownName(said.name)}: ${inert(said.text)}`);
   if (!isOwn) return;
   if (outbox.arrived(said.id) && said.to) answers.ask(said, talk.asked(said));
 }
@@ -178,6 +195,7 @@ function showSaid(said, before) {
 function append(node) {
   $('welcome').hidden = true;
   $('log').append(node);
+  if ($('log').children.length > MOST_ENTRIES) $('log').firstElementChild.remove();
   keepAtEnd();
 }
 
@@ -257,7 +275,7 @@ $('composer').addEventListener('submit', (/** @type {Event} */ event) => {
   say();
 });
 $('prompt').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
   event.preventDefault();
   if (event.ctrlKey || event.metaKey) say($('model').value);
   else say();
