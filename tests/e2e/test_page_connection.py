@@ -189,3 +189,32 @@ def test_a_page_that_comes_too_soon_gets_its_models_later(page: Page, complaints
         expect(page.locator("#notice")).to_contain_text("That was too often for this server.")
         expect(page.get_by_label("Model")).to_have_value("told")
         expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_refusal_in_mid_answer_does_not_end_it(page: Page, here: Site, complaints: list[str]) -> None:
+    """Whatever stands in the way passes, perhaps: the reader, or a refresh, has the answer followed again."""
+    complaints.append(refused(403, "Forbidden"))
+    body = {"error": {"message": "no", "type": "permission_error", "code": "missing_scope", "request_id": "x"}}
+    told = here.told()
+    begin(page, here.url, told)
+    page.route("**/events*", lambda route: route.fulfill(status=403, json=body), times=2)
+    page.reload()
+    expect(said(page)).to_have_text("This key does not allow that.")
+    page.get_by_role("button", name="Try again").click()
+    expect(said(page)).to_have_text("This key does not allow that.")
+    page.reload()
+    told.end("two")
+    expect_whole(page, here.url, "One two")
+
+
+def test_many_live_conversations_leave_connections_for_calls(page: Page, here: Site) -> None:
+    """A browser makes six to a host over HTTP/1.1: of many answers at once some come over a WebSocket."""
+    all_told = [here.told() for _ in range(7)]
+    page.goto(here.url)
+    for told in all_told:
+        page.get_by_role("button", name="New conversation").click()
+        ask(page, told.question, model="told")
+        told.say("One ")
+        expect(answer(page)).to_have_text("One")
+    page.get_by_role("button", name="Stop").click()
+    expect(said(page)).to_have_text("Stopped")

@@ -14,6 +14,8 @@ import { TurnView } from './view.js';
 
 const MAX_DELAY_MS = 3000;
 
+const OVER = new Set(['invalid_credentials', 'token_expired', 'stream_not_found']);
+
 /** So much of the question is the title of the page. */
 const TITLE_CHARACTERS = 60;
 
@@ -76,9 +78,9 @@ function again() {
   follow();
 }
 
-/** @param {unknown} error Whether the link is revoked, has expired, or went with its stream. */
+/** @param {unknown} error Whether the server says that the link is revoked, has expired, or went with its stream. */
 function isOver(error) {
-  return error instanceof TidegateError && (error.status === 401 || error.status === 404);
+  return error instanceof TidegateError && OVER.has(error.code);
 }
 
 /**
