@@ -218,3 +218,13 @@ def test_many_live_conversations_leave_connections_for_calls(page: Page, here: S
         expect(answer(page)).to_have_text("One")
     page.get_by_role("button", name="Stop").click()
     expect(said(page)).to_have_text("Stopped")
+
+
+def test_who_answers_in_place_of_the_server_is_not_taken_for_it(page: Page, here: Site, complaints: list[str]) -> None:
+    """A refusal that is not the server's says so, and not that nobody was there."""
+    complaints.append(refused(404, "Not Found"))
+    page.route("**/v1/models", lambda route: route.fulfill(status=404, json={"detail": "x"}), times=1)
+    page.goto(here.url)
+    expect(page.locator("#notice")).to_contain_text("Something else has answered in place of the server.")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_label("Model")).to_have_value("told")

@@ -22,7 +22,7 @@ import { askForKey, keyNumber, wantsKey } from './key.js';
 import { t } from './language.js';
 import { Live } from './live.js';
 import { base, keepAtEnd, showNotice } from './page.js';
-import { request } from './request.js';
+import { call } from './request.js';
 import { cancelStream, followStream, newKey, shareStream, TERMINAL } from './tidegate.js';
 
 /** Where nobody has credentials, everybody may read every stream: nothing is lent to whoever names one. */
@@ -215,8 +215,7 @@ function leave(reading) {
 
 /** @param {object} body @param {string} key @returns {Promise<string>} The stream's id. */
 async function start(body, key) {
-  const response = await request('POST', 'v1/streams', { base, headers: { 'idempotency-key': key }, body });
-  return (await response.json()).id;
+  return (await call('POST', 'v1/streams', { base, headers: { 'idempotency-key': key } }, body)).id;
 }
 
 /** @param {string} model @param {unknown} error @param {() => void} again */
