@@ -22,6 +22,8 @@ import { entryIn, turnIn } from './kept.js';
 export const MOST = 50;
 export const MOST_CHARACTERS = 4_000_000;
 
+const HALF = MOST_CHARACTERS / 2;
+
 /** What is live is not let go, unless its tabs have been silent about it for so long. */
 const LIVE_MS = 86_400_000;
 
@@ -127,7 +129,7 @@ export class Shelf {
    */
   trim(keep) {
     const sizes = this._sizes();
-    const sizeOf = (/** @type {string} */ id) => Math.min(sizes.get(id) ?? 0, id === keep ? MOST_CHARACTERS / 2 : Infinity);
+    const sizeOf = (/** @type {string} */ id) => Math.min(sizes.get(id) ?? 0, id === keep ? HALF : MOST_CHARACTERS);
     const oldest = this.list().reverse();
     let count = oldest.length;
     let characters = oldest.reduce((sum, { id }) => sum + sizeOf(id), 0);
@@ -155,7 +157,12 @@ export class Shelf {
     return sizes;
   }
 
-  /** @param {string} name @param {string} value Nothing else goes for it: what has filled the storage may be another's. */
+  /**
+   * Nothing else goes where there is no room: what has filled the storage may be another's.
+   *
+   * @param {string} name
+   * @param {string} value
+   */
   _write(name, value) {
     if (!this._store.set(name, value)) this._onFull();
   }

@@ -52,7 +52,8 @@ export class Thread {
 
   /** @param {string} [question] The last one, in other words. */
   askAgain(question) {
-    return this._begin((known) => this.conversation.askAgain({ ...known, ...(question && { question }) }), this._last());
+    const words = question ? { question } : {};
+    return this._begin((known) => this.conversation.askAgain({ ...known, ...words }), this._last());
   }
 
   goOn() {
