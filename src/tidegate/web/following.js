@@ -67,16 +67,39 @@ export class Following {
     const { turn } = live;
     const sentKey = keyNumber();
     this._lookIn(LOOK_SOON_MS);
-    live.transport = overSse.size < MOST_OVER_SSE ? settings.transport : 'websocket';
-    if (live.transport === 'sse') overSse.add(live);
+    let end = null;
     try {
-      const following = turn.id ? followStream(turn.id, this._options()) : this._start();
-      const end = await following.finally(() => overSse.delete(live));
-      if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
+      end = await this._follow();
+      if (turn.status === 'live') settle(turn, await readStream(turn.id));
     } catch (error) {
       if (turn.status === 'live' && !live.signal.aborted) this._failed(error, sentKey);
     }
-    if (turn.status !== 'live' && !live.signal.aborted) this._end();
+    if (turn.status === 'live' || live.signal.aborted) return;
+    this._end();
+    if (end && turn.seconds === null) this._measure();
+  }
+
+  /** Who has not seen it all asks how long it took; the answer is whole without that. */
+  async _measure() {
+    const { turn, view } = this.live;
+    try {
+      settle(turn, await readStream(turn.id));
+    } catch {
+      return;
+    }
+    this.save();
+    view.showEnd();
+  }
+
+  async _follow() {
+    const { live } = this;
+    live.transport = overSse.size < MOST_OVER_SSE ? settings.transport : 'websocket';
+    if (live.transport === 'sse') overSse.add(live);
+    try {
+      return await (live.turn.id ? followStream(live.turn.id, this._options()) : this._start());
+    } finally {
+      overSse.delete(live);
+    }
   }
 
   _start() {
