@@ -9,7 +9,8 @@ export const BROKEN = 'connection_broken';
  *
  * @typedef {object} About
  * @property {number} [status] 0: a connection that could not be made, or broke.
- * @property {string} [code]
+ * @property {string} [code] `offline`: nothing says when to try again.
+ * @property {string} [cursor] The position from which a following that is offline goes on.
  * @property {string} [requestId]
  * @property {number} [retryAfterMs]
  * @property {boolean} [shouldRetry]
@@ -48,6 +49,5 @@ export function broken(cause) {
 }
 
 /** @param {string} what It does not keep to the protocol, by a proxy's doing perhaps: asking again changes nothing. */
-export function malformed(what) {
-  return new TidegateError(`The server sent no ${what}.`, { status: 200, code: 'malformed_answer' });
-}
+export const malformed = (what) =>
+  new TidegateError(`The server sent no ${what}.`, { status: 200, code: 'malformed_answer' });

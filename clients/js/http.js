@@ -7,10 +7,11 @@ import { parsed } from './session.js';
 import { newDecoder } from './sse.js';
 
 /** @type {import('./follow.js').Transport} */
-export async function overHttp(target, { session, signal, cut, open, take }, options) {
+export async function overHttp(target, { session, cut, open, take }, options) {
+  const { signal } = options;
   const { beat, stop } = pulse(() => session.silenceMs, (isSign) => cut(SILENT, isSign));
   signal.addEventListener('abort', stop);
-  const { status, headers, body } = await asked(target, { ...options, signal }, session.ask());
+  const { status, headers, body } = await asked(target, options, session.ask());
   open(status, headers.get('tidegate-stream'), headers.get('content-type'));
   const decode = newDecoder({
     ...session,

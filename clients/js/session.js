@@ -35,7 +35,7 @@ const FIRST_DELAY_MS = 1000;
 const JITTER = 0.5;
 
 /** A server's slip must not silence a client for days. */
-const MAX_MS = 300_000;
+export const MAX_MS = 300_000;
 
 /** After so much of the heartbeat's interval without a byte a connection is given up. */
 const PATIENCE = 1.6;

@@ -59,7 +59,7 @@ export const startStream = (body, { key = newKey(), onStart, ...options } = {}) 
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal.
  */
-export const followStream = (id, options = {}) =>
+export const followStream = (id, options) =>
   follow({ kind: 'stream', name: id }, options);
 
 /**
@@ -69,7 +69,7 @@ export const followStream = (id, options = {}) =>
  * @param {FollowOptions} [options]
  * @returns {Promise<never>} Rejects as `followStream` does.
  */
-export const followTopic = (name, options = {}) =>
+export const followTopic = (name, options) =>
   /** @type {Promise<never>} */ (follow({ kind: 'topic', name }, options));
 
 /**
@@ -78,7 +78,7 @@ export const followTopic = (name, options = {}) =>
  * @param {string} id
  * @param {FollowOptions} [options]
  */
-export const events = (id, options = {}) => iterate((all) => followStream(id, all), options);
+export const events = (id, options) => iterate((all) => followStream(id, all), options);
 
 /**
  * The events of a topic.
@@ -86,7 +86,7 @@ export const events = (id, options = {}) => iterate((all) => followStream(id, al
  * @param {string} name
  * @param {FollowOptions} [options]
  */
-export const topicEvents = (name, options = {}) => iterate((all) => followTopic(name, all), options);
+export const topicEvents = (name, options) => iterate((all) => followTopic(name, all), options);
 
 /**
  * Publishes to a topic; through broken connections, and once.
