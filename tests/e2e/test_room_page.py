@@ -143,6 +143,20 @@ def test_a_message_whose_answer_was_lost_is_there_once(room: Room) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_a_message_that_gets_no_answer_holds_up_none_for_ever(room: Room) -> None:
+    """A call into silence is given up and made again; what was said after it follows in its order."""
+    ada = room.enter("Ada", ready=lambda page: page.clock.install())
+    held: list[Route] = []
+    ada.route("**/messages", lambda route: held.append(route), times=1)
+    for text in ("one", "two", "three"):
+        say(ada, text)
+    expect(ada.locator("#outbox .status")).to_have_text(["Sending"] * 3)
+    ada.clock.run_for(12_000)
+    expect_said(ada, "one", "two", "three")
+    expect(ada.locator("#outbox li")).to_have_count(0)
+    assert len(held) == 1
+
+
 def test_who_comes_late_reads_it_all(room: Room, here: Site) -> None:
     """The history, the answers that have ended, and the one that is running, though whoever asked has left."""
     told = here.told()

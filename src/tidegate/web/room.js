@@ -37,6 +37,9 @@ const AGAIN_MS = 5000;
 
 const MAX_DELAY_MS = 3000;
 
+/** A message without an answer is sent again: those behind it wait. */
+const PATIENCE_MS = 10_000;
+
 /** After so many tries a WebSocket is not let through by something in between. */
 const SOCKET_TRIES = 2;
 
@@ -139,7 +142,8 @@ function leave() {
  * @param {string} [key]
  */
 function tell(data, key = newKey()) {
-  return publish(topic, { ...data, member, name }, { base, key, attempts: Infinity, maxDelay: MAX_DELAY_MS });
+  const insisting = { base, key, attempts: Infinity, maxDelay: MAX_DELAY_MS, patienceMs: PATIENCE_MS };
+  return publish(topic, { ...data, member, name }, insisting);
 }
 
 // What comes in.
