@@ -121,6 +121,18 @@ def test_a_broken_connection_is_mended(guest: Page, here: Site) -> None:
         expect(answer(guest)).to_have_text("One two.")
 
 
+@pytest.mark.parametrize("status", [200, 403, 404])
+def test_what_something_else_answers_ends_nothing(guest: Page, here: Site, complaints: list[str], status: int) -> None:
+    """A page of a proxy in place of the answer says nothing of the link: the server is asked again."""
+    complaints += [refused(403, "Forbidden"), refused(404, "Not Found")]
+    told = here.told()
+    page = {"status": status, "body": "<html>wait</html>", "content_type": "text/html"}
+    guest.route("**/events*", lambda route: route.fulfill(**page), times=1)
+    guest.goto(here.url + share(here, start(here, told)))
+    told.end("One")
+    expect(answer(guest)).to_have_text("One")
+
+
 def test_a_link_that_is_taken_back_leaves_what_was_read(guest: Page, here: Site, complaints: list[str]) -> None:
     """Who reads along is told and keeps what had come; who comes again gets nothing."""
     complaints += [refused(401, "Unauthorized"), refused(404, "Not Found")]
