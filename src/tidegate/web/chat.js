@@ -31,6 +31,7 @@ const drafts = new Drafts(session, local, place);
 const threads = new Map();
 const composer = new Composer({ send, stop, keepDraft });
 let thread = newThread();
+let isFullTold = false;
 
 // Opening.
 
@@ -142,7 +143,10 @@ function showList() {
 }
 
 function tellFull() {
-  showNotice(t('This browser has no room left for this conversation: it is gone when the page is closed.'));
+  if (isFullTold) return;
+  isFullTold = true;
+  const text = t('This browser has no room left for this conversation: it is gone when the page is closed.');
+  showNotice(text, t('Close'), () => showNotice(''));
 }
 
 /** @param {import('./shelf.js').Entry[]} entries */
