@@ -69,7 +69,7 @@ export async function follow(target, options = {}) {
   const session = newSession({ ...options, after, topic: target.kind === 'topic' });
   /** @type {State} */
   let state;
-  let current = new AbortController();
+  let current = under();
   /** Ends the wait for the next try. */
   let turn = newTurn();
   let began = 0;

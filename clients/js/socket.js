@@ -63,8 +63,7 @@ function opened(base, token, shared) {
   let lastId = UNHEARD;
   let isProbed = false;
 
-  const url = new URL('v1/ws', base);
-  url.protocol = url.protocol.replace('http', 'ws');
+  const url = new URL('v1/ws', base.replace('http', 'ws'));
   const isWord = /^[\w.~+-]*$/.test(token);
   const connection = new WebSocket(url, ['tidegate.v1', ...(token && isWord ? [`bearer.${token}`] : [])]);
 
@@ -117,7 +116,7 @@ function opened(base, token, shared) {
       // One that is dead would take its time to say that it is closed.
       connection.onmessage = connection.onclose = null;
       connection.close();
-      for (const { reject } of waiting.values()) reject(error);
+      waiting.forEach(({ reject }) => reject(error));
     },
   };
 
@@ -142,7 +141,7 @@ function opened(base, token, shared) {
     // What has been followed goes on with a new token; what was refused at once is told so, below.
     if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
-      for (const [key, { message }] of waiting) if (!message) hand(key, { type: 'reconnect', data });
+      waiting.forEach(({ message }, key) => message || hand(key, { type: 'reconnect', data }));
     }
     socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
   };
