@@ -40,8 +40,8 @@ export class TidegateError extends Error {
  * @param {any} error As the server says it.
  * @param {About} about What it does not say.
  */
-export const errorFrom = ({ message, code = BROKEN, request_id: requestId, retry_after_ms: retryAfterMs = 0 }, about) =>
-  new TidegateError(message, { code, requestId: requestId ?? '', retryAfterMs, ...about });
+export const errorFrom = ({ message, code = BROKEN, request_id: id, retry_after_ms: retryAfterMs = 0 }, about) =>
+  new TidegateError(message, { code, requestId: id ?? '', retryAfterMs, ...about });
 
 /** @param {unknown} cause @returns {never} */
 export function broken(cause) {

@@ -48,7 +48,7 @@ import { BROKEN, malformed, TidegateError } from './error.js';
 import { overHttp } from './http.js';
 import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
-import { MAX_MS, newSession } from './session.js';
+import { newSession } from './session.js';
 import { overSocket } from './socket.js';
 import { newTurn, pause, under, within } from './wait.js';
 
@@ -64,29 +64,28 @@ export async function follow(target, options = {}) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
-  const kept = key ? remembered(key) : null;
+  const kept = remembered(key ?? '');
   const { after = kept?.id === target.name ? kept.cursor : undefined } = options;
   const session = newSession({ ...options, after, topic: target.kind === 'topic' });
   /** @type {State} */
   let state;
-  let current = new AbortController();
+  let current = under();
   /** Ends the wait for the next try. */
   let turn = newTurn();
-  let isHurried = false;
   let began = 0;
   /** When the server is ready for another try, by its own words. */
   let readyAt = 0;
 
-  const tell = (/** @type {State} */ next, /** @type {Partial<StateDetail>} */ more = {}) => {
+  /** @param {State} next @param {Partial<StateDetail>} [more] */
+  const tell = (next, more) => {
     state = next;
     onState?.(next, { counts: session.counts, cursor: session.cursor, ...more });
   };
   /** @type {Connection['cut']} */
   const cut = (why, atOnce) => {
     if (atOnce) {
-      isHurried = true;
       session.wake();
-      turn.resolve();
+      turn.resolve(true);
     }
     current.abort(new TidegateError(why));
   };
@@ -140,7 +139,6 @@ export async function follow(target, options = {}) {
       () => new TidegateError(),
       (caught) => caught,
     );
-    signal?.throwIfAborted();
     // Words of a proxy, while the server is away, are no refusal. At first they say that it is not where it should be.
     if (readyAt && error.code === BROKEN) error.status = 0;
     if (error !== session) session.failed(error);
@@ -153,23 +151,19 @@ export async function follow(target, options = {}) {
     tell('connecting');
     for (;;) {
       turn = newTurn();
-      isHurried = false;
       const error = await connect();
       const { state: next, delay, planned } = session.lost();
       if (next === 'ended') break;
-      readyAt = performance.now() + Math.min(error.retryAfterMs || 0, MAX_MS);
+      readyAt = performance.now() + (error.retryAfterMs || 0);
       if (!planned) {
         // What the server itself has said is not changed by its being there.
         waiter.away = error.code === BROKEN;
         tell(next, { delay, error, retry });
-        signal?.throwIfAborted();
-        // Outside browsers nothing tells that the network is back: a program would wait for ever, or end in the middle.
-        if (next === 'offline' && !isHurried && globalThis.navigator?.onLine === undefined) {
-          throw Object.assign(error, { code: 'offline', cursor: session.cursor });
-        }
         lookAfter();
       }
-      await pause(signal, delay, turn);
+      // Outside browsers nothing tells that the network is back: a program would wait for ever, or end in the middle.
+      const isHurried = await pause(signal, delay ?? (globalThis.navigator?.onLine === undefined ? 0 : delay), turn);
+      if (!isHurried && delay === undefined) throw Object.assign(error, { code: 'offline', cursor: session.cursor });
       if (!planned) tell('reconnecting', { delay: 0, error, retry });
     }
     tell('ended');

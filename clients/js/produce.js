@@ -42,7 +42,7 @@ const LEASE_SECONDS = 5;
  *
  * @param {ProduceOptions} [options]
  */
-export async function produce({ key = newKey(), metadata = {}, ...options } = {}) {
+export async function produce({ key = newKey(), metadata, ...options } = {}) {
   const headers = { 'idempotency-key': key };
   const body = { producer: 'client', metadata };
   /** @type {{lease: any} & Place} */
@@ -64,7 +64,7 @@ export async function produce({ key = newKey(), metadata = {}, ...options } = {}
   /** @param {ProducedEvent} event */
   const add = async (event) => {
     signal.throwIfAborted();
-    if (producer.ended) throw new TidegateError('The stream has ended.', { status: 409, code: 'stream_ended' });
+    if (producer.ended) throw new TidegateError('It has ended.', { status: 409, code: 'stream_ended' });
     const isEnd = (producer.ended = TERMINAL.has(event.type));
     waiting.push(event);
     size += sizeOf(event);

@@ -28,9 +28,7 @@ const PATIENCE_MS = 30_000;
  * @returns {string} Where the server is mounted, with a slash at its end.
  */
 export function baseOf({ base }) {
-  const found = base?.toString().replace(/\/?$/, '/') ?? globalThis.document?.baseURI.replace(/#.*/, '');
-  if (!found) throw new TidegateError('`base` is missing.', { status: 400, code: 'base_missing' });
-  return found;
+  return base?.toString().replace(/\/?$/, '/') ?? document.baseURI.replace(/#.*/, '');
 }
 
 /** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */
@@ -121,23 +119,13 @@ export async function request(method, path, options) {
  */
 export async function call(method, path, options = {}, body) {
   wake(baseOf(options));
-  return limited(options, async (signal) => {
-    const response = await request(method, path, { ...options, signal, body });
+  const { signal: other, patienceMs = PATIENCE_MS } = options;
+  const own = under(other);
+  const answer = async () => {
+    const response = await request(method, path, { ...options, signal: own.signal, body });
     return response.status === 204 ? null : parsed(await response.text().catch(broken));
-  });
-}
-
-/**
- * Makes one try of a call, which ends by the signal, or by itself as a broken connection.
- *
- * @template T
- * @param {Options & Patience} options
- * @param {(signal: AbortSignal) => Promise<T>} work
- * @returns {Promise<T>}
- */
-export function limited({ signal, patienceMs = PATIENCE_MS }, work) {
-  const own = under(signal);
-  return within(own, work(own.signal), () => own.abort(new TidegateError(SILENT)), patienceMs);
+  };
+  return within(own, answer(), () => own.abort(new TidegateError(SILENT)), patienceMs);
 }
 
 /** @param {Response} response */
@@ -147,7 +135,7 @@ async function refusal(response) {
   const said = (await response.json().catch(() => null))?.error;
   return errorFrom({ message: `The server answered ${status}.`, ...said }, {
     status,
-    retryAfterMs: Number(headers.get('retry-after-ms')) || 1000 * Number(headers.get('retry-after')) || 0,
+    retryAfterMs: 1000 * Number(headers.get('retry-after')) || 0,
     shouldRetry: headers.get('x-should-retry') !== 'false',
   });
 }

@@ -4,8 +4,6 @@
  * A socket lives as long as its connection. What was followed on it goes on from its own cursor on another one, which
  * the first that comes back opens.
  *
- * @typedef {import('./request.js').Options} Options
- *
  * @typedef {object} Waiting A call that waits for its answer, or a reader that waits for events.
  * @property {(message: any) => void} [take] What it throws, it rejects with.
  * @property {(error: unknown) => void} reject
@@ -22,7 +20,7 @@
 
 import { pulse, SILENT } from './attention.js';
 import { errorFrom, TidegateError } from './error.js';
-import { authorized, baseOf, limited } from './request.js';
+import { authorized, baseOf } from './request.js';
 import { parsed } from './session.js';
 
 /** A socket that was silent for so long is asked whether it lives, and given so long to answer: scripts cannot see the
@@ -65,8 +63,7 @@ function opened(base, token, shared) {
   let lastId = UNHEARD;
   let isProbed = false;
 
-  const url = new URL('v1/ws', base);
-  url.protocol = url.protocol.replace('http', 'ws');
+  const url = new URL('v1/ws', base.replace('http', 'ws'));
   const isWord = /^[\w.~+-]*$/.test(token);
   const connection = new WebSocket(url, ['tidegate.v1', ...(token && isWord ? [`bearer.${token}`] : [])]);
 
@@ -119,7 +116,7 @@ function opened(base, token, shared) {
       // One that is dead would take its time to say that it is closed.
       connection.onmessage = connection.onclose = null;
       connection.close();
-      for (const { reject } of waiting.values()) reject(error);
+      waiting.forEach(({ reject }) => reject(error));
     },
   };
 
@@ -133,8 +130,8 @@ function opened(base, token, shared) {
     isProbed = false;
     try {
       const message = parsed(data);
-      const { id, type, stream, topic } = message;
-      hand(type ? (stream ? 'stream' + stream : 'topic' + topic) : id, message);
+      const { id, stream, topic } = message;
+      hand(stream ? 'stream' + stream : topic ? 'topic' + topic : id, message);
       socket.forget(id);
     } catch (error) {
       socket.drop(error);
@@ -144,7 +141,7 @@ function opened(base, token, shared) {
     // What has been followed goes on with a new token; what was refused at once is told so, below.
     if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
-      for (const [key, { message }] of waiting) if (!message) hand(key, { type: 'reconnect', data });
+      waiting.forEach(({ message }, key) => message || hand(key, { type: 'reconnect', data }));
     }
     socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
   };
@@ -153,9 +150,6 @@ function opened(base, token, shared) {
   return socket;
 }
 
-/** What no two credentials have in common: whoever shares a socket speaks as whoever opened it. */
-const sharedBy = (base = '', token = '') => `${base} ${token}`;
-
 /**
  * Ends the sockets that the browser's cookie has opened: it stands for somebody else now, or for nobody. What was
  * followed on them comes back with the new one.
@@ -163,33 +157,8 @@ const sharedBy = (base = '', token = '') => `${base} ${token}`;
  * @param {string} base
  */
 export function dropSockets(base) {
-  for (const socket of [...sockets]) if (socket.shared === sharedBy(base)) socket.drop(new TidegateError());
+  for (const socket of [...sockets]) if (socket.shared === `${base} `) socket.drop(new TidegateError());
 }
-
-/**
- * @param {Options} options
- * @param {string} key What is to be followed: one socket can follow it once.
- * @param {(socket: Socket, resolve: (ok: any) => void, reject: (error: unknown) => void) => void} work
- * @returns {Promise<any>}
- */
-const onSocket = (options, key, work) =>
-  authorized(options, (token) => new Promise((resolve, reject) => {
-    const base = baseOf(options);
-    const shared = sharedBy(base, token);
-    const found = [...sockets].find((one) => one.shared === shared && !one.waiting.has(key));
-    work(found ?? opened(base, token ?? '', shared), resolve, reject);
-  }));
-
-/**
- * @param {object} message
- * @param {Options} options
- * @returns {Promise<any>} What the server answers.
- */
-export const callOverSocket = (message, options) =>
-  limited(options, (signal) => onSocket({ ...options, signal }, '', (socket, resolve, reject) => {
-    const id = socket.ask(message, resolve, reject);
-    signal.addEventListener('abort', () => socket.forget(id));
-  }));
 
 /**
  * @param {import('./follow.js').Target} target
@@ -203,14 +172,20 @@ export function overSocket(target, { session, open, take }, options) {
   const [enter, exit] = kind === 'topic' ? ['subscribe', 'unsubscribe'] : ['attach', 'detach'];
   const keyOf = () => kind + target.name;
   const place = session.ask();
-  return onSocket(options, keyOf(), (socket, _, reject) => {
+  return authorized(options, (token = '') => new Promise((_, reject) => {
+    const base = baseOf(options);
+    // Whoever shares a socket speaks as whoever opened it: what counts is the token, wherever it comes from.
+    const shared = `${base} ${token}`;
+    // One socket can follow the same only once.
+    const found = [...sockets].find((one) => one.shared === shared && !one.waiting.has(keyOf()));
+    const socket = found ?? opened(base, token, shared);
     const { waiting } = socket;
     /** @type {Waiting} What the socket still has on its way from an attachment of before is not taken. */
     const reader = { reject };
     const isMine = () => waiting.get(keyOf()) === reader;
     let asked = UNHEARD;
     const leave = () => {
-      if (signal.reason instanceof TidegateError) socket.drop(signal.reason);
+      if (signal.reason?.passing) socket.drop(signal.reason);
       // Whoever follows the same at once must not be left by the answer to this one.
       socket.forget(asked);
       if (isMine()) socket.forget(keyOf(), { op: exit, [kind]: target.name });
@@ -236,5 +211,5 @@ export function overSocket(target, { session, open, take }, options) {
       // Over HTTP the same key stands for the same body.
       socket.ask({ ...start?.body, stream: true, op: 'create', key: start?.key }, begin, refused);
     }
-  });
+  }));
 }

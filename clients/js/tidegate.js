@@ -20,7 +20,7 @@
  * @typedef {FollowOptions & Starting} StartOptions
  *
  * @typedef {object} Publishing
- * @property {'sse' | 'websocket'} [transport] Over `websocket`, by the socket of what is followed there.
+ * @property {'sse' | 'websocket'} [transport] Of what is followed: a message itself is always a request of its own.
  * @property {string} [type] The event's name; default `message`.
  * @property {boolean} [state] It replaces what those who come late get as the current state.
  * @property {string} [key] The Idempotency-Key.
@@ -36,7 +36,6 @@ import { iterate } from './iterate.js';
 import { remembered } from './memory.js';
 import { call, newKey, pathOf, queryOf } from './request.js';
 import { TERMINAL } from './session.js';
-import { callOverSocket } from './socket.js';
 
 export { produce } from './produce.js';
 export { newKey, remembered, TERMINAL, TidegateError };
@@ -96,14 +95,10 @@ export const topicEvents = (name, options) => iterate((all) => followTopic(name,
  * @param {PublishOptions} [options]
  * @returns {Promise<{cursor: string}>}
  */
-export const publish = (topic, data, { transport, type, state, key = newKey(), ...options } = {}) => {
+export const publish = (topic, data, { type, state, key = newKey(), ...options } = {}) => {
   const headers = { 'idempotency-key': key };
   const body = { data, type, state };
-  const publishing = () =>
-    transport === 'websocket'
-      ? callOverSocket({ ...body, op: 'publish', topic, key }, options)
-      : call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body);
-  return insist(publishing, options);
+  return insist(() => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body), options);
 };
 
 /**

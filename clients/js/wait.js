@@ -23,10 +23,9 @@ export function within(own, work, late, ms) {
   const { signal } = own;
   const timer = late && setTimeout(late, ms);
   return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason);
-    signal.addEventListener('abort', leave);
-    if (signal.aborted) leave();
     work.then(resolve, reject);
+    signal.addEventListener('abort', () => reject(signal.reason));
+    signal.throwIfAborted();
   }).finally(() => {
     clearTimeout(timer);
     own.abort();
