@@ -258,7 +258,6 @@ export const CHINESE = {
   'Something else has answered in place of the server. Try again.': '收到的响应不是来自服务器，请重试。',
   'Something between this page and the server has changed the answer. Try again.':
     '响应在页面与服务器之间被改动，请重试。',
-  'This page does not know where its server is. Refresh it.': '此页面不知道服务器的地址，请刷新页面。',
   'The answer was cut off: {words}.': '回答中断：{words}。',
   'The server did not accept it: {words}.': '服务器没有接受：{words}。',
   'The server could not read what this page has sent. Refresh it, and try again.':

@@ -19,7 +19,6 @@ const WORDS = new Map(Object.entries({
   connection_broken: t('The server cannot be reached.'),
   offline: t('The server cannot be reached. Try again.'),
   malformed_answer: t('Something between this page and the server has changed the answer. Try again.'),
-  base_missing: t('This page does not know where its server is. Refresh it.'),
 
   invalid_request: t('The server did not accept it: {words}.'),
   invalid_value: t('The server did not accept it: {words}.'),

@@ -102,8 +102,14 @@ export function keepAtEnd() {
   offerLatest();
 }
 
+/** Who comes to what is there already begins where they are, and follows only if that is the end. */
+export function stayHere() {
+  following = below() < NEAR_END;
+  offerLatest();
+}
+
 /** Who has gone up from the end of the page does not follow. One that has only grown was not left by anybody. */
-export function noteWhereReaderIs() {
+function noteWhereReaderIs() {
   const wentUp = scrollY < lastTop;
   lastTop = scrollY;
   if (below() < NEAR_END) following = true;

@@ -5,7 +5,7 @@ import { explained } from './failures.js';
 import { date, t } from './language.js';
 import { Live } from './live.js';
 import { make } from './nodes.js';
-import { $, noteWhereReaderIs, showNotice } from './page.js';
+import { $, showNotice, stayHere } from './page.js';
 import { followStream, readStream, TidegateError } from './tidegate.js';
 import { newTurn, settle } from './turn.js';
 import { TurnView } from './view.js';
@@ -42,7 +42,7 @@ async function follow() {
       const first = !live;
       live ??= begin(event.data);
       live.take(event);
-      if (first) noteWhereReaderIs();
+      if (first) stayHere();
     },
     onState(/** @type {import('./tidegate.js').State} */ state, /** @type {StateDetail} */ detail) {
       latest = detail;
