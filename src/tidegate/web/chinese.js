@@ -41,6 +41,7 @@ export const CHINESE = {
   Undo: '撤销',
   'This browser has no room left for this conversation: it is gone when the page is closed.':
     '浏览器的存储空间已满：关闭页面后，这段对话将会丢失。',
+  'To make room, the oldest went: {titles}': '为腾出空间，已删除最早的对话：{titles}',
   'This browser has not kept the answer.': '浏览器没有保存这条回答。',
   'System prompt': '系统提示词',
   'How the model should answer, in every conversation': '希望模型怎样回答，对所有对话生效',
@@ -55,6 +56,8 @@ export const CHINESE = {
   'This server asks for an API key': '此服务器需要 API 密钥',
   'The browser keeps it until you close it, out of reach of scripts.': '浏览器会保存到关闭为止，脚本无法读取。',
   'API key': 'API 密钥',
+  'What is kept here was asked with another key. To continue with this one deletes it.':
+    '这里保存的内容属于另一个密钥。继续使用当前密钥会将其删除。',
   'Not now': '暂不',
   Continue: '继续',
   'This server has no model. Add one to its tidegate.toml.': '此服务器还没有模型。请在 tidegate.toml 中添加。',
