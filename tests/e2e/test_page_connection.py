@@ -207,6 +207,20 @@ def test_a_refusal_in_mid_answer_does_not_end_it(page: Page, here: Site, complai
     expect_whole(page, here.url, "One two")
 
 
+def test_what_a_proxy_says_meanwhile_ends_no_answer(page: Page, here: Site, complaints: list[str]) -> None:
+    """Its pages in place of the answer are a broken connection like any other."""
+    complaints.append(refused(404, "Not Found"))
+    told = here.told()
+    begin(page, here.url, told)
+    statuses = [200, 404]
+    page.route("**/events*", lambda route: route.fulfill(status=statuses.pop(), content_type="text/html"), times=2)
+    page.get_by_role("button", name="What just happened").click()
+    page.get_by_role("button", name="Cut the connection").click()
+    told.end("two")
+    expect_whole(page, here.url, "One two")
+    assert statuses == []
+
+
 def test_many_live_conversations_leave_connections_for_calls(page: Page, here: Site) -> None:
     """A browser makes six to a host over HTTP/1.1: of many answers at once some come over a WebSocket."""
     all_told = [here.told() for _ in range(7)]
