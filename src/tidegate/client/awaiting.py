@@ -101,6 +101,8 @@ class AwaitingLine:
             self._loop = asyncio.get_running_loop()
             self._pool = self._wire.pool()
             self._connection = connection = await self._pool.take()
+            if self.closed:
+                raise ClosedUnanswered("was closed here")
             self._exchange = exchange = Exchange(connection)
             fields, body = dict(request.fields), request.body or b""
             if request.body is not None:
