@@ -188,3 +188,40 @@ def test_closing_a_producer_does_not_hide_a_cancellation() -> None:
 
     with Scripted(OPENED) as server:
         asyncio.run(main(server.url))
+
+
+def test_an_append_that_waits_behind_a_cancelled_one_is_not_lost() -> None:
+    """Whichever of them were cancelled, and whatever their program does with its data afterwards."""
+
+    async def main(url: str) -> None:
+        async with AsyncClient(url) as client:
+            producer = client.produce()
+            await producer.__aenter__()
+            data = {"text": "one"}
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(producer.append("delta", data), producer.delta("two")), 0.2)
+            data["text"] = "another"
+            await producer.delta("three")
+            await producer.close()
+
+    with Held(kept(opened()), [kept({"offset": number}) for number in (2, 3, 4)]) as server:
+        asyncio.run(main(server.url))
+    bodies = [json.loads(request.partition("\r\n\r\n")[2]) for request in server.requests[1:]]
+    assert [body["events"][0]["data"]["text"] for body in bodies] == ["one", "two", "three"]
+
+
+def test_each_append_is_told_its_own_error() -> None:
+    """Of two at once, the one that the server does not take."""
+
+    async def main(url: str) -> list[object]:
+        async with AsyncClient(url) as client:
+            producer = client.produce()
+            await producer.__aenter__()
+            told = await asyncio.gather(
+                producer.delta("one"), producer.append("song", {}), producer.delta("two"), return_exceptions=True
+            )
+            await producer.close()
+            return [None if each is None else str(each) for each in told]
+
+    with Scripted(OPENED, at(2), INVALID, at(3)) as server:
+        assert asyncio.run(main(server.url)) == [None, "no such type (400)", None]

@@ -79,7 +79,7 @@ class Calls:
             fields["idempotency-key"] = _fit(key)
         if body is not None:
             fields["content-type"] = "application/json"
-        content = None if body is None else _encoded(body)
+        content = None if body is None else encoded(body)
         return Request(method, path + (f"?{asked}" if asked else ""), fields, content)
 
     def with_attempts(self, attempts: int | None) -> Calls:
@@ -201,7 +201,8 @@ def _fit(key: str) -> str:
     return key
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON. Raises `InvalidValue`."""
     try:
         return msgspec.json.encode(body)
     except (TypeError, ValueError, RecursionError) as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from tidegate.client import paths
-from tidegate.client.calls import ANSWER_SECONDS, Calls, new_key
+from tidegate.client.calls import ANSWER_SECONDS, Calls, encoded, new_key
 from tidegate.client.no_answer import NoAnswer
 from tidegate.client.offline import Offline
 from tidegate.client.session import TERMINAL_EVENTS
@@ -32,8 +34,6 @@ APPEND_ATTEMPTS = 30
 NOT_TAKEN = frozenset({400, 409, 413, 422})
 """The statuses of a server that has read an append, and does not take it."""
 
-Events = Sequence[Mapping[str, Any]]
-
 
 class _Lease(msgspec.Struct):
     token: str
@@ -51,11 +51,21 @@ class _Appended(msgspec.Struct):
     offset: int
 
 
+@dataclass(slots=True, eq=False)
+class _Event:
+    """An event that was given to the producer; `error` says why the server has not taken it."""
+
+    kind: str
+    json: msgspec.Raw
+    error: TidegateError | None = None
+
+
 class Production:
     """A stream that this program fills. `open` comes first; `keep` renews the lease until `close`.
 
     `text` is what was written before: by an earlier run of the program, with the same key.
-    `cancelled`: somebody else has ended the stream. `ended`: nothing more can be appended, by this producer at least.
+    `ended`: nothing more can be appended, by this producer at least. `cancelled`: somebody else has ended the stream,
+    and not the server because the lease ran out.
     `attempts` is for appends; for the other calls it is that of `calls`.
     """
 
@@ -75,8 +85,8 @@ class Production:
         self._token = ""
         self._lease_seconds = LEASE_SECONDS
         self._asked_at = 0.0
-        # What the server may have or not: its answer has not come.
-        self._unsure: Events = ()
+        # What the server has not said yet that it has.
+        self._waiting: deque[_Event] = deque()
         self._is_unanswered = False
 
     async def open(self) -> None:
@@ -156,38 +166,41 @@ class Production:
             if self._until_renewal <= 0 and not self.ended and not self._pauses.closed:
                 # A single try, after which others have their turn.
                 calls = self._calls.with_attempts(0)
-                await (self._settle(calls) if self._unsure else self._post(calls, ()))
+                await (self._send(calls) if self._waiting else self._post(calls, ()))
 
     async def _append(self, calls: Calls, kind: str, data: Mapping[str, Any]) -> None:
         if not self.id:
             raise InvalidValue("this producer has no stream yet: `async with client.produce() as producer` opens it")
+        event = _Event(kind, msgspec.Raw(encoded({"type": kind, "data": data})))
+        self._insist_on_open()
+        self._waiting.append(event)
         async with self._lock:
-            self._insist_on_open()
-            await self._settle(calls)
-            self._insist_on_open()
-            self._unsure = [{"type": kind, "data": data}]
-            await self._settle(calls)
+            await self._send(calls)
+        if event.error is not None:
+            raise event.error
 
     def _insist_on_open(self) -> None:
         if self._line.closed:
             raise StreamEnded("this producer has ended its stream, or was closed")
 
-    async def _settle(self, calls: Calls) -> None:
-        """Sends what the server may not have yet: a task that was cancelled, say, has not waited for its answer."""
-        if not self._unsure:
-            return
-        try:
-            await self._post(calls, self._unsure)
-        except TidegateError as error:
-            if error.status in NOT_TAKEN:
-                self._unsure = ()
-            raise
-        if self._unsure[-1]["type"] in TERMINAL_EVENTS:
-            self.ended = True
-            self.close()
-        self._unsure = ()
+    async def _send(self, calls: Calls) -> None:
+        """Sends what waits: that of callers who have left, too, since the server may have it."""
+        while self._waiting:
+            event = self._waiting[0]
+            try:
+                self._insist_on_open()
+                await self._post(calls, [event.json])
+            except TidegateError as error:
+                if error.status not in NOT_TAKEN:
+                    raise
+                event.error = error
+            else:
+                if event.kind in TERMINAL_EVENTS:
+                    self.ended = True
+                    self.close()
+            self._waiting.popleft()
 
-    async def _post(self, calls: Calls, events: Events) -> None:
+    async def _post(self, calls: Calls, events: Sequence[msgspec.Raw]) -> None:
         self._asked_at = time.monotonic()
         body = {"lease": self._token, "expected_offset": self.offset, "events": events}
         request = calls.request("POST", paths.stream(self.id, "/append"), body)
