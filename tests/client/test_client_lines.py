@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -14,7 +15,7 @@ from faces_kit import Make, face
 from held_server_kit import Held
 from scripted_kit import Scripted, head
 
-from tidegate.client import NotFound, TidegateError, Unavailable, calls
+from tidegate.client import AsyncClient, NotFound, TidegateError, Unavailable, calls
 from tidegate.client.blocking import BlockingWire
 from tidegate.client.settings import endpoint_of
 from tidegate.client.timed_socket import TimedSocket
@@ -155,3 +156,13 @@ def test_the_handler_of_a_signal_may_close_what_its_thread_waits_for() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_client_outlives_its_loop() -> None:
+    """A program that runs a loop for each call leaves no connection of the one before."""
+    reply = answered(200, {"data": []}).replace(b"connection: close\r\n", b"")
+    with Held(reply, reply) as server:
+        client = AsyncClient(server.url)
+        for number in range(2):
+            assert asyncio.run(client.models()) == []
+            server.wait_for_end(number)
