@@ -23,6 +23,7 @@ export class TidegateError extends Error {
   requestId = '';
   retryAfterMs = 0;
   shouldRetry = true;
+  cursor = '';
 
   /** @param {string} [message] @param {About} [about] */
   constructor(message = 'The connection broke.', about = {}) {

@@ -73,7 +73,7 @@ export async function follow(target, options = {}) {
   /** Ends the wait for the next try. */
   let turn = newTurn();
   let began = 0;
-  /** When the server is ready for another try, by its own words. */
+  /** When the server is ready for another try, by its own words; 0 during the first one. */
   let readyAt = 0;
 
   /** @param {State} next @param {Partial<StateDetail>} [more] */

@@ -81,7 +81,8 @@ export async function authorized(options, work, refused = false) {
  * @param {string} method
  * @param {string} path Below the base: `v1/streams`.
  * @param {RequestOptions} options
- * @returns {Promise<Response>} One with a status of 2xx. Rejects with a `TidegateError`.
+ * @returns {Promise<Response>} One with a status of 2xx. Rejects with a `TidegateError`, also by the signal: those who
+ * have one wait `within` it.
  */
 export async function request(method, path, options) {
   const { signal, body } = options;
@@ -99,10 +100,7 @@ export async function request(method, path, options) {
       cache: 'no-store',
       headers,
       body: body && JSON.stringify(body),
-    }).catch((cause) => {
-      signal?.throwIfAborted();
-      return broken(cause);
-    });
+    }).catch(broken);
     if (!response.ok) throw await refusal(response);
     return response;
   });

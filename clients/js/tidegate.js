@@ -56,7 +56,8 @@ export const startStream = (body, { key = newKey(), onStart, ...options } = {}) 
  * @param {string} id
  * @param {FollowOptions} [options]
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
- * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal.
+ * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal; outside
+ * browsers also when it is offline: `code` is `offline`, and `cursor` the place to go on from.
  */
 export const followStream = (id, options) =>
   follow({ kind: 'stream', name: id }, options);
