@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -15,7 +16,7 @@ from faces_kit import Make, both, face
 from held_server_kit import Held
 from scripted_kit import Scripted, head
 
-from tidegate.client import Client, Event, NotFound, Offline, RateLimited, TidegateError, Unauthenticated
+from tidegate.client import AsyncClient, Client, Event, NotFound, Offline, RateLimited, TidegateError, Unauthenticated
 from tidegate.errors import ConfigError, GenerationCancelled, InvalidValue, UpstreamMalformed
 
 CERTIFICATE = Path(__file__).parents[1] / "http_client" / "localhost.pem"
@@ -337,3 +338,20 @@ def test_a_client_can_be_left(name: str) -> None:
     """Both are context managers."""
     with face(name) as make, Scripted(answer(200, {"data": [{"id": "m"}]})) as server, make(server.url) as made:
         assert made.models() == ["m"]
+
+
+def test_a_topic_that_could_not_be_entered_can_be_entered_later() -> None:
+    """The second time is a new try, and not an end without a word."""
+    subscribed = head() + block("subscribed", {"cursor": "e-1", "state": None}, 1)
+
+    async def enter(url: str) -> list[str]:
+        async with AsyncClient(url, attempts=0) as client:
+            events = client.subscribe("room")
+            with pytest.raises(Offline):
+                await events.__aenter__()
+            async with events:
+                return [(await anext(events)).type]
+
+    with Held(b"", subscribed) as server:
+        threading.Timer(0.05, lambda: server.hang_up(0)).start()
+        assert asyncio.run(enter(server.url)) == ["subscribed"]

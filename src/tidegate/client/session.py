@@ -68,7 +68,7 @@ class Session:
     For each connection call `ask`, `answered`, then `comment`, `retry` and `event` with what comes, until `leaving`:
     then the connection has nothing more to give. When it is refused, breaks or is left, `lost` says how long to wait
     before the next. `silence` is how many seconds without a byte a connection is given. `random` returns a number from
-    0 to 1.
+    0 to 1. The last event that was shown is `shown`, and all of the position: who is interrupted finds it there.
     """
 
     def __init__(
@@ -81,17 +81,29 @@ class Session:
         max_delay: float = MAX_DELAY,
         random: Callable[[], float],
     ) -> None:
-        self.cursor = after or ""
-        self.ended = False
+        self.shown: Event | None = None
         self.silence = SILENT_BEATS * HEARTBEAT_SECONDS
         self.counts = Counts()
+        self._after = after or ""
         self._is_topic = is_topic
         self._whole = snapshot
+        self._has_nothing_left = False
         self._backoff = Backoff(random, attempts=attempts, max_delay=max_delay)
         self._asked_to_wait: float | None = None
         self._retry_after = 0.0
         self._answers = 0
         self._comments = 0
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last event that was shown."""
+        return self._after if self.shown is None else self.shown.cursor
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to ask for."""
+        is_over = not self._is_topic and self.shown is not None and self.shown.type in TERMINAL_EVENTS
+        return is_over or self._has_nothing_left
 
     @property
     def offline(self) -> bool:
@@ -113,7 +125,7 @@ class Session:
     def answered(self, head: Head) -> Literal["events", "ended", "retry", "refused"]:
         """What an answer means; a refusal is one that another try would not change."""
         if head.status == 204:
-            self.ended = True
+            self._has_nothing_left = True
             return "ended"
         if head.may_pass:
             self._retry_after = head.retry_after
@@ -157,12 +169,11 @@ class Session:
         if kind == "gap":
             self.counts.gaps += 1
         if kind == "gap" and not self._is_topic and not self._whole:
-            self._whole, self._asked_to_wait = True, 0.0
-            return Event(kind, data, self.cursor)
+            self._whole, self._asked_to_wait, id = True, 0.0, None
+        self.shown = Event(kind, data, id or self.cursor)
         if id:
-            self.cursor, self._whole = id, False
-        self.ended = kind in TERMINAL_EVENTS and not self._is_topic
-        return Event(kind, data, self.cursor)
+            self._whole = False
+        return self.shown
 
     def lost(self) -> float | None:
         """How long to wait before the next connection, in seconds; None where there is none: `ended`, or `offline`."""
