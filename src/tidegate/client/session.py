@@ -26,6 +26,9 @@ HEARTBEAT_SECONDS = 15.0
 SILENT_BEATS = 1.6
 """After so many heartbeats without a byte a connection is given up, so that it is replaced within two."""
 
+REPEATED_SECONDS = 1.0
+"""The least wait of a reconnect that follows another one, with nothing new in between: else they were a hot loop."""
+
 PLACED = frozenset({"gap", "reconnect", "snapshot", "subscribed"})
 """Events that begin a connection, or end it, wherever the position is: none of them is a duplicate."""
 
@@ -88,6 +91,7 @@ class Session:
         self._is_topic = is_topic
         self._whole = snapshot
         self._has_nothing_left = False
+        self._is_sent_away = False
         self._backoff = Backoff(random, attempts=attempts, max_delay=max_delay)
         self._asked_to_wait: float | None = None
         self._retry_after = 0.0
@@ -163,8 +167,10 @@ class Session:
         data = _parsed(kind, text)
         self._backoff.reset()
         if kind == "reconnect":
-            self._asked_to_wait = _after(data)
+            self._asked_to_wait = max(_after(data), REPEATED_SECONDS if self._is_sent_away else 0.0)
+            self._is_sent_away = True
             return None
+        self._is_sent_away = self._is_sent_away and kind in PLACED
         self.counts.events += 1
         if kind == "gap":
             self.counts.gaps += 1
