@@ -16,7 +16,17 @@ from faces_kit import Make, both, face
 from held_server_kit import Held
 from scripted_kit import Scripted, head
 
-from tidegate.client import AsyncClient, Client, Event, NotFound, Offline, RateLimited, TidegateError, Unauthenticated
+from tidegate.client import (
+    AsyncClient,
+    Client,
+    Conflict,
+    Event,
+    NotFound,
+    Offline,
+    RateLimited,
+    TidegateError,
+    Unauthenticated,
+)
 from tidegate.errors import ConfigError, GenerationCancelled, InvalidValue, UpstreamMalformed
 
 CERTIFICATE = Path(__file__).parents[1] / "http_client" / "localhost.pem"
@@ -196,6 +206,48 @@ def test_a_stream_that_did_not_complete_has_no_text(client: Make) -> None:
         assert (caught.value.code, caught.value.status) == ("interrupted", 503)
         with pytest.raises(GenerationCancelled, match="cancelled by the client: enough"):
             client(server.url).follow("gen_1").text()
+
+
+def test_who_follows_from_the_middle_gets_the_whole_text(client: Make) -> None:
+    """Of what came before, and of a stream that had ended before, the server knows it."""
+    whole = answer(200, {"status": "completed", "text": "Hello"})
+    with Scripted(head() + delta(3, "lo") + block("completed", DONE, 4), whole, head(204), whole) as server:
+        assert client(server.url).follow("gen_1", "e-2").text() == "Hello"
+        assert client(server.url).follow("gen_1", "e-4").text() == "Hello"
+    assert server.requests[3].startswith("GET /v1/streams/gen_1 ")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        ({"status": "failed", "error": {"type": "t", "code": "interrupted", "message": "it fell"}}, "it fell"),
+        ({"status": "cancelled", "error": None}, "the stream was cancelled"),
+    ],
+)
+def test_a_stream_that_had_not_completed_has_no_text(client: Make, snapshot: dict[str, object], said: str) -> None:
+    """Nor for who comes after its end."""
+    with Scripted(head(204), answer(200, {"text": "half", **snapshot})) as server, pytest.raises(TidegateError) as why:
+        client(server.url).follow("gen_1", "e-4").text()
+    assert why.value.message == said
+
+
+def test_a_stream_that_is_left_has_no_text(client: Make) -> None:
+    """Half an answer is none, whoever has closed it; a topic has none at all."""
+    with Held(head() + delta(2, "half"), head() + block("subscribed", {"cursor": "e-1", "state": None})) as server:
+        stream = client(server.url).follow("gen_1")
+        next(stream)
+        threading.Timer(0.05, stream.close).start()
+        with pytest.raises(Conflict, match="left before its end"):
+            stream.text()
+        with pytest.raises(InvalidValue, match="a topic has no end"):
+            client(server.url).subscribe("room").text()
+
+
+def test_halves_of_a_character_are_one_in_the_text(client: Make) -> None:
+    """Models write them as two escapes, in two events perhaps; what stays a half is kept as it is."""
+    events = delta(2, "\ud83d") + delta(3, "\ude00\ud83d") + block("completed", DONE, 4)
+    with Scripted(head() + events) as server:
+        assert client(server.url).follow("gen_1").text() == "\U0001f600\ud83d"
 
 
 @pytest.mark.parametrize(

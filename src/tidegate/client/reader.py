@@ -12,9 +12,9 @@ from tidegate.client.offline import Offline
 from tidegate.client.refusal import unlike_completed
 from tidegate.client.session import TERMINAL_EVENTS, Asked, Event, Session
 from tidegate.client.wire import Request
-from tidegate.client.words import as_table
+from tidegate.client.words import as_table, joined
 from tidegate.core.sse import Decoder
-from tidegate.errors import TidegateError, UpstreamMalformed
+from tidegate.errors import Conflict, InvalidValue, TidegateError, UpstreamMalformed
 
 EVENT_STREAM = "text/event-stream"
 
@@ -56,6 +56,7 @@ class Reader:
         self._is_connected = False
         self._events: Iterator[Event] = iter(())
         self._pieces: dict[int, str] = {}
+        self._is_rest = bool(after)
 
     @property
     def cursor(self) -> str:
@@ -116,13 +117,26 @@ class Reader:
         return None
 
     async def text(self) -> str:
-        """The whole text, once the stream has ended. Raises as `next`, and where it has not completed."""
+        """The whole text, once the stream has ended. Raises as `next`, and where it has not completed, or was left."""
+        if self._is_topic:
+            raise InvalidValue("a topic has no end, and so no whole text")
         while (event := await self.next()) is not None:
             self.handed = event
+        if not self._session.ended:
+            raise Conflict("the stream was left before its end, so that its whole text is not known")
         end = self.handed
-        if end is not None and end.type in TERMINAL_EVENTS and end.type != "completed":
+        if end is None or end.type not in TERMINAL_EVENTS:
+            return await self._kept_text()
+        if end.type != "completed":
             raise unlike_completed(end.type, end.data)
-        return "".join(self._pieces.values())
+        return await self._kept_text() if self._is_rest else joined(self._pieces.values())
+
+    async def _kept_text(self) -> str:
+        """The text as the server has it: not all of it has come here."""
+        found = await self._calls.value(dict[str, Any], "GET", paths.stream(self.name))
+        if found.get("status") != "completed":
+            raise unlike_completed(str(found.get("status")), found)
+        return _text(found)
 
     def close(self) -> None:
         """Ends the reading, and wakes who waits for an event."""
@@ -188,7 +202,7 @@ class Reader:
         if event.type == "delta":
             self._pieces[number] = _text(event.data)
         elif event.type == "snapshot":
-            self._pieces = {number: _text(event.data)}
+            self._pieces, self._is_rest = {number: _text(event.data)}, False
 
     def _tell_failure(self, delay: float, error: TidegateError) -> None:
         self._tell("reconnecting", Detail(delay, error))
