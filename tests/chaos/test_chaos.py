@@ -166,6 +166,15 @@ def test_a_run_that_was_starved_is_made_again(starved: tuple[int, ...], broken: 
     assert list(runs) == made[times:]
 
 
+@pytest.mark.parametrize("rule", ["lost append", "order", "log order", "one end", "wrong text", "lost message"])
+def test_what_is_lost_is_lost_on_any_machine(rule: str) -> None:
+    """No run that broke a promise about loss or order is forgiven, however little time it had."""
+    late, lost = Violation("late end", "gen_1", "waited"), Violation(rule, "gen_1", "event 7")
+    run = msgspec.structs.replace(outcome({"starved": 1}), violations=[late, lost])
+    assert not run.says_little
+    assert alone(Job(0, "memory://"), 3, lambda _: run) == run
+
+
 def test_an_event_knows_its_place() -> None:
     """The id of an event is its epoch and its offset."""
     event = Event("delta", {"text": "x"}, "5k2q-13")

@@ -65,6 +65,19 @@ def test_a_refresh_in_mid_answer_loses_nothing(page: Page, here: Site) -> None:
     expect_whole(page, here.url)
 
 
+def test_an_answer_ends_with_its_end(page: Page, here: Site) -> None:
+    """Whatever becomes of the question how long it took, which is asked after a refresh."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.say("One ")
+    expect(answer(page)).to_have_text("One")
+    page.reload()
+    expect(answer(page)).to_have_text("One")
+    page.route(re.compile(r"/v1/streams/[^/?]+$"), lambda route: None)
+    told.end("two")
+    expect_whole(page, here.url, "One two")
+
+
 def test_a_refresh_before_the_server_has_answered_finds_the_stream(page: Page, here: Site) -> None:
     """The Idempotency-Key leads to the stream whose id the page never got: it is not generated twice."""
     told = here.told()

@@ -112,6 +112,47 @@ def test_an_answer_is_live_in_two_tabs_and_stopped_from_the_second(page: Page, h
     assert len({turn["id"] for turn in kept(page)}) == 2
 
 
+def test_what_is_typed_in_one_tab_is_nothing_to_the_other(page: Page, here: Site) -> None:
+    """It outlives what the other tab asks, and a conversation that the other tab deletes."""
+    other = page.context.new_page()
+    other.goto(here.url)
+    typed = other.get_by_label("Your message")
+    typed.fill("half a thought")
+    ask(page, "first", model="fast")
+    expect_end(page)
+    other.reload()
+    expect(typed).to_have_value("half a thought")
+    conversations(other).first.click()
+    typed.fill("another")
+    page.get_by_role("button", name="Delete first").click()
+    expect(conversations(other)).to_have_count(0)
+    expect(typed).to_have_value("another")
+    other.reload()
+    expect(typed).to_have_value("another")
+
+
+def test_two_tabs_ask_at_once_and_no_question_is_lost(page: Page) -> None:
+    """One is asked; the other is still typed, or asked after it."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(answer(other)).to_have_text(WORDS)
+    texts = ("from one", "from two")
+    soon = page.evaluate("Date.now() + 300")
+    for tab, text in zip((page, other), texts, strict=True):
+        tab.get_by_label("Your message").fill(text)
+        tab.evaluate("(at) => { setTimeout(() => document.querySelector('#send').click(), at - Date.now()) }", soon)
+    for tab in (page, other):
+        expect(tab.locator(".turn")).not_to_have_count(1)
+        expect_end(tab)
+    asked = [turn["question"] for turn in kept(page)]
+    typed = [tab.get_by_label("Your message").input_value() for tab in (page, other)]
+    assert sorted(filter(None, [*asked, *typed])) == sorted(["first", *texts])
+    for tab in (page, other):
+        expect(tab.locator(".turn")).to_have_count(len(asked))
+
+
 def test_a_conversation_is_deleted_and_brought_back(page: Page, here: Site) -> None:
     """Nothing is kept of it, in any tab, until it is undone."""
     ask(page, "first", model="fast")
@@ -189,3 +230,23 @@ def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
     assert [turn["text"] for turn in kept(page)] == ["One two three"]
     assert here.snapshot(last_turn(page)["id"])["text"] == "two three"
     expect(page.get_by_role("button", name="Share")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["", "room/lobby", "docs"])
+def test_a_page_works_where_nothing_can_be_kept(here: Site, browser: Browser, complaints: list[str], path: str) -> None:
+    """It goes on with what it has in memory."""
+    denied = "{ get() { throw new DOMException('denied', 'SecurityError'); } }"
+    with reader(browser, complaints) as page:
+        for name in ("localStorage", "sessionStorage"):
+            page.add_init_script(f"Object.defineProperty(window, '{name}', {denied})")
+        page.goto(f"{here.url}/{path}")
+        if path == "docs":
+            expect(page.locator("details.call").first).to_be_attached()
+        elif path:
+            page.get_by_label("Your name").fill("Ada")
+            page.get_by_role("button", name="Continue").click()
+            expect(page.locator("#presence")).to_contain_text("Ada")
+        else:
+            ask(page, "first", model="fast")
+            expect(answer(page)).to_have_text(WORDS)
+            expect(conversations(page)).to_have_count(1)

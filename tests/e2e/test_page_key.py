@@ -15,6 +15,10 @@ KEY = """
 [[auth.keys]]
 name = "me"
 sha256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+scopes = ["generate", "read", "cancel", "publish", "subscribe"]
+[[auth.keys]]
+name = "another"
+sha256 = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
 scopes = ["generate", "read", "cancel"]
 """
 BEARER = {"authorization": "Bearer foo"}
@@ -125,6 +129,68 @@ def test_signing_out_leaves_nothing(page: Page, here: Site) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     expect(page.get_by_role("button", name="Sign out", include_hidden=True)).to_be_hidden()
     assert snapshot(here, stream)["status"] == "cancelled"
+
+
+def test_signing_out_in_a_room_leaves_nothing(page: Page, here: Site) -> None:
+    """Not of the chat either, though no tab of it is open; the language is the browser's, and stays."""
+    sign_in(page)
+    ask(page, "secret", model="fast")
+    expect_end(page)
+    page.evaluate("localStorage.setItem('tidegate:language', 'en')")
+    page.goto(f"{here.url}/room/lobby")
+    page.get_by_label("Your name").fill("secret")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Sign out").click()
+    # The page that is there again knows no name.
+    expect(page.get_by_label("Your name", exact=True)).to_have_value("")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert "secret" not in page.evaluate(STORED)
+    assert page.evaluate("Object.keys({ ...localStorage })") == ["tidegate:language"]
+    assert page.context.cookies() == []
+
+
+def test_another_key_does_not_open_what_was_asked_with_the_first(page: Page, here: Site) -> None:
+    """Its bearer is told that it goes, which another try confirms; until then its owner can sign out, or go on."""
+    sign_in(page)
+    ask(page, "secret", model="fast")
+    expect_end(page)
+    page.context.clear_cookies()
+    page.goto(here.url)
+    dialog = page.get_by_role("dialog")
+    expect(page.get_by_role("button", name="Sign out", include_hidden=True)).to_be_visible()
+    sign_in(page, "bar")
+    expect(dialog.get_by_role("alert")).to_contain_text("asked with another key")
+    assert page.context.cookies() == []
+    assert "secret" in page.evaluate(STORED)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(page.locator("#conversations a")).to_have_count(0)
+    expect(page.get_by_label("Model")).to_have_value("told")
+    expect(dialog).to_be_hidden()
+    assert "secret" not in page.evaluate(STORED)
+
+
+def test_a_key_that_is_given_in_one_tab_is_given_in_all(page: Page, here: Site) -> None:
+    """What the other tab waited for goes on."""
+    other = page.context.new_page()
+    other.goto(here.url)
+    expect(other.get_by_role("dialog")).to_be_visible()
+    sign_in(page)
+    expect(other.get_by_role("dialog")).to_be_hidden()
+    expect(other.get_by_label("Model")).to_have_value("told")
+
+
+def test_who_signs_out_need_not_wait_for_what_is_stopped(page: Page, here: Site) -> None:
+    """The cookie is taken back though the server does not answer what asks it to stop an answer."""
+    told = here.told()
+    sign_in(page)
+    ask(page, told.question, model="told")
+    told.say("One ")
+    expect(answer(page)).to_have_text("One")
+    page.route("**/cancel", lambda route: None)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert page.context.cookies() == []
+    told.end()
 
 
 def test_an_answer_is_shared_by_a_link(page: Page, here: Site) -> None:

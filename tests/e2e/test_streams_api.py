@@ -419,3 +419,12 @@ async def test_too_long(path: str) -> None:
         assert (status, answer["error"]["type"], answer["error"]["code"]) == (413, "invalid_request_error", "too_long")
         ended = (await fetch(f"{url}/v1/streams/{made['id']}"))[2]
         assert (ended["status"], ended["error"]["type"]) == ("failed", "invalid_request_error")
+
+
+async def test_what_can_be_no_id_names_no_stream() -> None:
+    """It is refused as an unknown id is, whichever call it comes in, and gets into no header."""
+    async with served() as url:
+        for id in ("gen_%E2%80%A6", "gen_%0D%0Ax%3A1", "gen_%C3%A9", "%00"):
+            for path in ("", "/events", "/events?snapshot=1", "/events?after=a-1", "/readers"):
+                status, _, answer = await fetch(f"{url}/v1/streams/{id}{path}")
+                assert (status, answer["error"]["code"]) == (404, "stream_not_found"), (id, path)

@@ -26,7 +26,7 @@ from tidegate.delivery.pieces import KNOWN_BYTES, PIECE_BYTES, beginning, send_p
 from tidegate.delivery.sse import Delivered
 from tidegate.dialects.base import Dialect
 from tidegate.dialects.native_socket_events import SocketDialects
-from tidegate.errors import InvalidValue, TidegateError, TooManyReaders
+from tidegate.errors import InvalidValue, StreamNotFound, TidegateError, TooManyReaders
 from tidegate.gate.address import account_of, address_of
 from tidegate.gate.auth import Authenticator
 from tidegate.gate.connections import Connections
@@ -276,8 +276,10 @@ class Call:
         return charge(self.context.requests, self.principal.account, monotonic(), credit=credit)
 
     def stream(self) -> str:
-        """The stream that the path names."""
+        """The stream that the path names. Raises `StreamNotFound` for what can be no id: headers carry it."""
         stream = self.params["id"]
+        if not (stream.isascii() and stream.isprintable()):
+            raise StreamNotFound(f"there is no stream {stream[:64]!r}")
         self.about(stream)
         return stream
 

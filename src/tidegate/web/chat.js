@@ -1,18 +1,20 @@
 /** The chat page: its conversations, which of them is open, and what happens when someone asks, stops or shares. */
 
-import { endSession } from './account.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
+import { Drafts } from './drafts.js';
 import { drawer } from './drawer.js';
 import { explained } from './failures.js';
-import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
+import { forget, whenSentAway } from './forget.js';
+import { askForKey, keyNumber, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
+import { signOut } from './leaving.js';
 import { chosenModel, loadModels, whenChosen } from './models.js';
 import { $, messageOf, place, scrollToEnd, showNotice } from './page.js';
-import { forgetSettings } from './settings.js';
-import { forgetLinks, hideLink, share } from './sharing.js';
+import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
 import { closeSidebar, showConversations } from './sidebar.js';
+import { local, session } from './storage.js';
 import { Thread } from './thread.js';
 import { cancelStream, TidegateError } from './tidegate.js';
 import { onSeen, showTitle } from './title.js';
@@ -20,12 +22,16 @@ import { showWelcome } from './welcome.js';
 
 const UNDO_MS = 10_000;
 
-const shelf = new Shelf(localStorage, place, tellFull);
-const tabs = new BroadcastChannel(`tidegate:${place}`);
+/** Who signs out waits so long for their answers to be stopped, and then leaves all the same. */
+const CANCEL_MS = 3000;
+
+const shelf = new Shelf(local, place, { onFull: tellFull, onRemoved: tellRemoved });
+const drafts = new Drafts(session, local, place);
 /** @type {Map<string, Thread>} Those that were opened here: what is being written goes on while another is read. */
 const threads = new Map();
 const composer = new Composer({ send, stop, keepDraft });
 let thread = newThread();
+let isFullTold = false;
 
 // Opening.
 
@@ -47,10 +53,10 @@ function open(id) {
   const known = threads.get(id);
   thread = kept ? known ?? newThread(id) : newThread();
   if (kept) threads.set(id, thread);
-  if (known === thread) thread.reload();
   $('thread').replaceChildren(thread.node);
+  if (known === thread) thread.reload();
   thread.showNow();
-  composer.open(shelf.draft(draftName()));
+  composer.open(drafts.read(draftName()));
   hideLink();
   showList();
   scrollToEnd();
@@ -66,10 +72,16 @@ function goTo(id) {
 const openNamed = () => open(location.hash.slice(1));
 
 /** @param {string} id */
-function remove(id) {
-  const removed = shelf.remove(id);
+function close(id) {
   threads.get(id)?.leave();
   threads.delete(id);
+}
+
+/** @param {string} id */
+function remove(id) {
+  const removed = shelf.remove(id);
+  drafts.drop(id);
+  close(id);
   if (thread.conversation.id === id) goTo('');
   showList();
   if (!removed) return;
@@ -90,9 +102,10 @@ function remove(id) {
 /** @param {string} text */
 async function send(text) {
   const { conversation } = thread;
+  const draft = draftName();
   if (!(await thread.ask(text))) return false;
   threads.set(conversation.id, thread);
-  shelf.keepDraft('', '');
+  drafts.keep(draft, '');
   history.replaceState(null, '', `#${conversation.id}`);
   scrollToEnd();
   return true;
@@ -130,7 +143,17 @@ function showList() {
 }
 
 function tellFull() {
-  showNotice(t('This browser has no room left for this conversation: it is gone when the page is closed.'));
+  if (isFullTold) return;
+  isFullTold = true;
+  const text = t('This browser has no room left for this conversation: it is gone when the page is closed.');
+  showNotice(text, t('Close'), () => showNotice(''));
+}
+
+/** @param {import('./shelf.js').Entry[]} entries */
+function tellRemoved(entries) {
+  for (const { id } of entries) close(id);
+  const titles = entries.map(({ title }) => title).join(' · ');
+  showNotice(t('To make room, the oldest went: {titles}', { titles }), t('Close'), () => showNotice(''), true);
 }
 
 /** @param {unknown} error */
@@ -142,12 +165,13 @@ function wordsOf(error) {
 
 /** A draft of what has not begun is found by whoever begins. */
 function draftName() {
-  return thread.conversation.entry.slots.length ? thread.conversation.id : '';
+  const { id } = thread.conversation;
+  return shelf.read(id) ? id : '';
 }
 
 /** @param {string} text */
 function keepDraft(text) {
-  shelf.keepDraft(draftName(), text);
+  drafts.keep(draftName(), text);
 }
 
 function saveAll() {
@@ -161,36 +185,35 @@ function takeOver({ key }) {
   if (!changed) return;
   const other = threads.get(changed.id);
   const isFollowed = changed.key && other?.live?.turn.key === changed.key;
-  if (other === thread && other && !isFollowed && !other.reload()) goTo('');
+  if (other && !isFollowed && !other.reload()) lose(other);
   if (!changed.key) showList();
+}
+
+/** @param {Thread} gone Deleted in another tab; what is typed here is this tab's. */
+function lose(gone) {
+  close(gone.conversation.id);
+  if (gone !== thread) return;
+  if ($('prompt').value) keepDraft($('prompt').value);
+  goTo('');
 }
 
 // Signing out.
 
-async function signOut() {
+async function stopAndSignOut() {
   // An answer can be stopped for as long as there is a key.
   const streams = shelf.list().flatMap(({ id, live }) => (live && new Conversation(shelf, id).live?.id) || []);
-  forgetAll();
-  await Promise.all(streams.map((id) => cancelStream(id).catch(() => {})));
-  try {
-    await endSession();
-  } catch (error) {
-    showNotice(t('You are still signed in: {why}', { why: wordsOf(error) }), t('Try again'), signOut);
-    return;
-  }
-  noteKey(false);
-  tabs.postMessage('signed out');
-  loadModels();
+  leaveAll();
+  const signal = AbortSignal.timeout(CANCEL_MS);
+  await Promise.all(streams.map((id) => cancelStream(id, { signal }).catch(() => {})));
+  await signOut();
 }
 
-/** A shared computer keeps nothing of who has left. */
-function forgetAll() {
+/** A shared computer shows nothing of who has left. */
+function leaveAll() {
   for (const each of threads.values()) each.leave();
   threads.clear();
   $('prompt').value = '';
-  shelf.clear();
-  forgetLinks();
-  forgetSettings();
+  forget();
   closeSidebar();
   goTo('');
 }
@@ -200,14 +223,11 @@ $('new').addEventListener('click', () => {
   closeSidebar();
   goTo('');
 });
-$('sign-out').addEventListener('click', signOut);
+$('sign-out').addEventListener('click', stopAndSignOut);
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !event.isComposing && !document.querySelector('dialog[open]')) stop();
 });
-tabs.addEventListener('message', () => {
-  forgetAll();
-  loadModels();
-});
+whenSentAway(leaveAll);
 addEventListener('storage', takeOver);
 addEventListener('popstate', openNamed);
 addEventListener('pagehide', saveAll);

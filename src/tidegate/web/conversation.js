@@ -9,6 +9,10 @@ import { newTurn } from './turn.js';
 
 const TITLE_LENGTH = 60;
 
+/** An answer is painted twenty times a second: what comes between two paintings comes in one piece, which spares a phone
+ * hundreds of wake-ups a second. */
+const BATCH = { max_tokens: 64, max_delay_ms: 40 };
+
 export class Conversation {
   /** @param {Shelf} shelf @param {string} id */
   constructor(shelf, id) {
@@ -24,10 +28,9 @@ export class Conversation {
     return this.entry.slots.map(({ turns, shown }) => this._turn(turns[shown]));
   }
 
-  /** The turn that is being answered. */
+  /** The turn that is being answered; the last one, where two tabs have asked at once. */
   get live() {
-    const last = this.turns.at(-1);
-    return last?.status === 'live' ? last : undefined;
+    return this.turns.findLast(({ status }) => status === 'live');
   }
 
   /** How many versions the last turn has, and which is shown, from 0. */
@@ -65,7 +68,11 @@ export class Conversation {
   showVersion(shown) {
     const slot = this.entry.slots.at(-1);
     if (slot) slot.shown = shown;
-    this._shelf.keep(this.entry);
+    const kept = this._shelf.read(this.id);
+    const same = kept?.slots.at(-1);
+    if (!kept || !slot || same?.turns.join() !== slot.turns.join()) return;
+    same.shown = shown;
+    this._shelf.keep(kept);
   }
 
   /**
@@ -85,16 +92,23 @@ export class Conversation {
       { role: 'user', content: turn.question },
       ...(turn.prior ? [{ role: 'assistant', content: turn.prior }] : []),
     ];
-    return { model: turn.model, messages };
+    return { model: turn.model, messages, batch: BATCH };
   }
 
-  /** @param {Turn} turn */
+  /**
+   * Keeps what is known of a turn. Of the conversation only its being live is changed: this tab may not have seen what
+   * another one has asked since.
+   *
+   * @param {Turn} turn
+   */
   save(turn) {
     this._shelf.keepTurn(this.id, turn);
+    const kept = this._shelf.read(this.id);
+    const last = kept?.slots.at(-1);
+    if (!kept || last?.turns[last.shown] !== turn.key) return;
     const live = turn.status === 'live';
-    if (this.entry.live === live || !this._shelf.read(this.id)) return;
     this.entry.live = live;
-    this._shelf.keep(this.entry);
+    if (kept.live !== live) this._shelf.keep({ ...kept, live });
   }
 
   /**
@@ -107,10 +121,18 @@ export class Conversation {
     const kept = this._shelf.read(this.id);
     if (!kept) return false;
     this.entry = kept;
+    const keys = new Set(kept.slots.flatMap(({ turns }) => turns));
     for (const turn of this._turns.values()) {
       if (!isOwn(turn)) Object.assign(turn, this._shelf.readTurn(this.id, turn.key));
+      else if (!keys.has(turn.key) && this._shelf.readTurn(this.id, turn.key)) this._bringBack(turn);
     }
     return true;
+  }
+
+  /** @param {Turn} turn Two tabs have asked at once, and the other one has not known of this question. */
+  _bringBack(turn) {
+    this.entry.slots.push({ turns: [turn.key], shown: 0 });
+    this._shelf.keep(this.entry);
   }
 
   /** @param {Turn} turn */

@@ -61,13 +61,28 @@ export class Following {
     const { turn } = live;
     const sentKey = keyNumber();
     this._lookIn(LOOK_SOON_MS);
+    let end = null;
     try {
-      const end = await (turn.id ? followStream(turn.id, this._options()) : this._start());
-      if (!end || turn.seconds === null) settle(turn, await readStream(turn.id));
+      end = await (turn.id ? followStream(turn.id, this._options()) : this._start());
+      if (turn.status === 'live') settle(turn, await readStream(turn.id));
     } catch (error) {
       if (turn.status === 'live' && !live.signal.aborted) this._failed(error, sentKey);
     }
-    if (turn.status !== 'live' && !live.signal.aborted) this._end();
+    if (turn.status === 'live' || live.signal.aborted) return;
+    this._end();
+    if (end && turn.seconds === null) this._measure();
+  }
+
+  /** Who has not seen it all asks how long it took; the answer is whole without that. */
+  async _measure() {
+    const { turn, view } = this.live;
+    try {
+      settle(turn, await readStream(turn.id));
+    } catch {
+      return;
+    }
+    this.save();
+    view.showEnd();
   }
 
   _start() {

@@ -53,7 +53,7 @@ export function verdictOf({ trace }, same) {
   if (gaps) return t('A place in the stream was no longer kept, so the whole was fetched anew.');
   if (same && reconnects) return t('The connection broke, and yet this is word for word what the server has.');
   if (same) return t('Word for word what the server has.');
-  if (trace.breaks.at(-1)?.to === null) return t('The connection is gone. The server writes on, and keeps it all.');
+  if (trace.breaks.at(-1)?.to === null) return t('The connection is gone. Whatever the server writes meanwhile, it keeps.');
   if (reconnects) return t('The connection broke, and nothing was lost or shown twice.');
   return t('Nothing lost, nothing twice. Cut the connection, and see it come back.');
 }

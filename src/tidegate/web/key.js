@@ -2,18 +2,21 @@
 
 import { beginSession } from './account.js';
 import { explained } from './failures.js';
+import { forget, GIVEN, hasKept, sendOthersAway } from './forget.js';
 import { t } from './language.js';
-import { $, base, place, showNotice } from './page.js';
+import { $, base, showNotice } from './page.js';
+import { local } from './storage.js';
 import { TidegateError } from './tidegate.js';
-
-/** That there is such a cookie is noted for all tabs; nothing of the key is. */
-const GIVEN = `tidegate:${place}:key-given`;
+import { markOf } from './whose.js';
 
 /** @type {Set<() => void>} What waits for the key. */
 const waiting = new Set();
 
 /** The number of the newest key that this page was given; 0 before the first. */
 let newest = 0;
+
+/** The mark of whoever was told that their key ends what another one has kept. */
+let warned = '';
 
 /** @param {unknown} error Whether it says that the key is missing, or no longer good. */
 export function wantsKey(error) {
@@ -39,38 +42,61 @@ export function askForKey(sent, then) {
   }
   const dialog = $('key-dialog');
   waiting.add(then);
-  noteKey(false);
+  showSignOut();
   if (dialog.open) return;
   dialog.returnValue = '';
   dialog.showModal();
 }
 
-/** @param {boolean} given */
-export function noteKey(given) {
-  if (given) localStorage.setItem(GIVEN, 'yes');
-  else localStorage.removeItem(GIVEN);
+/**
+ * Notes for all tabs whose key was given last; nothing of the key is kept. With the time, each key is news for them.
+ *
+ * @param {string} mark Empty once it was taken back.
+ */
+export function noteKey(mark) {
+  if (mark) local.set(GIVEN, `${mark} ${Date.now()}`);
+  else local.remove(GIVEN);
   showSignOut();
 }
 
+/** Also when the cookie is gone by itself: until somebody signs out, what they have asked is kept. */
 export function showSignOut() {
-  $('sign-out').hidden = !localStorage.getItem(GIVEN);
+  $('sign-out').hidden = !local.get(GIVEN);
 }
 
 /** @param {Event} event */
 async function submit(event) {
   event.preventDefault();
   showProblem('');
+  const key = $('key').value.trim();
+  const mark = markOf(key);
+  const [owner = mark] = local.get(GIVEN)?.split(' ') ?? [];
+  const isOther = mark !== owner;
+  if (isOther && hasKept() && warned !== mark) {
+    warned = mark;
+    showProblem(t('What is kept here was asked with another key. To continue with this one deletes it.'));
+    return;
+  }
   try {
-    await beginSession($('key').value.trim(), { base });
+    await beginSession(key, { base });
   } catch (error) {
     showProblem(explained(/** @type {TidegateError} */ (error)));
     $('key').select();
     return;
   }
+  if (isOther) forget();
+  noteKey(mark);
+  if (isOther) {
+    sendOthersAway();
+    location.reload();
+  } else goOn();
+}
+
+/** There is a key: what has waited for it is done. */
+function goOn() {
   newest += 1;
-  noteKey(true);
-  $('key-dialog').close('given');
-  showNotice('');
+  if ($('key-dialog').open) $('key-dialog').close('given');
+  if (waiting.size) showNotice('');
   const all = [...waiting];
   waiting.clear();
   for (const then of all) then();
@@ -107,3 +133,8 @@ function giveBackFocus() {
 $('key-form').addEventListener('submit', submit);
 $('key-dialog').addEventListener('close', closed);
 $('key-later').addEventListener('click', () => $('key-dialog').close());
+addEventListener('storage', ({ key, newValue }) => {
+  if (key !== GIVEN) return;
+  showSignOut();
+  if (newValue) goOn();
+});

@@ -6,6 +6,8 @@
  * The language stays what it is for as long as the page does, so a text may be looked up when a module is loaded.
  */
 
+import { local } from './storage.js';
+
 const KEPT = 'tidegate:language';
 
 /** @typedef {'en' | 'zh'} Language */
@@ -17,7 +19,7 @@ const TAGS = { en: 'en', zh: 'zh-CN' };
 const SAID_IN = ['aria-label', 'placeholder', 'title', 'content'];
 
 /** What the reader has chosen before, else the first that the browser asks for. */
-export const language = known(localStorage.getItem(KEPT)) ?? navigator.languages.map(known).find(Boolean) ?? 'en';
+export const language = known(local.get(KEPT)) ?? navigator.languages.map(known).find(Boolean) ?? 'en';
 
 /** For dates and numbers: the reader's own kind of the language, where there is one. */
 const locale = navigator.languages.find((tag) => known(tag) === language) ?? TAGS[language];
@@ -57,7 +59,7 @@ export function translatePage() {
 
 /** @param {Language} chosen */
 export function chooseLanguage(chosen) {
-  localStorage.setItem(KEPT, chosen);
+  local.set(KEPT, chosen);
   location.reload();
 }
 

@@ -5,6 +5,7 @@ import { explained } from './failures.js';
 import { askForKey, keyNumber, wantsKey } from './key.js';
 import { t } from './language.js';
 import { $, messageOf, place, showNotice } from './page.js';
+import { local } from './storage.js';
 import { TidegateError } from './tidegate.js';
 
 /** Where a refusal does not say itself when to come back. */
@@ -36,7 +37,7 @@ export async function loadModels() {
   }
   showNotice(names.length ? '' : t('This server has no model. Add one to its tidegate.toml.'));
   $('model').replaceChildren(...names.map((name) => new Option(name)));
-  const kept = localStorage.getItem(KEPT);
+  const kept = local.get(KEPT);
   if (kept && names.includes(kept)) $('model').value = kept;
   $('picker').hidden = names.length < 2;
   $('only-model').hidden = names.length !== 1;
@@ -58,6 +59,6 @@ function withoutModels(error) {
 }
 
 $('model').addEventListener('change', () => {
-  localStorage.setItem(KEPT, $('model').value);
+  local.set(KEPT, $('model').value);
   onChosen($('model').value);
 });

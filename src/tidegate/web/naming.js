@@ -2,6 +2,7 @@
 
 import { t } from './language.js';
 import { $, place, showNotice } from './page.js';
+import { local } from './storage.js';
 
 const NAME = `tidegate:${place}:name`;
 
@@ -9,7 +10,7 @@ const NAME = `tidegate:${place}:name`;
 let then = () => {};
 
 export function ownName() {
-  return localStorage.getItem(NAME) ?? '';
+  return local.get(NAME) ?? '';
 }
 
 /** @param {(name: string) => void} use What to do with it. */
@@ -24,7 +25,7 @@ export function askForName(use) {
 function closed() {
   const name = $('name').value.trim();
   if ($('name-dialog').returnValue === 'given' && name) {
-    localStorage.setItem(NAME, name);
+    local.set(NAME, name);
     showNotice('');
     then(name);
   } else if (!ownName()) {

@@ -6,6 +6,7 @@
  */
 
 import { place } from './page.js';
+import { parsed, session } from './storage.js';
 
 const KEY = `tidegate:${place}:own`;
 
@@ -14,13 +15,13 @@ const MOST = 1000;
 
 export class Own {
   constructor() {
-    const kept = JSON.parse(sessionStorage.getItem(KEY) ?? '{}');
+    const { from, said, asked } = parsed(session.get(KEY)) ?? {};
     /** @type {string} Who the server took this tab for when it was last there. */
-    this.from = kept.from ?? '';
+    this.from = typeof from === 'string' ? from : '';
     /** @type {Set<string>} The ids of its messages. */
-    this._said = new Set(kept.said);
+    this._said = new Set(namesIn(said));
     /** @type {Set<string>} The streams that it has started. */
-    this._asked = new Set(kept.asked);
+    this._asked = new Set(namesIn(asked));
     /** @type {Set<string>} Those of its messages that have been shown. */
     this._shown = new Set();
   }
@@ -68,6 +69,11 @@ export class Own {
   }
 
   _keep() {
-    sessionStorage.setItem(KEY, JSON.stringify({ from: this.from, said: [...this._said], asked: [...this._asked] }));
+    session.set(KEY, JSON.stringify({ from: this.from, said: [...this._said], asked: [...this._asked] }));
   }
+}
+
+/** @param {unknown} kept Whatever may stand there. */
+function namesIn(kept) {
+  return Array.isArray(kept) ? kept.filter((name) => typeof name === 'string') : [];
 }

@@ -83,6 +83,7 @@ export function fitPrompt() {
 }
 
 let following = true;
+let lastTop = 0;
 
 const below = () => document.documentElement.scrollHeight - innerHeight - scrollY;
 
@@ -93,9 +94,12 @@ export function keepAtEnd() {
   offerLatest();
 }
 
-/** Who is not at the end of the page now does not follow. */
+/** Who has gone up from the end of the page does not follow. One that has only grown was not left by anybody. */
 export function noteWhereReaderIs() {
-  following = below() < NEAR_END;
+  const wentUp = scrollY < lastTop;
+  lastTop = scrollY;
+  if (below() < NEAR_END) following = true;
+  else if (wentUp) following = false;
   offerLatest();
 }
 

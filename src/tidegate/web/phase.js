@@ -46,7 +46,7 @@ function doing({ place, doing: type, tool }) {
 /** @param {Standing} standing */
 function offline({ refusal }) {
   const why = refusal || t('The server cannot be reached.');
-  return `${why} ${t('What has arrived is safe, and the rest follows by itself.')}`;
+  return `${why} ${t('What has arrived is safe, and whatever follows comes by itself.')}`;
 }
 
 /** @param {Standing} standing @param {number} now @returns {Phase} */

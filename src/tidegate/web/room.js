@@ -8,20 +8,23 @@
  * @typedef {import('./tidegate.js').StateDetail} StateDetail
  */
 
-import { endSession, listModels } from './account.js';
+import { listModels } from './account.js';
 import { Answers } from './answers.js';
 import { Attendance } from './attendance.js';
 import { Connection } from './connection.js';
 import { saidView, shownName } from './entry.js';
 import { explained } from './failures.js';
-import { askForKey, keyNumber, noteKey, showSignOut, wantsKey } from './key.js';
+import { whenSentAway } from './forget.js';
+import { askForKey, keyNumber, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
+import { signOut } from './leaving.js';
 import { askForName, ownName } from './naming.js';
 import { make } from './nodes.js';
 import { Outbox } from './outbox.js';
 import { Own } from './own.js';
 import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
 import { showRooms } from './rooms.js';
+import { session } from './storage.js';
 import { addressed, messageIn, Talk } from './talk.js';
 import { followTopic, newKey, publish, TidegateError } from './tidegate.js';
 
@@ -34,15 +37,14 @@ const AGAIN_MS = 5000;
 const MAX_DELAY_MS = 3000;
 
 const topic = decodeURIComponent(location.pathname.split('/').at(-1) ?? '');
-const tabs = new BroadcastChannel(`tidegate:${place}`);
 const talk = new Talk();
 const own = new Own();
 const connection = new Connection();
 
 /** This tab, for the others, also after a refresh; and this page, to know its own arrival among all of them. */
 const MEMBER = `tidegate:${place}:member`;
-const member = sessionStorage.getItem(MEMBER) ?? newKey();
-sessionStorage.setItem(MEMBER, member);
+const member = session.get(MEMBER) ?? newKey();
+session.set(MEMBER, member);
 const visit = newKey();
 
 let name = ownName();
@@ -230,19 +232,6 @@ function showModel() {
   $('ask').title = t('Sends it to all, and asks {model}', { model });
 }
 
-async function signOut() {
-  try {
-    await endSession({ base });
-  } catch (error) {
-    const why = explained(/** @type {Error} */ (error));
-    showNotice(t('You are still signed in: {why}', { why }), t('Try again'), signOut);
-    return;
-  }
-  noteKey(false);
-  tabs.postMessage('signed out');
-  location.reload();
-}
-
 $('composer').addEventListener('submit', (/** @type {Event} */ event) => {
   event.preventDefault();
   say();
@@ -265,7 +254,7 @@ $('model').addEventListener('change', showModel);
 $('rename').addEventListener('click', () => askForName(enter));
 $('rooms').addEventListener('click', () => showRooms(topic));
 $('sign-out').addEventListener('click', signOut);
-tabs.addEventListener('message', () => location.reload());
+whenSentAway(() => {});
 addEventListener('pagehide', leave);
 addEventListener('pageshow', ({ persisted }) => persisted && hello());
 

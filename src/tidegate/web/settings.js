@@ -2,6 +2,7 @@
 
 import { chooseLanguage, language } from './language.js';
 import { $, place } from './page.js';
+import { local } from './storage.js';
 
 const SYSTEM = `tidegate:${place}:system`;
 const TRANSPORT = `tidegate:${place}:transport`;
@@ -11,31 +12,26 @@ const THEME = 'tidegate:theme';
 
 export const settings = {
   get system() {
-    return (localStorage.getItem(SYSTEM) ?? '').trim();
+    return (local.get(SYSTEM) ?? '').trim();
   },
 
   /** @returns {'sse' | 'websocket'} */
   get transport() {
-    return localStorage.getItem(TRANSPORT) === 'websocket' ? 'websocket' : 'sse';
+    return local.get(TRANSPORT) === 'websocket' ? 'websocket' : 'sse';
   },
 };
 
-/** What the next visitor of a shared computer has no use for. */
-export function forgetSettings() {
-  localStorage.removeItem(SYSTEM);
-}
-
 /** @param {string} name @param {string} value The usual is not kept. @param {string} usual */
 function keep(name, value, usual) {
-  if (value === usual) localStorage.removeItem(name);
-  else localStorage.setItem(name, value);
+  if (value === usual) local.remove(name);
+  else local.set(name, value);
 }
 
 function open() {
-  $('system').value = localStorage.getItem(SYSTEM) ?? '';
+  $('system').value = local.get(SYSTEM) ?? '';
   $('transport').value = settings.transport;
   $('language').value = language;
-  $('theme').value = localStorage.getItem(THEME) ?? 'system';
+  $('theme').value = local.get(THEME) ?? 'system';
   $('settings-dialog').showModal();
 }
 

@@ -6,6 +6,7 @@ import { date, t } from './language.js';
 import { onlyHere } from './loopback.js';
 import { $, announce, base, keepAtEnd, place, showNotice } from './page.js';
 import { request } from './request.js';
+import { parsed, session } from './storage.js';
 import { shareStream, unshareStream } from './tidegate.js';
 
 /** @typedef {{token: string, url: string, expires_at: number}} Shared */
@@ -43,11 +44,6 @@ export function hideLink() {
   $('link-box').hidden = true;
   if (had && opener instanceof HTMLElement) opener.focus();
   keepAtEnd();
-}
-
-/** Who signs out leaves no links behind for the next one. They hold on elsewhere. */
-export function forgetLinks() {
-  sessionStorage.removeItem(KEPT);
 }
 
 /** @param {Shared} shared @param {boolean} copied */
@@ -90,12 +86,12 @@ async function found(stream) {
 
 /** @param {string} stream @param {Shared | undefined} shared */
 function keep(stream, shared) {
-  sessionStorage.setItem(KEPT, JSON.stringify({ ...links(), [stream]: shared }));
+  session.set(KEPT, JSON.stringify({ ...links(), [stream]: shared }));
 }
 
 /** @returns {Record<string, Shared>} */
 function links() {
-  return JSON.parse(sessionStorage.getItem(KEPT) ?? '{}');
+  return parsed(session.get(KEPT)) ?? {};
 }
 
 $('link-close').addEventListener('click', hideLink);

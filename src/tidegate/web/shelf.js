@@ -13,92 +13,99 @@
  *
  * @typedef {{turns: string[], shown: number}} Slot A question with its answer, in all versions: the keys of the turns.
  *
- * @typedef {{entry: Entry, turns: [string, string][]}} Removed
+ * @typedef {{entry: Entry, items: [string, string][]}} Removed
  */
+
+import { entryIn, turnIn } from './kept.js';
 
 /** So many conversations are kept, of so many characters together: browsers give a page about five million. */
 export const MOST = 50;
 export const MOST_CHARACTERS = 4_000_000;
 
+const HALF = MOST_CHARACTERS / 2;
+
+/** What is live is not let go, unless its tabs have been silent about it for so long. */
+const LIVE_MS = 86_400_000;
+
 export class Shelf {
-  /** @param {Storage} storage @param {string} place @param {() => void} [onFull] Called where nothing can be kept. */
-  constructor(storage, place, onFull = () => {}) {
-    this._storage = storage;
+  /**
+   * @param {import('./storage.js').Store} store
+   * @param {string} place
+   * @param {{onFull?: () => void, onRemoved?: (entries: Entry[]) => void}} [hooks] `onFull`: something could not be
+   * kept. `onRemoved`: the oldest had to go.
+   */
+  constructor(store, place, { onFull = () => {}, onRemoved = () => {} } = {}) {
+    this._store = store;
     this._entries = `tidegate:${place}:conversation:`;
     this._turns = `tidegate:${place}:turn:`;
-    this._drafts = `tidegate:${place}:draft:`;
     this._onFull = onFull;
+    this._onRemoved = onRemoved;
   }
 
-  /** @returns {Entry[]} The newest first. */
+  /** @returns {Entry[]} The newest first. What is not one, whoever has put it there, is let go. */
   list() {
-    const found = this._names(this._entries).map((name) => this.read(name.slice(this._entries.length)));
-    return found.filter((entry) => entry !== null).sort((one, other) => other.at - one.at);
+    const ids = this._store.names(this._entries).map((name) => name.slice(this._entries.length));
+    const found = [];
+    for (const id of ids) {
+      const entry = this.read(id);
+      if (entry) found.push(entry);
+      else this.remove(id);
+    }
+    return found.sort((one, other) => other.at - one.at);
   }
 
   /** @param {string} id @returns {Entry | null} */
   read(id) {
-    return JSON.parse(this._storage.getItem(this._entries + id) ?? 'null');
+    return entryIn(this._store.get(this._entries + id), id);
   }
 
   /** @param {string} id @param {string} key @returns {Turn | null} */
   readTurn(id, key) {
-    return JSON.parse(this._storage.getItem(this._turnName(id, key)) ?? 'null');
+    return turnIn(this._store.get(this._turnName(id, key)), key);
   }
 
   /** @param {Entry} entry */
   keep(entry) {
-    this._write(entry.id, this._entries + entry.id, JSON.stringify(entry));
+    this._write(this._entries + entry.id, JSON.stringify(entry));
   }
 
   /** @param {Entry} entry @param {Turn} turn One that is new: it is there before another tab hears of it. */
   begin(entry, turn) {
-    this._write(entry.id, this._turnName(entry.id, turn.key), JSON.stringify(turn));
+    this._write(this._turnName(entry.id, turn.key), JSON.stringify(turn));
     this.keep(entry);
     this.trim(entry.id);
   }
 
-  /** @param {string} id @param {Turn} turn Nothing is kept of a conversation that was removed meanwhile. */
+  /**
+   * Nothing is kept of what was removed meanwhile, and an end that another tab has seen stays one.
+   *
+   * @param {string} id
+   * @param {Turn} turn
+   */
   keepTurn(id, turn) {
-    if (this._storage.getItem(this._entries + id) === null) return;
-    this._write(id, this._turnName(id, turn.key), JSON.stringify(turn));
+    const before = this.readTurn(id, turn.key);
+    if (!before || (turn.status === 'live' && before.status !== 'live')) return;
+    this._write(this._turnName(id, turn.key), JSON.stringify(turn));
   }
 
   /** @param {string} id @param {string} key */
   dropTurn(id, key) {
-    this._storage.removeItem(this._turnName(id, key));
+    this._store.remove(this._turnName(id, key));
   }
 
   /** @param {string} id @returns {Removed | null} What `restore` takes. */
   remove(id) {
     const entry = this.read(id);
-    const names = this._names(`${this._turns}${id}:`);
-    const turns = names.map((name) => /** @type {[string, string]} */ ([name, this._storage.getItem(name) ?? '']));
-    for (const name of [this._entries + id, this._drafts + id, ...names]) this._storage.removeItem(name);
-    return entry && { entry, turns };
+    const names = this._store.names(`${this._turns}${id}:`);
+    const items = names.map((name) => /** @type {[string, string]} */ ([name, this._store.get(name) ?? '']));
+    for (const name of [this._entries + id, ...names]) this._store.remove(name);
+    return entry && { entry, items };
   }
 
   /** @param {Removed} removed */
-  restore({ entry, turns }) {
-    for (const [name, value] of turns) this._write(entry.id, name, value);
+  restore({ entry, items }) {
+    for (const [name, value] of items) this._write(name, value);
     this.keep(entry);
-  }
-
-  clear() {
-    for (const prefix of [this._entries, this._turns, this._drafts]) {
-      for (const name of this._names(prefix)) this._storage.removeItem(name);
-    }
-  }
-
-  /** @param {string} id Of the conversation; empty for the one that has not begun. */
-  draft(id) {
-    return this._storage.getItem(this._drafts + id) ?? '';
-  }
-
-  /** @param {string} id @param {string} text */
-  keepDraft(id, text) {
-    if (text) this._write(id, this._drafts + id, text);
-    else this._storage.removeItem(this._drafts + id);
   }
 
   /**
@@ -114,56 +121,54 @@ export class Shelf {
     return { id, key };
   }
 
-  /** Lets the oldest go until the rest is within bounds. @param {string} keep This one stays. */
+  /**
+   * Lets the oldest go until the rest is within bounds. However long one conversation is, half of the room is the
+   * others'.
+   *
+   * @param {string} keep This one stays, and so does what is live.
+   */
   trim(keep) {
-    const oldest = this.list().reverse();
     const sizes = this._sizes();
+    const sizeOf = (/** @type {string} */ id) => Math.min(sizes.get(id) ?? 0, id === keep ? HALF : MOST_CHARACTERS);
+    const oldest = this.list().reverse();
     let count = oldest.length;
-    let characters = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-    for (const { id } of oldest) {
-      if (count <= MOST && characters <= MOST_CHARACTERS) return;
-      if (id === keep) continue;
+    let characters = oldest.reduce((sum, { id }) => sum + sizeOf(id), 0);
+    const removed = [];
+    for (const entry of oldest) {
+      if (count <= MOST && characters <= MOST_CHARACTERS) break;
+      const { id } = entry;
+      const isLive = entry.live && Date.now() - entry.at < LIVE_MS;
+      if (id === keep || isLive || (count <= MOST && !sizeOf(id))) continue;
       this.remove(id);
+      removed.push(entry);
       count -= 1;
-      characters -= sizes.get(id) ?? 0;
+      characters -= sizeOf(id);
     }
+    if (removed.length) this._onRemoved(removed);
   }
 
   /** @returns {Map<string, number>} The characters of each conversation's turns. */
   _sizes() {
     const sizes = new Map();
-    for (const name of this._names(this._turns)) {
+    for (const name of this._store.names(this._turns)) {
       const [id] = name.slice(this._turns.length).split(':');
-      sizes.set(id, (sizes.get(id) ?? 0) + (this._storage.getItem(name)?.length ?? 0));
+      sizes.set(id, (sizes.get(id) ?? 0) + (this._store.get(name)?.length ?? 0));
     }
     return sizes;
   }
 
-  /** @param {string} id @param {string} name @param {string} value Where there is no room, the oldest go. */
-  _write(id, name, value) {
-    for (;;) {
-      try {
-        this._storage.setItem(name, value);
-        return;
-      } catch {
-        const oldest = this.list().findLast((entry) => entry.id !== id);
-        if (!oldest) {
-          this._onFull();
-          return;
-        }
-        this.remove(oldest.id);
-      }
-    }
+  /**
+   * Nothing else goes where there is no room: what has filled the storage may be another's.
+   *
+   * @param {string} name
+   * @param {string} value
+   */
+  _write(name, value) {
+    if (!this._store.set(name, value)) this._onFull();
   }
 
   /** @param {string} id @param {string} key */
   _turnName(id, key) {
     return `${this._turns}${id}:${key}`;
-  }
-
-  /** @param {string} prefix */
-  _names(prefix) {
-    const names = Array.from({ length: this._storage.length }, (_, at) => this._storage.key(at) ?? '');
-    return names.filter((name) => name.startsWith(prefix));
   }
 }

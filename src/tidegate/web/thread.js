@@ -1,5 +1,6 @@
 /** A conversation on the page: its turns in their order, and the answer that is being written. */
 
+import { alone } from './alone.js';
 import { Following } from './following.js';
 import { Live } from './live.js';
 import { make } from './nodes.js';
@@ -51,11 +52,12 @@ export class Thread {
 
   /** @param {string} [question] The last one, in other words. */
   askAgain(question) {
-    return this._begin((known) => this.conversation.askAgain({ ...known, ...(question && { question }) }));
+    const words = question ? { question } : {};
+    return this._begin((known) => this.conversation.askAgain({ ...known, ...words }), this._last());
   }
 
   goOn() {
-    return this._begin(({ key, model }) => this.conversation.goOn({ key, model }));
+    return this._begin(({ key, model }) => this.conversation.goOn({ key, model }), this._last());
   }
 
   async stop() {
@@ -80,20 +82,41 @@ export class Thread {
   /** @returns {boolean} Whether the conversation is still kept, after another tab has changed it. */
   reload() {
     if (!this.conversation.reload((turn) => turn === this.live?.turn)) return false;
-    const { live } = this.conversation;
-    if (this.live && this.live.turn !== live) this.leave();
+    if (this.live && !this.conversation.turns.includes(this.live.turn)) this.leave();
     this._show();
-    if (live && !this.live) this._follow(live);
+    this._followNext();
     this._hooks.onTurn();
     return true;
   }
 
-  /** @param {(known: {key: string, model: string, system: string}) => Turn} make */
-  async _begin(make) {
+  /**
+   * Asks, unless another tab was faster: then its question is shown, and this one stays where it was typed.
+   *
+   * @param {(known: {key: string, model: string, system: string}) => Turn} make
+   * @param {string} [about] The last turn, for what is about that one.
+   * @returns {Promise<boolean>}
+   */
+  async _begin(make, about) {
     const model = await this._hooks.model();
-    if (!model || this.live) return false;
-    this._follow(make({ key: newKey(), model, system: settings.system }));
-    return true;
+    if (!model) return false;
+    return alone(`asking:${this.conversation.id}`, () => {
+      const { entry } = this.conversation;
+      if (entry.slots.length && !this.live) this.reload();
+      if (this.live || (about && about !== this._last())) return false;
+      this._follow(make({ key: newKey(), model, system: settings.system }));
+      return true;
+    });
+  }
+
+  /** The key of the last turn. */
+  _last() {
+    return this.conversation.turns.at(-1)?.key;
+  }
+
+  /** What another tab has asked is followed where it is read. */
+  _followNext() {
+    const { live } = this.conversation;
+    if (live && !this.live && this.node.isConnected) this._follow(live);
   }
 
   /** @param {Turn} turn */
@@ -105,6 +128,7 @@ export class Thread {
     this._following = new Following(this.conversation, live, () => {
       this._following = null;
       this._place();
+      this._followNext();
       this._hooks.onTurn();
     });
     this._hooks.onTurn();

@@ -1,0 +1,52 @@
+/**
+ * Conversations and turns as they are read back from a browser: another version of the page may have written them, or
+ * anybody, so what is not of their shape is not there. Pure.
+ *
+ * @typedef {import('./shelf.js').Entry} Entry
+ * @typedef {import('./shelf.js').Slot} Slot
+ * @typedef {import('./turn.js').Turn} Turn
+ */
+
+import { parsed } from './storage.js';
+import { newTurn } from './turn.js';
+
+const STATUSES = ['live', 'completed', 'cancelled', 'failed', 'lost'];
+const MAY_BE_NULL = ['usage', 'firstAt', 'thoughtAt', 'seconds'];
+
+/** @param {string | null} text @param {string} id @returns {Entry | null} */
+export function entryIn(text, id) {
+  const entry = parsed(text);
+  const { title, at, live, slots } = entry ?? {};
+  const isOne = typeof title === 'string' && Number.isFinite(at) && typeof live === 'boolean' && Array.isArray(slots);
+  return isOne && entry.id === id && slots.every(isSlot) ? entry : null;
+}
+
+/** @param {string | null} text @param {string} key @returns {Turn | null} */
+export function turnIn(text, key) {
+  const turn = parsed(text);
+  if (turn?.key !== key || !STATUSES.includes(turn.status)) return null;
+  const whole = newTurn(turn);
+  return hasKinds(whole) && whole.calls.every(isCall) ? whole : null;
+}
+
+/** @param {any} slot @returns {slot is Slot} */
+function isSlot(slot) {
+  const { turns, shown } = slot ?? {};
+  return Array.isArray(turns) && turns.every((key) => typeof key === 'string') && typeof turns[shown] === 'string';
+}
+
+/** @param {any} call */
+function isCall(call) {
+  return typeof call?.name === 'string' && typeof call.arguments === 'string';
+}
+
+/** @param {Record<string, any>} turn */
+function hasKinds(turn) {
+  const { usage } = turn;
+  if (usage !== null && !Number.isFinite(usage?.completion_tokens)) return false;
+  return Object.entries(newTurn({})).every(([name, usual]) => {
+    const value = turn[name];
+    if (MAY_BE_NULL.includes(name)) return value === null || typeof value === (name === 'usage' ? 'object' : 'number');
+    return typeof value === typeof usual && Array.isArray(value) === Array.isArray(usual);
+  });
+}
