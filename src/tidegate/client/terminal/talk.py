@@ -46,10 +46,13 @@ class Talk:
     def _read(self) -> str | None:
         while True:
             try:
-                return self._prompt.read()
+                typed = self._prompt.read()
             except KeyboardInterrupt:
                 if self._clock() >= self._stopped_until:
                     raise
+            else:
+                self._stopped_until = self._clock()
+                return typed
 
     def _ask(self, question: str) -> None:
         try:
