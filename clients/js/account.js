@@ -1,6 +1,7 @@
 /** What pages of the server itself need besides: its cookie, and the models to choose from. */
 
-import { call } from './request.js';
+import { baseOf, call } from './request.js';
+import { dropSockets } from './socket.js';
 
 /** @typedef {import('./request.js').Options} Options */
 
@@ -12,8 +13,9 @@ import { call } from './request.js';
  * @param {Options} [options]
  * @returns {Promise<void>}
  */
-export async function beginSession(token, options) {
+export async function beginSession(token, options = {}) {
   await call('POST', 'v1/session', options, { token });
+  dropSockets(baseOf(options));
 }
 
 /**
@@ -22,8 +24,9 @@ export async function beginSession(token, options) {
  * @param {Options} [options]
  * @returns {Promise<void>}
  */
-export async function endSession(options) {
+export async function endSession(options = {}) {
   await call('DELETE', 'v1/session', options);
+  dropSockets(baseOf(options));
 }
 
 /**

@@ -31,7 +31,7 @@ let isLooking = false;
 
 /** Those who wait for a server that somebody looks at: elsewhere than in pages there is nobody who looks. */
 const awaiting = () =>
-  globalThis.document?.visibilityState === 'visible' ? [...waiters].filter(({ away }) => away) : [];
+  globalThis.document?.hidden === false ? [...waiters].filter(({ away }) => away) : [];
 
 /** Something says that the servers can be reached. @param {string} [base] That this one can. */
 export function wake(base) {
@@ -54,7 +54,7 @@ export function lookAfter() {
 async function ask(base) {
   const options = { signal: AbortSignal.timeout(HEALTH_PATIENCE_MS), cache: /** @type {const} */ ('no-store') };
   const isThere = await fetch(new URL('healthz', base), options).then(({ ok }) => ok, () => false);
-  const now = Date.now();
+  const now = performance.now();
   for (const waiter of awaiting()) {
     if (waiter.base !== base) continue;
     if (isThere && waiter.quietUntil < now) waiter.wake();
@@ -64,7 +64,7 @@ async function ask(base) {
 
 /** @param {Event} event */
 function sign({ type }) {
-  if (type === 'visibilitychange' && document.visibilityState !== 'visible') return;
+  if (type === 'visibilitychange' && document.hidden) return;
   for (const check of pulses) check(ON_RETURN);
   wake();
 }
@@ -86,12 +86,12 @@ export function pulse(limitMs, onSilent) {
   let timer;
   const check = (share = 1) => {
     clearTimeout(timer);
-    const leftMs = share * limitMs() + last - Date.now();
+    const leftMs = share * limitMs() + last - performance.now();
     if (leftMs > 0) timer = setTimeout(check, leftMs);
     else if (onSilent(share < 1)) beat();
   };
   const beat = () => {
-    last = Date.now();
+    last = performance.now();
     check();
   };
   const stop = () => {

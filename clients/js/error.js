@@ -9,7 +9,8 @@ export const BROKEN = 'connection_broken';
  *
  * @typedef {object} About
  * @property {number} [status] 0: a connection that could not be made, or broke.
- * @property {string} [code]
+ * @property {string} [code] `offline`: nothing says when to try again.
+ * @property {string} [cursor] The position from which a following that is offline goes on.
  * @property {string} [requestId]
  * @property {number} [retryAfterMs]
  * @property {boolean} [shouldRetry]
@@ -22,6 +23,7 @@ export class TidegateError extends Error {
   requestId = '';
   retryAfterMs = 0;
   shouldRetry = true;
+  cursor = '';
 
   /** @param {string} [message] @param {About} [about] */
   constructor(message = 'The connection broke.', about = {}) {
@@ -39,8 +41,8 @@ export class TidegateError extends Error {
  * @param {any} error As the server says it.
  * @param {About} about What it does not say.
  */
-export const errorFrom = ({ message, code = BROKEN, request_id: requestId, retry_after_ms: retryAfterMs = 0 }, about) =>
-  new TidegateError(message, { code, requestId: requestId ?? '', retryAfterMs, ...about });
+export const errorFrom = ({ message, code = BROKEN, request_id: id, retry_after_ms: retryAfterMs = 0 }, about) =>
+  new TidegateError(message, { code, requestId: id ?? '', retryAfterMs, ...about });
 
 /** @param {unknown} cause @returns {never} */
 export function broken(cause) {
@@ -48,6 +50,5 @@ export function broken(cause) {
 }
 
 /** @param {string} what It does not keep to the protocol, by a proxy's doing perhaps: asking again changes nothing. */
-export function malformed(what) {
-  return new TidegateError(`The server sent no ${what}.`, { status: 200, code: 'malformed_answer' });
-}
+export const malformed = (what) =>
+  new TidegateError(`The server sent no ${what}.`, { status: 200, code: 'malformed_answer' });

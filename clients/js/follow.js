@@ -34,13 +34,13 @@
  *
  * @typedef {object} Connection What a transport needs for one connection.
  * @property {import('./session.js').Session} session
- * @property {AbortSignal} signal Aborted when the connection is of no more use; by a `TidegateError` if it is broken.
  * @property {(why?: string, atOnce?: boolean) => void} cut Breaks it; the next one is made at once, or after a wait.
  * @property {(status: number, id: string | null, contentType?: string | null) => void} open It was
  * answered: events may come, of the stream of this id.
  * @property {(message: import('./session.js').Message) => void} take
  *
- * @typedef {(target: Target, connection: Connection, options: FollowOptions) => Promise<void>} Transport
+ * @typedef {(target: Target, connection: Connection, options: FollowOptions & {signal: AbortSignal}) => Promise<void>
+ * } Transport The signal is aborted when the connection is of no more use; by a `TidegateError` if it is broken.
  */
 
 import { lookAfter, waiters, wake } from './attention.js';
@@ -50,7 +50,7 @@ import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
 import { newSession } from './session.js';
 import { overSocket } from './socket.js';
-import { either, newTurn, pause } from './wait.js';
+import { newTurn, pause, under, within } from './wait.js';
 
 /** A try that has had no answer for so long is made again when there is a sign that the network is back. */
 const STALE_MS = 2000;
@@ -60,57 +60,61 @@ const STALE_MS = 2000;
  * @param {FollowOptions} options
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  */
-export async function follow(target, options) {
+export async function follow(target, options = {}) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
-  const kept = key ? remembered(key) : null;
+  const kept = remembered(key ?? '');
   const { after = kept?.id === target.name ? kept.cursor : undefined } = options;
   const session = newSession({ ...options, after, topic: target.kind === 'topic' });
   /** @type {State} */
   let state;
-  let current = new AbortController();
-  /** @type {import('./wait.js').Turn | undefined} */
-  let hurry;
+  let current = under();
+  /** Ends the wait for the next try. */
+  let turn = newTurn();
   let began = 0;
-  let isLate = false;
+  /** When the server is ready for another try, by its own words; 0 during the first one. */
+  let readyAt = 0;
 
-  const tell = (/** @type {State} */ next, /** @type {Partial<StateDetail>} */ more = {}) => {
+  /** @param {State} next @param {Partial<StateDetail>} [more] */
+  const tell = (next, more) => {
     state = next;
     onState?.(next, { counts: session.counts, cursor: session.cursor, ...more });
   };
   /** @type {Connection['cut']} */
-  const cut = (why, atOnce = false) => {
-    if (!current.signal.aborted) isLate = atOnce;
+  const cut = (why, atOnce) => {
+    if (atOnce) {
+      session.wake();
+      turn.resolve(true);
+    }
     current.abort(new TidegateError(why));
   };
+  /** Ends the wait, or the try that is being made. */
   const retry = () => {
-    session.wake();
-    hurry?.resolve();
+    if (state !== 'streaming') cut(undefined, true);
   };
   const waiter = {
     base,
     away: false,
     quietUntil: 0,
     wake() {
-      if (hurry) retry();
-      else if (waiter.away && Date.now() - began > STALE_MS) cut(undefined, true);
+      const now = performance.now();
+      if (current.signal.aborted ? now >= readyAt : waiter.away && now - began > STALE_MS) retry();
     },
   };
 
   /** @param {AbortSignal} over @returns {Connection} */
   const connection = (over) => ({
     session,
-    signal: over,
     cut,
     open(status, id, contentType) {
       const verdict = session.answered(status, { contentType });
-      if (verdict === 'refused') throw malformed('event stream');
+      if (verdict === 'refused') throw !readyAt ? malformed('event stream') : new TidegateError();
       if (id && !target.name) {
         target.name = id;
         target.start?.onStart?.(id);
       }
-      if (session.done) current.abort();
+      if (session.done) current.abort(session);
       if (over.aborted) return;
       waiter.away = false;
       if (state !== 'streaming') tell('streaming', { cut: () => cut() });
@@ -121,23 +125,23 @@ export async function follow(target, options) {
       waiter.quietUntil = 0;
       if (event && key) remember(key, target.name, event.cursor);
       if (event) onEvent?.(event);
-      if (session.done) current.abort();
+      if (session.done) current.abort(session);
     },
   });
 
   /** Makes one connection, and returns when it is over: with the reason. */
   const connect = async () => {
     signal?.throwIfAborted();
-    began = Date.now();
-    current = new AbortController();
-    const over = either(current.signal, signal);
-    const error = await transport(target, connection(over), options).then(
+    began = performance.now();
+    current = under(signal);
+    const over = current.signal;
+    const error = await within(current, transport(target, connection(over), { ...options, signal: over })).then(
       () => new TidegateError(),
-      (caught) => (over.aborted ? over.reason : caught),
+      (caught) => caught,
     );
-    signal?.throwIfAborted();
-    if (!session.done || !over.aborted) session.failed(error);
-    current.abort();
+    // Words of a proxy, while the server is away, are no refusal. At first they say that it is not where it should be.
+    if (readyAt && error.code === BROKEN) error.status = 0;
+    if (error !== session) session.failed(error);
     return error;
   };
 
@@ -146,19 +150,20 @@ export async function follow(target, options) {
   try {
     tell('connecting');
     for (;;) {
+      turn = newTurn();
       const error = await connect();
       const { state: next, delay, planned } = session.lost();
       if (next === 'ended') break;
+      readyAt = performance.now() + (error.retryAfterMs || 0);
       if (!planned) {
         // What the server itself has said is not changed by its being there.
         waiter.away = error.code === BROKEN;
         tell(next, { delay, error, retry });
         lookAfter();
       }
-      if (isLate) session.wake();
-      else await pause(signal, delay, (hurry = planned ? undefined : newTurn()));
-      isLate = false;
-      hurry = undefined;
+      // Outside browsers nothing tells that the network is back: a program would wait for ever, or end in the middle.
+      const isHurried = await pause(signal, delay ?? (globalThis.navigator?.onLine === undefined ? 0 : delay), turn);
+      if (!isHurried && delay === undefined) throw Object.assign(error, { code: 'offline', cursor: session.cursor });
       if (!planned) tell('reconnecting', { delay: 0, error, retry });
     }
     tell('ended');

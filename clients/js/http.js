@@ -7,10 +7,21 @@ import { parsed } from './session.js';
 import { newDecoder } from './sse.js';
 
 /** @type {import('./follow.js').Transport} */
-export async function overHttp(target, { session, signal, cut, open, take }, options) {
+export async function overHttp(target, { session, cut, open, take }, options) {
+  const { signal } = options;
   const { beat, stop } = pulse(() => session.silenceMs, (isSign) => cut(SILENT, isSign));
   signal.addEventListener('abort', stop);
-  const { status, headers, body } = await asked(target, { ...options, signal }, session.ask());
+  const { kind, name, start } = target;
+  const { after, snapshot } = session.ask();
+  // Should the connection break before the stream's id is known, the call is repeated with the same Idempotency-Key, so
+  // that nothing is generated twice.
+  const { status, headers, body } = await (start && !name
+    ? request('POST', 'v1/streams', {
+        ...options,
+        headers: { 'idempotency-key': start.key },
+        body: { ...start.body, stream: true },
+      })
+    : request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options));
   open(status, headers.get('tidegate-stream'), headers.get('content-type'));
   const decode = newDecoder({
     ...session,
@@ -23,20 +34,4 @@ export async function overHttp(target, { session, signal, cut, open, take }, opt
     if (done) return;
     decode(value);
   }
-}
-
-/**
- * Should the connection break before the stream's id is known, the call is repeated with the same Idempotency-Key, so
- * that nothing is generated twice.
- *
- * @param {import('./follow.js').Target} target
- * @param {import('./request.js').Options} options
- * @param {{after?: string, snapshot?: boolean}} place
- */
-function asked({ kind, name, start }, options, { after, snapshot }) {
-  if (start && !name) {
-    const headers = { 'idempotency-key': start.key };
-    return request('POST', 'v1/streams', { ...options, headers, body: { ...start.body, stream: true } });
-  }
-  return request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options);
 }

@@ -1,4 +1,4 @@
-import { either, newTurn } from './wait.js';
+import { newTurn, under } from './wait.js';
 
 /**
  * A following as an async iterator.
@@ -8,15 +8,15 @@ import { either, newTurn } from './wait.js';
  * @param {T} options
  * @returns {AsyncGenerator<import('./session.js').StreamEvent, void>} Leaving the loop leaves what is followed.
  */
-export async function* iterate(run, options) {
-  const leaving = new AbortController();
+export async function* iterate(run, options = /** @type {T} */ ({})) {
+  const leaving = under(options.signal);
   /** @type {import('./session.js').StreamEvent[]} */
   const events = [];
   let isOver = false;
   let turn = newTurn();
   const running = run({
     ...options,
-    signal: either(leaving.signal, options.signal),
+    signal: leaving.signal,
     onEvent(event) {
       events.push(event);
       turn.resolve();

@@ -12,15 +12,21 @@
  * one that still fills it is fenced. Default: a stream of its own.
  * @property {Record<string, string>} [metadata]
  * @property {number} [attempts] So many tries after a break may fail in a row; default 30, which take a minute.
+ *
+ * @typedef {object} Place What the server has.
+ * @property {string} id
+ * @property {string} cursor The position after it.
+ * @property {number} offset How many events it has.
+ * @property {string} text What an earlier run of the program with the same key has written.
  * @typedef {Awaited<ReturnType<typeof produce>>} Producer One stream that this program fills.
  * @typedef {import('./request.js').Options & Producing} ProduceOptions `signal` leaves the stream as it is.
  */
 
-import { broken, TidegateError } from './error.js';
+import { malformed, TidegateError } from './error.js';
 import { insist } from './insist.js';
 import { call, newKey, pathOf } from './request.js';
 import { TERMINAL } from './session.js';
-import { either, newTurn } from './wait.js';
+import { newTurn, under } from './wait.js';
 
 /** So many characters may wait; beyond it `await` waits, too. */
 const MAX_WAITING = 1_000_000;
@@ -36,12 +42,14 @@ const LEASE_SECONDS = 5;
  *
  * @param {ProduceOptions} [options]
  */
-export async function produce({ key = newKey(), metadata = {}, ...options } = {}) {
+export async function produce({ key = newKey(), metadata, ...options } = {}) {
   const headers = { 'idempotency-key': key };
   const body = { producer: 'client', metadata };
-  const { id, cursor, offset, text, lease } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, headers });
-  const over = new AbortController();
-  const signal = either(over.signal, options.signal);
+  /** @type {{lease: any} & Place} */
+  const { lease, ...place } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, headers });
+  if (!place.id) throw malformed('stream');
+  const over = under(options.signal);
+  const { signal } = over;
   /** @type {ProducedEvent[]} */
   const waiting = [];
   /** Of what the server does not have yet. */
@@ -56,7 +64,7 @@ export async function produce({ key = newKey(), metadata = {}, ...options } = {}
   /** @param {ProducedEvent} event */
   const add = async (event) => {
     signal.throwIfAborted();
-    if (producer.ended) throw new TidegateError('The stream has ended.', { status: 409, code: 'stream_ended' });
+    if (producer.ended) throw new TidegateError('It has ended.', { status: 409, code: 'stream_ended' });
     const isEnd = (producer.ended = TERMINAL.has(event.type));
     waiting.push(event);
     size += sizeOf(event);
@@ -84,7 +92,7 @@ export async function produce({ key = newKey(), metadata = {}, ...options } = {}
       const full = waiting.findIndex((event) => (sent += sizeOf(event)) > BATCH);
       const events = waiting.splice(0, full + 1 || waiting.length);
       const body = { lease: lease.token, expected_offset: producer.offset, events };
-      const appended = await posted(`${pathOf('stream', id)}/append`, body, lease.seconds, { ...options, signal });
+      const appended = await posted(`${pathOf('stream', place.id)}/append`, body, lease.seconds, { ...options, signal });
       Object.assign(producer, appended);
       size -= sent;
       changed();
@@ -92,14 +100,7 @@ export async function produce({ key = newKey(), metadata = {}, ...options } = {}
   };
 
   const producer = {
-    /** @type {string} */
-    id,
-    /** @type {string} The position after what the server has. */
-    cursor,
-    /** @type {number} How many events the server has. */
-    offset,
-    /** @type {string} What an earlier run of the program with the same key has written. */
-    text,
+    ...place,
     /** Whether nothing more can be appended. */
     ended: !lease,
     /** Aborted when the work is in vain: ended by a reader, fenced, refused, left. Give it to the model. */
@@ -164,13 +165,8 @@ export async function produce({ key = newKey(), metadata = {}, ...options } = {}
  * @returns {Promise<any>}
  */
 function posted(path, body, lease, { attempts = 30, signal, ...options }) {
-  const once = () => {
-    const late = AbortSignal.timeout(Math.max(500 * lease, 2000));
-    return call('POST', path, { ...options, signal: either(late, signal) }, body).catch((error) => {
-      if (late.aborted) broken(error);
-      throw error;
-    });
-  };
+  const patienceMs = Math.max(500 * lease, 2000);
+  const once = () => call('POST', path, { ...options, signal, patienceMs }, body);
   return insist(once, { attempts, maxDelay: 333 * lease, signal });
 }
 

@@ -38,6 +38,8 @@ export class Stream {
   #body = null;
   #key = '';
   #shownId = '';
+  /** The question that is under way. Stopped before its answer has an id, it goes on until it can be cancelled. */
+  #asking = { isStopped: false };
   /** Whether it is known from before a refresh only: then it may be forgotten. */
   #isKept = false;
 
@@ -77,6 +79,7 @@ export class Stream {
     if (id) {
       await cancelStream(id, this.store.options).catch((error) => this.store.set({ error }));
     } else if (this.#body) {
+      this.#asking.isStopped = true;
       this.store.leave();
       this.happened({ type: 'cancelled', data: { by: 'client' }, cursor: '' });
     }
@@ -116,8 +119,15 @@ export class Stream {
         if (!this.#isForgotten(error)) throw error;
       });
     }
-    const onStart = (/** @type {string} */ started) => this.store.set({ id: started });
-    return startStream(this.#body ?? {}, { ...options, key: this.#key, onStart });
+    const asking = (this.#asking = { isStopped: false });
+    const left = new AbortController();
+    options.signal?.addEventListener('abort', () => asking.isStopped || left.abort());
+    const onStart = (/** @type {string} */ started) => {
+      if (!asking.isStopped) return this.store.set({ id: started });
+      left.abort();
+      cancelStream(started, this.store.options).catch(() => {});
+    };
+    return startStream(this.#body ?? {}, { ...options, signal: left.signal, key: this.#key, onStart });
   }
 
   /** @param {TidegateError} error @returns {boolean} Whether there is nothing to show again after a refresh. */

@@ -10,21 +10,25 @@
  * @property {AbortSignal} [signal] Ends the call, or the following.
  *
  * @typedef {Options & {headers?: Record<string, string>, body?: object}} RequestOptions
+ * @typedef {{patienceMs?: number}} Patience How long one try may take.
  */
 
-import { wake } from './attention.js';
+import { SILENT, wake } from './attention.js';
 import { broken, errorFrom, TidegateError } from './error.js';
+import { parsed } from './session.js';
+import { under, within } from './wait.js';
 
 export { TidegateError };
+
+/** A call that nobody answers is a broken connection, too. */
+const PATIENCE_MS = 30_000;
 
 /**
  * @param {Options} options
  * @returns {string} Where the server is mounted, with a slash at its end.
  */
 export function baseOf({ base }) {
-  const found = base?.toString().replace(/\/?$/, '/') ?? globalThis.document?.baseURI;
-  if (!found) throw new TidegateError('`base` is missing: where the server is.', { status: 400, code: 'base_missing' });
-  return found;
+  return base?.toString().replace(/\/?$/, '/') ?? document.baseURI.replace(/#.*/, '');
 }
 
 /** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */
@@ -55,19 +59,21 @@ export function queryOf(fields) {
  * @param {boolean} [refused]
  * @returns {Promise<T>}
  */
-export async function authorized({ token }, work, refused = false) {
-  if (typeof token !== 'function') return work(token);
+export async function authorized(options, work, refused = false) {
+  const { token, signal } = options;
+  const isAsked = typeof token === 'function';
   let current;
   try {
-    current = await token(refused);
+    current = await (isAsked ? token(refused) : token);
   } catch (error) {
     // It has asked a server of its own, and did not reach that either.
     if (error instanceof TypeError) broken(error);
     throw error;
   }
+  signal?.throwIfAborted();
   return work(current).catch((error) => {
-    if (refused || error?.status !== 401) throw error;
-    return authorized({ token }, work, true);
+    if (!isAsked || refused || error?.status !== 401) throw error;
+    return authorized(options, work, true);
   });
 }
 
@@ -75,26 +81,26 @@ export async function authorized({ token }, work, refused = false) {
  * @param {string} method
  * @param {string} path Below the base: `v1/streams`.
  * @param {RequestOptions} options
- * @returns {Promise<Response>} One with a status of 2xx. Rejects with a `TidegateError`.
+ * @returns {Promise<Response>} One with a status of 2xx. Rejects with a `TidegateError`, also by the signal: those who
+ * have one wait `within` it.
  */
 export async function request(method, path, options) {
-  const { signal, headers, body } = options;
+  const { signal, body } = options;
   const url = new URL(path, baseOf(options));
   return authorized(options, async (token) => {
+    // A token that no header can have is no fault of the connection: it is refused here.
+    const headers = new Headers({
+      ...options.headers,
+      ...(token && { authorization: `Bearer ${token}` }),
+      ...(body && { 'content-type': 'application/json' }),
+    });
     const response = await fetch(url, {
       method,
       signal,
       cache: 'no-store',
-      headers: {
-        ...headers,
-        ...(token && { authorization: `Bearer ${token}` }),
-        ...(body && { 'content-type': 'application/json' }),
-      },
+      headers,
       body: body && JSON.stringify(body),
-    }).catch((cause) => {
-      signal?.throwIfAborted();
-      return broken(cause);
-    });
+    }).catch(broken);
     if (!response.ok) throw await refusal(response);
     return response;
   });
@@ -105,14 +111,19 @@ export async function request(method, path, options) {
  *
  * @param {string} method
  * @param {string} path
- * @param {RequestOptions} [options]
+ * @param {RequestOptions & Patience} [options]
  * @param {object} [body]
  * @returns {Promise<any>} The answer's JSON; null where there is none.
  */
 export async function call(method, path, options = {}, body) {
   wake(baseOf(options));
-  const response = await request(method, path, { ...options, body });
-  return response.status === 204 ? null : response.json().catch(broken);
+  const { signal: other, patienceMs = PATIENCE_MS } = options;
+  const own = under(other);
+  const answer = async () => {
+    const response = await request(method, path, { ...options, signal: own.signal, body });
+    return response.status === 204 ? null : parsed(await response.text().catch(broken));
+  };
+  return within(own, answer(), () => own.abort(new TidegateError(SILENT)), patienceMs);
 }
 
 /** @param {Response} response */
@@ -122,8 +133,7 @@ async function refusal(response) {
   const said = (await response.json().catch(() => null))?.error;
   return errorFrom({ message: `The server answered ${status}.`, ...said }, {
     status,
-    requestId: headers.get('x-request-id') ?? '',
-    retryAfterMs: Number(headers.get('retry-after-ms')) || 1000 * Number(headers.get('retry-after')) || 0,
+    retryAfterMs: 1000 * Number(headers.get('retry-after')) || 0,
     shouldRetry: headers.get('x-should-retry') !== 'false',
   });
 }

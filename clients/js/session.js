@@ -43,9 +43,6 @@ const PATIENCE = 1.6;
 /** After one of these a stream has no more events. */
 export const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
 
-/** Places in a topic that are no cursors. */
-const NAMED = ['earliest', 'latest'];
-
 /** They tell of a position, and do not stand at one. */
 const NOTICES = ['subscribed', 'gap', 'snapshot'];
 
@@ -81,7 +78,8 @@ export function newSession({
   };
 
   const session = {
-    cursor: NAMED.includes(after) ? '' : after,
+    // `earliest` and `latest` are none.
+    cursor: after.includes('-') ? after : '',
     /** @type {StreamEvent | null} The terminal event. */
     end: null,
     /** Whether there is nothing more to ask for. */
@@ -90,7 +88,7 @@ export function newSession({
     done: false,
     counts,
     /** How long a connection may be silent. */
-    silenceMs: PATIENCE * 15_000,
+    silenceMs: 24_000,
 
     /** What the next connection asks for: what comes after a cursor, or the whole. */
     ask() {
@@ -122,12 +120,12 @@ export function newSession({
     /** @param {any} error What a connection came to; thrown where another one would come to the same. */
     failed(error) {
       if (!error.passing) throw error;
-      session.answered(error.status, error);
+      atLeastMs = Math.max(floorMs, error.retryAfterMs);
     },
 
     /** @param {string} text The first one of a connection may say the heartbeat; another shows that it holds. */
     comment(text) {
-      const seconds = Number(/^heartbeat=(\d+(?:\.\d+)?)$/.exec(text)?.[1]);
+      const seconds = Number(/^heartbeat=([\d.]+)$/.exec(text)?.[1]);
       if (seconds) session.silenceMs = PATIENCE * Math.min(1000 * seconds, MAX_MS);
       if (comments) failures = 0;
       comments += 1;
@@ -217,7 +215,7 @@ export function newSession({
  */
 function isBehind(id, cursor) {
   const [, epoch, offset] = /^(.*-)(\d+)$/.exec(id) ?? [];
-  return epoch && cursor.startsWith(epoch) ? Number(offset) <= Number(cursor.slice(epoch.length)) : id === cursor;
+  return epoch && cursor.startsWith(epoch) ? +offset <= +cursor.slice(epoch.length) : id === cursor;
 }
 
 /** @param {string} json */

@@ -4,16 +4,13 @@
  * A socket lives as long as its connection. What was followed on it goes on from its own cursor on another one, which
  * the first that comes back opens.
  *
- * @typedef {import('./request.js').Options} Options
- *
  * @typedef {object} Waiting A call that waits for its answer, or a reader that waits for events.
  * @property {(message: any) => void} [take] What it throws, it rejects with.
  * @property {(error: unknown) => void} reject
  * @property {object} [message] What a call says.
  *
  * @typedef {object} Socket
- * @property {string} base
- * @property {Options['token']} shared
+ * @property {string} shared What those who share it have in common.
  * @property {Map<string | number, Waiting>} waiting Calls by their ids, readers by what they follow.
  * @property {(message: object, resolve: (ok: any) => void, reject: (error: unknown) => void) => number} ask
  * `resolve` is called before another message is looked at; it returns the call's id.
@@ -56,19 +53,18 @@ const sockets = new Set();
  * Opens a connection, which others share.
  *
  * @param {string} base
- * @param {Options['token']} shared What those who share it have for a token.
- * @param {string | undefined} token
+ * @param {string} token
+ * @param {string} shared
  * @returns {Socket}
  */
-function opened(base, shared, token) {
+function opened(base, token, shared) {
   /** @type {Socket['waiting']} */
   const waiting = new Map();
   let lastId = UNHEARD;
   let isProbed = false;
 
-  const url = new URL('v1/ws', base);
-  url.protocol = url.protocol.replace('http', 'ws');
-  const isWord = /^[\w.~+-]*$/.test(token ?? '');
+  const url = new URL('v1/ws', base.replace('http', 'ws'));
+  const isWord = /^[\w.~+-]*$/.test(token);
   const connection = new WebSocket(url, ['tidegate.v1', ...(token && isWord ? [`bearer.${token}`] : [])]);
 
   /** @param {string | number} id @param {object} [message] Once the connection is open, all that waits is sent. */
@@ -95,7 +91,6 @@ function opened(base, shared, token) {
 
   /** @type {Socket} */
   const socket = {
-    base,
     shared,
     waiting,
 
@@ -121,7 +116,7 @@ function opened(base, shared, token) {
       // One that is dead would take its time to say that it is closed.
       connection.onmessage = connection.onclose = null;
       connection.close();
-      for (const { reject } of waiting.values()) reject(error);
+      waiting.forEach(({ reject }) => reject(error));
     },
   };
 
@@ -135,8 +130,8 @@ function opened(base, shared, token) {
     isProbed = false;
     try {
       const message = parsed(data);
-      const { id, type, stream, topic } = message;
-      hand(type ? (stream ? 'stream' + stream : 'topic' + topic) : id, message);
+      const { id, stream, topic } = message;
+      hand(stream ? 'stream' + stream : topic ? 'topic' + topic : id, message);
       socket.forget(id);
     } catch (error) {
       socket.drop(error);
@@ -146,7 +141,7 @@ function opened(base, shared, token) {
     // What has been followed goes on with a new token; what was refused at once is told so, below.
     if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
-      for (const [key, { message }] of waiting) if (!message) hand(key, { type: 'reconnect', data });
+      waiting.forEach(({ message }, key) => message || hand(key, { type: 'reconnect', data }));
     }
     socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
   };
@@ -156,64 +151,65 @@ function opened(base, shared, token) {
 }
 
 /**
- * @param {Options} options
- * @param {string | undefined} token
- * @param {string} key What is to be followed on it: one socket can follow it once.
+ * Ends the sockets that the browser's cookie has opened: it stands for somebody else now, or for nobody. What was
+ * followed on them comes back with the new one.
+ *
+ * @param {string} base
  */
-function socketOf(options, token, key) {
-  const base = baseOf(options);
-  const shared = [...sockets].find((one) => one.base === base && one.shared === options.token && !one.waiting.has(key));
-  return shared ?? opened(base, options.token, token);
-}
-
-/**
- * @param {object} message
- * @param {Options} options
- * @returns {Promise<any>} What the server answers.
- */
-export function callOverSocket(message, options) {
-  return authorized(options, (token) =>
-    new Promise((resolve, reject) => socketOf(options, token, '').ask(message, resolve, reject)));
+export function dropSockets(base) {
+  for (const socket of [...sockets]) if (socket.shared === `${base} `) socket.drop(new TidegateError());
 }
 
 /**
  * @param {import('./follow.js').Target} target
  * @param {import('./follow.js').Connection} connection
- * @param {import('./follow.js').FollowOptions} options
+ * @param {import('./follow.js').FollowOptions & {signal: AbortSignal}} options
  * @returns {Promise<void>}
  */
-export function overSocket(target, { session, signal, open, take }, options) {
+export function overSocket(target, { session, open, take }, options) {
   const { kind, start } = target;
+  const { signal } = options;
   const [enter, exit] = kind === 'topic' ? ['subscribe', 'unsubscribe'] : ['attach', 'detach'];
   const keyOf = () => kind + target.name;
   const place = session.ask();
-  return authorized(options, (token) => new Promise((_, reject) => {
-    const socket = socketOf(options, token, keyOf());
+  return authorized(options, (token = '') => new Promise((_, reject) => {
+    const base = baseOf(options);
+    // Whoever shares a socket speaks as whoever opened it: what counts is the token, wherever it comes from.
+    const shared = `${base} ${token}`;
+    // One socket can follow the same only once.
+    const found = [...sockets].find((one) => one.shared === shared && !one.waiting.has(keyOf()));
+    const socket = found ?? opened(base, token, shared);
+    const { waiting } = socket;
+    /** @type {Waiting} What the socket still has on its way from an attachment of before is not taken. */
+    const reader = { reject };
+    const isMine = () => waiting.get(keyOf()) === reader;
     let asked = UNHEARD;
     const leave = () => {
-      reject(signal.reason);
-      if (signal.reason instanceof TidegateError) socket.drop(signal.reason);
+      if (signal.reason?.passing) socket.drop(signal.reason);
       // Whoever follows the same at once must not be left by the answer to this one.
       socket.forget(asked);
-      socket.forget(keyOf(), { op: exit, [kind]: target.name });
+      if (isMine()) socket.forget(keyOf(), { op: exit, [kind]: target.name });
     };
     const begin = (/** @type {any} */ { ended, stream, topic, cursor, state }) => {
       open(ended ? 204 : 200, stream);
-      socket.waiting.set(keyOf(), { take, reject });
+      if (!waiting.has(keyOf())) waiting.set(keyOf(), reader);
+      reader.take = take;
+      // What the same key has started is followed on this socket already: this reader goes to another one.
+      if (!isMine()) take({ type: 'reconnect', data: { after_ms: 0 } });
       if (signal.aborted) leave();
       else if (topic) take({ type: 'subscribed', data: { cursor, state }, cursor });
     };
     const refused = (/** @type {unknown} */ error) => {
-      socket.forget(keyOf());
+      if (isMine()) socket.forget(keyOf());
       reject(error);
     };
     signal.addEventListener('abort', leave);
     if (target.name) {
-      // What the same socket still had on its way from an attachment of before is nobody's.
-      socket.waiting.set(keyOf(), { reject });
+      waiting.set(keyOf(), reader);
       asked = socket.ask({ op: enter, [kind]: target.name, ...place }, begin, refused);
     } else {
-      socket.ask({ ...start?.body, op: 'create', key: start?.key }, begin, refused);
+      // Over HTTP the same key stands for the same body.
+      socket.ask({ ...start?.body, stream: true, op: 'create', key: start?.key }, begin, refused);
     }
   }));
 }

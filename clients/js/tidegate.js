@@ -20,7 +20,7 @@
  * @typedef {FollowOptions & Starting} StartOptions
  *
  * @typedef {object} Publishing
- * @property {'sse' | 'websocket'} [transport] Over `websocket`, by the socket of what is followed there.
+ * @property {'sse' | 'websocket'} [transport] Of what is followed: a message itself is always a request of its own.
  * @property {string} [type] The event's name; default `message`.
  * @property {boolean} [state] It replaces what those who come late get as the current state.
  * @property {string} [key] The Idempotency-Key.
@@ -36,7 +36,6 @@ import { iterate } from './iterate.js';
 import { remembered } from './memory.js';
 import { call, newKey, pathOf, queryOf } from './request.js';
 import { TERMINAL } from './session.js';
-import { callOverSocket } from './socket.js';
 
 export { produce } from './produce.js';
 export { newKey, remembered, TERMINAL, TidegateError };
@@ -57,9 +56,10 @@ export const startStream = (body, { key = newKey(), onStart, ...options } = {}) 
  * @param {string} id
  * @param {FollowOptions} [options]
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
- * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal.
+ * Rejects with a `TidegateError` where another try would not help, and with an `AbortError` by the signal; outside
+ * browsers also when it is offline: `code` is `offline`, and `cursor` the place to go on from.
  */
-export const followStream = (id, options = {}) =>
+export const followStream = (id, options) =>
   follow({ kind: 'stream', name: id }, options);
 
 /**
@@ -69,7 +69,7 @@ export const followStream = (id, options = {}) =>
  * @param {FollowOptions} [options]
  * @returns {Promise<never>} Rejects as `followStream` does.
  */
-export const followTopic = (name, options = {}) =>
+export const followTopic = (name, options) =>
   /** @type {Promise<never>} */ (follow({ kind: 'topic', name }, options));
 
 /**
@@ -78,7 +78,7 @@ export const followTopic = (name, options = {}) =>
  * @param {string} id
  * @param {FollowOptions} [options]
  */
-export const events = (id, options = {}) => iterate((all) => followStream(id, all), options);
+export const events = (id, options) => iterate((all) => followStream(id, all), options);
 
 /**
  * The events of a topic.
@@ -86,7 +86,7 @@ export const events = (id, options = {}) => iterate((all) => followStream(id, al
  * @param {string} name
  * @param {FollowOptions} [options]
  */
-export const topicEvents = (name, options = {}) => iterate((all) => followTopic(name, all), options);
+export const topicEvents = (name, options) => iterate((all) => followTopic(name, all), options);
 
 /**
  * Publishes to a topic; through broken connections, and once.
@@ -96,14 +96,10 @@ export const topicEvents = (name, options = {}) => iterate((all) => followTopic(
  * @param {PublishOptions} [options]
  * @returns {Promise<{cursor: string}>}
  */
-export const publish = (topic, data, { transport, type, state, key = newKey(), ...options } = {}) => {
+export const publish = (topic, data, { type, state, key = newKey(), ...options } = {}) => {
   const headers = { 'idempotency-key': key };
   const body = { data, type, state };
-  const publishing = () =>
-    transport === 'websocket'
-      ? callOverSocket({ ...body, op: 'publish', topic, key }, options)
-      : call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body);
-  return insist(publishing, options);
+  return insist(() => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body), options);
 };
 
 /**

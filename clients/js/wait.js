@@ -4,24 +4,49 @@
  * @param {AbortSignal | undefined} signal
  * @param {number | undefined} ms Without it, for ever.
  * @param {Turn} [turn] Ends the wait.
- * @returns {Promise<void>} Rejects with the reason of the signal.
+ * @returns {Promise<unknown>} Rejects with the reason of the signal.
  */
-export async function pause(signal, ms, { promise, resolve } = newTurn()) {
-  const timer = ms === undefined ? ms : setTimeout(resolve, ms);
-  signal?.addEventListener('abort', resolve);
-  if (!signal?.aborted) await promise;
-  clearTimeout(timer);
-  signal?.removeEventListener('abort', resolve);
-  signal?.throwIfAborted();
+export const pause = (signal, ms, { promise, resolve } = newTurn()) =>
+  within(under(signal), promise, ms === undefined ? undefined : resolve, ms);
+
+/**
+ * Waits for something until that is given up.
+ *
+ * @template T
+ * @param {AbortController} own It is aborted in the end.
+ * @param {Promise<T>} work
+ * @param {() => void} [late] What to do when it has taken so long.
+ * @param {number} [ms]
+ * @returns {Promise<T>} Rejects with the reason of the signal.
+ */
+export function within(own, work, late, ms) {
+  const { signal } = own;
+  const timer = late && setTimeout(late, ms);
+  return new Promise((resolve, reject) => {
+    work.then(resolve, reject);
+    signal.addEventListener('abort', () => reject(signal.reason));
+    signal.throwIfAborted();
+  }).finally(() => {
+    clearTimeout(timer);
+    own.abort();
+  });
 }
 
-/** @typedef {{promise: Promise<unknown>, resolve: (_?: unknown) => void}} Turn Something that is waited for. */
+/** @typedef {{promise: Promise<any>, resolve: (_?: unknown) => void}} Turn Something that is waited for. */
 
 /** @returns {Turn} */
 export const newTurn = () => Promise.withResolvers();
 
 /**
- * @param {AbortSignal} signal
- * @param {AbortSignal} [other] One that may live long: it keeps nothing of what is over.
+ * What is aborted together with another signal. That one may live long, and is let go when this one is aborted: by
+ * whoever made it, in the end.
+ *
+ * @param {AbortSignal} [other]
  */
-export const either = (signal, other) => (other ? AbortSignal.any([signal, other]) : signal);
+export function under(other) {
+  const own = new AbortController();
+  const leave = () => own.abort(other?.reason);
+  other?.addEventListener('abort', leave, own);
+  if (other?.aborted) leave();
+  return own;
+}

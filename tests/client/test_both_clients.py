@@ -279,7 +279,7 @@ def test_the_key_is_that_of_the_environment_unless_one_is_given(client: Make, mo
     """An empty one sends none; a function is asked each time. Proxies of the environment see nothing of it."""
     monkeypatch.setenv("TIDEGATE_API_KEY", "from-outside")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    keys = iter(["k1", "k1", "k2"])
+    keys = iter(["k1", "k2"])
     with Scripted(*[answer(200, {"id": "gen_1"})] * 5) as server:
         for made in (client(server.url), client(server.url, "given"), client(server.url, "")):
             made.read("gen_1")

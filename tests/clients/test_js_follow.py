@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cable import Cable, laid
 from eventually_kit import eventually
-from node_kit import Follower, following
+from node_kit import Follower, following, run
 from restart_kit import Restartable
 
 from tidegate.gate.api_keys import key_sha256
@@ -139,8 +139,8 @@ def test_a_server_that_was_killed_says_what_became_of_an_answer(
 
 
 async def test_offline_nothing_is_asked(cable: Cable, server: str, follow: Callable[..., Follower]) -> None:
-    """After the last attempt nothing is asked until something wakes the reader, which goes on at its cursor."""
-    follower = follow(cable.url, body=ASKED, attempts=2, maxDelay=50)
+    """After the last attempt a page asks nothing until something wakes the reader, which goes on at its cursor."""
+    follower = follow(cable.url, body=ASKED, attempts=2, maxDelay=50, isPage=True)
     stream = follower.until("start")["start"]
     follower.until("event", "delta")
     asked = cable.connections
@@ -167,6 +167,40 @@ def test_a_silent_connection_is_replaced(cable: Cable, follow: Callable[..., Fol
     cable.mend()
     follower.until("state", "streaming")
     is_whole(follower)
+
+
+def test_the_same_token_is_the_same_socket(tmp_path: Path) -> None:
+    """Nobody speaks as somebody else, whatever the function gives; one key is one answer for all who ask with it."""
+    (tmp_path / "tidegate.toml").write_text(
+        guarded(KEY, OLD_KEY).replace('["subscribe"]', '["generate", "read", "subscribe"]')
+    )
+    with running("--config", "tidegate.toml", cwd=tmp_path) as process:
+        found = json.loads(run("shared.mjs", process.url, KEY, OLD_KEY))
+    assert found == {
+        "sockets": [1, 2],
+        "owner": [False, True],
+        "ends": ["completed", "completed", "completed", 1],
+        "cookie": [401, ["connecting", "reconnecting", "reconnecting"]],
+    }
+
+
+def test_strangers_are_told_from_the_server() -> None:
+    """Silence, pages of proxies and foreign answers end at once, or are broken connections."""
+    assert json.loads(run("strangers.mjs")) == {
+        "token over sse": ["AbortError 20", 0, 0],
+        "token over websocket": ["AbortError 20", 0, 0],
+        "nobody answers": "TidegateError connection_broken",
+        "a page": ["TidegateError malformed_answer", "TidegateError malformed_answer", 2],
+        "foreign JSON": "TidegateError malformed_answer",
+        "a token of no header": "TypeError undefined",
+        "pages of a proxy": ["completed", 4],
+        "words of the server": "TidegateError stream_not_found",
+        "offline": ["TidegateError", "offline", "e-1"],
+        "retried offline": "completed",
+        "retried while it hangs": "completed",
+        "asked to wait": 1,
+        "an endless line": "TidegateError malformed_answer",
+    }
 
 
 def test_a_token_that_was_refused_is_asked_for_once_more(tmp_path: Path, follow: Callable[..., Follower]) -> None:

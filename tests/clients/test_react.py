@@ -15,6 +15,7 @@ import pytest
 from browser_kit import refused, visitor
 from cable import Cable, laid
 from gated_kit import HALF, WHOLE, install, open_gate
+from node_kit import NODE
 from playwright.sync_api import Browser, Page, expect
 from runtime_kit import MODULES, SCRIPTS
 from site_kit import site
@@ -98,6 +99,16 @@ def ask(page: Page, prompt: str) -> Any:
     """What the component shows once it has half of the answer."""
     page.evaluate("(prompt) => window.answer.start({ model: 'gated', prompt, on_disconnect: 'keep' })", prompt)
     return wait_for(page, f"it.text.includes('{HALF}')")
+
+
+def test_what_is_stopped_before_it_has_an_id_is_cancelled(tmp_path: Path) -> None:
+    """The question is under way: the server is told once the answer has a name, though another was asked since."""
+    bundle = tmp_path / "stopped.mjs"
+    command = [str(MODULES / ".bin" / "esbuild"), str(SCRIPTS / "stopped.mjs"), "--bundle", "--format=esm"]
+    environ = {**os.environ, "NODE_PATH": str(MODULES)}
+    subprocess.run([*command, f"--outfile={bundle}", "--platform=node", "--log-level=error"], env=environ, check=True)
+    done = subprocess.run([NODE, bundle], capture_output=True, text=True, timeout=60, check=True)
+    assert "/v1/streams/gen_1/cancel" in json.loads(done.stdout)
 
 
 def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit: Visit) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -34,9 +34,15 @@ class Room:
         self._complaints = complaints
         self._stack = stack
 
-    def enter(self, name: str, *, key: str = "", url: str = "", **context: Any) -> Page:
-        """The page of somebody new, who has come in; by another way to the same server, if there is a `url`."""
+    def enter(
+        self, name: str, *, key: str = "", url: str = "", ready: Callable[[Page], object] = bool, **context: Any
+    ) -> Page:
+        """The page of somebody new, who has come in; by another way to the same server, if there is a `url`.
+
+        `ready` has the page before it is loaded.
+        """
         page = self._stack.enter_context(reader(self._browser, self._complaints, **context))
+        ready(page)
         page.goto(f"{url or self.url}/room/{self.name}")
         page.get_by_label("Your name").fill(name)
         page.get_by_role("button", name="Continue").click()

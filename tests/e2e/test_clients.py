@@ -213,6 +213,23 @@ def test_a_producer_learns_that_it_is_not_wanted_any_more(client: Make, url: str
     assert made.read(producer.id)["status"] == "cancelled"
 
 
+def test_a_key_that_fails_once_does_not_cost_the_stream(client: Make, url: str) -> None:
+    """The function for it is a program's own, and may raise anything, while the lease is renewed, too."""
+    troubles: list[Exception] = []
+
+    def key() -> str:
+        if troubles:
+            raise troubles.pop()
+        return ""
+
+    producer = client(url, key).produce()
+    troubles.append(RuntimeError("the token service is away"))
+    until(lambda: not troubles)
+    client(url).cancel(producer.id)
+    until(lambda: producer.cancelled)
+    producer.close()
+
+
 def test_a_key_leads_back_to_the_work(client: Make, url: str) -> None:
     """A program that comes again has the text so far; the one that had it before is fenced."""
     made, key = client(url), f"report-{time.monotonic_ns()}"

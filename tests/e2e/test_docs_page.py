@@ -97,3 +97,11 @@ def test_its_reader_finds_it_in_chinese(browser: Browser, url: str) -> None:
         expect(page.get_by_role("heading", name="API 参考")).to_be_visible()
         expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
         assert page.locator("#call-createStream .about").get_attribute("lang") == "en"
+
+
+def test_an_address_that_points_nowhere_is_no_fault(page: Page, url: str) -> None:
+    """Not even one that nobody can have meant."""
+    page.goto(f"{url}/docs#100%")
+    page.reload()
+    expect(page.locator("#call-createStream")).to_be_visible()
+    expect(page.locator("#problem")).to_be_hidden()

@@ -178,6 +178,18 @@ def test_a_failing_model_says_why_and_keeps_what_came(page: Page, here: Site) ->
     expect(answer(page)).to_have_text("half an")
 
 
+def test_the_enter_of_an_input_method_sends_nothing(page: Page) -> None:
+    """It takes what was composed; in Safari only an old number says so."""
+    page.get_by_label("Your message").fill("ni hao")
+    for composing in ("{ keyCode: 229 }", "{ isComposing: true }"):
+        page.get_by_label("Your message").evaluate(
+            f"""field => field.dispatchEvent(
+                new KeyboardEvent('keydown', {{ key: 'Enter', bubbles: true, ...{composing} }}))"""
+        )
+    expect(page.get_by_label("Your message")).to_have_value("ni hao")
+    expect(page.locator(".turn")).to_have_count(0)
+
+
 def test_enter_while_it_answers_says_why_nothing_is_sent(page: Page, here: Site) -> None:
     """What was written stays, and can be sent when the answer has ended."""
     told = here.told()

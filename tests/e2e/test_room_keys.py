@@ -120,3 +120,25 @@ def test_who_copies_a_member_is_not_that_member(room: Room) -> None:
     say(ben, "still here")
     expect_said(ada, "mine", "forged", "still here")
     expect(presence(ben)).to_have_text("2 here: Ada, Ben")
+
+
+def test_many_shared_answers_leave_connections_for_calls(room: Room, here: Site) -> None:
+    """A browser makes six to a host: the newest answers have some, the others go on when those have ended."""
+    all_told = [here.told() for _ in range(7)]
+    for told in all_told:
+        body = {"model": "told", "prompt": told.question, "background": True}
+        stream = httpx.post(f"{here.url}/v1/streams", json=body, headers=AS_ADA).raise_for_status().json()["id"]
+        shared = httpx.post(f"{here.url}/v1/streams/{stream}/share", json={}, headers=AS_ADA).raise_for_status()
+        answered = {"kind": "answer", "stream": stream, "model": "told", "token": shared.json()["token"]}
+        room.publish({**answered, "name": "Ada"}, **AS_ADA)
+    asked: list[str] = []
+    ben = room.enter("Ben", key="bar", ready=lambda page: page.on("request", lambda request: asked.append(request.url)))
+    for told in all_told:
+        told.say("One ")
+    expect(ben.locator(".answer")).to_have_text(["", "", "", *["One"] * 4])
+    say(ben, "hello")
+    expect_said(ben, "hello")
+    assert len([url for url in asked if "/events" in url]) == 4
+    for told in all_told:
+        told.end("two")
+    expect(ben.locator(".answer")).to_have_text(["One two"] * 7)

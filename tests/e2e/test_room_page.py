@@ -143,6 +143,20 @@ def test_a_message_whose_answer_was_lost_is_there_once(room: Room) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_a_message_that_gets_no_answer_holds_up_none_for_ever(room: Room) -> None:
+    """A call into silence is given up and made again; what was said after it follows in its order."""
+    ada = room.enter("Ada", ready=lambda page: page.clock.install())
+    held: list[Route] = []
+    ada.route("**/messages", lambda route: held.append(route), times=1)
+    for text in ("one", "two", "three"):
+        say(ada, text)
+    expect(ada.locator("#outbox .status")).to_have_text(["Sending"] * 3)
+    ada.clock.run_for(12_000)
+    expect_said(ada, "one", "two", "three")
+    expect(ada.locator("#outbox li")).to_have_count(0)
+    assert len(held) == 1
+
+
 def test_who_comes_late_reads_it_all(room: Room, here: Site) -> None:
     """The history, the answers that have ended, and the one that is running, though whoever asked has left."""
     told = here.told()
@@ -260,6 +274,74 @@ def test_words_bring_no_markup_of_their_own(room: Room) -> None:
     expect_said(ben, "<img src=x onerror=alert(1)>\n**two** lines", "@<b>x</b>", "")
     expect(ben.locator("#log .byline strong")).to_have_text(['<i>"Ada"</i>', "Somebody", "Somebody"])
     assert ben.locator("#log img, #log i, #log b").count() == 0
+    room.publish({"kind": "text", "name": "\u202eecilA", "text": "\u202ekrow", "to": "\u202ex"})
+    expect(ben.locator("#log .speech").last).to_have_text("@\ufffdx \ufffdkrow")
+    expect(ben.locator("#log .byline strong").last).to_have_text("\ufffdecilA")
+
+
+def test_no_message_closes_a_room(room: Room) -> None:
+    """An end of an answer may say anything: what is no error's code, reason or count is not taken for one."""
+    answered = {"kind": "answer", "model": "m", "name": "Eve", "question": "1", "token": ""}
+    ends: list[dict[str, object]] = [
+        {"status": "failed", "error": "odd", "code": "constructor"},
+        {"status": "failed", "error": "odd", "code": {"a": 1}},
+        {"status": "completed", "text": "x", "reason": "constructor"},
+        {"status": "completed", "text": "x", "usage": {"completion_tokens": {"a": 1}}},
+        {"status": "completed", "text": "x", "usage": {"completion_tokens": -5}},
+        {"status": "toString"},
+    ]
+    for number, turn in enumerate(ends):
+        stream = f"gen_{number:032}"
+        room.publish({**answered, "stream": stream})
+        room.publish({"kind": "answered", "stream": stream, "turn": turn})
+    room.publish({"kind": "text", "id": "2", "name": "Ben", "text": "anybody here?"})
+    ada = room.enter("Ada")
+    say(ada, "hello")
+    expect_said(ada, "anybody here?", "hello")
+    said = ada.locator(".answered .status")
+    expect(said).to_contain_text(["Odd.", "Odd.", "m", "m", "m", "no longer knows"])
+    for word in ("native code", "NaN", "object", "-5"):
+        expect(ada.locator("#log")).not_to_contain_text(word)
+
+
+def test_a_stream_is_followed_once_whatever_names_it(room: Room, here: Site) -> None:
+    """However many messages name one stream, a page has one socket; each of them shows the answer in the end."""
+    told = here.told()
+    stream = here.post("v1/streams", {"model": "told", "prompt": told.question, "background": True})["id"]
+    for _ in range(12):
+        room.publish({"kind": "answer", "stream": stream, "model": "told", "name": "Eve"})
+    sockets: list[str] = []
+    ada = room.enter("Ada", ready=lambda page: page.on("websocket", lambda socket: sockets.append(socket.url)))
+    told.say("One ")
+    expect(answer(ada)).to_have_text("One")
+    expect(standing(ada.locator(".answered").first)).to_have_text("Goes on once newer answers have ended")
+    told.end("two")
+    expect(ada.locator(".answer")).to_have_text(["One two"] * 12)
+    assert len(sockets) == 1
+
+
+def test_a_room_that_gets_no_socket_goes_without(room: Room) -> None:
+    """Where something in between lets no WebSocket through, the room comes over plain HTTP, and so do the answers."""
+    refusing = "WebSocket = class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} }"
+    ada = room.enter("Ada", ready=lambda page: page.add_init_script(refusing))
+    say(ada, "@fast go on")
+    expect_whole(ada)
+    ada.reload()
+    expect_said(ada, "@fast go on")
+
+
+def test_an_open_room_does_not_grow_for_ever(room: Room) -> None:
+    """It keeps as many entries and names as its topic does messages."""
+    ada = room.enter("Ada")
+    known = ada.evaluate("""async () => {
+        const { Talk } = await import('/web/talk.js');
+        const talk = new Talk();
+        for (let n = 0; n < 1200; n += 1) {
+            talk.take({ kind: 'text', text: `${n}`, member: `${n}`, name: '', from: 'anonymous', at: n });
+        }
+        return [talk.entries.length, talk.entries[0].text, talk._members.size];
+    }""")
+    assert known == [1000, "200", 1000]
 
 
 def test_a_screen_reader_hears_the_others(room: Room) -> None:

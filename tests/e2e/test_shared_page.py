@@ -121,6 +121,22 @@ def test_a_broken_connection_is_mended(guest: Page, here: Site) -> None:
         expect(answer(guest)).to_have_text("One two.")
 
 
+def test_what_something_else_answers_says_nothing_of_the_link(guest: Page, here: Site, complaints: list[str]) -> None:
+    """A page of a proxy in place of the answer is told from a refusal, and the server is asked again."""
+    complaints += [refused(403, "Forbidden"), refused(404, "Not Found")]
+    told = here.told()
+    statuses = [200, 403, 404]
+    guest.route("**/events*", lambda route: route.fulfill(status=statuses.pop(), content_type="text/html"), times=3)
+    guest.goto(here.url + share(here, start(here, told)))
+    told.end("One")
+    while statuses:
+        expect(guest.locator("#notice")).to_contain_text("Something")
+        guest.get_by_role("button", name="Try again").click()
+    guest.get_by_role("button", name="Try again").click()
+    expect(answer(guest)).to_have_text("One")
+    expect(guest.locator("#notice")).to_be_hidden()
+
+
 def test_a_link_that_is_taken_back_leaves_what_was_read(guest: Page, here: Site, complaints: list[str]) -> None:
     """Who reads along is told and keeps what had come; who comes again gets nothing."""
     complaints += [refused(401, "Unauthorized"), refused(404, "Not Found")]

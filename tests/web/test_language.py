@@ -11,6 +11,8 @@ import pytest
 from tidegate.routes.openapi import codes
 
 WEB = {entry.name: entry.read_text("utf-8") for entry in files("tidegate.web").iterdir() if entry.is_file()}
+CLIENT = {entry.name: entry.read_text("utf-8") for entry in files("tidegate.web").joinpath("client").iterdir()}
+OWN_CODE = re.compile(r"""(?:BROKEN =|\bcode:|\bcode =) '(\w+)'""")
 LOOKED_UP = re.compile(r"""(?<![\w.$])t\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")?""")
 LINE = re.compile(r"""^  (?:(\w+)|'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"):\s+(?:'|")(.*)(?:'|"),$""", re.MULTILINE)
 NAME = re.compile(r"\{\w+\}")
@@ -88,9 +90,12 @@ def test_a_chinese_line_has_the_same_values() -> None:
 
 
 def test_every_code_has_words_for_people() -> None:
-    """A page says of each error that the server answers with what it means for its reader."""
+    """A page says of each error of the server, and of the client's own, what it means for its reader."""
     told = set(re.findall(r"^  (\w+): t\(", WEB["failures.js"], re.MULTILINE))
-    assert {answered["code"] for answered in codes()} - told == set()
+    scripts = [text for name, text in CLIENT.items() if name.endswith(".js")]
+    own = {code for script in scripts for code in OWN_CODE.findall(script)}
+    assert own > {"connection_broken", "malformed_answer"}
+    assert ({answered["code"] for answered in codes()} | own) - told == set()
 
 
 @pytest.mark.parametrize("name", [name for name in WEB if name.endswith(".html")])

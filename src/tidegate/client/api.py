@@ -42,13 +42,13 @@ class Api:
         return await self.calls.value(Table, "POST", paths.stream(id, "/cancel"), _given(reason=reason))
 
     async def delete(self, id: str) -> None:
-        await self.calls.done("DELETE", paths.stream(id))
+        await self.calls.delete(paths.stream(id))
 
     async def share(self, id: str, ttl: int | None) -> Table:
         return await self.calls.value(Table, "POST", paths.stream(id, "/share"), _given(ttl_seconds=ttl))
 
     async def unshare(self, id: str) -> None:
-        await self.calls.done("DELETE", paths.stream(id, "/share"))
+        await self.calls.delete(paths.stream(id, "/share"))
 
     async def publish(self, topic: str, data: object, type: str | None, state: bool, key: str | None) -> str:
         body = {"data": data, **_given(type=type, state=state or None)}

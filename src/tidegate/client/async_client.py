@@ -10,8 +10,8 @@ from tidegate.client.api import Api, Table
 from tidegate.client.async_producer import AsyncProducer
 from tidegate.client.async_stream import AsyncStream
 from tidegate.client.awaiting import AwaitingWire, settled
-from tidegate.client.calls import Credential
-from tidegate.client.production import Production
+from tidegate.client.calls import AsyncCredential
+from tidegate.client.production import APPEND_ATTEMPTS, Production
 from tidegate.client.reader import OnState, Reader
 from tidegate.client.settings import calls_over, endpoint_of
 from tidegate.core.backoff import ATTEMPTS, MAX_DELAY
@@ -31,7 +31,7 @@ class AsyncClient:
     def __init__(
         self,
         base_url: str,
-        api_key: Credential | None = None,
+        api_key: AsyncCredential | None = None,
         attempts: int | None = ATTEMPTS,
         *,
         max_delay: float = MAX_DELAY,
@@ -74,9 +74,15 @@ class AsyncClient:
         """Publishes any JSON to a topic; returns its cursor."""
         return await self._api.publish(topic, data, type, state, key)
 
-    def produce(self, key: str | None = None, *, metadata: Mapping[str, str] = {}) -> AsyncProducer:
+    def produce(
+        self,
+        key: str | None = None,
+        *,
+        metadata: Mapping[str, str] = {},
+        attempts: int | None = APPEND_ATTEMPTS,
+    ) -> AsyncProducer:
         """A stream that this program fills, or the one that was opened with this key; entering it opens it."""
-        return AsyncProducer(Production(self._api.calls, key, metadata))
+        return AsyncProducer(Production(self._api.calls, key, metadata, attempts))
 
     async def cancel(self, id: str, reason: str | None = None) -> Table:
         return await self._api.cancel(id, reason)

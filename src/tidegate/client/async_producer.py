@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,8 +62,8 @@ class AsyncProducer:
         self._production.close()
         if self._keeping is not None:
             self._keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeping
+            # Not awaited: a cancellation of the caller is one, and no end of the task's.
+            await asyncio.wait({self._keeping})
 
     async def __aenter__(self) -> Self:
         await self._production.open()

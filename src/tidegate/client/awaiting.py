@@ -99,8 +99,10 @@ class AwaitingLine:
         endpoint = self._wire.endpoint
         async with self._using(seconds, f"{endpoint.scheme}://{endpoint.authority} does not answer"):
             self._loop = asyncio.get_running_loop()
-            self._pool = self._wire.pool()
+            self._pool = await self._wire.pool()
             self._connection = connection = await self._pool.take()
+            if self.closed:
+                raise ClosedUnanswered("was closed here")
             self._exchange = exchange = Exchange(connection)
             fields, body = dict(request.fields), request.body or b""
             if request.body is not None:
@@ -159,6 +161,7 @@ class AwaitingWire:
         self.endpoint = endpoint
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ConnectionPool | None = None
+        self._closing: AsyncGenerator[None] | None = None
 
     def line(self) -> AwaitingLine:
         return AwaitingLine(self)
@@ -166,13 +169,15 @@ class AwaitingWire:
     def lock(self) -> AbstractAsyncContextManager[object]:
         return asyncio.Lock()
 
-    def pool(self) -> ConnectionPool:
+    async def pool(self) -> ConnectionPool:
         """The connections of the running loop: those of another one, which has ended perhaps, are of no use."""
         loop = asyncio.get_running_loop()
         if self._pool is None or self._loop is not loop:
             self._loop = loop
             # Our own server says when it closes a connection: none has to rest.
             self._pool = ConnectionPool(lambda: connect(self.endpoint, CONNECT_SECONDS), rest_seconds=0.0)
+            self._closing = _closing(self._pool)
+            await anext(self._closing)
         return self._pool
 
     def close(self) -> None:
@@ -180,6 +185,14 @@ class AwaitingWire:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+
+async def _closing(pool: ConnectionPool) -> AsyncGenerator[None]:
+    """Closes the pool when its loop ends: `asyncio.run` closes the generators that were begun in it."""
+    try:
+        yield
+    finally:
+        pool.close()
 
 
 async def settled() -> None:

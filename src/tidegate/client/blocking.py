@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import select
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from typing import cast
 
 from tidegate.client.head import Head
 from tidegate.client.http import FAILURES, connection_to
 from tidegate.client.no_answer import NoAnswer, no_answer
+from tidegate.client.timed_socket import FinalResponse, TimedSocket
 from tidegate.client.wire import Request
 from tidegate.http_client.endpoint import Endpoint
 
@@ -35,9 +36,11 @@ class BlockingLine:
         self._endpoint = endpoint
         self._idle = idle
         self._connection: HTTPConnection | None = None
-        self._socket: socket.socket | None = None
+        self._socket: TimedSocket | None = None
         self._response: HTTPResponse | None = None
-        self._ended = threading.Event()
+        # Held until `close`. An event would not do: a signal's handler that sets it waits for the thread it runs in.
+        self._unended = threading.Lock()
+        self._unended.acquire()
         # Reentrant, since a signal's handler may close what its own thread is using.
         self._guard = threading.RLock()
         self._in_use = False
@@ -47,10 +50,12 @@ class BlockingLine:
 
     async def send(self, request: Request, seconds: float) -> Head:
         with self._using(f"{self._endpoint.scheme}://{self._endpoint.authority} does not answer"):
+            began = time.monotonic()
             self._connection = connection = self._kept() or self._opened(min(seconds, CONNECT_SECONDS))
             # The connection lets go of it where the answer ends with the connection.
-            self._socket = connection.sock
-            self._wait_for(seconds)
+            self._socket = cast("TimedSocket", connection.sock)
+            self._insist_on_open()
+            self._allow(began + seconds - time.monotonic())
             fields = {name: value.encode() for name, value in request.fields.items()}
             connection.request(request.method, self._endpoint.target(request.path), request.body, fields)
             self._response = response = connection.getresponse()
@@ -61,14 +66,15 @@ class BlockingLine:
         if response is None or response.isclosed():
             return b""
         with self._using("the connection broke"):
-            self._wait_for(seconds)
+            self._allow(seconds)
             chunk = response.read1(CHUNK_BYTES)
             if not chunk and response.length:
                 raise IncompleteRead(b"", response.length)
             return chunk
 
     async def wait(self, seconds: float) -> None:
-        self._ended.wait(seconds)
+        if not self.closed:
+            self._unended.acquire(timeout=seconds)
 
     def release(self) -> None:
         response, connection = self._response, self._connection
@@ -82,28 +88,32 @@ class BlockingLine:
     def close(self) -> None:
         with self._guard:
             self.closed = True
-            self._ended.set()
+            with suppress(RuntimeError):
+                self._unended.release()
             if not self._in_use:
                 self._drop()
             elif self._socket is not None:
                 # Whoever is waiting for it now reads its end, and closes it.
-                with suppress(OSError):
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                self._socket.shutdown()
 
     def _may_keep(self, response: HTTPResponse) -> bool:
         """Whether the answer was read to its end, so that its connection may carry another one."""
         whole = (response.isclosed() or response.length == 0) and not response.will_close
         return whole and not self.closed and len(self._idle) < MAX_IDLE
 
-    def _wait_for(self, seconds: float) -> None:
+    def _insist_on_open(self) -> None:
+        if self.closed:
+            raise NoAnswer("the connection was closed here")
+
+    def _allow(self, seconds: float) -> None:
         if self._socket is not None:
-            self._socket.settimeout(seconds)
+            self._socket.allow(seconds)
 
     def _kept(self) -> HTTPConnection | None:
         with suppress(IndexError):
             while True:
                 connection, since = self._idle.pop()
-                if time.monotonic() - since < IDLE_SECONDS and not _is_readable(connection.sock):
+                if time.monotonic() - since < IDLE_SECONDS and not _is_readable(cast("TimedSocket", connection.sock)):
                     return connection
                 connection.close()
         return None
@@ -115,6 +125,8 @@ class BlockingLine:
         except BaseException:
             connection.close()
             raise
+        connection.sock = TimedSocket(connection.sock)
+        connection.response_class = FinalResponse
         return connection
 
     @contextmanager
@@ -122,8 +134,7 @@ class BlockingLine:
         """Holds the connection against `close`; whatever goes wrong leaves none. Raises as `Line.send` does."""
         self._in_use = True
         try:
-            if self.closed:
-                raise NoAnswer("the connection was closed here")
+            self._insist_on_open()
             yield
         except FAILURES as error:
             self._drop()
@@ -183,7 +194,7 @@ class BlockingLock:
         self._lock.release()
 
 
-def _is_readable(sock: socket.socket) -> bool:
+def _is_readable(sock: TimedSocket) -> bool:
     """Whether bytes, or the end of the connection, have come while nobody was asked for anything."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)

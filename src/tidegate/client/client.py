@@ -10,7 +10,7 @@ from tidegate.client.api import Api, Table
 from tidegate.client.blocking import BlockingWire
 from tidegate.client.calls import Credential
 from tidegate.client.producer import Producer
-from tidegate.client.production import Production
+from tidegate.client.production import APPEND_ATTEMPTS, Production
 from tidegate.client.reader import OnState, Reader
 from tidegate.client.settings import calls_over, endpoint_of
 from tidegate.client.stream import Stream
@@ -77,9 +77,18 @@ class Client:
         """Publishes any JSON to a topic; returns its cursor. With `state` it is what late joiners get as the state."""
         return done(self._api.publish(topic, data, type, state, key))
 
-    def produce(self, key: str | None = None, *, metadata: Mapping[str, str] = {}) -> Producer:
-        """Opens a stream that this program fills, or goes on with the one that was opened with this key."""
-        production = Production(self._api.calls, key, metadata)
+    def produce(
+        self,
+        key: str | None = None,
+        *,
+        metadata: Mapping[str, str] = {},
+        attempts: int | None = APPEND_ATTEMPTS,
+    ) -> Producer:
+        """Opens a stream that this program fills, or goes on with the one that was opened with this key.
+
+        `attempts` tries of an append may fail in a row after the first.
+        """
+        production = Production(self._api.calls, key, metadata, attempts)
         done(production.open())
         return Producer(production)
 

@@ -60,7 +60,8 @@ class Producer:
     def append(self, type: str, data: Mapping[str, Any]) -> None:
         """Appends an event, and returns when the server has it.
 
-        Raises `StreamEnded` where it was cancelled, `Fenced` where a later run with this key fills it, and `Offline`.
+        Raises `StreamEnded` where it was cancelled, `Fenced` where a later run with this key fills it or the lease has
+        run out, and `Offline`: then the event is in doubt, and is sent again before the next one.
         """
         done(self._production.append(type, data))
 

@@ -160,7 +160,7 @@ class Reader:
 
     async def _connect(self) -> None:
         self._tell("connecting")
-        head = await self._line.send(self._request(self._session.ask()), self._session.silence)
+        head = await self._calls.send(self._line, self._request(self._session.ask()), self._session.silence)
         verdict = self._session.answered(head)
         if verdict == "events":
             self._begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-from tidegate.client.calls import Calls, Credential
+from tidegate.client.calls import AsyncCredential, Calls
 from tidegate.client.wire import Wire
 from tidegate.core.api_key import key_in
 from tidegate.core.url import is_plain_http, shown_url, with_scheme
@@ -28,7 +28,7 @@ def endpoint_of(base_url: str) -> Endpoint:
     return Endpoint.parse(url)
 
 
-def calls_over(wire: Wire, api_key: Credential | None, attempts: int | None, max_delay: float) -> Calls:
+def calls_over(wire: Wire, api_key: AsyncCredential | None, attempts: int | None, max_delay: float) -> Calls:
     """Calls with this key, or else with the one in the environment. Raises `ConfigError` where it is none."""
     key = key_in(KEY_VARIABLE, os.environ) if api_key is None else api_key
     return Calls(wire, key, attempts=attempts, max_delay=max_delay, random=random.random)

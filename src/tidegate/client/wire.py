@@ -21,6 +21,10 @@ class Request(NamedTuple):
     fields: Mapping[str, str]
     body: bytes | None = None
 
+    def __repr__(self) -> str:
+        # Its fields have the key, and whatever prints a traceback with local variables would show it.
+        return f"Request({self.method} {self.path})"
+
 
 class Line(Protocol):
     """Carries one exchange after the other, for one user at a time."""
@@ -73,4 +77,7 @@ def done(work: Coroutine[Any, Any, Result]) -> Result:
         work.send(None)
     except StopIteration as stop:
         return stop.value
+    finally:
+        # An interrupt may have come before the beginning.
+        work.close()
     raise AssertionError("a wire that blocks has awaited something")

@@ -12,6 +12,7 @@
  * @property {(data: object, key: string) => Promise<unknown>} tell Publishes to the room.
  * @property {import('./own.js').Own} own What this tab has started.
  * @property {(node: HTMLElement) => void} add Puts it at the end of the page.
+ * @property {() => 'sse' | 'websocket'} transport
  * @property {() => string} principal Who the server takes this tab for; empty until the history has been read.
  */
 
@@ -21,7 +22,7 @@ import { askForKey, keyNumber, wantsKey } from './key.js';
 import { t } from './language.js';
 import { Live } from './live.js';
 import { base, keepAtEnd, showNotice } from './page.js';
-import { request } from './request.js';
+import { call } from './request.js';
 import { cancelStream, followStream, newKey, shareStream, TERMINAL } from './tidegate.js';
 
 /** Where nobody has credentials, everybody may read every stream: nothing is lent to whoever names one. */
@@ -29,14 +30,19 @@ const ANYBODY = 'anonymous';
 
 const MAX_DELAY_MS = 3000;
 
+/** A browser makes six connections to a host, and what is asked of it needs some: so many answers have one at a time. */
+const MOST_FOLLOWED = 4;
+
+/** @typedef {{live: Live, whole: boolean, leaving?: AbortController}} Reading `leaving`: while it is followed. */
+
 export class Answers {
   /** @param {Room} room */
   constructor(room) {
     this._room = room;
     /** @type {Map<Answer, AnswerView>} */
     this._views = new Map();
-    /** @type {Map<Answer, Live>} Those that are being followed. */
-    this._lives = new Map();
+    /** @type {Map<Answer, Reading>} Those that are being written, the oldest first. */
+    this._readings = new Map();
   }
 
   /**
@@ -66,52 +72,79 @@ export class Answers {
     const view = new AnswerView(answer, own ? () => this._stop(answer) : undefined);
     this._views.set(answer, view);
     this._room.add(view.node);
-    if (this._room.principal()) this._follow(answer, false);
+    this._dropOldest();
+    if (!this._room.principal()) return;
+    this._begin(answer, false);
+    this._followNewest();
   }
 
   /** Those that nobody has said the end of. */
   followAll() {
-    for (const answer of this._views.keys()) if (answer.turn.status === 'live') this._follow(answer, true);
+    for (const answer of this._views.keys()) if (answer.turn.status === 'live') this._begin(answer, true);
+    this._followNewest();
   }
 
   /** @param {Answer} answer Whoever asked says how it ended. Who follows it has seen that, or is about to. */
   end(answer) {
     const view = this._views.get(answer);
-    if (!view || this._lives.has(answer) || TERMINAL.has(answer.turn.status)) return;
+    const reading = this._readings.get(answer);
+    if (!view || reading?.leaving || TERMINAL.has(answer.turn.status)) return;
     Object.assign(answer.turn, answer.end);
     view.view.takeAsHeard();
+    if (reading) this._over(answer, reading.live);
     view.showEnd();
     keepAtEnd();
   }
 
   /** @param {Answer} answer @param {boolean} whole Whether somebody who comes late reads it. */
-  _follow(answer, whole) {
+  _begin(answer, whole) {
     const live = new Live(/** @type {AnswerView} */ (this._views.get(answer)).view);
-    this._lives.set(answer, live);
-    const way = this._wayTo(answer);
-    if (!way) this._lost(answer, live, 'not_shared');
-    else this._read(answer, live, { ...way, snapshot: whole });
+    if (this._wayTo(answer)) this._readings.set(answer, { live, whole });
+    else this._lost(answer, live, { code: 'not_shared', message: '' });
   }
 
-  /** @param {Answer} answer @param {Live} live @param {FollowOptions} options */
-  async _read(answer, live, options) {
+  /** Each stream once, whatever number of messages name it; the others go on from where they are when they may. */
+  _followNewest() {
+    /** @type {Map<string, Answer>} */
+    const newest = new Map();
+    for (const answer of [...this._readings.keys()].reverse()) {
+      if (newest.size < MOST_FOLLOWED && !newest.has(answer.stream)) newest.set(answer.stream, answer);
+    }
+    for (const [answer, reading] of this._readings) {
+      if (newest.get(answer.stream) !== answer) leave(reading);
+      else if (!reading.leaving) this._follow(answer, reading);
+    }
+  }
+
+  /** @param {Answer} answer @param {Reading} reading */
+  _follow(answer, reading) {
+    const { signal } = (reading.leaving = new AbortController());
+    this._read(answer, reading, signal);
+  }
+
+  /** @param {Answer} answer @param {Reading} reading @param {AbortSignal} signal */
+  async _read(answer, { live, whole }, signal) {
     const { turn, stream } = answer;
     const sentKey = keyNumber();
     const onEvent = (/** @type {import('./tidegate.js').StreamEvent} */ event) => {
       live.take(event);
       if (turn.status !== 'live') this._over(answer, live);
     };
+    const place = turn.cursor ? { after: turn.cursor } : { snapshot: whole };
+    const options = { ...this._wayTo(answer), ...place, signal };
     try {
       await followStream(stream, { ...options, onEvent, onState: live.show.bind(live) });
     } catch (error) {
+      if (signal.aborted) return;
       if (wantsKey(error) && !options.token) {
         live.waitFor(t('Waiting for the API key'));
-        askForKey(sentKey, () => this._read(answer, live, { ...options, after: turn.cursor, snapshot: !turn.cursor }));
+        askForKey(sentKey, () => signal.aborted || this._read(answer, { live, whole: true }, signal));
       } else {
-        const { code } = /** @type {import('./tidegate.js').TidegateError} */ (error);
-        this._lost(answer, live, wantsKey(error) ? 'stream_not_found' : code);
+        const { code, message } = /** @type {import('./tidegate.js').TidegateError} */ (error);
+        this._lost(answer, live, { code: wantsKey(error) ? 'stream_not_found' : code, message });
       }
     }
+    this._followNewest();
   }
 
   /**
@@ -122,7 +155,7 @@ export class Answers {
    */
   _wayTo(answer) {
     const own = this._isOwn(answer) || (!answer.token && this._room.principal() === ANYBODY);
-    if (own) return { base, transport: 'websocket', maxDelay: MAX_DELAY_MS };
+    if (own) return { base, transport: this._room.transport(), maxDelay: MAX_DELAY_MS };
     return answer.token ? { base, token: answer.token, maxDelay: MAX_DELAY_MS } : undefined;
   }
 
@@ -131,17 +164,17 @@ export class Answers {
     return this._room.own.hasAsked(stream);
   }
 
-  /** @param {Answer} answer @param {Live} live @param {string} code */
-  _lost(answer, live, code) {
-    Object.assign(answer.turn, answer.end ?? { status: 'lost', code });
+  /** @param {Answer} answer @param {Live} live @param {{code: string, message: string}} why */
+  _lost(answer, live, { code, message: error }) {
+    Object.assign(answer.turn, answer.end ?? { status: 'lost', code, error });
     this._over(answer, live);
   }
 
   /** @param {Answer} answer @param {Live} live The stream has no more to give. */
   _over(answer, live) {
     live.end();
-    this._lives.delete(answer);
     this._views.get(answer)?.showEnd();
+    this._readings.delete(answer);
     const { stream, turn } = answer;
     if (!this._isOwn(answer) || answer.end || turn.status === 'lost') return;
     const { status, text, error, code, reason, usage } = turn;
@@ -150,9 +183,21 @@ export class Answers {
     this._room.tell(end, `answered:${stream}`).catch(() => {});
   }
 
+  /** Those that are no longer on the page. */
+  _dropOldest() {
+    for (const [answer, { node }] of this._views) {
+      if (node.isConnected) return;
+      const reading = this._readings.get(answer);
+      reading?.leaving?.abort();
+      reading?.live.leave();
+      this._views.delete(answer);
+      this._readings.delete(answer);
+    }
+  }
+
   /** @param {Answer} answer */
   async _stop(answer) {
-    this._lives.get(answer)?.showStopping();
+    this._readings.get(answer)?.live.showStopping();
     try {
       await cancelStream(answer.stream, { base });
     } catch (error) {
@@ -161,10 +206,16 @@ export class Answers {
   }
 }
 
+/** @param {Reading} reading Others are newer. */
+function leave(reading) {
+  reading.leaving?.abort();
+  reading.leaving = undefined;
+  reading.live.waitFor(t('Goes on once newer answers have ended'));
+}
+
 /** @param {object} body @param {string} key @returns {Promise<string>} The stream's id. */
 async function start(body, key) {
-  const response = await request('POST', 'v1/streams', { base, headers: { 'idempotency-key': key }, body });
-  return (await response.json()).id;
+  return (await call('POST', 'v1/streams', { base, headers: { 'idempotency-key': key } }, body)).id;
 }
 
 /** @param {string} model @param {unknown} error @param {() => void} again */

@@ -2,7 +2,7 @@
 
 import { t } from './language.js';
 import { button, iconButton, make } from './nodes.js';
-import { withFocusKept } from './page.js';
+import { isComposing, withFocusKept } from './page.js';
 
 export class Asked {
   /** @param {string} question @param {((question: string) => void) | undefined} onEdit */
@@ -57,7 +57,7 @@ export class Asked {
     if (event.key === 'Escape') {
       event.stopPropagation();
       this._close();
-    } else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+    } else if (event.key === 'Enter' && !event.shiftKey && !isComposing(event)) {
       event.preventDefault();
       form.requestSubmit();
     }

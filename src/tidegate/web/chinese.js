@@ -194,6 +194,7 @@ export const CHINESE = {
   Sending: '正在发送',
   'Try again': '重试',
   'Not sent: {why}': '未发送：{why}',
+  'Goes on once newer answers have ended': '等较新的回答结束后继续',
   Stop: '停止',
   'asked by you': '由你提问',
   'asked by {name}': '由 {name} 提问',
@@ -253,6 +254,11 @@ export const CHINESE = {
   'This link is no longer valid.': '此链接已失效。',
   'It was not shared with this room.': '这条回答没有分享给本房间。',
   'The server cannot be reached.': '无法连接到服务器。',
+  'The server cannot be reached. Try again.': '无法连接到服务器，请重试。',
+  'Something else has answered in place of the server. Try again.': '收到的响应不是来自服务器，请重试。',
+  'Something between this page and the server has changed the answer. Try again.':
+    '响应在页面与服务器之间被改动，请重试。',
+  'The answer was cut off: {words}.': '回答中断：{words}。',
   'The server did not accept it: {words}.': '服务器没有接受：{words}。',
   'The server could not read what this page has sent. Refresh it, and try again.':
     '服务器无法读取本页面发送的内容。请刷新页面后重试。',

@@ -1,7 +1,7 @@
 /** Where questions are written: the field, its draft, its buttons and its hint. */
 
 import { t } from './language.js';
-import { $, announce, fitPrompt } from './page.js';
+import { $, announce, fitPrompt, isComposing } from './page.js';
 
 const DRAFT_EVERY_MS = 300;
 
@@ -58,7 +58,7 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   _press(event) {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
     event.preventDefault();
     if (this._answering) this._sayWhyNot();
     else this._submit();

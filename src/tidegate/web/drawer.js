@@ -5,7 +5,6 @@ import { t } from './language.js';
 import { make } from './nodes.js';
 import { $, announce, base, keepAtEnd } from './page.js';
 import { request } from './request.js';
-import { settings } from './settings.js';
 import { Strip } from './strip.js';
 import { readStream } from './tidegate.js';
 
@@ -95,7 +94,7 @@ class Drawer {
   /** @param {Live} live @param {number} now */
   _drawFacts(live, now) {
     const readers = live.turn.status === 'live' ? this._readers : null;
-    const known = { readers, transport: settings.transport, now };
+    const known = { readers, transport: live.transport, now };
     const facts = factsOf(live, known);
     const list = $('facts');
     facts.forEach(([label, value], at) => {

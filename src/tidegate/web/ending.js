@@ -9,20 +9,19 @@ import { isEmpty } from './turn.js';
 /** A rate over less is a matter of chance. */
 const LEAST_SECONDS = 0.2;
 
-/** @type {Record<string, string>} */
-const REASONS = {
+const REASONS = new Map(Object.entries({
   length: t('Cut at the length limit'),
   content_filter: t('Cut by a content filter'),
   disconnect: t('Stopped: nobody was listening'),
   server: t('Stopped by the server'),
-};
+}));
 
 /** In a word or a sentence; nothing where there is nothing to say. @param {Turn} turn */
 export function endOf(turn) {
   const { status, error, code, reason } = turn;
   if (status === 'failed') return explained({ code, message: error });
   if (status === 'lost') return lost(turn);
-  if (reason) return REASONS[reason] ?? reason;
+  if (reason) return REASONS.get(reason) ?? reason;
   if (status === 'cancelled') return t('Stopped');
   return isEmpty(turn) ? t('The answer is empty') : '';
 }

@@ -5,6 +5,7 @@
  * @typedef {import('./talk.js').Answer} Answer
  */
 
+import { inert } from './inert.js';
 import { date, t } from './language.js';
 import { button, make } from './nodes.js';
 import { TurnView } from './view.js';
@@ -70,7 +71,7 @@ export function shownName(name) {
 
 /** @param {string} text @param {string} to The model that is asked; empty for none. */
 function words(text, to) {
-  return make('p', 'speech', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), text);
+  return make('p', 'speech', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), inert(text));
 }
 
 /** @param {string} name @param {string} from @param {number} at @param {string} [more] */

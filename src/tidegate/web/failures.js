@@ -7,19 +7,18 @@
  * @typedef {object} Failure A `TidegateError`, or the error of a `failed` event.
  * @property {string} message
  * @property {string} [code]
+ * @property {number} [status]
  * @property {string} [requestId]
  */
 
 import { t } from './language.js';
 import { sentence } from './page.js';
 
-/**
- * By code; `{words}` are the server's own, where only they say what is wrong.
- *
- * @type {Record<string, string>}
- */
-const WORDS = {
+/** By code, which may be anybody's; `{words}` are the server's own, where only they say what is wrong. */
+const WORDS = new Map(Object.entries({
   connection_broken: t('The server cannot be reached.'),
+  offline: t('The server cannot be reached. Try again.'),
+  malformed_answer: t('Something between this page and the server has changed the answer. Try again.'),
 
   invalid_request: t('The server did not accept it: {words}.'),
   invalid_value: t('The server did not accept it: {words}.'),
@@ -66,6 +65,7 @@ const WORDS = {
   too_many_readers: t('Too many pages read along. Close some.'),
   storage_full: t('There is no room left for your answers on this server. Delete some, or wait until they expire.'),
 
+  producer_failed: t('The answer was cut off: {words}.'),
   provider_error: t('The answer was cut off: the model failed.'),
   provider_crashed: t('The answer was cut off: the model crashed. It starts again by itself.'),
   context_length_exceeded: t('The conversation is too long for this model. Begin a new one.'),
@@ -85,15 +85,16 @@ const WORDS = {
   store_unavailable: t('The server cannot reach its storage at the moment. What was written is kept.'),
   interrupted: t('The answer was cut off: the server stopped in the middle of it.'),
   cancel_timeout: t('The server could not stop it in time. Try again.'),
-};
+}));
 
 /**
  * What happened, as a sentence. An upstream's own code has the upstream's own words.
  *
  * @param {Failure} failure
  */
-export function explained({ code = '', message }) {
-  return WORDS[code]?.replace('{words}', () => message.replace(/\.$/, '')) ?? sentence(message);
+export function explained({ code = '', status, message }) {
+  if (code === 'connection_broken' && status) return t('Something else has answered in place of the server. Try again.');
+  return WORDS.get(code)?.replace('{words}', () => message.replace(/\.$/, '')) ?? sentence(message);
 }
 
 /**

@@ -20,6 +20,12 @@ const LOOK_EVERY_MS = 2000;
 /** A visible page finds a network that is back within so long, whatever the client would wait elsewhere. */
 const MAX_DELAY_MS = 3000;
 
+/** A browser makes six connections to a host, and calls need some. A WebSocket, which takes all others, is none. */
+const MOST_OVER_SSE = 4;
+
+/** @type {Set<Live>} What is followed over SSE in this page, whichever conversation is open. */
+const overSse = new Set();
+
 export class Following {
   /** @param {Conversation} conversation @param {Live} live @param {() => void} onEnd */
   constructor(conversation, live, onEnd) {
@@ -63,7 +69,7 @@ export class Following {
     this._lookIn(LOOK_SOON_MS);
     let end = null;
     try {
-      end = await (turn.id ? followStream(turn.id, this._options()) : this._start());
+      end = await this._follow();
       if (turn.status === 'live') settle(turn, await readStream(turn.id));
     } catch (error) {
       if (turn.status === 'live' && !live.signal.aborted) this._failed(error, sentKey);
@@ -85,6 +91,17 @@ export class Following {
     view.showEnd();
   }
 
+  async _follow() {
+    const { live } = this;
+    live.transport = overSse.size < MOST_OVER_SSE ? settings.transport : 'websocket';
+    if (live.transport === 'sse') overSse.add(live);
+    try {
+      return await (live.turn.id ? followStream(live.turn.id, this._options()) : this._start());
+    } finally {
+      overSse.delete(live);
+    }
+  }
+
   _start() {
     const { turn } = this.live;
     return startStream(this._conversation.request(turn), {
@@ -103,7 +120,7 @@ export class Following {
     return {
       after: live.turn.cursor,
       maxDelay: MAX_DELAY_MS,
-      transport: settings.transport,
+      transport: live.transport,
       signal: live.signal,
       onEvent: (/** @type {import('./tidegate.js').StreamEvent} */ event) => {
         live.take(event);
@@ -143,9 +160,17 @@ export class Following {
       });
       return;
     }
-    const { status, code, requestId } = error instanceof TidegateError ? error : new TidegateError('');
-    const isLost = status === 404 && turn.id;
-    Object.assign(turn, { status: isLost ? 'lost' : 'failed', error: messageOf(error), code, requestId });
+    const failure = error instanceof TidegateError ? error : { message: messageOf(error) };
+    const { code = '', requestId = '' } = /** @type {Partial<TidegateError>} */ (failure);
+    if (turn.id && code !== 'stream_not_found') this._halt(explained(failure));
+    else Object.assign(turn, { status: turn.id ? 'lost' : 'failed', error: messageOf(error), code, requestId });
+  }
+
+  /** @param {string} why The answer may be whole on the server: its reader, or a refresh, has it followed again. */
+  _halt(why) {
+    this.save();
+    this._quiet();
+    this.live.halt(why, { label: t('Try again'), run: () => this._run() });
   }
 
   _end() {

@@ -23,6 +23,8 @@ export class Live {
     this.view = view;
     this.turn = view.turn;
     this.trace = new Trace(Date.now(), this.turn.cursor);
+    /** @type {'sse' | 'websocket'} */
+    this.transport = 'sse';
     /** @type {import('./phase.js').Standing} */
     this.standing = {
       state: 'idle',
@@ -125,7 +127,7 @@ export class Live {
   halt(why, action) {
     this.standing.state = 'idle';
     this.view.showState('failed', why, action);
-    announce(why);
+    if (this.isShown) announce(why);
   }
 
   /** Breaks its connection, which comes back by itself. */

@@ -75,6 +75,14 @@ export function withFocusKept(change) {
   next?.focus({ preventScroll: true });
 }
 
+/** The key of an event whose key goes to an input method; Safari has nothing else to tell by when it ends. */
+const TAKEN = 229;
+
+/** @param {KeyboardEvent} event Whether it belongs to an input method, which makes Chinese of it. */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === TAKEN;
+}
+
 /** Where `field-sizing` is not known yet. */
 export function fitPrompt() {
   if (CSS.supports('field-sizing', 'content')) return;
@@ -94,8 +102,14 @@ export function keepAtEnd() {
   offerLatest();
 }
 
+/** Who comes to what is there already begins where they are, and follows only if that is the end. */
+export function stayHere() {
+  following = below() < NEAR_END;
+  offerLatest();
+}
+
 /** Who has gone up from the end of the page does not follow. One that has only grown was not left by anybody. */
-export function noteWhereReaderIs() {
+function noteWhereReaderIs() {
   const wentUp = scrollY < lastTop;
   lastTop = scrollY;
   if (below() < NEAR_END) following = true;

@@ -15,6 +15,7 @@
  * @typedef {{words: string, retry: boolean}} Phase What is said, and whether its reader may have it tried at once.
  */
 
+import { inert } from './inert.js';
 import { t } from './language.js';
 
 /** A break that is over sooner is not worth counting down. */
@@ -39,7 +40,7 @@ export function phaseOf(standing, now) {
 /** @param {Standing} standing */
 function doing({ place, doing: type, tool }) {
   if (place) return t('In the queue: number {place}', { place });
-  if (type === 'tool_call') return tool ? t('Calling {tool}', { tool }) : t('Calling a tool');
+  if (type === 'tool_call') return tool ? t('Calling {tool}', { tool: inert(tool) }) : t('Calling a tool');
   return DOING[/** @type {keyof typeof DOING} */ (type)];
 }
 

@@ -15,6 +15,7 @@ import { Connection } from './connection.js';
 import { saidView, shownName } from './entry.js';
 import { explained } from './failures.js';
 import { whenSentAway } from './forget.js';
+import { inert } from './inert.js';
 import { askForKey, keyNumber, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
 import { signOut } from './leaving.js';
@@ -22,10 +23,10 @@ import { askForName, ownName } from './naming.js';
 import { make } from './nodes.js';
 import { Outbox } from './outbox.js';
 import { Own } from './own.js';
-import { $, announce, base, fitPrompt, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
+import { $, announce, base, fitPrompt, isComposing, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
 import { showRooms } from './rooms.js';
 import { session } from './storage.js';
-import { addressed, messageIn, Talk } from './talk.js';
+import { addressed, messageIn, MOST_ENTRIES, Talk } from './talk.js';
 import { followTopic, newKey, publish, TidegateError } from './tidegate.js';
 
 /** Who may only read: nobody among those who ask. */
@@ -35,6 +36,12 @@ const NOBODY = 'nobody';
 const AGAIN_MS = 5000;
 
 const MAX_DELAY_MS = 3000;
+
+/** A message without an answer is sent again: those behind it wait. */
+const PATIENCE_MS = 10_000;
+
+/** After so many tries a WebSocket is not let through by something in between. */
+const SOCKET_TRIES = 2;
 
 const topic = decodeURIComponent(location.pathname.split('/').at(-1) ?? '');
 const talk = new Talk();
@@ -52,11 +59,13 @@ let name = ownName();
 let principal = '';
 /** Up to where the topic has been read. */
 let cursor = '';
+/** @type {'websocket' | 'sse'} */
+let transport = 'websocket';
 /** @type {string[]} */
 let models = [];
 
 const outbox = new Outbox(tell, own);
-const answers = new Answers({ tell, own, add: append, principal: () => principal });
+const answers = new Answers({ tell, own, add: append, transport: () => transport, principal: () => principal });
 const attendance = new Attendance(topic, talk);
 
 // Coming and going.
@@ -80,11 +89,21 @@ function join() {
 
 async function follow() {
   const sentKey = keyNumber();
-  const options = { base, after: cursor || 'earliest', maxDelay: MAX_DELAY_MS, onEvent: take, onState: showConnection };
+  const leaving = new AbortController();
+  let failures = 0;
+  const onState = (/** @type {import('./tidegate.js').State} */ state, /** @type {StateDetail} */ detail) => {
+    showConnection(state, detail);
+    if (state === 'streaming') failures = NaN;
+    if (detail.delay && (failures += 1) >= SOCKET_TRIES && transport === 'websocket') leaving.abort();
+  };
+  const place = { base, after: cursor || 'earliest', maxDelay: MAX_DELAY_MS, transport, signal: leaving.signal };
   try {
-    await followTopic(topic, { ...options, transport: 'websocket' });
+    await followTopic(topic, { ...place, onEvent: take, onState });
   } catch (error) {
-    if (wantsKey(error)) askForKey(sentKey, follow);
+    if (leaving.signal.aborted) {
+      transport = 'sse';
+      follow();
+    } else if (wantsKey(error)) askForKey(sentKey, follow);
     else refused(error);
   }
 }
@@ -123,14 +142,24 @@ function leave() {
  * @param {string} [key]
  */
 function tell(data, key = newKey()) {
-  return publish(topic, { ...data, member, name }, { base, key, attempts: Infinity, maxDelay: MAX_DELAY_MS });
+  const insisting = { base, key, attempts: Infinity, maxDelay: MAX_DELAY_MS, patienceMs: PATIENCE_MS };
+  return publish(topic, { ...data, member, name }, insisting);
 }
 
 // What comes in.
 
-/** @param {import('./tidegate.js').StreamEvent} event */
+/** @param {import('./tidegate.js').StreamEvent} event Anybody may have published it: none ends the room for all. */
 function take(event) {
   cursor = event.cursor;
+  try {
+    show(event);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+/** @param {import('./tidegate.js').StreamEvent} event */
+function show(event) {
   if (event.type === 'presence') attendance.lookSoon();
   if (event.type === 'gap') append(make('li', 'entry lost', t('Some of what was said here is no longer kept.')));
   const message = messageIn(event);
@@ -162,7 +191,7 @@ function arrived(from) {
 function showSaid(said, before) {
   const isOwn = own.shows(said);
   append(saidView(said, isOwn, before));
-  if (principal && !isOwn) announce(`${shownName(said.name)}: ${said.text}`);
+  if (principal && !isOwn) announce(`${shownName(said.name)}: ${inert(said.text)}`);
   if (!isOwn) return;
   if (outbox.arrived(said.id) && said.to) answers.ask(said, talk.asked(said));
 }
@@ -171,6 +200,7 @@ function showSaid(said, before) {
 function append(node) {
   $('welcome').hidden = true;
   $('log').append(node);
+  if ($('log').children.length > MOST_ENTRIES) $('log').firstElementChild.remove();
   keepAtEnd();
 }
 
@@ -237,7 +267,7 @@ $('composer').addEventListener('submit', (/** @type {Event} */ event) => {
   say();
 });
 $('prompt').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
   event.preventDefault();
   if (event.ctrlKey || event.metaKey) say($('model').value);
   else say();

@@ -5,7 +5,7 @@ import { explained } from './failures.js';
 import { date, t } from './language.js';
 import { Live } from './live.js';
 import { make } from './nodes.js';
-import { $, noteWhereReaderIs, showNotice } from './page.js';
+import { $, showNotice, stayHere } from './page.js';
 import { followStream, readStream, TidegateError } from './tidegate.js';
 import { newTurn, settle } from './turn.js';
 import { TurnView } from './view.js';
@@ -13,6 +13,8 @@ import { TurnView } from './view.js';
 /** @typedef {import('./tidegate.js').StateDetail} StateDetail */
 
 const MAX_DELAY_MS = 3000;
+
+const OVER = new Set(['invalid_credentials', 'token_expired', 'stream_not_found']);
 
 /** So much of the question is the title of the page. */
 const TITLE_CHARACTERS = 60;
@@ -40,7 +42,7 @@ async function follow() {
       const first = !live;
       live ??= begin(event.data);
       live.take(event);
-      if (first) noteWhereReaderIs();
+      if (first) stayHere();
     },
     onState(/** @type {import('./tidegate.js').State} */ state, /** @type {StateDetail} */ detail) {
       latest = detail;
@@ -76,9 +78,9 @@ function again() {
   follow();
 }
 
-/** @param {unknown} error Whether the link is revoked, has expired, or went with its stream. */
+/** @param {unknown} error Whether the server says that the link is revoked, has expired, or went with its stream. */
 function isOver(error) {
-  return error instanceof TidegateError && (error.status === 401 || error.status === 404);
+  return error instanceof TidegateError && OVER.has(error.code);
 }
 
 /**

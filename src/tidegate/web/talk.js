@@ -32,8 +32,9 @@
  * @typedef {{from: string, at: number, kind: string, member: string, name: string, [more: string]: any}} Message
  */
 
+import { inert } from './inert.js';
 import { TERMINAL } from './session.js';
-import { newTurn } from './turn.js';
+import { newTurn, REASONS } from './turn.js';
 
 /** Whoever has said nothing for an hour, not even goodbye, is no longer counted on to be there. */
 const SILENT_SECONDS = 3600;
@@ -42,6 +43,9 @@ const SILENT_SECONDS = 3600;
  * of the embedded one. */
 const TOLD_ANSWERS = 6;
 const TOLD_CHARACTERS = 16_000;
+
+/** A topic keeps no more messages by default, and a page that is open for days neither. */
+export const MOST_ENTRIES = 1000;
 
 const MAX_NAME = 40;
 const MAX_MODEL = 128;
@@ -68,10 +72,12 @@ export class Talk {
     const who = `${from} ${member}`;
     if (kind === 'bye') this._members.delete(who);
     else if (member) this._members.set(who, { name, from, at });
+    dropOldest(this._members);
     if (kind === 'answered') return this._end(message);
     if (kind !== 'text' && kind !== 'answer') return undefined;
     const entry = kind === 'text' ? said(message) : answer(message);
     this.entries.push(entry);
+    if (this.entries.length > MOST_ENTRIES) this.entries.shift();
     return entry;
   }
 
@@ -133,9 +139,10 @@ export class Talk {
   _end({ stream, turn, from }) {
     const found = this.entries.find((entry) => entry.kind === 'answer' && entry.stream === stream && entry.from === from);
     if (found?.kind !== 'answer' || !TERMINAL.has(turn?.status)) return undefined;
-    const { status, usage = null } = turn;
-    const said = { text: text(turn.text), error: text(turn.error), code: text(turn.code), reason: text(turn.reason) };
-    found.end = { status, usage, ...said };
+    const { status, usage } = turn;
+    const said = { text: text(turn.text), error: shown(turn.error), code: shown(turn.code) };
+    const reason = REASONS.has(turn.reason) ? turn.reason : '';
+    found.end = { status, usage: usageIn(usage), reason, ...said };
     return found;
   }
 }
@@ -153,7 +160,7 @@ export function countOf(present) {
  */
 export function messageIn({ data: { data, from, at } }) {
   if (typeof data !== 'object' || data === null || typeof data.kind !== 'string') return undefined;
-  const name = text(data.name).trim().slice(0, MAX_NAME);
+  const name = shown(data.name).trim().slice(0, MAX_NAME);
   return { ...data, member: text(data.member), name, from, at };
 }
 
@@ -173,14 +180,20 @@ export function addressed(words, models) {
 
 /** @param {Message} message @returns {Said} */
 function said({ id, member, name, text: words, to, from, at }) {
-  return { kind: 'text', id: text(id), member, name, text: text(words), to: text(to).slice(0, MAX_MODEL), from, at };
+  return { kind: 'text', id: text(id), member, name, text: text(words), to: shown(to).slice(0, MAX_MODEL), from, at };
 }
 
 /** @param {Message} message @returns {Answer} */
 function answer({ stream, model, member, name, question, token: shared, from, at }) {
-  const turn = newTurn({ id: text(stream), model: text(model), unbroken: false });
+  const turn = newTurn({ id: text(stream), model: shown(model), unbroken: false });
   const about = { question: text(question), token: shareToken(shared) };
   return { kind: 'answer', stream: turn.id, model: turn.model, member, name, ...about, from, at, turn };
+}
+
+/** @param {Map<string, unknown>} found */
+function dropOldest(found) {
+  const [oldest = ''] = found.keys();
+  if (found.size > MOST_ENTRIES) found.delete(oldest);
 }
 
 /** @param {Said} said */
@@ -188,9 +201,20 @@ function user({ text: content }) {
   return { role: 'user', content };
 }
 
+/** @param {any} value @returns {import('./turn.js').Turn['usage']} */
+function usageIn(value) {
+  const count = value?.completion_tokens;
+  return Number.isSafeInteger(count) && count >= 0 ? { completion_tokens: count, estimated: value.estimated === true } : null;
+}
+
 /** @param {unknown} value */
 function shareToken(value) {
   return TOKEN.test(text(value)) ? text(value) : '';
+}
+
+/** @param {unknown} value What stands among the page's own words. */
+function shown(value) {
+  return inert(text(value));
 }
 
 /** @param {unknown} value */

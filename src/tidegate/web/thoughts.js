@@ -1,5 +1,6 @@
 /** What a model thought before it answered, folded, and the tools that it called, each on a line. */
 
+import { inert } from './inert.js';
 import { t } from './language.js';
 import { make } from './nodes.js';
 import { GrowingText } from './text.js';
@@ -30,7 +31,7 @@ export class Thoughts {
     if (this.node.hidden) return;
     const said = summaryOf(turn);
     if (this._summary.textContent !== said) this._summary.textContent = said;
-    if (this.node.open) this._text.show(turn.reasoning);
+    if (this.node.open) this._text.show(inert(turn.reasoning));
   }
 }
 
@@ -66,9 +67,9 @@ export class Calls {
     const said = `${call.name}\n${call.arguments}`;
     if (line.said === said) return;
     line.said = said;
-    line.name.textContent = call.name;
-    line.short.textContent = call.arguments.replace(/\s+/g, ' ').slice(0, SHORT);
-    line.whole.textContent = pretty(call.arguments);
+    line.name.textContent = inert(call.name);
+    line.short.textContent = inert(call.arguments.replace(/\s+/g, ' ').slice(0, SHORT));
+    line.whole.textContent = inert(pretty(call.arguments));
   }
 }
 

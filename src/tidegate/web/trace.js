@@ -64,7 +64,7 @@ export class Trace {
     if (type === 'gap') this._note(now, { kind: 'gap' });
     if (this._resumed) this._countMissed(this._resumed, text.length, now - this._startedAt);
     if (text && type !== 'snapshot') this._count(text.length, now);
-    if (type in ENDS) this._end(ENDS[type], now);
+    if (Object.hasOwn(ENDS, type)) this._end(ENDS[type], now);
   }
 
   /** @param {string} state @param {{counts?: Counts, delay?: number}} detail @param {number} now */

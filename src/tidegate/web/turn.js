@@ -35,6 +35,9 @@
 
 const PIECES = new Set(['delta', 'reasoning', 'tool_call']);
 
+/** Those that are worth a word. */
+export const REASONS = new Set(['length', 'content_filter', 'disconnect', 'server']);
+
 /**
  * A turn that nothing has been heard of yet.
  *
@@ -131,8 +134,7 @@ function takeError(turn, error) {
 
 /** @param {{finish_reason?: string | null, by?: string}} data */
 function reasonOf({ finish_reason: finish, by }) {
-  if (finish === 'length' || finish === 'content_filter') return finish;
-  return by === 'disconnect' || by === 'server' ? by : '';
+  return [finish, by].find((each) => each && REASONS.has(each)) ?? '';
 }
 
 /** @param {ToolCall[]} calls @param {{index: number, id?: string, name?: string, arguments?: string}} fragment */

@@ -4,7 +4,10 @@ import { createInterface } from 'node:readline';
 
 import { followStream, followTopic, listStreams, readStream, startStream } from '../../../clients/js/tidegate.js';
 
-const { stream, topic, body, tokens, ...given } = JSON.parse(process.argv[2]);
+const { stream, topic, body, tokens, isPage, ...given } = JSON.parse(process.argv[2]);
+
+// A page hears when the network is back.
+if (isPage) Object.defineProperty(navigator, 'onLine', { value: true });
 
 const say = (what) => console.log(JSON.stringify(what));
 
