@@ -2,7 +2,8 @@
 
     tail -F app.log | python log_feed.py http://127.0.0.1:8000 app-log
 
-A server that restarts is waited for, and every line is published once: each has its own Idempotency-Key.
+A server that restarts is waited for, and every line is published once: each has its own Idempotency-Key. Bytes that are
+no UTF-8 become U+FFFD.
 """
 
 import sys
@@ -11,6 +12,7 @@ from tidegate.client import Client
 
 
 def main(server, topic):
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     with Client(server, attempts=None) as client:
         for line in sys.stdin:
             client.publish(topic, line.rstrip("\n"), "line")

@@ -19,6 +19,7 @@ import pytest
 from cli_kit import Outcome, Run
 from scripted_kit import Scripted, head
 
+from tidegate.client import Client
 from tidegate.config import Settings, behind, load, only
 from tidegate.errors import ConfigError
 from tidegate.providers.settings import LlamaModel, OpenAIModel, ReplayModel
@@ -277,12 +278,47 @@ def test_tail_begins_after_a_position(server: Process, tidegate: Run) -> None:
     assert tidegate("tail", stream, "--url", server.url, "--after", f"{epoch}-3").out.startswith(" three one")
 
 
-@pytest.mark.parametrize(("name", "status"), [("gen_none", 404), ("no room", 400)])
-def test_tail_of_what_is_not_there_fails(server: Process, tidegate: Run, name: str, status: int) -> None:
-    """Exit code 1, with the server's message."""
-    outcome = tidegate("tail", name, "--url", server.url)
-    assert outcome.code == 1
+@pytest.mark.parametrize(
+    ("arguments", "code", "status"),
+    [(("gen_none",), 1, 404), (("no room",), 2, 400), (("room", "--after", "nonsense"), 2, 400)],
+)
+def test_tail_of_what_is_not_there_fails(
+    server: Process, tidegate: Run, arguments: tuple[str, ...], code: int, status: int
+) -> None:
+    """With the server's message; 2 for what can be none."""
+    outcome = tidegate("tail", *arguments, "--url", server.url)
+    assert outcome.code == code
     assert re.fullmatch(rf"tidegate: .+ \({status}\)\n", outcome.err)
+
+
+@pytest.mark.parametrize(("end", "said"), [("fail", "failed: no luck"), ("cancel", "it was cancelled")])
+def test_tail_after_the_end_tells_it(server: Process, tidegate: Run, end: str, said: str) -> None:
+    """A stream that has not completed is no success, wherever one begins."""
+    client = Client(server.url)
+    producer = client.produce()
+    producer.fail("no luck") if end == "fail" else client.cancel(producer.id)
+    producer.close()
+    cursor = client.read(producer.id)["cursor"]
+    outcome = tidegate("tail", producer.id, "--url", server.url, "--after", cursor)
+    assert outcome == Outcome(1, "", f"tidegate: {said}\n")
+
+
+@pytest.mark.parametrize("command", [("streams",), ("tail", "STREAM"), ("chat", "hi")])
+def test_an_output_without_place_is_one_line(server: Process, command: tuple[str, ...]) -> None:
+    """And no traceback."""
+    arguments = [generation(server.url, "fast") if each == "STREAM" else each for each in command]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*TIDEGATE, *arguments, "--url", server.url],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr.count("Traceback")) == (1, 0)
+    assert "tidegate: the output cannot be written: No space left on device\n" in done.stderr
 
 
 def test_tail_of_a_topic(server: Process) -> None:
@@ -301,19 +337,27 @@ def test_tail_of_a_topic(server: Process) -> None:
 
 
 def test_a_terminal_that_nobody_reads_does_not_keep_tail(server: Process) -> None:
-    """Ctrl-C ends it also while it waits for its own output to be read."""
+    """Ctrl-C ends it also while it waits for its own output to be read; what was not written comes after the place
+    that it names."""
     made = httpx.post(f"{server.url}/v1/streams", json={"producer": "client"}).json()
-    events = [{"type": "delta", "data": {"text": "x" * 10_000}}] * 10
+    pieces = [str(number) * 10_000 for number in range(10)]
+    events = [{"type": "delta", "data": {"text": piece}} for piece in pieces]
+    events.append({"type": "completed", "data": {"finish_reason": "stop"}})
     body = {"lease": made["lease"]["token"], "expected_offset": 1, "events": events}
     httpx.post(f"{server.url}/v1/streams/{made['id']}/append", json=body).raise_for_status()
     command = [*TIDEGATE, "tail", made["id"], "--url", server.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as tail:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
         assert tail.stdout is not None
+        assert tail.stderr is not None
         waiting = array.array("i", [0])
         while waiting[0] <= 60_000:  # Whoever has begun with the seventh waits: a pipe has 64 KiB.
             fcntl.ioctl(tail.stdout.fileno(), termios.FIONREAD, waiting)
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(5) == 130
+        assert tail.wait(30) == 130
+        written = len(tail.stdout.read().rstrip("\n")) // 10_000
+        place = tail.stderr.read().split()[-1]
+    rest = subprocess.run([*command, "--after", place], capture_output=True, text=True, check=True, timeout=60)
+    assert rest.stdout == "".join(pieces[written:]) + "\n"
 
 
 def test_tail_says_why_a_stream_was_cancelled(server: Process, tidegate: Run) -> None:
@@ -403,16 +447,40 @@ def test_tail_waits_for_a_server_that_is_not_there_yet(tmp_path: Path) -> None:
     assert (tail.returncode, out) == (0, b"here\n")
 
 
-def test_tail_says_what_is_lost_and_why_it_failed(tidegate: Run) -> None:
-    """`gap` and `failed` are on stderr, and the text stays clean: the whole of what is there, in one piece."""
-    gap = b'id: ab-5\nevent: gap\ndata: {"from":"ab-1","to":"ab-5"}\n\n'
-    snapshot = b'id: ab-6\nevent: snapshot\ndata: {"text":"rest"}\n\n'
-    failed = b'id: ab-7\nevent: failed\ndata: {"error":{"type":"x","code":"interrupted","message":"it stopped"}}\n\n'
-    with Scripted(head() + gap + delta(6, "st"), head() + snapshot + failed) as upstream:
-        outcome = tidegate("tail", "gen_1", "--url", upstream.url)
-    assert outcome.code == 1
-    assert outcome.out == "rest\n"
-    assert outcome.err == "tidegate: what came before ab-5 is no longer kept\n\ntidegate: failed: it stopped\n"
+SNAPSHOT = b'id: cd-6\nevent: snapshot\ndata: {"text":"rest"}\n\n'
+FAILED = b'id: cd-7\nevent: failed\ndata: {"error":{"type":"x","code":"interrupted","message":"it stopped"}}\n\n'
+
+
+def gap(to: str) -> bytes:
+    return f'id: {to}\nevent: gap\ndata: {{"from":"ab-1","to":"{to}"}}\n\n'.encode()
+
+
+LOST = "tidegate: some of it was lost on the way; here is the whole\n"
+HOLE = "tidegate: what came before cd-5 is no longer kept\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "answers", "out", "err"),
+    [
+        ((), (gap("cd-5") + delta(6, "st"), SNAPSHOT + FAILED), "rest\n", ""),
+        ((), (delta(2, "re") + gap("cd-5"), SNAPSHOT + FAILED), "rest\n", ""),
+        ((), (delta(2, "de") + gap("cd-5"), SNAPSHOT + FAILED), "de\nrest\n", LOST),
+        (("--after", "ab-1"), (delta(2, "st") + gap("cd-5"), SNAPSHOT + FAILED), "st\nrest\n", LOST),
+        (("--after", "ab-1"), (gap("cd-5"), SNAPSHOT + FAILED), "rest\n", LOST),
+        ((), (gap("cd-4"), gap("cd-5") + FAILED), "", HOLE.replace("5", "4") + HOLE),
+    ],
+)
+def test_tail_says_what_is_lost_and_why_it_failed(
+    tidegate: Run, after: tuple[str, ...], answers: tuple[bytes, ...], out: str, err: str
+) -> None:
+    """On stderr, and the text stays clean: where a gap is filled, it is the whole that follows."""
+    with Scripted(*(head() + answer for answer in answers)) as upstream:
+        outcome = tidegate("tail", "gen_1", "--url", upstream.url, *after)
+    assert (outcome.code, outcome.out) == (1, out)
+    assert outcome.err.replace("\n\n", "\n") in (
+        f"{err}tidegate: failed: it stopped\n",
+        f"{err}\ntidegate: failed: it stopped\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     with running("--config", str(path)) as process:
         for question in ("Why is the sky blue?", "天空为什么\x1b是蓝色的?"):
             httpx.post(process.url + "/v1/streams", json={"model": "fast", "prompt": question}).raise_for_status()
-        httpx.post(process.url + "/v1/streams", json={"producer": "client"}).raise_for_status()
+        opened = {"producer": "client", "metadata": {"evil": "\x85\x9b\x7f\u202e"}}
+        httpx.post(process.url + "/v1/streams", json=opened).raise_for_status()
         yield process
 
 
@@ -56,7 +57,9 @@ def test_a_program_gets_a_line_for_each_stream(server: Process, tidegate: Run) -
     assert (outcome.code, outcome.err) == (0, "")
     assert [row[0] for row in rows] == ids(server)
     assert [row[1:3] + row[4:] for row in rows] == [["running", "client", ""], *[["completed", "fast", "6"]] * 2]
-    objects = [json.loads(line) for line in tidegate("streams", "--url", server.url, "--json").out.splitlines()]
+    lines = tidegate("streams", "--url", server.url, "--json").out.split("\n")[:-1]
+    assert all(line.isprintable() for line in lines)
+    objects = [json.loads(line) for line in lines]
     assert objects == httpx.get(server.url + "/v1/streams").json()["data"]
 
 

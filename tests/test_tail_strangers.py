@@ -51,7 +51,7 @@ def failed(message: object) -> bytes:
         (event("delta", {"text": "\ud83d"}) + END, "\\ud83d\n", ""),
         (event("delta", {"text": "tab\tline\n日本"}) + END, "tab\tline\n日本\n", ""),
         (event("message", {"data": EVIL, "sender": EVIL, "type": EVIL}) + END, f"{SHOWN}\n", ""),
-        (event("message", {"data": {"k\x9b": ["\x9b\u202e"]}}) + END, '{"k\\x9b":["\\x9b\\u202e"]}\n', ""),
+        (event("message", {"data": {"k\x9b": ["\x9b\u202e"]}}) + END, '{"k\\u009b":["\\u009b\\u202e"]}\n', ""),
         (failed(EVIL), "", f"tidegate: failed: {SHOWN}\n"),
         (failed("one\ntidegate: two"), "", "tidegate: failed: one\\ntidegate: two\n"),
         (event("cancelled", {"by": EVIL, "reason": "\x1bc"}), "", f"tidegate: cancelled by {SHOWN}: \\x1bc\n"),

@@ -62,6 +62,8 @@ export function newSession({
   /** @type {Counts} */
   const counts = { events: 0, duplicates: 0, gaps: 0, reconnects: 0 };
   let isConnected = false;
+  /** Whether there was nothing new since a `reconnect`: those that follow each other at once were a hot loop. */
+  let isSentAway = false;
   let failures = 0;
   let comments = 0;
   let floorMs = 0;
@@ -148,13 +150,15 @@ export function newSession({
       failures = 0;
       if (type === 'reconnect') {
         if (!Number.isFinite(data?.after_ms)) throw malformed('after_ms');
-        leave(Math.max(data.after_ms, 0));
+        leave(Math.max(data.after_ms, isSentAway ? FIRST_DELAY_MS : 0));
+        isSentAway = true;
         return null;
       }
       if (id && !NOTICES.includes(type) && isBehind(id, session.cursor)) {
         counts.duplicates += 1;
         return null;
       }
+      isSentAway &&= NOTICES.includes(type);
       counts.events += 1;
       if (type === 'gap') {
         counts.gaps += 1;

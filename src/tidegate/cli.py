@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -29,6 +30,9 @@ INTERRUPTED = 130
 
 CLIENT_KEY = "TIDEGATE_API_KEY"
 """The environment variable with the key of the clients."""
+
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Why an output fails: its reader has left, which needs no words, or there is no place, or no disk, for it."""
 
 _TTL = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -68,10 +72,14 @@ def main() -> None:
         code = _complain(error, FAILED)
     except click.Abort:
         code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has left; output that is still buffered must not fail again at exit.
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        # Output that is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
+        if error.errno != errno.EPIPE:
+            click.echo(f"tidegate: the output cannot be written: {error.strerror}", err=True)
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -15,7 +16,17 @@ from faces_kit import Make, both, face
 from held_server_kit import Held
 from scripted_kit import Scripted, head
 
-from tidegate.client import Client, Event, NotFound, Offline, RateLimited, TidegateError, Unauthenticated
+from tidegate.client import (
+    AsyncClient,
+    Client,
+    Conflict,
+    Event,
+    NotFound,
+    Offline,
+    RateLimited,
+    TidegateError,
+    Unauthenticated,
+)
 from tidegate.errors import ConfigError, GenerationCancelled, InvalidValue, UpstreamMalformed
 
 CERTIFICATE = Path(__file__).parents[1] / "http_client" / "localhost.pem"
@@ -197,6 +208,48 @@ def test_a_stream_that_did_not_complete_has_no_text(client: Make) -> None:
             client(server.url).follow("gen_1").text()
 
 
+def test_who_follows_from_the_middle_gets_the_whole_text(client: Make) -> None:
+    """Of what came before, and of a stream that had ended before, the server knows it."""
+    whole = answer(200, {"status": "completed", "text": "Hello"})
+    with Scripted(head() + delta(3, "lo") + block("completed", DONE, 4), whole, head(204), whole) as server:
+        assert client(server.url).follow("gen_1", "e-2").text() == "Hello"
+        assert client(server.url).follow("gen_1", "e-4").text() == "Hello"
+    assert server.requests[3].startswith("GET /v1/streams/gen_1 ")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        ({"status": "failed", "error": {"type": "t", "code": "interrupted", "message": "it fell"}}, "it fell"),
+        ({"status": "cancelled", "error": None}, "the stream was cancelled"),
+    ],
+)
+def test_a_stream_that_had_not_completed_has_no_text(client: Make, snapshot: dict[str, object], said: str) -> None:
+    """Nor for who comes after its end."""
+    with Scripted(head(204), answer(200, {"text": "half", **snapshot})) as server, pytest.raises(TidegateError) as why:
+        client(server.url).follow("gen_1", "e-4").text()
+    assert why.value.message == said
+
+
+def test_a_stream_that_is_left_has_no_text(client: Make) -> None:
+    """Half an answer is none, whoever has closed it; a topic has none at all."""
+    with Held(head() + delta(2, "half"), head() + block("subscribed", {"cursor": "e-1", "state": None})) as server:
+        stream = client(server.url).follow("gen_1")
+        next(stream)
+        threading.Timer(0.05, stream.close).start()
+        with pytest.raises(Conflict, match="left before its end"):
+            stream.text()
+        with pytest.raises(InvalidValue, match="a topic has no end"):
+            client(server.url).subscribe("room").text()
+
+
+def test_halves_of_a_character_are_one_in_the_text(client: Make) -> None:
+    """Models write them as two escapes, in two events perhaps; what stays a half is kept as it is."""
+    events = delta(2, "\ud83d") + delta(3, "\ude00\ud83d") + block("completed", DONE, 4)
+    with Scripted(head() + events) as server:
+        assert client(server.url).follow("gen_1").text() == "\U0001f600\ud83d"
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -337,3 +390,20 @@ def test_a_client_can_be_left(name: str) -> None:
     """Both are context managers."""
     with face(name) as make, Scripted(answer(200, {"data": [{"id": "m"}]})) as server, make(server.url) as made:
         assert made.models() == ["m"]
+
+
+def test_a_topic_that_could_not_be_entered_can_be_entered_later() -> None:
+    """The second time is a new try, and not an end without a word."""
+    subscribed = head() + block("subscribed", {"cursor": "e-1", "state": None}, 1)
+
+    async def enter(url: str) -> list[str]:
+        async with AsyncClient(url, attempts=0) as client:
+            events = client.subscribe("room")
+            with pytest.raises(Offline):
+                await events.__aenter__()
+            async with events:
+                return [(await anext(events)).type]
+
+    with Held(b"", subscribed) as server:
+        threading.Timer(0.05, lambda: server.hang_up(0)).start()
+        assert asyncio.run(enter(server.url)) == ["subscribed"]

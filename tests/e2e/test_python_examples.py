@@ -26,8 +26,8 @@ def test_a_log_is_fed_and_followed_by_who_comes_back(server: Callable[[str], str
     place = tmp_path / "position.txt"
 
     def feed(*lines: str) -> None:
-        text = "".join(f"{line}\n" for line in lines)
-        subprocess.run(command("log_feed.py", url, "app-log"), input=text, text=True, check=True, timeout=60)
+        text = "".join(f"{line}\n" for line in lines).encode("latin-1" if "café" in lines else "utf-8")
+        subprocess.run(command("log_feed.py", url, "app-log"), input=text, check=True, timeout=60)
 
     def follow(count: int) -> list[str]:
         follower = command("log_tail.py", url, "app-log", str(place))
@@ -47,6 +47,8 @@ def test_a_log_is_fed_and_followed_by_who_comes_back(server: Callable[[str], str
     assert follow(2) == ["one", "two"]
     feed("three", "vier 四")
     assert follow(2) == ["three", "vier 四"]
+    feed("café")
+    assert follow(1) == ["caf\ufffd"]
 
 
 def test_an_agent_stops_when_it_is_cancelled(server: Callable[[str], str]) -> None:

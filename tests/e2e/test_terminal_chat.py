@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 from collections.abc import Generator, Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cable import laid
 from cli_kit import Run
+from eventually_kit import eventually
 from restart_kit import Restartable
 from scripted_kit import Scripted, head
 from terminal_kit import CTRL_C, CTRL_D, UP, Terminal, in_terminal
@@ -108,6 +111,26 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(server: Restartable, tmp_pa
         assert terminal.code() == 130
 
 
+def test_ctrl_c_before_the_answer_has_a_name_stops_it_too(server: Restartable, tmp_path: Path) -> None:
+    """It is cancelled as soon as the server has said which it is, and not left to run on."""
+    with laid(server.url) as cable:
+        command = [*TIDEGATE, "chat", "--url", cable.url, "--model", "slow"]
+        with in_terminal(command, tmp_path) as terminal:
+            terminal.expect("> ")
+            cable.hold()
+            before = cable.connections
+            terminal.type("before\r")
+            asyncio.run(eventually(lambda: cable.connections > before, within=30))
+            terminal.type(CTRL_C)
+            terminal.expect("stopping")
+            cable.mend()
+            terminal.expect("the answer was stopped")
+            assert (newest(server)["question"], newest(server)["status"]) == ("before", "cancelled")
+            terminal.expect("> ")
+            terminal.type(CTRL_D)
+            assert terminal.code() == 0
+
+
 def test_a_server_that_is_killed_is_waited_for(tmp_path: Path) -> None:
     """The answer ends truthfully once it is back, and the conversation goes on; one note came and went."""
     with served(tmp_path) as server, chatting(server, tmp_path, "slow") as terminal:
@@ -123,6 +146,7 @@ def test_a_server_that_is_killed_is_waited_for(tmp_path: Path) -> None:
         terminal.ask("/model echo")
         terminal.ask("and?")
         terminal.expect(f"user: go on / assistant: {told['text']} / user: and?\r\n")
+        terminal.expect("> ")
         terminal.type(CTRL_D)
         assert terminal.code() == 0
 

@@ -38,6 +38,7 @@ class AsyncStream:
         event = await self._reader.next()
         if event is None:
             raise StopAsyncIteration
+        self._reader.handed = event
         return event
 
     async def text(self) -> str:

@@ -12,9 +12,9 @@ from tidegate.client.offline import Offline
 from tidegate.client.refusal import unlike_completed
 from tidegate.client.session import TERMINAL_EVENTS, Asked, Event, Session
 from tidegate.client.wire import Request
-from tidegate.client.words import as_table
+from tidegate.client.words import as_table, joined
 from tidegate.core.sse import Decoder
-from tidegate.errors import TidegateError, UpstreamMalformed
+from tidegate.errors import Conflict, InvalidValue, TidegateError, UpstreamMalformed
 
 EVENT_STREAM = "text/event-stream"
 
@@ -34,13 +34,17 @@ OnState = Callable[[State, Detail], None]
 
 
 class Reader:
-    """The events of a stream, or of a topic, by `next`. `on_state` is told what becomes of the connection."""
+    """The events of a stream, or of a topic, by `next`. `on_state` is told what becomes of the connection.
+
+    Who has got an event sets `handed`: until then the same one is the next, whatever has interrupted its way.
+    """
 
     def __init__(
         self, calls: Calls, name: str, *, is_topic: bool = False, after: str | None = None, on_state: OnState | None
     ) -> None:
         self.name = name
-        self.cursor = after or ""
+        self.handed: Event | None = None
+        self._after = after or ""
         self._calls = calls
         self._is_topic = is_topic
         self._on_state = on_state
@@ -51,9 +55,13 @@ class Reader:
         self._decoder = Decoder()
         self._is_connected = False
         self._events: Iterator[Event] = iter(())
-        self._first: Event | None = None
-        self._end: Event | None = None
-        self._pieces: list[str] = []
+        self._pieces: dict[int, str] = {}
+        self._is_rest = bool(after)
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last event that was handed over."""
+        return self._after if self.handed is None else self.handed.cursor
 
     async def start(self, body: Mapping[str, Any], key: str | None) -> None:
         """Starts a stream, to read it: while its id is unknown the call is repeated with the same key."""
@@ -81,26 +89,21 @@ class Reader:
 
     async def ready(self) -> None:
         """Waits for the first event, which is still the next one. Raises as `next`."""
-        try:
-            self._first = await self.next()
-        except BaseException:
-            self.close()
-            raise
+        await self.next()
 
     async def next(self) -> Event | None:
         """The next event, whatever breaks before it; None at the end, or once it is closed.
 
         Raises `Offline`, after which the next call tries anew; and the server's refusal.
         """
-        event, self._first = self._first, None
-        if event is not None:
-            return event
         if self._session.offline:
             self._session.wake()
         try:
             while not self._line.closed:
-                event = next(self._events, None)
-                if event is not None:
+                if self._session.shown is self.handed:
+                    next(self._events, None)
+                event = self._session.shown
+                if event is not None and event is not self.handed:
                     self._note(event)
                     return event
                 if self._session.ended:
@@ -114,12 +117,26 @@ class Reader:
         return None
 
     async def text(self) -> str:
-        """The whole text, once the stream has ended. Raises as `next`, and where it has not completed."""
-        while await self.next() is not None:
-            pass
-        if self._end is not None and self._end.type != "completed":
-            raise unlike_completed(self._end.type, self._end.data)
-        return "".join(self._pieces)
+        """The whole text, once the stream has ended. Raises as `next`, and where it has not completed, or was left."""
+        if self._is_topic:
+            raise InvalidValue("a topic has no end, and so no whole text")
+        while (event := await self.next()) is not None:
+            self.handed = event
+        if not self._session.ended:
+            raise Conflict("the stream was left before its end, so that its whole text is not known")
+        end = self.handed
+        if end is None or end.type not in TERMINAL_EVENTS:
+            return await self._kept_text()
+        if end.type != "completed":
+            raise unlike_completed(end.type, end.data)
+        return await self._kept_text() if self._is_rest else joined(self._pieces.values())
+
+    async def _kept_text(self) -> str:
+        """The text as the server has it: not all of it has come here."""
+        found = await self._calls.value(dict[str, Any], "GET", paths.stream(self.name))
+        if found.get("status") != "completed":
+            raise unlike_completed(str(found.get("status")), found)
+        return _text(found)
 
     def close(self) -> None:
         """Ends the reading, and wakes who waits for an event."""
@@ -180,13 +197,12 @@ class Reader:
         self._line.release()
 
     def _note(self, event: Event) -> None:
-        self.cursor = event.cursor
+        """Keeps the text, under the event's number: what is noted again after an interruption is there once."""
+        number = self._session.counts.events
         if event.type == "delta":
-            self._pieces.append(_text(event.data))
+            self._pieces[number] = _text(event.data)
         elif event.type == "snapshot":
-            self._pieces = [_text(event.data)]
-        elif event.type in TERMINAL_EVENTS:
-            self._end = event
+            self._pieces, self._is_rest = {number: _text(event.data)}, False
 
     def _tell_failure(self, delay: float, error: TidegateError) -> None:
         self._tell("reconnecting", Detail(delay, error))

@@ -40,7 +40,8 @@ def unlike_completed(end: str, data: Any) -> TidegateError:
     said = as_table(data)
     if end == "cancelled":
         by, reason = said.get("by"), said.get("reason")
-        return GenerationCancelled(f"cancelled by the {by}" + (f": {reason}" if reason else ""))
+        told = f"cancelled by the {by}" if by else "the stream was cancelled"
+        return GenerationCancelled(told + (f": {reason}" if reason else ""))
     error = as_table(said.get("error"))
     return recall(str(error.get("type")), str(error.get("code")), str(error.get("message")))
 

@@ -26,6 +26,9 @@ HEARTBEAT_SECONDS = 15.0
 SILENT_BEATS = 1.6
 """After so many heartbeats without a byte a connection is given up, so that it is replaced within two."""
 
+REPEATED_SECONDS = 1.0
+"""The least wait of a reconnect that follows another one, with nothing new in between: else they were a hot loop."""
+
 PLACED = frozenset({"gap", "reconnect", "snapshot", "subscribed"})
 """Events that begin a connection, or end it, wherever the position is: none of them is a duplicate."""
 
@@ -68,7 +71,7 @@ class Session:
     For each connection call `ask`, `answered`, then `comment`, `retry` and `event` with what comes, until `leaving`:
     then the connection has nothing more to give. When it is refused, breaks or is left, `lost` says how long to wait
     before the next. `silence` is how many seconds without a byte a connection is given. `random` returns a number from
-    0 to 1.
+    0 to 1. The last event that was shown is `shown`, and all of the position: who is interrupted finds it there.
     """
 
     def __init__(
@@ -81,17 +84,30 @@ class Session:
         max_delay: float = MAX_DELAY,
         random: Callable[[], float],
     ) -> None:
-        self.cursor = after or ""
-        self.ended = False
+        self.shown: Event | None = None
         self.silence = SILENT_BEATS * HEARTBEAT_SECONDS
         self.counts = Counts()
+        self._after = after or ""
         self._is_topic = is_topic
         self._whole = snapshot
+        self._has_nothing_left = False
+        self._is_sent_away = False
         self._backoff = Backoff(random, attempts=attempts, max_delay=max_delay)
         self._asked_to_wait: float | None = None
         self._retry_after = 0.0
         self._answers = 0
         self._comments = 0
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last event that was shown."""
+        return self._after if self.shown is None else self.shown.cursor
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to ask for."""
+        is_over = not self._is_topic and self.shown is not None and self.shown.type in TERMINAL_EVENTS
+        return is_over or self._has_nothing_left
 
     @property
     def offline(self) -> bool:
@@ -113,7 +129,7 @@ class Session:
     def answered(self, head: Head) -> Literal["events", "ended", "retry", "refused"]:
         """What an answer means; a refusal is one that another try would not change."""
         if head.status == 204:
-            self.ended = True
+            self._has_nothing_left = True
             return "ended"
         if head.may_pass:
             self._retry_after = head.retry_after
@@ -151,18 +167,19 @@ class Session:
         data = _parsed(kind, text)
         self._backoff.reset()
         if kind == "reconnect":
-            self._asked_to_wait = _after(data)
+            self._asked_to_wait = max(_after(data), REPEATED_SECONDS if self._is_sent_away else 0.0)
+            self._is_sent_away = True
             return None
+        self._is_sent_away = self._is_sent_away and kind in PLACED
         self.counts.events += 1
         if kind == "gap":
             self.counts.gaps += 1
         if kind == "gap" and not self._is_topic and not self._whole:
-            self._whole, self._asked_to_wait = True, 0.0
-            return Event(kind, data, self.cursor)
+            self._whole, self._asked_to_wait, id = True, 0.0, None
+        self.shown = Event(kind, data, id or self.cursor)
         if id:
-            self.cursor, self._whole = id, False
-        self.ended = kind in TERMINAL_EVENTS and not self._is_topic
-        return Event(kind, data, self.cursor)
+            self._whole = False
+        return self.shown
 
     def lost(self) -> float | None:
         """How long to wait before the next connection, in seconds; None where there is none: `ended`, or `offline`."""

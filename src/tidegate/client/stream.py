@@ -35,9 +35,16 @@ class Stream:
         return self
 
     def __next__(self) -> Event:
-        event = done(self._reader.next())
+        work = self._reader.next()
+        try:
+            event = done(work)
+        finally:
+            # Python complains of a coroutine that a Ctrl-C has kept from its first step.
+            work.close()
         if event is None:
             raise StopIteration
+        # Nothing is called after this, so that no signal comes between it and the caller.
+        self._reader.handed = event
         return event
 
     def text(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from tidegate.http_client.errors import (
@@ -35,6 +35,11 @@ def parsed(body: bytes | str) -> Any:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """The pieces as one text, in which halves of a surrogate pair that meet are the character that they are."""
+    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def as_table(value: object) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # A terminal obeys C0 (tab and newline are harmless), DEL, and C1, in which ECMA-48 has `ESC [` as one character. Bidi
@@ -21,6 +22,12 @@ def visible(text: str) -> str:
 def visible_line(text: str) -> str:
     """The text as `visible` returns it, on one line: newlines are escaped, too."""
     return visible(text).replace("\n", "\\n")
+
+
+def visible_json(value: object) -> str:
+    """The value as JSON on one line, in which every control character is an escape of JSON's own: `\\u009b`."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _escape(found: re.Match[str]) -> str:

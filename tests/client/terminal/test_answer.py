@@ -93,8 +93,8 @@ def test_the_whole_takes_the_place_of_what_was_there() -> None:
     shown, out, err = answer(delta("one "), ("snapshot", {"text": "one two"}), delta(" three"), DONE, terminal=False)
     assert (shown.text, out.getvalue(), err.getvalue()) == ("one two three", "one two three\n", "")
     shown, out, err = answer(delta("one"), ("snapshot", {"text": "uno dos"}), terminal=False)
-    assert (shown.text, out.getvalue()) == ("uno dos", "oneuno dos")
-    assert err.getvalue() == "\ntidegate: some of it was lost on the way; here is the whole\n"
+    assert (shown.text, out.getvalue()) == ("uno dos", "one\nuno dos")
+    assert err.getvalue() == "tidegate: some of it was lost on the way; here is the whole\n"
 
 
 def test_what_a_newer_server_sends_does_no_harm() -> None:

@@ -77,7 +77,8 @@ class Answer:
     def _snapshot(self, data: Mapping[str, Any]) -> None:
         continues, rest = self._transcript.replace(text_in(data, "text"))
         if not continues:
-            self._screen.say("some of it was lost on the way; here is the whole")
+            self._screen.end_line()
+            self._screen.say(ends.LOST)
         self._screen.text(rest)
 
     def _completed(self, data: Mapping[str, Any]) -> None:

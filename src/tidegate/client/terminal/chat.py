@@ -57,6 +57,7 @@ class Chat:
             with first_stops(self._stop), Waiting(self._screen, self._waited_for, self._clock) as waiting:
                 self._show(self._talk.request(question, self.model), answer, waiting)
         finally:
+            self._stream = None
             self._screen.end_line()
             self._talk.keep(question, answer.text)
         return answer.completed
@@ -68,6 +69,8 @@ class Chat:
     def _show(self, request: dict[str, object], answer: Answer, waiting: Waiting) -> None:
         with self._client.start(request, on_state=self._note) as stream:
             self._stream = stream
+            if self.stopped:
+                self._cancel_soon()
             try:
                 for event in stream:
                     self._note.held()
@@ -78,27 +81,34 @@ class Chat:
                 raise StreamNotFound(FORGOTTEN) from error
 
     def _waited_for(self) -> str | None:
-        if self._stream is None or self._note.is_lost:
+        stream = self._stream
+        if stream is None or self._note.is_lost or self.stopped:
             return None
         try:
-            place = self._glance.read(self._stream.id).get("queue_position")
+            place = self._glance.read(stream.id).get("queue_position")
         except TidegateError:
             return None
         return f"waiting for {self.model}" + (f", place {place} in its queue" if place is not None else "")
 
     def _stop(self) -> bool:
-        """Has the answer cancelled; False where nobody would hear it."""
+        """Has the answer cancelled, as soon as the server has said which it is; False where nobody would hear it."""
         self.stopped = True
-        if self._stream is None or self._note.is_lost:
+        if self._note.is_lost:
             return False
-        threading.Thread(target=self._cancel, args=(self._stream,), daemon=True).start()
+        self._cancel_soon()
         return True
 
-    def _cancel(self, stream: Stream) -> None:
+    def _cancel_soon(self) -> None:
         # Not by who was interrupted, perhaps in the middle of a line.
+        threading.Thread(target=self._cancel, args=(self._stream,), daemon=True).start()
+
+    def _cancel(self, stream: Stream | None) -> None:
         self._screen.note("stopping")
+        if stream is None:
+            return
         try:
             self._glance.cancel(stream.id)
         except TidegateError as error:
-            self._screen.say(f"the answer could not be stopped on the server: {error.message}")
+            if stream is self._stream:
+                self._screen.say(f"the answer could not be stopped on the server: {error.message}")
             stream.close()

@@ -10,7 +10,7 @@ from typing import TextIO
 from tidegate.client import Client
 from tidegate.client.terminal.chat import Chat
 from tidegate.client.terminal.prompt import Prompt
-from tidegate.client.terminal.screen import standard_screen
+from tidegate.client.terminal.screen import Screen, standard_screen
 from tidegate.client.terminal.server import in_use, server_url
 from tidegate.client.terminal.talk import Talk
 from tidegate.client.terminal.unicode import sendable
@@ -33,14 +33,18 @@ def run(url: str, api_key: str, *, prompt: str | None, model: str | None) -> int
     chat = Chat(Client(place, api_key, attempts=None), glance, screen, models, chosen, time.monotonic)
     with in_use():
         if question is not None:
-            return _answered(chat, question)
+            return _answered(chat, question, screen)
         screen.remark(f"{chosen}{_hint(models, model)} at {place}; /help says more, Ctrl-D ends")
-        Talk(chat, screen, Prompt()).run()
+        Talk(chat, screen, Prompt(), time.monotonic).run()
         return 0
 
 
-def _answered(chat: Chat, question: str) -> int:
-    completed = chat.ask(question)
+def _answered(chat: Chat, question: str, screen: Screen) -> int:
+    try:
+        completed = chat.ask(question)
+    except KeyboardInterrupt:
+        screen.say("left; the server may go on with the answer")
+        raise
     if chat.stopped:
         raise KeyboardInterrupt
     return 0 if completed else FAILED

@@ -13,6 +13,8 @@ NOT_PLAIN = {
 }
 """The reasons for which a completed answer may be less than was asked for."""
 
+LOST = "some of it was lost on the way; here is the whole"
+
 
 def text_in(data: Mapping[str, Any], name: str) -> str:
     """The member if it is a text, else an empty one."""

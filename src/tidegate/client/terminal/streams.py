@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from tidegate.client.terminal.screen import Screen, standard_screen
 from tidegate.client.terminal.server import in_use, server_url
 from tidegate.client.terminal.stream_rows import line, row, words
 from tidegate.client.words import as_list, as_table
+from tidegate.core.visible import visible_json
 
 PAGE = 100
 """The most that a server lists at once."""
@@ -28,7 +28,7 @@ def run(url: str, api_key: str, *, status: str | None, limit: int, as_json: bool
     with in_use(), Client(place, api_key, attempts=0) as client:
         listed = Listed(client, status, limit)
         if as_json:
-            _print(screen, (json.dumps(stream, ensure_ascii=False, separators=(",", ":")) for stream in listed))
+            _print(screen, map(visible_json, listed))
         elif screen.is_terminal:
             _print(screen, _rows(listed, Client(place, api_key, attempts=1)))
         else:

@@ -11,14 +11,19 @@ from tidegate.client.terminal.prompt import Prompt
 from tidegate.client.terminal.screen import Screen
 from tidegate.client.terminal.unicode import sendable
 
+MOMENT_SECONDS = 0.5
+"""Whoever presses Ctrl-C twice means the answer, and not the prompt that has come in between."""
+
 
 class Talk:
-    """Has every question answered by a chat, and obeys commands."""
+    """Has every question answered by a chat, and obeys commands. `clock` tells seconds."""
 
-    def __init__(self, chat: Chat, screen: Screen, prompt: Prompt) -> None:
+    def __init__(self, chat: Chat, screen: Screen, prompt: Prompt, clock: Callable[[], float]) -> None:
         self._chat = chat
         self._screen = screen
         self._prompt = prompt
+        self._clock = clock
+        self._stopped_until = clock()
         self._does: dict[str, Callable[[str], None]] = {
             "/model": self._take_model,
             "/models": self._list_models,
@@ -29,7 +34,7 @@ class Talk:
 
     def run(self) -> None:
         """Returns at the end of input, or where the end was asked for. Raises `KeyboardInterrupt`, as `Prompt` does."""
-        while (typed := self._prompt.read()) is not None:
+        while (typed := self._read()) is not None:
             command = command_in(typed)
             if command is None:
                 self._ask(sendable(typed.strip()))
@@ -38,6 +43,17 @@ class Talk:
             else:
                 self._does[command.name](command.argument)
 
+    def _read(self) -> str | None:
+        while True:
+            try:
+                typed = self._prompt.read()
+            except KeyboardInterrupt:
+                if self._clock() >= self._stopped_until:
+                    raise
+            else:
+                self._stopped_until = self._clock()
+                return typed
+
     def _ask(self, question: str) -> None:
         try:
             self._chat.ask(question)
@@ -45,6 +61,8 @@ class Talk:
             self._screen.say(error.message)
         except KeyboardInterrupt:
             self._screen.say("left; what has come of the answer stays in the conversation")
+        if self._chat.stopped:
+            self._stopped_until = self._clock() + MOMENT_SECONDS
 
     def _take_model(self, name: str) -> None:
         if name not in self._chat.models:

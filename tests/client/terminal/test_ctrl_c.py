@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+import json
+import signal
+import threading
+
+import pytest
+from screen_kit import Sheet
+from scripted_kit import Scripted, head
+
+from tidegate.client import Client
+from tidegate.client.terminal.chat import Chat
+from tidegate.client.terminal.ctrl_c import first_stops
+from tidegate.client.terminal.prompt import Prompt
+from tidegate.client.terminal.screen import Screen
+from tidegate.client.terminal.talk import MOMENT_SECONDS, Talk
+
+WAIT_SECONDS = 30.0
+
+
+class Interrupted(Sheet):
+    """A stdout at which somebody presses Ctrl-C when the first word stands there."""
+
+    def write(self, text: str) -> int:
+        if text == "word":
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def test_an_answer_that_does_not_end_is_left_in_the_end() -> None:
+    """A server that has fallen silent holds nobody: the second Ctrl-C comes by itself."""
+
+    def hang() -> None:
+        with first_stops(lambda: True, patience=0.01):
+            signal.raise_signal(signal.SIGINT)
+            threading.Event().wait(WAIT_SECONDS)
+
+    with pytest.raises(KeyboardInterrupt):
+        hang()
+
+
+def test_an_answer_that_ends_in_time_is_not_left() -> None:
+    """Nothing comes behind it."""
+    with first_stops(lambda: True, patience=WAIT_SECONDS):
+        signal.raise_signal(signal.SIGINT)
+    assert not any(
+        isinstance(thread, threading.Timer) and not thread.finished.is_set() for thread in threading.enumerate()
+    )
+
+
+@pytest.mark.parametrize(("seconds", "prompts"), [(MOMENT_SECONDS / 2, 3), (MOMENT_SECONDS * 2, 2)])
+def test_a_second_ctrl_c_that_meets_the_prompt_is_not_for_it(seconds: float, prompts: int) -> None:
+    """Right after an answer that was stopped it does nothing; later it ends the program, as at any empty prompt."""
+    asked = 0
+    now = 0.0
+
+    def ask(_: str) -> str:
+        nonlocal asked, now
+        asked += 1
+        if asked == 1:
+            return "go on"
+        if asked == 2:
+            now += seconds
+            raise KeyboardInterrupt
+        raise EOFError
+
+    answer = b'event: delta\ndata: {"text":"word"}\n\nevent: cancelled\ndata: {"by":"client"}\n\n'
+    done = json.dumps({"status": "cancelled", "cursor": "e-2"}).encode()
+    with Scripted(head(tidegate_stream="gen_1") + answer, head(kind="application/json") + done) as server:
+        screen = Screen(Interrupted(terminal=True), io.StringIO(), {})
+        client = Client(server.url, attempts=0)
+        chat = Chat(client, client, screen, ["m"], "m", lambda: now)
+        talk = Talk(chat, screen, Prompt(ask), lambda: now)
+        if prompts == 2:
+            with pytest.raises(KeyboardInterrupt):
+                talk.run()
+        else:
+            talk.run()
+    assert (asked, chat.stopped) == (prompts, True)
