@@ -11,7 +11,11 @@ import pytest
 from tidegate.routes.openapi import codes
 
 WEB = {entry.name: entry.read_text("utf-8") for entry in files("tidegate.web").iterdir() if entry.is_file()}
-CLIENT = {entry.name: entry.read_text("utf-8") for entry in files("tidegate.web").joinpath("client").iterdir()}
+CLIENT = {
+    entry.name: entry.read_text("utf-8")
+    for entry in files("tidegate.web").joinpath("client").iterdir()
+    if entry.name.endswith(".js")
+}
 OWN_CODE = re.compile(r"""(?:BROKEN =|\bcode:|\bcode =) '(\w+)'""")
 LOOKED_UP = re.compile(r"""(?<![\w.$])t\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")?""")
 LINE = re.compile(r"""^  (?:(\w+)|'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"):\s+(?:'|")(.*)(?:'|"),$""", re.MULTILINE)
