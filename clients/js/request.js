@@ -33,7 +33,7 @@ export function baseOf({ base }) {
 
 /** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */
 export function newKey() {
-  return crypto.getRandomValues(new Uint32Array(4)).join('-');
+  return crypto.getRandomValues(new Uint32Array(4)).join('_');
 }
 
 /** @param {'stream' | 'topic'} kind @param {string} name */
@@ -88,12 +88,13 @@ export async function request(method, path, options) {
   const { signal, body } = options;
   const url = new URL(path, baseOf(options));
   return authorized(options, async (token) => {
-    // A token that no header can have is no fault of the connection: it is refused here.
-    const headers = new Headers({
+    const headers = {
       ...options.headers,
       ...(token && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
-    });
+    };
+    // A token that no header can have is no fault of the connection: it is refused here.
+    new Headers(headers);
     const response = await fetch(url, {
       method,
       signal,

@@ -34,8 +34,11 @@ export function within(own, work, late, ms) {
 
 /** @typedef {{promise: Promise<any>, resolve: (_?: unknown) => void}} Turn Something that is waited for. */
 
-/** @returns {Turn} */
-export const newTurn = () => Promise.withResolvers();
+/** As `Promise.withResolvers`, which browsers before 2024 and Node 20 lack. @returns {Turn} */
+export const newTurn = (turn = /** @type {any} */ ({})) => {
+  turn.promise = new Promise((resolve) => (turn.resolve = resolve));
+  return turn;
+};
 
 /**
  * What is aborted together with another signal. That one may live long, and is let go when this one is aborted: by

@@ -378,8 +378,8 @@ def test_ctrl_c_leaves_no_socket_and_can_go_on() -> None:
         stream = Client(server.url).follow("gen_1")
         next(stream)
         main = threading.get_ident()
+        threading.Timer(1.0, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
             next(stream)
         server.wait_for_end(0)
         assert [event.cursor for event in stream] == ["e-3", "e-4"]

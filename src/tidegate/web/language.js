@@ -18,11 +18,14 @@ const TAGS = { en: 'en', zh: 'zh-CN' };
 /** What HTML says in attributes. */
 const SAID_IN = ['aria-label', 'placeholder', 'title', 'content'];
 
+/** None where a browser keeps them to itself. */
+const wanted = navigator.languages ?? [];
+
 /** What the reader has chosen before, else the first that the browser asks for. */
-export const language = known(local.get(KEPT)) ?? navigator.languages.map(known).find(Boolean) ?? 'en';
+export const language = known(local.get(KEPT)) ?? wanted.map(known).find(Boolean) ?? 'en';
 
 /** For dates and numbers: the reader's own kind of the language, where there is one. */
-const locale = navigator.languages.find((tag) => known(tag) === language) ?? TAGS[language];
+const locale = wanted.find((tag) => known(tag) === language) ?? TAGS[language];
 
 /** @type {Record<string, string>} */
 const words = language === 'zh' ? (await import('./chinese.js')).CHINESE : {};
