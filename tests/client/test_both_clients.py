@@ -7,18 +7,20 @@ import json
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eventually_kit import eventually
 from faces_kit import Make, both, face
 from held_server_kit import Held
 from scripted_kit import Scripted, head
 
 from tidegate.client import (
     AsyncClient,
-    Client,
     Conflict,
     Event,
     NotFound,
@@ -372,17 +374,38 @@ def test_a_stream_that_is_forgotten_leaves_no_socket(client: Make) -> None:
         server.wait_for_end(0)
 
 
+INTERRUPTED = """
+import signal, sys
+from tidegate.client import Client
+signal.signal(signal.SIGINT, signal.default_int_handler)
+stream = Client(sys.argv[1]).follow("gen_1")
+try:
+    print(next(stream).cursor, flush=True)
+    next(stream)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print(*(event.cursor for event in stream))
+"""
+
+
+def is_waiting(pid: int) -> bool:
+    """Whether the process sleeps (proc(5), the third field of `stat`)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
+
+
 def test_ctrl_c_leaves_no_socket_and_can_go_on() -> None:
     """The interrupted wait closes its connection; who iterates again resumes."""
     with Held(head() + delta(2, "a"), head() + delta(3, "b") + block("completed", DONE, 4)) as server:
-        stream = Client(server.url).follow("gen_1")
-        next(stream)
-        main = threading.get_ident()
-        threading.Timer(1.0, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            next(stream)
-        server.wait_for_end(0)
-        assert [event.cursor for event in stream] == ["e-3", "e-4"]
+        command = [sys.executable, "-W", "error", "-c", INTERRUPTED, server.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "e-2\n"
+            asyncio.run(eventually(lambda: is_waiting(program.pid)))
+            program.send_signal(signal.SIGINT)
+            assert program.stdout.readline() == "interrupted\n"
+            server.wait_for_end(0)
+            assert program.stdout.readline() == "e-3 e-4\n"
+    assert program.returncode == 0
 
 
 @both
