@@ -178,6 +178,13 @@ def last_turn(page: Page) -> dict[str, Any]:
     return kept(page)[-1]
 
 
+KEPT_WHOLE = """(text) => {
+    const turns = Object.entries({ ...localStorage }).filter(([name]) => name.includes(':turn:'));
+    const last = turns.map(([, kept]) => JSON.parse(kept)).sort((a, b) => a.startedAt - b.startedAt).at(-1);
+    return last?.status === 'completed' && last.text === text;
+}"""
+
+
 def change_kept(page: Page, **changes: str) -> None:
     """Has the page keep this of its last turn when it is left."""
     page.evaluate(
@@ -191,6 +198,8 @@ def change_kept(page: Page, **changes: str) -> None:
 
 def expect_whole(page: Page, url: str, text: str = WORDS) -> None:
     """The page shows, and keeps, exactly the text that the server has."""
+    # A question is asked once its tab's turn has come: the end before it must not be taken for its own.
+    page.wait_for_function(KEPT_WHOLE, arg=text, timeout=20_000)
     expect_end(page)
     turn = last_turn(page)
     snapshot = httpx.get(f"{url}/v1/streams/{turn['id']}").json()
