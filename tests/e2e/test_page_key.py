@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from browser_kit import refused
-from page_kit import Site, answer, ask, expect_end, last_turn, reader, said, site
+from page_kit import Site, Told, answer, ask, expect_end, last_turn, reader, said, site
 from playwright.sync_api import Browser, Page, Route, expect
 
 KEY = """
@@ -49,6 +49,16 @@ def snapshot(here: Site, stream: str) -> dict[str, Any]:
     return httpx.get(f"{here.url}/v1/streams/{stream}", headers=BEARER).json()
 
 
+def half_answered(page: Page, here: Site) -> Told:
+    """What answers somebody who has signed in and asked: its first word is there."""
+    told = here.told()
+    sign_in(page)
+    ask(page, told.question, model="told")
+    told.say("One ")
+    expect(answer(page)).to_have_text("One")
+    return told
+
+
 def test_a_key_is_asked_for_and_kept_from_scripts(page: Page, here: Site) -> None:
     """A wrong key is said to be one; the right one is the browser's, and in reach of nothing on the page."""
     told = here.told()
@@ -73,11 +83,7 @@ def test_a_key_is_asked_for_and_kept_from_scripts(page: Page, here: Site) -> Non
 
 def test_a_key_that_is_wanted_in_mid_answer_interrupts_nothing(page: Page, here: Site) -> None:
     """Once it is there, the models are listed and the answer goes on where it was."""
-    told = here.told()
-    sign_in(page)
-    ask(page, told.question, model="told")
-    told.say("One ")
-    expect(answer(page)).to_have_text("One")
+    told = half_answered(page, here)
     page.context.clear_cookies()
     page.reload()
     expect(said(page)).to_have_text("Waiting for the API key")
@@ -90,11 +96,7 @@ def test_a_key_that_is_wanted_in_mid_answer_interrupts_nothing(page: Page, here:
 
 def test_a_refusal_that_comes_after_the_key_asks_for_no_other(page: Page, here: Site) -> None:
     """What was asked for without the key is asked for again with it, and the answer goes on where it was."""
-    told = here.told()
-    sign_in(page)
-    ask(page, told.question, model="told")
-    told.say("One ")
-    expect(answer(page)).to_have_text("One")
+    told = half_answered(page, here)
     page.context.clear_cookies()
     held: list[Route] = []
     page.route("**/events?*", lambda route: held.append(route), times=1)
@@ -181,11 +183,7 @@ def test_a_key_that_is_given_in_one_tab_is_given_in_all(page: Page, here: Site) 
 
 def test_who_signs_out_need_not_wait_for_what_is_stopped(page: Page, here: Site) -> None:
     """The cookie is taken back though the server does not answer what asks it to stop an answer."""
-    told = here.told()
-    sign_in(page)
-    ask(page, told.question, model="told")
-    told.say("One ")
-    expect(answer(page)).to_have_text("One")
+    told = half_answered(page, here)
     page.route("**/cancel", lambda route: None)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("dialog")).to_be_visible()
