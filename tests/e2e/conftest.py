@@ -13,7 +13,8 @@ import pytest
 from tidegate.testing.process import running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from page_kit import Site
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture
@@ -49,3 +50,22 @@ def browser() -> Iterator[Browser]:
 def complaints() -> list[str]:
     """What the consoles of pages may hold at the end of the test, besides connections that failed."""
     return []
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with the models of `page_kit`, open to everybody."""
+    from page_kit import site
+
+    with site(tmp_path_factory.mktemp("site")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(here: Site, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """The chat page of that server, as somebody new opens it."""
+    from page_kit import reader
+
+    with reader(browser, complaints) as page:
+        page.goto(here.url)
+        yield page

@@ -143,12 +143,16 @@ def reader(browser: Browser, complaints: list[str], **context: Any) -> Iterator[
 
 
 def ask(page: Page, question: str = "Go on", *, model: str = "") -> None:
+    """Returns once the question stands above its answer."""
     # What is typed while a dialog is open goes to the dialog.
     expect(page.get_by_role("dialog")).to_be_hidden()
     if model:
         page.get_by_label("Model").select_option(model)
-    page.get_by_label("Your message").fill(question)
-    page.get_by_label("Your message").press("Enter")
+    field = page.get_by_label("Your message")
+    field.fill(question)
+    field.press("Enter")
+    # A question waits for its tab's turn; what a test sees before that is the answer to the question before.
+    expect(field).to_have_value("")
 
 
 def answer(page: Page) -> Locator:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lobby_kit import expect_whole, opened, say
-from page_kit import Site, answer, ask, expect_end, reader, site
+from page_kit import Site, answer, ask, expect_end, reader
 from playwright.sync_api import Browser, Page, expect
 
 AXE = Path(sys.prefix) / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -41,12 +41,6 @@ def tide(port: str) -> float:  # in metres
 """
 PHONE = {"width": 390, "height": 844}
 OF_THE_LAYOUT = ["target-size", "color-contrast", "scrollable-region-focusable", "aria-hidden-focus"]
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("site")) as found:
-        yield found
 
 
 @pytest.fixture

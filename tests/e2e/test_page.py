@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from page_kit import (
     WORDS,
     Site,
@@ -22,19 +20,6 @@ from page_kit import (
     status,
 )
 from playwright.sync_api import Browser, Page, expect
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("site")) as found:
-        yield found
-
-
-@pytest.fixture
-def page(here: Site, browser: Browser, complaints: list[str]) -> Iterator[Page]:
-    with reader(browser, complaints) as page:
-        page.goto(here.url)
-        yield page
 
 
 def test_an_answer_is_streamed(page: Page, here: Site) -> None:
@@ -120,6 +105,28 @@ def test_stop_cancels_the_answer(page: Page, here: Site) -> None:
         told.again()
 
 
+def test_esc_stops_a_question_that_waits_for_its_turn(page: Page, here: Site) -> None:
+    """Another tab is about to ask in the same conversation: the question is asked after it, and stopped at once."""
+    told = here.told()
+    ask(page, model="fast")
+    expect_whole(page, here.url)
+    page.get_by_label("Model").select_option("told")
+    page.evaluate(
+        """() => new Promise((held) => {
+            const name = `tidegate:${location.pathname}:asking:${location.hash.slice(1)}`;
+            navigator.locks.request(name, () => new Promise((free) => held((window.free = free))));
+        })"""
+    )
+    field = page.get_by_label("Your message")
+    field.fill(told.question)
+    field.press("Enter")
+    field.press("Escape")
+    page.evaluate("window.free()")
+    expect(said(page)).to_have_text("Stopped")
+    expect(page.locator(".turn")).to_have_count(2)
+    assert here.snapshot(last_turn(page)["id"])["status"] == "cancelled"
+
+
 def test_what_a_model_thinks_and_calls_is_folded(page: Page, here: Site) -> None:
     """Thoughts and tools are a line each, that opens; an answer of tools alone is not said to be empty."""
     told = here.told()
@@ -194,7 +201,8 @@ def test_enter_while_it_answers_says_why_nothing_is_sent(page: Page, here: Site)
     """What was written stays, and can be sent when the answer has ended."""
     told = here.told()
     ask(page, told.question, model="told")
-    ask(page, "next", model="")
+    page.get_by_label("Your message").fill("next")
+    page.get_by_label("Your message").press("Enter")
     expect(page.locator("#hint")).to_contain_text("The answer is still being written.")
     expect(page.locator("#announcer")).to_contain_text("The answer is still being written.")
     told.end("One")

@@ -28,12 +28,6 @@ from playwright.sync_api import Browser, Page, Route, expect
 from restart_kit import Restartable
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("site")) as found:
-        yield found
-
-
 @pytest.fixture
 def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
     with reader(browser, complaints) as page:

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from page_kit import WORDS, Site, answer, ask, expect_end, expect_whole, kept, last_turn, reader, said, site
+from page_kit import WORDS, Site, answer, ask, expect_end, expect_whole, kept, last_turn, reader, said
 from playwright.sync_api import Browser, Locator, Page, expect
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("site")) as found:
-        yield found
-
-
-@pytest.fixture
-def page(here: Site, browser: Browser, complaints: list[str]) -> Iterator[Page]:
-    with reader(browser, complaints) as page:
-        page.goto(here.url)
-        yield page
 
 
 def conversations(page: Page) -> Locator:

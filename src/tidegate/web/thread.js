@@ -30,6 +30,8 @@ export class Thread {
     this._views = new Map();
     /** @type {Following | null} The answer that is being written. */
     this._following = null;
+    /** @type {Promise<boolean> | null} A question that waits for its tab's turn: whether it came to be asked. */
+    this._asking = null;
     /** @type {Live | null} What is being written, or was last, on this page. */
     this.latest = null;
     this._show();
@@ -60,8 +62,9 @@ export class Thread {
     return this._begin(({ key, model }) => this.conversation.goOn({ key, model }), this._last());
   }
 
+  /** A question that waits for its tab's turn is asked, and stopped then. */
   async stop() {
-    await this._following?.stop();
+    if (!this._asking || (await this._asking)) await this._following?.stop();
   }
 
   save() {
@@ -97,6 +100,17 @@ export class Thread {
    * @returns {Promise<boolean>}
    */
   async _begin(make, about) {
+    if (this._asking) return false;
+    this._asking = this._beginInTurn(make, about);
+    try {
+      return await this._asking;
+    } finally {
+      this._asking = null;
+    }
+  }
+
+  /** @param {(known: {key: string, model: string, system: string}) => Turn} make @param {string} [about] */
+  async _beginInTurn(make, about) {
     const model = await this._hooks.model();
     if (!model) return false;
     return alone(`asking:${this.conversation.id}`, () => {
