@@ -35,7 +35,8 @@ class Follower:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._lines: Queue[str | None] = Queue()
-        Thread(target=self._read, daemon=True).start()
+        self._reading = Thread(target=self._read, daemon=True)
+        self._reading.start()
         self.said: list[dict[str, Any]] = []
 
     def until(self, kind: str, value: object = None) -> dict[str, Any]:
@@ -58,6 +59,11 @@ class Follower:
     def text(self) -> str:
         """What all deltas so far are together."""
         return "".join(event["data"]["text"] for event in self.events() if event["event"] == "delta")
+
+    def end(self) -> None:
+        # A file that is closed while a thread reads it raises in that thread.
+        self._process.kill()
+        self._reading.join()
 
     def _next(self, wanted: str) -> dict[str, Any]:
         try:
@@ -85,7 +91,8 @@ def following(base: str, **options: Any) -> Generator[Follower]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, bufsize=1
     ) as process:
+        follower = Follower(process)
         try:
-            yield Follower(process)
+            yield follower
         finally:
-            process.kill()
+            follower.end()
