@@ -99,7 +99,6 @@ class RedisStore:
     ) -> None:
         self._place = place
         self._settings = settings
-        self._now = now
         self.keys = keys = Keys(settings.prefix)
         self.shards: Shards = shards(place)
         brief = settings.brief_seconds
