@@ -16,7 +16,7 @@ from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import ConfigError, StoreUnavailable
 from tidegate.stores.records import Claim, Claimed, Share, StreamRecord
 from tidegate.stores.redis.link.cluster import ClusterShards
-from tidegate.stores.redis.link.shards import shards
+from tidegate.stores.redis.link.shards_at import shards_at
 from tidegate.stores.redis.store import RedisStore
 from tidegate.stores.redis.url import parse
 
@@ -188,7 +188,7 @@ async def test_a_cluster_is_opened_by_one_connection(cluster: RedisCluster) -> N
     """To a member that answers: it says at once whether it takes the login, and where the slots are."""
     with cluster.masters[0].client() as client:
         before = client.info("stats")["total_connections_received"]
-        found = shards(parse(cluster.url))
+        found = shards_at(parse(cluster.url))
         await found.open()
         assert client.info("stats")["total_connections_received"] - before == 1
     await found.close()
@@ -201,7 +201,7 @@ async def test_a_member_that_is_away_hides_no_refused_login(tmp_path: Path) -> N
     try:
         place = parse(f"redis+cluster://127.0.0.1:{free_port()},{server.address}")
         with pytest.raises(ConfigError, match="refuses the login"):
-            await shards(place).open()
+            await shards_at(place).open()
     finally:
         server.kill()
 

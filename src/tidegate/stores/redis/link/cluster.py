@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened
+from tidegate.stores.redis.link.health import Health
 from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane, refuse
-from tidegate.stores.redis.link.shards import OPEN_SECONDS, Health, Shard, refusals
+from tidegate.stores.redis.link.shards import OPEN_SECONDS, Shard, refusals
 from tidegate.stores.redis.link.subscription import Listener
 from tidegate.stores.redis.script import Command
 from tidegate.stores.redis.url import Place
