@@ -13,7 +13,7 @@ from tidegate.core.events import Delta, Event, Started
 from tidegate.core.log import Page
 from tidegate.core.notices import Gap
 from tidegate.stores.records import Fence, StreamRecord
-from tidegate.stores.redis.link.shards import OneShard
+from tidegate.stores.redis.link.one_shard import OneShard
 from tidegate.stores.redis.store import RedisSettings, RedisStore
 from tidegate.stores.redis.url import parse
 

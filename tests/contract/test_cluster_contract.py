@@ -15,7 +15,8 @@ from tidegate.stores.cluster import MAX_ANSWER_BYTES, Cancel, Cluster, Command
 from tidegate.stores.memory import MemoryStore
 from tidegate.stores.records import Fence, StreamRecord
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.link.shards import Shards, shards
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.link.shards_at import shards_at
 from tidegate.stores.redis.nodes.node import RedisNode
 from tidegate.stores.redis.url import parse
 
@@ -40,7 +41,7 @@ class Pair:
         """Another node."""
         if not self._url:
             return self.store.join(name, LEASE)
-        its = shards(parse(self._url))
+        its = shards_at(parse(self._url))
         self._shards.append(its)
         await its.open()
         node = RedisNode(its, Keys("tidegate"), name, LEASE, self.store.look, released=str, clock=self.clock)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.json_shape import LONGEST_NUMBER, MAX_DIGITS, SLOW_VALUES, Shape, has_more_values, scan, shape_of
+from tidegate.core.json_shape import LONGEST_NUMBER, MAX_DIGITS, SLOW_VALUES, Shape, has_more_values, scan
 from tidegate.core.json_text import MAX_DEPTH
 from tidegate.core.steps import SLICE, finished
 
@@ -15,6 +15,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[{"\\'), inner, max_size=3),
     max_leaves=20,
 )
+
+
+def shape_of(text: bytes) -> Shape:
+    return finished(scan(text))
 
 
 def depth_of(value: object) -> int:

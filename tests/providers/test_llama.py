@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from eventually_kit import eventually
+from llama_kit import END_OF_TURN, Running
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ConfigError, ProviderCrashed, UpstreamRefused
@@ -37,9 +38,6 @@ MODEL = LlamaModel(name="smollm2")
 SMALL = LlamaModel(name="small", parallel=2, context=1024)
 
 TRIES = 3
-
-END_OF_TURN = "2"
-"""The token that ends SmolLM2's answers; forbidden, it goes on until it is stopped."""
 
 # About 6,000 tokens: half a minute of work for two cores.
 LONG = " ".join(f"word{number % 977} thing{number % 31}" for number in range(930))
@@ -73,23 +71,6 @@ async def answered(provider: LlamaProvider, request: GenerationRequest) -> Recor
     async with asyncio.timeout(30):
         await provider.generate(request, sink)
     return sink
-
-
-class Running:
-    """A generation in its own task."""
-
-    def __init__(self, provider: LlamaProvider, request: GenerationRequest) -> None:
-        self.sink = RecordingSink()
-        self.task = asyncio.create_task(provider.generate(request, self.sink))
-
-    async def speaks(self) -> Running:
-        async with asyncio.timeout(30):
-            await self.sink.holds(3)
-        return self
-
-    async def cancel(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
 
 
 async def slots_at_work(provider: LlamaProvider, count: int, *, within: float = 10.0) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from eventually_kit import eventually
+from llama_kit import END_OF_TURN, Running
 
 from tidegate.core.events import GenerationRequest, Message
 from tidegate.errors import ProviderCrashed, UpstreamRefused
@@ -27,9 +28,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed"),
 ]
-
-END_OF_TURN = "2"
-"""The token that ends SmolLM2's answers; forbidden, it goes on until it is stopped."""
 
 
 @pytest.fixture(scope="module")
@@ -86,28 +84,13 @@ async def answered(provider: LlamaProvider, request: GenerationRequest) -> str:
     return sink.text
 
 
-class Endless:
-    """An answer that goes on until it is cancelled."""
-
-    def __init__(self, provider: LlamaProvider) -> None:
-        self.sink = RecordingSink()
-        self.task = asyncio.create_task(
-            provider.generate(ask(max_tokens=900, logit_bias={END_OF_TURN: -100}), self.sink)
-        )
-
-    async def speaks(self) -> Endless:
-        async with asyncio.timeout(30):
-            await self.sink.holds(3)
-        return self
-
-    async def cancel(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
+def endless(provider: LlamaProvider) -> Running:
+    return Running(provider, ask(max_tokens=900, logit_bias={END_OF_TURN: -100}))
 
 
 async def test_two_have_the_slots_together(pair: Pair) -> None:
     """Two answers fill them, whoever asks; a third one waits until one is given up, also by the other."""
-    first, second = await Endless(pair.near).speaks(), await Endless(pair.far).speaks()
+    first, second = await endless(pair.near).speaks(), await endless(pair.far).speaks()
     third = asyncio.create_task(answered(pair.near, ask()))
     async with asyncio.timeout(30):
         await first.sink.holds(len(first.sink.events) + 10)
@@ -121,8 +104,8 @@ async def test_two_have_the_slots_together(pair: Pair) -> None:
 
 async def test_who_waits_no_more_has_no_turn(pair: Pair) -> None:
     """One that was cancelled in the queue takes no slot, and the one behind it moves up."""
-    both = [await Endless(pair.near).speaks() for _ in range(2)]
-    given_up, waiting = Endless(pair.far), asyncio.create_task(answered(pair.far, ask()))
+    both = [await endless(pair.near).speaks() for _ in range(2)]
+    given_up, waiting = endless(pair.far), asyncio.create_task(answered(pair.far, ask()))
     await eventually(lambda: len(pair.host._visits) == 4)
     await given_up.cancel()
     await both[0].cancel()
@@ -134,7 +117,7 @@ async def test_who_waits_no_more_has_no_turn(pair: Pair) -> None:
 
 async def test_a_crash_ends_the_answers_of_both(pair: Pair) -> None:
     """They fail with what it died of; the next answers wait for the next child."""
-    running = [await Endless(provider).speaks() for provider in (pair.near, pair.far)]
+    running = [await endless(provider).speaks() for provider in (pair.near, pair.far)]
     os.kill((await pair.lanes.supervisor.running()).pid, signal.SIGKILL)
     for each in running:
         with pytest.raises(ProviderCrashed, match=r"signal 9 \(SIGKILL\)"):

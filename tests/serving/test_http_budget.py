@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from eventually_kit import eventually
+from protocol_kit import App, listening
 from uvicorn.server import ServerState
 
 from tidegate.core.connection import TURNED_AWAY
@@ -26,8 +26,6 @@ pytestmark = pytest.mark.anyio
 DEADLINE = 10.0
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
@@ -80,20 +78,8 @@ class Served:
 async def serving(app: App, budget: Budget | None = None) -> AsyncIterator[Served]:
     budget = budget or Budget()
     protocol = http_protocol(65536, DEADLINE, budget=budget)
-    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
-    try:
-        yield Served(server.sockets[0].getsockname()[1], state, budget)
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        for task in list(state.tasks):
-            task.cancel()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
+    async with listening(app, protocol) as (port, state):
+        yield Served(port, state, budget)
 
 
 async def head_of(reader: asyncio.StreamReader) -> bytes:

@@ -6,13 +6,13 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from eventually_kit import eventually
+from protocol_kit import App, listening
 from uvicorn.server import ServerState
 
 from tidegate.core.connection import ResponseAborted
@@ -25,8 +25,6 @@ GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 LIMIT = 4000
 SHORT = 0.3
 DEADLINE = 10.0
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
@@ -114,28 +112,8 @@ class Response:
 @asynccontextmanager
 async def serving(app: App = echo, *, seconds: float = DEADLINE, keep_alive: float = 60) -> AsyncIterator[Served]:
     protocol = http_protocol(LIMIT, seconds, random_bytes=lambda n: b"\xab" * n)
-    config = uvicorn.Config(
-        app,
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
-    )
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
-    try:
-        yield Served(server.sockets[0].getsockname()[1], state)
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        for task in list(state.tasks):
-            task.cancel()
-        await asyncio.gather(*state.tasks)
+    async with listening(app, protocol, timeout_keep_alive=keep_alive) as (port, state):
+        yield Served(port, state)
 
 
 def assert_refused(response: Response, status: int, code: str) -> None:

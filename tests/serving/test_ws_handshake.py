@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
+from protocol_kit import listening
 
 from tidegate.serving.http_protocol import http_protocol
 from tidegate.serving.ws_protocol import ws_protocol
@@ -31,27 +28,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-@asynccontextmanager
-async def listening() -> AsyncIterator[int]:
-    protocol = http_protocol(4000, 10, socket_path=PATH.decode())
-    config = uvicorn.Config(app, http=protocol, ws=ws_protocol(), lifespan="off", log_config=None)
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        await asyncio.gather(*state.tasks)
-
-
 async def head_of(target: bytes, *fields: bytes, method: bytes = b"GET") -> bytes:
     """The head of the answer to a handshake, which these fields complete."""
     fixed = (b"Host: localhost", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: 13")
-    async with listening() as port, asyncio.timeout(5):
+    protocol = http_protocol(4000, 10, socket_path=PATH.decode())
+    async with listening(app, protocol, ws=ws_protocol()) as (port, _), asyncio.timeout(5):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"\r\n".join([b"%s %s HTTP/1.1" % (method, target), *fixed, *fields, b"", b""]))
         head = await reader.readuntil(b"\r\n\r\n")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from redis_kit import RedisServer
+from redis_topics_kit import Nodes
 
 
 @pytest.fixture
@@ -14,3 +15,11 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+async def nodes(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Nodes]:
+    """Nodes over one Redis, which has nothing in it yet: a test adds as many as it wants."""
+    nodes = Nodes(redis_server)
+    yield nodes
+    await nodes.close()

@@ -8,7 +8,7 @@ from redis_store_kit import redis_store
 
 from tidegate.errors import ConfigError
 from tidegate.stores.redis.checks import check, check_version, warnings
-from tidegate.stores.redis.link.shards import shards
+from tidegate.stores.redis.link.shards_at import shards_at
 from tidegate.stores.redis.url import parse
 
 SOUND = {"redis_version": "7.2.4", "maxmemory": "0", "maxmemory_policy": "noeviction", "aof_enabled": "1"}
@@ -40,7 +40,7 @@ def test_what_endangers_streams_is_said() -> None:
 @pytest.mark.anyio
 async def test_it_is_looked_up_in_a_real_one(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """This one keeps no file."""
-    its = shards(parse(redis_url))
+    its = shards_at(parse(redis_url))
     await its.open()
     with caplog.at_level(logging.WARNING):
         await check(its)

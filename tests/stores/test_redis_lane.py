@@ -15,7 +15,7 @@ from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link import lane as lane_module
 from tidegate.stores.redis.link.connecting import Opened
 from tidegate.stores.redis.link.lane import UNDER_WAY, Lane
-from tidegate.stores.redis.link.shards import OneShard
+from tidegate.stores.redis.link.one_shard import OneShard
 from tidegate.stores.redis.url import parse
 
 

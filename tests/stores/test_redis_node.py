@@ -14,7 +14,8 @@ from tidegate.core.cursor import Cursor
 from tidegate.errors import StoreUnavailable, StreamNotFound
 from tidegate.stores.records import Look, StreamRecord
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.link.shards import Shards, shards
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.link.shards_at import shards_at
 from tidegate.stores.redis.nodes import node as node_module
 from tidegate.stores.redis.nodes.buckets import TAKE
 from tidegate.stores.redis.nodes.holdings import CLAIM_ORPHANS
@@ -39,7 +40,7 @@ class Nodes:
         self._url = url
 
     async def join(self, name: str) -> RedisNode:
-        its = shards(parse(self._url))
+        its = shards_at(parse(self._url))
         await its.open()
         node = RedisNode(its, KEYS, name, LEASE, self.look, released=str, clock=self.clock)
         self.shards[node] = its

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from eventually_kit import eventually
+from port_kit import free_port
 from redis_kit import RedisCluster, RedisServer, Sentinels
 from redis_store_kit import begun, events, redis_store, said
 
@@ -15,7 +16,9 @@ from tidegate.core.events import Completed, Delta, Started, Usage
 from tidegate.errors import ConfigError, StoreUnavailable
 from tidegate.stores.records import Claim, Claimed, Share, StreamRecord
 from tidegate.stores.redis.link.cluster import ClusterShards
+from tidegate.stores.redis.link.shards_at import shards_at
 from tidegate.stores.redis.store import RedisStore
+from tidegate.stores.redis.url import parse
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +182,28 @@ async def test_a_member_of_a_cluster_is_no_lone_server(cluster: RedisCluster) ->
         with pytest.raises(StoreUnavailable, match=r"this Redis is part of a cluster: use redis\+cluster://"):
             await used(store)
         await store.close()
+
+
+async def test_a_cluster_is_opened_by_one_connection(cluster: RedisCluster) -> None:
+    """To a member that answers: it says at once whether it takes the login, and where the slots are."""
+    with cluster.masters[0].client() as client:
+        before = client.info("stats")["total_connections_received"]
+        found = shards_at(parse(cluster.url))
+        await found.open()
+        assert client.info("stats")["total_connections_received"] - before == 1
+    await found.close()
+
+
+async def test_a_member_that_is_away_hides_no_refused_login(tmp_path: Path) -> None:
+    """Waiting does not mend it, whichever member says it."""
+    server = RedisServer(tmp_path, {"requirepass": "secret"})
+    server.start()
+    try:
+        place = parse(f"redis+cluster://127.0.0.1:{free_port()},{server.address}")
+        with pytest.raises(ConfigError, match="refuses the login"):
+            await shards_at(place).open()
+    finally:
+        server.kill()
 
 
 async def test_a_node_that_only_listens_notices_that_a_master_has_gone(cluster: RedisCluster) -> None:

@@ -1,23 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from eventually_kit import eventually
-from redis_kit import RedisServer
 from redis_topics_kit import ROOM, Nodes, commands_of, event, exists, read
 
 from tidegate.core.topic import topic_id
 from tidegate.errors import StorageFull
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def nodes(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Nodes]:
-    nodes = Nodes(redis_server)
-    yield nodes
-    await nodes.close()
 
 
 async def test_an_account_covers_what_it_has_in_topics(nodes: Nodes) -> None:

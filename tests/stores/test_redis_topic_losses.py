@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,6 @@ from tidegate.stores.records import Claim
 from tidegate.stores.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def nodes(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Nodes]:
-    nodes = Nodes(redis_server)
-    yield nodes
-    await nodes.close()
 
 
 @pytest.fixture

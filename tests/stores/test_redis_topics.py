@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import AsyncIterator
 
 import pytest
 from eventually_kit import eventually
-from redis_kit import RedisServer
 from redis_topics_kit import ROOM, Nodes, Reader, commands_of, event, read
 
 from tidegate.core.cursor import Cursor
@@ -17,13 +15,6 @@ from tidegate.stores.records import Claim
 from tidegate.stores.redis.topics.publishing import PUBLISH
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def nodes(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Nodes]:
-    nodes = Nodes(redis_server)
-    yield nodes
-    await nodes.close()
 
 
 async def test_any_node_publishes_to_the_readers_of_all(nodes: Nodes) -> None:

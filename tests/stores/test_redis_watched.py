@@ -10,7 +10,7 @@ from tidegate.core.cursor import Cursor
 from tidegate.core.log import Entry, Log, Page
 from tidegate.core.notices import Gap
 from tidegate.stores.records import Found
-from tidegate.stores.redis.topics.watched import Watched
+from tidegate.stores.redis.topics.watched import WatchedTopic
 
 pytestmark = pytest.mark.anyio
 
@@ -51,21 +51,21 @@ def entries(found: Found) -> list[Entry]:
     return list(found.entries)
 
 
-async def read(watched: Watched, after: Cursor) -> list[int] | Gap:
+async def read(watched: WatchedTopic, after: Cursor) -> list[int] | Gap:
     answer = watched.read(after, limit=99, max_bytes=999)
     found = await answer if isinstance(answer, Future) else answer
     return found if isinstance(found, Gap) else [entry.offset for entry in found.entries]
 
 
-async def watching(redis: Redis) -> Watched:
+async def watching(redis: Redis) -> WatchedTopic:
     """A topic whose news this node hears, up to the tail."""
-    watched = Watched("topic:a", redis.log.cursor, redis, on_left=lambda: None)
+    watched = WatchedTopic("topic:a", redis.log.cursor, redis, on_left=lambda: None)
     watched.listens()
     await eventually(lambda: not isinstance(watched.read(redis.log.cursor, limit=1, max_bytes=1), Future))
     return watched
 
 
-def hear(watched: Watched, entry: Entry) -> None:
+def hear(watched: WatchedTopic, entry: Entry) -> None:
     watched.heard(str(entry.cursor).encode() + b" " + entry.json)
 
 

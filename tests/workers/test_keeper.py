@@ -74,6 +74,30 @@ async def test_a_death_takes_nothing_from_the_counts(workers: Workers) -> None:
     await workers.crew.close()
 
 
+async def test_what_is_served_no_more_is_forgotten_with_its_last_worker(workers: Workers) -> None:
+    """The dead would keep it for ever. While one of the living counts it the dead do, too: counters do not fall."""
+
+    def measured(**models: int) -> list[Series]:
+        return [Series("tidegate_tokens_total", (model, "completion"), value) for model, value in models.items()]
+
+    async def scraped() -> dict[str, float]:
+        return {each.labels[0]: each.value for each in await workers.crew.scrape()}
+
+    await workers.crew.start()
+    first, second = workers.launched[0][0], workers.launched[1][0]
+    first.measured = second.measured = measured(removed=2, kept=3)
+    first.die(-9)
+    await eventually(lambda: len(workers.launched[0]) == 2)
+    assert await scraped() == {"removed": 4, "kept": 6}, "the new one has not said anything yet"
+    workers.launched[0][1].measured = measured(kept=0)
+    assert await scraped() == {"removed": 4, "kept": 6}
+    second.measured = measured(kept=3)
+    assert await scraped() == {"kept": 6}
+    second.measured = measured(removed=1, kept=3)
+    assert await scraped() == {"removed": 1, "kept": 6}, "it is served again, and counted anew"
+    await workers.crew.close()
+
+
 async def test_one_that_cannot_be_started_again_is_tried_again(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:

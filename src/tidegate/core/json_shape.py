@@ -12,7 +12,7 @@ from itertools import accumulate
 from math import isinf
 
 from tidegate.core.json_text import MAX_DEPTH, MAX_VALUES_IN_ALL
-from tidegate.core.steps import Steps, finished, slices
+from tidegate.core.steps import Steps, slices
 
 MAX_DIGITS = 308
 """Digits of an integer: one with more is larger than a double, into which JavaScript reads it (RFC 8259, 6)."""
@@ -147,11 +147,6 @@ def has_more_values(text: bytes, most: int) -> Steps[bool]:
             return True
         yield
     return False
-
-
-def shape_of(text: bytes) -> Shape:
-    """The shape of a small JSON text, in one step."""
-    return finished(scan(text))
 
 
 def _is_vast(number: bytes) -> bool:

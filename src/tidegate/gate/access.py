@@ -16,7 +16,7 @@ from tidegate.core.masking import masked_path
 from tidegate.core.principal import Principal
 from tidegate.core.trace_context import current_trace
 from tidegate.gate.connections import Connections
-from tidegate.gate.response_headers import Watched
+from tidegate.gate.response_headers import WatchedSend
 from tidegate.observe.base import Observer, RequestDone
 
 ANSWERED = "tidegate.answered"
@@ -69,7 +69,7 @@ class AccessMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        watched, began = Watched(send, self.clock), self.clock()
+        watched, began = WatchedSend(send, self.clock), self.clock()
         try:
             await self.app(scope, receive, watched)
         finally:

@@ -15,7 +15,7 @@ from tidegate.core.masking import masked, masked_path
 from tidegate.core.traceback import forget
 from tidegate.errors import InternalError, StoreUnavailable, StreamNotFound, TidegateError
 from tidegate.gate.reconnect import answer_reconnect
-from tidegate.gate.response_headers import Watched
+from tidegate.gate.response_headers import WatchedSend
 from tidegate.gate.route_policy import ROUTE, RoutePolicy
 from tidegate.observe.base import Failure, Observer
 
@@ -40,7 +40,7 @@ class FailureMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        watched, around = Watched(send), sys.exception()
+        watched, around = WatchedSend(send), sys.exception()
         try:
             await self.app(scope, receive, watched)
         except ClientDisconnected:

@@ -47,7 +47,7 @@ class ResponseHeadersMiddleware:
         return self.app(scope, receive, send_with_headers)
 
 
-class Watched:
+class WatchedSend:
     """Wraps `send` and keeps the answer's `status`, None before it begins, the time of its `head` by `clock`, and
     whether `events` follow.
 

@@ -167,11 +167,6 @@ class Producer:
             self.end(Completed("stop", self.usage_so_far()))
 
     @property
-    def is_running(self) -> bool:
-        """Whether the provider has been asked."""
-        return self._providing is not None
-
-    @property
     def ending(self) -> bool:
         """Whether the stream's end is decided, though the store may not have it yet."""
         return self._ending

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from tidegate.config import Changes, Settings
 from tidegate.errors import TidegateError
 from tidegate.observe.metrics.series import Series
-from tidegate.observe.metrics.totals import total
+from tidegate.observe.metrics.totals import still_served, total
 from tidegate.workers.assignment import assigned
 from tidegate.workers.keeper import Keeper
 from tidegate.workers.messages import Prepare
@@ -93,7 +93,14 @@ class Crew:
 
     async def scrape(self) -> Sequence[Series]:
         """What all workers have measured, those that have died among them."""
-        return total(await asyncio.gather(*(keeper.measure() for keeper in self._keepers)))
+        measured = await asyncio.gather(*(keeper.measure() for keeper in self._keepers))
+        past, now = total(each for each, _ in measured), total(each for _, each in measured)
+        # One that has only just begun has not said yet what it serves.
+        if all(each for _, each in measured):
+            past = still_served(past, now)
+            for keeper in self._keepers:
+                keeper.forget(now)
+        return total([past, now])
 
     def stop(self) -> None:
         """Makes all workers drain; the second time they stop at once."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tidegate.core.restarts import Restarts
 from tidegate.observe.metrics.series import Series
-from tidegate.observe.metrics.totals import lasting, total
+from tidegate.observe.metrics.totals import lasting, still_served, total
 from tidegate.workers.process import WorkerProcess
 
 logger = logging.getLogger("tidegate.workers")
@@ -40,13 +40,17 @@ class Keeper:
         self.process = await self._launch(self.number)
         self._keeping = asyncio.create_task(self._keep(self.process))
 
-    async def measure(self) -> Sequence[Series]:
-        """What the worker has measured, and those that had its number before."""
+    async def measure(self) -> tuple[Sequence[Series], Sequence[Series]]:
+        """What those have measured that had the worker's number before, and what it has measured itself."""
         if (process := self.process) is None:
-            return self._past
+            return self._past, ()
         if process.death is not None:
-            return total([self._past, lasting(process.measured)])
-        return total([self._past, await process.measure()])
+            return self._past, lasting(process.measured)
+        return self._past, await process.measure()
+
+    def forget(self, now: Sequence[Series]) -> None:
+        """Forgets what those before have measured of models and upstreams of which nothing is measured now."""
+        self._past = still_served(self._past, now)
 
     def check(self, patience: int) -> None:
         """Notes whether the worker answers; ends one that has not answered so many times: its loop hangs.

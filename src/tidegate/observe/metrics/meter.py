@@ -9,7 +9,7 @@ from typing import get_args
 from tidegate.observe.base import Outcome
 from tidegate.observe.gauges import Reading
 from tidegate.observe.metrics.series import Counter, Histogram, Series
-from tidegate.observe.metrics.table import BY_NAME, METRICS, Metric
+from tidegate.observe.metrics.table import METRICS, Metric, subjects_of
 
 
 class Meter:
@@ -70,7 +70,7 @@ class Meter:
 
     def _forget(self, gone: AbstractSet[tuple[str, ...]]) -> None:
         for kept in (self._counters, self._histograms):
-            for name, labels in [key for key in kept if not gone.isdisjoint(_subjects(*key))]:
+            for name, labels in [key for key in kept if not gone.isdisjoint(subjects_of(*key))]:
                 del kept[name, labels]
 
     def _begin(self, metric: Metric, labels: tuple[str, ...]) -> None:
@@ -90,9 +90,3 @@ class Meter:
 
 def _gauge(reading: Reading) -> Series:
     return Series(f"tidegate_{reading.name}", tuple(reading.labels.values()), reading.value)
-
-
-def _subjects(name: str, labels: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
-    """The model that a series is of, and its upstream where it is of one; none where it is of neither."""
-    names = BY_NAME[name].labels
-    return [labels[:count] for count, of in ((1, ("model",)), (2, ("model", "upstream"))) if names[:count] == of]

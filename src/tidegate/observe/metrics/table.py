@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -95,3 +96,9 @@ METRICS = (
 )
 
 BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def subjects_of(metric: str, labels: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+    """The model that a series is of, and its upstream where it is of one; none where it is of neither."""
+    names = BY_NAME[metric].labels
+    return [labels[:count] for count, of in ((1, ("model",)), (2, ("model", "upstream"))) if names[:count] == of]

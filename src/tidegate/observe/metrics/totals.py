@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tidegate.observe.metrics.series import Series
-from tidegate.observe.metrics.table import BY_NAME, METRICS, Metric
+from tidegate.observe.metrics.table import BY_NAME, METRICS, Metric, subjects_of
 
 
 def total(parts: Iterable[Sequence[Series]]) -> Sequence[Series]:
@@ -29,6 +29,12 @@ def by_metric(series: Iterable[Series]) -> Sequence[tuple[Metric, Sequence[Serie
 def lasting(series: Iterable[Series]) -> Sequence[Series]:
     """What a process that has ended still counts for: all but its gauges."""
     return [each for each in series if BY_NAME[each.metric].kind != "gauge"]
+
+
+def still_served(past: Iterable[Series], now: Iterable[Series]) -> Sequence[Series]:
+    """What of the past is of no model and no upstream, or of one that is measured now."""
+    subjects = {subject for each in now for subject in subjects_of(each.metric, each.labels)}
+    return [each for each in past if subjects.issuperset(subjects_of(each.metric, each.labels))]
 
 
 def _sum(one: Series, other: Series) -> Series:

@@ -34,7 +34,8 @@ from tidegate.stores.records import (
 from tidegate.stores.redis.accounts import Accounts
 from tidegate.stores.redis.checks import check, check_layout
 from tidegate.stores.redis.keys import Keys
-from tidegate.stores.redis.link.shards import Shards, shards
+from tidegate.stores.redis.link.shards import Shards
+from tidegate.stores.redis.link.shards_at import shards_at
 from tidegate.stores.redis.nodes.node import RedisNode
 from tidegate.stores.redis.streams.catalogue import Catalogue, not_found
 from tidegate.stores.redis.streams.claims import Claims, claim_of, text_of
@@ -99,9 +100,8 @@ class RedisStore:
     ) -> None:
         self._place = place
         self._settings = settings
-        self._now = now
         self.keys = keys = Keys(settings.prefix)
-        self.shards: Shards = shards(place)
+        self.shards: Shards = shards_at(place)
         brief = settings.brief_seconds
         self.served = ServedStreams(self.shards, keys)
         self.accounts = Accounts(

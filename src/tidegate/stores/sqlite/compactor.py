@@ -68,11 +68,6 @@ class Compactor:
         self._ended: dict[Held, None] = {}
         self._failing: dict[Held, None] = {}  # what could not be written although it was tried alone
 
-    @property
-    def journal_size(self) -> int:
-        """The bytes of the rows in the journal."""
-        return self._rows.size
-
     def open(self, change: Change, later: Later) -> None:
         """Starts with an empty journal. What was noted before, also after the close, is forgotten."""
         self._change, self._later = change, later

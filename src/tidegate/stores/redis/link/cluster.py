@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from tidegate.errors import StoreUnavailable
 from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened
+from tidegate.stores.redis.link.health import Health
 from tidegate.stores.redis.link.lane import BACKOFF_SECONDS, Call, Lane, refuse
-from tidegate.stores.redis.link.shards import OPEN_SECONDS, Health, Shard, refusals
+from tidegate.stores.redis.link.shards import OPEN_SECONDS, Shard, refusals
 from tidegate.stores.redis.link.subscription import Listener
 from tidegate.stores.redis.script import Command
 from tidegate.stores.redis.url import Place
@@ -44,10 +45,12 @@ class ClusterShards:
         self._parted: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        with refusals(self._place):
-            await closed((await opened(self._place, self._place.hosts[0], scripts=False)).connection)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
+                for host in self._place.hosts:
+                    with refusals(self._place):
+                        if await self._learn(host):
+                            return
                 await self._look_until_found()
         except TimeoutError:
             raise StoreUnavailable("no member of the cluster answers") from None
@@ -136,18 +139,23 @@ class ClusterShards:
         """Asks one member after the other; whether one knew all slots."""
         for address in dict.fromkeys((*self._shards, *self._place.hosts)):
             try:
-                found, version = await slots_of(self._place, address)
+                if await self._learn(address):
+                    return True
             except (RedisError, OSError) as error:
                 self.health.reason = str(error) or type(error).__name__
                 logger.debug("%s:%d does not know the cluster's slots: %s", *address, error)
-                continue
-            if all(found):
-                if not self._owners:
-                    # Whoever publishes and whoever listens have to do it alike, from the first channel on.
-                    self.publish = "SPUBLISH" if version >= SHARDED_SINCE else "PUBLISH"
-                self._change(found)
-                return True
         return False
+
+    async def _learn(self, address: Address) -> bool:
+        """Takes the slots as one member knows them, if it knows all of them; whether it did. Raises as `slots_of`."""
+        found, version = await slots_of(self._place, address)
+        if not all(found):
+            return False
+        if not self._owners:
+            # Whoever publishes and whoever listens have to do it alike, from the first channel on.
+            self.publish = "SPUBLISH" if version >= SHARDED_SINCE else "PUBLISH"
+        self._change(found)
+        return True
 
     def _change(self, owners: list[Address]) -> None:
         """Moves what waits, and what is listened to, from masters that have lost slots to those that have them now."""

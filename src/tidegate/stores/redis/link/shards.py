@@ -1,80 +1,26 @@
-"""Where a key is: on the one server there is, or on the master that Sentinels name. For a cluster, see `cluster`."""
+"""The servers that have the keys: what the rest of the store sees of them, and what each of them consists of."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from tidegate.errors import ConfigError
-from tidegate.stores.redis.link.connecting import CONNECT_SECONDS, Address, Opened, answer, closed, opened, unopened
-from tidegate.stores.redis.link.lane import Call, Lane, Watch, refuse
+from tidegate.stores.redis.link.connecting import Opened
+from tidegate.stores.redis.link.health import Health
+from tidegate.stores.redis.link.lane import Lane, Watch
 from tidegate.stores.redis.link.subscription import Listener, Subscription
 from tidegate.stores.redis.script import Command
 from tidegate.stores.redis.url import Place
 
 OPEN_SECONDS = 10.0
 """How long a node that starts waits for Redis: where both are started together, Redis may still read its file."""
-
-logger = logging.getLogger("tidegate.stores")
-
-
-SAID_AFTER_SECONDS = 0.5
-"""How long Redis is away before the log says so: a connection that was closed since nobody used it is back sooner."""
-
-
-SAID_AGAIN_SECONDS = 5.0
-"""How soon the log says another reason, e.g. that the login is refused now: a connection that breaks has several."""
-
-
-class Health:
-    """Since when Redis cannot be used, by the loop's time; `None` while it can. One lane is enough for that."""
-
-    def __init__(self) -> None:
-        self.since: float | None = None
-        self.reason = ""
-        self._down: dict[Lane, str] = {}
-        self._backs: list[Callable[[], None]] = []
-        self._said = ""
-        self._said_at = 0.0
-
-    def on_back(self, back: Callable[[], None]) -> None:
-        """Calls `back` each time that Redis can be used again; it may have forgotten something."""
-        self._backs.append(back)
-
-    def up(self, lane: Lane) -> None:
-        if self._down.pop(lane, None) is not None and not self._down:
-            self._recovered()
-            for back in self._backs:
-                back()
-
-    def down(self, lane: Lane, reason: str) -> None:
-        now = asyncio.get_running_loop().time()
-        if not self._down:
-            self.since = now
-        self._down[lane] = self.reason = reason
-        is_new = reason != self._said and now - self._said_at >= SAID_AGAIN_SECONDS
-        if self.since is not None and now - self.since >= SAID_AFTER_SECONDS and (not self._said or is_new):
-            self._said, self._said_at = reason, now
-            logger.warning("Redis cannot be used: %s", reason)
-
-    def forget(self, lane: Lane) -> None:
-        """The lane is used no longer."""
-        if self._down.pop(lane, None) is not None and not self._down:
-            self._recovered()
-
-    def _recovered(self) -> None:
-        if self._said and self.since is not None:
-            away = asyncio.get_running_loop().time() - self.since
-            logger.warning("Redis is back, after %.1f s", away)
-        self.since, self._said = None, ""
 
 
 class Connect(Protocol):
@@ -156,75 +102,6 @@ class Shards(Protocol):
     async def close(self) -> None: ...
 
 
-class OneShard:
-    """The `Shards` where one server has all keys: `find` says which, anew for each connection."""
-
-    publish = "PUBLISH"
-    in_order = True
-
-    def __init__(self, place: Place, find: Callable[[], Awaitable[Address]]) -> None:
-        self.health = Health()
-        self._place = place
-        self._find = find
-        self._shard = Shard(self._connect, self)
-
-    async def open(self) -> None:
-        self._shard.open()
-        with refusals(self._place):
-            await closed((await self._connect(scripts=False)).connection)
-        await self.ask("", ("PING",), within=OPEN_SECONDS)
-
-    def ask(self, key: str, command: Command, *, within: float) -> Future[Any]:
-        return self._shard.writes.ask(command, within=within)
-
-    def tell(self, key: str, command: Command) -> None:
-        self._shard.writes.tell(command)
-
-    def read(self, key: str, command: Command, *, within: float) -> Future[Any]:
-        return self._shard.reads.ask(command, within=within)
-
-    def run_of(self, key: str) -> str:
-        return self._shard.writes.run
-
-    def listen(self, channel: str, listener: Listener) -> None:
-        self._shard.news.add(channel, listener)
-
-    def ignore(self, channel: str) -> None:
-        self._shard.news.remove(channel)
-
-    async def servers(self) -> Sequence[bytes]:
-        return [await self.read("", ("INFO",), within=OPEN_SECONDS)]
-
-    async def close(self) -> None:
-        await self._shard.close()
-
-    async def _connect(self, *, scripts: bool) -> Opened:
-        return await opened(self._place, await self._find(), scripts=scripts)
-
-    # As a `Watch`
-
-    def unheard(self) -> None:
-        """Each connection finds its server anew."""
-
-    def up(self, lane: Lane) -> None:
-        self.health.up(lane)
-
-    def down(self, lane: Lane, reason: str) -> None:
-        self.health.down(lane, reason)
-
-    def moved(self, lane: Lane, call: Call) -> None:
-        refuse(call.answer, "this Redis is part of a cluster: use redis+cluster://")
-
-
-def shards(place: Place) -> Shards:
-    """The shards of a place."""
-    if place.kind == "cluster":
-        from tidegate.stores.redis.link.cluster import ClusterShards
-
-        return ClusterShards(place)
-    return OneShard(place, partial(master, place) if place.kind == "sentinel" else partial(_first, place))
-
-
 @contextmanager
 def refusals(place: Place) -> Generator[None]:
     """Raises `ConfigError` where Redis refuses the login or the database, which waiting does not mend; other errors are
@@ -247,27 +124,3 @@ def refusals(place: Place) -> Generator[None]:
 
 def _unfit(problem: str) -> ConfigError:
     return ConfigError(f"store.url: {problem}", key=("store", "url"), problem=problem)
-
-
-async def _first(place: Place) -> Address:
-    return place.hosts[0]
-
-
-async def master(place: Place) -> Address:
-    """The master of a service, as the first Sentinel that answers names it. Raises `OSError` where none does."""
-    for host in place.hosts:
-        connection = unopened(
-            msgspec.structs.replace(place, database=0, username="", password="", password_file=""), host
-        )
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.connect()
-                found = await answer(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", place.service)
-        except (RedisError, OSError) as error:
-            logger.debug("a Sentinel does not answer: %s", error)
-            continue
-        finally:
-            await closed(connection)
-        if found:
-            return found[0].decode(), int(found[1])
-    raise OSError(f"no Sentinel names a master of {place.service!r}")

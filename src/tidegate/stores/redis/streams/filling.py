@@ -31,7 +31,7 @@ from tidegate.stores.redis.link.shards import Shards
 from tidegate.stores.redis.reading import epochs_of
 from tidegate.stores.redis.script import Script
 from tidegate.stores.redis.streams.recent_ends import RecentEnds
-from tidegate.stores.redis.streams.served import Served, ServedStreams
+from tidegate.stores.redis.streams.served import ServedStream, ServedStreams
 from tidegate.stores.redis.window import Window
 
 APPEND = Script("append")
@@ -45,7 +45,9 @@ class Filled:
 
     __slots__ = ("base", "charging", "claim", "covered", "fence", "record", "served", "size", "waiting")
 
-    def __init__(self, fence: Fence, record: StreamRecord, served: Served, *, base: int, size: int, claim: str) -> None:
+    def __init__(
+        self, fence: Fence, record: StreamRecord, served: ServedStream, *, base: int, size: int, claim: str
+    ) -> None:
         self.fence = fence
         self.record = record
         self.served = served

@@ -37,7 +37,7 @@ LATEST = 1 << 53
 logger = logging.getLogger("tidegate.stores")
 
 
-class Served:
+class ServedStream:
     """One stream, as this node has it; the `Listener` of its news.
 
     It has a `window` as soon as the node knows the stream's end: from its creation where it `fills` the stream, or once
@@ -102,12 +102,12 @@ class ServedStreams:
         self.pages = Pages()
         self._shards = shards
         self._keys = keys
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, ServedStream] = {}
 
-    def get(self, stream: str) -> Served | None:
+    def get(self, stream: str) -> ServedStream | None:
         return self._served.get(stream)
 
-    def fill(self, stream: str, window: Window) -> Served:
+    def fill(self, stream: str, window: Window) -> ServedStream:
         """Notes that this node fills the stream: its own appends are its news."""
         served = self._of(stream)
         served.fills = True
@@ -140,7 +140,7 @@ class ServedStreams:
         page = self.pages.get((stream, after, limit, max_bytes))
         return page or served.reads.read(after, limit=limit, max_bytes=max_bytes)
 
-    def refresh(self, served: Served) -> None:
+    def refresh(self, served: ServedStream) -> None:
         """Reads what is missing between the window and Redis, and wakes the readers."""
         if served.refreshing:
             # What is being read may be older than what is to be read.
@@ -173,7 +173,7 @@ class ServedStreams:
         keys = (self._keys.record(stream), self._keys.log(stream))
         return self._shards.read(keys[0], READ(keys, offset, limit, max_bytes), within=FOR_EVER)
 
-    def _refreshed(self, served: Served, done: Future[Any]) -> None:
+    def _refreshed(self, served: ServedStream, done: Future[Any]) -> None:
         served.refreshing = False
         if self._served.get(served.stream) is not served or done.cancelled() or done.exception() is not None:
             return
@@ -189,7 +189,7 @@ class ServedStreams:
             self.refresh(served)
         served.wake()
 
-    def _renew(self, served: Served, piece: Piece) -> bool:
+    def _renew(self, served: ServedStream, piece: Piece) -> bool:
         """Brings the window up to what Redis has; whether there is more to read."""
         window = served.window
         if window is not None and window.is_ahead(piece.epochs, piece.tail):
@@ -206,13 +206,13 @@ class ServedStreams:
 
     # What is served
 
-    def _of(self, stream: str) -> Served:
+    def _of(self, stream: str) -> ServedStream:
         served = self._served.get(stream)
         if served is None:
-            served = self._served[stream] = Served(self, stream, self._reads(stream))
+            served = self._served[stream] = ServedStream(self, stream, self._reads(stream))
         return served
 
-    def _listen(self, served: Served) -> None:
+    def _listen(self, served: ServedStream) -> None:
         """Listens to a stream's news for as long as it has readers here and is not filled here."""
         wanted = bool(served.watchers) and not served.fills
         if wanted and not served.listening:
@@ -221,12 +221,12 @@ class ServedStreams:
             self._shards.ignore(self._keys.news_of(served.stream))
         served.listening = wanted
 
-    def _unwatch(self, served: Served, key: object) -> None:
+    def _unwatch(self, served: ServedStream, key: object) -> None:
         if served.watchers.pop(key, None) is not None:
             self._listen(served)
             self._let_go(served)
 
-    def _let_go(self, served: Served) -> None:
+    def _let_go(self, served: ServedStream) -> None:
         if not served.watchers and not served.fills and self._served.get(served.stream) is served:
             del self._served[served.stream]
             self.pages.forget(served.stream)

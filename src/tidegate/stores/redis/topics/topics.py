@@ -21,7 +21,7 @@ from tidegate.stores.redis.topics.expiry import TopicExpiry
 from tidegate.stores.redis.topics.publishing import Publishing
 from tidegate.stores.redis.topics.record import FIELDS, Positions, record_of
 from tidegate.stores.redis.topics.sender_charges import SenderCharges
-from tidegate.stores.redis.topics.watched import Watched
+from tidegate.stores.redis.topics.watched import WatchedTopic
 from tidegate.stores.topic_log import no_topic
 
 UNUSED_MS = 300_000
@@ -72,7 +72,7 @@ class RedisTopics:
             random_bits=random_bits,
             on_published=self._published,
         )
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, WatchedTopic] = {}
         self._expiry = TopicExpiry(shards, keys, self._charges, self._watched, brief=brief)
         # When this node has learnt that a topic is there, and its tail then.
         self._known: dict[str, tuple[float, Cursor]] = {}
@@ -117,7 +117,7 @@ class RedisTopics:
             if topic not in self._known:
                 raise no_topic(topic)
             _, at = self._known[topic]
-            watched = Watched(topic, at, self, on_left=partial(self._left, topic))
+            watched = WatchedTopic(topic, at, self, on_left=partial(self._left, topic))
             self._watched[topic] = watched
             self._shards.listen(self._keys.news_of(topic), watched)
         return watched.watch(wake)

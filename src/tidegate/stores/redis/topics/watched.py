@@ -38,7 +38,7 @@ class Source(Protocol):
         ...
 
 
-class Watched:
+class WatchedTopic:
     """The watchers of one topic, and its `window`, which begins at a position that was the tail a moment ago.
 
     `behind` says that Redis has, or may have, something else after the window's tail; `missed`, that there was news of
