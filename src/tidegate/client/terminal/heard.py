@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import FrameType
 
 AGAIN_SECONDS = 0.05
 """Until who waits is woken again: the first time may have been too early, too."""
@@ -31,7 +32,7 @@ def heard() -> Generator[None]:
                     signal.pthread_kill(main, signal.SIGURG)
 
     told, urgent = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False), signal.getsignal(signal.SIGURG)
-    signal.signal(signal.SIGURG, lambda *_: None)
+    signal.signal(signal.SIGURG, _nothing)
     threading.Thread(target=wake, daemon=True).start()
     try:
         yield
@@ -40,3 +41,7 @@ def heard() -> Generator[None]:
         signal.set_wakeup_fd(told)
         signal.signal(signal.SIGURG, urgent)
         theirs.close()
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """A signal that is ignored would interrupt nothing."""
