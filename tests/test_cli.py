@@ -291,6 +291,12 @@ def test_tail_of_what_is_not_there_fails(
     assert re.fullmatch(rf"tidegate: .+ \({status}\)\n", outcome.err)
 
 
+def test_a_name_that_is_empty_is_wrong_usage(tidegate: Run) -> None:
+    """A script's variable was, perhaps; no server need be asked."""
+    outcome = tidegate("tail", "", "--url", "http://127.0.0.1:9")
+    assert outcome == Outcome(2, "", "tidegate: STREAM|TOPIC is empty: give a stream's id, or a topic's name\n")
+
+
 @pytest.mark.parametrize(("end", "said"), [("fail", "failed: no luck"), ("cancel", "it was cancelled")])
 def test_tail_after_the_end_tells_it(server: Process, tidegate: Run, end: str, said: str) -> None:
     """A stream that has not completed is no success, wherever one begins."""

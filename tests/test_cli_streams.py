@@ -18,6 +18,7 @@ from scripted_kit import Scripted, head
 from terminal_kit import in_terminal
 
 from tidegate.cli import STATUSES
+from tidegate.client.terminal.streams import GLANCES
 from tidegate.core.fold import Status
 from tidegate.testing.process import TIDEGATE, Process, running
 
@@ -98,6 +99,26 @@ def test_somebody_at_a_terminal_sees_what_was_asked(server: Process, tmp_path: P
     assert lines[1].endswith("       6 tokens  fast")
     assert lines[2:] == [r"  天空为什么\x1b是蓝色的?", "tidegate: there are older ones: --limit 4 shows more"]
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_what_was_asked_costs_few_calls(tmp_path: Path) -> None:
+    """None where the list says it; else one for each stream, up to a number of them."""
+    streams = [
+        {"id": f"gen_{n}", "status": "completed", **({"question": "listed"} if n < 9 else {})} for n in range(39)
+    ]
+    listed = json.dumps({"data": streams, "has_more": False}).encode()
+    asked = json.dumps({"question": "asked for"}).encode()
+    answers = [head(kind="application/json") + body for body in (listed, *[asked] * GLANCES)]
+    with (
+        Scripted(*answers) as server,
+        in_terminal([*TIDEGATE, "streams", "--limit", "50", "--url", server.url], tmp_path) as terminal,
+    ):
+        assert terminal.code() == 0
+    shown = [line for line in terminal.shown.splitlines() if line.startswith("  ")]
+    assert shown == ["  listed"] * 9 + ["  asked for"] * GLANCES
+    assert [request.split()[1] for request in server.requests][1:] == [
+        f"/v1/streams/gen_{n}" for n in range(9, 9 + GLANCES)
+    ]
 
 
 def test_every_status_can_be_asked_for() -> None:

@@ -49,6 +49,9 @@ def failed(message: object) -> bytes:
         (event("delta", {"text": "a\x1b"}) + event("delta", {"text": "[31mb"}) + END, "a\\x1b[31mb\n", ""),
         (event("delta", {"text": "safe\rEVIL"}) + END, "safe\\rEVIL\n", ""),
         (event("delta", {"text": "\ud83d"}) + END, "\\ud83d\n", ""),
+        (event("delta", {"text": "\ud83d"}) + event("delta", {"text": "\ude00b"}) + END, "😀b\n", ""),
+        (event("delta", {"text": "\ude00"}) + event("delta", {"text": "\ud83d"}) + END, "\\ude00\\ud83d\n", ""),
+        (event("delta", {"text": "a\ud83d"}) + failed("b"), "a\\ud83d\n", "tidegate: failed: b\n"),
         (event("delta", {"text": "tab\tline\n日本"}) + END, "tab\tline\n日本\n", ""),
         (event("message", {"data": EVIL, "sender": EVIL, "type": EVIL}) + END, f"{SHOWN}\n", ""),
         (event("message", {"data": {"k\x9b": ["\x9b\u202e"]}}) + END, '{"k\\u009b":["\\u009b\\u202e"]}\n', ""),
@@ -109,7 +112,7 @@ def test_a_terminal_that_cannot_show_a_character_is_no_end(tmp_path: Path) -> No
             timeout=30,
         )
     assert done.stdout == b"\\xe9\\U0001f600\n"
-    assert done.stderr == b"\ntidegate: failed: \\xfc\n"
+    assert done.stderr == b"tidegate: failed: \\xfc\n"
 
 
 @pytest.mark.parametrize(

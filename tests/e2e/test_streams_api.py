@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from api_kit import call, fetch
 
 from tidegate import Tidegate
-from tidegate.config import AuthSettings, DeliverySettings, LimitSettings, Settings
+from tidegate.config import AuthSettings, DeliverySettings, LimitSettings, Settings, StoreSettings
 from tidegate.core.sse import ServerSentEvent
 from tidegate.errors import ProviderError
 from tidegate.gate.api_keys import ApiKey, key_sha256
@@ -289,6 +290,20 @@ async def test_the_list_goes_back_page_by_page() -> None:
     assert first["has_more"]
     assert "text" not in first["data"][0]
     assert ([item["id"] for item in second["data"]], second["has_more"]) == ([made[0]], False)
+
+
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///FOLDER/list.db"])
+async def test_the_list_has_short_questions(store: str, tmp_path: Path) -> None:
+    """Of live streams and ended ones; where it is long, or there is none, there is no such member."""
+    asked = ["Why?", "天\x1b空", "x" * 3000, "x" * 5000]
+    async with served(store=StoreSettings(url=store.replace("FOLDER", str(tmp_path)))) as url:
+        for question in asked:
+            await fetch(f"{url}/v1/streams", "POST", {**HELLO, "prompt": question})
+        await fetch(f"{url}/v1/streams", "POST", {"producer": "client"})
+        await fetch(f"{url}/v1/streams", "POST", {"model": "hang", "prompt": "Live?", "background": True})
+        _, _, listed = await fetch(f"{url}/v1/streams")
+    assert [item.get("question") for item in listed["data"]] == ["Live?", None, None, *reversed(asked[:3])]
+    assert ["question" in item for item in listed["data"]] == [True, False, False, True, True, True]
 
 
 async def test_a_repeated_request_with_its_key_is_not_paid_for_twice() -> None:

@@ -23,6 +23,8 @@ from tidegate.testing.process import TIDEGATE
 CONFIG = """
 [store]
 url = "sqlite:///chat.db"
+[limits]
+requests_per_minute = 0
 [[models]]
 name = "slow"
 provider = "replay"
@@ -72,6 +74,11 @@ def newest(server: Restartable) -> dict[str, object]:
     """The last stream, as the server tells it."""
     stream = httpx.get(f"{server.url}/v1/streams?limit=1").json()["data"][0]
     return httpx.get(f"{server.url}/v1/streams/{stream['id']}").json()
+
+
+def is_cancelled(server: Restartable, question: str) -> bool:
+    told = newest(server)
+    return (told["question"], told["status"]) == (question, "cancelled")
 
 
 def test_what_was_said_goes_along_until_a_new_conversation(server: Restartable, tmp_path: Path) -> None:
@@ -129,6 +136,72 @@ def test_ctrl_c_before_the_answer_has_a_name_stops_it_too(server: Restartable, t
             terminal.expect("> ")
             terminal.type(CTRL_D)
             assert terminal.code() == 0
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_an_answer_that_is_left_before_it_has_a_name_is_cancelled(
+    server: Restartable, tmp_path: Path, leaves: bool
+) -> None:
+    """Nobody waits for it at the prompt, and who ends the program then waits for a moment only."""
+    with laid(server.url) as cable:
+        command = [*TIDEGATE, "chat", "--url", cable.url, "--model", "slow"]
+        with in_terminal(command, tmp_path) as terminal:
+            terminal.expect("> ")
+            cable.hold()
+            before = cable.connections
+            question = f"left, {leaves}"
+            terminal.type(f"{question}\r")
+            asyncio.run(eventually(lambda: cable.connections > before, within=30))
+            terminal.type(CTRL_C)
+            terminal.expect("stopping")
+            terminal.type(CTRL_C)
+            terminal.expect("tidegate: left; what has come of the answer stays in the conversation")
+            terminal.expect("> ")
+            if leaves:
+                terminal.type(CTRL_D)
+                terminal.expect("\n")
+            asyncio.run(eventually(lambda: cable.connections > before + 1, within=30))
+            cable.mend()
+            asyncio.run(eventually(lambda: is_cancelled(server, question), within=30))
+            terminal.type("" if leaves else CTRL_D)
+            assert terminal.code() == 0
+
+
+@pytest.mark.parametrize(
+    ("hears", "said"), [(True, "the answer was stopped"), (False, "left; the server may go on with the answer")]
+)
+def test_who_does_not_wait_for_an_end_leaves_at_once(
+    server: Restartable, tmp_path: Path, hears: bool, said: str
+) -> None:
+    """After a moment in which the server may still hear of it, and with the truth."""
+    with laid(server.url) as cable, in_terminal([*TIDEGATE, "chat", "x", "--url", cable.url], tmp_path) as terminal:
+        terminal.expect("word")
+        cable.hold()
+        terminal.type(CTRL_C)
+        terminal.expect("stopping")
+        before = cable.connections
+        terminal.type(CTRL_C)
+        asyncio.run(eventually(lambda: cable.connections > before, within=30))
+        if hears:
+            cable.mend()
+        terminal.expect(f"tidegate: {said}")
+        assert terminal.code() == 130
+    httpx.post(f"{server.url}/v1/streams/{newest(server)['id']}/cancel")
+
+
+def test_an_answer_that_nobody_can_be_shown_is_cancelled(server: Restartable, tmp_path: Path) -> None:
+    """`tidegate chat … | head -1` is content with the beginning."""
+    question = "a line, and no more"
+    command = [*TIDEGATE, "chat", question, "--url", server.url]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as chat:
+        assert chat.stdout is not None
+        assert chat.stderr is not None
+        chat.stdout.read1(5)
+        chat.stdout.close()
+        assert (chat.wait(60), chat.stderr.read()) == (1, b"")
+    asyncio.run(eventually(lambda: is_cancelled(server, question), within=30))
 
 
 def test_a_server_that_is_killed_is_waited_for(tmp_path: Path) -> None:

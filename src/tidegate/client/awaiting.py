@@ -113,7 +113,7 @@ class AwaitingLine:
     async def read(self, seconds: float) -> bytes:
         if self._exchange is None:
             return b""
-        async with self._using(seconds, "the connection broke"):
+        async with self._using(seconds, "the answer broke off"):
             return await self._exchange.body()
 
     async def wait(self, seconds: float) -> None:

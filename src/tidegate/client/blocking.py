@@ -65,7 +65,7 @@ class BlockingLine:
         response = self._response
         if response is None or response.isclosed():
             return b""
-        with self._using("the connection broke"):
+        with self._using("the answer broke off"):
             self._allow(seconds)
             chunk = response.read1(CHUNK_BYTES)
             if not chunk and response.length:

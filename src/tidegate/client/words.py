@@ -77,7 +77,7 @@ REASONS: dict[type[HttpError], str] = {
     MalformedHost: "the host name is not one",
     TimedOut: "no answer in time",
     ConnectionClosed: "the connection was closed",
-    MalformedResponse: "what came is not HTTP, or broke off",
+    MalformedResponse: "what came is not HTTP",
 }
 """The failures of `http.client` in words for a terminal."""
 

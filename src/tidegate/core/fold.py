@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import (
@@ -26,6 +26,7 @@ from tidegate.core.log import Entry
 from tidegate.core.opaque import Opaque
 
 QUESTION: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+LISTED_QUESTION: dict[str, Any] = {"type": "string"}
 
 Status = Literal["queued", "running", "completed", "cancelled", "failed"]
 
@@ -69,6 +70,12 @@ class Snapshot(Summary, frozen=True, kw_only=True):
     text: str
     reasoning: str
     tool_calls: list[FoldedToolCall]
+
+
+class ListedStream(Summary, frozen=True, kw_only=True):
+    """A stream in a list. `question` is as in a `Snapshot`, where there is one that is short."""
+
+    question: Annotated[Opaque, Meta(extra_json_schema=LISTED_QUESTION)] = UNSET
 
 
 class Fold:

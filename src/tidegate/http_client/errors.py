@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 
 
 class HttpError(Exception):
@@ -78,6 +78,7 @@ _KINDS: tuple[tuple[type[Exception], type[HttpError]], ...] = (
     (ConnectionRefusedError, ConnectionRefused),
     (TimeoutError, TimedOut),
     (ConnectionError, ConnectionClosed),
+    (IncompleteRead, BrokenOff),
     (HTTPException, MalformedResponse),
 )
 

@@ -14,7 +14,7 @@ from tidegate.core import sse
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.cursor import parse as parse_cursor
-from tidegate.core.fold import Snapshot, Status, Summary
+from tidegate.core.fold import ListedStream, Snapshot, Status
 from tidegate.core.steps import Steps
 from tidegate.delivery.standing import stand_at
 from tidegate.dialects import native, native_producer
@@ -48,7 +48,7 @@ MAX_PAGE = 100
 class StreamList(msgspec.Struct, frozen=True):
     """A page of the caller's streams, newest first."""
 
-    data: list[Summary]
+    data: list[ListedStream]
     has_more: bool
 
 

@@ -11,7 +11,7 @@ from time import monotonic, time
 from tidegate.core.batching import BatchPolicy
 from tidegate.core.cursor import Cursor
 from tidegate.core.events import CancelledBy, Event, Failed, GenerationRequest
-from tidegate.core.fold import Snapshot, Status, Summary, status_of
+from tidegate.core.fold import ListedStream, Snapshot, Status, Summary, status_of
 from tidegate.core.log import Entry
 from tidegate.core.principal import Principal
 from tidegate.core.recall import recall
@@ -33,7 +33,7 @@ from tidegate.streams.reader import Reader
 from tidegate.streams.readers import Readers, Stay
 from tidegate.streams.shares import Shares
 from tidegate.streams.snapshots import WholeStream, snapshot_of, whole_of
-from tidegate.streams.summaries import Summaries
+from tidegate.streams.summaries import Summaries, listed
 from tidegate.streams.timing import DEFAULT_TIMING, Timing
 from tidegate.streams.topics import Topics
 
@@ -255,20 +255,21 @@ class Service:
 
     async def list(
         self, viewer: Principal, *, status: Status | None, before: str | None, limit: int
-    ) -> tuple[Sequence[Summary], bool]:
+    ) -> tuple[Sequence[ListedStream], bool]:
         """The viewer's streams, newest first, after `before`; and whether there are more."""
         if before is not None:
             await self.record(before, viewer)
         page, has_more = await self._summaries.page(viewer.name, status, before, limit)
-        return [summary for _, summary in page], has_more
+        return [listed(record, summary) for record, summary in page], has_more
 
     async def list_all(
         self, *, status: Status | None, before: str | None, limit: int
     ) -> tuple[Sequence[tuple[str, Summary]], bool]:
-        """All owners' streams, as `list` has them, each with its owner. The caller checks who may see them."""
+        """All owners' streams, each with its owner. The caller checks who may see them."""
         if before is not None:
             await self._store.look(before)
-        return await self._summaries.page(None, status, before, limit)
+        page, has_more = await self._summaries.page(None, status, before, limit)
+        return [(record.owner, summary) for record, summary in page], has_more
 
     async def tail(self, stream: str) -> Cursor:
         """The position after the last event of a stream or topic, by its id. Raises `StreamNotFound`."""

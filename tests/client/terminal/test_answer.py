@@ -101,3 +101,11 @@ def test_what_a_newer_server_sends_does_no_harm() -> None:
     """Unknown events and other types print nothing."""
     shown, out, err = answer(("unheard-of", {"text": "x"}), ("started", {}), delta(None), delta([1]), terminal=False)
     assert (shown.text, out.getvalue(), err.getvalue()) == ("", "", "")
+
+
+def test_halves_of_a_character_are_one() -> None:
+    """In what is shown and in what is kept of it; a half that stays alone is an escape, dim where the thinking was."""
+    shown, out, _ = answer(delta("a\ud83d"), delta("\ude00b"), DONE)
+    assert (shown.text, out.getvalue()) == ("a😀b", "a😀b\n")
+    _, out, _ = answer(("reasoning", {"text": "hm\ud83d"}), delta("\ude00b\ud83d"), DONE)
+    assert out.getvalue() == "hm\\ud83d\n\n\\ude00b\\ud83d\n"

@@ -37,3 +37,10 @@ def test_a_new_conversation_knows_nothing() -> None:
     talk.keep("one?", "one")
     talk.clear()
     assert talk.request("two?", "m")["messages"] == [message("user", "two?")]
+
+
+def test_half_a_character_does_not_end_a_conversation() -> None:
+    """A model may write one, and JSON cannot carry it back."""
+    talk = Conversation()
+    talk.keep("one?", "a\ud83d")
+    assert talk.request("two?", "m")["messages"][1] == message("assistant", "a?")

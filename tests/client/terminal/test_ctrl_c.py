@@ -40,6 +40,26 @@ def test_an_answer_that_does_not_end_is_left_in_the_end() -> None:
         hang()
 
 
+def test_a_second_ctrl_c_may_follow_at_once() -> None:
+    """While the first one is still about to stop the answer."""
+    stops = 0
+
+    def stop() -> bool:
+        nonlocal stops
+        stops += 1
+        if stops == 1:
+            signal.raise_signal(signal.SIGINT)
+        return True
+
+    def hang() -> None:
+        with first_stops(stop, patience=WAIT_SECONDS):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        hang()
+    assert stops == 1
+
+
 def test_an_answer_that_ends_in_time_is_not_left() -> None:
     """Nothing comes behind it."""
     with first_stops(lambda: True, patience=WAIT_SECONDS):
@@ -70,7 +90,7 @@ def test_a_second_ctrl_c_that_meets_the_prompt_is_not_for_it(seconds: float, pro
     with Scripted(head(tidegate_stream="gen_1") + answer, head(kind="application/json") + done) as server:
         screen = Screen(Interrupted(terminal=True), io.StringIO(), {})
         client = Client(server.url, attempts=0)
-        chat = Chat(client, client, screen, ["m"], "m", lambda: now)
+        chat = Chat(client, client, client, screen, ["m"], "m", lambda: now)
         talk = Talk(chat, screen, Prompt(ask), lambda: now)
         if prompts == 2:
             with pytest.raises(KeyboardInterrupt):

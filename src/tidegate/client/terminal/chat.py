@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from tidegate.client import Client, Stream, TidegateError
+from tidegate.client.calls import new_key
 from tidegate.client.terminal.answer import Answer
 from tidegate.client.terminal.connection_note import ConnectionNote
 from tidegate.client.terminal.conversation import Conversation
 from tidegate.client.terminal.ctrl_c import first_stops
+from tidegate.client.terminal.left_answer import LeftAnswer
 from tidegate.client.terminal.screen import Screen
 from tidegate.client.terminal.waiting import Waiting
 from tidegate.client.words import as_table
@@ -21,14 +23,15 @@ FORGOTTEN = "the server has forgotten the answer: what is kept in memory only is
 class Chat:
     """Asks questions, and shows the answers as they come.
 
-    `client` tries for as long as it takes; `glance` gives up at once. `stopped` says whether Ctrl-C has ended the last
-    answer.
+    `client` tries for as long as it takes; `glance` gives up at once; `parting` tries for a while. `stopped` says
+    whether Ctrl-C has ended the last answer.
     """
 
     def __init__(
         self,
         client: Client,
         glance: Client,
+        parting: Client,
         screen: Screen,
         models: Sequence[str],
         model: str,
@@ -39,35 +42,47 @@ class Chat:
         self.stopped = False
         self._client = client
         self._glance = glance
+        self._parting = parting
         self._screen = screen
         self._clock = clock
         self._talk = Conversation()
         self._note = ConnectionNote(screen)
         self._stream: Stream | None = None
+        self._left: LeftAnswer | None = None
 
     def ask(self, question: str) -> bool:
         """Shows the answer to a question, and keeps both; returns whether the answer has completed.
 
         The first Ctrl-C cancels the answer, and its end is waited for. A second one is a `KeyboardInterrupt`, and so is
-        one while the server is away. Raises what the server refuses with.
+        one while the server is away: the answer is left, and the server is told while nobody waits. Raises what the
+        server refuses with.
         """
-        answer = Answer(self._screen, self._clock)
+        answer, request, key = Answer(self._screen, self._clock), self._talk.request(question, self.model), new_key()
         self.stopped, self._stream = False, None
         try:
             with first_stops(self._stop), Waiting(self._screen, self._waited_for, self._clock) as waiting:
-                self._show(self._talk.request(question, self.model), answer, waiting)
+                self._show(request, key, answer, waiting)
+        except (KeyboardInterrupt, BrokenPipeError):
+            self._left = LeftAnswer(self._parting, request, key, self._stream.id if self._stream else "")
+            raise
         finally:
             self._stream = None
             self._screen.end_line()
             self._talk.keep(question, answer.text)
         return answer.completed
 
+    def leave(self) -> bool:
+        """Waits for a moment for the end of an answer that was left; whether none goes on."""
+        if self._left is not None:
+            self._left.wait()
+        return self._left is None or self._left.is_cancelled
+
     def begin_anew(self) -> None:
         """Forgets what was said."""
         self._talk.clear()
 
-    def _show(self, request: dict[str, object], answer: Answer, waiting: Waiting) -> None:
-        with self._client.start(request, on_state=self._note) as stream:
+    def _show(self, request: dict[str, object], key: str, answer: Answer, waiting: Waiting) -> None:
+        with self._client.start(request, key=key, on_state=self._note) as stream:
             self._stream = stream
             if self.stopped:
                 self._cancel_soon()

@@ -30,12 +30,16 @@ def run(url: str, api_key: str, *, prompt: str | None, model: str | None) -> int
     with in_use():
         models = glance.models()
     chosen = _chosen(models, model, place)
-    chat = Chat(Client(place, api_key, attempts=None), glance, screen, models, chosen, time.monotonic)
+    patient, parting = Client(place, api_key, attempts=None), Client(place, api_key)
+    chat = Chat(patient, glance, parting, screen, models, chosen, time.monotonic)
     with in_use():
         if question is not None:
             return _answered(chat, question, screen)
         screen.remark(f"{chosen}{_hint(models, model)} at {place}; /help says more, Ctrl-D ends")
-        Talk(chat, screen, Prompt(), time.monotonic).run()
+        try:
+            Talk(chat, screen, Prompt(), time.monotonic).run()
+        finally:
+            chat.leave()
         return 0
 
 
@@ -43,7 +47,10 @@ def _answered(chat: Chat, question: str, screen: Screen) -> int:
     try:
         completed = chat.ask(question)
     except KeyboardInterrupt:
-        screen.say("left; the server may go on with the answer")
+        screen.say("the answer was stopped" if chat.leave() else "left; the server may go on with the answer")
+        raise
+    except BrokenPipeError:
+        chat.leave()
         raise
     if chat.stopped:
         raise KeyboardInterrupt

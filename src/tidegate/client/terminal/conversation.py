@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.client.terminal.unicode import sendable
+
 
 class Conversation:
     """Questions and their answers. A question that was not answered is not kept: models expect turns."""
@@ -22,7 +24,7 @@ class Conversation:
     def keep(self, question: str, answer: str) -> None:
         """Keeps a question with its answer, or with what there is of it."""
         if answer:
-            self._turns.append((question, answer))
+            self._turns.append((question, sendable(answer)))
 
     def clear(self) -> None:
         """Forgets what was said."""

@@ -25,9 +25,11 @@ def first_stops(stop: Callable[[], bool], patience: float = PATIENCE_SECONDS) ->
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked or not stop():
+        if asked:
             raise KeyboardInterrupt
         asked = True
+        if not stop():
+            raise KeyboardInterrupt
         over.start()
 
     before = signal.signal(signal.SIGINT, interrupted)

@@ -61,6 +61,7 @@ class Printer:
 
     def _end(self, message: str) -> None:
         self.code, self.has_ended = 1, True
+        self._screen.end_line()
         self._screen.say(message)
 
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from tidegate.client.terminal.heard import heard
+
 PROMPT = "> "
 
 
@@ -26,7 +28,8 @@ class Prompt:
         """
         while True:
             try:
-                typed = self._ask(PROMPT)
+                with heard():
+                    typed = self._ask(PROMPT)
             except EOFError:
                 print()  # noqa: T201
                 return None

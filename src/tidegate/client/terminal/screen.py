@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TextIO
 
 from tidegate.client.terminal.cells import fitted
+from tidegate.client.terminal.characters import Characters
 from tidegate.core.visible import visible, visible_line
 
 # ECMA-48: dim and plain letters; the cursor to the beginning of the line, which is erased.
@@ -36,6 +37,7 @@ class Screen:
         self.is_terminal = out.isatty() and movable
         self.has_notes = err.isatty() and movable
         self._colours = not environ.get("NO_COLOR")
+        self._characters = Characters()
         self._in_line = False
         self._left = False
         self._restore = ""
@@ -43,10 +45,10 @@ class Screen:
         self._lock = Lock()
 
     def text(self, text: str, *, dim: bool = False) -> None:
-        """Prints text as it is, dim where the terminal has colours."""
+        """Prints text as it is, dim where the terminal has colours. Half a character waits for its other half."""
         with self._lock:
             self._clear()
-            self._print(text, dim=dim)
+            self._print(self._characters.take(text), dim=dim)
 
     def say(self, message: str) -> None:
         """Prints a message of the program, as one line."""
@@ -77,6 +79,7 @@ class Screen:
         """Ends the line of text that was begun on stdout."""
         with self._lock:
             self._clear()
+            self._print(self._characters.rest())
             if self._in_line:
                 self._print("\n")
 
@@ -86,12 +89,13 @@ class Screen:
             self.end_line()
 
     def _print(self, text: str, *, dim: bool = False) -> None:
+        if not text:
+            return
         shown = visible(text)
         self._out.write(self._dim(shown, self.is_terminal) if dim else shown)
         self._out.flush()
-        if text:
-            self._in_line = not text.endswith("\n")
-            self._left = False
+        self._in_line = not text.endswith("\n")
+        self._left = False
 
     def _line(self, text: str) -> None:
         self._err.write("\n" * (self._in_line and not self._left) + f"{text}\n")

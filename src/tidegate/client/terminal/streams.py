@@ -18,6 +18,9 @@ from tidegate.core.visible import visible_json
 PAGE = 100
 """The most that a server lists at once."""
 
+GLANCES = 20
+"""How many streams are asked for their words, which may be long, where the list does not say them."""
+
 Stream = Mapping[str, Any]
 
 
@@ -62,11 +65,14 @@ class Listed:
 
 
 def _rows(listed: Listed, client: Client) -> Iterator[str]:
-    """Two lines for each stream. A list has no words; each stream's own are asked for as it is shown."""
-    columns = shutil.get_terminal_size().columns
+    """Two lines for each stream. A list has short questions; some others are asked for as they are shown."""
+    columns, glances = shutil.get_terminal_size().columns, iter(range(GLANCES))
     for stream in listed:
         yield row(stream, time.time(), columns)
-        if said := words(_snapshot(client, text_in(stream, "id")), columns):
+        said = words(stream, columns)
+        if not said and next(glances, None) is not None:
+            said = words(_snapshot(client, text_in(stream, "id")), columns)
+        if said:
             yield said
 
 

@@ -22,6 +22,8 @@ def follow(url: str, name: str, *, after: str | None, api_key: str) -> int:
     Raises what the server refuses with, `UpstreamMalformed` where its answer cannot be read, and `ConfigError` where
     `url`, `api_key`, `name` or `after` cannot be used.
     """
+    if not name:
+        raise ConfigError("STREAM|TOPIC is empty: give a stream's id, or a topic's name")
     screen = standard_screen()
     shown = Tail(Client(server_url(url), api_key, attempts=None), name, after, screen)
     try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from tidegate.client.words import joined
+
+UTF16 = "utf-16-le"
+
 
 class Transcript:
     """Text that grows, and that the server may replace as a whole where it no longer has the pieces."""
@@ -11,7 +15,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        return "".join(self._pieces)
+        return joined(self._pieces)
 
     def add(self, piece: str) -> None:
         """Adds what came next."""
@@ -19,6 +23,12 @@ class Transcript:
 
     def replace(self, whole: str) -> tuple[bool, str]:
         """Takes the whole in place of what there was: whether it only continues that, and what is left to be shown."""
-        before, self._pieces = self.text, [whole]
-        continues = whole.startswith(before)
-        return continues, whole[len(before) :] if continues else whole
+        before, after = _units(self.text), _units(whole)
+        self._pieces = [whole]
+        continues = after.startswith(before)
+        return continues, after[len(before) :].decode(UTF16, "surrogatepass") if continues else whole
+
+
+def _units(text: str) -> bytes:
+    # Of a character the first half may have come, which as a character of its own is no beginning of the whole one.
+    return text.encode(UTF16, "surrogatepass")
