@@ -46,18 +46,16 @@
 import { lookAfter, waiters, wake } from './attention.js';
 import { BROKEN, malformed, TidegateError } from './error.js';
 import { overHttp } from './http.js';
+import { STALE_MS } from './limits.js';
 import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
 import { newSession } from './session.js';
 import { overSocket } from './socket.js';
 import { newTurn, pause, under, within } from './wait.js';
 
-/** A try that has had no answer for so long is made again when there is a sign that the network is back. */
-const STALE_MS = 2000;
-
 /**
  * @param {Target} target
- * @param {FollowOptions} options
+ * @param {FollowOptions} [options]
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  */
 export async function follow(target, options = {}) {
@@ -108,8 +106,7 @@ export async function follow(target, options = {}) {
     session,
     cut,
     open(status, id, contentType) {
-      const verdict = session.answered(status, { contentType });
-      if (verdict === 'refused') throw !readyAt ? malformed('event stream') : new TidegateError();
+      if (!session.answered(status, contentType)) throw readyAt ? new TidegateError() : malformed('event stream');
       if (id && !target.name) {
         target.name = id;
         target.start?.onStart?.(id);
@@ -152,8 +149,8 @@ export async function follow(target, options = {}) {
     for (;;) {
       turn = newTurn();
       const error = await connect();
+      if (session.ended) break;
       const { state: next, delay, planned } = session.lost();
-      if (next === 'ended') break;
       readyAt = performance.now() + (error.retryAfterMs || 0);
       if (!planned) {
         // What the server itself has said is not changed by its being there.

@@ -18,7 +18,7 @@ export async function overHttp(target, { session, cut, open, take }, options) {
   const { status, headers, body } = await (start && !name
     ? request('POST', 'v1/streams', {
         ...options,
-        headers: { 'idempotency-key': start.key },
+        key: start.key,
         body: { ...start.body, stream: true },
       })
     : request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options));

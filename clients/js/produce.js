@@ -24,18 +24,10 @@
 
 import { malformed, TidegateError } from './error.js';
 import { insist } from './insist.js';
+import { BATCH, LEASE_SECONDS, MAX_CHARACTERS } from './limits.js';
 import { call, newKey, pathOf } from './request.js';
 import { TERMINAL } from './session.js';
 import { newTurn, under } from './wait.js';
-
-/** So many characters may wait; beyond it `await` waits, too. */
-const MAX_WAITING = 1_000_000;
-
-/** What one request takes, so that it is over long before the lease is. */
-const BATCH = 50_000;
-
-/** A server's default, until it has told its own. */
-const LEASE_SECONDS = 5;
 
 /**
  * Opens a stream that this program fills.
@@ -43,10 +35,9 @@ const LEASE_SECONDS = 5;
  * @param {ProduceOptions} [options]
  */
 export async function produce({ key = newKey(), metadata, ...options } = {}) {
-  const headers = { 'idempotency-key': key };
   const body = { producer: 'client', metadata };
   /** @type {{lease: any} & Place} */
-  const { lease, ...place } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, headers });
+  const { lease, ...place } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, key });
   if (!place.id) throw malformed('stream');
   const over = under(options.signal);
   const { signal } = over;
@@ -69,7 +60,7 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
     waiting.push(event);
     size += sizeOf(event);
     changed();
-    while (size > (isEnd ? 0 : MAX_WAITING)) {
+    while (size > (isEnd ? 0 : MAX_CHARACTERS)) {
       await turn.promise;
       signal.throwIfAborted();
     }
@@ -161,7 +152,7 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
  * @param {string} path
  * @param {object} body
  * @param {number} lease In seconds.
- * @param {ProduceOptions & {headers?: Record<string, string>}} options
+ * @param {ProduceOptions} options
  * @returns {Promise<any>}
  */
 function posted(path, body, lease, { attempts = 30, signal, ...options }) {

@@ -19,22 +19,11 @@
  */
 
 import { pulse, SILENT } from './attention.js';
+import { EXPIRED, GOING_AWAY, OWN } from './close-code.js';
 import { errorFrom, TidegateError } from './error.js';
+import { PONG_MS, SOCKET_SILENCE_MS, SPREAD_MS } from './limits.js';
 import { authorized, baseOf } from './request.js';
 import { parsed } from './session.js';
-
-/** A socket that was silent for so long is asked whether it lives, and given so long to answer: scripts cannot see the
- * pings of the protocol itself. */
-const SILENCE_MS = 15_000;
-const ANSWER_MS = 9000;
-
-/** A server that leaves may send all of its clients away at once: they come back spread over this. */
-const SPREAD_MS = 1000;
-const GOING_AWAY = 1001;
-const EXPIRED = 4401;
-
-/** Close codes from here on are statuses of HTTP with 4000 added. */
-const OWN_CODES = 4000;
 
 /** The id of calls whose answer nobody waits for. */
 const UNHEARD = 0;
@@ -77,7 +66,7 @@ function opened(base, token, shared) {
     else send(UNHEARD, { op: 'ping' });
     return (isProbed = true);
   };
-  const { beat, stop } = pulse(() => (isProbed ? ANSWER_MS : SILENCE_MS), probe);
+  const { beat, stop } = pulse(() => (isProbed ? PONG_MS : SOCKET_SILENCE_MS), probe);
 
   /** @param {string | number} key @param {any} message */
   const hand = (key, message) => {
@@ -143,7 +132,7 @@ function opened(base, token, shared) {
       const data = { after_ms: SPREAD_MS * Math.random() };
       waiting.forEach(({ message }, key) => message || hand(key, { type: 'reconnect', data }));
     }
-    socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
+    socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN, 0) }));
   };
 
   sockets.add(socket);
@@ -169,7 +158,8 @@ export function dropSockets(base) {
 export function overSocket(target, { session, open, take }, options) {
   const { kind, start } = target;
   const { signal } = options;
-  const [enter, exit] = kind === 'topic' ? ['subscribe', 'unsubscribe'] : ['attach', 'detach'];
+  const enter = kind === 'topic' ? 'subscribe' : 'attach';
+  const exit = kind === 'topic' ? 'unsubscribe' : 'detach';
   const keyOf = () => kind + target.name;
   const place = session.ask();
   return authorized(options, (token = '') => new Promise((_, reject) => {

@@ -97,9 +97,8 @@ export const topicEvents = (name, options) => iterate((all) => followTopic(name,
  * @returns {Promise<{cursor: string}>}
  */
 export const publish = (topic, data, { type, state, key = newKey(), ...options } = {}) => {
-  const headers = { 'idempotency-key': key };
   const body = { data, type, state };
-  return insist(() => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body), options);
+  return insist(() => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, key }, body), options);
 };
 
 /**

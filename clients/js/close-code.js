@@ -1,0 +1,7 @@
+/** Why a server closes a WebSocket. */
+
+export const GOING_AWAY = 1001;
+
+/** From here on they are statuses of HTTP with 4000 added. */
+export const OWN = 4000;
+export const EXPIRED = 4401;
