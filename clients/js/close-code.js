@@ -1,6 +1,7 @@
 /** Why a server closes a WebSocket. */
 
 export const GOING_AWAY = 1001;
+export const TOO_LARGE = 1009;
 
 /** From here on they are statuses of HTTP with 4000 added. */
 export const OWN = 4000;

@@ -106,7 +106,7 @@ export async function follow(target, options = {}) {
     session,
     cut,
     open(status, id, contentType) {
-      if (!session.answered(status, contentType)) throw readyAt ? new TidegateError() : malformed('event stream');
+      if (!session.answered(status, contentType, id)) throw readyAt ? new TidegateError() : malformed('event stream');
       if (id && !target.name) {
         target.name = id;
         target.start?.onStart?.(id);
@@ -137,7 +137,7 @@ export async function follow(target, options = {}) {
       (caught) => caught,
     );
     // Words of a proxy, while the server is away, are no refusal. At first they say that it is not where it should be.
-    if (readyAt && error.code === BROKEN) error.status = 0;
+    if (readyAt && error?.code === BROKEN) error.status = 0;
     if (error !== session) session.failed(error);
     return error;
   };

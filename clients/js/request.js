@@ -23,10 +23,12 @@ export { TidegateError };
 
 /**
  * @param {Options} options
- * @returns {string} Where the server is mounted, with a slash at its end.
+ * @returns {string} Where the server is mounted, with a slash at its end. Throws a `TypeError` where nothing says it.
  */
 export function baseOf({ base }) {
-  return base?.toString().replace(/\/?$/, '/') ?? document.baseURI.replace(/#.*/, '');
+  const page = globalThis.document?.baseURI.replace(/#.*/, '');
+  if (!base && !page) throw new TypeError('`base` is missing.');
+  return base ? new URL(`${base}`.replace(/\/?$/, '/'), page).href : page;
 }
 
 /** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */

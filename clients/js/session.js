@@ -90,11 +90,15 @@ export function newSession({
     /**
      * @param {number} status One of 2xx: the others are errors, and `failed`.
      * @param {string | null} [contentType]
+     * @param {string | null} [id] Of the stream, where the answer says it.
      * @returns {boolean} Whether it is one of tidegate's.
      */
-    answered(status, contentType = 'text/event-stream') {
+    answered(status, contentType = 'text/event-stream', id) {
       if (status === 204) {
         session.ended = session.done = true;
+      } else if (status === 202 && id) {
+        // With `background` there is a stream, and its events are to be asked for.
+        leave(0);
       } else {
         if (status !== 200 || !/^text\/event-stream\s*(;|$)/i.test(contentType ?? '')) return false;
         if (isConnected) counts.reconnects += 1;
@@ -105,7 +109,7 @@ export function newSession({
 
     /** @param {any} error What a connection came to; thrown where another one would come to the same. */
     failed(error) {
-      if (!error.passing) throw error;
+      if (!error?.passing) throw error;
       askedMs = error.retryAfterMs;
     },
 

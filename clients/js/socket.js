@@ -7,7 +7,7 @@
  * @typedef {object} Waiting A call that waits for its answer, or a reader that waits for events.
  * @property {(message: any) => void} [take] What it throws, it rejects with.
  * @property {(error: unknown) => void} reject
- * @property {object} [message] What a call says.
+ * @property {{key?: string}} [message] What a call says; with a key, where it is a question.
  *
  * @typedef {object} Socket
  * @property {string} shared What those who share it have in common.
@@ -19,7 +19,7 @@
  */
 
 import { pulse, SILENT } from './attention.js';
-import { EXPIRED, GOING_AWAY, OWN } from './close-code.js';
+import { EXPIRED, GOING_AWAY, OWN, TOO_LARGE } from './close-code.js';
 import { errorFrom, TidegateError } from './error.js';
 import { PONG_MS, SOCKET_SILENCE_MS, SPREAD_MS } from './limits.js';
 import { authorized, baseOf } from './request.js';
@@ -131,6 +131,11 @@ function opened(base, token, shared) {
     if (code === GOING_AWAY || code === EXPIRED) {
       const data = { after_ms: SPREAD_MS * Math.random() };
       waiting.forEach(({ message }, key) => message || hand(key, { type: 'reconnect', data }));
+    }
+    if (code === TOO_LARGE) {
+      // A question, then. It would be so again, and end what else is on its socket each time.
+      const error = new TidegateError(reason, { status: 413, code: 'body_too_large' });
+      waiting.forEach(({ message, reject }) => message?.key && reject(error));
     }
     socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN, 0) }));
   };
