@@ -26,7 +26,7 @@ import { malformed, TidegateError } from './error.js';
 import { insist } from './insist.js';
 import { BATCH, LEASE_SECONDS, MAX_CHARACTERS } from './limits.js';
 import { call, newKey, pathOf } from './request.js';
-import { TERMINAL } from './session.js';
+import { parsed, TERMINAL } from './session.js';
 import { newTurn, under } from './wait.js';
 
 /**
@@ -41,7 +41,7 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
   if (!place.id) throw malformed('stream');
   const over = under(options.signal);
   const { signal } = over;
-  /** @type {ProducedEvent[]} */
+  /** @type {string[]} Events as they were when they were appended: a caller may go on with the same object. */
   const waiting = [];
   /** Of what the server does not have yet. */
   let size = 0;
@@ -56,9 +56,10 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
   const add = async (event) => {
     signal.throwIfAborted();
     if (producer.ended) throw new TidegateError('It has ended.', { status: 409, code: 'stream_ended' });
+    const json = JSON.stringify(event);
     const isEnd = (producer.ended = TERMINAL.has(event.type));
-    waiting.push(event);
-    size += sizeOf(event);
+    waiting.push(json);
+    size += json.length;
     changed();
     while (size > (isEnd ? 0 : MAX_CHARACTERS)) {
       await turn.promise;
@@ -80,8 +81,8 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
     while (!producer.ended || size) {
       await something();
       let sent = 0;
-      const full = waiting.findIndex((event) => (sent += sizeOf(event)) > BATCH);
-      const events = waiting.splice(0, full + 1 || waiting.length);
+      const full = waiting.findIndex((json) => (sent += json.length) > BATCH);
+      const events = waiting.splice(0, full + 1 || waiting.length).map(parsed);
       const body = { lease: lease.token, expected_offset: producer.offset, events };
       const appended = await posted(`${pathOf('stream', place.id)}/append`, body, lease.seconds, { ...options, signal });
       Object.assign(producer, appended);
@@ -159,9 +160,4 @@ function posted(path, body, lease, { attempts = 30, signal, ...options }) {
   const patienceMs = Math.max(500 * lease, 2000);
   const once = () => call('POST', path, { ...options, signal, patienceMs }, body);
   return insist(once, { attempts, maxDelay: 333 * lease, signal });
-}
-
-/** @param {ProducedEvent} event */
-function sizeOf(event) {
-  return JSON.stringify(event).length;
 }

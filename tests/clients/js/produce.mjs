@@ -127,6 +127,20 @@ const scenarios = {
     };
   },
 
+  /** What was appended stays as it was, and what JSON cannot say is refused before it is. */
+  async reused() {
+    const producer = await produce(options);
+    const data = {};
+    for (const word of ['one ', 'two ', 'three']) {
+      data.text = word;
+      producer.append('delta', data);
+    }
+    const big = await refusal(producer.append('completed', { usage: 1n }));
+    await producer.complete();
+    const { text, status } = await readStream(producer.id, options);
+    return { text, status, big };
+  },
+
   async failed() {
     const producer = await produce(options);
     producer.delta('so far ');
