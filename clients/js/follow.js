@@ -38,6 +38,10 @@
  * @property {(status: number, id: string | null, contentType?: string | null) => void} open It was
  * answered: events may come, of the stream of this id.
  * @property {(message: import('./session.js').Message) => void} take
+ * @property {Room} room
+ *
+ * @typedef {(most: number) => Promise<unknown> | false} Room While more events than that wait to be taken: until
+ * that changes.
  *
  * @typedef {(target: Target, connection: Connection, options: FollowOptions & {signal: AbortSignal}) => Promise<void>
  * } Transport The signal is aborted when the connection is of no more use; by a `TidegateError` if it is broken.
@@ -56,9 +60,10 @@ import { newTurn, pause, under, within } from './wait.js';
 /**
  * @param {Target} target
  * @param {FollowOptions} [options]
+ * @param {Room} [room] Without it, whoever is told of an event has taken it.
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  */
-export async function follow(target, options = {}) {
+export async function follow(target, options = {}, room = () => false) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
@@ -104,6 +109,7 @@ export async function follow(target, options = {}) {
   /** @param {AbortSignal} over @returns {Connection} */
   const connection = (over) => ({
     session,
+    room,
     cut,
     open(status, id, contentType) {
       if (!session.answered(status, contentType, id)) throw readyAt ? new TidegateError() : malformed('event stream');

@@ -21,7 +21,7 @@
 import { pulse, SILENT } from './attention.js';
 import { EXPIRED, GOING_AWAY, OWN, TOO_LARGE } from './close-code.js';
 import { errorFrom, TidegateError } from './error.js';
-import { PONG_MS, SOCKET_SILENCE_MS, SPREAD_MS } from './limits.js';
+import { MAX_EVENTS, PONG_MS, SOCKET_SILENCE_MS, SPREAD_MS } from './limits.js';
 import { authorized, baseOf } from './request.js';
 import { parsed } from './session.js';
 
@@ -160,7 +160,7 @@ export function dropSockets(base) {
  * @param {import('./follow.js').FollowOptions & {signal: AbortSignal}} options
  * @returns {Promise<void>}
  */
-export function overSocket(target, { session, open, take }, options) {
+export function overSocket(target, { session, room, open, take }, options) {
   const { kind, start } = target;
   const { signal } = options;
   const enter = kind === 'topic' ? 'subscribe' : 'attach';
@@ -179,6 +179,7 @@ export function overSocket(target, { session, open, take }, options) {
     const reader = { reject };
     const isMine = () => waiting.get(keyOf()) === reader;
     let asked = UNHEARD;
+    const comeBack = () => take({ type: 'reconnect', data: { after_ms: 0 } });
     const leave = () => {
       if (signal.reason?.passing) socket.drop(signal.reason);
       // Whoever follows the same at once must not be left by the answer to this one.
@@ -188,9 +189,14 @@ export function overSocket(target, { session, open, take }, options) {
     const begin = (/** @type {any} */ { ended, stream, topic, cursor, state }) => {
       open(ended ? 204 : 200, stream);
       if (!waiting.has(keyOf())) waiting.set(keyOf(), reader);
-      reader.take = take;
+      reader.take = (message) => {
+        const taken = room(MAX_EVENTS);
+        if (!taken) return take(message);
+        reader.take = undefined;
+        taken.then(comeBack);
+      };
       // What the same key has started is followed on this socket already: this reader goes to another one.
-      if (!isMine()) take({ type: 'reconnect', data: { after_ms: 0 } });
+      if (!isMine()) comeBack();
       if (signal.aborted) leave();
       else if (topic) take({ type: 'subscribed', data: { cursor, state }, cursor });
     };
