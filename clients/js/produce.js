@@ -27,7 +27,7 @@ import { insist } from './insist.js';
 import { BATCH, LEASE_SECONDS, MAX_CHARACTERS } from './limits.js';
 import { call, newKey, pathOf } from './request.js';
 import { parsed, TERMINAL } from './session.js';
-import { newTurn, under } from './wait.js';
+import { newTurn, under, within } from './wait.js';
 
 /**
  * Opens a stream that this program fills.
@@ -39,7 +39,8 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
   /** @type {{lease: any} & Place} */
   const { lease, ...place } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, key });
   if (!place.id) throw malformed('stream');
-  const over = under(options.signal);
+  const done = under();
+  const over = under(options.signal, done);
   const { signal } = over;
   /** @type {string[]} Events as they were when they were appended: a caller may go on with the same object. */
   const waiting = [];
@@ -67,19 +68,14 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
     }
   };
 
-  /** Waits until there is something to send; with nothing the lease is renewed, because the model is silent. */
-  const something = async () => {
-    /** @type {any} */
-    const timer = setTimeout(changed, 333 * lease.seconds);
-    // A program that has nothing else to do may end.
-    timer.unref?.();
-    if (!waiting.length) await turn.promise;
-    clearTimeout(timer);
-  };
-
   const run = async () => {
     while (!producer.ended || size) {
-      await something();
+      /** @type {any} With nothing to send the lease is renewed, because the model is silent. */
+      const timer = setTimeout(changed, 333 * lease.seconds);
+      // A program that has nothing else to do may end.
+      timer.unref?.();
+      if (!waiting.length) await turn.promise;
+      clearTimeout(timer);
       let sent = 0;
       const full = waiting.findIndex((json) => (sent += json.length) > BATCH);
       const events = waiting.splice(0, full + 1 || waiting.length).map(parsed);
@@ -143,7 +139,7 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
   };
 
   signal.addEventListener('abort', changed);
-  if (lease) run().catch((error) => over.abort(error));
+  within(done, run()).catch((error) => over.abort(error));
   return producer;
 }
 

@@ -26,9 +26,9 @@ export { TidegateError };
  * @returns {string} Where the server is mounted, with a slash at its end. Throws a `TypeError` where nothing says it.
  */
 export function baseOf({ base }) {
-  const page = globalThis.document?.baseURI.replace(/#.*/, '');
+  const page = globalThis.document?.baseURI;
   if (!base && !page) throw new TypeError('`base` is missing.');
-  return base ? new URL(`${base}`.replace(/\/?$/, '/'), page).href : page;
+  return new URL(`${base || '.'}`.replace(/\/?$/, '/'), page).href;
 }
 
 /** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */

@@ -19,14 +19,11 @@
  */
 
 import { pulse, SILENT } from './attention.js';
-import { EXPIRED, GOING_AWAY, OWN, TOO_LARGE } from './close-code.js';
+import { EXPIRED, GOING_AWAY, OWN, TOO_LARGE, UNHEARD } from './wire.js';
 import { errorFrom, TidegateError } from './error.js';
 import { MAX_EVENTS, PONG_MS, SOCKET_SILENCE_MS, SPREAD_MS } from './limits.js';
 import { authorized, baseOf } from './request.js';
 import { parsed } from './session.js';
-
-/** The id of calls whose answer nobody waits for. */
-const UNHEARD = 0;
 
 /**
  * What the types of errors stand for, by their first letters: `authentication_error`, `conflict_error`, …

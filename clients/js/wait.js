@@ -45,11 +45,12 @@ export const newTurn = (turn = /** @type {any} */ ({})) => {
  * whoever made it, in the end.
  *
  * @param {AbortSignal} [other]
+ * @param {AbortController} [until] It is let go when this one is aborted, in place of the one that is returned.
  */
-export function under(other) {
+export function under(other, until) {
   const own = new AbortController();
   const leave = () => own.abort(other?.reason);
-  other?.addEventListener('abort', leave, own);
+  other?.addEventListener('abort', leave, until ?? own);
   if (other?.aborted) leave();
   return own;
 }

@@ -1,4 +1,6 @@
-/** Why a server closes a WebSocket. */
+/** Numbers of the WebSocket's protocol: the id of calls whose answer nobody waits for, and why a server closes. */
+
+export const UNHEARD = 0;
 
 export const GOING_AWAY = 1001;
 export const TOO_LARGE = 1009;
