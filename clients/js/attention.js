@@ -76,7 +76,7 @@ for (const type of ['online', 'focus', 'visibilitychange']) globalThis.addEventL
  * Notices that a connection has been silent for too long.
  *
  * @param {() => number} limitMs
- * @param {(isSign: boolean) => void | boolean} onSilent Whether it is given as long again. `isSign`: the network may be
+ * @param {(isSign: boolean) => unknown} onSilent Whether it is given as long again. `isSign`: the network may be
  * back.
  * @returns {{beat: () => void, stop: () => void}} `beat`: something has come.
  */

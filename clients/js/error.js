@@ -1,5 +1,5 @@
 /** Statuses after which the same call may succeed: of no answer at all, and of servers and proxies that restart. */
-export const TRANSIENT = [0, 408, 425, 429, 500, 502, 503, 504];
+const TRANSIENT = [0, 408, 425, 429, 500, 502, 503, 504];
 
 /** The code of an error that does not come from tidegate itself. */
 export const BROKEN = 'connection_broken';
@@ -41,8 +41,8 @@ export class TidegateError extends Error {
  * @param {any} error As the server says it.
  * @param {About} about What it does not say.
  */
-export const errorFrom = ({ message, code = BROKEN, request_id: id, retry_after_ms: retryAfterMs = 0 }, about) =>
-  new TidegateError(message, { code, requestId: id ?? '', retryAfterMs, ...about });
+export const errorFrom = ({ message, code = BROKEN, request_id: requestId = '', retry_after_ms: retryAfterMs = 0 }, about) =>
+  new TidegateError(message, { code, requestId, retryAfterMs, ...about });
 
 /** @param {unknown} cause @returns {never} */
 export function broken(cause) {

@@ -38,6 +38,10 @@
  * @property {(status: number, id: string | null, contentType?: string | null) => void} open It was
  * answered: events may come, of the stream of this id.
  * @property {(message: import('./session.js').Message) => void} take
+ * @property {Room} room
+ *
+ * @typedef {(most: number) => Promise<unknown> | false} Room While more events than that wait to be taken: until
+ * that changes.
  *
  * @typedef {(target: Target, connection: Connection, options: FollowOptions & {signal: AbortSignal}) => Promise<void>
  * } Transport The signal is aborted when the connection is of no more use; by a `TidegateError` if it is broken.
@@ -46,21 +50,20 @@
 import { lookAfter, waiters, wake } from './attention.js';
 import { BROKEN, malformed, TidegateError } from './error.js';
 import { overHttp } from './http.js';
+import { STALE_MS } from './limits.js';
 import { remember, remembered } from './memory.js';
 import { baseOf } from './request.js';
 import { newSession } from './session.js';
 import { overSocket } from './socket.js';
 import { newTurn, pause, under, within } from './wait.js';
 
-/** A try that has had no answer for so long is made again when there is a sign that the network is back. */
-const STALE_MS = 2000;
-
 /**
  * @param {Target} target
- * @param {FollowOptions} options
+ * @param {FollowOptions} [options]
+ * @param {Room} [room] Without it, whoever is told of an event has taken it.
  * @returns {Promise<StreamEvent | null>} The terminal event; null where the cursor was already past it.
  */
-export async function follow(target, options = {}) {
+export async function follow(target, options = {}, room = () => false) {
   const { signal, onEvent, onState, remember: key } = options;
   const base = baseOf(options);
   const transport = options.transport === 'websocket' ? overSocket : overHttp;
@@ -106,10 +109,10 @@ export async function follow(target, options = {}) {
   /** @param {AbortSignal} over @returns {Connection} */
   const connection = (over) => ({
     session,
+    room,
     cut,
     open(status, id, contentType) {
-      const verdict = session.answered(status, { contentType });
-      if (verdict === 'refused') throw !readyAt ? malformed('event stream') : new TidegateError();
+      if (!session.answered(status, contentType, id)) throw readyAt ? new TidegateError() : malformed('event stream');
       if (id && !target.name) {
         target.name = id;
         target.start?.onStart?.(id);
@@ -140,7 +143,7 @@ export async function follow(target, options = {}) {
       (caught) => caught,
     );
     // Words of a proxy, while the server is away, are no refusal. At first they say that it is not where it should be.
-    if (readyAt && error.code === BROKEN) error.status = 0;
+    if (readyAt && error?.code === BROKEN) error.status = 0;
     if (error !== session) session.failed(error);
     return error;
   };
@@ -152,8 +155,8 @@ export async function follow(target, options = {}) {
     for (;;) {
       turn = newTurn();
       const error = await connect();
+      if (session.ended) break;
       const { state: next, delay, planned } = session.lost();
-      if (next === 'ended') break;
       readyAt = performance.now() + (error.retryAfterMs || 0);
       if (!planned) {
         // What the server itself has said is not changed by its being there.

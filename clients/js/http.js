@@ -7,9 +7,9 @@ import { parsed } from './session.js';
 import { newDecoder } from './sse.js';
 
 /** @type {import('./follow.js').Transport} */
-export async function overHttp(target, { session, cut, open, take }, options) {
+export async function overHttp(target, { session, room, cut, open, take }, options) {
   const { signal } = options;
-  const { beat, stop } = pulse(() => session.silenceMs, (isSign) => cut(SILENT, isSign));
+  const { beat, stop } = pulse(() => session.silenceMs, (isSign) => room(0) || cut(SILENT, isSign));
   signal.addEventListener('abort', stop);
   const { kind, name, start } = target;
   const { after, snapshot } = session.ask();
@@ -18,7 +18,7 @@ export async function overHttp(target, { session, cut, open, take }, options) {
   const { status, headers, body } = await (start && !name
     ? request('POST', 'v1/streams', {
         ...options,
-        headers: { 'idempotency-key': start.key },
+        key: start.key,
         body: { ...start.body, stream: true },
       })
     : request('GET', `${pathOf(kind, name)}/events${queryOf({ after, snapshot: snapshot && 1 })}`, options));
@@ -33,5 +33,7 @@ export async function overHttp(target, { session, cut, open, take }, options) {
     const { value, done } = await reader.read().catch(broken);
     if (done) return;
     decode(value);
+    // What nobody takes stays with the server, which has room for it.
+    await room(0);
   }
 }

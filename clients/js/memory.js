@@ -10,7 +10,8 @@ const PREFIX = 'tidegate:place:';
  */
 export function remembered(key) {
   try {
-    return JSON.parse(sessionStorage.getItem(PREFIX + key) ?? 'null');
+    // What is not there is `null`, in JSON, too.
+    return JSON.parse(/** @type {any} */ (sessionStorage.getItem(PREFIX + key)));
   } catch {
     return null;
   }

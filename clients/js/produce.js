@@ -24,18 +24,10 @@
 
 import { malformed, TidegateError } from './error.js';
 import { insist } from './insist.js';
+import { BATCH, LEASE_SECONDS, MAX_CHARACTERS } from './limits.js';
 import { call, newKey, pathOf } from './request.js';
-import { TERMINAL } from './session.js';
-import { newTurn, under } from './wait.js';
-
-/** So many characters may wait; beyond it `await` waits, too. */
-const MAX_WAITING = 1_000_000;
-
-/** What one request takes, so that it is over long before the lease is. */
-const BATCH = 50_000;
-
-/** A server's default, until it has told its own. */
-const LEASE_SECONDS = 5;
+import { parsed, TERMINAL } from './session.js';
+import { newTurn, under, within } from './wait.js';
 
 /**
  * Opens a stream that this program fills.
@@ -43,14 +35,14 @@ const LEASE_SECONDS = 5;
  * @param {ProduceOptions} [options]
  */
 export async function produce({ key = newKey(), metadata, ...options } = {}) {
-  const headers = { 'idempotency-key': key };
   const body = { producer: 'client', metadata };
   /** @type {{lease: any} & Place} */
-  const { lease, ...place } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, headers });
+  const { lease, ...place } = await posted('v1/streams', body, LEASE_SECONDS, { ...options, key });
   if (!place.id) throw malformed('stream');
-  const over = under(options.signal);
+  const done = under();
+  const over = under(options.signal, done);
   const { signal } = over;
-  /** @type {ProducedEvent[]} */
+  /** @type {string[]} Events as they were when they were appended: a caller may go on with the same object. */
   const waiting = [];
   /** Of what the server does not have yet. */
   let size = 0;
@@ -65,32 +57,28 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
   const add = async (event) => {
     signal.throwIfAborted();
     if (producer.ended) throw new TidegateError('It has ended.', { status: 409, code: 'stream_ended' });
+    const json = JSON.stringify(event);
     const isEnd = (producer.ended = TERMINAL.has(event.type));
-    waiting.push(event);
-    size += sizeOf(event);
+    waiting.push(json);
+    size += json.length;
     changed();
-    while (size > (isEnd ? 0 : MAX_WAITING)) {
+    while (size > (isEnd ? 0 : MAX_CHARACTERS)) {
       await turn.promise;
       signal.throwIfAborted();
     }
   };
 
-  /** Waits until there is something to send; with nothing the lease is renewed, because the model is silent. */
-  const something = async () => {
-    /** @type {any} */
-    const timer = setTimeout(changed, 333 * lease.seconds);
-    // A program that has nothing else to do may end.
-    timer.unref?.();
-    if (!waiting.length) await turn.promise;
-    clearTimeout(timer);
-  };
-
   const run = async () => {
     while (!producer.ended || size) {
-      await something();
+      /** @type {any} With nothing to send the lease is renewed, because the model is silent. */
+      const timer = setTimeout(changed, 333 * lease.seconds);
+      // A program that has nothing else to do may end.
+      timer.unref?.();
+      if (!waiting.length) await turn.promise;
+      clearTimeout(timer);
       let sent = 0;
-      const full = waiting.findIndex((event) => (sent += sizeOf(event)) > BATCH);
-      const events = waiting.splice(0, full + 1 || waiting.length);
+      const full = waiting.findIndex((json) => (sent += json.length) > BATCH);
+      const events = waiting.splice(0, full + 1 || waiting.length).map(parsed);
       const body = { lease: lease.token, expected_offset: producer.offset, events };
       const appended = await posted(`${pathOf('stream', place.id)}/append`, body, lease.seconds, { ...options, signal });
       Object.assign(producer, appended);
@@ -151,7 +139,7 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
   };
 
   signal.addEventListener('abort', changed);
-  if (lease) run().catch((error) => over.abort(error));
+  within(done, run()).catch((error) => over.abort(error));
   return producer;
 }
 
@@ -161,16 +149,11 @@ export async function produce({ key = newKey(), metadata, ...options } = {}) {
  * @param {string} path
  * @param {object} body
  * @param {number} lease In seconds.
- * @param {ProduceOptions & {headers?: Record<string, string>}} options
+ * @param {ProduceOptions} options
  * @returns {Promise<any>}
  */
 function posted(path, body, lease, { attempts = 30, signal, ...options }) {
   const patienceMs = Math.max(500 * lease, 2000);
   const once = () => call('POST', path, { ...options, signal, patienceMs }, body);
   return insist(once, { attempts, maxDelay: 333 * lease, signal });
-}
-
-/** @param {ProducedEvent} event */
-function sizeOf(event) {
-  return JSON.stringify(event).length;
 }

@@ -111,6 +111,11 @@ export class Store {
     return {
       ...this.options,
       signal,
+      // A later rendering may have another one.
+      token: (refused) => {
+        const { token = '' } = this.options;
+        return typeof token === 'function' ? token(refused) : token;
+      },
       onEvent: (event) => {
         if (signal.aborted) return;
         if (event.cursor) this.set(/** @type {Partial<T>} */ ({ cursor: event.cursor }));

@@ -9,26 +9,26 @@
  * Default: none, and the browser sends its cookie.
  * @property {AbortSignal} [signal] Ends the call, or the following.
  *
- * @typedef {Options & {headers?: Record<string, string>, body?: object}} RequestOptions
+ * @typedef {Options & {key?: string, body?: object}} RequestOptions `key`: the Idempotency-Key.
  * @typedef {{patienceMs?: number}} Patience How long one try may take.
  */
 
 import { SILENT, wake } from './attention.js';
 import { broken, errorFrom, TidegateError } from './error.js';
+import { ANSWER_MS } from './limits.js';
 import { parsed } from './session.js';
 import { under, within } from './wait.js';
 
 export { TidegateError };
 
-/** A call that nobody answers is a broken connection, too. */
-const PATIENCE_MS = 30_000;
-
 /**
  * @param {Options} options
- * @returns {string} Where the server is mounted, with a slash at its end.
+ * @returns {string} Where the server is mounted, with a slash at its end. Throws a `TypeError` where nothing says it.
  */
 export function baseOf({ base }) {
-  return base?.toString().replace(/\/?$/, '/') ?? document.baseURI.replace(/#.*/, '');
+  const page = globalThis.document?.baseURI;
+  if (!base && !page) throw new TypeError('`base` is missing.');
+  return new URL(`${base || '.'}`.replace(/\/?$/, '/'), page).href;
 }
 
 /** A new Idempotency-Key: 128 random bits. `crypto.randomUUID` is missing on plain http. */
@@ -85,16 +85,15 @@ export async function authorized(options, work, refused = false) {
  * have one wait `within` it.
  */
 export async function request(method, path, options) {
-  const { signal, body } = options;
+  const { signal, key, body } = options;
   const url = new URL(path, baseOf(options));
   return authorized(options, async (token) => {
-    const headers = {
-      ...options.headers,
+    // A token that no header can have is no fault of the connection: it is refused here.
+    const headers = new Headers({
+      ...(key && { 'idempotency-key': key }),
       ...(token && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
-    };
-    // A token that no header can have is no fault of the connection: it is refused here.
-    new Headers(headers);
+    });
     const response = await fetch(url, {
       method,
       signal,
@@ -118,13 +117,11 @@ export async function request(method, path, options) {
  */
 export async function call(method, path, options = {}, body) {
   wake(baseOf(options));
-  const { signal: other, patienceMs = PATIENCE_MS } = options;
+  const { signal: other, patienceMs = ANSWER_MS } = options;
   const own = under(other);
-  const answer = async () => {
-    const response = await request(method, path, { ...options, signal: own.signal, body });
-    return response.status === 204 ? null : parsed(await response.text().catch(broken));
-  };
-  return within(own, answer(), () => own.abort(new TidegateError(SILENT)), patienceMs);
+  const answer = request(method, path, { ...options, signal: own.signal, body }).then(async (response) =>
+    response.status === 204 ? null : parsed(await response.text().catch(broken)));
+  return within(own, answer, () => own.abort(new TidegateError(SILENT)), patienceMs);
 }
 
 /** @param {Response} response */

@@ -27,18 +27,8 @@
  * @property {number} [maxDelay] The longest wait between two tries, in milliseconds; default 8000.
  */
 
-import { malformed, TRANSIENT } from './error.js';
-
-const FIRST_DELAY_MS = 1000;
-
-/** A server restarts under all of its readers at once: up to half a delay more, at random, spreads them. */
-const JITTER = 0.5;
-
-/** A server's slip must not silence a client for days. */
-const MAX_MS = 300_000;
-
-/** After so much of the heartbeat's interval without a byte a connection is given up. */
-const PATIENCE = 1.6;
+import { malformed } from './error.js';
+import { FIRST_DELAY_MS, HEARTBEATS, JITTER, MAX_ASKED_MS } from './limits.js';
 
 /** After one of these a stream has no more events. */
 export const TERMINAL = new Set(['completed', 'cancelled', 'failed']);
@@ -67,13 +57,13 @@ export function newSession({
   let failures = 0;
   let comments = 0;
   let floorMs = 0;
-  let atLeastMs = 0;
+  let askedMs = 0;
   /** @type {number | undefined} A wait that is no failure's: the server has asked for it, or the whole is wanted. */
   let plannedMs;
 
   /** @param {number} ms */
   const leave = (ms) => {
-    plannedMs = Math.min(ms, MAX_MS);
+    plannedMs = Math.min(ms, MAX_ASKED_MS);
     session.done = true;
   };
 
@@ -98,42 +88,42 @@ export function newSession({
     },
 
     /**
-     * @param {number} status 0: there was no answer.
-     * @param {{contentType?: string | null, retryAfterMs?: number, shouldRetry?: boolean}} [about]
-     * @returns {'events' | 'ended' | 'retry' | 'refused'}
+     * @param {number} status One of 2xx: the others are errors, and `failed`.
+     * @param {string | null} [contentType]
+     * @param {string | null} [id] Of the stream, where the answer says it.
+     * @returns {boolean} Whether it is one of tidegate's.
      */
-    answered(status, { contentType = 'text/event-stream', retryAfterMs = 0, shouldRetry = true } = {}) {
+    answered(status, contentType = 'text/event-stream', id) {
       if (status === 204) {
         session.ended = session.done = true;
-        return 'ended';
+      } else if (status === 202 && id) {
+        // With `background` there is a stream, and its events are to be asked for.
+        leave(0);
+      } else {
+        if (status !== 200 || !/^text\/event-stream\s*(;|$)/i.test(contentType ?? '')) return false;
+        if (isConnected) counts.reconnects += 1;
+        isConnected = true;
       }
-      if (shouldRetry && TRANSIENT.includes(status)) {
-        atLeastMs = Math.max(floorMs, retryAfterMs);
-        return 'retry';
-      }
-      if (status !== 200 || !/^text\/event-stream\s*(;|$)/i.test(contentType ?? '')) return 'refused';
-      if (isConnected) counts.reconnects += 1;
-      isConnected = true;
-      return 'events';
+      return true;
     },
 
     /** @param {any} error What a connection came to; thrown where another one would come to the same. */
     failed(error) {
-      if (!error.passing) throw error;
-      atLeastMs = Math.max(floorMs, error.retryAfterMs);
+      if (!error?.passing) throw error;
+      askedMs = error.retryAfterMs;
     },
 
     /** @param {string} text The first one of a connection may say the heartbeat; another shows that it holds. */
     comment(text) {
       const seconds = Number(/^heartbeat=([\d.]+)$/.exec(text)?.[1]);
-      if (seconds) session.silenceMs = PATIENCE * Math.min(1000 * seconds, MAX_MS);
+      if (seconds) session.silenceMs = HEARTBEATS * Math.min(1000 * seconds, MAX_ASKED_MS);
       if (comments) failures = 0;
       comments += 1;
     },
 
     /** @param {number} ms What `retry:` asked for: no later wait is shorter. */
     retry(ms) {
-      floorMs = atLeastMs = ms;
+      floorMs = ms;
     },
 
     /**
@@ -181,22 +171,22 @@ export function newSession({
     },
 
     /**
-     * The connection was refused, has broken, or was left.
+     * The connection was refused, has broken, or was left before the end.
      *
-     * @returns {{state: 'reconnecting' | 'offline' | 'ended', delay?: number, planned: boolean}} In milliseconds
+     * @returns {{state: 'reconnecting' | 'offline', delay?: number, planned: boolean}} In milliseconds
      * the wait before the next try, where there is one.
      */
     lost() {
       let delay = plannedMs;
       const planned = delay !== undefined;
-      if (!planned && !session.ended && failures < attempts) {
+      if (!planned && failures < attempts) {
         const scheduled = Math.min(FIRST_DELAY_MS * 2 ** failures, maxDelay);
-        delay = Math.max(scheduled, Math.min(atLeastMs, MAX_MS)) * (1 + JITTER * random());
+        delay = Math.max(scheduled, Math.min(Math.max(floorMs, askedMs), MAX_ASKED_MS)) * (1 + JITTER * random());
         failures += 1;
       }
       plannedMs = undefined;
-      atLeastMs = floorMs;
-      return { state: session.ended ? 'ended' : delay === undefined ? 'offline' : 'reconnecting', delay, planned };
+      askedMs = 0;
+      return { state: delay === undefined ? 'offline' : 'reconnecting', delay, planned };
     },
 
     /** Begins to count anew: something says that the network is back, and the next try is made at once. */

@@ -7,7 +7,7 @@
  * @typedef {object} Waiting A call that waits for its answer, or a reader that waits for events.
  * @property {(message: any) => void} [take] What it throws, it rejects with.
  * @property {(error: unknown) => void} reject
- * @property {object} [message] What a call says.
+ * @property {{key?: string}} [message] What a call says; with a key, where it is a question.
  *
  * @typedef {object} Socket
  * @property {string} shared What those who share it have in common.
@@ -19,25 +19,11 @@
  */
 
 import { pulse, SILENT } from './attention.js';
+import { EXPIRED, GOING_AWAY, OWN, TOO_LARGE, UNHEARD } from './wire.js';
 import { errorFrom, TidegateError } from './error.js';
+import { MAX_EVENTS, PONG_MS, SOCKET_SILENCE_MS, SPREAD_MS } from './limits.js';
 import { authorized, baseOf } from './request.js';
 import { parsed } from './session.js';
-
-/** A socket that was silent for so long is asked whether it lives, and given so long to answer: scripts cannot see the
- * pings of the protocol itself. */
-const SILENCE_MS = 15_000;
-const ANSWER_MS = 9000;
-
-/** A server that leaves may send all of its clients away at once: they come back spread over this. */
-const SPREAD_MS = 1000;
-const GOING_AWAY = 1001;
-const EXPIRED = 4401;
-
-/** Close codes from here on are statuses of HTTP with 4000 added. */
-const OWN_CODES = 4000;
-
-/** The id of calls whose answer nobody waits for. */
-const UNHEARD = 0;
 
 /**
  * What the types of errors stand for, by their first letters: `authentication_error`, `conflict_error`, …
@@ -77,7 +63,7 @@ function opened(base, token, shared) {
     else send(UNHEARD, { op: 'ping' });
     return (isProbed = true);
   };
-  const { beat, stop } = pulse(() => (isProbed ? ANSWER_MS : SILENCE_MS), probe);
+  const { beat, stop } = pulse(() => (isProbed ? PONG_MS : SOCKET_SILENCE_MS), probe);
 
   /** @param {string | number} key @param {any} message */
   const hand = (key, message) => {
@@ -143,7 +129,12 @@ function opened(base, token, shared) {
       const data = { after_ms: SPREAD_MS * Math.random() };
       waiting.forEach(({ message }, key) => message || hand(key, { type: 'reconnect', data }));
     }
-    socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN_CODES, 0) }));
+    if (code === TOO_LARGE) {
+      // A question, then. It would be so again, and end what else is on its socket each time.
+      const error = new TidegateError(reason, { status: 413, code: 'body_too_large' });
+      waiting.forEach(({ message, reject }) => message?.key && reject(error));
+    }
+    socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN, 0) }));
   };
 
   sockets.add(socket);
@@ -166,10 +157,11 @@ export function dropSockets(base) {
  * @param {import('./follow.js').FollowOptions & {signal: AbortSignal}} options
  * @returns {Promise<void>}
  */
-export function overSocket(target, { session, open, take }, options) {
+export function overSocket(target, { session, room, open, take }, options) {
   const { kind, start } = target;
   const { signal } = options;
-  const [enter, exit] = kind === 'topic' ? ['subscribe', 'unsubscribe'] : ['attach', 'detach'];
+  const enter = kind === 'topic' ? 'subscribe' : 'attach';
+  const exit = kind === 'topic' ? 'unsubscribe' : 'detach';
   const keyOf = () => kind + target.name;
   const place = session.ask();
   return authorized(options, (token = '') => new Promise((_, reject) => {
@@ -184,6 +176,7 @@ export function overSocket(target, { session, open, take }, options) {
     const reader = { reject };
     const isMine = () => waiting.get(keyOf()) === reader;
     let asked = UNHEARD;
+    const comeBack = () => take({ type: 'reconnect', data: { after_ms: 0 } });
     const leave = () => {
       if (signal.reason?.passing) socket.drop(signal.reason);
       // Whoever follows the same at once must not be left by the answer to this one.
@@ -193,9 +186,14 @@ export function overSocket(target, { session, open, take }, options) {
     const begin = (/** @type {any} */ { ended, stream, topic, cursor, state }) => {
       open(ended ? 204 : 200, stream);
       if (!waiting.has(keyOf())) waiting.set(keyOf(), reader);
-      reader.take = take;
+      reader.take = (message) => {
+        const taken = room(MAX_EVENTS);
+        if (!taken) return take(message);
+        reader.take = undefined;
+        taken.then(comeBack);
+      };
       // What the same key has started is followed on this socket already: this reader goes to another one.
-      if (!isMine()) take({ type: 'reconnect', data: { after_ms: 0 } });
+      if (!isMine()) comeBack();
       if (signal.aborted) leave();
       else if (topic) take({ type: 'subscribed', data: { cursor, state }, cursor });
     };

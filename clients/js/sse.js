@@ -1,9 +1,7 @@
 /** An incremental decoder of event streams, after the WHATWG HTML standard, section 9.2.6. */
 
 import { malformed } from './error.js';
-
-/** Longer than any line of a server. What has no end must not fill the memory. */
-const MAX_CHARACTERS = 1 << 24;
+import { MAX_LINE } from './limits.js';
 
 /**
  * Turns the bytes of an event stream into messages, however they are cut into chunks.
@@ -63,6 +61,6 @@ export function newDecoder({ comment, retry, event }) {
     lines[0] = rest + lines[0];
     rest = lines.pop() ?? '';
     lines.forEach(take);
-    if (rest.length > MAX_CHARACTERS) throw malformed('event stream');
+    if (rest.length > MAX_LINE) throw malformed('event stream');
   };
 }

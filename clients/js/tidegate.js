@@ -78,7 +78,7 @@ export const followTopic = (name, options) =>
  * @param {string} id
  * @param {FollowOptions} [options]
  */
-export const events = (id, options) => iterate((all) => followStream(id, all), options);
+export const events = (id, options) => iterate({ kind: 'stream', name: id }, options);
 
 /**
  * The events of a topic.
@@ -86,7 +86,7 @@ export const events = (id, options) => iterate((all) => followStream(id, all), o
  * @param {string} name
  * @param {FollowOptions} [options]
  */
-export const topicEvents = (name, options) => iterate((all) => followTopic(name, all), options);
+export const topicEvents = (name, options) => iterate({ kind: 'topic', name }, options);
 
 /**
  * Publishes to a topic; through broken connections, and once.
@@ -97,9 +97,8 @@ export const topicEvents = (name, options) => iterate((all) => followTopic(name,
  * @returns {Promise<{cursor: string}>}
  */
 export const publish = (topic, data, { type, state, key = newKey(), ...options } = {}) => {
-  const headers = { 'idempotency-key': key };
   const body = { data, type, state };
-  return insist(() => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, headers }, body), options);
+  return insist(() => call('POST', `${pathOf('topic', topic)}/messages`, { ...options, key }, body), options);
 };
 
 /**

@@ -7,7 +7,7 @@
  * @returns {Promise<unknown>} Rejects with the reason of the signal.
  */
 export const pause = (signal, ms, { promise, resolve } = newTurn()) =>
-  within(under(signal), promise, ms === undefined ? undefined : resolve, ms);
+  within(under(signal), promise, resolve, ms);
 
 /**
  * Waits for something until that is given up.
@@ -15,13 +15,13 @@ export const pause = (signal, ms, { promise, resolve } = newTurn()) =>
  * @template T
  * @param {AbortController} own It is aborted in the end.
  * @param {Promise<T>} work
- * @param {() => void} [late] What to do when it has taken so long.
- * @param {number} [ms]
+ * @param {() => void} [late] What to do when it has taken `ms`.
+ * @param {number} [ms] Without it, it may take for ever.
  * @returns {Promise<T>} Rejects with the reason of the signal.
  */
 export function within(own, work, late, ms) {
   const { signal } = own;
-  const timer = late && setTimeout(late, ms);
+  const timer = ms === undefined ? ms : setTimeout(/** @type {() => void} */ (late), ms);
   return new Promise((resolve, reject) => {
     work.then(resolve, reject);
     signal.addEventListener('abort', () => reject(signal.reason));
@@ -45,11 +45,12 @@ export const newTurn = (turn = /** @type {any} */ ({})) => {
  * whoever made it, in the end.
  *
  * @param {AbortSignal} [other]
+ * @param {AbortController} [until] It is let go when this one is aborted, in place of the one that is returned.
  */
-export function under(other) {
+export function under(other, until) {
   const own = new AbortController();
   const leave = () => own.abort(other?.reason);
-  other?.addEventListener('abort', leave, own);
+  other?.addEventListener('abort', leave, until ?? own);
   if (other?.aborted) leave();
   return own;
 }

@@ -26,6 +26,7 @@ BOTH = pytest.mark.parametrize("transport", ["sse", "websocket"])
 SERVER = """
 [limits]
 requests_per_minute = 0
+max_message_bytes = 50_000
 [delivery]
 heartbeat_seconds = 1
 [store]
@@ -193,6 +194,8 @@ def test_strangers_are_told_from_the_server() -> None:
         "a page": ["TidegateError malformed_answer", "TidegateError malformed_answer", 2],
         "foreign JSON": "TidegateError malformed_answer",
         "a token of no header": "TypeError undefined",
+        "no base": ["`base` is missing.", "`base` is missing.", "`base` is missing."],
+        "no reason": None,
         "pages of a proxy": ["completed", 4],
         "words of the server": "TidegateError stream_not_found",
         "offline": ["TidegateError", "offline", "e-1"],
@@ -256,6 +259,24 @@ def test_a_topic_is_followed_through_breaks(
     assert [event["data"]["data"] for event in follower.events() if event["event"] == "message"] == [1, 2, 3]
     follower.tell("leave")
     assert follower.until("error")["error"] == "AbortError"
+
+
+@BOTH
+def test_what_begins_in_the_background_is_followed(
+    server: str, follow: Callable[..., Follower], transport: str
+) -> None:
+    """Its first answer has no events; nobody sees a break."""
+    follower = follow(server, body={**ASKED, "background": True}, transport=transport)
+    is_whole(follower)
+    assert [said["state"] for said in follower.said if "state" in said] == ["connecting", "streaming", "ended"]
+
+
+def test_a_question_too_long_for_a_socket_is_refused(server: str, follow: Callable[..., Follower]) -> None:
+    """Asked again it would be as long."""
+    follower = follow(server, body={**ASKED, "prompt": "x" * 60_000}, transport="websocket")
+    refused = follower.until("error")
+    assert (refused["status"], refused["code"]) == (413, "body_too_large")
+    assert [said["state"] for said in follower.said if "state" in said] == ["connecting"]
 
 
 @BOTH

@@ -78,6 +78,12 @@ def test_the_package_has_what_a_user_needs(home: Path) -> None:
     assert manifest["peerDependenciesMeta"] == {"react": {"optional": True}}
 
 
+def test_the_page_that_npm_shows_stands_alone() -> None:
+    """It has no links into the repository, which lead nowhere there."""
+    links = re.findall(r"\]\(([^)]*)\)", (CLIENT / "README.md").read_text("utf-8"))
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
 def test_a_typescript_user_compiles_and_runs(home: Path, url: str) -> None:
     """Strictly, against the types that are shipped; a mistake is found by the compiler, not by the user's users."""
     for name in ("user.ts", "user-react.ts"):

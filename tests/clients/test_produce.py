@@ -86,6 +86,20 @@ def test_a_mistake_is_told_and_not_repeated(url: str) -> None:
     }
 
 
+def test_one_object_may_carry_every_piece(url: str) -> None:
+    """What was appended stays as it was then; and a mistake of one piece is none of the others."""
+    assert outcome("produce.mjs", url, "reused") == {
+        "text": "one two three",
+        "status": "completed",
+        "big": "TypeError",
+    }
+
+
+def test_what_is_over_lets_its_signal_go(url: str) -> None:
+    """A program has one signal for all that it will ever produce; nothing was in vain."""
+    assert outcome("produce.mjs", url, "lasting") == [1, 0, False, False]
+
+
 def test_a_failure_is_an_end(url: str) -> None:
     """With a message and a code for the readers."""
     assert outcome("produce.mjs", url, "failed") == {

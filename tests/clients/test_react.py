@@ -101,14 +101,24 @@ def ask(page: Page, prompt: str) -> Any:
     return wait_for(page, f"it.text.includes('{HALF}')")
 
 
-def test_what_is_stopped_before_it_has_an_id_is_cancelled(tmp_path: Path) -> None:
-    """The question is under way: the server is told once the answer has a name, though another was asked since."""
-    bundle = tmp_path / "stopped.mjs"
-    command = [str(MODULES / ".bin" / "esbuild"), str(SCRIPTS / "stopped.mjs"), "--bundle", "--format=esm"]
+def bundled(name: str, folder: Path) -> Any:
+    """What a script that imports React prints in Node, as JSON."""
+    bundle = folder / name
+    command = [str(MODULES / ".bin" / "esbuild"), str(SCRIPTS / name), "--bundle", "--format=esm"]
     environ = {**os.environ, "NODE_PATH": str(MODULES)}
     subprocess.run([*command, f"--outfile={bundle}", "--platform=node", "--log-level=error"], env=environ, check=True)
     done = subprocess.run([NODE, bundle], capture_output=True, text=True, timeout=60, check=True)
-    assert "/v1/streams/gen_1/cancel" in json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_what_is_stopped_before_it_has_an_id_is_cancelled(tmp_path: Path) -> None:
+    """The question is under way: the server is told once the answer has a name, though another was asked since."""
+    assert "/v1/streams/gen_1/cancel" in bundled("stopped.mjs", tmp_path)
+
+
+def test_a_token_that_was_renewed_counts_at_once(tmp_path: Path) -> None:
+    """A component is rendered with another token, or another function: the next connection has it."""
+    assert bundled("renewed.mjs", tmp_path) == ["Bearer first", "Bearer second"]
 
 
 def test_a_component_that_asks_at_once_asks_once(page: Page, world: World, visit: Visit) -> None:

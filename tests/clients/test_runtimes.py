@@ -50,6 +50,14 @@ def test_it_works_unmodified(url: str, runtime: str) -> None:
     assert outcome("everywhere.mjs", url, runtime=runtime) == {"sse": SEEN, "websocket": SEEN, "streams": 6}
 
 
+def test_what_nobody_takes_does_not_gather(url: str) -> None:
+    """An iterator that is not asked for more reads no more; over a socket it drops what is too much, and asks for it
+    again. Whoever goes on gets each event, once and in order."""
+    seen = outcome("iterator.mjs", url)
+    assert 1000 <= seen.pop("again") < 1100
+    assert seen == {"sse": True, "read": 0, "websocket": True}
+
+
 def test_what_was_left_can_be_followed_again_at_once(url: str) -> None:
     """Though the server has not answered the first call, nor perhaps the socket been open."""
     followed = ["AbortError", "cancelled"]

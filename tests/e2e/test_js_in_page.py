@@ -65,6 +65,20 @@ GO_ON = """async () => {
 }"""
 
 
+AT_PLACES = """async () => {
+    const { listStreams } = await import('/web/tidegate.js');
+    const places = [undefined, '', '/', '.', new URL(location.origin)];
+    return Promise.all(places.map(async (base) => (await listStreams({ base })).data.length));
+}"""
+
+
+def test_a_page_says_where_the_server_is(server: Callable[[str], str], browser: Browser) -> None:
+    """As it says any other address: whole, or from where the page is, which is what counts if it says nothing."""
+    with visitor(browser, []) as page:
+        page.goto(f"{server(CONFIG)}/docs")
+        assert page.evaluate(AT_PLACES) == [0, 0, 0, 0, 0]
+
+
 def test_a_tab_remembers_where_it_was(server: Callable[[str], str], browser: Browser) -> None:
     """After a refresh the reader goes on after the last event that the page was shown."""
     with visitor(browser, []) as page:

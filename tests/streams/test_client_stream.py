@@ -138,6 +138,20 @@ async def test_it_can_be_cancelled(engine: Engine) -> None:
         await engine.service.append(stream, ANNA, token, 1, [Delta("a")])
 
 
+async def test_an_append_beside_a_cancel_is_told_that_the_stream_has_ended(engine: Engine) -> None:
+    """The end is not in the log yet; but nobody else fills the stream, so its producer is not fenced."""
+    stream, token = await opened(engine)
+    leased = engine.service.node.live.get(stream)
+    assert leased is not None
+    appending = asyncio.create_task(leased.append(token, 1, [Delta("a")]))
+    await asyncio.sleep(0)
+    leased.cancel("client", None)
+    with pytest.raises(StreamEnded):
+        await appending
+    with pytest.raises(Fenced):
+        await leased.append("lease_0", 1, [Delta("a")])
+
+
 async def test_a_server_that_keeps_nothing_ends_it_when_it_stops(engine: Engine) -> None:
     """Where the log is gone with the process, the stream ends before."""
     stream, _ = await opened(engine)

@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event, Failed
+from tidegate.core.events import Event
 from tidegate.core.principal import Principal
-from tidegate.errors import Fenced, Interrupted, StreamEnded
+from tidegate.errors import Fenced, StreamEnded
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Moved
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
-from tidegate.streams.client_stream import ClientStream, digest
+from tidegate.streams.client_stream import ClientStream, digest, too_late
 from tidegate.streams.history import holds
 from tidegate.streams.holding import acquire, create
 from tidegate.streams.live import LiveStream, LiveStreams
@@ -100,7 +100,7 @@ class ClientStreams:
                 return await self.append(record, token, expected, events)
         else:
             if not await holds(self._store, record.id, expected, events):
-                raise _too_late(record)
+                raise too_late(record.end)
             offset = expected + len(events)
         return Appended(await self._store.position(record.id, offset), fresh)
 
@@ -168,9 +168,3 @@ class ClientStreams:
         except StreamEnded:
             return False
         return True
-
-
-def _too_late(record: StreamRecord) -> Fenced | StreamEnded:
-    if isinstance(record.end, Failed) and record.end.error.code == Interrupted.code:
-        return Fenced("this lease is not, or no longer, the one that fills the stream")
-    return StreamEnded("the stream has ended")

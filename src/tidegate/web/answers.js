@@ -215,7 +215,7 @@ function leave(reading) {
 
 /** @param {object} body @param {string} key @returns {Promise<string>} The stream's id. */
 async function start(body, key) {
-  return (await call('POST', 'v1/streams', { base, headers: { 'idempotency-key': key } }, body)).id;
+  return (await call('POST', 'v1/streams', { base, key }, body)).id;
 }
 
 /** @param {string} model @param {unknown} error @param {() => void} again */

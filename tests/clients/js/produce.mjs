@@ -2,6 +2,8 @@
  * Streams that this program fills: `node produce.mjs BASE SCENARIO` prints what it saw, as JSON.
  */
 
+import { getEventListeners } from 'node:events';
+
 import { cancelStream, events, produce, readStream } from '../../../clients/js/tidegate.js';
 
 const [base, scenario] = process.argv.slice(2);
@@ -105,7 +107,10 @@ const scenarios = {
     await producer.delta('one ');
     const stopped = new Promise((resolve) => producer.signal.addEventListener('abort', resolve));
     await cancelStream(producer.id, options);
+    // The producer alone keeps no program alive; its model does.
+    const working = setInterval(() => {}, 1000);
     await stopped;
+    clearInterval(working);
     return {
       reason: producer.signal.reason.code,
       late: await refusal(producer.delta('two')),
@@ -125,6 +130,32 @@ const scenarios = {
       after: await refusal(producer.delta('x')),
       opened: await refusal(produce({ ...options, metadata: { n: 1 } })),
     };
+  },
+
+  /** What was appended stays as it was, and what JSON cannot say is refused before it is. */
+  async reused() {
+    const producer = await produce(options);
+    const data = {};
+    for (const word of ['one ', 'two ', 'three']) {
+      data.text = word;
+      producer.append('delta', data);
+    }
+    const big = await refusal(producer.append('completed', { usage: 1n }));
+    await producer.complete();
+    const { text, status } = await readStream(producer.id, options);
+    return { text, status, big };
+  },
+
+  /** A signal that outlives many streams is let go by each one that is over. */
+  async lasting() {
+    const { signal } = new AbortController();
+    const open = () => produce({ ...options, signal, key: 'lasting' });
+    const first = await open();
+    const before = getEventListeners(signal, 'abort').length;
+    await first.complete();
+    const second = await open();
+    await new Promise((resolve) => setTimeout(resolve));
+    return [before, getEventListeners(signal, 'abort').length, first.signal.aborted, second.signal.aborted];
   },
 
   async failed() {

@@ -58,6 +58,16 @@ for (const transport of ['sse', 'websocket']) {
   found['a token of no header'] = await outcome(followStream('x', { base, token: '€' }));
 }
 {
+  const calls = [() => followStream('x'), () => readStream('x', { base: '' }), () => produce()];
+  found['no base'] = await Promise.all(calls.map((each) => each().catch(({ message }) => message)));
+}
+{
+  const { base } = await served(begun);
+  const leaving = new AbortController();
+  const following = followStream('x', { base, signal: leaving.signal, onEvent: () => leaving.abort(null) });
+  found['no reason'] = await following.catch((reason) => reason);
+}
+{
   const { base, asked } = await served(begun, html(200), html(403), ended);
   found['pages of a proxy'] = [await outcome(followStream('x', { base, maxDelay: 1 })), asked.length];
 }
