@@ -245,5 +245,7 @@ def test_an_answer_has_one_link_until_it_is_taken_back(guest: Page, here: Site, 
     guest.get_by_role("button", name="Stop sharing").click()
     expect(guest.locator("#link-box")).to_be_hidden()
     guest.get_by_role("button", name="Share").click()
+    # While it is hidden it has what it said of the link that was taken back.
+    expect(guest.locator("#link-box")).to_be_visible()
     expect(guest.locator("#link-text")).to_contain_text("Whoever has this link can read this answer until")
     assert links[0] == links[1] != guest.locator("#link").inner_text()
