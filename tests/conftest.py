@@ -32,7 +32,7 @@ settings.load_profile("untimed")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """The thousands of tests that are collected live as long as the process: what looks for garbage may pass them by."""
+    """The collected tests live as long as the process, and are many: what looks for garbage may pass them by."""
     gc.disable()
     try:
         return (yield)
