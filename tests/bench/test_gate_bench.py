@@ -18,7 +18,7 @@ from tidegate.bench.processes import Server
 from tidegate.bench.runs import run
 from tidegate.errors import TidegateError
 
-SMALL = {"readers": 5, "rate": 100, "seconds": 0.5, "rounds": 1, "warmup": 0.1}
+SMALL = {"readers": 5, "rate": 200, "seconds": 0.25, "rounds": 1, "warmup": 0.05}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tidegate.bench.runs import run
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = ROOT / "build" / "baselines" / "bin" / "python"
-SMALL = {"readers": 4, "rate": 40, "seconds": 1, "rounds": 1, "warmup": 0.2}
+SMALL = {"readers": 4, "rate": 40, "seconds": 0.1, "rounds": 2, "warmup": 0}
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is built with cc")
 
@@ -48,7 +48,7 @@ def test_a_gateway_that_does_not_carry_its_streams_is_said_so(tmp_path: Path, mo
     (tmp_path / "litellm_proxy.py").write_text(REFUSING)
     path = os.pathsep.join(filter(None, (str(package.parent), os.environ.get("PYTHONPATH"))))
     monkeypatch.setenv("PYTHONPATH", path)
-    table = run("relay", {**SMALL, "rounds": 2}, baselines=tmp_path, python=Path(sys.executable))
+    table = run("relay", SMALL, baselines=tmp_path, python=Path(sys.executable))
     assert all(name.startswith("tidegate") for name in table.rows)
     (note,) = table.notes
     assert note.startswith(f"{LITELLM} did not carry 1 streams: ")

@@ -15,7 +15,7 @@ from tidegate.bench.runs import SCENARIOS, run
 from tidegate.errors import TidegateError
 
 ROOT = Path(__file__).parent.parent.parent
-SMALL = {"readers": 8, "seconds": 0.5, "rounds": 1, "warmup": 0.2}
+SMALL = {"readers": 8, "seconds": 0.5, "rounds": 1, "warmup": 0.1}
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is built with cc")
 
@@ -35,7 +35,7 @@ def measured(name: str, **changes: Any) -> Table:
 @needs_compiler
 def test_fanout_measures_the_tokens_of_each_contender() -> None:
     """Of a generation, of a topic, and from the floor alike; how many there are in a second is the machine's affair."""
-    table = measured("fanout", rate=40, seconds=2)
+    table = measured("fanout", rate=100)
     assert aimed("fanout", table)
     for row in ("tidegate", "tidegate topic", "C send() loop"):
         assert table.median(row, "tokens/s") > 0
@@ -45,7 +45,7 @@ def test_fanout_measures_the_tokens_of_each_contender() -> None:
 @needs_compiler
 def test_relay_goes_through_the_upstream_to_every_reader() -> None:
     """On the native path and on OpenAI's, with each store."""
-    table = measured("relay", rate=40, seconds=2)
+    table = measured("relay", rate=100)
     assert aimed("relay", table)
     assert len(table.rows) == 4
     for row in table.rows:
@@ -62,7 +62,7 @@ def test_at_saturation_answers_follow_each_other() -> None:
 @needs_compiler
 def test_batches_are_as_large_as_they_were_asked_for() -> None:
     """An event has one, four or eight tokens; what a reader that is behind gets is merged, and may be larger."""
-    table = measured("batching", rate=100, seconds=2)
+    table = measured("batching", rate=100, seconds=1)
     sizes = [table.median(f"tidegate, batches of {size}", "tokens/event") for size in (1, 4, 8)]
     assert sizes[0] == 1
     assert sizes[1] > 3.2
@@ -72,7 +72,7 @@ def test_batches_are_as_large_as_they_were_asked_for() -> None:
 @needs_compiler
 def test_compressed_events_are_a_fraction_of_plain_ones() -> None:
     """Of the same tokens; each read is made sure to be whole events."""
-    table = measured("compression", rate=80, seconds=1)
+    table = measured("compression", rate=160)
     assert len(table.rows) == 6
     for row in table.rows:
         assert table.median(row, "tokens/s") > 0
@@ -106,7 +106,7 @@ def test_a_file_is_compared_with_memory() -> None:
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="the page is measured in Chromium")
 def test_the_page_is_measured_by_the_shape_of_its_answer() -> None:
     """In seconds of the browser's main thread, of which script, style and layout are a part."""
-    table = measured("page", rate=40, seconds=1)
+    table = measured("page", rate=80)
     assert list(table.rows) == ["mixed", "paragraphs", "one paragraph", "code", "list", "table"]
     for row in table.rows:
         parts = sum(table.median(row, column) for column in ("script s", "style s", "layout s"))

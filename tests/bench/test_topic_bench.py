@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Generator
@@ -11,25 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from go_kit import is_compiled
 
 from tidegate.bench.processes import Server
-from tidegate.bench.programs import GO, GO_ENVIRON
 from tidegate.bench.runs import run
 from tidegate.bench.topic import posting
 from tidegate.errors import TidegateError
 
 BASELINES = Path(__file__).parent.parent.parent / "bench" / "baselines"
-SMALL = {"readers": 8, "rate": 40, "seconds": 2, "rounds": 1, "warmup": 0.2}
+SMALL = {"readers": 8, "rate": 100, "seconds": 0.5, "rounds": 1, "warmup": 0.1}
 
 REFUSAL = b'{"error":{"code":102}}'
-STALE = ("list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", "tool")
-
-
-def is_compiled(go: str) -> bool:
-    """Whether Centrifugo only has to be linked: no package but its last is missing from what Go has compiled."""
-    environ = {**os.environ, **GO_ENVIRON, "GOPROXY": "off"}
-    done = subprocess.run([go, *STALE], cwd=BASELINES / "centrifugo", env=environ, capture_output=True, check=False)
-    return done.returncode == 0 and len(done.stdout.split()) <= 1
 
 
 @contextmanager
@@ -58,8 +48,7 @@ def test_a_message_that_is_refused_ends_the_run() -> None:
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator is built with cc")
 def test_centrifugo_sends_what_is_published_to_every_reader(tmp_path: Path) -> None:
     """It is configured and spoken to as its readers and publishers do."""
-    go = shutil.which("go") or shutil.which(GO)
-    if go is None or not is_compiled(go):
+    if not is_compiled(BASELINES / "centrifugo", "tool"):
         pytest.skip("compiling Centrifugo takes minutes: run `tidegate bench fanout` once, where Go is")
     shutil.copytree(BASELINES / "centrifugo", tmp_path / "centrifugo")
     table = run("fanout", SMALL, baselines=tmp_path, python=Path(sys.executable))

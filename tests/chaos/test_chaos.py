@@ -27,19 +27,19 @@ PATIENT = ("--again", "3")
 
 def test_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever six seeds do to a server, readers have each event once, in order, and nothing acknowledged is lost."""
-    code = main([*map(str, SEEDS), "--jobs", "3", *PATIENT])
+    code = main([*map(str, SEEDS), "--jobs", "6", *PATIENT])
     assert code == 0, capsys.readouterr().out
 
 
 def test_four_seeds_keep_every_promise_between_two_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever happens to one of two nodes over one store, the other goes on with what it had."""
-    code = main([*map(str, SEEDS[:4]), "--nodes", "2", "--jobs", "2", *PATIENT])
+    code = main([*map(str, SEEDS[:4]), "--nodes", "2", "--jobs", "4", *PATIENT])
     assert code == 0, capsys.readouterr().out
 
 
 def test_seeds_keep_every_promise_over_redis(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever happens to three nodes, to Redis and in between, only what a promoted replica never had is lost."""
-    code = main([*map(str, SEEDS), "--store", "redis", "--jobs", "3", *PATIENT])
+    code = main([*map(str, SEEDS), "--store", "redis", "--jobs", "6", *PATIENT])
     assert code == 0, capsys.readouterr().out
 
 

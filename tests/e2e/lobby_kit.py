@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
 
@@ -57,14 +57,17 @@ class Room:
         httpx.post(messages, json={"data": data}, headers=headers).raise_for_status()
 
     def published(self, **headers: str) -> list[dict[str, Any]]:
-        """What the topic holds, by whoever may read it."""
+        """What the topic holds, by whoever may read it and publish a number, which is nothing to a page."""
         found: list[dict[str, Any]] = []
+        self.publish(last := next(_numbers), **headers)
         events = f"{self.url}/v1/topics/{self.name}/events?after=earliest"
-        with suppress(httpx.ReadTimeout), httpx.stream("GET", events, headers=headers, timeout=0.3) as answer:
+        with httpx.stream("GET", events, headers=headers) as answer:
             for line in answer.iter_lines():
-                data = json.loads(line[6:]) if line.startswith("data: ") else {}
-                if isinstance(data.get("data"), dict):
-                    found.append(data["data"])
+                said = json.loads(line[6:]).get("data") if line.startswith("data: ") else None
+                if isinstance(said, dict):
+                    found.append(said)
+                if said == last:
+                    break
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from page_kit import WORDS, Site, answer, ask, expect_end, expect_whole, kept, last_turn, reader, said
+from page_kit import KEPT_WHOLE, WORDS, Site, answer, ask, expect_end, expect_whole, kept, last_turn, reader, said
 from playwright.sync_api import Browser, Locator, Page, expect
 
 
@@ -213,6 +213,7 @@ def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
     told.end("three")
     expect_end(page)
     expect(answer(page)).to_have_text("One two three")
+    page.wait_for_function(KEPT_WHOLE, arg="One two three")
     assert [turn["text"] for turn in kept(page)] == ["One two three"]
     assert here.snapshot(last_turn(page)["id"])["text"] == "two three"
     expect(page.get_by_role("button", name="Share")).to_be_hidden()

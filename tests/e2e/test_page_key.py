@@ -100,7 +100,8 @@ def test_a_refusal_that_comes_after_the_key_asks_for_no_other(page: Page, here: 
     page.context.clear_cookies()
     held: list[Route] = []
     page.route("**/events?*", lambda route: held.append(route), times=1)
-    page.reload()
+    with page.expect_request("**/events?*"):
+        page.reload()
     sign_in(page)
     expect(page.get_by_role("dialog")).to_be_hidden()
     held[0].fulfill(status=401)

@@ -89,6 +89,8 @@ def test_a_message_lends_nobody_the_credentials_of_a_page(room: Room, here: Site
         f"{here.url}/v1/streams", json={"model": "fast", "prompt": "x"}, headers=AS_ADA, timeout=20
     ).json()
     ada = room.enter("Ada", key="foo")
+    say(ada, "mine")
+    expect_said(ada, "mine")
     member = room.published(**AS_BEN)[0]["member"]
     for token in ("", "foo", " ", f"share_{'0' * 64}"):
         forged = {"kind": "answer", "stream": private["id"], "model": "fast", "token": token}
@@ -96,7 +98,7 @@ def test_a_message_lends_nobody_the_credentials_of_a_page(room: Room, here: Site
     expect(ada.locator(".answered .status")).to_contain_text(["not shared"] * 3 + ["no longer knows"])
     room.publish({"kind": "answered", "stream": private["id"], "turn": {"status": "live"}}, **AS_BEN)
     say(ada, "after all")
-    expect_said(ada, "after all")
+    expect_said(ada, "mine", "after all")
     assert ada.get_by_role("button", name="Stop").count() == 0
     assert ada.locator(".answer", has_text="w1").count() == 0
     assert not [each for each in room.published(**AS_BEN) if each["kind"] == "answered" and "member" in each]
