@@ -27,6 +27,26 @@
  * @property {number} [attempts] So many tries after the first may fail; default 4.
  * @property {number} [maxDelay] The longest wait between two tries, in milliseconds; default 8000.
  * @typedef {Options & Publishing} PublishOptions
+ *
+ * @typedef {object} ListedStream A stream, as a list tells of it.
+ * @property {string} id
+ * @property {string} model
+ * @property {'queued' | 'running' | 'completed' | 'cancelled' | 'failed'} status
+ * @property {number | null} queue_position From 1; null where it does not wait for its model.
+ * @property {string | null} finish_reason
+ * @property {{prompt_tokens: number, completion_tokens: number, total_tokens: number, estimated: boolean} | null} usage
+ * @property {{type: string, code: string, message: string} | null} error
+ * @property {string} cursor The position after what this tells.
+ * @property {number} created_at In Unix seconds, like the next.
+ * @property {number | null} ended_at
+ * @property {Record<string, string>} metadata
+ * @property {string | null} [question] What the user asked last; a list leaves out what is long.
+ *
+ * @typedef {object} Told What a list leaves out.
+ * @property {string} text
+ * @property {string} reasoning
+ * @property {{index: number, id: string | null, name: string | null, arguments: string}[]} tool_calls
+ * @typedef {ListedStream & Told} Snapshot
  */
 
 import { TidegateError } from './error.js';
@@ -126,6 +146,7 @@ export const cancelStream = (id, { reason, ...options } = {}) =>
  *
  * @param {string} id
  * @param {Options} [options]
+ * @returns {Promise<Snapshot>}
  */
 export const readStream = (id, options) =>
   call('GET', pathOf('stream', id), options);
@@ -134,7 +155,7 @@ export const readStream = (id, options) =>
  * The caller's streams, newest first.
  *
  * @param {Options & {limit?: number, before?: string, status?: string}} [options] `before`: those older than this id.
- * @returns {Promise<{data: any[], has_more: boolean}>}
+ * @returns {Promise<{data: ListedStream[], has_more: boolean}>}
  */
 export const listStreams = ({ limit, before, status, ...options } = {}) =>
   call('GET', `v1/streams${queryOf({ limit, before, status })}`, options);
