@@ -177,7 +177,7 @@ def test_an_answer_is_asked_for_again_and_the_former_stays(page: Page, here: Sit
 
 
 def test_the_last_question_is_put_in_other_words(page: Page) -> None:
-    """In its place: Esc leaves it as it was, Enter asks anew."""
+    """In its place: Esc leaves it as it was, Enter asks anew, and what is asked again is what stands there."""
     ask(page, "first", model="fast")
     expect_end(page)
     edit = page.get_by_role("button", name="Edit the question")
@@ -192,6 +192,12 @@ def test_the_last_question_is_put_in_other_words(page: Page) -> None:
         field.press("Enter")
     assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "second"}]
     expect_end(page)
+    expect(page.locator(".question")).to_have_text(["You: second"])
+    with page.expect_request("**/v1/streams") as sent:
+        page.get_by_role("button", name="Ask again").click()
+    assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "second"}]
+    expect_end(page)
+    page.get_by_role("button", name="The version before").click()
     expect(page.locator(".question")).to_have_text(["You: second"])
     page.get_by_role("button", name="The version before").click()
     expect(page.locator(".question")).to_have_text(["You: first"])

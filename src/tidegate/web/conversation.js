@@ -48,8 +48,9 @@ export class Conversation {
   /** @param {Partial<Turn> & {key: string}} known Another version of the last turn: the one before stays. */
   askAgain(known) {
     const slot = /** @type {import('./shelf.js').Slot} */ (this.entry.slots.at(-1));
+    const { question } = this._turn(slot.turns[slot.shown]);
     slot.shown = slot.turns.push(known.key) - 1;
-    return this._begin(newTurn({ question: this._turn(slot.turns[0]).question, ...known }));
+    return this._begin(newTurn({ question, ...known }));
   }
 
   /** @param {Partial<Turn> & {key: string}} known The last answer goes on, as the same one. */
