@@ -221,7 +221,25 @@ def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
     expect(answer(page)).to_have_text("One two three")
     assert [turn["text"] for turn in kept(page)] == ["One two three"]
     assert here.snapshot(last_turn(page)["id"])["text"] == "two three"
-    expect(page.get_by_role("button", name="Share")).to_be_hidden()
+    expect(page.locator(".figures")).to_have_text(re.compile(r"^told · 200 tokens · [\d.]+ s"))
+
+
+def test_of_an_answer_that_was_continued_no_half_is_shared(page: Page, here: Site) -> None:
+    """A link leads to one stream, and would show its end only: that is said, and it can be copied whole."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.end("One ", reason="length")
+    told.again()
+    page.get_by_role("button", name="Continue").click()
+    told.end("two")
+    expect(answer(page)).to_have_text("One two")
+    page.get_by_role("button", name="Share").click()
+    expect(page.locator("#notice-text")).to_contain_text("came in parts")
+    page.locator("#notice").get_by_role("button", name="Copy").press("Enter")
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.get_by_label("Your message")).to_be_focused()
+    assert page.evaluate("navigator.clipboard.readText()") == "One two"
+    assert here.snapshot(last_turn(page)["id"])["text"] == "two"
 
 
 @pytest.mark.parametrize("path", ["", "room/lobby", "docs"])

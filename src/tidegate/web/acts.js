@@ -105,9 +105,9 @@ function canCopy(turn) {
   return hasEnded(turn) && turn.text !== '';
 }
 
-/** @param {Turn} turn A link leads to one stream: of an answer that was continued that is only the end. */
+/** @param {Turn} turn */
 function canShare(turn) {
-  return turn.id !== '' && turn.text !== '' && turn.prior === '' && !hasFailed(turn);
+  return turn.id !== '' && turn.text !== '' && !hasFailed(turn);
 }
 
 /** @param {Turn} turn @param {Position} position */

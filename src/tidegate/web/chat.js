@@ -1,5 +1,6 @@
 /** The chat page: its conversations, which of them is open, and what happens when someone asks, stops or shares. */
 
+import { copyText } from './clipboard.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { Drafts } from './drafts.js';
@@ -10,7 +11,7 @@ import { askForKey, keyNumber, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
 import { signOut } from './leaving.js';
 import { chosenModel, loadModels, whenChosen } from './models.js';
-import { $, messageOf, place, scrollToEnd, showNotice } from './page.js';
+import { $, announce, messageOf, place, scrollToEnd, showNotice } from './page.js';
 import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
 import { closeSidebar, showConversations } from './sidebar.js';
@@ -117,6 +118,10 @@ function stop() {
 
 /** @param {import('./turn.js').Turn} turn */
 async function shareTurn(turn) {
+  if (turn.prior) {
+    offerCopy(turn.text);
+    return;
+  }
   const sentKey = keyNumber();
   try {
     await share(turn.id);
@@ -124,6 +129,21 @@ async function shareTurn(turn) {
     if (wantsKey(error)) askForKey(sentKey, () => shareTurn(turn));
     else showNotice(t('It could not be shared: {why}', { why: wordsOf(error) }));
   }
+}
+
+/** @param {string} text Of an answer that was continued: it has several streams, and a link leads to one. */
+function offerCopy(text) {
+  hideLink();
+  const why = t('This answer came in parts, and a link shows one of them. It can be copied instead.');
+  showNotice(why, t('Copy'), () => copyText(text).then(tellCopied), true);
+  $('notice-action').focus();
+}
+
+/** @param {boolean} copied */
+function tellCopied(copied) {
+  showNotice('');
+  if (copied) announce(t('It has been copied.'));
+  else showNotice(t('The browser did not let it be copied.'), t('Close'), () => showNotice(''));
 }
 
 // Showing.

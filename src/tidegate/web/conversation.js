@@ -5,7 +5,7 @@
  * @typedef {import('./turn.js').Turn} Turn
  */
 
-import { newTurn } from './turn.js';
+import { newTurn, tookOf } from './turn.js';
 
 const TITLE_LENGTH = 60;
 
@@ -58,8 +58,9 @@ export class Conversation {
     const slot = /** @type {import('./shelf.js').Slot} */ (this.entry.slots.at(-1));
     const before = this._turn(slot.turns[slot.shown]);
     const { question, system, text, reasoning, calls, thoughtAt } = before;
+    const prior = { prior: text, priorTook: tookOf(before) };
     slot.turns[slot.shown] = known.key;
-    const turn = this._begin(newTurn({ question, system, prior: text, reasoning, calls, thoughtAt, ...known }));
+    const turn = this._begin(newTurn({ question, system, ...prior, reasoning, calls, thoughtAt, ...known }));
     this._turns.delete(before.key);
     this._shelf.dropTurn(this.id, before.key);
     return turn;

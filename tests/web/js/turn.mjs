@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { apply, isEmpty, newTurn, settle } from '../../../src/tidegate/web/turn.js';
+import { apply, isEmpty, newTurn, settle, tookOf } from '../../../src/tidegate/web/turn.js';
 
 const begun = (known = {}) => newTurn({ startedAt: 1000, ...known });
 const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
@@ -15,6 +15,17 @@ const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
   assert.deepEqual([turn.text, turn.cursor, turn.firstAt, isEmpty(turn)], ['One two', 'c-3', 1500, false]);
   apply(turn, event('completed', { finish_reason: 'length', usage: { completion_tokens: 2 } }, 'c-4'), 3000);
   assert.deepEqual([turn.status, turn.reason, turn.seconds], ['completed', 'length', 2]);
+}
+
+// Of an answer that several streams brought, all of them are counted, and what one does not say nobody knows.
+{
+  const first = begun({ model: 'a', usage: { completion_tokens: 2, estimated: false }, seconds: 3, firstAt: 2000 });
+  const priorTook = tookOf(first);
+  assert.deepEqual(priorTook, { model: 'a', tokens: 2, estimated: false, seconds: 3, waited: 1 });
+  const second = begun({ ...first, priorTook, usage: { completion_tokens: 5, estimated: true } });
+  assert.deepEqual(tookOf(second), { model: 'a', tokens: 7, estimated: true, seconds: 6, waited: 2 });
+  const third = begun({ model: 'b', priorTook: tookOf(second) });
+  assert.deepEqual(tookOf(third), { model: 'a + b', tokens: null, estimated: true, seconds: null, waited: 2 });
 }
 
 // Thoughts are over with the first piece of anything else; fragments of a call are joined.
