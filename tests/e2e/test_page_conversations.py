@@ -156,6 +156,40 @@ def test_a_conversation_is_deleted_and_brought_back(page: Page, here: Site) -> N
     expect(conversations(other)).to_have_count(1)
 
 
+def test_a_conversation_is_renamed(page: Page, here: Site) -> None:
+    """By keyboard, in all tabs; its name stays when its question is put in other words, and while an answer comes."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    other = page.context.new_page()
+    other.goto(page.url)
+    rename = page.get_by_role("button", name=f"Rename {told.question}")
+    rename.press("Enter")
+    name = page.get_by_label("Its name")
+    expect(name).to_have_value(told.question)
+    name.press("Escape")
+    expect(name).to_be_hidden()
+    expect(said(page)).not_to_have_text("Stopped")
+    expect(conversations(page)).to_be_focused()
+    rename.press("Enter")
+    # What comes meanwhile has the list shown anew.
+    told.end("One")
+    expect_end(page)
+    name.fill("  The sea ")
+    name.press("Enter")
+    expect(conversations(page)).to_be_focused()
+    for tab in (page, other):
+        expect(conversations(tab)).to_have_text(re.compile("^The sea"))
+        expect(tab).to_have_title("The sea · tidegate")
+    page.get_by_role("button", name="Edit the question").click()
+    page.get_by_label("Your question").fill("second")
+    page.get_by_label("Your question").press("Enter")
+    expect(page.locator(".question")).to_have_text(["You: second"])
+    page.get_by_role("button", name="Stop").click()
+    expect_end(page)
+    page.reload()
+    expect(conversations(page)).to_have_text(re.compile("^The sea"))
+
+
 def test_an_answer_is_asked_for_again_and_the_former_stays(page: Page, here: Site) -> None:
     """Each version of the last answer is a step away; the one that is shown is what the conversation goes on with."""
     told = here.told()

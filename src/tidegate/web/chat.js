@@ -12,9 +12,10 @@ import { t } from './language.js';
 import { signOut } from './leaving.js';
 import { chosenModel, loadModels, whenChosen } from './models.js';
 import { $, announce, messageOf, place, scrollToEnd, showNotice } from './page.js';
+import { askForTitle } from './renaming.js';
 import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
-import { closeSidebar, showConversations } from './sidebar.js';
+import { closeSidebar, focusConversation, showConversations } from './sidebar.js';
 import { local, session } from './storage.js';
 import { Thread } from './thread.js';
 import { cancelStream, TidegateError } from './tidegate.js';
@@ -76,6 +77,16 @@ const openNamed = () => open(location.hash.slice(1));
 function close(id) {
   threads.get(id)?.leave();
   threads.delete(id);
+}
+
+/** @param {string} id */
+function rename(id) {
+  askForTitle(shelf.read(id)?.title ?? '', (title) => {
+    if (title) shelf.rename(id, title);
+    if (threads.has(id)) threads.get(id)?.reload();
+    else showList();
+    focusConversation(id);
+  });
 }
 
 /** @param {string} id */
@@ -158,7 +169,7 @@ function showState() {
 function showList() {
   const { conversation } = thread;
   $('welcome').hidden = conversation.entry.slots.length > 0;
-  showConversations(shelf.list(), conversation.id, { open: goTo, remove });
+  showConversations(shelf.list(), conversation.id, { open: goTo, rename, remove });
   showState();
 }
 

@@ -38,6 +38,10 @@ export const CHINESE = {
     '回答还在生成中。你的消息会留在这里；按 Esc 可停止回答。',
   'This answer came in parts, and a link shows one of them. It can be copied instead.':
     '这条回答分成了几段，而链接只能显示其中一段。可以改为复制全文。',
+  'Rename {title}': '重命名“{title}”',
+  'Rename the conversation': '重命名对话',
+  'Its name': '名称',
+  Rename: '重命名',
   'Delete {title}': '删除“{title}”',
   'Deleted: {title}': '已删除：{title}',
   Undo: '撤销',

@@ -140,7 +140,8 @@ export class Conversation {
   /** @param {Turn} turn */
   _begin(turn) {
     this._turns.set(turn.key, turn);
-    if (this.entry.slots.length === 1) this.entry.title = turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
+    const isFirst = this.entry.slots.length === 1;
+    if (isFirst && !this.entry.isNamed) this.entry.title = turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
     this.entry.at = turn.startedAt;
     this.entry.live = true;
     this._shelf.begin(this.entry, turn);
