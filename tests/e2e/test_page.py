@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from page_kit import (
     WORDS,
     Site,
@@ -336,6 +337,38 @@ def test_it_fits_a_phone(browser: Browser, complaints: list[str], here: Site) ->
         small = """[...document.querySelectorAll('#column button, #column select, #column summary')].filter((one) =>
             one.checkVisibility() && !one.closest('.code') && one.getBoundingClientRect().height < 38)"""
         assert page.evaluate(f"{small}.map((one) => one.outerHTML)") == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_tool_call_is_one_line_on_a_phone(browser: Browser, complaints: list[str], here: Site, language: str) -> None:
+    """In any language, whatever the tool is called: what does not fit is left out."""
+    told = here.told()
+    names = ("tide", "a_tool_with_a_very_long_name_that_nobody_would_choose")
+    with reader(browser, complaints, viewport={"width": 320, "height": 640}, locale=language) as page:
+        page.goto(here.url)
+        page.locator("#model").select_option("told")
+        page.locator("#prompt").fill(told.question)
+        page.locator("#prompt").press("Enter")
+        told.say(*(("call", at, f"c{at}", name, '{"port": "Brest"}') for at, name in enumerate(names)))
+        expect(page.locator(".call summary")).to_have_count(2)
+        heights = page.locator(".call summary").evaluate_all("(all) => all.map((one) => one.offsetHeight)")
+        assert max(heights) < 30
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_on_paper_there_is_what_was_said_and_nothing_to_press(page: Page, here: Site) -> None:
+    """In light colours, whatever the theme; code that is wider than the page is broken."""
+    told = here.told()
+    page.emulate_media(color_scheme="dark")
+    ask(page, told.question, model="told")
+    told.end("Read me.\n\n```\n" + "x" * 500)
+    expect_end(page)
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("textbox")).to_have_count(0)
+    expect(page.get_by_text("Read me.", exact=True)).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+    assert page.locator("pre").last.evaluate("(pre) => pre.scrollWidth <= pre.clientWidth")
 
 
 def test_it_works_under_a_prefix(page: Page, here: Site) -> None:
