@@ -64,6 +64,23 @@ def test_an_answer_ends_with_its_end(page: Page, here: Site) -> None:
     expect_whole(page, here.url, "One two")
 
 
+def test_what_a_model_does_is_known_after_a_refresh(page: Page, here: Site) -> None:
+    """It thinks, calls or writes, and no first word is waited for that is there."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    for piece, doing in (
+        (("thought", "Hm"), "Thinking"),
+        (("call", 0, "c", "tide", "{}"), "Calling tide"),
+        ("One", "Writing"),
+    ):
+        told.say(piece)
+        expect(said(page)).to_have_text(doing)
+        page.reload()
+        expect(said(page)).to_have_text(doing)
+    told.end()
+    expect_end(page)
+
+
 def test_a_refresh_before_the_server_has_answered_finds_the_stream(page: Page, here: Site) -> None:
     """The Idempotency-Key leads to the stream whose id the page never got: it is not generated twice."""
     told = here.told()

@@ -237,6 +237,18 @@ def test_the_last_question_is_put_in_other_words(page: Page) -> None:
     expect(page.locator(".question")).to_have_text(["You: first"])
 
 
+def test_a_question_that_is_no_longer_the_last_is_not_edited(page: Page) -> None:
+    """Who asks another one meanwhile has left it as it was: no other question gets its words."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    page.get_by_role("button", name="Edit the question").click()
+    page.get_by_label("Your question").fill("first, in other words")
+    ask(page, "second", model="fast")
+    expect(page.locator(".question")).to_have_text(["You: first", "You: second"])
+    expect(page.get_by_label("Your question")).to_be_hidden()
+    expect_end(page)
+
+
 def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
     """The model is given what it had said, and what it says now stands behind it, as one answer."""
     told = here.told()

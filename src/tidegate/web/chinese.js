@@ -109,6 +109,7 @@ export const CHINESE = {
   'The answer is empty': '回答是空的',
   'This is what had arrived.': '以下是已收到的部分。',
   '1 token': '1 个 token',
+  'about 1 token': '约 1 个 token',
   '{count} tokens': '{count} 个 token',
   'about {count} tokens': '约 {count} 个 token',
   '{rate} tokens/s': '{rate} token/秒',

@@ -43,8 +43,8 @@ export function measured(turn) {
 /** @param {import('./turn.js').Took} took */
 function tokens({ tokens: count, estimated }) {
   if (!count) return '';
-  if (estimated) return t('about {count} tokens', { count: number(count) });
-  return count === 1 ? t('1 token') : t('{count} tokens', { count: number(count) });
+  if (count === 1) return estimated ? t('about 1 token') : t('1 token');
+  return estimated ? t('about {count} tokens', { count: number(count) }) : t('{count} tokens', { count: number(count) });
 }
 
 /** @param {import('./turn.js').Took} took From the first token on: what came before it was waiting. */

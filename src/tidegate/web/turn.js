@@ -138,6 +138,14 @@ function sum(one, other) {
   return one === null || other === null ? null : one + other;
 }
 
+/** @param {Turn} turn @returns {string} What its own stream has brought last, as a type of piece; empty for nothing. */
+export function latestOf({ text, prior, reasoning, calls }) {
+  if (text !== prior) return 'delta';
+  if (prior) return '';
+  if (calls.length) return 'tool_call';
+  return reasoning && 'reasoning';
+}
+
 /** @param {Turn} turn Whether there is anything to read in it. */
 export function isEmpty({ text, reasoning, calls }) {
   return !text && !reasoning && !calls.length;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { apply, isEmpty, newTurn, settle, tookOf } from '../../../src/tidegate/web/turn.js';
+import { apply, isEmpty, latestOf, newTurn, settle, tookOf } from '../../../src/tidegate/web/turn.js';
 
 const begun = (known = {}) => newTurn({ startedAt: 1000, ...known });
 const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
@@ -39,6 +39,13 @@ const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
   assert.deepEqual([turn.firstAt, turn.thoughtAt], [2000, 3000]);
   assert.deepEqual(turn.calls.map(({ name, arguments: all }) => [name, all]), [['f', '{"a":1}'], ['g', '{}']]);
   assert.equal(isEmpty(turn), false);
+}
+
+// What has come tells what is being done; what an earlier stream had brought does not.
+{
+  const calls = [{ index: 0, id: 'c', name: 'f', arguments: '' }];
+  const done = [{}, { reasoning: 'hm' }, { reasoning: 'hm', calls }, { calls, text: 'x' }, { calls, prior: 'x' }];
+  assert.deepEqual(done.map((known) => latestOf(begun(known))), ['', 'reasoning', 'tool_call', 'delta', '']);
 }
 
 // A snapshot replaces what there was, but for what an earlier stream had brought of the same answer.
