@@ -230,7 +230,7 @@ def test_enter_while_it_answers_says_why_nothing_is_sent(page: Page, here: Site)
 
 
 def test_an_answer_is_copied_as_markdown(page: Page, here: Site) -> None:
-    """As the model wrote it; that it was is said, and not for ever."""
+    """As the model wrote it; that it was is said, and not for ever; and where the browser refuses, that is shown."""
     told = here.told()
     ask(page, told.question, model="told")
     told.end("**bold**\n\n- one")
@@ -241,6 +241,11 @@ def test_an_answer_is_copied_as_markdown(page: Page, here: Site) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == "**bold**\n\n- one"
     expect(copy).to_have_attribute("title", "Copied")
     expect(copy).to_have_attribute("title", "Copy")
+    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false")
+    copy.click()
+    expect(page.locator("#notice")).to_contain_text("The browser did not let it be copied.")
+    page.locator("#notice").get_by_role("button", name="Close").click()
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_the_model_is_chosen_where_there_are_several(page: Page) -> None:

@@ -1,6 +1,6 @@
 /** The chat page: its conversations, which of them is open, and what happens when someone asks, stops or shares. */
 
-import { copyText } from './clipboard.js';
+import { copyAloud } from './acts.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { Drafts } from './drafts.js';
@@ -11,7 +11,7 @@ import { askForKey, keyNumber, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
 import { signOut } from './leaving.js';
 import { chosenModel, loadModels, whenChosen } from './models.js';
-import { $, announce, messageOf, place, scrollToEnd, showNotice } from './page.js';
+import { $, messageOf, place, scrollToEnd, showNotice } from './page.js';
 import { askForTitle } from './renaming.js';
 import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
@@ -146,15 +146,12 @@ async function shareTurn(turn) {
 function offerCopy(text) {
   hideLink();
   const why = t('This answer came in parts, and a link shows one of them. It can be copied instead.');
-  showNotice(why, t('Copy'), () => copyText(text).then(tellCopied), true);
+  const copy = () => {
+    showNotice('');
+    copyAloud(text);
+  };
+  showNotice(why, t('Copy'), copy, true);
   $('notice-action').focus();
-}
-
-/** @param {boolean} copied */
-function tellCopied(copied) {
-  showNotice('');
-  if (copied) announce(t('It has been copied.'));
-  else showNotice(t('The browser did not let it be copied.'), t('Close'), () => showNotice(''));
 }
 
 // Showing.

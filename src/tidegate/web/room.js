@@ -11,7 +11,7 @@
 import { listModels } from './account.js';
 import { Answers } from './answers.js';
 import { Attendance } from './attendance.js';
-import { Connection } from './connection.js';
+import { Connection, MAX_DELAY_MS } from './connection.js';
 import { saidView, shownName } from './entry.js';
 import { explained } from './failures.js';
 import { whenSentAway } from './forget.js';
@@ -34,8 +34,6 @@ const NOBODY = 'nobody';
 
 /** Where a refusal does not say itself when to come back. */
 const AGAIN_MS = 5000;
-
-const MAX_DELAY_MS = 3000;
 
 /** A message without an answer is sent again: those behind it wait. */
 const PATIENCE_MS = 10_000;
