@@ -153,8 +153,9 @@ export class Live {
 
   /** Nobody has to hear it again. */
   _takeSoFar() {
-    this.view.takeAsHeard();
     Object.assign(this.standing, doingOf(this.turn));
+    this._tell();
+    this.view.takeAsHeard();
   }
 
   /** @param {StreamEvent} event */
