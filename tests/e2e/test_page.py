@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from page_kit import (
     WORDS,
     Site,
@@ -61,6 +62,23 @@ def test_an_answer_ends_with_its_end(page: Page, here: Site) -> None:
     page.route(re.compile(r"/v1/streams/[^/?]+$"), lambda route: None)
     told.end("two")
     expect_whole(page, here.url, "One two")
+
+
+def test_what_a_model_does_is_known_after_a_refresh(page: Page, here: Site) -> None:
+    """It thinks, calls or writes, and no first word is waited for that is there."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    for piece, doing in (
+        (("thought", "Hm"), "Thinking"),
+        (("call", 0, "c", "tide", "{}"), "Calling tide"),
+        ("One", "Writing"),
+    ):
+        told.say(piece)
+        expect(said(page)).to_have_text(doing)
+        page.reload()
+        expect(said(page)).to_have_text(doing)
+    told.end()
+    expect_end(page)
 
 
 def test_a_refresh_before_the_server_has_answered_finds_the_stream(page: Page, here: Site) -> None:
@@ -212,7 +230,7 @@ def test_enter_while_it_answers_says_why_nothing_is_sent(page: Page, here: Site)
 
 
 def test_an_answer_is_copied_as_markdown(page: Page, here: Site) -> None:
-    """As the model wrote it; that it was is said, and not for ever."""
+    """As the model wrote it; that it was is said, and not for ever; and where the browser refuses, that is shown."""
     told = here.told()
     ask(page, told.question, model="told")
     told.end("**bold**\n\n- one")
@@ -223,6 +241,11 @@ def test_an_answer_is_copied_as_markdown(page: Page, here: Site) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == "**bold**\n\n- one"
     expect(copy).to_have_attribute("title", "Copied")
     expect(copy).to_have_attribute("title", "Copy")
+    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false")
+    copy.click()
+    expect(page.locator("#notice")).to_contain_text("The browser did not let it be copied.")
+    page.locator("#notice").get_by_role("button", name="Close").click()
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_the_model_is_chosen_where_there_are_several(page: Page) -> None:
@@ -336,6 +359,38 @@ def test_it_fits_a_phone(browser: Browser, complaints: list[str], here: Site) ->
         small = """[...document.querySelectorAll('#column button, #column select, #column summary')].filter((one) =>
             one.checkVisibility() && !one.closest('.code') && one.getBoundingClientRect().height < 38)"""
         assert page.evaluate(f"{small}.map((one) => one.outerHTML)") == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_tool_call_is_one_line_on_a_phone(browser: Browser, complaints: list[str], here: Site, language: str) -> None:
+    """In any language, whatever the tool is called: what does not fit is left out."""
+    told = here.told()
+    names = ("tide", "a_tool_with_a_very_long_name_that_nobody_would_choose")
+    with reader(browser, complaints, viewport={"width": 320, "height": 640}, locale=language) as page:
+        page.goto(here.url)
+        page.locator("#model").select_option("told")
+        page.locator("#prompt").fill(told.question)
+        page.locator("#prompt").press("Enter")
+        told.say(*(("call", at, f"c{at}", name, '{"port": "Brest"}') for at, name in enumerate(names)))
+        expect(page.locator(".call summary")).to_have_count(2)
+        heights = page.locator(".call summary").evaluate_all("(all) => all.map((one) => one.offsetHeight)")
+        assert max(heights) < 30
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_on_paper_there_is_what_was_said_and_nothing_to_press(page: Page, here: Site) -> None:
+    """In light colours, whatever the theme; code that is wider than the page is broken."""
+    told = here.told()
+    page.emulate_media(color_scheme="dark")
+    ask(page, told.question, model="told")
+    told.end("Read me.\n\n```\n" + "x" * 500)
+    expect_end(page)
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("textbox")).to_have_count(0)
+    expect(page.get_by_text("Read me.", exact=True)).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+    assert page.locator("pre").last.evaluate("(pre) => pre.scrollWidth <= pre.clientWidth")
 
 
 def test_it_works_under_a_prefix(page: Page, here: Site) -> None:

@@ -156,6 +156,40 @@ def test_a_conversation_is_deleted_and_brought_back(page: Page, here: Site) -> N
     expect(conversations(other)).to_have_count(1)
 
 
+def test_a_conversation_is_renamed(page: Page, here: Site) -> None:
+    """By keyboard, in all tabs; its name stays when its question is put in other words, and while an answer comes."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    other = page.context.new_page()
+    other.goto(page.url)
+    rename = page.get_by_role("button", name=f"Rename {told.question}")
+    rename.press("Enter")
+    name = page.get_by_label("Its name")
+    expect(name).to_have_value(told.question)
+    name.press("Escape")
+    expect(name).to_be_hidden()
+    expect(said(page)).not_to_have_text("Stopped")
+    expect(conversations(page)).to_be_focused()
+    rename.press("Enter")
+    # What comes meanwhile has the list shown anew.
+    told.end("One")
+    expect_end(page)
+    name.fill("  The sea ")
+    name.press("Enter")
+    expect(conversations(page)).to_be_focused()
+    for tab in (page, other):
+        expect(conversations(tab)).to_have_text(re.compile("^The sea"))
+        expect(tab).to_have_title("The sea · tidegate")
+    page.get_by_role("button", name="Edit the question").click()
+    page.get_by_label("Your question").fill("second")
+    page.get_by_label("Your question").press("Enter")
+    expect(page.locator(".question")).to_have_text(["You: second"])
+    page.get_by_role("button", name="Stop").click()
+    expect_end(page)
+    page.reload()
+    expect(conversations(page)).to_have_text(re.compile("^The sea"))
+
+
 def test_an_answer_is_asked_for_again_and_the_former_stays(page: Page, here: Site) -> None:
     """Each version of the last answer is a step away; the one that is shown is what the conversation goes on with."""
     told = here.told()
@@ -177,7 +211,7 @@ def test_an_answer_is_asked_for_again_and_the_former_stays(page: Page, here: Sit
 
 
 def test_the_last_question_is_put_in_other_words(page: Page) -> None:
-    """In its place: Esc leaves it as it was, Enter asks anew."""
+    """In its place: Esc leaves it as it was, Enter asks anew, and what is asked again is what stands there."""
     ask(page, "first", model="fast")
     expect_end(page)
     edit = page.get_by_role("button", name="Edit the question")
@@ -193,8 +227,26 @@ def test_the_last_question_is_put_in_other_words(page: Page) -> None:
     assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "second"}]
     expect_end(page)
     expect(page.locator(".question")).to_have_text(["You: second"])
+    with page.expect_request("**/v1/streams") as sent:
+        page.get_by_role("button", name="Ask again").click()
+    assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "second"}]
+    expect_end(page)
+    page.get_by_role("button", name="The version before").click()
+    expect(page.locator(".question")).to_have_text(["You: second"])
     page.get_by_role("button", name="The version before").click()
     expect(page.locator(".question")).to_have_text(["You: first"])
+
+
+def test_a_question_that_is_no_longer_the_last_is_not_edited(page: Page) -> None:
+    """Who asks another one meanwhile has left it as it was: no other question gets its words."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    page.get_by_role("button", name="Edit the question").click()
+    page.get_by_label("Your question").fill("first, in other words")
+    ask(page, "second", model="fast")
+    expect(page.locator(".question")).to_have_text(["You: first", "You: second"])
+    expect(page.get_by_label("Your question")).to_be_hidden()
+    expect_end(page)
 
 
 def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
@@ -216,7 +268,25 @@ def test_an_answer_that_was_cut_goes_on(page: Page, here: Site) -> None:
     page.wait_for_function(KEPT_WHOLE, arg="One two three")
     assert [turn["text"] for turn in kept(page)] == ["One two three"]
     assert here.snapshot(last_turn(page)["id"])["text"] == "two three"
-    expect(page.get_by_role("button", name="Share")).to_be_hidden()
+    expect(page.locator(".figures")).to_have_text(re.compile(r"^told · 200 tokens · [\d.]+ s"))
+
+
+def test_of_an_answer_that_was_continued_no_half_is_shared(page: Page, here: Site) -> None:
+    """A link leads to one stream, and would show its end only: that is said, and it can be copied whole."""
+    told = here.told()
+    ask(page, told.question, model="told")
+    told.end("One ", reason="length")
+    told.again()
+    page.get_by_role("button", name="Continue").click()
+    told.end("two")
+    expect(answer(page)).to_have_text("One two")
+    page.get_by_role("button", name="Share").click()
+    expect(page.locator("#notice-text")).to_contain_text("came in parts")
+    page.locator("#notice").get_by_role("button", name="Copy").press("Enter")
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.get_by_label("Your message")).to_be_focused()
+    assert page.evaluate("navigator.clipboard.readText()") == "One two"
+    assert here.snapshot(last_turn(page)["id"])["text"] == "two"
 
 
 @pytest.mark.parametrize("path", ["", "room/lobby", "docs"])

@@ -225,7 +225,7 @@ def test_where_no_key_is_needed_nothing_is_said_of_keys(
         page.add_init_script("document.execCommand = () => false")
         page.goto(here.url)
         expect(page.get_by_label("Model")).to_have_value("told")
-        expect(page.get_by_role("dialog", include_hidden=True)).to_have_count(2)
+        expect(page.get_by_role("dialog", include_hidden=True)).to_have_count(3)
         expect(page.get_by_role("dialog")).to_have_count(0)
         expect(page.get_by_role("button", name="Sign out", include_hidden=True)).to_be_hidden()
         ask(page, model="fast")

@@ -187,18 +187,21 @@ def test_an_answer_outlives_its_stream(room: Room, here: Site) -> None:
 
 
 def test_a_refresh_in_mid_answer_keeps_the_room(room: Room, here: Site) -> None:
-    """Name, conversation and answer are there again, and who asked can still stop it."""
+    """Name, conversation, answer and what was being typed are there again, and who asked can still stop it."""
     told = here.told()
     ada = room.enter("Ada")
     say(ada, f"@told {told.question}")
     told.say("One ")
     expect(answer(ada)).to_have_text("One")
+    ada.get_by_label("Your message").fill("half a thought")
     ada.reload()
     expect_said(ada, f"@told {told.question}")
     expect(answer(ada)).to_have_text("One")
+    expect(ada.get_by_label("Your message")).to_have_value("half a thought")
     expect(presence(ada)).to_have_text("1 here: Ada")
-    ada.get_by_role("button", name="Stop").click()
+    ada.get_by_role("button", name="Stop").press("Enter")
     expect(standing(ada)).to_have_text("Stopped")
+    expect(ada.get_by_label("Your message")).to_be_focused()
 
 
 def test_who_is_here_follows_who_comes_and_leaves(room: Room) -> None:

@@ -19,6 +19,15 @@ sha256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 scopes = ["generate", "read", "cancel"]
 """
 OWNER = {"authorization": "Bearer foo"}
+STANDINGS = """
+globalThis.standings = [];
+new MutationObserver(() => {
+  const said = document.querySelector('.said')?.textContent;
+  if (said && said !== standings.at(-1)) standings.push(said);
+}).observe(document, { subtree: true, childList: true, characterData: true });
+"""
+"""How the answer is said to stand, one after the other."""
+
 WHOLE = re.compile(r"^(fast|told|slow) · 100 tokens · \d+\.\d s")
 
 
@@ -94,13 +103,15 @@ def test_the_token_stays_where_it_is(guest: Page, here: Site) -> None:
 
 
 def test_a_refresh_in_mid_answer_finds_all_of_it(guest: Page, here: Site) -> None:
-    """The page keeps nothing and needs nothing: it begins with the answer so far."""
+    """The page keeps nothing and needs nothing: it begins with the answer so far, which is being written."""
+    guest.add_init_script(STANDINGS)
     told = here.told()
     guest.goto(here.url + share(here, start(here, told)))
     told.say("One ")
     expect(answer(guest)).to_have_text("One")
     guest.reload()
     expect(answer(guest)).to_have_text("One")
+    assert guest.evaluate("standings") == ["Writing"]
     told.end("two.")
     expect(answer(guest)).to_have_text("One two.")
 

@@ -100,6 +100,7 @@ SHAPES = {
     "nested list": lines(9, "   - ", "\n"),
     "one item": ["1. ", *(WORDS[number % 10] for number in range(WORD_COUNT))],
     "table": ["| a | b |\n|---|---|\n", *lines(8, "| ", "|\n")],
+    "table whose last row was none": ["| a | b |\n|---|---|\n", *lines(30, "| ", "|\n"), "-", "--"],
     "headings": lines(12, "## ", "\n"),
 }
 
@@ -173,6 +174,36 @@ def test_what_is_moved_sideways_stays_there(page: Page, name: str) -> None:
     """Code and tables that a reader has moved stay where they are, while they are written."""
     look = f"node.querySelector('{name}').scrollLeft"
     assert meanwhile(page, *WIDE[name], f"{look} = 120", look) == 120
+
+
+LONG_TABLE = "| number | words |\n|---|--:|\n" + "".join(f"| {n} | {'word ' * (n % 9)} |\n" for n in range(250))
+SHOWN = """async (text) => {
+    const { Markdown } = await import(new URL('web/markdown.js', document.baseURI));
+    const node = document.createElement('div');
+    node.className = 'answer';
+    document.querySelector('main').replaceChildren(node);
+    new Markdown(node).show(text);
+}"""
+ALIGNED = """() => {
+    const widths = ({ rows }) => [...rows[0].cells].map((cell) => cell.getBoundingClientRect().width).join();
+    return new Set([...document.querySelectorAll('.answer table')].map(widths)).size === 1;
+}"""
+
+
+def test_a_long_table_is_one_for_its_reader_and_several_for_the_browser(browser: Browser, url: str) -> None:
+    """So a row costs what the last hundred do; all columns are as wide as the first ones, also on a turned phone."""
+    with visitor(browser, ()) as page:
+        page.goto(url)
+        page.evaluate(SHOWN, LONG_TABLE)
+        for width in (1000, 390):
+            page.set_viewport_size({"width": width, "height": 700})
+            page.wait_for_function(ALIGNED)
+        answer = page.locator(".answer")
+        lengths = "(node) => [...node.querySelectorAll('table')].map(({ rows }) => rows.length)"
+        assert answer.evaluate(lengths) == [101, 100, 50]
+        expect(answer.get_by_role("table")).to_have_count(1)
+        expect(answer.get_by_role("row")).to_have_count(251)
+        expect(answer.get_by_role("cell", name="249", exact=True)).to_have_count(1)
 
 
 HOSTILE = (

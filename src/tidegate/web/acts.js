@@ -3,7 +3,7 @@
 import { copyText } from './clipboard.js';
 import { t } from './language.js';
 import { button, icon, iconButton, make } from './nodes.js';
-import { announce, withFocusKept } from './page.js';
+import { announce, showNotice, withFocusKept } from './page.js';
 
 /**
  * @typedef {import('./turn.js').Turn} Turn
@@ -70,13 +70,23 @@ class Versions {
 /** Copies a text as it was written, and says so for a moment. @param {() => string} text */
 function copyButton(text) {
   const node = iconButton('copy', t('Copy'), async () => {
-    const copied = await copyText(text());
-    announce(copied ? t('Copied') : t('The browser did not let it be copied.'));
-    if (!copied) return;
+    if (!(await copyAloud(text()))) return;
     showCopied(node, true);
     setTimeout(() => showCopied(node, false), COPIED_MS);
   });
   return node;
+}
+
+/**
+ * Copies it, and says so; that the browser refuses is shown.
+ *
+ * @param {string} text
+ */
+export async function copyAloud(text) {
+  const copied = await copyText(text);
+  if (copied) announce(t('Copied'));
+  else showNotice(t('The browser did not let it be copied.'), t('Close'), () => showNotice(''));
+  return copied;
 }
 
 /** @param {HTMLElement} node @param {boolean} copied */
@@ -105,9 +115,9 @@ function canCopy(turn) {
   return hasEnded(turn) && turn.text !== '';
 }
 
-/** @param {Turn} turn A link leads to one stream: of an answer that was continued that is only the end. */
+/** @param {Turn} turn */
 function canShare(turn) {
-  return turn.id !== '' && turn.text !== '' && turn.prior === '' && !hasFailed(turn);
+  return turn.id !== '' && turn.text !== '' && !hasFailed(turn);
 }
 
 /** @param {Turn} turn @param {Position} position */

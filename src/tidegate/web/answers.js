@@ -16,6 +16,7 @@
  * @property {() => string} principal Who the server takes this tab for; empty until the history has been read.
  */
 
+import { MAX_DELAY_MS } from './connection.js';
 import { AnswerView } from './entry.js';
 import { explained } from './failures.js';
 import { askForKey, keyNumber, wantsKey } from './key.js';
@@ -27,8 +28,6 @@ import { cancelStream, followStream, newKey, shareStream, TERMINAL } from './tid
 
 /** Where nobody has credentials, everybody may read every stream: nothing is lent to whoever names one. */
 const ANYBODY = 'anonymous';
-
-const MAX_DELAY_MS = 3000;
 
 /** A browser makes six connections to a host, and what is asked of it needs some: so many answers have one at a time. */
 const MOST_FOLLOWED = 4;

@@ -15,12 +15,13 @@ export class Asked {
     this.node = make('div', 'asked', this._edit, this._bubble);
   }
 
-  /** @param {boolean} offered */
+  /** @param {boolean} offered Where it no longer is, what was begun of it is left. */
   offerEdit(offered) {
     const hidden = !offered || !this._onEdit;
     if (this._edit.hidden === hidden) return;
     withFocusKept(() => {
       this._edit.hidden = hidden;
+      if (hidden && !this.node.contains(this._bubble)) this._showQuestion();
     });
   }
 
@@ -40,8 +41,12 @@ export class Asked {
   }
 
   _close() {
-    this.node.replaceChildren(this._edit, this._bubble);
+    this._showQuestion();
     this._edit.focus();
+  }
+
+  _showQuestion() {
+    this.node.replaceChildren(this._edit, this._bubble);
   }
 
   /** @param {Event} event @param {string} question */

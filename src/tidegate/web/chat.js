@@ -1,5 +1,6 @@
 /** The chat page: its conversations, which of them is open, and what happens when someone asks, stops or shares. */
 
+import { copyAloud } from './acts.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { Drafts } from './drafts.js';
@@ -11,9 +12,10 @@ import { t } from './language.js';
 import { signOut } from './leaving.js';
 import { chosenModel, loadModels, whenChosen } from './models.js';
 import { $, messageOf, place, scrollToEnd, showNotice } from './page.js';
+import { askForTitle } from './renaming.js';
 import { hideLink, share } from './sharing.js';
 import { Shelf } from './shelf.js';
-import { closeSidebar, showConversations } from './sidebar.js';
+import { closeSidebar, focusConversation, showConversations } from './sidebar.js';
 import { local, session } from './storage.js';
 import { Thread } from './thread.js';
 import { cancelStream, TidegateError } from './tidegate.js';
@@ -78,6 +80,16 @@ function close(id) {
 }
 
 /** @param {string} id */
+function rename(id) {
+  askForTitle(shelf.read(id)?.title ?? '', (title) => {
+    if (title) shelf.rename(id, title);
+    if (threads.has(id)) threads.get(id)?.reload();
+    else showList();
+    focusConversation(id);
+  });
+}
+
+/** @param {string} id */
 function remove(id) {
   const removed = shelf.remove(id);
   drafts.drop(id);
@@ -117,6 +129,10 @@ function stop() {
 
 /** @param {import('./turn.js').Turn} turn */
 async function shareTurn(turn) {
+  if (turn.prior) {
+    offerCopy(turn.text);
+    return;
+  }
   const sentKey = keyNumber();
   try {
     await share(turn.id);
@@ -124,6 +140,18 @@ async function shareTurn(turn) {
     if (wantsKey(error)) askForKey(sentKey, () => shareTurn(turn));
     else showNotice(t('It could not be shared: {why}', { why: wordsOf(error) }));
   }
+}
+
+/** @param {string} text Of an answer that was continued: it has several streams, and a link leads to one. */
+function offerCopy(text) {
+  hideLink();
+  const why = t('This answer came in parts, and a link shows one of them. It can be copied instead.');
+  const copy = () => {
+    showNotice('');
+    copyAloud(text);
+  };
+  showNotice(why, t('Copy'), copy, true);
+  $('notice-action').focus();
 }
 
 // Showing.
@@ -138,7 +166,7 @@ function showState() {
 function showList() {
   const { conversation } = thread;
   $('welcome').hidden = conversation.entry.slots.length > 0;
-  showConversations(shelf.list(), conversation.id, { open: goTo, remove });
+  showConversations(shelf.list(), conversation.id, { open: goTo, rename, remove });
   showState();
 }
 

@@ -36,6 +36,12 @@ export const CHINESE = {
   stops: '停止',
   'The answer is still being written. Your message stays here; Esc stops the answer.':
     '回答还在生成中。你的消息会留在这里；按 Esc 可停止回答。',
+  'This answer came in parts, and a link shows one of them. It can be copied instead.':
+    '这条回答分成了几段，而链接只能显示其中一段。可以改为复制全文。',
+  'Rename {title}': '重命名“{title}”',
+  'Rename the conversation': '重命名对话',
+  'Its name': '名称',
+  Rename: '重命名',
   'Delete {title}': '删除“{title}”',
   'Deleted: {title}': '已删除：{title}',
   Undo: '撤销',
@@ -103,6 +109,7 @@ export const CHINESE = {
   'The answer is empty': '回答是空的',
   'This is what had arrived.': '以下是已收到的部分。',
   '1 token': '1 个 token',
+  'about 1 token': '约 1 个 token',
   '{count} tokens': '{count} 个 token',
   'about {count} tokens': '约 {count} 个 token',
   '{rate} tokens/s': '{rate} token/秒',

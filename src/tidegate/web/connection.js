@@ -8,6 +8,9 @@ import { TidegateError } from './tidegate.js';
 
 /** @typedef {import('./tidegate.js').StateDetail} StateDetail */
 
+/** The client waits up to half more, at random: a visible page finds a network that is back within 3 s. */
+export const MAX_DELAY_MS = 2000;
+
 const TICK_MS = 1000;
 
 export class Connection {

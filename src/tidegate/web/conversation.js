@@ -5,7 +5,7 @@
  * @typedef {import('./turn.js').Turn} Turn
  */
 
-import { newTurn } from './turn.js';
+import { newTurn, tookOf } from './turn.js';
 
 const TITLE_LENGTH = 60;
 
@@ -48,8 +48,9 @@ export class Conversation {
   /** @param {Partial<Turn> & {key: string}} known Another version of the last turn: the one before stays. */
   askAgain(known) {
     const slot = /** @type {import('./shelf.js').Slot} */ (this.entry.slots.at(-1));
+    const { question } = this._turn(slot.turns[slot.shown]);
     slot.shown = slot.turns.push(known.key) - 1;
-    return this._begin(newTurn({ question: this._turn(slot.turns[0]).question, ...known }));
+    return this._begin(newTurn({ question, ...known }));
   }
 
   /** @param {Partial<Turn> & {key: string}} known The last answer goes on, as the same one. */
@@ -57,8 +58,9 @@ export class Conversation {
     const slot = /** @type {import('./shelf.js').Slot} */ (this.entry.slots.at(-1));
     const before = this._turn(slot.turns[slot.shown]);
     const { question, system, text, reasoning, calls, thoughtAt } = before;
+    const prior = { prior: text, priorTook: tookOf(before) };
     slot.turns[slot.shown] = known.key;
-    const turn = this._begin(newTurn({ question, system, prior: text, reasoning, calls, thoughtAt, ...known }));
+    const turn = this._begin(newTurn({ question, system, ...prior, reasoning, calls, thoughtAt, ...known }));
     this._turns.delete(before.key);
     this._shelf.dropTurn(this.id, before.key);
     return turn;
@@ -138,7 +140,8 @@ export class Conversation {
   /** @param {Turn} turn */
   _begin(turn) {
     this._turns.set(turn.key, turn);
-    if (this.entry.slots.length === 1) this.entry.title = turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
+    const isFirst = this.entry.slots.length === 1;
+    if (isFirst && !this.entry.isNamed) this.entry.title = turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
     this.entry.at = turn.startedAt;
     this.entry.live = true;
     this._shelf.begin(this.entry, turn);

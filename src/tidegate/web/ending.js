@@ -2,7 +2,7 @@
 
 import { explained } from './failures.js';
 import { number, t } from './language.js';
-import { isEmpty } from './turn.js';
+import { isEmpty, tookOf } from './turn.js';
 
 /** @typedef {import('./turn.js').Turn} Turn */
 
@@ -34,25 +34,24 @@ function lost({ error, code, text }) {
 
 /** The model, what it took, and how fast it was. @param {Turn} turn */
 export function measured(turn) {
-  const { model, seconds } = turn;
-  const took = seconds === null ? '' : t('{seconds} s', { seconds: figure(seconds) });
-  return [model, tokens(turn), took, rate(turn)].filter(Boolean).join(' · ');
+  const took = tookOf(turn);
+  const { model, seconds } = took;
+  const lasted = seconds === null ? '' : t('{seconds} s', { seconds: figure(seconds) });
+  return [model, tokens(took), lasted, rate(took)].filter(Boolean).join(' · ');
 }
 
-/** @param {Turn} turn */
-function tokens({ usage }) {
-  const count = usage?.completion_tokens;
+/** @param {import('./turn.js').Took} took */
+function tokens({ tokens: count, estimated }) {
   if (!count) return '';
-  if (usage.estimated) return t('about {count} tokens', { count: number(count) });
-  return count === 1 ? t('1 token') : t('{count} tokens', { count: number(count) });
+  if (count === 1) return estimated ? t('about 1 token') : t('1 token');
+  return estimated ? t('about {count} tokens', { count: number(count) }) : t('{count} tokens', { count: number(count) });
 }
 
-/** @param {Turn} turn From the first token on: what came before it was waiting. */
-function rate({ usage, seconds, startedAt, firstAt }) {
-  const waited = firstAt === null ? 0 : (firstAt - startedAt) / 1000;
+/** @param {import('./turn.js').Took} took From the first token on: what came before it was waiting. */
+function rate({ tokens: count, seconds, waited }) {
   const wrote = (seconds ?? 0) - waited;
-  if (!usage || usage.completion_tokens < 2 || wrote < LEAST_SECONDS) return '';
-  return t('{rate} tokens/s', { rate: figure(usage.completion_tokens / wrote) });
+  if (!count || count < 2 || wrote < LEAST_SECONDS) return '';
+  return t('{rate} tokens/s', { rate: figure(count / wrote) });
 }
 
 /** @param {number} value */

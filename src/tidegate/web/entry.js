@@ -8,6 +8,7 @@
 import { inert } from './inert.js';
 import { date, t } from './language.js';
 import { button, make } from './nodes.js';
+import { withFocusKept } from './page.js';
 import { TurnView } from './view.js';
 
 /** So soon after each other, in seconds, the messages of one person stand under one line. */
@@ -59,7 +60,7 @@ export class AnswerView {
   /** An answer that has ended cannot be stopped. */
   showEnd() {
     if (this.view.turn.status === 'live') return;
-    this._stop?.remove();
+    withFocusKept(() => this._stop?.remove());
     this.view.showEnd();
   }
 }

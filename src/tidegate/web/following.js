@@ -1,5 +1,6 @@
 /** The following of one turn, from wherever it stands to its end: not yet started, or in mid-answer after a refresh. */
 
+import { MAX_DELAY_MS } from './connection.js';
 import { explained } from './failures.js';
 import { askForKey, keyNumber, wantsKey } from './key.js';
 import { t } from './language.js';
@@ -16,9 +17,6 @@ import { settle } from './turn.js';
 const SAVE_EVERY_MS = 1000;
 const LOOK_SOON_MS = 700;
 const LOOK_EVERY_MS = 2000;
-
-/** A visible page finds a network that is back within so long, whatever the client would wait elsewhere. */
-const MAX_DELAY_MS = 3000;
 
 /** A browser makes six connections to a host, and calls need some. A WebSocket, which takes all others, is none. */
 const MOST_OVER_SSE = 4;

@@ -11,7 +11,7 @@ import { parsed } from './storage.js';
 import { newTurn } from './turn.js';
 
 const STATUSES = ['live', 'completed', 'cancelled', 'failed', 'lost'];
-const MAY_BE_NULL = ['usage', 'firstAt', 'thoughtAt', 'seconds'];
+const MAY_BE_NULL = ['firstAt', 'thoughtAt', 'seconds'];
 
 /** @param {string | null} text @param {string} id @returns {Entry | null} */
 export function entryIn(text, id) {
@@ -40,13 +40,21 @@ function isCall(call) {
   return typeof call?.name === 'string' && typeof call.arguments === 'string';
 }
 
+/** @param {any} took */
+function isTook(took) {
+  const { model, tokens, seconds, waited } = took ?? {};
+  const isCount = (/** @type {any} */ value) => value === null || Number.isFinite(value);
+  return typeof model === 'string' && isCount(tokens) && isCount(seconds) && Number.isFinite(waited);
+}
+
 /** @param {Record<string, any>} turn */
 function hasKinds(turn) {
-  const { usage } = turn;
+  const { usage, priorTook } = turn;
   if (usage !== null && !Number.isFinite(usage?.completion_tokens)) return false;
+  if (priorTook !== null && !isTook(priorTook)) return false;
   return Object.entries(newTurn({})).every(([name, usual]) => {
     const value = turn[name];
-    if (MAY_BE_NULL.includes(name)) return value === null || typeof value === (name === 'usage' ? 'object' : 'number');
+    if (MAY_BE_NULL.includes(name)) return value === null || typeof value === 'number';
     return typeof value === typeof usual && Array.isArray(value) === Array.isArray(usual);
   });
 }

@@ -7,7 +7,7 @@ import { Painter } from './painter.js';
 import { phaseOf } from './phase.js';
 import { TidegateError } from './tidegate.js';
 import { Trace } from './trace.js';
-import { apply } from './turn.js';
+import { apply, latestOf } from './turn.js';
 
 /**
  * @typedef {import('./tidegate.js').StateDetail} StateDetail
@@ -34,8 +34,7 @@ export class Live {
       again: 0,
       brokenAt: 0,
       place: null,
-      doing: '',
-      tool: '',
+      ...doingOf(this.turn),
     };
     /** @type {Partial<StateDetail>} */
     this._detail = {};
@@ -152,10 +151,11 @@ export class Live {
     keepAtEnd();
   }
 
-  /** Nobody has to hear it again; and a text that is there is being written. */
+  /** Nobody has to hear it again. */
   _takeSoFar() {
+    Object.assign(this.standing, doingOf(this.turn));
+    this._tell();
     this.view.takeAsHeard();
-    if (this.turn.text) this.standing.doing = 'delta';
   }
 
   /** @param {StreamEvent} event */
@@ -184,4 +184,9 @@ export class Live {
     if (state === 'offline') announce(phaseOf(this.standing, Date.now()).words);
     if (state === 'streaming' && before !== 'connecting') announce(t('Connected again.'));
   }
+}
+
+/** @param {import('./turn.js').Turn} turn What the model does, by what has come of it. */
+function doingOf(turn) {
+  return { doing: latestOf(turn), tool: turn.calls.at(-1)?.name ?? '' };
 }

@@ -11,7 +11,8 @@
 import { listModels } from './account.js';
 import { Answers } from './answers.js';
 import { Attendance } from './attendance.js';
-import { Connection } from './connection.js';
+import { Connection, MAX_DELAY_MS } from './connection.js';
+import { Drafts } from './drafts.js';
 import { saidView, shownName } from './entry.js';
 import { explained } from './failures.js';
 import { whenSentAway } from './forget.js';
@@ -25,7 +26,7 @@ import { Outbox } from './outbox.js';
 import { Own } from './own.js';
 import { $, announce, base, fitPrompt, isComposing, keepAtEnd, place, scrollToEnd, showNotice } from './page.js';
 import { showRooms } from './rooms.js';
-import { session } from './storage.js';
+import { local, session } from './storage.js';
 import { addressed, messageIn, MOST_ENTRIES, Talk } from './talk.js';
 import { followTopic, newKey, publish, TidegateError } from './tidegate.js';
 
@@ -35,8 +36,6 @@ const NOBODY = 'nobody';
 /** Where a refusal does not say itself when to come back. */
 const AGAIN_MS = 5000;
 
-const MAX_DELAY_MS = 3000;
-
 /** A message without an answer is sent again: those behind it wait. */
 const PATIENCE_MS = 10_000;
 
@@ -44,6 +43,8 @@ const PATIENCE_MS = 10_000;
 const SOCKET_TRIES = 2;
 
 const topic = decodeURIComponent(location.pathname.split('/').at(-1) ?? '');
+const drafts = new Drafts(session, local, place);
+const draft = `room:${topic}`;
 const talk = new Talk();
 const own = new Own();
 const connection = new Connection();
@@ -217,9 +218,14 @@ function say(model) {
   const { to, text } = addressed(typed, models);
   outbox.add(text, to || (model ?? ''));
   $('prompt').value = '';
+  changed();
+  scrollToEnd();
+}
+
+function changed() {
+  drafts.keep(draft, $('prompt').value);
   fitPrompt();
   showControls();
-  scrollToEnd();
 }
 
 function showControls() {
@@ -269,13 +275,9 @@ $('composer').addEventListener('submit', (/** @type {Event} */ event) => {
 $('prompt').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
   if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
   event.preventDefault();
-  if (event.ctrlKey || event.metaKey) say($('model').value);
-  else say();
+  say(event.ctrlKey || event.metaKey ? $('model').value : '');
 });
-$('prompt').addEventListener('input', () => {
-  fitPrompt();
-  showControls();
-});
+$('prompt').addEventListener('input', changed);
 $('ask').addEventListener('click', () => {
   say($('model').value);
   $('prompt').focus();
@@ -290,6 +292,8 @@ addEventListener('pageshow', ({ persisted }) => persisted && hello());
 
 document.title = `${topic} · tidegate`;
 $('title').textContent = topic;
+$('prompt').value = drafts.read(draft);
+changed();
 showSignOut();
 if (name) enter(name);
 else askForName(enter);

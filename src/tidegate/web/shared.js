@@ -1,6 +1,6 @@
 /** The shared view: one answer as it grows, for whoever has its link. The token in the link is all they have. */
 
-import { Connection } from './connection.js';
+import { Connection, MAX_DELAY_MS } from './connection.js';
 import { explained } from './failures.js';
 import { date, t } from './language.js';
 import { Live } from './live.js';
@@ -11,8 +11,6 @@ import { newTurn, settle } from './turn.js';
 import { TurnView } from './view.js';
 
 /** @typedef {import('./tidegate.js').StateDetail} StateDetail */
-
-const MAX_DELAY_MS = 3000;
 
 const OVER = new Set(['invalid_credentials', 'token_expired', 'stream_not_found']);
 

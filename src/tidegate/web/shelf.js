@@ -7,6 +7,7 @@
  * @typedef {object} Entry One conversation, without its turns.
  * @property {string} id
  * @property {string} title
+ * @property {boolean} [isNamed] Whether its reader has chosen the title.
  * @property {number} at When something was asked last, in milliseconds.
  * @property {boolean} live Whether an answer is being written, as far as its tabs have said.
  * @property {Slot[]} slots
@@ -91,6 +92,12 @@ export class Shelf {
   /** @param {string} id @param {string} key */
   dropTurn(id, key) {
     this._store.remove(this._turnName(id, key));
+  }
+
+  /** @param {string} id @param {string} title */
+  rename(id, title) {
+    const entry = this.read(id);
+    if (entry) this.keep({ ...entry, title, isNamed: true });
   }
 
   /** @param {string} id @returns {Removed | null} What `restore` takes. */

@@ -6,7 +6,7 @@ import { $ } from './page.js';
 
 /**
  * @typedef {import('./shelf.js').Entry} Entry
- * @typedef {{open: (id: string) => void, remove: (id: string) => void}} Choices
+ * @typedef {{open: (id: string) => void, rename: (id: string) => void, remove: (id: string) => void}} Choices
  */
 
 const DAY_MS = 86_400_000;
@@ -17,11 +17,17 @@ export function showConversations(entries, current, choices) {
   const items = entries.map((entry) => itemOf(entry, entry.id === current, choices));
   $('conversations').replaceChildren(...items);
   $('no-conversations').hidden = entries.length > 0;
-  if (focused) items.find((item) => item.dataset.id === focused)?.querySelector('a')?.focus();
+  if (focused) focusConversation(focused);
+}
+
+/** @param {string} id */
+export function focusConversation(id) {
+  const items = [.../** @type {HTMLCollectionOf<HTMLElement>} */ ($('conversations').children)];
+  items.find((item) => item.dataset.id === id)?.querySelector('a')?.focus();
 }
 
 /** @param {Entry} entry @param {boolean} isOpen @param {Choices} choices */
-function itemOf({ id, title, at, live }, isOpen, { open, remove }) {
+function itemOf({ id, title, at, live }, isOpen, { open, rename, remove }) {
   const link = /** @type {HTMLAnchorElement} */ (make('a', '', make('span', 'name', title), time(at)));
   // A link, so that it can be opened in another tab.
   link.href = `#${id}`;
@@ -32,8 +38,9 @@ function itemOf({ id, title, at, live }, isOpen, { open, remove }) {
     closeSidebar();
     open(id);
   });
+  const pen = iconButton('edit', t('Rename {title}', { title }), () => rename(id));
   const bin = iconButton('remove', t('Delete {title}', { title }), () => remove(id));
-  const item = make('li', live ? 'live' : '', link, bin);
+  const item = make('li', live ? 'live' : '', link, make('span', 'item-acts', pen, bin));
   item.dataset.id = id;
   return item;
 }

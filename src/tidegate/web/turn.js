@@ -15,6 +15,7 @@
  * @property {string} system The system prompt that goes before the conversation.
  * @property {string} question Empty where only the answer is known.
  * @property {string} prior What an earlier stream had brought of this answer, which this one goes on with.
+ * @property {Took | null} priorTook What the earlier streams of this answer took.
  * @property {string} text The answer so far, `prior` included.
  * @property {string} reasoning
  * @property {ToolCall[]} calls
@@ -31,6 +32,13 @@
  * @property {number | null} thoughtAt When the reasoning was over.
  * @property {number | null} seconds From the question to the end; null where this browser did not see it all.
  * @property {boolean} unbroken Whether one connection brought it all.
+ *
+ * @typedef {object} Took What an answer took, whatever number of streams brought it; null where that of one is not known.
+ * @property {string} model All of them that wrote it.
+ * @property {number | null} tokens
+ * @property {boolean} estimated
+ * @property {number | null} seconds
+ * @property {number} waited Of those seconds, before the first pieces.
  */
 
 const PIECES = new Set(['delta', 'reasoning', 'tool_call']);
@@ -52,6 +60,7 @@ export function newTurn(known) {
     system: '',
     question: '',
     prior: '',
+    priorTook: null,
     text: known.prior ?? '',
     reasoning: '',
     calls: [],
@@ -103,6 +112,38 @@ export function settle(turn, snapshot) {
   turn.reason = reasonOf(snapshot) || turn.reason;
   takeError(turn, snapshot.error);
   turn.seconds = snapshot.ended_at - snapshot.created_at;
+}
+
+/** @param {Turn} turn @returns {Took} */
+export function tookOf({ model, usage, seconds, startedAt, firstAt, priorTook: prior }) {
+  const own = {
+    model,
+    tokens: usage?.completion_tokens ?? null,
+    estimated: usage?.estimated ?? false,
+    seconds,
+    waited: firstAt === null ? 0 : (firstAt - startedAt) / 1000,
+  };
+  if (!prior) return own;
+  return {
+    model: prior.model === model ? model : `${prior.model} + ${model}`,
+    tokens: sum(prior.tokens, own.tokens),
+    estimated: prior.estimated || own.estimated,
+    seconds: sum(prior.seconds, own.seconds),
+    waited: prior.waited + own.waited,
+  };
+}
+
+/** @param {number | null} one @param {number | null} other */
+function sum(one, other) {
+  return one === null || other === null ? null : one + other;
+}
+
+/** @param {Turn} turn @returns {string} What its own stream has brought last, as a type of piece; empty for nothing. */
+export function latestOf({ text, prior, reasoning, calls }) {
+  if (text !== prior) return 'delta';
+  if (prior) return '';
+  if (calls.length) return 'tool_call';
+  return reasoning && 'reasoning';
 }
 
 /** @param {Turn} turn Whether there is anything to read in it. */

@@ -7,7 +7,7 @@
 
 /** @template {object} T */
 export class Views {
-  /** @param {HTMLElement} parent Its nodes are appended to it. @param {(of: T) => View<T>} viewOf */
+  /** @param {{append: (node: HTMLElement) => void}} parent Its nodes are appended to it. @param {(of: T) => View<T>} viewOf */
   constructor(parent, viewOf) {
     this._parent = parent;
     this._viewOf = viewOf;

@@ -90,8 +90,8 @@ globalThis.select = (node, words) => {
 
 /** What of an answer's nodes is not what Markdown is made of, and how deep they are. */
 globalThis.suspects = (node) => {
-  const names = 'a blockquote button code del div em h2 h3 h4 h5 h6 hr input li ol p pre span strong table tbody td th thead tr ul';
-  const attributes = 'aria-label aria-live checked class dir disabled href rel role scope start tabindex target type';
+  const names = 'a blockquote button code col colgroup del div em h2 h3 h4 h5 h6 hr input li ol p pre span strong table tbody td th thead tr ul';
+  const attributes = 'aria-label aria-live checked class dir disabled href rel role scope start style tabindex target type';
   const found = [];
   let deepest = 0;
   for (const one of node.querySelectorAll('*')) {

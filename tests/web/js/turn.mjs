@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { apply, isEmpty, newTurn, settle } from '../../../src/tidegate/web/turn.js';
+import { apply, isEmpty, latestOf, newTurn, settle, tookOf } from '../../../src/tidegate/web/turn.js';
 
 const begun = (known = {}) => newTurn({ startedAt: 1000, ...known });
 const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
@@ -17,6 +17,17 @@ const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
   assert.deepEqual([turn.status, turn.reason, turn.seconds], ['completed', 'length', 2]);
 }
 
+// Of an answer that several streams brought, all of them are counted, and what one does not say nobody knows.
+{
+  const first = begun({ model: 'a', usage: { completion_tokens: 2, estimated: false }, seconds: 3, firstAt: 2000 });
+  const priorTook = tookOf(first);
+  assert.deepEqual(priorTook, { model: 'a', tokens: 2, estimated: false, seconds: 3, waited: 1 });
+  const second = begun({ ...first, priorTook, usage: { completion_tokens: 5, estimated: true } });
+  assert.deepEqual(tookOf(second), { model: 'a', tokens: 7, estimated: true, seconds: 6, waited: 2 });
+  const third = begun({ model: 'b', priorTook: tookOf(second) });
+  assert.deepEqual(tookOf(third), { model: 'a + b', tokens: null, estimated: true, seconds: null, waited: 2 });
+}
+
 // Thoughts are over with the first piece of anything else; fragments of a call are joined.
 {
   const turn = begun();
@@ -28,6 +39,13 @@ const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
   assert.deepEqual([turn.firstAt, turn.thoughtAt], [2000, 3000]);
   assert.deepEqual(turn.calls.map(({ name, arguments: all }) => [name, all]), [['f', '{"a":1}'], ['g', '{}']]);
   assert.equal(isEmpty(turn), false);
+}
+
+// What has come tells what is being done; what an earlier stream had brought does not.
+{
+  const calls = [{ index: 0, id: 'c', name: 'f', arguments: '' }];
+  const done = [{}, { reasoning: 'hm' }, { reasoning: 'hm', calls }, { calls, text: 'x' }, { calls, prior: 'x' }];
+  assert.deepEqual(done.map((known) => latestOf(begun(known))), ['', 'reasoning', 'tool_call', 'delta', '']);
 }
 
 // A snapshot replaces what there was, but for what an earlier stream had brought of the same answer.
