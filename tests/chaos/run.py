@@ -133,11 +133,11 @@ class Run:
         await asyncio.gather(
             *(self._ended(stream) for stream in names), *(rooms.close(world, plan) for plan in self._plan.rooms)
         )
-        await asyncio.gather(*(self._read_log(stream) for stream in names))
+        await asyncio.gather(*(read_log(world, stream) for stream in names))
         await asyncio.gather(*(self._ask_again(reading) for reading in world.history.readings))
         if self._plan.kill_at_rest:
             await self._kill_at_rest()
-            await asyncio.gather(*(self._read_log(stream) for stream in names))
+            await asyncio.gather(*(read_log(world, stream) for stream in names))
             await asyncio.gather(*(look(world, stream, "after all", patience=READ_SECONDS) for stream in names))
         describe(world.history, self._plan, names, self._ends())
 
@@ -193,18 +193,6 @@ class Run:
         except TimeoutError:
             self._world.problem("hang", stream, f"has no end {BOUND_SECONDS:g} s after the last fault")
 
-    async def _read_log(self, stream: str) -> None:
-        reading = Reading("the harness", stream)
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                await Follower(self._world, lambda: self._world.server.url, reading).once(patience=READ_SECONDS)
-        except (Broken, TimeoutError) as error:
-            self._world.problem("log", stream, f"could not be read to its end: {error!r}")
-        if reading.refused is not None:
-            self._world.problem("lost stream", stream, f"its log was answered {reading.refused}")
-        events = [Event(event.type, event.data, event.id) for event in reading.events]
-        self._world.history.logs.append(Kept(stream, events, self._world.now()))
-
     async def _ask_again(self, reading: Reading) -> None:
         if reading.ended and reading.events:
             last = {"last-event-id": reading.events[-1].id}
@@ -214,3 +202,22 @@ class Run:
                     reading.asked_again = answer.status
             except Broken as error:
                 self._world.problem("hang", reading.name, f"no answer with its last cursor: {error}")
+
+
+async def read_log(world: World, stream: str) -> None:
+    """Reads a log from its beginning to its end, which is there, and notes it. Like any client it comes back when it is
+    told to: a node may still find its way to a Redis that has just started."""
+    reading = Reading("the harness", stream)
+    follower = Follower(world, lambda: world.server.url, reading)
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            await follower.once(patience=READ_SECONDS)
+            while not (reading.ended or reading.refused):
+                await asyncio.sleep(AGAIN_SECONDS)
+                await follower.once(patience=READ_SECONDS)
+    except (Broken, TimeoutError) as error:
+        world.problem("log", stream, f"could not be read to its end: {error!r}")
+    if reading.refused is not None:
+        world.problem("lost stream", stream, f"its log was answered {reading.refused}")
+    events = [Event(event.type, event.data, event.id) for event in reading.events]
+    world.history.logs.append(Kept(stream, events, world.now()))

@@ -81,6 +81,14 @@ def test_what_is_copied_is_let_through_and_nothing_else() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
+def test_what_git_ignores_does_not_enter() -> None:
+    """What is made beside the sources that are copied, or installed there, stays behind."""
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    made = {path.rstrip("/") for path in ignored if path.startswith("clients/")}
+    assert made
+    assert {*made, "**/node_modules"} <= set((ROOT / ".dockerignore").read_text().splitlines())
+
+
 @pytest.mark.skipif(tool("dockerfile") is None, reason="no reader of Dockerfiles; make kubernetes builds it")
 @pytest.mark.parametrize("target", ["server", "with-model"])
 def test_docker_takes_the_dockerfile(target: str) -> None:

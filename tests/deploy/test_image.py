@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from chart_kit import Resource, helm, resources, tool
 from chart_kit import container as container_of
-from dockerfile_kit import line_of
+from dockerfile_kit import ROOT, line_of
 from eventually_kit import eventually
 from image_kit import Builder, Container, Image
 from redis_kit import SERVER
@@ -75,6 +75,15 @@ headers = {"authorization": "Bearer %s", "content-type": "application/json"}
 c.request("POST" if body else "GET", path, body, headers)
 answer = c.getresponse()
 print(answer.status, answer.read().decode())
+"""
+
+FETCH = """
+import http.client, json, sys
+c = http.client.HTTPConnection("127.0.0.1", 8000, timeout=60)
+def get(name):
+    c.request("GET", "/web/" + name)
+    return c.getresponse().read().decode()
+print(json.dumps({name: get(name) for name in sys.argv[1:]}))
 """
 
 
@@ -162,6 +171,20 @@ async def test_a_container_drains(builder: Builder, tmp_path: Path, config: Path
         assert json.loads(ask(container, f"/v1/streams/{stream}")[1])["status"] == "running"
         assert end_of(container, stream) == "completed"
     assert (tmp_path / "state" / "tidegate.db").stat().st_uid == 10001
+
+
+async def test_the_pages_have_all_their_files(builder: Builder, tmp_path: Path, config: Path) -> None:
+    """The client's scripts too, which a checkout has elsewhere; of its package for npm the image has nothing else."""
+    web = ROOT / "src" / "tidegate" / "web"
+    files = [path for kind in ("*.css", "*.svg", "*.js", "client/*.js") for path in web.glob(kind)]
+    image = image_of(builder, "server")
+    with image.running(tmp_path, mounted={"/etc/tidegate": config}) as container:
+        await eventually(lambda: container.is_healthy, within=SECONDS)
+        answer = container.run("python", "-c", FETCH, *(path.name for path in files))
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == {path.name: path.read_text() for path in files}
+    (client,) = image.tree.glob("opt/tidegate/lib/python3*/site-packages/tidegate/web/client")
+    assert {path.suffix for path in client.iterdir()} == {".js"}
 
 
 async def test_a_container_that_cannot_answer_is_not_healthy(builder: Builder, tmp_path: Path, config: Path) -> None:

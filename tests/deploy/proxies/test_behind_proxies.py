@@ -193,3 +193,18 @@ async def test_links_lead_through_the_proxy(stack: Stack) -> None:
             assert (await client.get(page)).status_code == 200, page
         own = await client.get("/", headers={"x-request-id": "mine"})
         assert own.headers["x-request-id"] == "mine"
+
+
+async def test_readers_of_both_nodes_are_counted(stack: Stack) -> None:
+    """Whichever node the question comes to."""
+    async with BELOW.client(stack.front) as client:
+        filled = await Filled.open(client)
+        near, far = (f"{node.url}{filled.path}/events" for node in stack.nodes)
+        async with client.stream("GET", near), client.stream("GET", far):
+
+            async def are_counted() -> bool:
+                answers = [await client.get(f"{filled.path}/readers") for _ in range(4)]
+                return [each.json() for each in answers] == [{"readers": 2}] * 4
+
+            await eventually(are_counted, within=PATIENCE)
+            await filled.complete()
