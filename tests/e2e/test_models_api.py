@@ -47,7 +47,7 @@ async def test_models() -> None:
 
 
 async def test_question() -> None:
-    """A snapshot shows what was asked: the last message by the user, never a system prompt; lists do not."""
+    """A snapshot shows what was asked: the last message by the user, never a system prompt; so does a list."""
     settings = Settings(store=EMBEDDED.store, models=(ReplayModel(name="replay", tokens=3, rate=0),))
     app = Tidegate(settings)
     async with serving(app) as url:
@@ -65,5 +65,6 @@ async def test_question() -> None:
         alone = {"model": "replay", "messages": messages[:1], "background": True}
         assert (await fetch(f"{url}/v1/streams", "POST", alone))[2]["question"] is None
         assert (await fetch(f"{url}/v1/streams", "POST", {"producer": "client"}))[2]["question"] is None
-        assert all("question" not in each for each in (await fetch(f"{url}/v1/streams"))[2]["data"])
+        listed = (await fetch(f"{url}/v1/streams"))[2]["data"]
+        assert [each["question"] for each in listed if "question" in each] == ["Which one?"]
     await app.close()
