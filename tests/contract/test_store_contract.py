@@ -139,6 +139,22 @@ async def test_an_append_at_another_tail_is_refused_with_the_right_one(store: St
     assert len(await events_of(store)) == 2
 
 
+async def test_an_append_of_nothing_tells_the_tail(store: Store) -> None:
+    """It adds nothing, and repeats nothing: whoever expects another tail is told the right one."""
+    fence = await opened(store)
+    await appended(store, [Delta("a")], fence, 1)
+    assert await appended(store, [], fence, 2) == 2
+    for expected in (0, 1, 5):
+        with pytest.raises(OffsetMismatch) as caught:
+            await appended(store, [], fence, expected)
+        assert caught.value.tail == 2
+    await appended(store, [END], fence, 2)
+    with pytest.raises(OffsetMismatch):
+        await appended(store, [], fence, 2)
+    with pytest.raises(StreamEnded):
+        await appended(store, [], fence, 3)
+
+
 async def test_an_old_fence_cannot_append(store: Store) -> None:
     """Whoever was taken over writes nothing any more, not even a repetition."""
     old = await opened(store)

@@ -45,6 +45,7 @@ def test_the_page_works_below_a_prefix(page: Page, tmp_path: Path) -> None:
     page.goto("/llm")
     page.get_by_role("textbox", name="API key").fill(KEY)
     page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_label("Your message").fill(model.prompt)
     page.get_by_role("button", name="Send").click()
     answer = page.locator(".answer")

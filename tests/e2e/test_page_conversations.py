@@ -6,7 +6,7 @@ import re
 
 import pytest
 from page_kit import KEPT_WHOLE, WORDS, Site, answer, ask, expect_end, expect_whole, kept, last_turn, reader, said
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 
 def conversations(page: Page) -> Locator:
@@ -49,6 +49,21 @@ def test_earlier_turns_are_sent_along(page: Page) -> None:
         {"role": "assistant", "content": WORDS},
         {"role": "user", "content": "one\ntwo"},
     ]
+
+
+def test_who_types_before_the_scripts_are_there_loses_nothing(here: Site, page: Page) -> None:
+    """On a slow line the field is there first."""
+    held: list[Route] = []
+    page.route("**/web/chat.js", lambda route: held.append(route))
+    page.goto(here.url, wait_until="commit")
+    field = page.get_by_label("Your message")
+    field.fill("typed early")
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    expect(page.get_by_label("Model")).to_have_value("told")
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    expect(field).to_have_value("typed early")
 
 
 def test_a_draft_is_kept_with_its_conversation(page: Page, here: Site) -> None:

@@ -97,7 +97,7 @@ def test_who_was_cut_off_misses_nothing(room: Room, here: Site, complaints: list
     """What was said meanwhile comes once, and in its place; what was typed meanwhile goes out once."""
     told = here.told()
     with laid(here.url) as wire:
-        complaints += out_of_reach(wire.url)
+        complaints.append(out_of_reach(wire.url))
         ada, ben = room.enter("Ada"), room.enter("Ben", url=wire.url)
         say(ada, "before")
         say(ada, f"@told {told.question}")
@@ -226,7 +226,7 @@ def test_the_room_outlives_the_server(browser: Browser, complaints: list[str], t
     told = Told(tmp_path, "once")
     on_disk = '[store]\nurl = "sqlite:///room.db"\n' + MODELS
     with Restartable(tmp_path, on_disk) as server, opened(server.url, browser, complaints) as room:
-        complaints += out_of_reach(server.url)
+        complaints.append(out_of_reach(server.url))
         ada, ben = room.enter("Ada"), room.enter("Ben")
         say(ada, "before")
         say(ada, f"@told {told.question}")

@@ -305,7 +305,7 @@ def replica_has(replica: RedisServer, stream: str, tail: int) -> bool:
 
 async def test_while_redis_is_away_nothing_new_begins(server: RedisServer) -> None:
     """A caller is told to come back soon; what is live waits for as long as it is patient, and then fails."""
-    async with nodes(server.url, 1, patience_seconds=0.5, brief_seconds=0.2) as (store,):
+    async with nodes(server.url, 1, patience_seconds=0.5, brief_seconds=1) as (store,):
         fence = await begun(store)
         server.kill()
         waiting = store.append([Delta("a")], fence=fence, expected=1)

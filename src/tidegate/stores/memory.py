@@ -162,7 +162,7 @@ class MemoryStore:
             held = self._fenced(fence)
         log = held.log
         if expected != log.tail:
-            if log.holds(expected, events):
+            if events and log.holds(expected, events):
                 return expected + len(events)
             raise OffsetMismatch(f"the stream's tail is {log.tail}, not {expected}", tail=log.tail)
         tail = log.append(events)

@@ -262,6 +262,8 @@ addEventListener('pagehide', saveAll);
 document.addEventListener('visibilitychange', saveAll);
 
 onSeen(showState);
+const typedBefore = $('prompt').value;
 openNamed();
+if (typedBefore && !$('prompt').value) composer.open(typedBefore);
 showSignOut();
 loadModels();

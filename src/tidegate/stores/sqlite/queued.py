@@ -97,5 +97,5 @@ class Queued(Line):
         there = events[: max(0, tail - expected)]
         start = max(0, expected - tail)
         behind = self.entries[start : start + len(events) - len(there)]
-        if not self._log.holds(expected, there) or not are(behind, events[len(there) :]):
+        if not events or not self._log.holds(expected, there) or not are(behind, events[len(there) :]):
             raise OffsetMismatch(f"the stream's tail is {self.tail}, not {expected}", tail=self.tail)

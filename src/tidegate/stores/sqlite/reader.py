@@ -140,7 +140,7 @@ def repeated(connection: Connection, stream: str, events: Sequence[Appendable], 
     if expected == tail:
         raise StreamEnded("the stream has ended")
     found = window(connection, key, epochs, expected, limit=max(1, len(events)), max_bytes=NO_LIMIT)
-    if not are(found[: len(events)], events):
+    if not events or not are(found[: len(events)], events):
         raise OffsetMismatch(f"the stream's tail is {tail}, not {expected}", tail=tail)
     return expected + len(events)
 

@@ -59,7 +59,7 @@ local function add_in_pieces()
 end
 
 if expected ~= tail then
-  if expected >= 0 and expected + count <= tail and repeated() then
+  if count > 0 and expected >= 0 and expected + count <= tail and repeated() then
     return {'ok', expected + count}
   end
   return {'mismatch', tail}
