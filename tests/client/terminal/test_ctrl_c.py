@@ -98,3 +98,23 @@ def test_a_second_ctrl_c_that_meets_the_prompt_is_not_for_it(seconds: float, pro
         else:
             talk.run()
     assert (asked, chat.stopped) == (prompts, True)
+
+
+def test_a_question_that_was_refused_is_not_asked_again_to_be_stopped() -> None:
+    """The server has begun nothing: it would begin now, and what is begun is paid for."""
+
+    class InterruptedWait(Sheet):
+        """A stderr at which somebody presses Ctrl-C when it says that the question has to wait."""
+
+        def write(self, text: str) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return super().write(text)
+
+    with Scripted(head(429, kind="application/json", retry_after="30")) as server:
+        patient, parting = Client(server.url, attempts=None), Client(server.url)
+        screen = Screen(Sheet(terminal=False), InterruptedWait(terminal=False), {})
+        chat = Chat(patient, patient, parting, screen, ["m"], "m", lambda: 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            chat.ask("go on")
+        assert chat.leave()
+    assert len(server.requests) == 1
