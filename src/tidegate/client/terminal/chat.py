@@ -52,8 +52,8 @@ class Chat:
         self._note = ConnectionNote(screen)
         self._stream: Stream | None = None
         self._left: LeftAnswer | None = None
-        # How the call that asks the last question has failed so far: by statuses of the server, or of a lost answer.
-        self._failures: set[int] = set()
+        # Whether every try of the call that asks has failed so that nothing has begun; None before one has failed.
+        self._is_unbegun: bool | None = None
 
     def ask(self, question: str) -> bool:
         """Shows the answer to a question, and keeps both; returns whether the answer has completed.
@@ -63,13 +63,13 @@ class Chat:
         server refuses with.
         """
         answer, request, key = Answer(self._screen, self._clock), self._talk.request(question, self.model), new_key()
-        self.stopped, self._stream, self._failures = False, None, set()
+        self.stopped, self._stream, self._is_unbegun = False, None, None
         try:
             with first_stops(self._stop), Waiting(self._screen, self._waited_for, self._clock) as waiting:
                 self._show(request, key, answer, waiting)
         except (KeyboardInterrupt, BrokenPipeError):
-            # To ask again is to begin what was only refused so far.
-            if self._stream or not self._failures or self._failures - REFUSALS:
+            # To ask again is to begin what was only refused so far, or has never arrived.
+            if self._stream or not self._is_unbegun:
                 self._left = LeftAnswer(self._parting, request, key, self._stream.id if self._stream else "")
             raise
         finally:
@@ -104,7 +104,7 @@ class Chat:
 
     def _told(self, state: State, detail: Detail) -> None:
         if detail.error is not None:
-            self._failures.add(detail.error.status)
+            self._is_unbegun = self._is_unbegun is not False and _began_nothing(detail.error)
         self._note(state, detail)
 
     def _waited_for(self) -> str | None:
@@ -139,3 +139,7 @@ class Chat:
             if stream is self._stream:
                 self._screen.say(f"the answer could not be stopped on the server: {error.message}")
             stream.close()
+
+
+def _began_nothing(error: TidegateError) -> bool:
+    return error.status in REFUSALS or isinstance(error.__cause__, ConnectionRefusedError)
