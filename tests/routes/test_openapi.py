@@ -118,3 +118,11 @@ def test_every_code_is_listed() -> None:
 def test_the_calls_of_the_websocket_are_listed() -> None:
     """What JSON Schema of HTTP has no place for stands in an extension, with a sample each."""
     assert [call["op"] for call in operation("/v1/ws", "get")["x-calls"]][:2] == ["create", "attach"]
+
+
+def test_a_stream_in_a_list_may_have_its_question() -> None:
+    """As a text, where it has one: the other fields are those of every stream."""
+    page = named(schema_of(operation("/v1/streams", "get")["responses"]["200"]))
+    listed = named(page["properties"]["data"]["items"])
+    assert listed["properties"]["question"] == {"type": "string"}
+    assert set(listed["required"]) == set(listed["properties"]) - {"question"}

@@ -143,13 +143,24 @@ async def test_an_append_beside_a_cancel_is_told_that_the_stream_has_ended(engin
     stream, token = await opened(engine)
     leased = engine.service.node.live.get(stream)
     assert leased is not None
-    appending = asyncio.create_task(leased.append(token, 1, [Delta("a")]))
+    appending = asyncio.create_task(engine.service.append(stream, ANNA, token, 1, [Delta("a")]))
     await asyncio.sleep(0)
     leased.cancel("client", None)
     with pytest.raises(StreamEnded):
         await appending
-    with pytest.raises(Fenced):
-        await leased.append("lease_0", 1, [Delta("a")])
+    assert (await engine.service.snapshot(stream, ANNA)).text == ""
+
+
+async def test_repeating_an_append_beside_a_cancel_is_harmless(engine: Engine) -> None:
+    """What the log has is acknowledged, although nothing more is taken."""
+    stream, token = await opened(engine)
+    await engine.service.append(stream, ANNA, token, 1, [Delta("a")])
+    leased = engine.service.node.live.get(stream)
+    assert leased is not None
+    repeating = asyncio.create_task(engine.service.append(stream, ANNA, token, 1, [Delta("a")]))
+    await asyncio.sleep(0)
+    leased.cancel("client", None)
+    assert (await repeating).after.offset == 2
 
 
 async def test_a_server_that_keeps_nothing_ends_it_when_it_stops(engine: Engine) -> None:

@@ -84,16 +84,20 @@ async def test_what_is_served_no_more_is_forgotten_with_its_last_worker(workers:
         return {each.labels[0]: each.value for each in await workers.crew.scrape()}
 
     await workers.crew.start()
-    first, second = workers.launched[0][0], workers.launched[1][0]
-    first.measured = second.measured = measured(removed=2, kept=3)
-    first.die(-9)
-    await eventually(lambda: len(workers.launched[0]) == 2)
-    assert await scraped() == {"removed": 4, "kept": 6}, "the new one has not said anything yet"
-    workers.launched[0][1].measured = measured(kept=0)
+    for number in range(2):
+        workers.launched[number][0].measured = measured(removed=2, kept=3)
+    for number in range(2):
+        workers.launched[number][0].die(-9)
+    await eventually(lambda: [len(each) for each in workers.launched] == [2, 2])
+    assert await scraped() == {"removed": 4, "kept": 6}, "the new ones have not said anything yet"
+    first, second = workers.launched[0][1], workers.launched[1][1]
+    first.measured = measured(kept=0)
     assert await scraped() == {"removed": 4, "kept": 6}
-    second.measured = measured(kept=3)
+    second.measured = measured(removed=0, kept=0)
+    assert await scraped() == {"removed": 4, "kept": 6}
+    second.measured = measured(kept=0)
     assert await scraped() == {"kept": 6}
-    second.measured = measured(removed=1, kept=3)
+    second.measured = measured(removed=1, kept=0)
     assert await scraped() == {"removed": 1, "kept": 6}, "it is served again, and counted anew"
     await workers.crew.close()
 

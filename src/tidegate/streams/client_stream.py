@@ -15,7 +15,6 @@ from tidegate.core.events import (
     CancelledBy,
     Content,
     Event,
-    Failed,
     Terminal,
     Usage,
 )
@@ -41,13 +40,6 @@ T = TypeVar("T")
 def digest(token: str) -> bytes:
     """The SHA-256 of a lease's token, which is all the server keeps of the token."""
     return sha256(token.encode()).digest()
-
-
-def too_late(end: Terminal | None) -> Fenced | StreamEnded:
-    """What a producer is told that has lost its stream to this end: who let the lease run out is fenced."""
-    if isinstance(end, Failed) and end.error.code == Interrupted.code:
-        return Fenced("this lease is not, or no longer, the one that fills the stream")
-    return StreamEnded("the stream has ended")
 
 
 class ClientStream:
@@ -90,7 +82,6 @@ class ClientStream:
         self._unsure: Sequence[Event] = ()
         self._turn = asyncio.Lock()
         self._ending: asyncio.Task[None] | None = None
-        self._coming: Terminal | None = None  # the end that is being appended
         self._deadline = self._loop.time() + seconds
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
@@ -122,8 +113,6 @@ class ClientStream:
 
     async def _append(self, token: str, expected: int, events: Sequence[Event]) -> tuple[int, bool]:
         async with self._turn:
-            if self._coming is not None and not self.ended.done() and self.knows(token):
-                raise too_late(self._coming)
             if self._ending is not None or not self.knows(token):
                 raise Fenced("this lease is not, or no longer, the one that fills the stream")
             self._postpone()
@@ -187,7 +176,6 @@ class ClientStream:
 
     def _end(self, end: Terminal) -> None:
         if self._ending is None and not self.ended.done():
-            self._coming = end
             self._ending = self._loop.create_task(self._append_end(end))
 
     async def _append_end(self, end: Terminal) -> None:

@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from tidegate.core.cursor import Cursor
-from tidegate.core.events import Event
+from tidegate.core.events import Event, Failed
 from tidegate.core.principal import Principal
-from tidegate.errors import Fenced, StreamEnded
+from tidegate.errors import Fenced, Interrupted, StreamEnded
 from tidegate.stores.base import Store
 from tidegate.stores.cluster import Cluster, Moved
 from tidegate.stores.records import Claim, Claimed, Fence, StreamRecord
-from tidegate.streams.client_stream import ClientStream, digest, too_late
+from tidegate.streams.client_stream import ClientStream, digest
 from tidegate.streams.history import holds
 from tidegate.streams.holding import acquire, create
 from tidegate.streams.live import LiveStream, LiveStreams
@@ -91,6 +91,9 @@ class ClientStreams:
             try:
                 offset, fresh = await live.append(token, expected, events)
             except Fenced:
+                if live.knows(token):
+                    # Its end is on the way. With that in the log it can be said whether this is a repetition.
+                    await asyncio.shield(live.ended)
                 record = (await self._store.look(record.id)).record
                 if self._live.get(record.id) is live:
                     if live.knows(token) or not compare_digest(record.lease, digest(token)):
@@ -100,7 +103,7 @@ class ClientStreams:
                 return await self.append(record, token, expected, events)
         else:
             if not await holds(self._store, record.id, expected, events):
-                raise too_late(record.end)
+                raise _too_late(record)
             offset = expected + len(events)
         return Appended(await self._store.position(record.id, offset), fresh)
 
@@ -168,3 +171,9 @@ class ClientStreams:
         except StreamEnded:
             return False
         return True
+
+
+def _too_late(record: StreamRecord) -> Fenced | StreamEnded:
+    if isinstance(record.end, Failed) and record.end.error.code == Interrupted.code:
+        return Fenced("this lease is not, or no longer, the one that fills the stream")
+    return StreamEnded("the stream has ended")

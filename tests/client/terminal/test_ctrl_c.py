@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+from port_kit import free_port
 from screen_kit import Sheet
 from scripted_kit import Scripted, head
 
@@ -98,3 +99,33 @@ def test_a_second_ctrl_c_that_meets_the_prompt_is_not_for_it(seconds: float, pro
         else:
             talk.run()
     assert (asked, chat.stopped) == (prompts, True)
+
+
+class InterruptedWait(Sheet):
+    """A stderr at which somebody presses Ctrl-C when it says that the question has to wait."""
+
+    def write(self, text: str) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def given_up(url: str) -> Chat:
+    """A chat whose question was given up while it waited."""
+    patient, parting = Client(url, attempts=None), Client(url)
+    screen = Screen(Sheet(terminal=False), InterruptedWait(terminal=False), {})
+    chat = Chat(patient, patient, parting, screen, ["m"], "m", lambda: 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        chat.ask("go on")
+    return chat
+
+
+def test_a_question_that_was_refused_is_not_asked_again_to_be_stopped() -> None:
+    """The server has begun nothing: it would begin now, and what is begun is paid for."""
+    with Scripted(head(429, kind="application/json", retry_after="30")) as server:
+        assert given_up(server.url).leave()
+    assert len(server.requests) == 1
+
+
+def test_a_question_that_never_arrived_is_not_asked_again_to_be_stopped() -> None:
+    """A server that is started now has nothing to stop."""
+    assert given_up(f"http://127.0.0.1:{free_port()}").leave()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from tidegate.client import Client, Stream, TidegateError
+from tidegate.client import Client, Detail, State, Stream, TidegateError
 from tidegate.client.calls import new_key
 from tidegate.client.terminal.answer import Answer
 from tidegate.client.terminal.connection_note import ConnectionNote
@@ -18,6 +18,9 @@ from tidegate.client.words import as_table
 from tidegate.errors import StreamNotFound
 
 FORGOTTEN = "the server has forgotten the answer: what is kept in memory only is gone after a restart"
+
+REFUSALS = frozenset({429, 503})
+"""The statuses of a server that has begun nothing yet."""
 
 
 class Chat:
@@ -49,6 +52,8 @@ class Chat:
         self._note = ConnectionNote(screen)
         self._stream: Stream | None = None
         self._left: LeftAnswer | None = None
+        # Whether every try of the call that asks has failed so that nothing has begun; None before one has failed.
+        self._is_unbegun: bool | None = None
 
     def ask(self, question: str) -> bool:
         """Shows the answer to a question, and keeps both; returns whether the answer has completed.
@@ -58,12 +63,14 @@ class Chat:
         server refuses with.
         """
         answer, request, key = Answer(self._screen, self._clock), self._talk.request(question, self.model), new_key()
-        self.stopped, self._stream = False, None
+        self.stopped, self._stream, self._is_unbegun = False, None, None
         try:
             with first_stops(self._stop), Waiting(self._screen, self._waited_for, self._clock) as waiting:
                 self._show(request, key, answer, waiting)
         except (KeyboardInterrupt, BrokenPipeError):
-            self._left = LeftAnswer(self._parting, request, key, self._stream.id if self._stream else "")
+            # To ask again is to begin what was only refused so far, or has never arrived.
+            if self._stream or not self._is_unbegun:
+                self._left = LeftAnswer(self._parting, request, key, self._stream.id if self._stream else "")
             raise
         finally:
             self._stream = None
@@ -82,7 +89,7 @@ class Chat:
         self._talk.clear()
 
     def _show(self, request: dict[str, object], key: str, answer: Answer, waiting: Waiting) -> None:
-        with self._client.start(request, key=key, on_state=self._note) as stream:
+        with self._client.start(request, key=key, on_state=self._told) as stream:
             self._stream = stream
             if self.stopped:
                 self._cancel_soon()
@@ -94,6 +101,11 @@ class Chat:
                         waiting.end()
             except StreamNotFound as error:
                 raise StreamNotFound(FORGOTTEN) from error
+
+    def _told(self, state: State, detail: Detail) -> None:
+        if detail.error is not None:
+            self._is_unbegun = self._is_unbegun is not False and _began_nothing(detail.error)
+        self._note(state, detail)
 
     def _waited_for(self) -> str | None:
         stream = self._stream
@@ -127,3 +139,7 @@ class Chat:
             if stream is self._stream:
                 self._screen.say(f"the answer could not be stopped on the server: {error.message}")
             stream.close()
+
+
+def _began_nothing(error: TidegateError) -> bool:
+    return error.status in REFUSALS or isinstance(error.__cause__, ConnectionRefusedError)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from tidegate.client.terminal.heard import heard
+from tidegate.client.terminal.interrupts import Interrupts
 
 PROMPT = "> "
 
@@ -17,6 +17,7 @@ class Prompt:
 
     def __init__(self, ask: Callable[[str], str] = input) -> None:
         self._ask = ask
+        self._interrupts = Interrupts()
         self._readline: Any = None
         with suppress(ImportError):
             self._readline = import_module("readline")
@@ -28,7 +29,7 @@ class Prompt:
         """
         while True:
             try:
-                with heard():
+                with self._interrupts.heard():
                     typed = self._ask(PROMPT)
             except EOFError:
                 print()  # noqa: T201
