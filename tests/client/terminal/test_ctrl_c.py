@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import threading
+from typing import cast
 
 import pytest
 from port_kit import free_port
@@ -99,6 +100,27 @@ def test_a_second_ctrl_c_that_meets_the_prompt_is_not_for_it(seconds: float, pro
         else:
             talk.run()
     assert (asked, chat.stopped) == (prompts, True)
+
+
+def test_whoever_ends_the_program_waits_for_what_asks_the_server_to_stop() -> None:
+    """For a moment: a thread that wakes up while the interpreter is taken down may crash it."""
+    answered, told = threading.Event(), list[str]()
+
+    class Slow:
+        def cancel(self, stream: str) -> None:
+            assert answered.wait(WAIT_SECONDS)
+            told.append(stream)
+
+    answer = b'event: delta\ndata: {"text":"word"}\n\nevent: cancelled\ndata: {"by":"client"}\n\n'
+    with Scripted(head(tidegate_stream="gen_1") + answer) as server:
+        client, screen = Client(server.url, attempts=0), Screen(Interrupted(terminal=True), io.StringIO(), {})
+        chat = Chat(client, cast("Client", Slow()), client, screen, ["m"], "m", lambda: 0.0)
+        chat.ask("go on")
+        timer = threading.Timer(0.05, answered.set)
+        timer.start()
+        assert chat.leave()
+        timer.join()
+    assert told == ["gen_1"]
 
 
 class InterruptedWait(Sheet):

@@ -11,7 +11,7 @@ from tidegate.client.terminal.answer import Answer
 from tidegate.client.terminal.connection_note import ConnectionNote
 from tidegate.client.terminal.conversation import Conversation
 from tidegate.client.terminal.ctrl_c import first_stops
-from tidegate.client.terminal.left_answer import LeftAnswer
+from tidegate.client.terminal.left_answer import LEAVE_SECONDS, LeftAnswer
 from tidegate.client.terminal.screen import Screen
 from tidegate.client.terminal.waiting import Waiting
 from tidegate.client.words import as_table
@@ -52,6 +52,7 @@ class Chat:
         self._note = ConnectionNote(screen)
         self._stream: Stream | None = None
         self._left: LeftAnswer | None = None
+        self._stopping: threading.Thread | None = None
         # Whether every try of the call that asks has failed so that nothing has begun; None before one has failed.
         self._is_unbegun: bool | None = None
 
@@ -79,9 +80,12 @@ class Chat:
         return answer.completed
 
     def leave(self) -> bool:
-        """Waits for a moment for the end of an answer that was left; whether none goes on."""
+        """Waits for a moment for the end of what was stopped or left; whether nothing that was left goes on."""
         if self._left is not None:
             self._left.wait()
+        if self._stopping is not None:
+            # A thread that wakes up while the interpreter is taken down may crash it.
+            self._stopping.join(LEAVE_SECONDS)
         return self._left is None or self._left.is_cancelled
 
     def begin_anew(self) -> None:
@@ -127,7 +131,8 @@ class Chat:
 
     def _cancel_soon(self) -> None:
         # Not by who was interrupted, perhaps in the middle of a line.
-        threading.Thread(target=self._cancel, args=(self._stream,), daemon=True).start()
+        self._stopping = threading.Thread(target=self._cancel, args=(self._stream,), daemon=True)
+        self._stopping.start()
 
     def _cancel(self, stream: Stream | None) -> None:
         self._screen.note("stopping")

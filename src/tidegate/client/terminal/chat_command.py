@@ -49,9 +49,8 @@ def _answered(chat: Chat, question: str, screen: Screen) -> int:
     except KeyboardInterrupt:
         screen.say("the answer was stopped" if chat.leave() else "left; the server may go on with the answer")
         raise
-    except BrokenPipeError:
+    finally:
         chat.leave()
-        raise
     if chat.stopped:
         raise KeyboardInterrupt
     return 0 if completed else FAILED
