@@ -119,8 +119,8 @@ def test_whoever_ends_the_program_waits_for_what_asks_the_server_to_stop() -> No
         timer = threading.Timer(0.05, answered.set)
         timer.start()
         assert chat.leave()
+        assert told == ["gen_1"]
         timer.join()
-    assert told == ["gen_1"]
 
 
 class InterruptedWait(Sheet):
