@@ -26,8 +26,8 @@ export class TidegateError extends Error {
   cursor = '';
 
   /** @param {string} [message] @param {About} [about] */
-  constructor(message = 'The connection broke.', about = {}) {
-    super(message, about);
+  constructor(message, about = {}) {
+    super(message || 'The connection broke.', about);
     Object.assign(this, about);
   }
 

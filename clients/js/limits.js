@@ -40,7 +40,7 @@ export const PONG_MS = 9000;
 /** A server that leaves may send all of its clients away at once: they come back spread over this. */
 export const SPREAD_MS = 1000;
 
-/** So many events of one reader may wait to be taken. A socket cannot be told to wait: what comes beyond them is dropped,
+/** So many events of a topic may wait to be taken. A socket cannot be told to wait: what comes beyond them is dropped,
  * and asked for again. */
 export const MAX_EVENTS = 1000;
 

@@ -134,7 +134,7 @@ function opened(base, token, shared) {
       const error = new TidegateError(reason, { status: 413, code: 'body_too_large' });
       waiting.forEach(({ message, reject }) => message?.key && reject(error));
     }
-    socket.drop(new TidegateError(reason || undefined, { status: Math.max(code - OWN, 0) }));
+    socket.drop(new TidegateError(reason, { status: Math.max(code - OWN, 0) }));
   };
 
   sockets.add(socket);
@@ -186,11 +186,12 @@ export function overSocket(target, { session, room, open, take }, options) {
     const begin = (/** @type {any} */ { ended, stream, topic, cursor, state }) => {
       open(ended ? 204 : 200, stream);
       if (!waiting.has(keyOf())) waiting.set(keyOf(), reader);
+      /** @type {ReturnType<typeof room>} */
+      let taken = false;
       reader.take = (message) => {
-        const taken = room(MAX_EVENTS);
-        if (!taken) return take(message);
-        reader.take = undefined;
-        taken.then(comeBack);
+        // A stream has an end, and may be cancelled when it is left.
+        if (topic && !taken && (taken = room(MAX_EVENTS))) taken.then(comeBack);
+        if (!taken || message.type === 'reconnect') take(message);
       };
       // What the same key has started is followed on this socket already: this reader goes to another one.
       if (!isMine()) comeBack();

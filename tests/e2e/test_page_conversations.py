@@ -113,6 +113,30 @@ def test_an_answer_is_live_in_two_tabs_and_stopped_from_the_second(page: Page, h
     assert len({turn["id"] for turn in kept(page)}) == 2
 
 
+def test_a_question_that_waits_is_asked_where_it_was_typed(page: Page) -> None:
+    """Who reads another conversation meanwhile goes on reading, and finds it in its own."""
+    ask(page, "first", model="fast")
+    expect_end(page)
+    page.get_by_role("button", name="New conversation").click()
+    held: list[Route] = []
+    page.route("**/v1/models", lambda route: held.append(route))
+    page.reload()
+    page.get_by_label("Your message").fill("second")
+    with page.expect_request("**/v1/models"):
+        page.get_by_label("Your message").press("Enter")
+    conversations(page).click()
+    address = page.url
+    for route in held:
+        route.continue_()
+    expect(conversations(page)).to_have_text([re.compile("^second"), re.compile("^first")])
+    expect(page.locator(".question")).to_have_text(["You: first"])
+    assert page.url == address
+    conversations(page).first.click()
+    expect(page.locator(".question")).to_have_text(["You: second"])
+    expect(answer(page)).to_have_text(WORDS)
+    expect(page.get_by_label("Your message")).to_have_value("")
+
+
 def test_what_is_typed_in_one_tab_is_nothing_to_the_other(page: Page, here: Site) -> None:
     """It outlives what the other tab asks, and a conversation that the other tab deletes."""
     other = page.context.new_page()

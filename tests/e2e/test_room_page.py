@@ -359,6 +359,21 @@ def test_a_screen_reader_hears_the_others(room: Room) -> None:
     expect(ada.locator("#announcer")).not_to_contain_text("late")
 
 
+def test_what_is_typed_in_a_room_is_kept(room: Room) -> None:
+    """Over a refresh; once it is sent, no other tab offers it any more."""
+    page = room.enter("Ada")
+    page.get_by_label("Your message").fill("half a thought")
+    page.reload()
+    expect(page.get_by_label("Your message")).to_have_value("half a thought")
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.get_by_label("Your message")).to_have_value("half a thought")
+    say(page, "a whole one")
+    expect_said(page, "a whole one")
+    other.reload()
+    expect(other.get_by_label("Your message")).to_have_value("")
+
+
 def test_a_room_fits_a_phone(room: Room, here: Site) -> None:
     """Nothing hangs over at 320 pixels, not even a long word or a long name, and a finger finds every button."""
     told = here.told()

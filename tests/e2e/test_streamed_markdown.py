@@ -206,6 +206,16 @@ def test_a_long_table_is_one_for_its_reader_and_several_for_the_browser(browser:
         expect(answer.get_by_role("cell", name="249", exact=True)).to_have_count(1)
 
 
+def test_a_long_table_is_one_on_paper(browser: Browser, url: str) -> None:
+    """No script runs between a page and its print: its columns are as wide all the way down by themselves."""
+    with visitor(browser, ()) as page:
+        page.goto(url)
+        page.evaluate("() => { window.ResizeObserver = class { observe() {} }; }")
+        page.evaluate(SHOWN, LONG_TABLE)
+        page.emulate_media(media="print")
+        assert page.evaluate(ALIGNED)
+
+
 HOSTILE = (
     "<script>globalThis.hacked = 1</script><img src=x onerror=hacked=1><svg onload=hacked=1>\n\n<style>*{}",
     "[a](javascript:hacked=1) [b](JavaScript&colon;hacked=1) [c](data:text/html,<script>) <javascript:x>",

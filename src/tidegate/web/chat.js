@@ -113,13 +113,17 @@ function remove(id) {
 
 /** @param {string} text */
 async function send(text) {
-  const { conversation } = thread;
+  const asked = thread;
+  const { id } = asked.conversation;
   const draft = draftName();
-  if (!(await thread.ask(text))) return false;
-  threads.set(conversation.id, thread);
+  if (!(await asked.ask(text))) return false;
+  threads.set(id, asked);
   drafts.keep(draft, '');
-  history.replaceState(null, '', `#${conversation.id}`);
-  scrollToEnd();
+  // Another one may have been opened meanwhile.
+  if (thread === asked) {
+    history.replaceState(null, '', `#${id}`);
+    scrollToEnd();
+  }
   return true;
 }
 

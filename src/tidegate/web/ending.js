@@ -35,9 +35,9 @@ function lost({ error, code, text }) {
 /** The model, what it took, and how fast it was. @param {Turn} turn */
 export function measured(turn) {
   const took = tookOf(turn);
-  const { model, seconds } = took;
+  const { models, seconds } = took;
   const lasted = seconds === null ? '' : t('{seconds} s', { seconds: figure(seconds) });
-  return [model, tokens(took), lasted, rate(took)].filter(Boolean).join(' · ');
+  return [models.join(' + '), tokens(took), lasted, rate(took)].filter(Boolean).join(' · ');
 }
 
 /** @param {import('./turn.js').Took} took */

@@ -29,10 +29,15 @@ export function turnIn(text, key) {
   return hasKinds(whole) && whole.calls.every(isCall) ? whole : null;
 }
 
+/** @param {any} value */
+function areNames(value) {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string');
+}
+
 /** @param {any} slot @returns {slot is Slot} */
 function isSlot(slot) {
   const { turns, shown } = slot ?? {};
-  return Array.isArray(turns) && turns.every((key) => typeof key === 'string') && typeof turns[shown] === 'string';
+  return areNames(turns) && typeof turns[shown] === 'string';
 }
 
 /** @param {any} call */
@@ -42,9 +47,9 @@ function isCall(call) {
 
 /** @param {any} took */
 function isTook(took) {
-  const { model, tokens, seconds, waited } = took ?? {};
+  const { models, tokens, seconds, waited } = took ?? {};
   const isCount = (/** @type {any} */ value) => value === null || Number.isFinite(value);
-  return typeof model === 'string' && isCount(tokens) && isCount(seconds) && Number.isFinite(waited);
+  return areNames(models) && isCount(tokens) && isCount(seconds) && Number.isFinite(waited);
 }
 
 /** @param {Record<string, any>} turn */

@@ -34,7 +34,7 @@
  * @property {boolean} unbroken Whether one connection brought it all.
  *
  * @typedef {object} Took What an answer took, whatever number of streams brought it; null where that of one is not known.
- * @property {string} model All of them that wrote it.
+ * @property {string[]} models Those that wrote it.
  * @property {number | null} tokens
  * @property {boolean} estimated
  * @property {number | null} seconds
@@ -117,7 +117,7 @@ export function settle(turn, snapshot) {
 /** @param {Turn} turn @returns {Took} */
 export function tookOf({ model, usage, seconds, startedAt, firstAt, priorTook: prior }) {
   const own = {
-    model,
+    models: [model],
     tokens: usage?.completion_tokens ?? null,
     estimated: usage?.estimated ?? false,
     seconds,
@@ -125,7 +125,7 @@ export function tookOf({ model, usage, seconds, startedAt, firstAt, priorTook: p
   };
   if (!prior) return own;
   return {
-    model: prior.model === model ? model : `${prior.model} + ${model}`,
+    models: [...new Set([...prior.models, model])],
     tokens: sum(prior.tokens, own.tokens),
     estimated: prior.estimated || own.estimated,
     seconds: sum(prior.seconds, own.seconds),

@@ -21,11 +21,13 @@ const event = (type, data, cursor = 'c-1') => ({ type, data, cursor });
 {
   const first = begun({ model: 'a', usage: { completion_tokens: 2, estimated: false }, seconds: 3, firstAt: 2000 });
   const priorTook = tookOf(first);
-  assert.deepEqual(priorTook, { model: 'a', tokens: 2, estimated: false, seconds: 3, waited: 1 });
+  assert.deepEqual(priorTook, { models: ['a'], tokens: 2, estimated: false, seconds: 3, waited: 1 });
   const second = begun({ ...first, priorTook, usage: { completion_tokens: 5, estimated: true } });
-  assert.deepEqual(tookOf(second), { model: 'a', tokens: 7, estimated: true, seconds: 6, waited: 2 });
+  assert.deepEqual(tookOf(second), { models: ['a'], tokens: 7, estimated: true, seconds: 6, waited: 2 });
   const third = begun({ model: 'b', priorTook: tookOf(second) });
-  assert.deepEqual(tookOf(third), { model: 'a + b', tokens: null, estimated: true, seconds: null, waited: 2 });
+  assert.deepEqual(tookOf(third), { models: ['a', 'b'], tokens: null, estimated: true, seconds: null, waited: 2 });
+  const fourth = begun({ model: 'b', priorTook: tookOf(third) });
+  assert.deepEqual(tookOf(fourth).models, ['a', 'b']);
 }
 
 // Thoughts are over with the first piece of anything else; fragments of a call are joined.
