@@ -141,7 +141,7 @@ export class Conversation {
   _begin(turn) {
     this._turns.set(turn.key, turn);
     const isFirst = this.entry.slots.length === 1;
-    if (isFirst && !this.entry.isNamed) this.entry.title = turn.question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH);
+    if (isFirst && !this.entry.isNamed) this.entry.title = titleOf(turn.question);
     this.entry.at = turn.startedAt;
     this.entry.live = true;
     this._shelf.begin(this.entry, turn);
@@ -158,4 +158,9 @@ export class Conversation {
     }
     return turn;
   }
+}
+
+/** @param {string} question Whose beginning is the title; half a character is none. */
+function titleOf(question) {
+  return question.replace(/\s+/g, ' ').slice(0, TITLE_LENGTH).replace(/[\ud800-\udbff]$/, '');
 }

@@ -240,3 +240,10 @@ const ids = (shelf) => shelf.list().map(({ id }) => id);
   assert.notEqual(markOf(token({ iss: 'i', sub: 'ann' })), markOf(token({ iss: 'i', sub: 'ben' })));
   for (const odd of ['a.b.c', 'a.e30.c', 'a..', '']) assert.match(markOf(odd), /^[0-9a-z]+$/);
 }
+
+// A title ends with a whole character.
+{
+  const conversation = new Conversation(shelfIn(new Browser()), 'a');
+  conversation.ask({ key: 'k', question: `${'x'.repeat(59)}😀 and more` });
+  assert.equal(conversation.entry.title, 'x'.repeat(59));
+}
