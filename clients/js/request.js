@@ -88,12 +88,14 @@ export async function request(method, path, options) {
   const { signal, key, body } = options;
   const url = new URL(path, baseOf(options));
   return authorized(options, async (token) => {
-    // A token that no header can have is no fault of the connection: it is refused here.
-    const headers = new Headers({
+    // A plain object, for those who put a `fetch` of their own before this one and add to it.
+    const headers = {
       ...(key && { 'idempotency-key': key }),
       ...(token && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
-    });
+    };
+    // A token that no header can have is no fault of the connection: it is refused here.
+    new Headers(headers);
     const response = await fetch(url, {
       method,
       signal,
@@ -131,7 +133,7 @@ async function refusal(response) {
   const said = (await response.json().catch(() => null))?.error;
   return errorFrom({ message: `The server answered ${status}.`, ...said }, {
     status,
-    retryAfterMs: 1000 * Number(headers.get('retry-after')) || 0,
+    retryAfterMs: 1000 * /** @type {any} */ (headers.get('retry-after')) || 0,
     shouldRetry: headers.get('x-should-retry') !== 'false',
   });
 }

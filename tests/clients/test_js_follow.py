@@ -194,6 +194,7 @@ def test_strangers_are_told_from_the_server() -> None:
         "a page": ["TidegateError malformed_answer", "TidegateError malformed_answer", 2],
         "foreign JSON": "TidegateError malformed_answer",
         "a token of no header": "TypeError undefined",
+        "a fetch before this one": ["too", "Bearer tg_key", "application/json", "k"],
         "no base": ["`base` is missing.", "`base` is missing.", "`base` is missing."],
         "no reason": None,
         "pages of a proxy": ["completed", 4],

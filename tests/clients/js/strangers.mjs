@@ -4,7 +4,7 @@ import { getEventListeners } from 'node:events';
 import { createServer } from 'node:http';
 
 import { call } from '../../../clients/js/request.js';
-import { followStream, listStreams, produce, readStream, startStream } from '../../../clients/js/tidegate.js';
+import { followStream, listStreams, produce, publish, readStream, startStream } from '../../../clients/js/tidegate.js';
 
 const EVENTS = { 'content-type': 'text/event-stream' };
 const STARTED = 'id: e-1\nevent: started\ndata: {}\n\n';
@@ -56,6 +56,20 @@ for (const transport of ['sse', 'websocket']) {
   const { base } = await served(json(200, { ok: true }));
   found['foreign JSON'] = await outcome(produce({ base }));
   found['a token of no header'] = await outcome(followStream('x', { base, token: '€' }));
+}
+
+// A program may put a `fetch` of its own before this one, which adds a header.
+{
+  const told = [];
+  const { base } = await served((response, { headers }) => {
+    told.push(headers.mine, headers.authorization, headers['content-type'], headers['idempotency-key']);
+    json(200, {})(response);
+  });
+  const { fetch } = globalThis;
+  globalThis.fetch = (url, init) => fetch(url, { ...init, headers: { mine: 'too', ...init.headers } });
+  await publish('room', 'hello', { base, token: 'tg_key', key: 'k' });
+  globalThis.fetch = fetch;
+  found['a fetch before this one'] = told;
 }
 {
   const calls = [() => followStream('x'), () => readStream('x', { base: '' }), () => produce()];
