@@ -204,6 +204,23 @@ def test_a_refresh_in_mid_answer_keeps_the_room(room: Room, here: Site) -> None:
     expect(ada.get_by_label("Your message")).to_be_focused()
 
 
+def test_a_refresh_comes_back_to_the_newest_message(room: Room, here: Site) -> None:
+    """Also where an answer before it is longer than it seemed while it was out of sight."""
+    told = here.told()
+    ada = room.enter("Ada", viewport={"width": 800, "height": 700})
+    say(ada, f"@told {told.question}")
+    told.end("\n\n".join([WORDS * 5] * 3))
+    expect(standing(ada)).to_have_text("")
+    say(ada, "after it")
+    expect_said(ada, f"@told {told.question}", "after it")
+    ada.reload()
+    expect_said(ada, f"@told {told.question}", "after it")
+    # Out of sight the answer would be taken for shorter than the window is high.
+    ada.wait_for_function(
+        "() => scrollY > innerHeight && scrollY + innerHeight >= document.documentElement.scrollHeight - 1"
+    )
+
+
 def test_who_is_here_follows_who_comes_and_leaves(room: Room) -> None:
     """The server counts, and the names are those they gave themselves; a new name is everybody's to see."""
     ada = room.enter("Ada")
