@@ -93,6 +93,25 @@ def test_the_model_hears_what_it_is_asked(room: Room) -> None:
     expect(ada.locator("body")).not_to_contain_text("assistant: hello")
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown", "heard"),
+    [
+        ("@model and rivers?", "@echo and rivers?", "and rivers?"),
+        ("@model，河流呢？", "@echo 河流呢？", "河流呢？"),
+        ("Ben, would @echo know?", "Ben, would @echo know?", "Ben, would @echo know?"),
+        ("And what says (@model)?", "And what says (@echo)?", "And what says (@echo)?"),
+    ],
+)
+def test_a_model_is_asked_wherever_it_is_named(room: Room, typed: str, shown: str, heard: str) -> None:
+    """By its own name, or as `@model`, which is the chosen one; an address that looks like it is none."""
+    ada = room.enter("Ada")
+    ada.get_by_label("Model").select_option("echo")
+    say(ada, "write to ben@echo or @model.example, @models")
+    say(ada, typed)
+    expect(answer(ada)).to_have_text(f"user: {heard}")
+    expect_said(ada, "write to ben@echo or @model.example, @models", shown)
+
+
 def test_who_was_cut_off_misses_nothing(room: Room, here: Site, complaints: list[str]) -> None:
     """What was said meanwhile comes once, and in its place; what was typed meanwhile goes out once."""
     told = here.told()

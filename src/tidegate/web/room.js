@@ -207,7 +207,7 @@ function append(node) {
 
 // What goes out.
 
-/** @param {string} [model] The one to answer; else the one that the words begin with. */
+/** @param {string} [model] The one to answer, where the words name none. */
 function say(model) {
   const typed = $('prompt').value.trim();
   if (!typed) return;
@@ -215,7 +215,7 @@ function say(model) {
     askForName(enter);
     return;
   }
-  const { to, text } = addressed(typed, models);
+  const { to, text } = addressed(typed, models, $('model').value);
   outbox.add(text, to || (model ?? ''));
   $('prompt').value = '';
   changed();
