@@ -64,6 +64,18 @@ def test_what_is_stopped_while_its_connection_is_cut_ends_as_on_the_server(page:
     expect(lines.last).to_have_text("Stopped")
 
 
+def test_the_drawer_and_the_line_below_an_answer_tell_one_rate(page: Page) -> None:
+    """Also where the server has estimated the tokens."""
+    ask(page, model="slow")
+    expect(answer(page)).to_contain_text("w8")
+    page.get_by_role("button", name="What just happened").click()
+    page.get_by_role("button", name="Stop").click()
+    figures = page.locator(".status .figures").last
+    expect(figures).to_have_text(re.compile(r" tokens/s$"))
+    rate = (figures.text_content() or "").removesuffix(" tokens/s").split(" · ")[-1]
+    expect_facts(page, **{"Tokens/s": rate})
+
+
 def test_who_reads_along_is_counted(page: Page, here: Site) -> None:
     """A second tab is a second reader."""
     told = here.told()
