@@ -223,6 +223,21 @@ def test_a_refresh_in_mid_answer_keeps_the_room(room: Room, here: Site) -> None:
     expect(ada.get_by_label("Your message")).to_be_focused()
 
 
+def test_who_does_not_want_a_name_yet_is_asked_once(here: Site, browser: Browser, complaints: list[str]) -> None:
+    """Also after a refresh; the way to choose one stays."""
+    with reader(browser, complaints) as page:
+        page.goto(f"{here.url}/room/unnamed")
+        page.get_by_role("button", name="Not now").click()
+        page.reload()
+        expect(page.locator("#notice")).to_contain_text("Choose a name to come in.")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.get_by_role("button", name="Choose it").click()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#presence")).to_have_text("1 here: Ada")
+        expect(page.locator("#notice")).to_be_hidden()
+
+
 def test_a_refresh_comes_back_to_the_newest_message(room: Room, here: Site) -> None:
     """Also where an answer before it is longer than it seemed while it was out of sight."""
     told = here.told()
