@@ -113,6 +113,16 @@ class Site:
     def snapshot(self, stream: str) -> dict[str, Any]:
         return self.get(f"v1/streams/{stream}")
 
+    def wait_for(self, text: str, stream: str) -> None:
+        """Returns once the stream has this text, whoever else reads it."""
+        found = ""
+        with httpx.stream("GET", f"{self.url}/v1/streams/{stream}/events") as events:
+            for line in events.iter_lines():
+                found += json.loads(line[6:]).get("text", "") if line.startswith("data: ") else ""
+                if found == text:
+                    return
+        raise AssertionError(f"it ended with: {found!r}")
+
 
 @contextmanager
 def site(folder: Path, more: str = "", **limits: int) -> Iterator[Site]:

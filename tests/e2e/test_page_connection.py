@@ -89,6 +89,37 @@ def test_it_goes_on_at_once_when_its_reader_wants_it(page: Page, here: Site, cab
     expect_whole(page, here.url, "One two")
 
 
+@pytest.mark.parametrize("refreshed", [False, True])
+def test_what_is_stopped_without_a_connection_is_settled_later(
+    page: Page, here: Site, cable: Callable[[str], Cable], refreshed: bool
+) -> None:
+    """It is stopped at once for its reader, and on the server when that is back; then its words are shown."""
+    told = here.told()
+    wire = cable(here.url)
+    begin(page, wire.url, told)
+    page.get_by_role("button", name="What just happened").click()
+    wire.cut()
+    stream = last_turn(page)["id"]
+    told.say("two ")
+    here.wait_for("One two ", stream)
+    page.get_by_role("button", name="Stop").click()
+    expect(said(page)).to_have_text("Stopped")
+    expect(page.locator("#lines .line").last).to_have_text("Stopped")
+    expect(answer(page)).to_have_text("One")
+    assert here.snapshot(stream)["status"] == "running"
+    page.route("**/cancel", lambda route: route.abort())
+    wire.mend()
+    if refreshed:
+        page.reload()
+    page.unroute("**/cancel")
+    expect(answer(page)).to_have_text("One two")
+    expect(said(page)).to_have_text("Stopped")
+    if not refreshed:
+        expect(page.locator("#verdict")).to_have_text("Word for word what the server has.")
+    turn, snapshot = last_turn(page), here.snapshot(stream)
+    assert (turn["status"], turn["text"]) == (snapshot["status"], snapshot["text"]) == ("cancelled", "One two ")
+
+
 def test_after_five_failures_it_is_offline_and_still_comes_back(
     page: Page, here: Site, cable: Callable[[str], Cable]
 ) -> None:

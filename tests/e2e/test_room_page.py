@@ -93,6 +93,25 @@ def test_the_model_hears_what_it_is_asked(room: Room) -> None:
     expect(ada.locator("body")).not_to_contain_text("assistant: hello")
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown", "heard"),
+    [
+        ("@model and rivers?", "@echo and rivers?", "and rivers?"),
+        ("@model，河流呢？", "@echo 河流呢？", "河流呢？"),
+        ("Ben, would @echo know?", "Ben, would @echo know?", "Ben, would @echo know?"),
+        ("And what says (@model)?", "And what says (@echo)?", "And what says (@echo)?"),
+    ],
+)
+def test_a_model_is_asked_wherever_it_is_named(room: Room, typed: str, shown: str, heard: str) -> None:
+    """By its own name, or as `@model`, which is the chosen one; an address that looks like it is none."""
+    ada = room.enter("Ada")
+    ada.get_by_label("Model").select_option("echo")
+    say(ada, "write to ben@echo or @model.example, @models")
+    say(ada, typed)
+    expect(answer(ada)).to_have_text(f"user: {heard}")
+    expect_said(ada, "write to ben@echo or @model.example, @models", shown)
+
+
 def test_who_was_cut_off_misses_nothing(room: Room, here: Site, complaints: list[str]) -> None:
     """What was said meanwhile comes once, and in its place; what was typed meanwhile goes out once."""
     told = here.told()
@@ -202,6 +221,38 @@ def test_a_refresh_in_mid_answer_keeps_the_room(room: Room, here: Site) -> None:
     ada.get_by_role("button", name="Stop").press("Enter")
     expect(standing(ada)).to_have_text("Stopped")
     expect(ada.get_by_label("Your message")).to_be_focused()
+
+
+def test_who_does_not_want_a_name_yet_is_asked_once(here: Site, browser: Browser, complaints: list[str]) -> None:
+    """Also after a refresh; the way to choose one stays."""
+    with reader(browser, complaints) as page:
+        page.goto(f"{here.url}/room/unnamed")
+        page.get_by_role("button", name="Not now").click()
+        page.reload()
+        expect(page.locator("#notice")).to_contain_text("Choose a name to come in.")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.get_by_role("button", name="Choose it").click()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#presence")).to_have_text("1 here: Ada")
+        expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_refresh_comes_back_to_the_newest_message(room: Room, here: Site) -> None:
+    """Also where an answer before it is longer than it seemed while it was out of sight."""
+    told = here.told()
+    ada = room.enter("Ada", viewport={"width": 800, "height": 700})
+    say(ada, f"@told {told.question}")
+    told.end("\n\n".join([WORDS * 5] * 3))
+    expect(standing(ada)).to_have_text("")
+    say(ada, "after it")
+    expect_said(ada, f"@told {told.question}", "after it")
+    ada.reload()
+    expect_said(ada, f"@told {told.question}", "after it")
+    # Out of sight the answer would be taken for shorter than the window is high.
+    ada.wait_for_function(
+        "() => scrollY > innerHeight && scrollY + innerHeight >= document.documentElement.scrollHeight - 1"
+    )
 
 
 def test_who_is_here_follows_who_comes_and_leaves(room: Room) -> None:

@@ -196,10 +196,11 @@ export class Answers {
 
   /** @param {Answer} answer */
   async _stop(answer) {
-    this._readings.get(answer)?.live.showStopping();
+    this._readings.get(answer)?.live.showStopping(true);
     try {
       await cancelStream(answer.stream, { base });
     } catch (error) {
+      this._readings.get(answer)?.live.showStopping(false);
       showNotice(t('It could not be stopped: {why}', { why: explained(/** @type {Error} */ (error)) }));
     }
   }

@@ -128,7 +128,7 @@ class Drawer {
       const path = `v1/streams/${encodeURIComponent(turn.id)}/readers`;
       const answer = await request('GET', path, { base }).then((response) => response.json(), () => null);
       if (this._live === live) this._readers = answer?.readers ?? null;
-    } else if (turn.status !== 'lost') {
+    } else if (turn.status !== 'lost' && !turn.unsettled) {
       this._readers = null;
       const snapshot = await readStream(turn.id).catch(() => null);
       if (this._live === live && snapshot) this._same = turn.prior + snapshot.text === turn.text;

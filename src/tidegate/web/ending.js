@@ -37,7 +37,21 @@ export function measured(turn) {
   const took = tookOf(turn);
   const { models, seconds } = took;
   const lasted = seconds === null ? '' : t('{seconds} s', { seconds: figure(seconds) });
-  return [models.join(' + '), tokens(took), lasted, rate(took)].filter(Boolean).join(' · ');
+  const rate = rateOf(turn);
+  const fast = rate && t('{rate} tokens/s', { rate });
+  return [models.join(' + '), tokens(took), lasted, fast].filter(Boolean).join(' · ');
+}
+
+/**
+ * Tokens per second from the first token on: what came before it was waiting.
+ *
+ * @param {Turn} turn One that has ended.
+ * @returns {string} Empty where it is not known.
+ */
+export function rateOf(turn) {
+  const { tokens: count, seconds, waited } = tookOf(turn);
+  const wrote = (seconds ?? 0) - waited;
+  return !count || count < 2 || wrote < LEAST_SECONDS ? '' : figure(count / wrote);
 }
 
 /** @param {import('./turn.js').Took} took */
@@ -45,13 +59,6 @@ function tokens({ tokens: count, estimated }) {
   if (!count) return '';
   if (count === 1) return estimated ? t('about 1 token') : t('1 token');
   return estimated ? t('about {count} tokens', { count: number(count) }) : t('{count} tokens', { count: number(count) });
-}
-
-/** @param {import('./turn.js').Took} took From the first token on: what came before it was waiting. */
-function rate({ tokens: count, seconds, waited }) {
-  const wrote = (seconds ?? 0) - waited;
-  if (!count || count < 2 || wrote < LEAST_SECONDS) return '';
-  return t('{rate} tokens/s', { rate: figure(count / wrote) });
 }
 
 /** @param {number} value */

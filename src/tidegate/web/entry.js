@@ -72,7 +72,8 @@ export function shownName(name) {
 
 /** @param {string} text @param {string} to The model that is asked; empty for none. */
 function words(text, to) {
-  return make('p', 'speech', ...(to ? [make('span', 'to', `@${to}`), ' '] : []), inert(text));
+  const isNamed = text.includes(`@${to}`);
+  return make('p', 'speech', ...(to && !isNamed ? [make('span', 'to', `@${to}`), ' '] : []), inert(text));
 }
 
 /** @param {string} name @param {string} from @param {number} at @param {string} [more] */

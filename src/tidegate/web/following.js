@@ -48,16 +48,48 @@ export class Following {
   async stop() {
     const { live } = this;
     const { turn } = live;
-    if (live.stopping || !live.reachable) {
-      // The server cannot be asked now. It ends the answer by itself once its reader has been away for a while.
-      live.leave();
-      turn.status = 'cancelled';
-      if (turn.id) cancelStream(turn.id).catch(() => {});
-      this._end();
+    if (live.stopping || !(turn.id || live.reachable)) {
+      this._endHere();
       return;
     }
-    live.showStopping();
-    if (turn.id) await cancelStream(turn.id).catch(couldNotStop);
+    live.showStopping(true);
+    if (turn.id) await this._cancel(turn.id);
+  }
+
+  /** @param {string} id */
+  async _cancel(id) {
+    try {
+      // The call also wakes the reader, where the connection is broken.
+      await cancelStream(id);
+    } catch (error) {
+      if (this._isFollowed) this._notStopped(error);
+      return;
+    }
+    if (this._isFollowed && this.live.halted) this._run();
+  }
+
+  get _isFollowed() {
+    return this.live.turn.status === 'live' && !this.live.signal.aborted;
+  }
+
+  /** @param {unknown} error */
+  _notStopped(error) {
+    const { live } = this;
+    const isRefused = error instanceof TidegateError && !error.passing;
+    if (!isRefused || !live.reachable) {
+      this._endHere();
+      return;
+    }
+    live.showStopping(false);
+    showNotice(t('It could not be stopped: {why}', { why: explained(error) }));
+  }
+
+  /** The server, which has not been heard, has the last word once it can be asked. */
+  _endHere() {
+    const { live } = this;
+    live.stop();
+    Object.assign(live.turn, { status: 'cancelled', unsettled: live.turn.id !== '' });
+    this._end();
   }
 
   async _run() {
@@ -108,7 +140,7 @@ export class Following {
       onStart: (/** @type {string} */ id) => {
         turn.id = id;
         this.save();
-        if (this.live.stopping) cancelStream(id).catch(() => {});
+        if (this.live.stopping) this._cancel(id);
       },
     });
   }
@@ -183,9 +215,4 @@ export class Following {
     clearTimeout(this._saving);
     this._saving = undefined;
   }
-}
-
-/** @param {Error} error */
-function couldNotStop(error) {
-  showNotice(t('It could not be stopped: {why}', { why: explained(error) }));
 }

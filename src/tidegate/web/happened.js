@@ -1,5 +1,6 @@
 /** What the drawer says of a stream: the lines of its trace in words, and its figures. Pure. */
 
+import { rateOf } from './ending.js';
 import { number, t } from './language.js';
 
 /**
@@ -84,11 +85,10 @@ export function figure(seconds) {
   return number(seconds, { minimumFractionDigits: 1, maximumFractionDigits: seconds < 1 ? 2 : 1 });
 }
 
-/** @param {Live} live @param {number} now */
+/** That of the line below the answer, as soon as that says one. @param {Live} live @param {number} now */
 function rate({ trace, turn }, now) {
+  if (turn.status !== 'live') return rateOf(turn) || '–';
   const seconds = trace.firstMs === null ? 0 : (trace.elapsed(now) - trace.firstMs) / 1000;
   if (seconds < LEAST_SECONDS) return '–';
-  const counted = turn.usage && !turn.usage.estimated ? turn.usage.completion_tokens : 0;
-  if (counted) return figure(counted / seconds);
   return t('about {count}', { count: figure(trace.characters / CHARACTERS_PER_TOKEN / seconds) });
 }

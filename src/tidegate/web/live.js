@@ -62,9 +62,20 @@ export class Live {
     return this.standing.state === 'streaming' || this.standing.state === 'connecting';
   }
 
+  /** Whether it is neither followed nor about to be. */
+  get halted() {
+    return this.standing.state === 'idle';
+  }
+
   /** Whether it is on the page. What is not is neither painted nor said. */
   get isShown() {
     return this.view.node.isConnected;
+  }
+
+  /** Nothing more of its stream is taken: its reader has stopped it here. */
+  stop() {
+    this.trace.stop(Date.now());
+    this.leave();
   }
 
   leave() {
@@ -87,8 +98,9 @@ export class Live {
     keepAtEnd();
   }
 
-  showStopping() {
-    this.standing.stopping = true;
+  /** @param {boolean} stopping */
+  showStopping(stopping) {
+    this.standing.stopping = stopping;
     this._tell();
   }
 

@@ -2,15 +2,24 @@
 
 import { t } from './language.js';
 import { $, place, showNotice } from './page.js';
-import { local } from './storage.js';
+import { local, session } from './storage.js';
 
 const NAME = `tidegate:${place}:name`;
+
+/** Whoever does not want to choose one now is not asked again in this tab, and may still choose. */
+const LATER = `tidegate:${place}:name-later`;
 
 /** @type {(name: string) => void} */
 let then = () => {};
 
 export function ownName() {
   return local.get(NAME) ?? '';
+}
+
+/** @param {(name: string) => void} use Asks who has just come. */
+export function welcomeByName(use) {
+  if (session.get(LATER)) offerName(use);
+  else askForName(use);
 }
 
 /** @param {(name: string) => void} use What to do with it. */
@@ -29,8 +38,14 @@ function closed() {
     showNotice('');
     then(name);
   } else if (!ownName()) {
-    showNotice(t('Choose a name to come in.'), t('Choose it'), () => askForName(then));
+    session.set(LATER, 'yes');
+    offerName(then);
   }
+}
+
+/** @param {(name: string) => void} use */
+function offerName(use) {
+  showNotice(t('Choose a name to come in.'), t('Choose it'), () => askForName(use));
 }
 
 $('name-form').addEventListener('submit', (/** @type {Event} */ event) => {

@@ -93,13 +93,32 @@ export function fitPrompt() {
 let following = true;
 let lastTop = 0;
 
+/** Whether the page has changed by itself last, and not by what its reader does to it. */
+let settling = true;
+
 const below = () => document.documentElement.scrollHeight - innerHeight - scrollY;
 
 /** Follows the answer as it grows, but only while its reader is at the end of the page. */
 export function keepAtEnd() {
+  settling = true;
+  goToEnd();
+  offerLatest();
+}
+
+function goToEnd() {
   // Further than there is: to ask how far would be to lay the page out once more.
   if (following) scrollTo({ top: FAR, behavior: 'instant' });
-  offerLatest();
+}
+
+/** What is out of sight gets its size once it comes near. What a reader opens at the end, they want to see. */
+function keepUp() {
+  if (settling) goToEnd();
+  // A page that has become shorter was not left by anybody.
+  lastTop = scrollY;
+}
+
+function noteReader() {
+  settling = false;
 }
 
 /** Who comes to what is there already begins where they are, and follows only if that is the end. */
@@ -129,4 +148,7 @@ export function scrollToEnd() {
 
 $('latest').addEventListener('click', scrollToEnd);
 addEventListener('resize', keepAtEnd);
+addEventListener('pointerdown', noteReader, { capture: true, passive: true });
+addEventListener('keydown', noteReader, { capture: true });
+new ResizeObserver(keepUp).observe(document.body);
 addEventListener('scroll', noteWhereReaderIs, { passive: true });

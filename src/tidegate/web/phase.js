@@ -31,9 +31,9 @@ const DOING = {
 export function phaseOf(standing, now) {
   const { state, waiting, stopping } = standing;
   if (waiting) return { words: waiting, retry: false };
+  if (stopping) return { words: t('Stopping'), retry: false };
   if (state === 'offline') return { words: offline(standing), retry: true };
   if (state === 'reconnecting') return reconnecting(standing, now);
-  if (stopping) return { words: t('Stopping'), retry: false };
   return { words: state === 'connecting' ? t('Connecting') : doing(standing), retry: false };
 }
 

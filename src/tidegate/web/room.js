@@ -20,7 +20,7 @@ import { inert } from './inert.js';
 import { askForKey, keyNumber, showSignOut, wantsKey } from './key.js';
 import { t } from './language.js';
 import { signOut } from './leaving.js';
-import { askForName, ownName } from './naming.js';
+import { askForName, ownName, welcomeByName } from './naming.js';
 import { make } from './nodes.js';
 import { Outbox } from './outbox.js';
 import { Own } from './own.js';
@@ -207,7 +207,7 @@ function append(node) {
 
 // What goes out.
 
-/** @param {string} [model] The one to answer; else the one that the words begin with. */
+/** @param {string} [model] The one to answer, where the words name none. */
 function say(model) {
   const typed = $('prompt').value.trim();
   if (!typed) return;
@@ -215,7 +215,7 @@ function say(model) {
     askForName(enter);
     return;
   }
-  const { to, text } = addressed(typed, models);
+  const { to, text } = addressed(typed, models, $('model').value);
   outbox.add(text, to || (model ?? ''));
   $('prompt').value = '';
   changed();
@@ -297,4 +297,4 @@ fitPrompt();
 showControls();
 showSignOut();
 if (name) enter(name);
-else askForName(enter);
+else welcomeByName(enter);

@@ -47,6 +47,16 @@ const TOLD_CHARACTERS = 16_000;
 /** A topic keeps no more messages by default, and a page that is open for days neither. */
 export const MOST_ENTRIES = 1000;
 
+/** Names the model that is chosen, as `@model`. */
+const CHOSEN = 'model';
+
+/** Not within an address, of mail or on the web. */
+const MENTION = /(?<![\w@.+/-])@/g;
+
+/** `@model.example` names something else. Chinese goes on without a blank. */
+const NAME_END = /^(?:[,:;.!?)\]"'*_]*(?:\s|$)|[^\x00-\x7f])/;
+const AFTER_NAME = /^[,:;.!?，：；。！？、]*\s*/;
+
 const MAX_NAME = 40;
 const MAX_MODEL = 128;
 
@@ -165,17 +175,28 @@ export function messageIn({ data: { data, from, at } }) {
 }
 
 /**
- * What somebody has typed, without the `@` and the name of a model that it may begin with.
+ * What somebody has typed, and the model that is named there: without the name where it begins with that.
  *
  * @param {string} words
  * @param {string[]} models
- * @returns {{to: string, text: string}} The model that it is meant for; empty for none.
+ * @param {string} chosen The model that `@model` means.
+ * @returns {{to: string, text: string}} `to` is empty where none is named.
  */
-export function addressed(words, models) {
-  const [mention = '', name = ''] = /^@(\S+)\s*/.exec(words) ?? [];
-  const to = models.find((model) => name.startsWith(model) && /^[,:;.!?]*$/.test(name.slice(model.length))) ?? '';
-  const text = words.slice(mention.length);
-  return to && text ? { to, text } : { to: '', text: words };
+export function addressed(words, models, chosen) {
+  for (const { index } of words.matchAll(MENTION)) {
+    const named = [...models, CHOSEN].find((name) => isNamed(name, words.slice(index + 1)));
+    if (!named) continue;
+    const to = models.includes(named) ? named : chosen;
+    const rest = words.slice(index + 1 + named.length);
+    const text = index ? `${words.slice(0, index)}@${to}${rest}` : rest.replace(AFTER_NAME, '');
+    if (to && text) return { to, text };
+  }
+  return { to: '', text: words };
+}
+
+/** @param {string} name @param {string} words Those behind an `@`. */
+function isNamed(name, words) {
+  return words.startsWith(name) && NAME_END.test(words.slice(name.length));
 }
 
 /** @param {Message} message @returns {Said} */

@@ -6,6 +6,7 @@ import { Live } from './live.js';
 import { make } from './nodes.js';
 import { keepAtEnd, withFocusKept } from './page.js';
 import { settings } from './settings.js';
+import { settleLater } from './settling.js';
 import { newKey } from './tidegate.js';
 import { TurnView } from './view.js';
 
@@ -32,6 +33,8 @@ export class Thread {
     this._following = null;
     /** @type {Promise<boolean> | null} A question that waits for its tab's turn: whether it came to be asked. */
     this._asking = null;
+    /** @type {Set<Turn>} Those that were stopped here alone, and of which the server is being asked. */
+    this._settling = new Set();
     /** @type {Live | null} What is being written, or was last, on this page. */
     this.latest = null;
     this._show();
@@ -141,6 +144,7 @@ export class Thread {
     this.latest = live;
     this._following = new Following(this.conversation, live, () => {
       this._following = null;
+      this._settle(turn);
       this._place();
       this._followNext();
       this._hooks.onTurn();
@@ -165,6 +169,21 @@ export class Thread {
     const view = this._view(turn);
     view.takeAsHeard();
     if (turn.status !== 'live') view.showEnd();
+    this._settle(turn);
+  }
+
+  /** @param {Turn} turn */
+  async _settle(turn) {
+    if (!turn.unsettled || this._settling.has(turn)) return;
+    this._settling.add(turn);
+    const isSettled = await settleLater(turn);
+    this._settling.delete(turn);
+    if (!isSettled) return;
+    this.conversation.save(turn);
+    this._refresh(turn);
+    this._place();
+    this._hooks.onTurn();
+    keepAtEnd();
   }
 
   _place() {

@@ -75,6 +75,11 @@ export class Trace {
     else if (state === 'offline') this._note(now, { kind: 'offline' });
   }
 
+  /** The reader has stopped it, and the server could not be asked. @param {number} now */
+  stop(now) {
+    this._end('cancelled', now);
+  }
+
   /** How long it has been going on, in milliseconds. @param {number} now */
   elapsed(now) {
     return (this.ended ? this.lastMs : now - this._startedAt) || 1;

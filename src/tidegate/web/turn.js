@@ -32,6 +32,8 @@
  * @property {number | null} thoughtAt When the reasoning was over.
  * @property {number | null} seconds From the question to the end; null where this browser did not see it all.
  * @property {boolean} unbroken Whether one connection brought it all.
+ * @property {boolean} unsettled Whether it was stopped on this page alone, since the server could not be asked: what that
+ * has of it is still to be taken over.
  *
  * @typedef {object} Took What an answer took, whatever number of streams brought it; null where that of one is not known.
  * @property {string[]} models Those that wrote it.
@@ -76,6 +78,7 @@ export function newTurn(known) {
     thoughtAt: null,
     seconds: null,
     unbroken: true,
+    unsettled: false,
     ...known,
   };
 }
@@ -112,6 +115,7 @@ export function settle(turn, snapshot) {
   turn.reason = reasonOf(snapshot) || turn.reason;
   takeError(turn, snapshot.error);
   turn.seconds = snapshot.ended_at - snapshot.created_at;
+  turn.unsettled = false;
 }
 
 /** @param {Turn} turn @returns {Took} */
