@@ -150,5 +150,6 @@ $('latest').addEventListener('click', scrollToEnd);
 addEventListener('resize', keepAtEnd);
 addEventListener('pointerdown', noteReader, { capture: true, passive: true });
 addEventListener('keydown', noteReader, { capture: true });
-new ResizeObserver(keepUp).observe(document.body);
+// Without it a page that grows late is left a little above its end.
+if (globalThis.ResizeObserver) new ResizeObserver(keepUp).observe(document.body);
 addEventListener('scroll', noteWhereReaderIs, { passive: true });
