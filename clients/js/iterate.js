@@ -11,32 +11,33 @@ import { newTurn, under } from './wait.js';
 export async function* iterate(target, options = {}) {
   const leaving = under(options.signal);
   const { signal } = leaving;
-  /** @type {import('./session.js').StreamEvent[]} */
-  const events = [];
+  /** @type {Set<import('./session.js').StreamEvent>} Of a list, to take the first moves all the others. */
+  const events = new Set();
   let isOver = false;
   let turn = newTurn();
   const changed = () => {
     turn.resolve();
     turn = newTurn();
+    return turn.promise;
   };
   const onEvent = (/** @type {import('./session.js').StreamEvent} */ event) => {
-    events.push(event);
+    events.add(event);
     changed();
   };
-  const room = (/** @type {number} */ most) => events.length > most && turn.promise;
+  const room = (/** @type {number} */ most) => events.size > most && turn.promise;
   const running = follow(target, { ...options, signal, onEvent }, room).finally(() => {
     isOver = true;
     changed();
   });
   running.catch(() => {});
   try {
-    while (events.length || !isOver) {
-      if (events.length) {
-        yield /** @type {import('./session.js').StreamEvent} */ (events.shift());
-      } else {
-        changed();
-        await turn.promise;
+    for (;;) {
+      for (const event of events) {
+        events.delete(event);
+        yield event;
       }
+      if (isOver) break;
+      await changed();
     }
     await running;
   } finally {
