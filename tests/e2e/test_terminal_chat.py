@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cable import laid
+from cable import Cable, laid
 from cli_kit import Run
 from eventually_kit import eventually
 from restart_kit import Restartable
@@ -118,24 +118,31 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(server: Restartable, tmp_pa
         assert terminal.code() == 130
 
 
-def test_ctrl_c_before_the_answer_has_a_name_stops_it_too(server: Restartable, tmp_path: Path) -> None:
-    """It is cancelled as soon as the server has said which it is, and not left to run on."""
+@contextmanager
+def stopping_unheard(server: Restartable, folder: Path, question: str) -> Generator[tuple[Terminal, Cable]]:
+    """A conversation in which a first Ctrl-C follows a question, of which the line has brought nothing back."""
     with laid(server.url) as cable:
         command = [*TIDEGATE, "chat", "--url", cable.url, "--model", "slow"]
-        with in_terminal(command, tmp_path) as terminal:
+        with in_terminal(command, folder) as terminal:
             terminal.expect("> ")
             cable.hold()
             before = cable.connections
-            terminal.type("before\r")
+            terminal.type(f"{question}\r")
             asyncio.run(eventually(lambda: cable.connections > before, within=30))
             terminal.type(CTRL_C)
             terminal.expect("stopping")
-            cable.mend()
-            terminal.expect("the answer was stopped")
-            assert (newest(server)["question"], newest(server)["status"]) == ("before", "cancelled")
-            terminal.expect("> ")
-            terminal.type(CTRL_D)
-            assert terminal.code() == 0
+            yield terminal, cable
+
+
+def test_ctrl_c_before_the_answer_has_a_name_stops_it_too(server: Restartable, tmp_path: Path) -> None:
+    """It is cancelled as soon as the server has said which it is, and not left to run on."""
+    with stopping_unheard(server, tmp_path, "before") as (terminal, cable):
+        cable.mend()
+        terminal.expect("the answer was stopped")
+        assert (newest(server)["question"], newest(server)["status"]) == ("before", "cancelled")
+        terminal.expect("> ")
+        terminal.type(CTRL_D)
+        assert terminal.code() == 0
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -143,28 +150,20 @@ def test_an_answer_that_is_left_before_it_has_a_name_is_cancelled(
     server: Restartable, tmp_path: Path, leaves: bool
 ) -> None:
     """Nobody waits for it at the prompt, and who ends the program then waits for a moment only."""
-    with laid(server.url) as cable:
-        command = [*TIDEGATE, "chat", "--url", cable.url, "--model", "slow"]
-        with in_terminal(command, tmp_path) as terminal:
-            terminal.expect("> ")
-            cable.hold()
-            before = cable.connections
-            question = f"left, {leaves}"
-            terminal.type(f"{question}\r")
-            asyncio.run(eventually(lambda: cable.connections > before, within=30))
-            terminal.type(CTRL_C)
-            terminal.expect("stopping")
-            terminal.type(CTRL_C)
-            terminal.expect("tidegate: left; what has come of the answer stays in the conversation")
-            terminal.expect("> ")
-            if leaves:
-                terminal.type(CTRL_D)
-                terminal.expect("\n")
-            asyncio.run(eventually(lambda: cable.connections > before + 1, within=30))
-            cable.mend()
-            asyncio.run(eventually(lambda: is_cancelled(server, question), within=30))
-            terminal.type("" if leaves else CTRL_D)
-            assert terminal.code() == 0
+    question = f"left, {leaves}"
+    with stopping_unheard(server, tmp_path, question) as (terminal, cable):
+        before = cable.connections
+        terminal.type(CTRL_C)
+        terminal.expect("tidegate: left; what has come of the answer stays in the conversation")
+        terminal.expect("> ")
+        if leaves:
+            terminal.type(CTRL_D)
+            terminal.expect("\n")
+        asyncio.run(eventually(lambda: cable.connections > before, within=30))
+        cable.mend()
+        asyncio.run(eventually(lambda: is_cancelled(server, question), within=30))
+        terminal.type("" if leaves else CTRL_D)
+        assert terminal.code() == 0
 
 
 @pytest.mark.parametrize(
