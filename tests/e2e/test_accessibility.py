@@ -52,6 +52,8 @@ def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
 def faults(page: Page) -> list[str]:
     """What axe-core finds serious or critical: on a wide page, of its colours in the dark, of its layout on a phone."""
     page.evaluate(AXE.read_text("utf-8"))
+    # What is still fading in has not its colours yet.
+    page.emulate_media(reduced_motion="reduce")
     wide = page.evaluate(RUN)
     page.emulate_media(color_scheme="dark")
     dark = page.evaluate(RUN, ["color-contrast"])
